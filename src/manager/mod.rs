@@ -1,0 +1,3 @@
+//! The manager: everything that decides and everything that is asynchronous.
+
+pub mod rt;

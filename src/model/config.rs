@@ -1,0 +1,247 @@
+//! What a configuration means once it is read: every key with its value, defaults filled in.
+//!
+//! Only `config` makes these values; everybody else reads them. Keys keep their spelling. Nothing here
+//! remembers where a value came from; `config::Document` does.
+
+use crate::model::signal::Signal;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One configuration, read from a file and its includes with the command line laid over it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The main file, absolute.
+    pub path: PathBuf,
+    pub supervisord: DaemonConfig,
+    /// inet servers in file order, then unix servers, as they are to be opened.
+    pub http_servers: Vec<HttpServerConfig>,
+    /// The namespaces under which `[rpcinterface:NAME]` publishes the built-in `supervisor` methods, usually
+    /// just `supervisor`. Empty: only `system.*` exists.
+    pub rpc_namespaces: Vec<String>,
+    /// Ascending by (priority, name).
+    pub groups: Vec<Arc<GroupConfig>>,
+    /// What reading it had to say, in order, for the activity log.
+    pub messages: Vec<Message>,
+}
+
+/// A line for the activity log that came up before there was one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    pub level: Level,
+    pub text: String,
+}
+
+/// A level of the activity log, least severe first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Level {
+    Blather,
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Critical,
+}
+
+/// `[supervisord]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DaemonConfig {
+    pub logfile: ActivityLog,
+    /// Bytes; 0 never rotates.
+    pub logfile_maxbytes: u64,
+    pub logfile_backups: u32,
+    pub loglevel: Level,
+    /// Absolute.
+    pub pidfile: PathBuf,
+    /// A file mode mask, at most 0o777.
+    pub umask: u32,
+    pub nodaemon: bool,
+    pub silent: bool,
+    /// The least number of descriptors the daemon and its programs must be able to open.
+    pub minfds: u64,
+    pub minprocs: u64,
+    pub nocleanup: bool,
+    pub childlogdir: PathBuf,
+    pub user: Option<User>,
+    pub directory: Option<PathBuf>,
+    pub strip_ansi: bool,
+    /// For programs only, in the order of their keys.
+    pub environment: BTreeMap<String, String>,
+    pub identifier: String,
+}
+
+/// Where the daemon writes about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ActivityLog {
+    /// Absolute.
+    File(PathBuf),
+    Syslog,
+}
+
+/// A user that was looked up when the file was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    pub uid: u32,
+    /// As written in the file: a name or a number.
+    pub written: String,
+}
+
+/// An owner for a socket file; `None` leaves that half as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+}
+
+/// `[inet_http_server]`, `[unix_http_server]` and their numbered kin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpServerConfig {
+    /// The section's name, for example `inet_http_server:two`.
+    pub section: String,
+    pub address: HttpAddress,
+    /// Without it everybody who can connect is let in.
+    pub credentials: Option<Credentials>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpAddress {
+    /// An empty host stands for all interfaces. IPv6 addresses stand here without brackets.
+    Inet { host: String, port: u16 },
+    /// `file` is absolute.
+    Unix { file: PathBuf, chmod: u32, chown: Owner },
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    pub username: String,
+    /// As written: plain, or `{SHA}` and the hexadecimal SHA-1 of the password.
+    pub password: String,
+}
+
+/// Does not print the password.
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// A group: what one `[group:x]`, or one program section outside any group, makes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupConfig {
+    pub name: String,
+    pub priority: i64,
+    pub kind: GroupKind,
+    /// In the order in which they are started.
+    pub processes: Vec<Arc<ProcessConfig>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum GroupKind {
+    /// From a `[program:x]` of its own.
+    Program,
+    /// From a `[group:x]`.
+    Group,
+    /// From an `[eventlistener:x]`.
+    EventListener(PoolConfig),
+    /// From an `[fcgi-program:x]` of its own.
+    FcgiProgram,
+}
+
+/// What `[eventlistener:x]` adds to a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolConfig {
+    pub buffer_size: usize,
+    /// Names of event types, upper case, as written, without repetition.
+    pub events: Vec<String>,
+    pub result_handler: ResultHandler,
+}
+
+/// How a listener's answer is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResultHandler {
+    /// `OK` accepts the event, anything else rejects it.
+    Default,
+}
+
+/// What `[fcgi-program:x]` adds to a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FcgiSocket {
+    pub address: FcgiAddress,
+    /// `None`: the system's limit (SOMAXCONN).
+    pub backlog: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FcgiAddress {
+    Tcp { host: String, port: u16 },
+    Unix { path: PathBuf, owner: Owner, mode: u32 },
+}
+
+/// One process: what a program section means for one `process_num`.
+///
+/// Two configurations are "unchanged" for `reread` exactly if these values are equal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProcessConfig {
+    /// The expanded `process_name`.
+    pub name: String,
+    /// As expanded, not yet split into words: an unparsable command is an error of spawning, not of reading.
+    pub command: String,
+    pub priority: i64,
+    pub autostart: bool,
+    pub autorestart: Autorestart,
+    pub startsecs: Duration,
+    pub startretries: u32,
+    pub exitcodes: Vec<u8>,
+    pub stopsignal: Signal,
+    pub stopwaitsecs: Duration,
+    pub stopasgroup: bool,
+    pub killasgroup: bool,
+    pub user: Option<User>,
+    pub umask: Option<u32>,
+    /// As written; `~` is not expanded and nothing is checked before the program starts.
+    pub directory: Option<PathBuf>,
+    /// `[supervisord] environment` overlaid with the program's own.
+    pub environment: BTreeMap<String, String>,
+    /// `None`: the daemon's own (see `SUPERVISOR_SERVER_URL`).
+    pub serverurl: Option<String>,
+    pub redirect_stderr: bool,
+    pub stdout: StreamConfig,
+    pub stderr: StreamConfig,
+    /// Only for `[fcgi-program:x]`.
+    pub fcgi_socket: Option<FcgiSocket>,
+}
+
+/// When a process that ended is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Autorestart {
+    Never,
+    /// If its exit code is not in `exitcodes`.
+    Unexpected,
+    Always,
+}
+
+/// The `stdout_*` or `stderr_*` keys of a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamConfig {
+    pub logfile: ChildLog,
+    /// Bytes; 0 never rotates.
+    pub maxbytes: u64,
+    pub backups: u32,
+    /// Bytes; 0 switches capture mode off.
+    pub capture_maxbytes: u64,
+    pub events_enabled: bool,
+    pub syslog: bool,
+}
+
+/// Where one stream of a program goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChildLog {
+    None,
+    /// A file in `childlogdir` whose name the daemon makes up when the group is added.
+    Auto,
+    /// Absolute, unless the file said otherwise.
+    File(PathBuf),
+}

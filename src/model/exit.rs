@@ -1,0 +1,80 @@
+//! How a process ended.
+
+use crate::model::signal::Signal;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The status a process ended with, as the kernel reported it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExitStatus {
+    /// It called `exit` with this value, 0 to 255.
+    Code(u8),
+    /// A signal ended it.
+    Signal { signal: Signal, core_dumped: bool },
+    /// Nobody was there to see it. A status is never invented.
+    Unknown,
+}
+
+impl ExitStatus {
+    /// The exit code in Supervisor's terms: −1 for a death by signal and for an unknown status, which no
+    /// `exitcodes` list can contain.
+    pub fn code(self) -> i32 {
+        match self {
+            ExitStatus::Code(code) => i32::from(code),
+            ExitStatus::Signal { .. } | ExitStatus::Unknown => -1,
+        }
+    }
+
+    /// Decodes the status word of `wait(2)`.
+    pub fn from_wait_status(status: i32) -> ExitStatus {
+        // The layout is that of wait(2): low seven bits the signal, bit 7 the core flag, bits 8-15 the code.
+        let signal = status & 0x7f;
+        if signal == 0 {
+            ExitStatus::Code(((status >> 8) & 0xff) as u8)
+        } else {
+            ExitStatus::Signal { signal: Signal::from_raw(signal), core_dumped: status & 0x80 != 0 }
+        }
+    }
+}
+
+/// The wording of the activity log: `exit status 3`, `terminated by SIGKILL`, `terminated by SIGSEGV (core
+/// dumped)`. Signals without a name print as `signal 35`.
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExitStatus::Code(code) => write!(f, "exit status {code}"),
+            ExitStatus::Signal { signal, core_dumped } => {
+                match signal.wait_name() {
+                    Some(name) => write!(f, "terminated by {name}")?,
+                    None => write!(f, "terminated by signal {}", signal.raw())?,
+                }
+                if *core_dumped {
+                    f.write_str(" (core dumped)")?;
+                }
+                Ok(())
+            }
+            ExitStatus::Unknown => f.write_str("exit status unknown"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_statuses_decode_and_print() {
+        for (status, code, text) in [
+            (0x0000, 0, "exit status 0"),
+            (0x0300, 3, "exit status 3"),
+            (0xff00, 255, "exit status 255"),
+            (0x0009, -1, "terminated by SIGKILL"),
+            (0x008b, -1, "terminated by SIGSEGV (core dumped)"),
+            (0x001d, -1, "terminated by SIGPOLL"),
+            (0x0023, -1, "terminated by signal 35"),
+        ] {
+            let status = ExitStatus::from_wait_status(status);
+            assert_eq!((status.code(), status.to_string().as_str()), (code, text));
+        }
+    }
+}

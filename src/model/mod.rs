@@ -1,0 +1,12 @@
+//! Plain data that every layer may know: what the configuration says, the states a process can be in, the
+//! names and numbers that go with them.
+//!
+//! Nothing here does any work beyond parsing and printing its own values. Start with [`config::Config`]
+//! (what a file means) and [`state::ProcessState`] (what a process does).
+
+pub mod config;
+pub mod exit;
+pub mod namespec;
+pub mod signal;
+pub mod state;
+pub mod time;

@@ -1,0 +1,60 @@
+//! Namespecs: how one process, or all processes of a group, are addressed.
+
+use std::fmt;
+
+/// A parsed namespec. The text is split at its first colon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespec {
+    pub group: String,
+    /// `None` stands for every process of the group (`group:*` and `group:`).
+    pub process: Option<String>,
+}
+
+impl Namespec {
+    /// Reads a namespec; every text is one. A bare name is the process of that name in the group of that name.
+    pub fn parse(text: &str) -> Namespec {
+        let (group, process) = match text.split_once(':') {
+            None => (text, Some(text)),
+            Some((group, "" | "*")) => (group, None),
+            Some((group, process)) => (group, Some(process)),
+        };
+        Namespec { group: group.to_string(), process: process.map(str::to_string) }
+    }
+}
+
+/// Writes the shortest namespec of a process: `name` if its group has the same name, else `group:name`.
+pub fn display(group: &str, process: &str) -> String {
+    if group == process { process.to_string() } else { format!("{group}:{process}") }
+}
+
+impl fmt::Display for Namespec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.process {
+            Some(process) => f.write_str(&display(&self.group, process)),
+            None => write!(f, "{}:*", self.group),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_the_reference() {
+        for (text, group, process) in [
+            ("a", "a", Some("a")),
+            ("a:b", "a", Some("b")),
+            ("a:b:c", "a", Some("b:c")),
+            ("a:*", "a", None),
+            ("a:", "a", None),
+            ("*", "*", Some("*")),
+            ("", "", Some("")),
+            (":x", "", Some("x")),
+            (":", "", None),
+        ] {
+            let expected = Namespec { group: group.into(), process: process.map(str::to_string) };
+            assert_eq!(Namespec::parse(text), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Points in time: one kind for deciding, one for showing.
+
+use serde::{Deserialize, Serialize};
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// A point on the kernel's monotonic clock, in nanoseconds since boot.
+///
+/// Every delay is measured with it. It is the same clock in every process of this machine, so a value
+/// written to shared memory by one manager means the same to the next. `std::time::Instant` hides its
+/// number and cannot be stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Monotonic(pub u64);
+
+impl Monotonic {
+    /// How long after `earlier` this is; zero if it is not after.
+    pub fn since(self, earlier: Monotonic) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Monotonic {
+    type Output = Monotonic;
+
+    fn add(self, delay: Duration) -> Monotonic {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        Monotonic(self.0.saturating_add(nanos))
+    }
+}
+
+impl Sub<Duration> for Monotonic {
+    type Output = Monotonic;
+
+    fn sub(self, delay: Duration) -> Monotonic {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        Monotonic(self.0.saturating_sub(nanos))
+    }
+}
+
+/// A point on the wall clock, in nanoseconds since 1970 (UTC). Only for showing; 0 means "never".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Wall(pub u64);
+
+impl Wall {
+    /// Whole seconds since 1970, truncated.
+    pub fn secs(self) -> i64 {
+        // u64 nanoseconds are at most 18,446,744,073 seconds, which fits.
+        (self.0 / 1_000_000_000) as i64
+    }
+}

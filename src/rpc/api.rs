@@ -1,0 +1,202 @@
+//! What the daemon's loop can be asked, and what it answers: the seam between the HTTP side, which only
+//! speaks, and the manager, which decides.
+//!
+//! A [`Handle`] is what the HTTP side holds. It posts a [`Request`] to the loop and awaits the answer; a
+//! request that waits for a program is answered by the very transition it waits for.
+
+use crate::model::config::GroupConfig;
+use crate::model::namespec::Namespec;
+use crate::model::signal::Signal;
+use crate::model::state::{ProcessState, SupervisorState};
+use crate::rpc::fault::{Fault, FaultCode};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A question or an order for the daemon's loop.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    State,
+    Pid,
+    Identification,
+    /// Answers [`Answer::Processes`] with one element.
+    ProcessInfo(Target),
+    AllProcessInfo,
+    AllConfigInfo,
+    /// Start one process, a group (`group:*`), or all of them.
+    Start(Target, Wait),
+    Stop(Target, Wait),
+    Signal(Target, Signal),
+    ReloadConfig,
+    AddProcessGroup(String),
+    RemoveProcessGroup(String),
+    Shutdown,
+    Restart,
+    /// Where the activity log can be read.
+    MainLog,
+    /// Where the log of one stream of one process can be read.
+    ProcessLog(Target, Stream),
+    ClearLog,
+    ClearProcessLogs(Target),
+    SendProcessStdin(Target, Vec<u8>),
+    SendRemoteCommEvent {
+        kind: String,
+        data: String,
+    },
+}
+
+/// Whom a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Keeps the text as the client sent it, for the fault that quotes it.
+    Name {
+        sent: String,
+        namespec: Namespec,
+    },
+    /// Every process of a group that is named without its `:*`.
+    Group(String),
+    All,
+}
+
+impl Target {
+    /// The target of a call that takes a namespec.
+    pub fn parse(sent: &str) -> Target {
+        Target::Name { sent: sent.to_string(), namespec: Namespec::parse(sent) }
+    }
+}
+
+/// Whether an answer waits until what was asked for has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    Yes,
+    No,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// What the loop answers. Which variant belongs to which request is said there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Done: `true` on the wire.
+    Done,
+    State(SupervisorState),
+    Number(i64),
+    Text(String),
+    Processes(Vec<ProcessInfo>),
+    Configs(Vec<ConfigInfo>),
+    /// One line per process that a request for several was applied to.
+    Bulk(Vec<BulkStatus>),
+    Reread(Reread),
+    Log(LogSource),
+}
+
+pub type Outcome = Result<Answer, Fault>;
+
+/// `getProcessInfo`, with the clock still in full resolution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProcessInfo {
+    pub name: String,
+    pub group: String,
+    /// Whole seconds since 1970; 0 is never.
+    pub start: i64,
+    pub stop: i64,
+    pub now: i64,
+    pub state: ProcessState,
+    pub spawnerr: String,
+    pub exitstatus: i32,
+    /// Empty when there is none.
+    pub stdout_logfile: String,
+    pub stderr_logfile: String,
+    /// 0 when there is none.
+    pub pid: i32,
+    pub description: String,
+}
+
+/// One process of the last read configuration, with what `getAllConfigInfo` says about it beyond that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigInfo {
+    pub group: Arc<GroupConfig>,
+    /// Index into `group.processes`.
+    pub process: usize,
+    pub inuse: bool,
+    /// The files in use, for a process whose automatic log names are known.
+    pub stdout_logfile: Option<PathBuf>,
+    pub stderr_logfile: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct BulkStatus {
+    pub name: String,
+    pub group: String,
+    pub outcome: Result<(), Fault>,
+}
+
+impl BulkStatus {
+    /// The `status` member: 80 or the fault's number.
+    pub fn status(&self) -> i32 {
+        match &self.outcome {
+            Ok(()) => FaultCode::Success.code(),
+            Err(fault) => fault.code.code(),
+        }
+    }
+
+    /// The `description` member: `OK` or the fault's text.
+    pub fn description(&self) -> String {
+        match &self.outcome {
+            Ok(()) => "OK".to_string(),
+            Err(fault) => fault.to_string(),
+        }
+    }
+}
+
+/// What a reread found, by group name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reread {
+    pub added: Vec<String>,
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+}
+
+/// Where log bytes can be read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogSource {
+    /// Logging is switched off, or the stream has no log of its own.
+    None,
+    File(PathBuf),
+}
+
+/// One posted request and where its answer goes.
+#[derive(Debug)]
+pub struct Call {
+    pub request: Request,
+    /// Holds exactly one answer. The loop does not care whether anybody still listens.
+    pub reply: async_channel::Sender<Outcome>,
+}
+
+/// The door to the daemon's loop. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    calls: async_channel::Sender<Call>,
+}
+
+impl Handle {
+    /// A door, and the end from which the loop takes what is posted.
+    pub fn channel() -> (Handle, async_channel::Receiver<Call>) {
+        let (calls, receiver) = async_channel::bounded(1024);
+        (Handle { calls }, receiver)
+    }
+
+    /// Posts a request and awaits its answer.
+    ///
+    /// # Errors
+    /// The loop's fault; `SHUTDOWN_STATE` if the loop is gone.
+    pub async fn call(&self, request: Request) -> Outcome {
+        let (reply, answer) = async_channel::bounded(1);
+        let gone = || Fault::new(FaultCode::ShutdownState);
+        self.calls.send(Call { request, reply }).await.map_err(|_| gone())?;
+        answer.recv().await.map_err(|_| gone())?
+    }
+}

@@ -1,0 +1,4 @@
+//! XML-RPC: the wire (names, faults, structs; once for both sides), the daemon's methods, the client.
+
+pub mod api;
+pub mod fault;
