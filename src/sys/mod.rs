@@ -8,6 +8,7 @@ pub mod clock;
 pub mod daemonize;
 pub mod fd;
 pub mod limits;
+pub mod localtime;
 pub mod memory;
 pub mod pipe;
 pub mod process;
