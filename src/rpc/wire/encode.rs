@@ -71,8 +71,16 @@ impl Writer {
 
     /// One parameter of a call, or one result of a response.
     pub fn param(&mut self, content: impl FnOnce(&mut Writer)) {
-        self.raw("<param>\n");
+        self.open_param();
         content(self);
+        self.close_param();
+    }
+
+    pub fn open_param(&mut self) {
+        self.raw("<param>\n");
+    }
+
+    pub fn close_param(&mut self) {
         self.raw("</param>\n");
     }
 
@@ -105,8 +113,16 @@ impl Writer {
     }
 
     pub fn array(&mut self, elements: impl FnOnce(&mut Writer)) {
-        self.raw("<value><array><data>\n");
+        self.open_array();
         elements(self);
+        self.close_array();
+    }
+
+    pub fn open_array(&mut self) {
+        self.raw("<value><array><data>\n");
+    }
+
+    pub fn close_array(&mut self) {
         self.raw("</data></array></value>\n");
     }
 
