@@ -2,3 +2,5 @@
 
 pub mod api;
 pub mod fault;
+pub mod server;
+pub mod wire;
