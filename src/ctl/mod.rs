@@ -1,1 +1,22 @@
-//! ctl
+//! The client: `supervisord ctl`, and the binary when it is called `supervisorctl`.
+//!
+//! Knows the daemon by its wire only and drives an original Supervisor as well. A [`session::Session`] is one run; a
+//! line becomes one of the [`commands`], whose calls go through [`daemon::Daemon`] and whose output goes through
+//! [`screen::Screen`]. Lines and exit statuses ([`exit::Exit`]) that scripts know are Supervisor's.
+
+pub mod session;
+
+pub mod commands;
+pub mod orders;
+
+pub mod names;
+pub mod render;
+
+pub mod daemon;
+pub mod records;
+
+pub mod error;
+pub mod exit;
+pub mod login;
+pub mod reach;
+pub mod screen;
