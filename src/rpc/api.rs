@@ -29,6 +29,10 @@ pub enum Request {
     ReloadConfig,
     AddProcessGroup(String),
     RemoveProcessGroup(String),
+    /// Forgets one process that does not run, or with `group:*` all of a group, until its group is added anew.
+    RemoveProcess(Target),
+    /// One of the daemon's tables as rows of process information, for looking inside.
+    Table(Table),
     Shutdown,
     Restart,
     /// Where the activity log can be read.
@@ -69,6 +73,17 @@ impl Target {
 pub enum Wait {
     Yes,
     No,
+}
+
+/// A table of the daemon's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// What the active configuration says and the state machine drives.
+    Procs,
+    /// What is alive.
+    InfoMap,
+    /// What was alive already when this manager started.
+    Prestart,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
