@@ -3,7 +3,7 @@
 use crate::ctl::records::{self, BulkLine, Configured, Process, Reread};
 use crate::rpc::client::http::Stream;
 use crate::rpc::client::{CallError, Client, Pending, Tick};
-use dxr::Value;
+use crate::rpc::wire::Value;
 
 /// A connection to one daemon.
 pub struct Daemon {

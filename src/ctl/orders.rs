@@ -7,12 +7,12 @@ use crate::ctl::daemon::{bulk, text};
 use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::names;
-use crate::ctl::records::Process;
+use crate::ctl::records::{BulkLine, Process};
 use crate::ctl::session::Session;
-use crate::model::namespec::{self, Namespec};
+use crate::model::namespec::Namespec;
 use crate::rpc::client::{CallError, Pending};
 use crate::rpc::fault::FaultCode;
-use dxr::Value;
+use crate::rpc::wire::Value;
 use std::collections::{HashSet, VecDeque};
 
 /// How many calls may be under way at the same time. Each takes a connection.
@@ -258,15 +258,7 @@ fn describe(whom: &Whom, n_others: usize) -> String {
 fn report(session: &mut Session, order: Order<'_>, whom: &Whom, answer: Result<Value, CallError>) -> Outcome {
     match (answer, whom) {
         // A process in a group of another name answers to `group:` as well; then the answer is a list.
-        (Ok(Value::Array(lines)), _) => {
-            for line in bulk(&Value::Array(lines))? {
-                let name = namespec::display(&line.group, &line.name);
-                let code = i32::try_from(line.status).unwrap_or(i32::MAX);
-                let fault = (code != FaultCode::Success.code()).then_some((code, line.description.as_str()));
-                print(session, order, whom, &name, fault)?;
-            }
-            Ok(())
-        }
+        (Ok(answer @ Value::Array(_)), _) => report_bulk(session, order, whom, bulk(&answer)?),
         (Ok(_), Whom::Process { name } | Whom::Group { name }) => print(session, order, whom, name, None),
         (Ok(_), Whom::All) => Ok(()),
         (Err(CallError::Fault { code, .. }), Whom::Group { name }) if code == FaultCode::BadName.code() => {
@@ -288,6 +280,22 @@ fn report(session: &mut Session, order: Order<'_>, whom: &Whom, answer: Result<V
         }
         (Err(problem), _) => Err(problem.into()),
     }
+}
+
+/// Prints what came of a call about several processes.
+///
+/// The daemon lists them as they were done. The last failure in that order decides what we leave with, as in
+/// Supervisor; they are printed by name, because people compare outputs.
+fn report_bulk(session: &mut Session, order: Order<'_>, whom: &Whom, mut lines: Vec<BulkLine>) -> Outcome {
+    let last_failure = lines.iter().filter_map(|line| order.exit(line.fault()?.0, whom)).next_back();
+    lines.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
+    for line in &lines {
+        print(session, order, whom, &line.namespec(), line.fault())?;
+    }
+    if let Some(exit) = last_failure {
+        session.fail(exit);
+    }
+    Ok(())
 }
 
 /// Prints the line of one process and remembers its status.

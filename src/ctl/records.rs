@@ -5,7 +5,8 @@
 
 use crate::model::namespec;
 use crate::rpc::client::CallError;
-use dxr::Value;
+use crate::rpc::fault::FaultCode;
+use crate::rpc::wire::Value;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -106,6 +107,12 @@ pub struct BulkLine {
 impl BulkLine {
     pub fn namespec(&self) -> String {
         namespec::display(&self.group, &self.name)
+    }
+
+    /// The number and text of the fault, if it was none of the successes.
+    pub fn fault(&self) -> Option<(i32, &str)> {
+        let code = i32::try_from(self.status).unwrap_or(i32::MAX);
+        (code != FaultCode::Success.code()).then_some((code, self.description.as_str()))
     }
 
     /// Reads one.

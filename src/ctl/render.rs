@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn words_fill_columns_downward() {
-        assert_eq!(columns(&["a", "bb", "c", "d", "e"], 9), "a   d\nbb  e\nc\n");
+        assert_eq!(columns(&["a", "bb", "c", "d", "e"], 6), "a   d\nbb  e\nc\n");
         assert_eq!(columns(&["a", "b"], 80), "a  b\n");
         assert_eq!(columns(&["toolong"], 3), "toolong\n");
         assert_eq!(columns(&[], 80), "");

@@ -217,7 +217,6 @@ mod tests {
             ("? tail", Some(("help", "tail"))),
             ("?", Some(("help", ""))),
             ("!ls", Some(("", "!ls"))),
-            ("start-group g", Some(("start-group", "g"))),
             ("tail -f x", Some(("tail", "-f x"))),
             ("   ", None),
         ] {

@@ -9,8 +9,8 @@ pub mod http;
 
 use crate::rpc::client::endpoint::Endpoint;
 use crate::rpc::client::http::{Answer, Connection, Stream};
+use crate::rpc::wire::{self, Value, WireFault};
 use base64::Engine;
-use dxr::Value;
 use std::fmt;
 use std::io;
 
@@ -130,7 +130,7 @@ impl Client {
         params: Vec<Value>,
         mut tick: Option<Tick<'_>>,
     ) -> Result<Value, CallError> {
-        let request = self.request(method, params)?;
+        let request = self.request(method, &params);
         if let Some(idle) = self.idle.take() {
             // A daemon may close a connection it has not heard from for a while. It has then not read the request
             // either, so it is safe to send it again.
@@ -160,7 +160,7 @@ impl Client {
     /// # Errors
     /// [`CallError::Connect`], [`CallError::Resolve`] and [`CallError::Broken`].
     pub fn post(&self, method: &str, params: Vec<Value>) -> Result<Pending, CallError> {
-        let request = self.request(method, params)?;
+        let request = self.request(method, &params);
         Pending::send(self.endpoint.connect()?, &request)
     }
 
@@ -185,10 +185,8 @@ impl Client {
         }
     }
 
-    fn request(&self, method: &str, params: Vec<Value>) -> Result<Vec<u8>, CallError> {
-        let body = dxr::MethodCall { name: method.into(), params }.to_xml().map_err(|_| {
-            CallError::Unexpected(format!("the arguments of {method} cannot be written as XML"))
-        })?;
+    fn request(&self, method: &str, params: &[Value]) -> Vec<u8> {
+        let body = wire::encode_call(method, params);
         let head = format!(
             "POST /RPC2 HTTP/1.1\r\nHost: {}\r\nUser-Agent: supervisorctl\r\nAccept: text/xml\r\n\
              Accept-Encoding: identity\r\nContent-Type: text/xml\r\n{}Content-Length: {}\r\n\r\n",
@@ -196,7 +194,7 @@ impl Client {
             self.authorization(),
             body.len()
         );
-        Ok([head.into_bytes(), body.into_bytes()].concat())
+        [head.into_bytes(), body.into_bytes()].concat()
     }
 
     /// The header line that says who we are, or nothing.
@@ -252,17 +250,13 @@ fn result(status: u16, reason: String, body: &[u8]) -> Result<Value, CallError> 
     }
 }
 
-/// Reads the result or the fault out of an answer's body.
+/// Reads the result or the fault out of an answer's body. Logs may hold bytes that are no UTF-8; they must not make the
+/// rest unreadable.
 fn decode(body: &[u8]) -> Result<Value, CallError> {
-    let text = String::from_utf8_lossy(body);
-    if let Ok(response) = dxr::MethodResponse::from_xml(&text) {
-        return Ok(response.value);
-    }
-    match dxr::FaultResponse::from_xml(&text) {
-        Ok(response) => {
-            Err(CallError::Fault { code: response.fault.code(), text: response.fault.string().to_string() })
-        }
-        Err(_) => Err(CallError::Unexpected("it is no XML-RPC response".into())),
+    match wire::decode_response(String::from_utf8_lossy(body).as_bytes()) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(WireFault { code, text })) => Err(CallError::Fault { code, text }),
+        Err(problem) => Err(CallError::Unexpected(problem.to_string())),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod add;
 mod avail;
+mod clear;
 mod help;
 mod pid;
 mod reload;
@@ -52,6 +53,7 @@ pub enum Completes {
 pub const COMMANDS: &[&Command] = &[
     &add::COMMAND,
     &avail::COMMAND,
+    &clear::COMMAND,
     &help::COMMAND,
     &pid::COMMAND,
     &reload::COMMAND,
