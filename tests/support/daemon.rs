@@ -1,7 +1,7 @@
 //! A daemon in a directory of its own.
 
 use super::proc::{self, Descendant, Leftovers};
-use super::rpc::{Address, member};
+use super::rpc::{Address, member, text};
 use super::run::{Run, finish, run};
 use super::side::Side;
 use super::wait::{LONG, until, until_some};
@@ -38,6 +38,7 @@ serverurl=unix://%(here)s/s.sock
 const MARK: &str = "SUPERVISORD_TEST_DIRECTORY";
 
 /// How a daemon is to be started.
+#[derive(Clone)]
 pub struct Start {
     side: Side,
     conf: String,
@@ -48,6 +49,11 @@ pub struct Start {
 impl Start {
     /// `conf` follows [`PRELUDE`]; the daemon runs in the foreground.
     pub fn new(side: Side, conf: &str) -> Start {
+        Start::raw(side, &format!("{PRELUDE}{conf}"))
+    }
+
+    /// `conf` is the whole configuration.
+    pub fn raw(side: Side, conf: &str) -> Start {
         Start { side, conf: conf.to_string(), arguments: Vec::new(), wrapper: Vec::new() }
     }
 
@@ -76,46 +82,35 @@ impl Start {
 
     /// Starts it without waiting for anything.
     pub fn spawn(self) -> Daemon {
-        let (mut command, mut daemon) = self.prepare();
-        command.stdin(Stdio::null());
-        command.stdout(daemon.create("stdout")).stderr(daemon.create("stderr"));
-        daemon.child = Some(command.spawn().expect("the daemon can be started"));
+        let mut daemon = self.prepare();
+        daemon.spawn();
         daemon
     }
 
     /// Runs it to its end: for a start that fails, or that returns once a daemon stands in the background. The
     /// daemon, if there is one, belongs to the guard.
     pub fn run(self) -> (Run, Daemon) {
-        let (mut command, daemon) = self.prepare();
-        (run(&mut command), daemon)
+        let daemon = self.prepare();
+        (run(&mut daemon.command()), daemon)
     }
 
-    fn prepare(self) -> (Command, Daemon) {
+    fn prepare(self) -> Daemon {
         let directory = TempDir::with_prefix("supervisord-test-").expect("a temporary directory can be made");
-        let mut daemon = Daemon {
-            side: self.side,
-            client: self.side,
-            started: Instant::now(),
-            child: None,
-            command: String::new(),
-            directory,
-        };
-        daemon.write_conf(&self.conf);
-        let command = daemon.command(self.wrapper, self.arguments);
-        daemon.command = format!("{command:?}");
-        (command, daemon)
+        let daemon =
+            Daemon { client: self.side, started: Instant::now(), child: None, directory, start: self };
+        daemon.write_raw_conf(&daemon.start.conf);
+        daemon
     }
 }
 
 /// A running daemon. Dropping it ends it and everything it started; if the test failed, its story is printed
 /// before.
 pub struct Daemon {
-    side: Side,
+    start: Start,
     client: Side,
     started: Instant,
     /// `None` once it was waited for, and for one that went to the background.
     child: Option<Child>,
-    command: String,
     directory: TempDir,
 }
 
@@ -135,7 +130,18 @@ impl Daemon {
 
     /// Replaces the configuration; the daemon does not look by itself.
     pub fn write_conf(&self, conf: &str) {
-        fs::write(self.conf(), format!("{PRELUDE}{conf}")).expect("the test's directory can be written");
+        self.write_raw_conf(&format!("{PRELUDE}{conf}"));
+    }
+
+    fn write_raw_conf(&self, conf: &str) {
+        fs::write(self.conf(), conf).expect("the test's directory can be written");
+    }
+
+    /// Starts it in the foreground, once more if it was there before; the directory stays as it is.
+    pub fn spawn(&mut self) {
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(self.create("stdout")).stderr(self.create("stderr"));
+        self.child = Some(command.spawn().expect("the daemon can be started"));
     }
 
     /// The whole text of a file in the directory; empty if there is none.
@@ -148,6 +154,21 @@ impl Daemon {
         self.read("supervisord.log")
     }
 
+    /// The messages of the activity log from level INFO on, with their levels.
+    pub fn messages(&self) -> Vec<LogLine> {
+        self.log().lines().filter_map(LogLine::parse).filter(|line| line.level != "DEBG").collect()
+    }
+
+    /// The moment of the first message that contains `text`, in milliseconds of the day.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn moment(&self, text: &str) -> i64 {
+        let line = self.messages().into_iter().find(|line| line.text.contains(text));
+        line.unwrap_or_else(|| panic!("the activity log has no {text:?}")).at_ms
+    }
+
     /// Waits until a line of the activity log contains `text`.
     #[track_caller]
     pub fn wait_log(&self, text: &str) {
@@ -158,6 +179,12 @@ impl Daemon {
     #[track_caller]
     pub fn pid(&self) -> i32 {
         until_some("a pid in the pidfile", LONG, || self.read("supervisord.pid").trim().parse().ok())
+    }
+
+    /// The pid of what was started in the foreground: the daemon, or the command it was started under.
+    pub fn started_pid(&self) -> i32 {
+        let child = self.child.as_ref().expect("a daemon in the foreground, not waited for yet");
+        i32::try_from(child.id()).expect("a pid fits")
     }
 
     /// The pid of the manager, the keeper's other kind of child.
@@ -198,7 +225,7 @@ impl Daemon {
     /// `getProcessInfo`.
     #[track_caller]
     pub fn info(&self, name: &str) -> Value {
-        self.call("supervisor.getProcessInfo", vec![Value::String(name.to_string())])
+        self.call("supervisor.getProcessInfo", vec![text(name)])
     }
 
     /// The pid of a program; 0 if it does not run.
@@ -220,7 +247,7 @@ impl Daemon {
     /// the moment, or does not know the program yet, is waited for as well.
     #[track_caller]
     pub fn wait_for_state(&self, name: &str, wanted: ProcessState, patience: Duration) {
-        let look = || self.address().call("supervisor.getProcessInfo", vec![Value::String(name.to_string())]);
+        let look = || self.address().call("supervisor.getProcessInfo", vec![text(name)]);
         until(
             &format!("{name} is {wanted}"),
             patience,
@@ -289,9 +316,9 @@ impl Daemon {
         Leftovers::with(MARK, &self.directory().to_string_lossy())
     }
 
-    fn command(&self, wrapper: Vec<String>, arguments: Vec<String>) -> Command {
-        let daemon = self.side.daemon();
-        let mut words = wrapper.into_iter();
+    fn command(&self) -> Command {
+        let daemon = self.start.side.daemon();
+        let mut words = self.start.wrapper.iter();
         let mut command = match words.next() {
             None => daemon,
             Some(first) => {
@@ -300,7 +327,7 @@ impl Daemon {
                 command
             }
         };
-        command.arg("-c").arg(self.conf()).args(arguments);
+        command.arg("-c").arg(self.conf()).args(&self.start.arguments);
         // Programs see a small and known environment.
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TZ", "UTC");
         command.env(MARK, self.directory()).current_dir(self.directory());
@@ -313,7 +340,7 @@ impl Daemon {
 
     /// Ends everything: in order if ours is still there, then by force.
     fn end(&mut self) {
-        if self.side == Side::Ours
+        if self.start.side == Side::Ours
             && let Ok(pid) = self.read("supervisord.pid").trim().parse::<i32>()
             && self.mark().find().contains(&pid)
         {
@@ -352,7 +379,7 @@ impl Daemon {
             "---- the failed test's daemon, {:.3} s after its start",
             self.started.elapsed().as_secs_f64()
         );
-        eprintln!("command: {}", self.command);
+        eprintln!("command: {:?}", self.command());
         eprintln!("directory: {}", self.directory().display());
         if self.answers() {
             eprintln!("---- status\n{}", self.ctl(&["status"]));
@@ -383,6 +410,27 @@ impl Drop for Daemon {
         if std::thread::panicking() && std::env::var_os("KEEP_FAILED").is_some() {
             self.directory.disable_cleanup(true);
         }
+    }
+}
+
+/// One line of the activity log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// Milliseconds of the day.
+    pub at_ms: i64,
+    pub level: String,
+    pub text: String,
+}
+
+impl LogLine {
+    /// Reads `2026-11-20 13:17:20,207 INFO text`; `None` for a continuation.
+    fn parse(line: &str) -> Option<LogLine> {
+        let mut words = line.splitn(4, ' ');
+        let (_date, time, level, text) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let (time, millis) = time.split_once(',')?;
+        let seconds = time.split(':').try_fold(0, |sum, part| Some(sum * 60 + part.parse::<i64>().ok()?))?;
+        let at_ms = seconds * 1000 + millis.parse::<i64>().ok()?;
+        Some(LogLine { at_ms, level: level.to_string(), text: text.to_string() })
     }
 }
 

@@ -14,11 +14,11 @@ mod run;
 mod side;
 mod wait;
 
-pub use daemon::{Daemon, Start};
+pub use daemon::{Daemon, LogLine, Start};
 pub use proc::{
     Descendant, Leftovers, cmdline, descendants, kill, parent, proportional_kib, running, wait_gone,
 };
-pub use rpc::{Address, Reply, header, http, member, post, read_reply};
+pub use rpc::{Address, Connection, Reply, flag, header, http, member, post, text};
 pub use run::{Run, finish, run};
 pub use side::Side;
 pub use wait::{LONG, until, until_some};

@@ -79,42 +79,58 @@ pub fn post(body: &str) -> Vec<u8> {
 /// # Errors
 /// If nobody listens, or the connection ends before a whole answer.
 pub fn http(address: &Address, request: &[u8]) -> io::Result<Reply> {
-    let mut stream = address.connect()?;
-    stream.write_all(request)?;
-    read_reply(&mut *stream)
+    let mut connection = Connection::open(address)?;
+    connection.send(request)?;
+    connection.reply()
 }
 
 /// Both kinds of connection.
 pub trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
-/// Reads one answer: the head, and as much body as `Content-Length` announces.
-pub fn read_reply(stream: &mut dyn Stream) -> io::Result<Reply> {
-    let mut bytes = Vec::new();
-    let head_end = loop {
-        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at;
-        }
-        read_some(stream, &mut bytes)?;
-    };
-    let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
-    let length = header(&head, "content-length").and_then(|value| value.parse().ok()).unwrap_or(0_usize);
-    while bytes.len() < head_end + 4 + length {
-        read_some(stream, &mut bytes)?;
-    }
-    let body = String::from_utf8_lossy(&bytes[head_end + 4..head_end + 4 + length]).into_owned();
-    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
-    let status = status.ok_or_else(|| io::Error::other(format!("not a status line: {head}")))?;
-    Ok(Reply { status, head, body })
+/// A connection that stays open, and what was read from it but not yet asked for.
+pub struct Connection {
+    stream: Box<dyn Stream>,
+    buffer: Vec<u8>,
 }
 
-fn read_some(stream: &mut dyn Stream, bytes: &mut Vec<u8>) -> io::Result<()> {
-    let mut chunk = [0; 65536];
-    match stream.read(&mut chunk)? {
-        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended within an answer")),
-        n_bytes => {
-            bytes.extend_from_slice(&chunk[..n_bytes]);
-            Ok(())
+impl Connection {
+    pub fn open(address: &Address) -> io::Result<Connection> {
+        Ok(Connection { stream: address.connect()?, buffer: Vec::new() })
+    }
+
+    pub fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        self.stream.write_all(request)
+    }
+
+    /// Reads one answer: the head, and as much body as `Content-Length` announces.
+    pub fn reply(&mut self) -> io::Result<Reply> {
+        let n_head = loop {
+            if let Some(at) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.read_some()?;
+        };
+        let head = String::from_utf8_lossy(&self.buffer[..n_head]).trim_end().to_string();
+        let n_body = header(&head, "content-length").and_then(|value| value.parse().ok()).unwrap_or(0_usize);
+        while self.buffer.len() < n_head + n_body {
+            self.read_some()?;
+        }
+        let body = String::from_utf8_lossy(&self.buffer[n_head..n_head + n_body]).into_owned();
+        self.buffer.drain(..n_head + n_body);
+        let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("not a status line: {head}")))?;
+        Ok(Reply { status, head, body })
+    }
+
+    fn read_some(&mut self) -> io::Result<()> {
+        let mut chunk = [0; 65536];
+        match self.stream.read(&mut chunk)? {
+            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended within an answer")),
+            n_bytes => {
+                self.buffer.extend_from_slice(&chunk[..n_bytes]);
+                Ok(())
+            }
         }
     }
 }
@@ -136,4 +152,14 @@ pub fn member<T: TryFromValue>(value: &Value, name: &str) -> T {
     let members = std::collections::HashMap::<String, Value>::try_from_value(value).expect("a struct");
     let value = members.get(name).unwrap_or_else(|| panic!("a member {name} in {members:?}"));
     T::try_from_value(value).unwrap_or_else(|error| panic!("member {name}: {error}"))
+}
+
+/// A string as an argument.
+pub fn text(text: &str) -> Value {
+    Value::String(text.to_string())
+}
+
+/// A boolean as an argument.
+pub fn flag(flag: bool) -> Value {
+    Value::Boolean(flag)
 }

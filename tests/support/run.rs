@@ -4,7 +4,7 @@ use super::wait::{LONG, until_some};
 use std::fmt;
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
 
 /// What a finished command left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +50,14 @@ pub fn run(command: &mut Command) -> Run {
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
     let code = finish(&mut child, &text);
-    let join = |thread: JoinHandle<String>| thread.join().expect("the reading thread does not panic");
-    Run { command: text, stdout: join(stdout), stderr: join(stderr), code }
+    // Somebody in the background who kept the terminal would make a shell's user wait.
+    let collect = |stream: Receiver<String>| {
+        stream
+            .recv_timeout(LONG)
+            .unwrap_or_else(|_| panic!("after its end, the output of {text} is still held open"))
+    };
+    let (stdout, stderr) = (collect(stdout), collect(stderr));
+    Run { command: text, stdout, stderr, code }
 }
 
 /// Waits for the end of `child` and gives its exit status as [`Run::code`] does.
@@ -82,14 +88,17 @@ fn code(status: ExitStatus) -> i32 {
     status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }
 
-fn drain(stream: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+fn drain(stream: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut stream) = stream {
             let _ = stream.read_to_end(&mut bytes);
         }
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+        // Nobody listens any more if the deadline passed.
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
 }
 
 fn typed(command: &Command) -> String {

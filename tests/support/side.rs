@@ -34,6 +34,15 @@ impl Side {
         }
     }
 
+    /// Whom the end-to-end tests test: ours, unless the variable `UNDER_TEST` says `original`, which shows where a
+    /// test asks for more than the original does.
+    pub fn under_test() -> Side {
+        match std::env::var("UNDER_TEST").as_deref() {
+            Ok("original") => Side::Original,
+            _ => Side::Ours,
+        }
+    }
+
     /// Whether the original is installed; benches do without it if not.
     pub fn original_is_there() -> bool {
         venv().join("bin/supervisord").exists()
