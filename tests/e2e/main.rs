@@ -11,6 +11,7 @@ mod environment;
 mod keeper;
 mod life;
 mod order;
+mod sample;
 mod signals;
 mod start;
 mod stop;

@@ -114,7 +114,9 @@ stdout_logfile=%(here)s/talker.log
         fs::rename(daemon.path(name), daemon.path(&format!("{name}.old"))).expect("it is there");
     }
     daemon.signal(Signal::SIGUSR2);
-    daemon.wait_log("supervisord logreopen");
+    until("the activity log is opened anew", LONG, || daemon.path("supervisord.log").exists());
+    // Said before the old file is let go.
+    assert!(daemon.read("supervisord.log.old").contains("received SIGUSR2 indicating log reopen request"));
     until("it talks into the new file", LONG, || daemon.read("talker.log").contains("tick"));
 }
 

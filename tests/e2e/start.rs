@@ -76,33 +76,73 @@ fn the_option_n_beats_the_file() {
     assert_eq!(daemon.wait_exit(), 0);
 }
 
-/// What is wrong with a file, and what the message must name.
-const BAD: [(&str, &[&str]); 10] = [
-    ("[program:x]\ncommand=cat\nstartsecs=soon\n", &["'soon'", "program:x", "supervisord.conf"]),
-    ("[program:x]\ncommand=cat\nautostart=maybe\n", &["not a valid boolean value: 'maybe'", "program:x"]),
-    ("[program:x]\ncommand=cat\nstopsignal=FOO\n", &["'FOO' is not a valid signal name", "program:x"]),
-    ("[program:x]\nautostart=true\n", &["program section program:x does not specify a command"]),
-    ("[program:x]\ncommand=%(nope)s\n", &["%(nope)s", "program:x.command"]),
-    ("[program:x]\ncommand=cat\nnumprocs=2\n", &["%(process_num) must be present within process_name"]),
-    ("[group:g]\nprograms=nope\n", &["[group:g] names unknown program or fcgi-program nope"]),
-    ("this is no line of an INI file\n", &["supervisord.conf", "this is no line of an INI file", "18"]),
-    ("[inet_http_server]\nport=abc\n", &["not a valid port number: 'abc'"]),
-    ("[supervisord]\nloglevel=loud\n", &["bad logging level name 'loud'"]),
+/// What is wrong with a file: the lines, the one of them that is to blame, what the message must say.
+const BAD: [(&str, &str, &[&str]); 10] = [
+    ("[program:x]\ncommand=cat\nstartsecs=soon\n", "startsecs=soon", &["'soon'", "program:x", "startsecs"]),
+    (
+        "[program:x]\ncommand=cat\nautostart=maybe\n",
+        "autostart=maybe",
+        &["not a valid boolean value: 'maybe'", "program:x", "autostart"],
+    ),
+    (
+        "[program:x]\ncommand=cat\nstopsignal=FOO\n",
+        "stopsignal=FOO",
+        &["'FOO' is not a valid signal name", "program:x", "stopsignal"],
+    ),
+    (
+        "[program:x]\nautostart=true\n",
+        "[program:x]",
+        &["program section program:x does not specify a command"],
+    ),
+    ("[program:x]\ncommand=%(nope)s\n", "command=%(nope)s", &["%(nope)s", "program:x.command"]),
+    (
+        "[program:x]\ncommand=cat\nnumprocs=2\n",
+        "numprocs=2",
+        &["%(process_num) must be present within process_name", "program:x"],
+    ),
+    (
+        "[group:g]\nprograms=nope\n",
+        "programs=nope",
+        &["[group:g] names unknown program or fcgi-program nope"],
+    ),
+    (
+        "this is no line of an INI file\n",
+        "this is no line of an INI file",
+        &["'this is no line of an INI file\\n'"],
+    ),
+    (
+        "[inet_http_server]\nport=abc\n",
+        "port=abc",
+        &["not a valid port number: 'abc'", "inet_http_server", "port"],
+    ),
+    (
+        "[supervisord]\nloglevel=loud\n",
+        "loglevel=loud",
+        &["bad logging level name 'loud'", "supervisord", "loglevel"],
+    ),
 ];
+
+/// Whether `text` holds the number of the line of `conf` that is `culprit`.
+fn names_line(text: &str, conf: &str, culprit: &str) -> bool {
+    let at = conf.lines().position(|line| line == culprit).expect("the culprit is in the file");
+    text.split(|c: char| !c.is_ascii_digit()).any(|word| word == (at + 1).to_string())
+}
 
 #[test]
 fn a_bad_configuration_is_named_and_starts_nothing() {
     for nodaemon in ["true", "false"] {
-        for (bad, needles) in BAD {
+        for (bad, culprit, needles) in BAD {
             let conf =
                 format!("[supervisord]\nnodaemon={nodaemon}\n[program:good]\ncommand=sleep 1000\n{bad}");
             let (run, daemon) = Start::new(Side::under_test(), &conf).run();
             assert_eq!(run.code, 2, "{run}");
             assert!(run.stderr.starts_with("Error: "), "{run}");
             assert!(run.stderr.contains("For help, use "), "{run}");
-            for needle in needles {
+            for needle in needles.iter().chain(&["supervisord.conf"]) {
                 assert!(run.stderr.contains(needle), "{needle:?} is missing in {run}");
             }
+            let conf = daemon.read("supervisord.conf");
+            assert!(names_line(&run.stderr, &conf, culprit), "no line number of {culprit:?} in {run}");
             assert!(daemon.alive().is_empty(), "{:?} was started in spite of {bad:?}", daemon.alive());
             assert!(!daemon.path("supervisord.pid").exists() && !daemon.path("s.sock").exists());
         }

@@ -1,20 +1,13 @@
 //! What comes in over HTTP and is not as it should be. The daemon answers and carries on.
 
-use crate::support::{Address, Connection, Daemon, LONG, Side, Start, header, http, post, text};
+use crate::support::{Address, Connection, Daemon, LONG, Side, Start, free_ports, header, http, post, text};
 use dxr::Value;
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use supervisord::model::state::ProcessState::Running;
-
-/// A port of 127.0.0.1 that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it is bound").port()
-}
 
 /// A daemon with a listener of each kind.
 fn both(keys: &str) -> (Daemon, [Address; 2]) {
-    let port = free_port();
+    let [port] = free_ports();
     let conf = format!(
         "
 [inet_http_server]

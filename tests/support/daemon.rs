@@ -94,10 +94,17 @@ impl Start {
         (run(&mut daemon.command()), daemon)
     }
 
-    fn prepare(self) -> Daemon {
+    /// Makes its directory and starts nothing yet.
+    pub fn prepare(self) -> Daemon {
         let directory = TempDir::with_prefix("supervisord-test-").expect("a temporary directory can be made");
-        let daemon =
-            Daemon { client: self.side, started: Instant::now(), child: None, directory, start: self };
+        let daemon = Daemon {
+            client: self.side,
+            started: Instant::now(),
+            child: None,
+            directory,
+            socket: "s.sock",
+            start: self,
+        };
         daemon.write_raw_conf(&daemon.start.conf);
         daemon
     }
@@ -112,6 +119,8 @@ pub struct Daemon {
     /// `None` once it was waited for, and for one that went to the background.
     child: Option<Child>,
     directory: TempDir,
+    /// Below the directory.
+    socket: &'static str,
 }
 
 impl Daemon {
@@ -199,7 +208,13 @@ impl Daemon {
     }
 
     pub fn address(&self) -> Address {
-        Address::Unix(self.path("s.sock"))
+        Address::Unix(self.path(self.socket))
+    }
+
+    /// For a configuration whose socket stands elsewhere.
+    pub fn at(&mut self, socket: &'static str) -> &mut Daemon {
+        self.socket = socket;
+        self
     }
 
     /// Calls a method that must be answered and must not fault.

@@ -18,7 +18,7 @@ pub use daemon::{Daemon, LogLine, Start};
 pub use proc::{
     Descendant, Leftovers, cmdline, descendants, kill, parent, proportional_kib, running, wait_gone,
 };
-pub use rpc::{Address, Connection, Reply, flag, header, http, member, post, text};
+pub use rpc::{Address, Connection, Reply, flag, free_ports, header, http, member, post, text};
 pub use run::{Run, finish, run};
 pub use side::Side;
 pub use wait::{LONG, until, until_some};

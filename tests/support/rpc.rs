@@ -3,7 +3,7 @@
 use dxr::{Fault, FaultResponse, MethodCall, MethodResponse, TryFromValue, Value};
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -162,4 +162,11 @@ pub fn text(text: &str) -> Value {
 /// A boolean as an argument.
 pub fn flag(flag: bool) -> Value {
     Value::Boolean(flag)
+}
+
+/// Different ports of 127.0.0.1 that were free a moment ago.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    // All are held until the last is known, so that they differ.
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
+    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
 }
