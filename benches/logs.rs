@@ -13,8 +13,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use supervisord::log::file::Limits;
 use supervisord::log::open::PLAIN_MODE;
 use supervisord::log::pump;
+use supervisord::log::shape::ShapeSpec;
 use supervisord::log::sink::SinkSpec;
-use supervisord::log::stream::{LogStream, StreamSpec};
+use supervisord::log::spec::StreamSpec;
+use supervisord::log::stream::LogStream;
 use supervisord::manager::rt;
 use supervisord::rpc::api::Stream;
 
@@ -182,8 +184,14 @@ fn drainer(arguments: &[String]) {
         let limits = Limits { maxbytes: 50 << 20, backups: 10 };
         let sink = SinkSpec::Path { path: dir.join(format!("{number}.out")), mode: PLAIN_MODE, limits };
         let name = format!("w{number}");
-        let spec =
-            StreamSpec { process: name.clone(), group: name, channel: Stream::Stdout, sinks: vec![sink] };
+        let spec = StreamSpec {
+            process: name.clone(),
+            group: name,
+            channel: Stream::Stdout,
+            readable: true,
+            sinks: vec![sink],
+            shape: ShapeSpec::default(),
+        };
         let stream = Arc::new(Mutex::new(LogStream::new(spec, read)));
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["writer", dir.join(format!("{number}.time")).to_str().unwrap()])
