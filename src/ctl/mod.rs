@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The client: `supervisord ctl`, and the binary when it is called `supervisorctl`.
 //!
 //! Knows the daemon by its wire only and drives an original Supervisor as well. A [`session::Session`] is one run; a
@@ -43,4 +44,12 @@ fn output_failed(problem: &CtlError) -> Exit {
             Exit::GENERIC
         }
     }
+=======
+//! ctl
+
+/// Runs the client.
+pub fn main(_args: crate::cli::CtlArgs) -> std::process::ExitCode {
+    eprintln!("supervisord: the client is not built yet");
+    std::process::ExitCode::from(2)
+>>>>>>> config
 }

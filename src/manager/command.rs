@@ -1,7 +1,7 @@
 //! From the `command` of a program to a file that can be executed, with Supervisor's texts for what is wrong
 //! with it.
 
-use crate::config::text::repr;
+use crate::config::repr;
 use crate::rpc::fault::{Fault, FaultCode};
 use nix::unistd::AccessFlags;
 use std::fmt;
