@@ -24,9 +24,6 @@ use std::sync::Arc;
 /// The version of the API, as clients compare it.
 pub const API_VERSION: &str = "3.0";
 
-/// The version of Supervisor whose behaviour we keep, for clients that compare that.
-pub const SUPERVISOR_VERSION: &str = "4.3.0";
-
 /// What one multicall may collect before its remaining results become faults, in bytes.
 const MULTICALL_RESULT_MAX: usize = 32 << 20;
 
@@ -35,6 +32,7 @@ const MULTICALL_RESULT_MAX: usize = 32 << 20;
 pub struct Server {
     handle: Handle,
     namespaces: Arc<[String]>,
+    version: Arc<str>,
 }
 
 /// Who calls, for the log.
@@ -56,9 +54,10 @@ impl fmt::Display for Caller {
 }
 
 impl Server {
-    /// `namespaces` are those that publish the main interface, usually just `supervisor`.
-    pub fn new(handle: Handle, namespaces: &[String]) -> Server {
-        Server { handle, namespaces: namespaces.into() }
+    /// `namespaces` are those that publish the main interface, usually just `supervisor`; `version` is what
+    /// `getSupervisorVersion` answers.
+    pub fn new(handle: Handle, namespaces: &[String], version: &str) -> Server {
+        Server { handle, namespaces: namespaces.into(), version: version.into() }
     }
 
     /// Carries out one call.
@@ -116,7 +115,7 @@ impl Server {
         match plan {
             Plan::Ask(request) => self.ask(request).await,
             Plan::ApiVersion => Ok(Reply::Text(API_VERSION.to_string())),
-            Plan::SupervisorVersion => Ok(Reply::Text(SUPERVISOR_VERSION.to_string())),
+            Plan::SupervisorVersion => Ok(Reply::Text(self.version.to_string())),
             Plan::Read { log, offset, length } => logs::read(self.log(log).await?, offset, length).await,
             Plan::Tail { log, offset, length } => Ok(logs::tail(self.log(log).await?, offset, length).await),
             Plan::BadSignal { target, sent } => Err(self.bad_signal(target, sent).await),
