@@ -7,27 +7,16 @@ use super::admission::Place;
 use super::budget::Share;
 use super::request::{self, BAD_REQUEST, BODY_MAX, Framing, Head, Refusal, TIMEOUT, TOO_LARGE};
 use super::response::{Body, Persistence, Response};
-use super::send::{self, Output};
+use super::send::Output;
 use super::site::{self, Route, Site};
 use super::socket::{Peer, Socket, until, within};
 use crate::rpc::server::Caller;
 use futures_lite::FutureExt;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// So long a client may say nothing between two requests.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
-
-/// So long the head of a request may take, from its first byte.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
-
-/// So long a body may take.
-const BODY_LIMIT: Duration = Duration::from_secs(30);
-
-/// What a client sends that was refused is read for so long and so far, because closing a socket with unread
-/// input makes the kernel throw away the answer too.
-const LINGER_LIMIT: Duration = Duration::from_secs(2);
+/// How much is read of a client that was refused, in bytes.
 const LINGER_BYTES: usize = 1 << 20;
 
 /// How much is read at a time, in bytes.
@@ -96,14 +85,14 @@ impl Connection {
 
     /// Waits for the head of a request.
     async fn next_head(&mut self) -> Result<Head, End> {
-        let admission = self.site.context.admission().clone();
-        let _waiting = admission.waiting(&self.socket);
+        let limits = *self.site.context.limits();
+        let _waiting = self.site.context.admission().waiting(&self.socket);
         if self.input.is_empty() {
             // An idle connection needs no buffer.
             self.input = Vec::new();
-            within(IDLE_LIMIT, self.socket.readable()).await.ok_or(End::Silent)??;
+            within(limits.idle, self.socket.readable()).await.ok_or(End::Silent)??;
         }
-        let deadline = Instant::now() + HEAD_LIMIT;
+        let deadline = Instant::now() + limits.head;
         loop {
             if let Some((head, length)) = Head::parse(&self.input)? {
                 self.input.drain(..length);
@@ -140,10 +129,10 @@ impl Connection {
         if route == Route::Rpc && framing == Framing::Absent {
             return Err(Refusal(411).into());
         }
-        let (body, _share) = self.body(&head, framing).await?;
+        let (body, share) = self.body(&head, framing).await?;
         let _in_progress = self.site.context.begin_request();
         let caller = Caller { peer: self.peer.to_string(), user };
-        let response = self.site.answer(route, body, &caller).await;
+        let response = self.site.answer(route, body, share, &caller).await;
         let persistence = if head.wants_keep_alive() { Persistence::Keep } else { Persistence::Close };
         self.send(&head, response, persistence).await
     }
@@ -155,15 +144,16 @@ impl Connection {
             return Ok((Vec::new(), None));
         }
         if expects_continue && self.input.is_empty() {
-            send::all(&self.socket, b"HTTP/1.1 100 Continue\r\n\r\n", self.site.context.budget()).await?;
+            self.output(1, false).all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
+        let deadline = Instant::now() + self.site.context.limits().body;
         let read = async {
             match framing {
                 Framing::Length(length) => self.body_of(length).await,
                 _ => self.chunked_body().await,
             }
         };
-        until(Instant::now() + BODY_LIMIT, read).await.unwrap_or(Err(TIMEOUT.into()))
+        until(deadline, read).await.unwrap_or(Err(TIMEOUT.into()))
     }
 
     async fn body_of(&mut self, length: u64) -> Result<(Vec<u8>, Option<Share>), End> {
@@ -259,12 +249,7 @@ impl Connection {
         intended: Persistence,
     ) -> Result<Persistence, End> {
         log::trace!("{} {:?} {:?} {}", self.peer, head.method, head.target, response.status);
-        let output = Output {
-            socket: &self.socket,
-            budget: self.site.context.budget(),
-            minor: head.minor,
-            is_head: head.method == "HEAD",
-        };
+        let output = self.output(head.minor, head.method == "HEAD");
         match response.body {
             Body::Follow(_) => {
                 let gone = peer_gone(&self.socket);
@@ -276,18 +261,22 @@ impl Connection {
         }
     }
 
+    fn output(&self, minor: u8, is_head: bool) -> Output<'_> {
+        let context = &self.site.context;
+        Output { socket: &self.socket, budget: context.budget(), limits: context.limits(), minor, is_head }
+    }
+
     /// Says why a request is not understood.
     async fn refuse(&mut self, refusal: Refusal) {
         log::trace!("{} refused with {}", self.peer, refusal.0);
-        let output =
-            Output { socket: &self.socket, budget: self.site.context.budget(), minor: 1, is_head: false };
         // If that cannot be sent, nobody is there to read it.
-        let _ = output.send(Response::error(refusal.0), Persistence::Close).await;
+        let _ = self.output(1, false).send(Response::error(refusal.0), Persistence::Close).await;
     }
 
     /// Closes the connection so that the last answer arrives.
     async fn linger(&mut self) {
         self.socket.end_output();
+        let limit = self.site.context.limits().linger;
         let discard = async {
             let mut n_bytes = 0;
             self.input.resize(READ_SIZE, 0);
@@ -298,7 +287,7 @@ impl Connection {
                 }
             }
         };
-        let _ = within(LINGER_LIMIT, discard).await;
+        let _ = within(limit, discard).await;
     }
 }
 

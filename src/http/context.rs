@@ -2,6 +2,7 @@
 
 use super::admission::Admission;
 use super::budget::Budget;
+use super::limits::Limits;
 use super::socket::within;
 use super::watch::Watcher;
 use crate::rpc::api::Handle;
@@ -31,6 +32,7 @@ struct Shared {
     budget: Budget,
     admission: Admission,
     in_progress: InProgress,
+    limits: Limits,
 }
 
 /// Knows when the last request has been answered: each holds a sender, and a channel without senders is
@@ -46,6 +48,11 @@ impl Context {
     /// `rpc_namespaces` are those that publish the main interface; `version` is what
     /// `getSupervisorVersion` answers.
     pub fn new(handle: Handle, rpc_namespaces: &[String], version: &str) -> Context {
+        Context::with_limits(handle, rpc_namespaces, version, Limits::default())
+    }
+
+    /// The same with another kind of patience.
+    pub fn with_limits(handle: Handle, rpc_namespaces: &[String], version: &str, limits: Limits) -> Context {
         let (sender, receiver) = async_channel::bounded(1);
         Context(Arc::new(Shared {
             server: Server::new(handle.clone(), rpc_namespaces, version),
@@ -53,6 +60,7 @@ impl Context {
             watcher: Watcher::default(),
             budget: Budget::new(BODIES_MAX),
             admission: Admission::new(connections_max()),
+            limits,
             in_progress: InProgress { sender: Mutex::new(Some(sender)), receiver },
         }))
     }
@@ -85,6 +93,10 @@ impl Context {
 
     pub(super) fn budget(&self) -> &Budget {
         &self.0.budget
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     pub(super) fn admission(&self) -> &Admission {

@@ -8,6 +8,7 @@
 pub mod listen;
 
 mod context;
+mod limits;
 mod serve;
 
 mod auth;
@@ -26,4 +27,5 @@ mod budget;
 mod socket;
 
 pub use context::Context;
+pub use limits::Limits;
 pub use serve::serve;

@@ -1,5 +1,6 @@
 //! Answers: a status, headers, and a body that is either whole or comes in pieces.
 
+use super::budget::Share;
 use super::follow::Follower;
 use crate::rpc::server::reply::Document;
 use std::io;
@@ -10,6 +11,8 @@ pub struct Response {
     pub status: u16,
     headers: Vec<(&'static str, String)>,
     pub body: Body,
+    /// What the body occupies of the memory for bodies, if it is large.
+    _share: Option<Share>,
 }
 
 /// What follows the head of an answer.
@@ -31,7 +34,13 @@ pub enum Persistence {
 
 impl Response {
     pub fn new(status: u16, content_type: &str, body: Body) -> Response {
-        Response { status, headers: vec![("Content-Type", content_type.to_string())], body }
+        let headers = vec![("Content-Type", content_type.to_string())];
+        Response { status, headers, body, _share: None }
+    }
+
+    /// Keeps what the body occupies of the memory for bodies until it has been sent.
+    pub fn with_share(self, share: Option<Share>) -> Response {
+        Response { _share: share, ..self }
     }
 
     /// A page that says what is wrong, in the words of Supervisor's.

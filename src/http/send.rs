@@ -1,7 +1,8 @@
 //! Putting answers on the wire, never holding more of them in memory than it must.
 
-use super::budget::{Budget, Share};
+use super::budget::Budget;
 use super::follow::Follower;
+use super::limits::Limits;
 use super::response::{Body, Persistence, Response};
 use super::socket::{Socket, within};
 use crate::rpc::server::logs::{LogSlice, TextDecoder};
@@ -9,19 +10,14 @@ use crate::rpc::server::reply::Document;
 use std::io;
 use std::time::Duration;
 
-/// A client that takes nothing of its answer for so long is given up.
-const STALL_LIMIT: Duration = Duration::from_secs(30);
-
-/// The same while others wait for the memory the answer occupies.
-const STALL_LIMIT_WHEN_SHORT: Duration = Duration::from_secs(3);
-
-/// Answers up to this many bytes go out in one piece, and are not counted against the budget.
+/// Answers up to this many bytes go out in one piece.
 const SMALL: usize = 64 << 10;
 
 /// Where an answer goes, and how it is to look.
 pub struct Output<'a> {
     pub socket: &'a Socket,
     pub budget: &'a Budget,
+    pub limits: &'a Limits,
     /// Of the request's version.
     pub minor: u8,
     /// Whether only the head is wanted.
@@ -51,11 +47,10 @@ impl Output<'_> {
         let body = if self.is_head { &[] } else { body };
         if body.len() <= SMALL {
             head.extend_from_slice(body);
-            all(self.socket, &head, self.budget).await?;
+            self.all(&head).await?;
         } else {
-            let _share: Share = self.budget.take(body.len()).await;
-            send(self.socket, &head, true, self.budget).await?;
-            all(self.socket, body, self.budget).await?;
+            self.put(&head, true).await?;
+            self.all(body).await?;
         }
         Ok(persistence)
     }
@@ -100,8 +95,41 @@ impl Output<'_> {
         let chunked = self.minor > 0;
         let persistence = if chunked { intended } else { Persistence::Close };
         let head = response.head(self.minor, None, persistence);
-        all(self.socket, &head, self.budget).await?;
+        self.all(&head).await?;
         Ok(Stream { output: self, chunked, persistence })
+    }
+}
+
+impl Output<'_> {
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// If the client is gone or takes nothing for too long.
+    pub async fn all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.put(bytes, false).await
+    }
+
+    async fn put(&self, mut bytes: &[u8], more_follows: bool) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let n_bytes = self.some(bytes, more_follows).await?;
+            bytes = &bytes[n_bytes..];
+        }
+        Ok(())
+    }
+
+    /// Sends some of `bytes`; how many.
+    async fn some(&self, bytes: &[u8], more_follows: bool) -> io::Result<usize> {
+        let mut stalled = Duration::ZERO;
+        loop {
+            let step = self.limits.stall_when_short;
+            if let Some(written) = within(step, self.socket.write(bytes, more_follows)).await {
+                return written;
+            }
+            stalled += step;
+            if stalled >= self.limits.stall || self.budget.is_short() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
     }
 }
 
@@ -114,9 +142,8 @@ struct Stream<'a> {
 
 impl Stream<'_> {
     async fn piece(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Output { socket, budget, .. } = *self.output;
         if !self.chunked {
-            return all(socket, bytes, budget).await;
+            return self.output.all(bytes).await;
         }
         if bytes.is_empty() {
             // An empty chunk would end the answer.
@@ -125,7 +152,7 @@ impl Stream<'_> {
         let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
         chunk.extend_from_slice(bytes);
         chunk.extend_from_slice(b"\r\n");
-        all(socket, &chunk, budget).await
+        self.output.all(&chunk).await
     }
 
     /// Sends a part of a log, but for a remainder that stays in `text`.
@@ -142,7 +169,7 @@ impl Stream<'_> {
 
     async fn end(self) -> io::Result<Persistence> {
         if self.chunked {
-            all(self.output.socket, b"0\r\n\r\n", self.output.budget).await?;
+            self.output.all(b"0\r\n\r\n").await?;
         }
         Ok(self.persistence)
     }
@@ -162,35 +189,5 @@ impl Text {
         }
         self.decoder.finish(&mut self.out);
         Ok(())
-    }
-}
-
-/// Sends all of `bytes`.
-///
-/// # Errors
-/// If the client is gone or takes nothing for too long.
-pub async fn all(socket: &Socket, bytes: &[u8], budget: &Budget) -> io::Result<()> {
-    send(socket, bytes, false, budget).await
-}
-
-async fn send(socket: &Socket, mut bytes: &[u8], more_follows: bool, budget: &Budget) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let n_bytes = some(socket, bytes, more_follows, budget).await?;
-        bytes = &bytes[n_bytes..];
-    }
-    Ok(())
-}
-
-/// Sends some of `bytes`; how many.
-async fn some(socket: &Socket, bytes: &[u8], more_follows: bool, budget: &Budget) -> io::Result<usize> {
-    let mut stalled = Duration::ZERO;
-    loop {
-        if let Some(written) = within(STALL_LIMIT_WHEN_SHORT, socket.write(bytes, more_follows)).await {
-            return written;
-        }
-        stalled += STALL_LIMIT_WHEN_SHORT;
-        if stalled >= STALL_LIMIT || budget.is_short() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
     }
 }

@@ -20,6 +20,7 @@ const BREATHER: Duration = Duration::from_millis(100);
 /// Serves the clients of one listener until the task is cancelled. Clients that are connected then are
 /// served on.
 pub fn serve(listener: Listener, config: &HttpServerConfig, context: Context) -> Task<()> {
+    announce(config, &context);
     let section = config.section.clone();
     let site = Arc::new(Site::new(config, context));
     rt::spawn(async move {
@@ -27,6 +28,17 @@ pub fn serve(listener: Listener, config: &HttpServerConfig, context: Context) ->
             log::error!("{section} accepts no more clients: {error}");
         }
     })
+}
+
+/// The lines every server begins with in the activity log.
+fn announce(config: &HttpServerConfig, context: &Context) {
+    for namespace in context.server().namespaces() {
+        log::info!("RPC interface '{namespace}' initialized");
+    }
+    if config.credentials.is_none() {
+        let section = &config.section;
+        crate::crit!("Server '{section}' running without any HTTP authentication checking");
+    }
 }
 
 /// # Errors

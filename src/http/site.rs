@@ -1,20 +1,28 @@
 //! One server as its clients meet it: who is let in, and which path leads where.
 
 use super::auth::{self, Denied};
+use super::budget::Share;
 use super::context::Context;
 use super::follow::Follower;
 use super::origin::{self, Expected};
 use super::request::Head;
 use super::response::{Body, Response};
+use super::socket::within;
 use crate::manager::rt::Timer;
 use crate::model::config::{Credentials, HttpAddress, HttpServerConfig};
 use crate::rpc::api::{Answer, LogSource, Request, Stream, Target};
 use crate::rpc::server::{Caller, reply};
-use crate::rpc::wire;
+use crate::rpc::wire::{self, Call};
 use std::time::{Duration, SystemTime};
 
-/// So long a wrong password is not answered.
-const DENIAL_DELAY: Duration = Duration::from_millis(500);
+/// What a result that may be large is counted as before it is known, in bytes.
+const HEAVY: usize = 1 << 20;
+
+/// Answers of fewer bytes are not counted at all.
+const SMALL: usize = 64 << 10;
+
+/// How long a call waits for memory.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What one `[…http_server]` section makes of the daemon.
 #[derive(Debug)]
@@ -50,7 +58,7 @@ impl Site {
             Ok(user) => user,
             Err(denied) => {
                 if denied == Denied::WrongCredentials {
-                    Timer::after(DENIAL_DELAY).await;
+                    Timer::after(self.context.limits().denial_delay).await;
                 }
                 return Err(Response::error(401).with_header("WWW-Authenticate", "Basic realm=\"default\""));
             }
@@ -58,10 +66,16 @@ impl Site {
         if origin::is_welcome(head, &self.expected) { Ok(user) } else { Err(Response::error(403)) }
     }
 
-    /// Answers a request that was let in.
-    pub async fn answer(&self, route: Route, body: Vec<u8>, caller: &Caller) -> Response {
+    /// Answers a request that was let in. `share` is what its body occupies of the memory for bodies.
+    pub async fn answer(
+        &self,
+        route: Route,
+        body: Vec<u8>,
+        share: Option<Share>,
+        caller: &Caller,
+    ) -> Response {
         match route {
-            Route::Rpc => self.rpc(body, caller).await,
+            Route::Rpc => self.rpc(body, share, caller).await,
             Route::Alive => uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))),
             Route::LogTail(target, stream) => {
                 let response = self.follow(Request::ProcessLog(target, stream)).await;
@@ -72,7 +86,7 @@ impl Site {
         }
     }
 
-    async fn rpc(&self, body: Vec<u8>, caller: &Caller) -> Response {
+    async fn rpc(&self, body: Vec<u8>, share: Option<Share>, caller: &Caller) -> Response {
         let n_bytes = body.len();
         let call = match wire::decode_call(&body) {
             Ok(call) => call,
@@ -81,9 +95,32 @@ impl Site {
                 return Response::error(400);
             }
         };
-        drop(body);
-        let result = self.context.server().call(call, caller).await;
-        Response::new(200, "text/xml", Body::Document(reply::encode(result)))
+        drop((body, share));
+        match self.carry_out(call, caller).await {
+            Some(response) => response,
+            None => Response::error(503),
+        }
+    }
+
+    /// Makes a call and puts its result into text. `None` if there is too little memory for large answers and
+    /// none becomes free: clients that do not take theirs are thrown out, but that takes a while.
+    async fn carry_out(&self, call: Call, caller: &Caller) -> Option<Response> {
+        let budget = self.context.budget();
+        let server = self.context.server();
+        // Before the result is there its size is unknown; this bounds how many are in the making.
+        let turn = match server.is_heavy(&call.method) {
+            true => Some(within(MEMORY_PATIENCE, budget.take(HEAVY)).await?),
+            false => None,
+        };
+        let result = server.call(call, caller).await;
+        drop(turn);
+        let n_bytes = result.as_ref().map_or(0, reply::estimate);
+        let share = match n_bytes > SMALL {
+            true => Some(within(MEMORY_PATIENCE, budget.take(n_bytes)).await?),
+            false => None,
+        };
+        let body = Body::Document(reply::encode(result));
+        Some(Response::new(200, "text/xml", body).with_share(share))
     }
 
     async fn follow(&self, log: Request) -> Response {

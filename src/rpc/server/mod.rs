@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub const API_VERSION: &str = "3.0";
 
 /// What one multicall may collect before its remaining results become faults, in bytes.
-const MULTICALL_RESULT_MAX: usize = 32 << 20;
+const MULTICALL_RESULT_MAX: usize = 16 << 20;
 
 /// Answers calls. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -76,6 +76,16 @@ impl Server {
         result
     }
 
+    /// Where the main interface is published.
+    pub fn namespaces(&self) -> &[String] {
+        &self.namespaces
+    }
+
+    /// Whether the result of this method grows with the number of processes or calls.
+    pub fn is_heavy(&self, name: &str) -> bool {
+        methods::find(&self.namespaces, name).is_some_and(Method::is_heavy)
+    }
+
     fn find(&self, name: &str) -> Result<&'static Method, Fault> {
         methods::find(&self.namespaces, name).ok_or(Fault::new(FaultCode::UnknownMethod))
     }
@@ -92,7 +102,7 @@ impl Server {
                 Element::Wrong(fault) => Err(fault),
             };
             if let Ok(reply) = &result {
-                budget = budget.saturating_sub(reply::weight(reply));
+                budget = budget.saturating_sub(reply::estimate(reply));
             }
             results.push(result);
         }
@@ -234,7 +244,7 @@ async fn collected(reply: Reply, budget: usize) -> Result<Reply, Fault> {
         Reply::Log(slice) | Reply::Tail { data: slice, .. } => slice.len(),
         _ => 0,
     };
-    if slice_len > budget as u64 || reply::weight(&reply) > budget {
+    if slice_len > budget as u64 || reply::estimate(&reply) > budget {
         return Err(too_much());
     }
     Ok(match reply {
