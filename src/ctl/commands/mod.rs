@@ -3,8 +3,16 @@
 mod add;
 mod avail;
 mod clear;
+mod exit;
+mod fg;
+mod groups;
 mod help;
+mod logtail;
+mod maintail;
+mod methods;
+mod open;
 mod pid;
+mod quit;
 mod reload;
 mod remove;
 mod reread;
@@ -14,8 +22,11 @@ mod signal;
 mod start;
 mod status;
 mod stop;
+mod tail;
 mod update;
 mod version;
+
+pub use status::select as status_select;
 
 use crate::ctl::error::Outcome;
 use crate::ctl::session::Session;
@@ -54,8 +65,15 @@ pub const COMMANDS: &[&Command] = &[
     &add::COMMAND,
     &avail::COMMAND,
     &clear::COMMAND,
+    &exit::COMMAND,
+    &fg::COMMAND,
     &help::COMMAND,
+    &logtail::COMMAND,
+    &maintail::COMMAND,
+    &methods::COMMAND,
+    &open::COMMAND,
     &pid::COMMAND,
+    &quit::COMMAND,
     &reload::COMMAND,
     &remove::COMMAND,
     &reread::COMMAND,
@@ -63,8 +81,11 @@ pub const COMMANDS: &[&Command] = &[
     &shutdown::COMMAND,
     &signal::COMMAND,
     &start::COMMAND,
+    &groups::START,
     &status::COMMAND,
     &stop::COMMAND,
+    &groups::STOP,
+    &tail::COMMAND,
     &update::COMMAND,
     &version::COMMAND,
 ];
