@@ -3,6 +3,7 @@
 mod add;
 mod avail;
 mod clear;
+mod events;
 mod exit;
 mod fg;
 mod groups;
@@ -12,6 +13,7 @@ mod maintail;
 mod methods;
 mod open;
 mod pid;
+mod plan;
 mod quit;
 mod reload;
 mod remove;
@@ -25,6 +27,7 @@ mod stop;
 mod tail;
 mod update;
 mod version;
+mod why;
 
 pub use status::select as status_select;
 
@@ -65,6 +68,7 @@ pub const COMMANDS: &[&Command] = &[
     &add::COMMAND,
     &avail::COMMAND,
     &clear::COMMAND,
+    &events::COMMAND,
     &exit::COMMAND,
     &fg::COMMAND,
     &help::COMMAND,
@@ -88,6 +92,7 @@ pub const COMMANDS: &[&Command] = &[
     &tail::COMMAND,
     &update::COMMAND,
     &version::COMMAND,
+    &why::COMMAND,
 ];
 
 /// The command of this name. Names are never abbreviated.
