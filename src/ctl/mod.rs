@@ -28,26 +28,6 @@ pub mod login;
 pub mod reach;
 pub mod screen;
 
-use crate::ctl::error::CtlError;
-use crate::ctl::exit::Exit;
-use crate::ctl::session::Session;
+mod run;
 
-/// Runs the words of a command line as one command. They are joined with blanks and split again, because scripts
-/// pass `"signal HUP"` as one word.
-pub fn run_words(session: &mut Session, words: &[String]) -> Exit {
-    match session.run_line(&words.join(" ")) {
-        Ok(()) => session.exit,
-        Err(problem) => output_failed(&problem),
-    }
-}
-
-/// The status for output that nobody takes. A reader that went away, like `head`, is no reason for a message.
-fn output_failed(problem: &CtlError) -> Exit {
-    match problem {
-        CtlError::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
-        problem => {
-            eprintln!("error: {problem}");
-            Exit::GENERIC
-        }
-    }
-}
+pub use run::{main, run_words};

@@ -21,14 +21,23 @@ use std::rc::Rc;
 /// How many lines the history keeps.
 const MAX_HISTORY: usize = 1000;
 
-/// Shows the status and runs lines until `quit`, Ctrl-D, or Ctrl-C at the prompt. Whatever the lines did, leaving
+/// What the shell begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    Status,
+    None,
+}
+
+/// Shows the status if wished and runs lines until `quit`, Ctrl-D, or Ctrl-C at the prompt. Whatever the lines did, leaving
 /// is a success.
 ///
 /// # Errors
 /// If nobody reads the output any more.
-pub fn run(session: Session) -> Outcome {
+pub fn run(session: Session, greeting: Greeting) -> Outcome {
     let session = Rc::new(RefCell::new(session));
-    session.borrow_mut().run_line("status")?;
+    if greeting == Greeting::Status {
+        session.borrow_mut().run_line("status")?;
+    }
     let mut lines = Lines::open(&session);
     loop {
         let line = lines.next(&session)?;

@@ -1,3 +1,9 @@
 //! The manager: everything that decides and everything that is asynchronous.
 
 pub mod rt;
+
+/// Runs the daemon.
+pub fn daemon_main(_args: crate::cli::DaemonArgs) -> std::process::ExitCode {
+    eprintln!("supervisord: the daemon is not built yet");
+    std::process::ExitCode::from(2)
+}
