@@ -153,11 +153,14 @@ fn tell_last_exit(session: &mut Session, process: &Process) -> Outcome {
     if process.stop == 0 {
         return Ok(());
     }
-    let status = match process.exitstatus {
-        -1 => "terminated by a signal".to_string(),
-        status => format!("exit status {status}"),
+    let state = i32::try_from(process.state).ok().and_then(ProcessState::from_code);
+    let status = match (state, process.exitstatus) {
+        // The daemon reports 0 there whatever it was.
+        (Some(ProcessState::Backoff | ProcessState::Fatal), _) => String::new(),
+        (_, -1) => ", terminated by a signal".to_string(),
+        (_, status) => format!(", exit status {status}"),
     };
-    Ok(session.screen.line(&format!("last exit: {}, {status}", render::utc(process.stop)))?)
+    Ok(session.screen.line(&format!("last exit: {}{status}", render::utc(process.stop)))?)
 }
 
 /// Shows the end of stderr, or of stdout if stderr has no log of its own or says nothing.
