@@ -297,8 +297,14 @@ impl Daemon {
     /// If it goes on, or was not started in the foreground.
     #[track_caller]
     pub fn wait_exit(&mut self) -> i32 {
+        self.wait_exit_within(LONG)
+    }
+
+    /// [`Daemon::wait_exit`] with a patience of its own.
+    #[track_caller]
+    pub fn wait_exit_within(&mut self, patience: Duration) -> i32 {
         let mut child = self.child.take().expect("a daemon in the foreground, not waited for yet");
-        finish(&mut child, "the daemon's end")
+        finish(&mut child, "the daemon's end", patience)
     }
 
     /// Waits until it answers.
