@@ -71,6 +71,18 @@ pub struct DaemonConfig {
     /// For programs only, in the order of their keys.
     pub environment: BTreeMap<String, String>,
     pub identifier: String,
+    /// How a line of the activity log looks. Supervisor only knows text.
+    pub log_format: LogFormat,
+}
+
+/// How a line of the activity log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogFormat {
+    /// `2025-01-31 13:17:20,207 INFO message`.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
 }
 
 /// Where the daemon writes about itself.
