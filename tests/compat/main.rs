@@ -9,5 +9,6 @@
 mod support;
 
 mod ctl;
+mod life;
 mod scenario;
 mod transcript;
