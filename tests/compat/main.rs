@@ -10,5 +10,6 @@ mod support;
 
 mod ctl;
 mod life;
+mod rpc;
 mod scenario;
 mod transcript;

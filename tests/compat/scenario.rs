@@ -32,6 +32,9 @@ struct Cast {
     client: Side,
 }
 
+/// Whose daemon must answer as the original's does.
+pub const SIDES: [Side; 1] = [Side::Original];
+
 /// Who must do as the original does with its own client.
 const CASTS: [Cast; 1] = [Cast { daemon: Side::Original, client: Side::Original }];
 
