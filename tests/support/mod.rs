@@ -14,7 +14,7 @@ mod run;
 mod side;
 mod wait;
 
-pub use daemon::{Daemon, LogLine, Start};
+pub use daemon::{AS_PID_1, Daemon, LogLine, Start};
 pub use proc::{
     Descendant, Leftovers, cmdline, descendants, kill, parent, proportional_kib, running, wait_gone,
 };
