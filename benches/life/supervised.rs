@@ -1,9 +1,8 @@
 //! The same under a daemon, ours or the original.
 
 use crate::program::{Birth, Births, now, until_last};
-use crate::support::{Daemon, LONG, Side, Start, descendants, kill, proportional_kib, until_some};
+use crate::support::{Daemon, LONG, Side, Start, descendants, kill, proportional_kib, sleeps, until_some};
 use nix::sys::signal::Signal;
-use std::fs;
 use std::time::{Duration, Instant};
 
 /// A daemon with a number of programs.
@@ -96,7 +95,7 @@ impl Supervised {
     }
 
     fn sleeps(&self) -> u64 {
-        self.daemons().into_iter().flat_map(threads).map(|path| voluntary_switches(&path)).sum()
+        self.daemons().into_iter().map(sleeps).sum()
     }
 
     /// The processes that make up the daemon.
@@ -123,16 +122,4 @@ impl Supervised {
             .filter(|process| process.cmdline.contains(crate::program::WORD))
             .count()
     }
-}
-
-fn threads(pid: i32) -> Vec<String> {
-    let entries =
-        fs::read_dir(format!("/proc/{pid}/task")).map(|entries| entries.flatten().collect::<Vec<_>>());
-    entries.unwrap_or_default().iter().map(|entry| format!("{}/status", entry.path().display())).collect()
-}
-
-fn voluntary_switches(path: &str) -> u64 {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
 }

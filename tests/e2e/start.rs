@@ -171,6 +171,22 @@ fn a_socket_in_use_is_refused_and_its_owner_is_left_alone() {
 }
 
 #[test]
+fn a_port_in_use_is_refused_before_anything_starts() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    for nodaemon in ["true", "false"] {
+        let conf = format!(
+            "[supervisord]\nnodaemon={nodaemon}\n[inet_http_server]\nport=127.0.0.1:{port}\n{SLEEPER}"
+        );
+        let (run, daemon) = Start::new(Side::under_test(), &conf).run();
+        assert_eq!(run.code, 2, "{run}");
+        assert!(run.stderr.contains("Error: Another program is already listening on a port"), "{run}");
+        assert!(daemon.alive().is_empty());
+        assert!(!daemon.log().contains("spawned"));
+    }
+}
+
+#[test]
 fn a_second_daemon_on_the_same_configuration_is_refused() {
     let daemon = start(SLEEPER);
     daemon.wait_for_state("sleeper", Running, LONG);
