@@ -160,6 +160,8 @@ impl Connection {
         // Not beyond BODY_MAX, or the head would have been refused.
         let length = length as usize;
         let share = if length > SMALL_BODY { Some(self.share(length).await) } else { None };
+        // Room for it now, or the buffer would grow to twice what was set aside.
+        self.input.reserve_exact((length + READ_SIZE).saturating_sub(self.input.len()));
         while self.input.len() < length {
             self.receive_some().await?;
         }

@@ -39,7 +39,11 @@ impl Response {
 
 impl Client {
     pub fn tcp(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).unwrap();
+        Client::over(TcpStream::connect(address).unwrap())
+    }
+
+    /// A client on a connection that was made already.
+    pub fn over(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Client { wire: Box::new(stream), input: Vec::new() }

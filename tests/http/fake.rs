@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use supervisord::http::listen::{self, Listener};
-use supervisord::http::{self, Context};
+use supervisord::http::{self, Context, Limits};
 use supervisord::manager::rt::{self, Task, Timer};
 use supervisord::model::config::{Credentials, HttpAddress, HttpServerConfig, Owner};
 use supervisord::model::state::{ProcessState, SupervisorState};
@@ -40,6 +40,11 @@ impl Daemon {
 
     /// A daemon that has this many more processes, named `pN`.
     pub fn with_processes(n_extra: usize) -> Daemon {
+        Daemon::with_limits(n_extra, Limits::default())
+    }
+
+    /// A daemon with another kind of patience.
+    pub fn with_limits(n_extra: usize, limits: Limits) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let (handle, calls) = Handle::channel();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -51,7 +56,7 @@ impl Daemon {
             dir: dir.path().to_path_buf(),
         };
         rt::spawn(answer_all(calls, programs, requests.clone())).detach();
-        let context = Context::new(handle, &["supervisor".to_string()], "4.3.0");
+        let context = Context::with_limits(handle, &["supervisor".to_string()], "4.3.0", limits);
         Daemon { dir, context, requests, servers: Vec::new() }
     }
 

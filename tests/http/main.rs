@@ -3,5 +3,7 @@
 mod client;
 mod fake;
 
+mod attacks;
 mod calls;
+mod ending;
 mod protocol;
