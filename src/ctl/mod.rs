@@ -28,6 +28,9 @@ pub mod login;
 pub mod reach;
 pub mod screen;
 
+pub mod completions;
+pub mod man;
+
 mod run;
 
 pub use run::{main, run_words};
