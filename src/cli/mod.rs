@@ -16,6 +16,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+/// The words that make the program something else than the daemon.
+const PARTS: [&str; 6] = ["ctl", "check", "init", "version", "completions", "man"];
+
 /// What `-v` prints.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -91,9 +94,7 @@ fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
     let (given, rest) = getopt::lex(options::DAEMON, words).map_err(usage)?;
     let (part, rest) = match rest.split_first() {
         None => (None, &[][..]),
-        Some((part, rest)) if ["ctl", "check", "init", "version"].contains(&part.as_str()) => {
-            (Some(part.as_str()), rest)
-        }
+        Some((part, rest)) if PARTS.contains(&part.as_str()) => (Some(part.as_str()), rest),
         Some(_) => return Err(usage(format!("positional arguments are not supported: {}", list(&rest)))),
     };
     let mut plain = vec!["--progname".to_string(), progname.to_string()];
@@ -107,6 +108,8 @@ fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
         None => Ok(Invocation::Daemon(args)),
         Some("version") => Err(Exit::success(format!("{VERSION}\n"))),
         Some("ctl") => ctl(&format!("{progname} ctl"), args.configuration, rest),
+        Some("completions") => completions(&format!("{progname} completions"), rest),
+        Some("man") => man(&format!("{progname} man"), rest),
         Some("check") => check(&format!("{progname} check"), args, rest),
         Some(_) => init(&format!("{progname} init"), rest),
     }
@@ -119,6 +122,32 @@ fn ctl(progname: &str, configuration: Option<String>, words: &[String]) -> Resul
     let mut args: CtlArgs = fill(progname, &plain)?;
     args.configuration = args.configuration.or(configuration);
     Ok(Invocation::Ctl(args))
+}
+
+/// Prints the completions of a shell.
+fn completions(progname: &str, rest: &[String]) -> Result<Invocation, Exit> {
+    let known = crate::ctl::completions::SHELLS.join(", ");
+    let [shell] = rest else {
+        return Err(Exit::usage(progname, &format!("one shell must be named: {known}")));
+    };
+    match crate::ctl::completions::completions(shell) {
+        Some(script) => Err(Exit::success(script)),
+        None => Err(Exit::usage(progname, &format!("no completions for {}, only for {known}", repr(shell)))),
+    }
+}
+
+/// Prints a manual page: the daemon's, or the client's.
+fn man(progname: &str, rest: &[String]) -> Result<Invocation, Exit> {
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    match rest[..] {
+        [] | ["supervisord"] => {
+            Err(Exit::success(crate::ctl::man::daemon_page(&options_help(options::DAEMON))))
+        }
+        ["ctl" | "supervisorctl"] => {
+            Err(Exit::success(crate::ctl::man::ctl_page(&options_help(options::CTL))))
+        }
+        _ => Err(Exit::usage(progname, "the pages are supervisord and supervisorctl")),
+    }
 }
 
 fn check(progname: &str, daemon: DaemonArgs, words: &[String]) -> Result<Invocation, Exit> {
@@ -172,9 +201,10 @@ fn list(words: &[String]) -> String {
 fn daemon_help(progname: &str) -> String {
     format!(
         "supervisord -- run a set of applications as daemons.\n\nUsage: {progname} [options]\n       {progname} \
-         [options] ctl|check|init [options]\n\nOptions:\n{}\nctl -- control a running daemon (see '{progname} ctl \
+         [options] ctl|check|init|completions|man [options]\n\nOptions:\n{}\nctl -- control a running daemon (see '{progname} ctl \
          -h')\ncheck -- read the configuration and report everything that is wrong with it\ninit -- print a \
-         commented configuration\n\n",
+         commented configuration\ncompletions -- print completions for bash, zsh or fish\nman -- print a manual page \
+         (supervisord or supervisorctl)\n\n",
         options_help(options::DAEMON)
     )
 }
