@@ -1,1 +1,11 @@
-//! core
+//! Deciding. Facts go in, actions come out; nothing here reads a clock, touches a descriptor or waits.
+//!
+//! Start with [`process::step`], the life of one process. [`shutdown::Phases`] says in which order groups end.
+
+pub mod process;
+pub mod shutdown;
+
+#[cfg(test)]
+mod process_table;
+#[cfg(test)]
+mod process_walk;

@@ -1,1 +1,16 @@
-//! keeper
+//! The keeper: the process that must not die, and the memory it shares with the manager.
+//!
+//! It is the parent of every program, the pid in the pidfile and PID 1 in a container. It reaps, writes
+//! every exit into a ledger *before* reaping, holds descriptors, starts the manager again when that dies,
+//! and passes signals on. It has one thread, takes no memory after its start, reads no configuration and
+//! speaks no protocol; whatever the manager wrote into shared memory is a hint to it and is bounds-checked.
+//!
+//! [`layout`] is the shared memory. [`run`] is the keeper itself. [`link`] is the manager's side: reading
+//! the ledger, writing the slots, depositing descriptors. [`boot`] turns a freshly started process into the
+//! keeper.
+
+pub mod layout;
+
+pub mod boot;
+pub mod link;
+pub mod run;

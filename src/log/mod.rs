@@ -1,1 +1,22 @@
-//! log
+//! Logs: what programs print, and what the daemon says about itself.
+//!
+//! A program's stream goes `pump` (when) → `stream` (what becomes of the bytes) → `sink` and its kin (where
+//! to). The daemon's own log is `activity`. Reading them back is `read`.
+
+pub mod activity;
+
+pub mod pump;
+pub mod stream;
+
+pub mod sink;
+
+pub mod device;
+pub mod file;
+pub mod memory;
+pub mod syslog;
+
+pub mod open;
+pub mod rotate;
+pub mod stamp;
+
+pub mod read;

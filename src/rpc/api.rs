@@ -4,6 +4,7 @@
 //! A [`Handle`] is what the HTTP side holds. It posts a [`Request`] to the loop and awaits the answer; a
 //! request that waits for a program is answered by the very transition it waits for.
 
+use crate::log::memory::Ring;
 use crate::model::config::GroupConfig;
 use crate::model::namespec::Namespec;
 use crate::model::signal::Signal;
@@ -29,6 +30,10 @@ pub enum Request {
     ReloadConfig,
     AddProcessGroup(String),
     RemoveProcessGroup(String),
+    /// Forgets one process that does not run, or with `group:*` all of a group, until its group is added anew.
+    RemoveProcess(Target),
+    /// One of the daemon's tables as rows of process information, for looking inside.
+    Table(Table),
     Shutdown,
     Restart,
     /// Where the activity log can be read.
@@ -69,6 +74,17 @@ impl Target {
 pub enum Wait {
     Yes,
     No,
+}
+
+/// A table of the daemon's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// What the active configuration says and the state machine drives.
+    Procs,
+    /// What is alive.
+    InfoMap,
+    /// What was alive already when this manager started.
+    Prestart,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -161,11 +177,27 @@ pub struct Reread {
 }
 
 /// Where log bytes can be read from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum LogSource {
     /// Logging is switched off, or the stream has no log of its own.
     None,
     File(PathBuf),
+    /// The stream's last bytes, held by the daemon.
+    Memory(Arc<Ring>),
+}
+
+impl Eq for LogSource {}
+
+/// Rings are equal if they are the same.
+impl PartialEq for LogSource {
+    fn eq(&self, other: &LogSource) -> bool {
+        match (self, other) {
+            (LogSource::None, LogSource::None) => true,
+            (LogSource::File(one), LogSource::File(two)) => one == two,
+            (LogSource::Memory(one), LogSource::Memory(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
 }
 
 /// One posted request and where its answer goes.

@@ -1,1 +1,17 @@
-//! sys
+//! The kernel, one small file per job. Together with `keeper` the only place where `unsafe` stands, each use
+//! with its proof.
+//!
+//! [`spawn`] creates programs; [`memory`] is the memory shared between keeper and manager; the rest are
+//! narrow doors to single calls.
+
+pub mod clock;
+pub mod daemonize;
+pub mod fd;
+pub mod limits;
+pub mod localtime;
+pub mod memory;
+pub mod pipe;
+pub mod process;
+pub mod signals;
+pub mod spawn;
+pub mod user;

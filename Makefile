@@ -1,0 +1,45 @@
+# What people type. `make run` shows the daemon at work, `make test` proves that it works.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The original Supervisor, against which the tests compare. Everything it needs stays in this directory.
+SUPERVISOR_VENV ?= $(CURDIR)/.venv
+export SUPERVISOR_VENV
+
+.PHONY: help run prepare test check fmt lint docs bench clean
+
+help:
+	@echo "make run     build, then supervise the sample programs of conf/supervisord.conf in the foreground"
+	@echo "make test    install what the tests need, then run all of them"
+	@echo "make check   what the automatic checks run: format, lints, documentation, tests"
+	@echo "make bench   measure process life against a bare spawn loop and the original"
+	@echo "make clean   remove what was built and installed here"
+
+run:
+	cargo build --release
+	target/release/supervisord -n -c conf/supervisord.conf
+
+prepare:
+	.ci/prepare "$(SUPERVISOR_VENV)"
+
+test: prepare
+	cargo test --locked
+
+check: fmt lint docs test
+
+fmt:
+	cargo fmt --check
+
+lint:
+	cargo clippy --locked --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+bench: prepare
+	cargo bench --locked --bench life
+
+clean:
+	cargo clean
+	rm -rf .venv conf/run/*

@@ -1,0 +1,520 @@
+//! The life of one process, as a pure function.
+//!
+//! ```text
+//!                 Start                      up for startsecs
+//!   STOPPED ───────────────► STARTING ───────────────────────► RUNNING
+//!      ▲  ▲                   │  ▲ │ └── Stop ──► STOPPING ◄── Stop ─┘ │
+//!      │  │   spawn failed or │  │ │ (exits        │                  │ exits
+//!      │  │ exits too quickly ▼  │ │  after        │ exits            ▼
+//!      │  └─ Stop ────────── BACKOFF │  startsecs)  ▼               EXITED ──► STARTING (autorestart)
+//!      │                      │      └────────────► ...
+//!      │                      │ too many failures
+//!      │                      ▼
+//!      └── STOPPING        FATAL
+//! ```
+//!
+//! The happy path: `Start` makes it STARTING and asks for a [`Effect::Spawn`]; the answer is
+//! [`Event::Spawned`]; once it has stayed up for `startsecs` the [`Event::Tick`] at its deadline makes it
+//! RUNNING. `Stop` makes it STOPPING and sends the stop signal; its exit makes it STOPPED, or STARTING again
+//! if somebody asked for a start meanwhile.
+//!
+//! The rules are those of Supervisor's `process.py` (`transition`, `spawn`, `finish`, `kill`), except that
+//! "too quickly" is judged by the moment of the exit, a stop during BACKOFF forgets the failures, and
+//! SIGKILL is not repeated more often than once a second.
+
+use crate::model::config::{Autorestart, Level, ProcessConfig};
+use crate::model::exit::ExitStatus;
+use crate::model::signal::Signal;
+use crate::model::state::ProcessState;
+use crate::model::time::{Monotonic, Wall};
+use std::time::Duration;
+
+/// A process number of the kernel.
+pub type Pid = i32;
+
+/// The text of `spawnerr` after an exit before `startsecs` were over.
+pub const EXITED_TOO_QUICKLY: &str = "Exited too quickly (process log may have details)";
+
+/// SIGKILL is repeated with the period of `stopwaitsecs`, but not faster than this.
+const LEAST_KILL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where one process is in its life. A variant holds what is true only there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Stopped,
+    /// `pid` is `None` only between [`Effect::Spawn`] and its answer. RUNNING once `up_at` has come.
+    Starting {
+        pid: Option<Pid>,
+        up_at: Monotonic,
+    },
+    Running {
+        pid: Pid,
+    },
+    /// Tried again at `retry_at`.
+    Backoff {
+        retry_at: Monotonic,
+    },
+    /// SIGKILL at `kill_at`. `start_after` remembers a start that was asked for meanwhile.
+    Stopping {
+        pid: Pid,
+        kill_at: Monotonic,
+        start_after: bool,
+    },
+    Exited,
+    Fatal,
+    /// A signal could not be sent, so nobody knows whether it will end.
+    Unknown {
+        pid: Pid,
+    },
+}
+
+impl State {
+    /// The name of this state for clients.
+    pub fn kind(&self) -> ProcessState {
+        match self {
+            State::Stopped => ProcessState::Stopped,
+            State::Starting { .. } => ProcessState::Starting,
+            State::Running { .. } => ProcessState::Running,
+            State::Backoff { .. } => ProcessState::Backoff,
+            State::Stopping { .. } => ProcessState::Stopping,
+            State::Exited => ProcessState::Exited,
+            State::Fatal => ProcessState::Fatal,
+            State::Unknown { .. } => ProcessState::Unknown,
+        }
+    }
+
+    /// The process that is alive in this state.
+    pub fn pid(&self) -> Option<Pid> {
+        match self {
+            State::Starting { pid, .. } => *pid,
+            State::Running { pid } | State::Stopping { pid, .. } | State::Unknown { pid } => Some(*pid),
+            State::Stopped | State::Backoff { .. } | State::Exited | State::Fatal => None,
+        }
+    }
+
+    /// When [`step`] next needs a [`Event::Tick`]; `None` if only another event can change this state.
+    pub fn deadline(&self) -> Option<Monotonic> {
+        match self {
+            State::Starting { pid: Some(_), up_at } => Some(*up_at),
+            State::Backoff { retry_at } => Some(*retry_at),
+            State::Stopping { kill_at, .. } => Some(*kill_at),
+            State::Starting { pid: None, .. }
+            | State::Stopped
+            | State::Running { .. }
+            | State::Exited
+            | State::Fatal
+            | State::Unknown { .. } => None,
+        }
+    }
+}
+
+/// One process: its state and what is remembered across states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub state: State,
+    /// Failed starts in a row; Supervisor's `backoff`.
+    pub failures: u32,
+    /// When the last start was tried; never if 0.
+    pub started: Monotonic,
+    pub start: Wall,
+    /// When it last ended; never if 0. A new start leaves it alone.
+    pub stop: Wall,
+    /// How it last ended; `None` while it runs and after a failed start.
+    pub exit: Option<ExitStatus>,
+    /// What went wrong at the last start or exit; empty if nothing did.
+    pub spawnerr: String,
+}
+
+impl Default for Process {
+    fn default() -> Process {
+        Process {
+            state: State::Stopped,
+            failures: 0,
+            started: Monotonic(0),
+            start: Wall(0),
+            stop: Wall(0),
+            exit: None,
+            spawnerr: String::new(),
+        }
+    }
+}
+
+/// What can happen to a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody wants it up: a client, or `autostart`.
+    Start,
+    /// Somebody wants it down.
+    Stop,
+    /// The daemon ends, and it is this process' turn.
+    ShutDown,
+    /// The answer to [`Effect::Spawn`].
+    Spawned(Pid),
+    /// The other answer to [`Effect::Spawn`]: nothing was created.
+    SpawnFailed(String),
+    /// The kernel reported its end, at the moment of `now`. `why` names what failed between its creation and
+    /// its first instruction.
+    Exited { status: ExitStatus, why: Option<String> },
+    /// A signal could not be sent, for another reason than that it is gone.
+    SignalFailed(String),
+    /// Its deadline has come.
+    Tick,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Effect {
+    /// Create it, and answer with [`Event::Spawned`] or [`Event::SpawnFailed`] before any other event.
+    Spawn,
+    Kill {
+        pid: Pid,
+        signal: Signal,
+        reach: Reach,
+    },
+    /// Kill what its leader left behind in the process group `pid`.
+    KillStragglers {
+        pid: Pid,
+    },
+    Log(Level, String),
+    Publish(StateChange),
+}
+
+/// Whom a signal is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Process,
+    ProcessGroup,
+}
+
+/// A change of state, with the values that belong to it at that moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    pub from: ProcessState,
+    pub to: ProcessState,
+    /// 0 if there is no process.
+    pub pid: Pid,
+    /// Failed starts so far, this one included.
+    pub tries: u32,
+    /// Whether an exit was expected.
+    pub expected: bool,
+}
+
+/// The moment and the circumstances of a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    pub now: Monotonic,
+    pub wall: Wall,
+    /// False once the daemon is on its way down: nothing is started any more.
+    pub may_start: bool,
+}
+
+/// Advances one process by one event. The only place where a state changes.
+pub fn step(
+    process: Process,
+    event: Event,
+    config: &ProcessConfig,
+    at: Circumstances,
+) -> (Process, Vec<Effect>) {
+    let mut step = Step { process, config, at, effects: Vec::new() };
+    step.run(event);
+    (step.process, step.effects)
+}
+
+/// A step under way.
+struct Step<'a> {
+    process: Process,
+    config: &'a ProcessConfig,
+    at: Circumstances,
+    effects: Vec<Effect>,
+}
+
+impl Step<'_> {
+    /// The table: every state against every event.
+    fn run(&mut self, event: Event) {
+        use State::*;
+        match (self.process.state.clone(), event) {
+            (Stopped | Exited | Fatal, Event::Start) => self.spawn(),
+            (Stopping { pid, kill_at, .. }, Event::Start) => {
+                self.process.state = Stopping { pid, kill_at, start_after: true };
+            }
+            // It is up or on its way, or nobody knows whether it still runs.
+            (Starting { .. } | Running { .. } | Backoff { .. } | Unknown { .. }, Event::Start) => {}
+
+            (Starting { pid: Some(pid), .. } | Running { pid }, Event::Stop | Event::ShutDown) => {
+                self.stop(pid)
+            }
+            (Backoff { .. }, Event::Stop) => self.stop_backoff(),
+            // BACKOFF -> FATAL: as in Supervisor, process.py, give_up(), which says nothing.
+            (Backoff { .. }, Event::ShutDown) => {
+                self.process.stop = self.at.wall;
+                self.give_up();
+            }
+            // The last word counts: this stop withdraws a start that was waiting.
+            (Stopping { pid, kill_at, .. }, Event::Stop | Event::ShutDown) => {
+                self.process.state = Stopping { pid, kill_at, start_after: false };
+            }
+            (Stopped | Exited | Fatal | Unknown { .. }, Event::Stop | Event::ShutDown) => {}
+
+            (Starting { pid: None, up_at }, Event::Spawned(pid)) => self.spawned(pid, up_at),
+            (Starting { pid: None, .. }, Event::SpawnFailed(why)) => {
+                self.log(Level::Info, format!("spawnerr: {why}"));
+                self.back_off(0, why);
+            }
+
+            (Starting { pid: Some(pid), .. }, Event::Exited { status, why }) => {
+                self.exited_while_starting(pid, status, why);
+            }
+            (Running { pid }, Event::Exited { status, why }) => self.exited(pid, status, why),
+            (Stopping { pid, start_after, .. }, Event::Exited { status, .. }) => {
+                self.stopped(pid, status, start_after);
+            }
+            (Unknown { pid }, Event::Exited { status, .. }) => self.stopped(pid, status, false),
+
+            (
+                Starting { pid: Some(pid), .. } | Running { pid } | Stopping { pid, .. },
+                Event::SignalFailed(why),
+            ) => {
+                let name = &self.config.name;
+                self.effects.push(Effect::Log(
+                    Level::Critical,
+                    format!("unknown problem killing {name} ({pid}):{why}"),
+                ));
+                self.change(Unknown { pid }, pid);
+            }
+
+            (Starting { pid: Some(pid), up_at }, Event::Tick) if self.at.now >= up_at => self.up(pid),
+            (Backoff { retry_at }, Event::Tick) if self.at.now >= retry_at && self.at.may_start => {
+                self.spawn()
+            }
+            (Stopping { pid, kill_at, start_after }, Event::Tick) if self.at.now >= kill_at => {
+                self.kill(pid, start_after);
+            }
+            // Too early, or nothing to wait for.
+            (
+                Stopped
+                | Starting { .. }
+                | Running { .. }
+                | Backoff { .. }
+                | Stopping { .. }
+                | Exited
+                | Fatal
+                | Unknown { .. },
+                Event::Tick,
+            ) => {}
+
+            // These would be answers to questions nobody asked: a spawn is answered before the next event,
+            // and only a live process can exit or fail to take a signal.
+            (Starting { pid: None, .. }, Event::Stop | Event::ShutDown)
+            | (
+                Stopped
+                | Starting { pid: Some(_), .. }
+                | Running { .. }
+                | Backoff { .. }
+                | Stopping { .. }
+                | Exited
+                | Fatal
+                | Unknown { .. },
+                Event::Spawned(_) | Event::SpawnFailed(_),
+            )
+            | (
+                Stopped | Starting { pid: None, .. } | Backoff { .. } | Exited | Fatal,
+                Event::Exited { .. } | Event::SignalFailed(_),
+            )
+            | (Unknown { .. }, Event::SignalFailed(_)) => {}
+        }
+    }
+
+    /// STOPPED, EXITED, FATAL or BACKOFF -> STARTING.
+    fn spawn(&mut self) {
+        if !self.at.may_start {
+            return;
+        }
+        self.process.started = self.at.now;
+        self.process.start = self.at.wall;
+        self.process.exit = None;
+        self.process.spawnerr.clear();
+        let up_at = self.at.now + self.config.startsecs;
+        self.change(State::Starting { pid: None, up_at }, 0);
+        self.effects.push(Effect::Spawn);
+    }
+
+    fn spawned(&mut self, pid: Pid, up_at: Monotonic) {
+        self.process.state = State::Starting { pid: Some(pid), up_at };
+        self.log(Level::Info, format!("spawned: '{}' with pid {pid}", self.config.name));
+        if self.config.startsecs.is_zero() {
+            self.up(pid);
+        }
+    }
+
+    /// STARTING -> RUNNING: it has stayed up for long enough.
+    fn up(&mut self, pid: Pid) {
+        self.process.failures = 0;
+        self.change(State::Running { pid }, pid);
+        self.log(
+            Level::Info,
+            format!(
+                "success: {} entered RUNNING state, process has stayed up for > than {} seconds (startsecs)",
+                self.config.name,
+                self.config.startsecs.as_secs()
+            ),
+        );
+    }
+
+    /// STARTING -> BACKOFF, and on to FATAL after too many failures in a row.
+    ///
+    /// The waits grow by a second each time: 1, 2, 3 …
+    fn back_off(&mut self, pid: Pid, why: String) {
+        self.process.failures = self.process.failures.saturating_add(1);
+        self.process.spawnerr = why;
+        let retry_at = self.at.now + Duration::from_secs(u64::from(self.process.failures));
+        self.change(State::Backoff { retry_at }, pid);
+        if self.process.failures > self.config.startretries {
+            self.give_up();
+            self.log(
+                Level::Info,
+                format!(
+                    "gave up: {} entered FATAL state, too many start retries too quickly",
+                    self.config.name
+                ),
+            );
+        }
+    }
+
+    /// BACKOFF -> FATAL.
+    fn give_up(&mut self) {
+        self.process.failures = 0;
+        self.change(State::Fatal, 0);
+    }
+
+    /// STARTING or RUNNING -> STOPPING.
+    fn stop(&mut self, pid: Pid) {
+        let signal = self.config.stopsignal;
+        let reach = reach(self.config.stopasgroup);
+        self.log_kill(pid, signal, reach);
+        let kill_at = self.at.now + self.config.stopwaitsecs;
+        self.change(State::Stopping { pid, kill_at, start_after: false }, pid);
+        self.effects.push(Effect::Kill { pid, signal, reach });
+    }
+
+    /// BACKOFF -> STOPPED: nothing runs, so it is done at once.
+    fn stop_backoff(&mut self) {
+        self.log(Level::Debug, format!("Attempted to kill {}, which is in BACKOFF state.", self.config.name));
+        self.process.failures = 0;
+        self.process.stop = self.at.wall;
+        self.change(State::Stopped, 0);
+    }
+
+    /// The grace period is over.
+    fn kill(&mut self, pid: Pid, start_after: bool) {
+        let reach = reach(self.config.killasgroup);
+        self.log(Level::Warn, format!("killing '{}' ({pid}) with SIGKILL", self.config.name));
+        self.log_kill(pid, Signal::KILL, reach);
+        let kill_at = self.at.now + self.config.stopwaitsecs.max(LEAST_KILL_INTERVAL);
+        self.process.state = State::Stopping { pid, kill_at, start_after };
+        self.effects.push(Effect::Kill { pid, signal: Signal::KILL, reach });
+    }
+
+    /// STARTING -> BACKOFF if it ended too soon, else -> RUNNING -> EXITED.
+    fn exited_while_starting(&mut self, pid: Pid, status: ExitStatus, why: Option<String>) {
+        let lived = self.at.now.since(self.process.started);
+        if lived >= self.config.startsecs {
+            // STARTING -> RUNNING: it had stayed up long enough, only its tick came later.
+            self.process.failures = 0;
+            self.change(State::Running { pid }, pid);
+            return self.exited(pid, status, why);
+        }
+        self.process.stop = self.at.wall;
+        self.process.exit = None;
+        self.log(Level::Warn, format!("exited: {} ({status}; not expected)", self.config.name));
+        self.kill_stragglers(pid);
+        self.back_off(pid, why.unwrap_or_else(|| EXITED_TOO_QUICKLY.to_string()));
+    }
+
+    /// RUNNING -> EXITED, and on to STARTING if it is to be restarted.
+    fn exited(&mut self, pid: Pid, status: ExitStatus, why: Option<String>) {
+        let expected = self.expects(status);
+        self.process.stop = self.at.wall;
+        self.process.exit = Some(status);
+        let name = &self.config.name;
+        if expected {
+            self.process.spawnerr.clear();
+            self.log(Level::Info, format!("exited: {name} ({status}; expected)"));
+        } else {
+            self.process.spawnerr = why.unwrap_or_else(|| format!("Bad exit code {}", status.code()));
+            self.log(Level::Warn, format!("exited: {name} ({status}; not expected)"));
+        }
+        let from = self.process.state.kind();
+        self.process.state = State::Exited;
+        self.publish(from, pid, expected);
+        self.kill_stragglers(pid);
+        let again = match self.config.autorestart {
+            Autorestart::Always => true,
+            Autorestart::Unexpected => !expected,
+            Autorestart::Never => false,
+        };
+        if again {
+            self.spawn();
+        }
+    }
+
+    /// STOPPING or UNKNOWN -> STOPPED, and on to STARTING if a start is waiting.
+    fn stopped(&mut self, pid: Pid, status: ExitStatus, start_after: bool) {
+        let level = if self.expects(status) { Level::Info } else { Level::Warn };
+        self.process.stop = self.at.wall;
+        self.process.exit = Some(status);
+        self.process.failures = 0;
+        self.log(level, format!("stopped: {} ({status})", self.config.name));
+        self.change(State::Stopped, pid);
+        self.kill_stragglers(pid);
+        if start_after {
+            self.spawn();
+        }
+    }
+
+    fn kill_stragglers(&mut self, pid: Pid) {
+        if self.config.killasgroup {
+            self.effects.push(Effect::KillStragglers { pid });
+        }
+    }
+
+    fn expects(&self, status: ExitStatus) -> bool {
+        matches!(status, ExitStatus::Code(code) if self.config.exitcodes.contains(&code))
+    }
+
+    fn change(&mut self, to: State, pid: Pid) {
+        let from = self.process.state.kind();
+        self.process.state = to;
+        self.publish(from, pid, false);
+    }
+
+    fn publish(&mut self, from: ProcessState, pid: Pid, expected: bool) {
+        let to = self.process.state.kind();
+        self.effects.push(Effect::Publish(StateChange {
+            from,
+            to,
+            pid,
+            tries: self.process.failures,
+            expected,
+        }));
+    }
+
+    fn log(&mut self, level: Level, text: String) {
+        self.effects.push(Effect::Log(level, text));
+    }
+
+    fn log_kill(&mut self, pid: Pid, signal: Signal, reach: Reach) {
+        let whom = match reach {
+            Reach::Process => "",
+            Reach::ProcessGroup => "process group ",
+        };
+        self.log(
+            Level::Debug,
+            format!("killing {} (pid {pid}) {whom}with signal {signal}", self.config.name),
+        );
+    }
+}
+
+fn reach(as_group: bool) -> Reach {
+    if as_group { Reach::ProcessGroup } else { Reach::Process }
+}

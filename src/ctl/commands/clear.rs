@@ -1,0 +1,29 @@
+//! `clear`: empty the logs of processes.
+
+use super::{Command, Completes, words};
+use crate::ctl::error::Outcome;
+use crate::ctl::exit::Exit;
+use crate::ctl::orders::{self, Order};
+use crate::ctl::session::Session;
+
+pub const COMMAND: Command = Command {
+    name: "clear",
+    forms: &[
+        ("clear <name> ...", "Empty the logs of one process, or of several"),
+        ("clear <gname>:*", "Empty the logs of all processes of a group"),
+        ("clear '<pattern>'", "Empty the logs of all processes whose name or group matches"),
+        ("clear all", "Empty the logs of all processes"),
+    ],
+    note: "Older, rotated files stay as they are.",
+    completes: Completes::Processes,
+    run,
+};
+
+fn run(session: &mut Session, arguments: &str) -> Outcome {
+    session.check()?;
+    let words = words(arguments);
+    if words.is_empty() {
+        return session.misused(&COMMAND, "Error: clear requires a process name", Exit::GENERIC);
+    }
+    orders::carry_out(session, Order::Clear, &words)
+}

@@ -1,0 +1,107 @@
+//! The commands, one file each: what they accept, what they ask of the daemon, what they print.
+
+mod add;
+mod avail;
+mod clear;
+mod help;
+mod pid;
+mod reload;
+mod remove;
+mod reread;
+mod restart;
+mod shutdown;
+mod signal;
+mod start;
+mod status;
+mod stop;
+mod update;
+mod version;
+
+use crate::ctl::error::Outcome;
+use crate::ctl::session::Session;
+
+/// A command.
+pub struct Command {
+    pub name: &'static str,
+    /// How it is written, and what each form does.
+    pub forms: &'static [(&'static str, &'static str)],
+    /// What there is to know beyond the forms; empty if nothing.
+    pub note: &'static str,
+    pub completes: Completes,
+    /// Runs it with its arguments as they were typed.
+    pub run: fn(&mut Session, &str) -> Outcome,
+}
+
+/// What the words behind a command are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completes {
+    Nothing,
+    Commands,
+    /// Processes, groups as `group:*`, `all`.
+    Processes,
+    /// A signal first, processes behind it.
+    SignalThenProcesses,
+    /// Active groups.
+    Groups,
+    /// Groups that are configured and not active.
+    InactiveGroups,
+    /// Both.
+    AnyGroups,
+}
+
+/// All of them, by name.
+pub const COMMANDS: &[&Command] = &[
+    &add::COMMAND,
+    &avail::COMMAND,
+    &clear::COMMAND,
+    &help::COMMAND,
+    &pid::COMMAND,
+    &reload::COMMAND,
+    &remove::COMMAND,
+    &reread::COMMAND,
+    &restart::COMMAND,
+    &shutdown::COMMAND,
+    &signal::COMMAND,
+    &start::COMMAND,
+    &status::COMMAND,
+    &stop::COMMAND,
+    &update::COMMAND,
+    &version::COMMAND,
+];
+
+/// The command of this name. Names are never abbreviated.
+pub fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().copied().find(|command| command.name == name)
+}
+
+impl Command {
+    /// What `help` prints, without the last line end.
+    pub fn usage(&self) -> String {
+        let width = self.forms.iter().map(|(form, _)| form.len()).max().unwrap_or(0) + 2;
+        let mut lines: Vec<String> =
+            self.forms.iter().map(|(form, meaning)| format!("{form:<width$}{meaning}")).collect();
+        lines.extend(self.note.lines().map(str::to_string));
+        lines.join("\n")
+    }
+}
+
+/// The words of an argument text.
+fn words(arguments: &str) -> Vec<&str> {
+    arguments.split_whitespace().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_stand_in_order_and_explain_themselves() {
+        assert!(COMMANDS.is_sorted_by_key(|command| command.name));
+        for command in COMMANDS {
+            assert!(!command.forms.is_empty(), "{}", command.name);
+            for (form, meaning) in command.forms {
+                assert!(form.starts_with(command.name) && !meaning.is_empty(), "{form}");
+            }
+        }
+    }
+}

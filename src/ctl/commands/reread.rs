@@ -1,0 +1,40 @@
+//! `reread`: read the configuration again and tell what differs.
+
+use super::avail::shutting_down;
+use super::{Command, Completes};
+use crate::ctl::error::{CtlError, Outcome};
+use crate::ctl::exit::Exit;
+use crate::ctl::session::Session;
+use crate::rpc::client::CallError;
+use crate::rpc::fault::FaultCode;
+
+pub const COMMAND: Command = Command {
+    name: "reread",
+    forms: &[("reread", "Read the daemon's configuration files again, without adding or removing processes")],
+    note: "",
+    completes: Completes::Nothing,
+    run,
+};
+
+fn run(session: &mut Session, arguments: &str) -> Outcome {
+    if !arguments.is_empty() {
+        return session.misused(&COMMAND, "Error: reread accepts no arguments", Exit::GENERIC);
+    }
+    let reread = match session.daemon.reload_config() {
+        Ok(reread) => reread,
+        Err(CallError::Fault { code, text }) if code == FaultCode::CantReread.code() => {
+            return Err(CtlError::told(format!("ERROR: {text}"), Exit::GENERIC));
+        }
+        Err(problem) => return Err(shutting_down(problem)),
+    };
+    let with = |word: &'static str| move |group: &String| (group.clone(), word);
+    let mut lines: Vec<(String, &str)> = reread.added.iter().map(with("available")).collect();
+    lines.extend(reread.changed.iter().map(with("changed")));
+    lines.extend(reread.removed.iter().map(with("disappeared")));
+    lines.sort();
+    if lines.is_empty() {
+        return Ok(session.screen.line("No config updates to processes")?);
+    }
+    let text: String = lines.iter().map(|(group, word)| format!("{group}: {word}\n")).collect();
+    Ok(session.screen.bytes(text.as_bytes())?)
+}

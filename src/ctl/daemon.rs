@@ -1,0 +1,190 @@
+//! The daemon as the commands see it: one method for each call they make.
+
+use crate::ctl::records::{self, BulkLine, Configured, Process, Reread};
+use crate::rpc::client::http::Stream;
+use crate::rpc::client::{CallError, Client, Pending, Tick};
+use crate::rpc::wire::Value;
+
+/// A connection to one daemon.
+pub struct Daemon {
+    pub client: Client,
+    /// The `serverurl`, as it was given.
+    pub url: String,
+}
+
+type Answer<T> = Result<T, CallError>;
+
+/// Which of the two logs of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    Stdout,
+    Stderr,
+}
+
+impl Channel {
+    /// The name in paths and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Channel::Stdout => "stdout",
+            Channel::Stderr => "stderr",
+        }
+    }
+
+    /// Reads a name in any case.
+    pub fn parse(text: &str) -> Option<Channel> {
+        [Channel::Stdout, Channel::Stderr]
+            .into_iter()
+            .find(|channel| text.eq_ignore_ascii_case(channel.name()))
+    }
+}
+
+impl Daemon {
+    /// The version of the API, `3.0` for everything Supervisor released.
+    pub fn api_version(&mut self) -> Answer<String> {
+        records::text(&self.call("supervisor.getVersion", vec![])?)
+    }
+
+    pub fn supervisor_version(&mut self) -> Answer<String> {
+        records::text(&self.call("supervisor.getSupervisorVersion", vec![])?)
+    }
+
+    pub fn pid(&mut self) -> Answer<i64> {
+        records::integer(&self.call("supervisor.getPID", vec![])?)
+    }
+
+    pub fn process_info(&mut self, name: &str) -> Answer<Process> {
+        Process::read(&self.call("supervisor.getProcessInfo", vec![text(name)])?)
+    }
+
+    /// Every process, by group and name.
+    pub fn all_process_info(&mut self) -> Answer<Vec<Process>> {
+        let answer = self.call("supervisor.getAllProcessInfo", vec![])?;
+        records::array(&answer)?.iter().map(Process::read).collect()
+    }
+
+    /// Every process of the configuration last read.
+    pub fn all_config_info(&mut self) -> Answer<Vec<Configured>> {
+        let answer = self.call("supervisor.getAllConfigInfo", vec![])?;
+        records::array(&answer)?.iter().map(Configured::read).collect()
+    }
+
+    pub fn reload_config(&mut self) -> Answer<Reread> {
+        Reread::read(&self.call("supervisor.reloadConfig", vec![])?)
+    }
+
+    pub fn add_process_group(&mut self, group: &str) -> Answer<()> {
+        self.call("supervisor.addProcessGroup", vec![text(group)]).map(drop)
+    }
+
+    pub fn remove_process_group(&mut self, group: &str) -> Answer<()> {
+        self.call("supervisor.removeProcessGroup", vec![text(group)]).map(drop)
+    }
+
+    /// Stops every process of a group and waits for it.
+    pub fn stop_process_group(&mut self, group: &str, tick: Tick<'_>) -> Answer<Vec<BulkLine>> {
+        bulk(&self.client.call("supervisor.stopProcessGroup", vec![text(group)], Some(tick))?)
+    }
+
+    pub fn shutdown(&mut self) -> Answer<()> {
+        self.call("supervisor.shutdown", vec![]).map(drop)
+    }
+
+    pub fn restart(&mut self) -> Answer<()> {
+        self.call("supervisor.restart", vec![]).map(drop)
+    }
+
+    /// The last `n_bytes` of a process's log if `offset` is negative, else everything from there.
+    pub fn read_process_log(&mut self, name: &str, channel: Channel, offset: i64) -> Answer<String> {
+        let method = match channel {
+            Channel::Stdout => "supervisor.readProcessStdoutLog",
+            Channel::Stderr => "supervisor.readProcessStderrLog",
+        };
+        records::text(&self.call(method, vec![text(name), integer(offset), Value::Integer(0)])?)
+    }
+
+    /// The same of the daemon's own log.
+    pub fn read_main_log(&mut self, offset: i64) -> Answer<String> {
+        records::text(&self.call("supervisor.readLog", vec![integer(offset), Value::Integer(0)])?)
+    }
+
+    pub fn send_process_stdin(&mut self, name: &str, line: &str) -> Answer<()> {
+        self.call("supervisor.sendProcessStdin", vec![text(name), text(line)]).map(drop)
+    }
+
+    /// The names of all methods, sorted.
+    pub fn list_methods(&mut self) -> Answer<Vec<String>> {
+        let mut names = records::texts(&self.call("system.listMethods", vec![])?)?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// Follows a process's log from its last kilobyte on.
+    pub fn follow_process_log(&self, name: &str, channel: Channel) -> Answer<Stream> {
+        self.client.stream(&process_log_path(name, channel))
+    }
+
+    /// Follows the daemon's own log.
+    pub fn follow_main_log(&self) -> Answer<Stream> {
+        self.client.stream(MAIN_LOG_PATH)
+    }
+
+    /// A call whose result the caller reads itself.
+    pub fn call(&mut self, method: &str, params: Vec<Value>) -> Answer<Value> {
+        self.client.call(method, params, None)
+    }
+
+    /// A call on a connection of its own, not waited for.
+    pub fn post(&self, method: &str, params: Vec<Value>) -> Answer<Pending> {
+        self.client.post(method, params)
+    }
+}
+
+/// Where the daemon's own log can be followed.
+pub const MAIN_LOG_PATH: &str = "/mainlogtail";
+
+/// Where the log of a process can be followed.
+pub fn process_log_path(name: &str, channel: Channel) -> String {
+    format!("/logtail/{}/{}", percent_encode(name), channel.name())
+}
+
+/// Writes bytes that a path cannot hold as `%XX`. The colon of namespecs may stand in a path.
+fn percent_encode(name: &str) -> String {
+    let mut path = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' => {
+                path.push(byte.into())
+            }
+            other => path.push_str(&format!("%{other:02X}")),
+        }
+    }
+    path
+}
+
+/// The answer of a call about several processes.
+///
+/// # Errors
+/// [`CallError::Unexpected`] if it is something else.
+pub fn bulk(answer: &Value) -> Answer<Vec<BulkLine>> {
+    records::array(answer)?.iter().map(BulkLine::read).collect()
+}
+
+pub fn text(text: &str) -> Value {
+    Value::String(text.to_string())
+}
+
+/// A number, in the wider type only if it needs that: not every daemon reads it.
+fn integer(number: i64) -> Value {
+    i32::try_from(number).map_or(Value::Long(number), Value::Integer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_encoded_in_paths() {
+        assert_eq!(process_log_path("grp:a_0", Channel::Stderr), "/logtail/grp:a_0/stderr");
+        assert_eq!(process_log_path("a b/ü", Channel::Stdout), "/logtail/a%20b%2F%C3%BC/stdout");
+    }
+}

@@ -1,0 +1,137 @@
+//! Credentials: asked for at the prompt, or found where no other user of the machine can read them.
+
+use crate::ctl::screen::Screen;
+use crate::rpc::client::Login;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::io::{self, BufRead};
+use std::path::Path;
+
+/// The variable that holds a password, so that none stands on the command line for everybody to see.
+pub const PASSWORD_VARIABLE: &str = "SUPERVISORCTL_PASSWORD";
+
+/// The most of a `.netrc` that is read.
+const MAX_NETRC: usize = 1 << 20;
+
+/// What to do when the daemon wants credentials and nobody can be asked.
+pub fn hints() -> Vec<String> {
+    vec![
+        "  set username and password in [supervisorctl], or give -u and -p".to_string(),
+        format!("  the password may also come from {PASSWORD_VARIABLE}, and both from ~/.netrc"),
+    ]
+}
+
+/// Asks for a name and a password, as Supervisor asks. `None` at the end of input.
+///
+/// # Errors
+/// If nobody reads the output any more, or the terminal fails.
+pub fn ask(screen: &mut Screen) -> io::Result<Option<Login>> {
+    screen.bytes(b"Username:")?;
+    let Some(username) = read_line()? else { return Ok(None) };
+    screen.bytes(b"Password:")?;
+    let password = {
+        let _silence = Silence::begin();
+        read_line()?
+    };
+    // The line end that was typed was not shown either. The second one is Supervisor's empty line.
+    screen.bytes(b"\n")?;
+    let Some(password) = password else { return Ok(None) };
+    Ok(Some(Login { username, password }))
+}
+
+/// Asks a question that only an answer beginning with `y` agrees to.
+///
+/// # Errors
+/// If nobody reads the output any more, or the terminal fails.
+pub fn confirm(screen: &mut Screen, question: &str) -> io::Result<bool> {
+    screen.bytes(question.as_bytes())?;
+    Ok(read_line()?.is_some_and(|answer| answer.starts_with(['y', 'Y'])))
+}
+
+/// A line without its end; `None` at the end of input.
+fn read_line() -> io::Result<Option<String>> {
+    let mut line = String::new();
+    if io::stdin().lock().read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    Ok(Some(line.trim_end_matches(['\r', '\n']).to_string()))
+}
+
+/// Keeps the terminal from showing what is typed, until dropped.
+struct Silence(Option<Termios>);
+
+impl Silence {
+    fn begin() -> Silence {
+        let stdin = io::stdin();
+        let Ok(before) = tcgetattr(&stdin) else { return Silence(None) };
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        let _ = tcsetattr(&stdin, OptionalActions::Flush, &quiet);
+        Silence(Some(before))
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, before);
+        }
+    }
+}
+
+/// The entry of a `.netrc` file for one of the machines, if the file can be read.
+pub fn from_netrc(path: &Path, machines: &[&str]) -> Option<Login> {
+    let metadata = path.metadata().ok()?;
+    if metadata.len() > MAX_NETRC as u64 {
+        return None;
+    }
+    netrc_entry(&std::fs::read_to_string(path).ok()?, machines)
+}
+
+/// Finds the first entry for one of the machines. Lines of macros and comments are skipped; `default` counts for nobody,
+/// because a daemon's password is no secret for other daemons.
+fn netrc_entry(text: &str, machines: &[&str]) -> Option<Login> {
+    let mut words = text
+        .lines()
+        .map(|line| {
+            line.split_once('#').map_or(line, |(before, _)| if before.trim().is_empty() { "" } else { line })
+        })
+        .flat_map(str::split_whitespace);
+    let (mut ours, mut username, mut password) = (false, None, None);
+    while let Some(word) = words.next() {
+        match word {
+            "machine" | "default" if ours && username.is_some() && password.is_some() => break,
+            "machine" => {
+                ours = words.next().is_some_and(|machine| machines.contains(&machine));
+                (username, password) = (None, None);
+            }
+            "default" => ours = false,
+            "login" => username = words.next().filter(|_| ours).or(username),
+            "password" => password = words.next().filter(|_| ours).or(password),
+            _ => {}
+        }
+    }
+    Some(Login { username: username?.to_string(), password: password?.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, machine: &str, expected: Option<(&str, &str)>) {
+        let found = netrc_entry(text, &[machine]).map(|login| (login.username, login.password));
+        let found = found.as_ref().map(|(username, password)| (username.as_str(), password.as_str()));
+        assert_eq!(found, expected, "{machine}");
+    }
+
+    #[test]
+    fn netrc_entries_are_found() {
+        let text = "# machine a login x password y\nmachine a login me password p#1\nmachine unix:///run/s.sock\n\
+                    \tlogin you\n\tpassword q\ndefault login d password d\n";
+        check(text, "a", Some(("me", "p#1")));
+        check(text, "unix:///run/s.sock", Some(("you", "q")));
+        check(text, "b", None);
+        check("machine a login me", "a", None);
+        check("", "a", None);
+    }
+}

@@ -1,0 +1,363 @@
+//! Doing one thing to many processes: what `start`, `stop`, `restart`, `signal` and `clear` have in common.
+//!
+//! Every name on the command line becomes one call. Calls that do not concern the same processes are under way at the
+//! same time, so that the slowest decides how long it takes; lines are still printed in the order of the names.
+
+use crate::ctl::daemon::{bulk, text};
+use crate::ctl::error::Outcome;
+use crate::ctl::exit::Exit;
+use crate::ctl::names;
+use crate::ctl::records::{BulkLine, Process};
+use crate::ctl::session::Session;
+use crate::model::namespec::Namespec;
+use crate::rpc::client::{CallError, Pending};
+use crate::rpc::fault::FaultCode;
+use crate::rpc::wire::Value;
+use std::collections::{HashSet, VecDeque};
+
+/// How many calls may be under way at the same time. Each takes a connection.
+const MAX_PARALLEL: usize = 100;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order<'a> {
+    Start,
+    Stop,
+    /// The signal as it was typed: the daemon decides whether it is one.
+    Signal(&'a str),
+    Clear,
+}
+
+/// To whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Whom {
+    Process { name: String },
+    Group { name: String },
+    All,
+}
+
+impl Order<'_> {
+    /// The method and its arguments.
+    fn call(self, whom: &Whom) -> (&'static str, Vec<Value>) {
+        let (method, name) = match (self, whom) {
+            (Order::Start, Whom::Process { name }) => ("supervisor.startProcess", Some(name)),
+            (Order::Start, Whom::Group { name }) => ("supervisor.startProcessGroup", Some(name)),
+            (Order::Start, Whom::All) => ("supervisor.startAllProcesses", None),
+            (Order::Stop, Whom::Process { name }) => ("supervisor.stopProcess", Some(name)),
+            (Order::Stop, Whom::Group { name }) => ("supervisor.stopProcessGroup", Some(name)),
+            (Order::Stop, Whom::All) => ("supervisor.stopAllProcesses", None),
+            (Order::Signal(_), Whom::Process { name }) => ("supervisor.signalProcess", Some(name)),
+            (Order::Signal(_), Whom::Group { name }) => ("supervisor.signalProcessGroup", Some(name)),
+            (Order::Signal(_), Whom::All) => ("supervisor.signalAllProcesses", None),
+            // There is no call for a group: `plan` names its members.
+            (Order::Clear, Whom::Process { name } | Whom::Group { name }) => {
+                ("supervisor.clearProcessLogs", Some(name))
+            }
+            (Order::Clear, Whom::All) => ("supervisor.clearAllProcessLogs", None),
+        };
+        let mut params: Vec<Value> = name.map(|name| text(name)).into_iter().collect();
+        if let Order::Signal(signal) = self {
+            params.push(text(signal));
+        }
+        (method, params)
+    }
+
+    /// The word for success.
+    fn done(self) -> &'static str {
+        match self {
+            Order::Start => "started",
+            Order::Stop => "stopped",
+            Order::Signal(_) => "signalled",
+            Order::Clear => "cleared",
+        }
+    }
+
+    /// What a fault is called on the screen. The words are Supervisor's; what has none there shows its own text.
+    fn wording(self, code: i32, description: &str) -> String {
+        let words = match FaultCode::from_code(code) {
+            Some(FaultCode::BadName) => "no such process",
+            Some(FaultCode::BadSignal) => "bad signal name",
+            Some(FaultCode::NoFile) => "no such file",
+            Some(FaultCode::NotExecutable) => "file is not executable",
+            Some(FaultCode::AbnormalTermination) => "abnormal termination",
+            Some(FaultCode::SpawnError) => "spawn error",
+            Some(FaultCode::AlreadyStarted) => "already started",
+            Some(FaultCode::NotRunning) => "not running",
+            Some(FaultCode::Failed) if self == Order::Clear => "failed",
+            _ => description,
+        };
+        words.to_string()
+    }
+
+    /// The status a fault leaves behind, if any.
+    fn exit(self, code: i32, whom: &Whom) -> Option<Exit> {
+        match (self, FaultCode::from_code(code)) {
+            (Order::Start, Some(FaultCode::AlreadyStarted)) | (Order::Stop, Some(FaultCode::NotRunning)) => {
+                None
+            }
+            (Order::Start, Some(FaultCode::BadName)) if matches!(whom, Whom::Group { .. }) => {
+                Some(Exit::INVALID_ARGS)
+            }
+            (_, Some(FaultCode::AbnormalTermination | FaultCode::SpawnError | FaultCode::NotRunning)) => {
+                Some(Exit::NOT_RUNNING)
+            }
+            _ => Some(Exit::GENERIC),
+        }
+    }
+}
+
+/// Carries out an order for names as they were typed, `all` among them or not, and prints a line for each process.
+///
+/// # Errors
+/// A call that came to nothing; refusals are lines.
+pub fn carry_out(session: &mut Session, order: Order<'_>, words: &[&str]) -> Outcome {
+    let targets = plan(session, order, words)?;
+    if independent(&targets) {
+        in_parallel(session, order, targets)
+    } else {
+        one_by_one(session, order, targets)
+    }
+}
+
+/// Turns words into targets. Wildcards that match nothing are told here.
+fn plan(
+    session: &mut Session,
+    order: Order<'_>,
+    words: &[&str],
+) -> Result<Vec<Whom>, crate::ctl::error::CtlError> {
+    if words.contains(&"all") {
+        return Ok(vec![Whom::All]);
+    }
+    let mut targets = Vec::new();
+    for word in words {
+        let Namespec { group, process } = Namespec::parse(word);
+        if names::is_wildcard(word) {
+            let matching = matching(session, word);
+            if matching.is_empty() {
+                no_match(session, word, Exit::GENERIC)?;
+            }
+            targets.extend(matching.into_iter().map(|name| Whom::Process { name }));
+        } else if process.is_some() {
+            targets.push(Whom::Process { name: word.to_string() });
+        } else if order == Order::Clear {
+            targets.extend(members(session, &group)?);
+        } else {
+            targets.push(Whom::Group { name: group });
+        }
+    }
+    Ok(targets)
+}
+
+/// The names a wildcard means.
+pub fn matching(session: &mut Session, word: &str) -> Vec<String> {
+    names::matching(word, session.known_processes()).into_iter().map(Process::namespec).collect()
+}
+
+/// Tells that a wildcard matches nothing, and what may have been meant.
+///
+/// # Errors
+/// If nobody reads the output any more.
+pub fn no_match(session: &mut Session, word: &str, exit: Exit) -> Outcome {
+    session.complain(&format!("{word}: ERROR (no matching process)"), exit)?;
+    suggest(session, word);
+    Ok(())
+}
+
+/// Tells on standard error what may have been meant by a name.
+pub fn suggest(session: &mut Session, word: &str) {
+    if let Some(name) = names::suggestion(word, session.known_processes()) {
+        session.screen.hint(&format!("  did you mean {name}?"));
+    }
+}
+
+fn members(session: &mut Session, group: &str) -> Result<Vec<Whom>, crate::ctl::error::CtlError> {
+    let members: Vec<Whom> = session
+        .known_processes()
+        .iter()
+        .filter(|process| process.group == group)
+        .map(|process| Whom::Process { name: process.namespec() })
+        .collect();
+    if members.is_empty() {
+        session.complain(&format!("{group}: ERROR (no such group)"), Exit::GENERIC)?;
+        suggest(session, &format!("{group}:*"));
+    }
+    Ok(members)
+}
+
+/// Whether no two targets have a process in common, so that their order does not matter.
+fn independent(targets: &[Whom]) -> bool {
+    let mut processes = HashSet::new();
+    let mut groups = HashSet::new();
+    let mut whole_groups = HashSet::new();
+    for target in targets {
+        match target {
+            Whom::Process { name } => {
+                let Namespec { group, process } = Namespec::parse(name);
+                if !processes.insert((group.clone(), process)) || whole_groups.contains(&group) {
+                    return false;
+                }
+                groups.insert(group);
+            }
+            Whom::Group { name } => {
+                if !whole_groups.insert(name.clone()) || groups.contains(name) {
+                    return false;
+                }
+            }
+            Whom::All => return targets.len() == 1,
+        }
+    }
+    true
+}
+
+fn one_by_one(session: &mut Session, order: Order<'_>, targets: Vec<Whom>) -> Outcome {
+    for whom in targets {
+        in_parallel(session, order, vec![whom])?;
+    }
+    Ok(())
+}
+
+/// Posts the calls, as many at a time as may be, and prints the answers in the order of the targets.
+fn in_parallel(session: &mut Session, order: Order<'_>, targets: Vec<Whom>) -> Outcome {
+    let single = targets.len() == 1;
+    let mut waiting: VecDeque<(Whom, Option<Pending>)> = VecDeque::new();
+    let mut targets = targets.into_iter();
+    loop {
+        while waiting.len() < MAX_PARALLEL {
+            let Some(whom) = targets.next() else { break };
+            let (method, params) = order.call(&whom);
+            // A single call goes over the connection that is open already.
+            let pending = if single { None } else { Some(session.daemon.post(method, params)?) };
+            waiting.push_back((whom, pending));
+        }
+        let Some((whom, pending)) = waiting.pop_front() else { return Ok(()) };
+        let mut progress = session.screen.progress(describe(&whom, waiting.len()));
+        let mut tick = || progress.tick();
+        let answer = match pending {
+            Some(pending) => pending.wait(Some(&mut tick)),
+            None => {
+                let (method, params) = order.call(&whom);
+                session.daemon.client.call(method, params, Some(&mut tick))
+            }
+        };
+        drop(progress);
+        report(session, order, &whom, answer)?;
+    }
+}
+
+/// What a progress line says is waited for.
+fn describe(whom: &Whom, n_others: usize) -> String {
+    let name = match whom {
+        Whom::Process { name } => name.clone(),
+        Whom::Group { name } => format!("{name}:*"),
+        Whom::All => "all processes".to_string(),
+    };
+    if n_others == 0 { name } else { format!("{name} and {n_others} more") }
+}
+
+/// Prints what came of one call.
+fn report(session: &mut Session, order: Order<'_>, whom: &Whom, answer: Result<Value, CallError>) -> Outcome {
+    match (answer, whom) {
+        // A process in a group of another name answers to `group:` as well; then the answer is a list.
+        (Ok(answer @ Value::Array(_)), _) => report_bulk(session, order, whom, bulk(&answer)?),
+        (Ok(_), Whom::Process { name } | Whom::Group { name }) => print(session, order, whom, name, None),
+        (Ok(_), Whom::All) => Ok(()),
+        (Err(CallError::Fault { code, .. }), Whom::Group { name }) if code == FaultCode::BadName.code() => {
+            if let Some(exit) = order.exit(code, whom) {
+                session.fail(exit);
+            }
+            session.screen.line(&format!("{name}: ERROR (no such group)"))?;
+            suggest(session, &format!("{name}:*"));
+            Ok(())
+        }
+        (Err(CallError::Fault { code, text }), Whom::Process { name } | Whom::Group { name })
+            if code != FaultCode::ShutdownState.code() && code != FaultCode::UnknownMethod.code() =>
+        {
+            print(session, order, whom, name, Some((code, &text)))?;
+            if code == FaultCode::BadName.code() {
+                suggest(session, name);
+            }
+            Ok(())
+        }
+        (Err(problem), _) => Err(problem.into()),
+    }
+}
+
+/// Prints what came of a call about several processes.
+///
+/// The daemon lists them as they were done. The last failure in that order decides what we leave with, as in
+/// Supervisor; they are printed by name, because people compare outputs.
+fn report_bulk(session: &mut Session, order: Order<'_>, whom: &Whom, mut lines: Vec<BulkLine>) -> Outcome {
+    let last_failure = lines.iter().filter_map(|line| order.exit(line.fault()?.0, whom)).next_back();
+    lines.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
+    for line in &lines {
+        print(session, order, whom, &line.namespec(), line.fault())?;
+    }
+    if let Some(exit) = last_failure {
+        session.fail(exit);
+    }
+    Ok(())
+}
+
+/// Prints the line of one process and remembers its status.
+fn print(
+    session: &mut Session,
+    order: Order<'_>,
+    whom: &Whom,
+    name: &str,
+    fault: Option<(i32, &str)>,
+) -> Outcome {
+    let Some((code, description)) = fault else {
+        return Ok(session.screen.line(&format!("{name}: {}", order.done()))?);
+    };
+    if let Some(exit) = order.exit(code, whom) {
+        session.fail(exit);
+    }
+    // Supervisor prints a failed stop as the daemon says it.
+    if order == Order::Stop && code == FaultCode::Failed.code() {
+        return Ok(session.screen.line(description)?);
+    }
+    Ok(session.screen.line(&format!("{name}: ERROR ({})", order.wording(code, description)))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(name: &str) -> Whom {
+        Whom::Process { name: name.into() }
+    }
+
+    fn group(name: &str) -> Whom {
+        Whom::Group { name: name.into() }
+    }
+
+    #[test]
+    fn targets_that_share_a_process_are_not_independent() {
+        assert!(independent(&[process("a"), process("b"), process("g:a"), group("h")]));
+        assert!(!independent(&[process("a"), process("a")]));
+        assert!(!independent(&[process("a"), process("a:a")]));
+        assert!(!independent(&[process("g:a"), group("g")]));
+        assert!(!independent(&[group("g"), process("g:a")]));
+        assert!(!independent(&[group("g"), group("g")]));
+        assert!(independent(&[Whom::All]));
+    }
+
+    #[test]
+    fn faults_leave_the_statuses_of_the_original() {
+        for (order, code, whom, expected) in [
+            (Order::Start, 60, process("a"), None),
+            (Order::Stop, 70, process("a"), None),
+            (Order::Signal("HUP"), 70, process("a"), Some(Exit::NOT_RUNNING)),
+            (Order::Start, 10, process("a"), Some(Exit::GENERIC)),
+            (Order::Start, 10, group("a"), Some(Exit::INVALID_ARGS)),
+            (Order::Stop, 10, group("a"), Some(Exit::GENERIC)),
+            (Order::Start, 50, process("a"), Some(Exit::NOT_RUNNING)),
+            (Order::Start, 40, Whom::All, Some(Exit::NOT_RUNNING)),
+            (Order::Start, 20, process("a"), Some(Exit::GENERIC)),
+            (Order::Clear, 30, process("a"), Some(Exit::GENERIC)),
+            (Order::Start, 12345, process("a"), Some(Exit::GENERIC)),
+        ] {
+            assert_eq!(order.exit(code, &whom), expected, "{order:?} {code}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! One run of the client: who it talks to, where it writes, what it will leave with, and how a line becomes a command.
+
+use crate::ctl::commands::{self, Command};
+use crate::ctl::daemon::Daemon;
+use crate::ctl::error::{CtlError, Outcome};
+use crate::ctl::exit::Exit;
+use crate::ctl::login;
+use crate::ctl::reach;
+use crate::ctl::records::Process;
+use crate::ctl::screen::Screen;
+use crate::rpc::client::CallError;
+use crate::rpc::client::endpoint::Endpoint;
+use crate::rpc::client::{Client, Login};
+use std::path::PathBuf;
+
+/// What the command line and the configuration file say.
+#[derive(Clone, Default)]
+pub struct Settings {
+    pub serverurl: String,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    /// What the shell's prompt begins with.
+    pub prompt: String,
+    pub history_file: Option<PathBuf>,
+    /// The configuration file that was read, if there was one.
+    pub config: Option<PathBuf>,
+}
+
+/// Whether somebody is there to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One command from the command line: nothing is ever asked.
+    OneShot,
+    /// The shell, or `-i`: questions are asked.
+    Interactive,
+}
+
+/// A run of the client.
+pub struct Session {
+    pub daemon: Daemon,
+    pub settings: Settings,
+    pub screen: Screen,
+    pub mode: Mode,
+    /// What the last failure left.
+    pub exit: Exit,
+    /// Set by `quit`.
+    pub leaving: bool,
+    /// The processes' names, once one command has needed them for advice.
+    known: Option<Vec<Process>>,
+}
+
+impl Session {
+    /// Opens nothing yet: whether there is a daemon shows with the first call.
+    ///
+    /// # Errors
+    /// A `serverurl` that is none.
+    pub fn new(settings: Settings, screen: Screen, mode: Mode) -> Result<Session, CtlError> {
+        let client = client(&settings, &settings.serverurl)?;
+        let daemon = Daemon { client, url: settings.serverurl.clone() };
+        Ok(Session { daemon, settings, screen, mode, exit: Exit::SUCCESS, leaving: false, known: None })
+    }
+
+    /// Talks to another daemon from now on.
+    ///
+    /// # Errors
+    /// An URL that is none.
+    pub fn switch(&mut self, url: &str) -> Outcome {
+        self.daemon = Daemon { client: client(&self.settings, url)?, url: url.to_string() };
+        Ok(())
+    }
+
+    /// Runs one line, asking for credentials as often as the daemon wants them.
+    ///
+    /// # Errors
+    /// Only if nobody reads the output any more; everything else is told, and kept as the exit status.
+    pub fn run_line(&mut self, line: &str) -> Outcome {
+        self.known = None;
+        let Some((name, arguments)) = split_line(line) else { return Ok(()) };
+        let Some(command) = commands::find(name) else {
+            self.fail(Exit::GENERIC);
+            self.screen.line(&format!("*** Unknown syntax: {}", line.trim()))?;
+            return Ok(());
+        };
+        loop {
+            match (command.run)(self, arguments) {
+                Err(CtlError::Call(CallError::Unauthorized)) if self.mode == Mode::Interactive => {
+                    self.screen.line("Server requires authentication")?;
+                    match login::ask(&mut self.screen)? {
+                        Some(login) => self.daemon.client.set_login(login),
+                        None => {
+                            self.fail(Exit::GENERIC);
+                            self.screen.line("error: no credentials were given")?;
+                            return Ok(());
+                        }
+                    }
+                }
+                Err(problem) => return self.tell(problem),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    /// Remembers a failure. A later one takes its place; a success does not.
+    pub fn fail(&mut self, exit: Exit) {
+        self.exit = exit;
+    }
+
+    /// Prints a line and remembers a failure.
+    ///
+    /// # Errors
+    /// If nobody reads the output any more.
+    pub fn complain(&mut self, line: &str, exit: Exit) -> Outcome {
+        self.fail(exit);
+        Ok(self.screen.line(line)?)
+    }
+
+    /// Prints what is wrong with the arguments of a command, and how it is used.
+    ///
+    /// # Errors
+    /// If nobody reads the output any more.
+    pub fn misused(&mut self, command: &Command, message: &str, exit: Exit) -> Outcome {
+        self.complain(message, exit)?;
+        Ok(self.screen.line(&command.usage())?)
+    }
+
+    /// Makes sure that there is a daemon which we understand. Most commands begin with it, so that the daemon's absence
+    /// has the same face everywhere.
+    ///
+    /// # Errors
+    /// The line to print and the status to leave with.
+    pub fn check(&mut self) -> Outcome {
+        let version = match self.daemon.api_version() {
+            Ok(version) => version,
+            Err(problem) => return Err(reach::explain(problem, &self.daemon, &self.settings)),
+        };
+        if version == API_VERSION { Ok(()) } else { Err(reach::wrong_version(&version)) }
+    }
+
+    /// The processes there are, for advice about names; asked for once in a line.
+    pub fn known_processes(&mut self) -> &[Process] {
+        if self.known.is_none() {
+            self.known = Some(self.daemon.all_process_info().unwrap_or_default());
+        }
+        self.known.as_deref().unwrap_or_default()
+    }
+
+    /// Prints an error at the end of a command.
+    fn tell(&mut self, problem: CtlError) -> Outcome {
+        match problem {
+            CtlError::Output(_) => return Err(problem),
+            CtlError::Told { line, hints, exit } => {
+                self.complain(&line, exit)?;
+                hints.iter().for_each(|hint| self.screen.hint(hint));
+            }
+            CtlError::Call(CallError::Unauthorized) => {
+                self.complain("Server requires authentication", Exit::GENERIC)?;
+                login::hints().iter().for_each(|hint| self.screen.hint(hint));
+            }
+            CtlError::Call(problem) => {
+                let explained = reach::explain_any(problem, &self.daemon, &self.settings);
+                self.complain(&format!("error: {explained}"), Exit::GENERIC)?;
+                if let CtlError::Told { hints, .. } = explained {
+                    hints.iter().for_each(|hint| self.screen.hint(hint));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The only version of the API there has been.
+const API_VERSION: &str = "3.0";
+
+fn client(settings: &Settings, url: &str) -> Result<Client, CtlError> {
+    let endpoint =
+        Endpoint::parse(url).map_err(|text| CtlError::told(format!("error: {text}"), Exit::GENERIC))?;
+    let login = match (&settings.username, &settings.password) {
+        (Some(username), Some(password)) if !username.is_empty() && !password.is_empty() => {
+            Some(Login { username: username.clone(), password: password.clone() })
+        }
+        _ => None,
+    };
+    Ok(Client::new(endpoint, login))
+}
+
+/// Splits a line into the command's name and its arguments; `None` for a blank line.
+///
+/// As Python's `cmd` module splits it, because scripts rely on it: the name is letters, digits and underscores, so
+/// `status:cat` is `status` with the argument `:cat`, and `?` is `help`. Names with a hyphen are matched as whole words
+/// before that.
+pub fn split_line(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim();
+    if line.is_empty() {
+        return None;
+    }
+    if let Some(topic) = line.strip_prefix('?') {
+        return Some(("help", topic.trim()));
+    }
+    let word_end = line.find(char::is_whitespace).unwrap_or(line.len());
+    if line[..word_end].contains('-') && commands::find(&line[..word_end]).is_some() {
+        return Some((&line[..word_end], line[word_end..].trim()));
+    }
+    let name_end = line.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(line.len());
+    Some((&line[..name_end], line[name_end..].trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_split_as_scripts_expect() {
+        for (line, expected) in [
+            ("status", Some(("status", ""))),
+            ("  status  a  b ", Some(("status", "a  b"))),
+            ("status:cat", Some(("status", ":cat"))),
+            ("? tail", Some(("help", "tail"))),
+            ("?", Some(("help", ""))),
+            ("!ls", Some(("", "!ls"))),
+            ("tail -f x", Some(("tail", "-f x"))),
+            ("   ", None),
+        ] {
+            assert_eq!(split_line(line), expected, "{line:?}");
+        }
+    }
+}

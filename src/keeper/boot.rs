@@ -1,0 +1,283 @@
+//! Becoming the keeper: from the process that somebody started, by exec in place.
+//!
+//! The process that read the command line and the configuration has memory full of both. It makes the shared
+//! memory, puts what the manager needs to know into the vault, and executes its own binary again under the
+//! same pid and with the same arguments. What wakes up finds its descriptors by number in an environment
+//! variable, and is the keeper.
+
+use crate::keeper::layout::*;
+use crate::keeper::link;
+use crate::keeper::run::{Keeper, Manager};
+use crate::model::time::Monotonic;
+use crate::sys::memory::{Access, Mapping};
+use crate::sys::spawn::{self, ExecStrings};
+use crate::sys::{clock, fd, process};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::atomic::Ordering::*;
+
+/// Tells a freshly executed process that it is the keeper, and where its descriptors are.
+const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
+
+/// What the manager is called in lists of processes.
+const MANAGER_TITLE: &str = "supervisord: manager";
+
+/// What goes into the vault before the first manager starts.
+pub struct Launch {
+    /// For the manager, in its own words.
+    pub boot: OwnedFd,
+    /// The lock that keeps a second daemon away.
+    pub lock: Option<OwnedFd>,
+    /// The pipe on which the process the shell waits for learns how the start went.
+    pub launched: Option<OwnedFd>,
+}
+
+/// Replaces this process by the keeper. Returns only if that failed.
+pub fn become_keeper(launch: Launch) -> io::Error {
+    match prepare(launch) {
+        Ok((binary, arguments, environment)) => spawn::replace_self(binary, &arguments, &environment),
+        Err(error) => error,
+    }
+}
+
+fn prepare(launch: Launch) -> io::Result<(OwnedFd, ExecStrings, ExecStrings)> {
+    let (keeper_memory, shared) = Mapping::<KeeperMemory>::create("supervisord-keeper")?;
+    let (manager_memory, memory) = Mapping::<ManagerMemory>::create("supervisord-manager")?;
+    let binary = spawn::open_own_binary()?;
+    let (deposits, deposit_into) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+    let inherited = Inherited {
+        keeper_memory,
+        manager_memory,
+        deposits,
+        deposit_into,
+        doorbell: bell()?,
+        manager_doorbell: bell()?,
+        binary: rustix::io::fcntl_dupfd_cloexec(&binary, 3)?,
+        launched: launch.launched,
+    };
+
+    let shared = shared.get();
+    shared.layout.store(LAYOUT, Relaxed);
+    shared.keeper_pid.store(process::own_pid(), Relaxed);
+    put(shared, Place::Boot, launch.boot)?;
+    put(shared, Place::Binary, rustix::io::fcntl_dupfd_cloexec(&binary, 3)?)?;
+    if let Some(lock) = launch.lock {
+        put(shared, Place::Lock, lock)?;
+    }
+    shared.magic.store(KEEPER_MAGIC, Release);
+    let memory = memory.get();
+    memory.layout.store(LAYOUT, Relaxed);
+    memory.magic.store(MANAGER_MAGIC, Release);
+
+    let arguments = std::env::args_os().map(c_string).collect::<io::Result<Vec<_>>>()?;
+    let mut environment = environment_without(&[KEEPER_VARIABLE, link::MANAGER_VARIABLE])?;
+    environment.push(c_string(OsString::from(format!("{KEEPER_VARIABLE}={}", inherited.leave_open()?)))?);
+    Ok((binary, ExecStrings::new(arguments), ExecStrings::new(environment)))
+}
+
+/// Puts a descriptor into the vault, open across exec.
+fn put(shared: &KeeperMemory, place: Place, held: OwnedFd) -> io::Result<()> {
+    fd::set_cloexec(&held, false)?;
+    // Every place has an index inside the vault; see the test in `layout`.
+    shared.vault[place.index() as usize].store(held.into_raw_fd() + 1, Release);
+    Ok(())
+}
+
+/// The keeper's descriptors, on their way through exec.
+struct Inherited {
+    keeper_memory: OwnedFd,
+    manager_memory: OwnedFd,
+    deposits: OwnedFd,
+    deposit_into: OwnedFd,
+    doorbell: OwnedFd,
+    manager_doorbell: OwnedFd,
+    binary: OwnedFd,
+    launched: Option<OwnedFd>,
+}
+
+impl Inherited {
+    /// Writes the numbers down: this process' pid, then every descriptor, −1 for none.
+    fn leave_open(self) -> io::Result<String> {
+        let mut words = vec![process::own_pid().to_string()];
+        let fds = [
+            Some(self.keeper_memory),
+            Some(self.manager_memory),
+            Some(self.deposits),
+            Some(self.deposit_into),
+            Some(self.doorbell),
+            Some(self.manager_doorbell),
+            Some(self.binary),
+            self.launched,
+        ];
+        for held in fds {
+            words.push(match held {
+                Some(held) => {
+                    fd::set_cloexec(&held, false)?;
+                    held.into_raw_fd().to_string()
+                }
+                None => "-1".to_string(),
+            });
+        }
+        Ok(words.join(" "))
+    }
+
+    /// Finds them again. `None` if this process was not executed to be the keeper.
+    fn find() -> Option<Inherited> {
+        let numbers = numbers_from(KEEPER_VARIABLE, process::own_pid())?;
+        let [a, b, c, d, e, f, g, launched] = <[RawFd; 8]>::try_from(numbers).ok()?;
+        Some(Inherited {
+            keeper_memory: fd::adopt(a)?,
+            manager_memory: fd::adopt(b)?,
+            deposits: fd::adopt(c)?,
+            deposit_into: fd::adopt(d)?,
+            doorbell: fd::adopt(e)?,
+            manager_doorbell: fd::adopt(f)?,
+            binary: fd::adopt(g)?,
+            launched: fd::adopt(launched),
+        })
+    }
+}
+
+/// Reads the list of descriptors that `variable` hands to this process. It counts only if it begins with the
+/// right pid: a program that we started may have inherited a variable of the same name from elsewhere.
+pub(super) fn numbers_from(variable: &str, pid: i32) -> Option<Vec<RawFd>> {
+    let value = std::env::var(variable).ok()?;
+    let mut numbers = value.split(' ').map(|word| word.parse::<i32>().ok());
+    if numbers.next()?? != pid {
+        return None;
+    }
+    numbers.collect()
+}
+
+/// Runs the keeper, if this process was executed to be one: the daemon's exit status.
+pub fn run_if_keeper() -> Option<u8> {
+    let inherited = Inherited::find()?;
+    Some(match assemble(inherited) {
+        Ok(keeper) => keeper.run(),
+        Err(error) => {
+            eprintln!("Error: the keeper cannot start: {error}");
+            1
+        }
+    })
+}
+
+fn assemble(inherited: Inherited) -> io::Result<Keeper> {
+    fd::fill_stdio()?;
+    process::set_own_name(c"supervisord");
+    let shared = Mapping::<KeeperMemory>::map(&inherited.keeper_memory, Access::ReadWrite)?;
+    let manager_memory = Mapping::<ManagerMemory>::map(&inherited.manager_memory, Access::ReadOnly)?;
+    link::check_versions(shared.get(), manager_memory.get())?;
+
+    // What follows is for us alone; everything else stays open for the managers.
+    for private in [Some(&inherited.deposits), Some(&inherited.binary), inherited.launched.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        fd::set_cloexec(private, true)?;
+    }
+    let signals = block_signals()?;
+    lock_memory();
+    let now = clock::monotonic();
+    let manager = match shared.get().manager_pid.load(Acquire) {
+        0 => None,
+        pid => Some(Manager { pid, since: now }),
+    };
+    let handed_on = [
+        &inherited.keeper_memory,
+        &inherited.manager_memory,
+        &inherited.deposit_into,
+        &inherited.doorbell,
+        &inherited.manager_doorbell,
+    ];
+    let manager_environment = manager_environment(&handed_on)?;
+    let keeper = Keeper {
+        shared,
+        manager_memory,
+        manager_arguments: manager_arguments()?,
+        manager_environment,
+        deposits: inherited.deposits,
+        doorbell: inherited.doorbell,
+        manager_doorbell: inherited.manager_doorbell,
+        signals,
+        binary: inherited.binary,
+        launched: inherited.launched,
+        manager,
+        died_young: 0,
+        restart_at: now,
+        last_sweep: Monotonic(0),
+        sweep_due: true,
+    };
+    // The managers find these by number for as long as this process lives.
+    for handed_on in [inherited.keeper_memory, inherited.manager_memory, inherited.deposit_into] {
+        let _ = handed_on.into_raw_fd();
+    }
+    Ok(keeper)
+}
+
+/// The manager shows up under its own name, followed by the daemon's options.
+fn manager_arguments() -> io::Result<ExecStrings> {
+    let title = std::iter::once(OsString::from(MANAGER_TITLE));
+    let arguments = title.chain(std::env::args_os().skip(1)).map(c_string).collect::<io::Result<Vec<_>>>()?;
+    Ok(ExecStrings::new(arguments))
+}
+
+fn manager_environment(handed_on: &[&OwnedFd]) -> io::Result<ExecStrings> {
+    let mut environment = environment_without(&[KEEPER_VARIABLE])?;
+    let mut value = format!("{}={}", link::MANAGER_VARIABLE, process::own_pid());
+    for fd in handed_on {
+        value.push_str(&format!(" {}", fd.as_raw_fd()));
+    }
+    environment.push(c_string(OsString::from(value))?);
+    Ok(ExecStrings::new(environment))
+}
+
+/// This process' environment without some variables, `KEY=value` each.
+fn environment_without(left_out: &[&str]) -> io::Result<Vec<CString>> {
+    std::env::vars_os()
+        .filter(|(key, _)| !left_out.iter().any(|name| key == OsStr::new(name)))
+        .map(|(mut key, value)| {
+            key.push("=");
+            key.push(value);
+            c_string(key)
+        })
+        .collect()
+}
+
+fn c_string(text: OsString) -> io::Result<CString> {
+    debug_assert!(
+        !text.as_bytes().contains(&0),
+        "arguments and environment come from exec, which ends at zeros"
+    );
+    CString::new(text.into_vec()).map_err(io::Error::from)
+}
+
+/// Blocks every signal and makes them readable. SIGCHLD from programs comes this way, too.
+fn block_signals() -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the first call initialises the set that the others read; a non-negative result of signalfd is
+    // a fresh descriptor that nobody else owns.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut());
+        let number = libc::signalfd(-1, all.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        if number < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(number)) }
+    }
+}
+
+/// Keeps the kernel from paging the keeper out, where it may.
+///
+/// Only what is in use now: locking what is mapped later would fault in the whole shared memory.
+fn lock_memory() {
+    const MLOCK_ONFAULT: libc::c_int = 4;
+    // SAFETY: changes how the kernel treats our pages, not what is in them.
+    unsafe {
+        libc::mlockall(libc::MCL_CURRENT | MLOCK_ONFAULT);
+    }
+}

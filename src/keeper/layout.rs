@@ -1,0 +1,268 @@
+//! The shared memory: what the keeper tells the manager, and what the manager tells the keeper and its own
+//! successors.
+//!
+//! Everything is valid at every instant. The writer may be killed between any two instructions, so what
+//! belongs together is published by one atomic store: a ledger entry by the head, a slot's record by the
+//! number of the record that counts.
+//!
+//! Both memories begin with a magic number and the version of this layout; whoever maps one it does not
+//! know refuses.
+
+use crate::sys::memory::Shareable;
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
+
+/// "SUPVKEEP" and "SUPVMNGR" as numbers, to tell the two memories from anything else.
+pub const KEEPER_MAGIC: u64 = u64::from_le_bytes(*b"SUPVKEEP");
+pub const MANAGER_MAGIC: u64 = u64::from_le_bytes(*b"SUPVMNGR");
+
+/// Raised whenever the meaning of any field changes.
+pub const LAYOUT: u32 = 1;
+
+/// How many processes can be configured at the same time.
+pub const SLOTS: usize = 65_536;
+
+/// How many exits can wait for a manager. When as many do, further dead programs stay unreaped, which keeps
+/// their statuses with the kernel.
+pub const LEDGER_ENTRIES: usize = 16_384;
+
+/// Vault places 0 to this are for descriptors that belong to no process.
+pub const GLOBAL_PLACES: usize = 1024;
+
+/// Vault places per slot: standard output, error and input, and one in reserve.
+pub const PLACES_PER_SLOT: usize = 4;
+
+pub const VAULT_PLACES: usize = GLOBAL_PLACES + SLOTS * PLACES_PER_SLOT;
+
+/// The longest name of a group or a process, in bytes.
+pub const NAME_BYTES: usize = 252;
+
+/// The longest `spawnerr` that survives the manager, in bytes.
+pub const SPAWNERR_BYTES: usize = 252;
+
+/// Written by the keeper only; the manager maps it read-only.
+#[repr(C)]
+pub struct KeeperMemory {
+    pub magic: AtomicU64,
+    pub layout: AtomicU32,
+    pub keeper_pid: AtomicI32,
+    pub manager_pid: AtomicI32,
+    /// How many managers have been started.
+    pub manager_starts: AtomicU32,
+    /// Descriptors that could not be taken in.
+    pub deposits_lost: AtomicU32,
+    _reserved: AtomicU32,
+    /// The number the next ledger entry will have; the first one has 0.
+    pub head: AtomicU64,
+    pub ledger: [LedgerEntry; LEDGER_ENTRIES],
+    /// The number of a held descriptor plus one; 0 for an empty place.
+    pub vault: [AtomicI32; VAULT_PLACES],
+}
+
+// SAFETY: repr(C), atomics only.
+unsafe impl Shareable for KeeperMemory {}
+
+/// Something that happened and that no manager may miss: an exit or a signal.
+#[repr(C)]
+pub struct LedgerEntry {
+    pub kind: AtomicU32,
+    /// Who ended, or who sent the signal.
+    pub pid: AtomicI32,
+    /// The status word of wait(2), or the signal's number.
+    pub status: AtomicI32,
+    _reserved: AtomicU32,
+    /// Monotonic and wall clock, in nanoseconds.
+    pub monotonic: AtomicU64,
+    pub wall: AtomicU64,
+    /// CPU time in microseconds, and the largest resident size in KiB.
+    pub user_micros: AtomicU64,
+    pub system_micros: AtomicU64,
+    pub max_resident: AtomicU64,
+    /// The name of who ended, 15 bytes and a zero.
+    pub name: [AtomicU8; 16],
+}
+
+/// [`LedgerEntry::kind`]: a child ended.
+pub const ENTRY_EXIT: u32 = 1;
+/// [`LedgerEntry::kind`]: the keeper got a signal.
+pub const ENTRY_SIGNAL: u32 = 2;
+
+/// Written by the manager only; the keeper reads it with suspicion.
+#[repr(C)]
+pub struct ManagerMemory {
+    pub magic: AtomicU64,
+    pub layout: AtomicU32,
+    /// 1 once a manager has come up completely.
+    pub ready: AtomicU32,
+    /// The daemon's exit status plus one, once the manager wants the keeper to end with it; 0 before.
+    pub goodbye: AtomicU32,
+    /// Slots from here on have never been used.
+    pub slots_used: AtomicU32,
+    /// Every ledger entry below this number has been dealt with.
+    pub tail: AtomicU64,
+    /// What the daemon is doing, as `SupervisorState::code() + 2`; 0 before it was ever set.
+    pub supervisor_state: AtomicU32,
+    _reserved: AtomicU32,
+    pub slots: [Slot; SLOTS],
+}
+
+// SAFETY: repr(C), atomics only.
+unsafe impl Shareable for ManagerMemory {}
+
+/// One configured process.
+#[repr(C)]
+pub struct Slot {
+    /// A generation in the upper bits, a `PHASE_*` in the lowest eight.
+    pub phase: AtomicU64,
+    /// Written by the kernel when a program is created.
+    pub pid: AtomicI32,
+    /// Which of the two records counts; the other one is written next.
+    pub current: AtomicU32,
+    /// The ledger's head when the program was about to be created: its exit has this number or a higher one.
+    pub born_at: AtomicU64,
+    pub group: Text,
+    pub name: Text,
+    pub records: [Record; 2],
+}
+
+/// Nobody uses the slot.
+pub const PHASE_FREE: u64 = 0;
+/// A process is configured; nothing runs.
+pub const PHASE_IDLE: u64 = 1;
+/// A program is being created: it exists if and only if `pid` is not 0.
+pub const PHASE_SPAWNING: u64 = 2;
+/// A program was created and its exit has not been dealt with.
+pub const PHASE_RUNNING: u64 = 3;
+
+/// What the state machine knows about a process.
+#[repr(C)]
+#[derive(Default)]
+pub struct Record {
+    pub state: AtomicU32,
+    pub pid: AtomicI32,
+    pub failures: AtomicU32,
+    /// Bit 0: a start waits for the stop to finish.
+    pub flags: AtomicU32,
+    pub deadline: AtomicU64,
+    pub started: AtomicU64,
+    pub start: AtomicU64,
+    pub stop: AtomicU64,
+    /// 0 for none, 1 for unknown, else the status word of wait(2) plus `EXIT_BASE`.
+    pub exit: AtomicU32,
+    /// How often it was started since it was configured.
+    pub starts: AtomicU32,
+    /// The number of the last ledger entry that went into this record, plus one.
+    pub applied: AtomicU64,
+    /// When the kernel created the program, in clock ticks since boot.
+    pub start_ticks: AtomicU64,
+    pub spawnerr: Text,
+}
+
+/// Flag in [`Record::flags`].
+pub const FLAG_START_AFTER: u32 = 1;
+
+/// See [`Record::exit`].
+pub const EXIT_BASE: u32 = 0x1_0000;
+
+/// A short text.
+#[repr(C)]
+pub struct Text {
+    len: AtomicU32,
+    bytes: [AtomicU8; NAME_BYTES],
+}
+
+impl Default for Text {
+    fn default() -> Text {
+        Text { len: AtomicU32::new(0), bytes: std::array::from_fn(|_| AtomicU8::new(0)) }
+    }
+}
+
+impl Text {
+    /// Stores a text, cut to what fits at a character's boundary.
+    pub fn set(&self, text: &str) {
+        let mut len = text.len().min(NAME_BYTES);
+        while !text.is_char_boundary(len) {
+            len -= 1;
+        }
+        for (place, byte) in self.bytes.iter().zip(text.as_bytes()) {
+            place.store(*byte, Relaxed);
+        }
+        self.len.store(len as u32, Release);
+    }
+
+    pub fn get(&self) -> String {
+        let len = (self.len.load(Acquire) as usize).min(NAME_BYTES);
+        let bytes: Vec<u8> = self.bytes[..len].iter().map(|byte| byte.load(Relaxed)).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// What a place in the vault is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// How this daemon was started.
+    Boot,
+    /// The configuration in force.
+    Snapshot,
+    /// The binary that is running.
+    Binary,
+    /// The lock that keeps a second daemon away.
+    Lock,
+    /// The listening sockets, in the order of their configuration.
+    HttpListener(u16),
+    Stdout(u32),
+    Stderr(u32),
+    Stdin(u32),
+}
+
+impl Place {
+    const FIRST_LISTENER: u16 = 16;
+    /// As many listening sockets as fit into the global places.
+    pub const MAX_LISTENERS: u16 = GLOBAL_PLACES as u16 - Self::FIRST_LISTENER;
+
+    /// The number of this place. Beyond the vault for a slot or listener that does not exist.
+    pub fn index(self) -> u32 {
+        let of_slot = |slot: u32, kind: u32| GLOBAL_PLACES as u32 + slot * PLACES_PER_SLOT as u32 + kind;
+        match self {
+            Place::Boot => 0,
+            Place::Snapshot => 1,
+            Place::Binary => 2,
+            Place::Lock => 3,
+            Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
+            Place::Stdout(slot) => of_slot(slot, 0),
+            Place::Stderr(slot) => of_slot(slot, 1),
+            Place::Stdin(slot) => of_slot(slot, 2),
+        }
+    }
+}
+
+/// A message from the manager to the keeper, on a `SOCK_SEQPACKET` socket: an operation, then the places it
+/// is about, each a native 32-bit number. A deposit carries one descriptor per place.
+pub mod message {
+    pub const DEPOSIT: u32 = 1;
+    pub const DROP: u32 = 2;
+    /// The most places one message can name.
+    pub const MAX_PLACES: usize = 32;
+    pub const MAX_BYTES: usize = 4 * (1 + MAX_PLACES);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_survive_and_are_cut_between_characters() {
+        let text = Text::default();
+        text.set("web");
+        assert_eq!(text.get(), "web");
+        text.set(&"ü".repeat(200));
+        assert_eq!(text.get(), "ü".repeat(126));
+    }
+
+    #[test]
+    fn places_do_not_overlap_and_stay_inside() {
+        assert_eq!(Place::HttpListener(Place::MAX_LISTENERS - 1).index(), GLOBAL_PLACES as u32 - 1);
+        assert_eq!(Place::Stdout(0).index(), GLOBAL_PLACES as u32);
+        let last = Place::Stdin(SLOTS as u32 - 1).index();
+        assert!((last as usize) < VAULT_PLACES);
+    }
+}

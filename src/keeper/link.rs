@@ -1,0 +1,440 @@
+//! The manager's side of what it shares with the keeper: reading the ledger, writing the slots, depositing
+//! descriptors.
+
+use crate::core::process::{Process, State};
+use crate::keeper::boot::numbers_from;
+use crate::keeper::layout::*;
+use crate::keeper::run::entry_name;
+use crate::model::exit::ExitStatus;
+use crate::model::state::ProcessState;
+use crate::model::time::{Monotonic, Wall};
+use crate::sys::memory::{Access, Mapping};
+use crate::sys::{fd, process};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering::*};
+
+/// Tells a freshly executed process that it is a manager, and where its descriptors are.
+pub const MANAGER_VARIABLE: &str = "SUPERVISORD_MANAGER";
+
+/// The connection of a manager to its keeper.
+pub struct Link {
+    shared: Mapping<KeeperMemory>,
+    memory: Mapping<ManagerMemory>,
+    deposits: OwnedFd,
+    keeper_doorbell: OwnedFd,
+}
+
+/// Something from the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub sequence: u64,
+    pub pid: i32,
+    pub monotonic: Monotonic,
+    pub wall: Wall,
+    pub what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A child of the keeper ended.
+    Exit { status: ExitStatus, name: String },
+    /// The keeper got a signal.
+    Signal(i32),
+}
+
+/// What a slot says about a process, for a manager that takes over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotContent {
+    pub slot: u32,
+    pub group: String,
+    pub name: String,
+    pub process: Process,
+    pub birth: Birth,
+    pub born_at: u64,
+    /// Every ledger entry below this number is in `process` already.
+    pub applied: u64,
+    pub starts: u32,
+}
+
+/// How far the creation of a program had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// Nothing was under way.
+    None,
+    /// It was about to be created and never was.
+    Stillborn,
+    /// It was created, with this pid, and the state machine does not know yet.
+    Unannounced(i32),
+    /// The state machine knows.
+    Known,
+}
+
+/// Refuses memory of another version.
+pub fn check_versions(shared: &KeeperMemory, memory: &ManagerMemory) -> io::Result<()> {
+    let versions = [
+        (shared.magic.load(Acquire) == KEEPER_MAGIC, shared.layout.load(Relaxed), "keeper"),
+        (memory.magic.load(Acquire) == MANAGER_MAGIC, memory.layout.load(Relaxed), "manager"),
+    ];
+    for (known, layout, whose) in versions {
+        if !known || layout != LAYOUT {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the {whose}'s shared memory has layout {layout}, this version knows {LAYOUT}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Link {
+    /// Connects to the keeper, if this process was started by one. Also returns the doorbell to wait for.
+    pub fn inherit() -> Option<io::Result<(Link, OwnedFd)>> {
+        let numbers = numbers_from(MANAGER_VARIABLE, process::own_parent())?;
+        let [shared, memory, deposits, keeper_doorbell, doorbell] = <[i32; 5]>::try_from(numbers).ok()?;
+        let adopt = |number| fd::adopt(number).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF));
+        let connect = || {
+            // Programs must not inherit any of this.
+            fd::close_at_exec_from(3)?;
+            let shared = Mapping::map(adopt(shared)?, Access::ReadOnly)?;
+            let memory = Mapping::map(adopt(memory)?, Access::ReadWrite)?;
+            check_versions(shared.get(), memory.get())?;
+            let link =
+                Link { shared, memory, deposits: adopt(deposits)?, keeper_doorbell: adopt(keeper_doorbell)? };
+            Ok((link, adopt(doorbell)?))
+        };
+        Some(connect())
+    }
+
+    pub fn keeper_pid(&self) -> i32 {
+        self.shared.get().keeper_pid.load(Relaxed)
+    }
+
+    /// How many managers this keeper has started, this one included.
+    pub fn manager_starts(&self) -> u32 {
+        self.shared.get().manager_starts.load(Relaxed)
+    }
+
+    /// Takes a descriptor out of what this process inherited from the vault. The vault keeps its own. Once
+    /// per place and process.
+    pub fn take(&self, place: Place) -> Option<OwnedFd> {
+        let held = self.shared.get().vault.get(place.index() as usize)?.load(Acquire);
+        fd::adopt(held - 1)
+    }
+
+    /// Hands descriptors to the keeper. Once this returns they survive this process.
+    ///
+    /// # Errors
+    /// The socket's; nothing was handed over then.
+    pub fn deposit(&self, deposits: &[(Place, BorrowedFd<'_>)]) -> io::Result<()> {
+        for some in deposits.chunks(message::MAX_PLACES) {
+            let fds: Vec<BorrowedFd<'_>> = some.iter().map(|(_, fd)| *fd).collect();
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(message::MAX_PLACES))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            // The buffer has room for MAX_PLACES, which `chunks` keeps to.
+            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+            self.send(message::DEPOSIT, some.iter().map(|(place, _)| *place), &mut ancillary)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the keeper close what it holds in these places.
+    pub fn drop_deposits(&self, places: &[Place]) -> io::Result<()> {
+        for some in places.chunks(message::MAX_PLACES) {
+            self.send(message::DROP, some.iter().copied(), &mut SendAncillaryBuffer::default())?;
+        }
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        operation: u32,
+        places: impl Iterator<Item = Place>,
+        ancillary: &mut SendAncillaryBuffer<'_, '_, '_>,
+    ) -> io::Result<()> {
+        let words = std::iter::once(operation).chain(places.map(Place::index));
+        let bytes: Vec<u8> = words.flat_map(u32::to_ne_bytes).collect();
+        loop {
+            match sendmsg(&self.deposits, &[IoSlice::new(&bytes)], ancillary, SendFlags::NOSIGNAL) {
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The next ledger entry that has not been dealt with.
+    pub fn next_entry(&self) -> Option<Entry> {
+        let sequence = self.memory.get().tail.load(Relaxed);
+        if sequence >= self.shared.get().head.load(Acquire) {
+            return None;
+        }
+        let entry = &self.shared.get().ledger[(sequence % LEDGER_ENTRIES as u64) as usize];
+        let status = entry.status.load(Relaxed);
+        let what = if entry.kind.load(Relaxed) == ENTRY_SIGNAL {
+            What::Signal(status)
+        } else {
+            What::Exit { status: ExitStatus::from_wait_status(status), name: entry_name(entry) }
+        };
+        Some(Entry {
+            sequence,
+            pid: entry.pid.load(Relaxed),
+            monotonic: Monotonic(entry.monotonic.load(Relaxed)),
+            wall: Wall(entry.wall.load(Relaxed)),
+            what,
+        })
+    }
+
+    /// The number the next new entry will have.
+    pub fn head(&self) -> u64 {
+        self.shared.get().head.load(Acquire)
+    }
+
+    /// Says that the entry with this number, and every one before it, has been dealt with.
+    pub fn advance_past(&self, sequence: u64) {
+        let memory = self.memory.get();
+        let was_full = self.head() - sequence >= LEDGER_ENTRIES as u64;
+        memory.tail.store(sequence + 1, Release);
+        if was_full {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        crate::keeper::run::ring(&self.keeper_doorbell);
+    }
+
+    /// Whether an earlier manager had come up: this one takes over.
+    pub fn is_ready(&self) -> bool {
+        self.memory.get().ready.load(Acquire) == 1
+    }
+
+    /// Says that the daemon is up.
+    pub fn set_ready(&self) {
+        self.memory.get().ready.store(1, Release);
+        self.ring();
+    }
+
+    /// Says that the keeper is to end with this status as soon as this process has ended.
+    pub fn say_goodbye(&self, status: u8) {
+        self.memory.get().goodbye.store(u32::from(status) + 1, Release);
+    }
+
+    /// What the daemon was doing when it was last said; `None` before that.
+    pub fn supervisor_state(&self) -> Option<i32> {
+        match self.memory.get().supervisor_state.load(Acquire) {
+            0 => None,
+            stored => Some(stored as i32 - 2),
+        }
+    }
+
+    /// Remembers what the daemon is doing, as its number on the wire.
+    pub fn set_supervisor_state(&self, code: i32) {
+        self.memory.get().supervisor_state.store((code + 2) as u32, Release);
+    }
+
+    fn slot(&self, slot: u32) -> &Slot {
+        // Slot numbers come from `claim_slot` and `contents` only.
+        &self.memory.get().slots[slot as usize]
+    }
+
+    /// Every slot in use, as a former manager left it.
+    pub fn contents(&self) -> Vec<SlotContent> {
+        let used = self.memory.get().slots_used.load(Acquire).min(SLOTS as u32);
+        (0..used).filter_map(|slot| self.content(slot)).collect()
+    }
+
+    fn content(&self, number: u32) -> Option<SlotContent> {
+        let slot = self.slot(number);
+        let phase = slot.phase.load(Acquire) & 0xff;
+        if phase == PHASE_FREE {
+            return None;
+        }
+        let record = &slot.records[(slot.current.load(Acquire) & 1) as usize];
+        let process = read_record(record);
+        let pid = slot.pid.load(Acquire);
+        let waits_for_birth = matches!(process.state, State::Starting { pid: None, .. });
+        let birth = match (waits_for_birth, phase, pid) {
+            (true, PHASE_SPAWNING, pid) if pid != 0 => Birth::Unannounced(pid),
+            (true, _, _) => Birth::Stillborn,
+            (false, _, _) if process.state.pid().is_some() => Birth::Known,
+            (false, _, _) => Birth::None,
+        };
+        Some(SlotContent {
+            slot: number,
+            group: slot.group.get(),
+            name: slot.name.get(),
+            process,
+            birth,
+            born_at: slot.born_at.load(Relaxed),
+            applied: record.applied.load(Relaxed),
+            starts: record.starts.load(Relaxed),
+        })
+    }
+
+    /// Takes a slot into use for a process.
+    pub fn open_slot(&self, number: u32, group: &str, name: &str) {
+        let memory = self.memory.get();
+        let slot = self.slot(number);
+        slot.group.set(group);
+        slot.name.set(name);
+        slot.pid.store(0, Relaxed);
+        self.commit(number, &Process::default(), 0, 0);
+        memory.slots_used.fetch_max(number + 1, AcqRel);
+        set_phase(slot, PHASE_IDLE);
+    }
+
+    pub fn free_slot(&self, number: u32) {
+        set_phase(self.slot(number), PHASE_FREE);
+    }
+
+    /// Publishes what the state machine knows now. `applied` is one more than the number of the ledger entry
+    /// that led to it, or what it was before.
+    pub fn commit(&self, number: u32, process: &Process, starts: u32, applied: u64) {
+        let slot = self.slot(number);
+        let next = 1 - (slot.current.load(Relaxed) & 1);
+        let record = &slot.records[next as usize];
+        write_record(record, process);
+        record.starts.store(starts, Relaxed);
+        record.applied.store(applied, Relaxed);
+        slot.current.store(next, Release);
+        if process.state.pid().is_some() {
+            set_phase(slot, PHASE_RUNNING);
+        } else if slot.phase.load(Relaxed) & 0xff != PHASE_FREE {
+            set_phase(slot, PHASE_IDLE);
+        }
+    }
+
+    /// Says that a program is about to be created, and where the kernel is to write its pid.
+    pub fn announce_birth(&self, number: u32) -> &AtomicI32 {
+        let slot = self.slot(number);
+        slot.pid.store(0, Relaxed);
+        slot.born_at.store(self.head(), Relaxed);
+        let generation = (slot.phase.load(Relaxed) >> 8).wrapping_add(1);
+        slot.phase.store((generation << 8) | PHASE_SPAWNING, Release);
+        &slot.pid
+    }
+
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.deposits.as_fd()
+    }
+}
+
+/// Changes the phase and keeps the generation.
+fn set_phase(slot: &Slot, phase: u64) {
+    let generation = slot.phase.load(Relaxed) >> 8;
+    slot.phase.store((generation << 8) | phase, Release);
+}
+
+fn write_record(record: &Record, process: &Process) {
+    let (pid, deadline, flags) = match &process.state {
+        State::Starting { pid, up_at } => (pid.unwrap_or(0), up_at.0, 0),
+        State::Running { pid } | State::Unknown { pid } => (*pid, 0, 0),
+        State::Backoff { retry_at } => (0, retry_at.0, 0),
+        State::Stopping { pid, kill_at, start_after } => {
+            (*pid, kill_at.0, if *start_after { FLAG_START_AFTER } else { 0 })
+        }
+        State::Stopped | State::Exited | State::Fatal => (0, 0, 0),
+    };
+    record.state.store(process.state.kind().code() as u32, Relaxed);
+    record.pid.store(pid, Relaxed);
+    record.deadline.store(deadline, Relaxed);
+    record.flags.store(flags, Relaxed);
+    record.failures.store(process.failures, Relaxed);
+    record.started.store(process.started.0, Relaxed);
+    record.start.store(process.start.0, Relaxed);
+    record.stop.store(process.stop.0, Relaxed);
+    record.exit.store(encode_exit(process.exit), Relaxed);
+    record.spawnerr.set(&process.spawnerr);
+}
+
+fn read_record(record: &Record) -> Process {
+    let pid = record.pid.load(Relaxed);
+    let deadline = Monotonic(record.deadline.load(Relaxed));
+    let kind = ProcessState::from_code(record.state.load(Relaxed) as i32).unwrap_or(ProcessState::Stopped);
+    let state = match kind {
+        ProcessState::Stopped => State::Stopped,
+        ProcessState::Starting => State::Starting { pid: (pid != 0).then_some(pid), up_at: deadline },
+        ProcessState::Running => State::Running { pid },
+        ProcessState::Backoff => State::Backoff { retry_at: deadline },
+        ProcessState::Stopping => {
+            let start_after = record.flags.load(Relaxed) & FLAG_START_AFTER != 0;
+            State::Stopping { pid, kill_at: deadline, start_after }
+        }
+        ProcessState::Exited => State::Exited,
+        ProcessState::Fatal => State::Fatal,
+        ProcessState::Unknown => State::Unknown { pid },
+    };
+    Process {
+        state,
+        failures: record.failures.load(Relaxed),
+        started: Monotonic(record.started.load(Relaxed)),
+        start: Wall(record.start.load(Relaxed)),
+        stop: Wall(record.stop.load(Relaxed)),
+        exit: decode_exit(record.exit.load(Relaxed)),
+        spawnerr: record.spawnerr.get(),
+    }
+}
+
+fn encode_exit(exit: Option<ExitStatus>) -> u32 {
+    match exit {
+        None => 0,
+        Some(ExitStatus::Unknown) => 1,
+        Some(ExitStatus::Code(code)) => EXIT_BASE + (u32::from(code) << 8),
+        Some(ExitStatus::Signal { signal, core_dumped }) => {
+            EXIT_BASE + signal.raw() as u32 + if core_dumped { 0x80 } else { 0 }
+        }
+    }
+}
+
+fn decode_exit(stored: u32) -> Option<ExitStatus> {
+    match stored {
+        0 => None,
+        1..EXIT_BASE => Some(ExitStatus::Unknown),
+        status => Some(ExitStatus::from_wait_status((status - EXIT_BASE) as i32)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_keep_every_state() {
+        let states = [
+            State::Stopped,
+            State::Starting { pid: None, up_at: Monotonic(5) },
+            State::Starting { pid: Some(7), up_at: Monotonic(5) },
+            State::Running { pid: 7 },
+            State::Backoff { retry_at: Monotonic(9) },
+            State::Stopping { pid: 7, kill_at: Monotonic(9), start_after: true },
+            State::Exited,
+            State::Fatal,
+            State::Unknown { pid: 7 },
+        ];
+        for state in states {
+            let process = Process {
+                state,
+                failures: 3,
+                started: Monotonic(11),
+                start: Wall(12),
+                stop: Wall(13),
+                exit: Some(ExitStatus::Code(4)),
+                spawnerr: "Bad exit code 4".to_string(),
+            };
+            let record = Record::default();
+            write_record(&record, &process);
+            assert_eq!(read_record(&record), process);
+        }
+    }
+
+    #[test]
+    fn exits_survive() {
+        let killed = ExitStatus::Signal { signal: crate::model::signal::Signal::KILL, core_dumped: false };
+        for exit in [None, Some(ExitStatus::Unknown), Some(ExitStatus::Code(0)), Some(killed)] {
+            assert_eq!(decode_exit(encode_exit(exit)), exit);
+        }
+    }
+}

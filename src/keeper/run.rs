@@ -1,0 +1,457 @@
+//! The keeper's loop.
+//!
+//! It waits for signals, for descriptors to hold and for the manager's nod, all in one poll. Its memory is
+//! what it was at its start: nothing in here allocates.
+
+use crate::keeper::layout::*;
+use crate::model::time::Monotonic;
+use crate::sys::memory::Mapping;
+use crate::sys::spawn::{self, ExecStrings};
+use crate::sys::{clock, fd};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use std::ffi::c_int;
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering::*};
+use std::time::Duration;
+
+/// A manager that lived for this long is started again at once.
+const LIVED_LONG: Duration = Duration::from_secs(2);
+
+/// The pause before a manager that dies young is started again: doubled each time, up to the second value.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Looking for dead children that no signal told of costs time in proportion to their number, so it is done
+/// at most this often.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Everything the keeper has, made by `boot`.
+pub struct Keeper {
+    pub shared: Mapping<KeeperMemory>,
+    pub manager_memory: Mapping<ManagerMemory>,
+    /// Our end of the socket on which descriptors arrive.
+    pub deposits: OwnedFd,
+    /// The manager rings it to be looked at.
+    pub doorbell: OwnedFd,
+    /// We ring it when the ledger has grown.
+    pub manager_doorbell: OwnedFd,
+    pub signals: OwnedFd,
+    pub binary: OwnedFd,
+    pub manager_arguments: ExecStrings,
+    pub manager_environment: ExecStrings,
+    /// Where the process that the shell waits for learns how the start went; `None` once told, or if nobody
+    /// waits.
+    pub launched: Option<OwnedFd>,
+    pub manager: Option<Manager>,
+    /// How many managers in a row died young.
+    pub died_young: u32,
+    /// When the next manager is due, while there is none.
+    pub restart_at: Monotonic,
+    pub last_sweep: Monotonic,
+    pub sweep_due: bool,
+}
+
+/// The manager that is alive.
+#[derive(Clone, Copy)]
+pub struct Manager {
+    pub pid: i32,
+    pub since: Monotonic,
+}
+
+impl Keeper {
+    /// Keeps. Returns with the daemon's exit status.
+    pub fn run(mut self) -> u8 {
+        loop {
+            if self.manager.is_none() && clock::monotonic() >= self.restart_at {
+                self.start_manager();
+            }
+            let ready = self.wait();
+            if ready.signals {
+                self.take_signals();
+            }
+            if ready.deposits {
+                self.take_deposits();
+            }
+            if ready.doorbell {
+                drain_counter(&self.doorbell);
+                self.report_launch();
+                // The manager may have made room for exits that are waiting.
+                self.sweep_due = true;
+            }
+            if let Some(status) = self.sweep() {
+                return status;
+            }
+        }
+    }
+
+    fn start_manager(&mut self) {
+        let now = clock::monotonic();
+        match spawn::start_manager(self.binary.as_fd(), &self.manager_arguments, &self.manager_environment) {
+            Ok(pid) => {
+                let shared = self.shared.get();
+                shared.manager_pid.store(pid, Release);
+                shared.manager_starts.fetch_add(1, AcqRel);
+                self.manager = Some(Manager { pid, since: now });
+            }
+            Err(_) => self.pause(now),
+        }
+    }
+
+    /// Puts the next attempt off, longer each time.
+    fn pause(&mut self, now: Monotonic) {
+        let doublings = self.died_young.min(16);
+        self.died_young = self.died_young.saturating_add(1);
+        self.restart_at = now + FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
+    }
+
+    fn wait(&self) -> Ready {
+        let mut fds = [
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.deposits, PollFlags::IN),
+            PollFd::new(&self.doorbell, PollFlags::IN),
+        ];
+        let timeout = self.next_deadline().map(|deadline| {
+            let rest = deadline.since(clock::monotonic());
+            // Not negative, and at most LONGEST_PAUSE.
+            rustix::event::Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: i64::from(rest.subsec_nanos()) }
+        });
+        if poll(&mut fds, timeout.as_ref()).is_err() {
+            return Ready { signals: true, deposits: true, doorbell: true };
+        }
+        let is = |index: usize| !fds[index].revents().is_empty();
+        Ready { signals: is(0), deposits: is(1), doorbell: is(2) }
+    }
+
+    fn next_deadline(&self) -> Option<Monotonic> {
+        let restart = self.manager.is_none().then_some(self.restart_at);
+        let sweep = (self.sweep_due && !self.is_full()).then(|| self.last_sweep + SWEEP_INTERVAL);
+        [restart, sweep].into_iter().flatten().min()
+    }
+
+    /// Reads every pending signal. A death is looked at at once, by its pid, which costs the same however
+    /// many children there are; the signals of several deaths may have become one, so a sweep follows.
+    fn take_signals(&mut self) {
+        loop {
+            let mut infos = [MaybeUninit::<libc::signalfd_siginfo>::uninit(); 16];
+            // SAFETY: the buffer is as large as stated, and the kernel writes whole structures.
+            let n_bytes = unsafe {
+                libc::read(self.signals.as_raw_fd(), infos.as_mut_ptr().cast(), size_of_val(&infos))
+            };
+            if n_bytes <= 0 {
+                return;
+            }
+            let count = n_bytes as usize / size_of::<libc::signalfd_siginfo>();
+            for info in &infos[..count] {
+                // SAFETY: the kernel filled the first `count`.
+                let info = unsafe { info.assume_init_ref() };
+                if info.ssi_signo == libc::SIGCHLD as u32 {
+                    self.sweep_due = true;
+                    let pid = info.ssi_pid as i32;
+                    if self.manager.is_none_or(|manager| manager.pid != pid) {
+                        self.record_exit(Which::Pid(pid));
+                    }
+                } else {
+                    self.record_signal(info.ssi_signo, info.ssi_pid as i32);
+                }
+            }
+        }
+    }
+
+    /// Looks for dead children of any pid, if that is due. The daemon's exit status if this was its end.
+    fn sweep(&mut self) -> Option<u8> {
+        let now = clock::monotonic();
+        if let Some(manager) = self.manager
+            && self.sweep_due
+            && let Some(status) = wait_status(Which::Pid(manager.pid))
+        {
+            reap(manager.pid);
+            self.manager = None;
+            if let Some(status) = self.manager_ended(manager, status.status, now) {
+                return Some(status);
+            }
+        }
+        if !self.sweep_due || now < self.last_sweep + SWEEP_INTERVAL {
+            return None;
+        }
+        self.sweep_due = false;
+        self.last_sweep = now;
+        while self.record_exit(Which::Any) {}
+        // Without room they wait as zombies until the manager rings.
+        self.sweep_due = self.is_full();
+        None
+    }
+
+    /// The manager is gone. Either it said goodbye, or it never came up, or it is started again.
+    fn manager_ended(&mut self, manager: Manager, status: i32, now: Monotonic) -> Option<u8> {
+        self.shared.get().manager_pid.store(0, Release);
+        // What it deposited before it died counts.
+        self.take_deposits();
+        let memory = self.manager_memory.get();
+        let goodbye = memory.goodbye.load(Acquire);
+        let ended = if goodbye != 0 {
+            // Masked: the memory is the manager's, and an exit status has eight bits.
+            Some((goodbye.wrapping_sub(1) & 0xff) as u8)
+        } else if memory.ready.load(Acquire) == 0 {
+            // Its message is on the terminal; a death by signal is an uncaught error.
+            let code = if status & 0x7f == 0 { ((status >> 8) & 0xff) as u8 } else { 1 };
+            Some(if code == 0 { 1 } else { code })
+        } else {
+            None
+        };
+        if let Some(code) = ended {
+            self.tell_launcher(code);
+            return Some(code);
+        }
+        if now.since(manager.since) >= LIVED_LONG {
+            self.died_young = 0;
+            self.restart_at = now;
+        } else if self.died_young == 0 {
+            // Once may be bad luck.
+            self.died_young = 1;
+            self.restart_at = now;
+        } else {
+            self.pause(now);
+        }
+        None
+    }
+
+    /// Tells whoever waits that the daemon is up, and leaves the terminal.
+    fn report_launch(&mut self) {
+        if self.launched.is_some() && self.manager_memory.get().ready.load(Acquire) == 1 {
+            let _ = fd::detach_stdio();
+            self.tell_launcher(0);
+        }
+    }
+
+    fn tell_launcher(&mut self, status: u8) {
+        if let Some(launched) = self.launched.take() {
+            let _ = rustix::io::write(&launched, &[status]);
+        }
+    }
+
+    /// Whether the ledger has no room. A tail that cannot be right counts as no room taken: the manager only
+    /// harms itself with it.
+    fn is_full(&self) -> bool {
+        let head = self.shared.get().head.load(Relaxed);
+        let tail = self.manager_memory.get().tail.load(Acquire);
+        head.checked_sub(tail).is_some_and(|waiting| waiting >= LEDGER_ENTRIES as u64)
+    }
+
+    /// Peeks at a dead child, writes its entry, publishes it and only then reaps it. Whether there was one.
+    fn record_exit(&mut self, which: Which) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        let Some(dead) = wait_status(which) else { return false };
+        if self.manager.is_some_and(|manager| manager.pid == dead.pid) {
+            // Dealt with in the next round of `run`.
+            return false;
+        }
+        let name = name_of(dead.pid);
+        self.append(|entry| {
+            entry.kind.store(ENTRY_EXIT, Relaxed);
+            entry.pid.store(dead.pid, Relaxed);
+            entry.status.store(dead.status, Relaxed);
+            entry.user_micros.store(micros(dead.usage.ru_utime), Relaxed);
+            entry.system_micros.store(micros(dead.usage.ru_stime), Relaxed);
+            entry.max_resident.store(dead.usage.ru_maxrss.max(0) as u64, Relaxed);
+            for (place, byte) in entry.name.iter().zip(name) {
+                place.store(byte, Relaxed);
+            }
+        });
+        reap(dead.pid);
+        true
+    }
+
+    /// A full ledger loses a signal rather than an exit.
+    fn record_signal(&mut self, signal: u32, sender: i32) {
+        if self.is_full() {
+            return;
+        }
+        self.append(|entry| {
+            entry.kind.store(ENTRY_SIGNAL, Relaxed);
+            entry.pid.store(sender, Relaxed);
+            entry.status.store(signal as i32, Relaxed);
+            for place in &entry.name {
+                place.store(0, Relaxed);
+            }
+        });
+    }
+
+    /// Writes one entry, publishes it and wakes the manager.
+    fn append(&self, fill: impl FnOnce(&LedgerEntry)) {
+        let shared = self.shared.get();
+        let sequence = shared.head.load(Relaxed);
+        let entry = &shared.ledger[(sequence % LEDGER_ENTRIES as u64) as usize];
+        entry.monotonic.store(clock::monotonic().0, Relaxed);
+        entry.wall.store(clock::wall().0, Relaxed);
+        fill(entry);
+        shared.head.store(sequence + 1, Release);
+        ring(&self.manager_doorbell);
+    }
+
+    /// Takes in whatever lies in the socket.
+    fn take_deposits(&mut self) {
+        loop {
+            let mut bytes = [0; message::MAX_BYTES];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(message::MAX_PLACES))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            // Not close-on-exec: the next manager inherits them, and nobody else is started from here.
+            let received = recvmsg(
+                &self.deposits,
+                &mut [IoSliceMut::new(&mut bytes)],
+                &mut ancillary,
+                RecvFlags::DONTWAIT,
+            );
+            let Ok(received) = received else { return };
+            if received.bytes == 0 {
+                return;
+            }
+            let fds = ancillary.drain().filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+                _ => None,
+            });
+            self.carry_out(&bytes[..received.bytes], fds.flatten());
+        }
+    }
+
+    fn carry_out(&self, bytes: &[u8], mut fds: impl Iterator<Item = OwnedFd>) {
+        let mut numbers =
+            bytes.chunks_exact(4).map(|four| u32::from_ne_bytes([four[0], four[1], four[2], four[3]]));
+        let operation = numbers.next();
+        for place in numbers {
+            let shared = self.shared.get();
+            let Some(place) = shared.vault.get(place as usize) else { continue };
+            let held = match operation {
+                Some(message::DEPOSIT) => match fds.next() {
+                    Some(fd) => fd.into_raw_fd() + 1,
+                    None => {
+                        // Out of descriptors: the kernel left it out of the message.
+                        shared.deposits_lost.fetch_add(1, Relaxed);
+                        continue;
+                    }
+                },
+                Some(message::DROP) => 0,
+                _ => continue,
+            };
+            let former = place.swap(held, AcqRel);
+            if former > 0 {
+                // SAFETY: the vault owns what stands in its places, and this one was just taken out.
+                drop(unsafe { OwnedFd::from_raw_fd(former - 1) });
+            }
+        }
+    }
+}
+
+struct Ready {
+    signals: bool,
+    deposits: bool,
+    doorbell: bool,
+}
+
+/// Whose end to ask for.
+#[derive(Clone, Copy)]
+enum Which {
+    Pid(i32),
+    Any,
+}
+
+/// A child that has ended and has not been reaped.
+struct Dead {
+    pid: i32,
+    /// As wait(2) would encode it.
+    status: i32,
+    usage: libc::rusage,
+}
+
+/// Asks the kernel for a dead child without reaping it.
+fn wait_status(which: Which) -> Option<Dead> {
+    let (id_type, id) = match which {
+        Which::Pid(pid) => (libc::P_PID, pid),
+        Which::Any => (libc::P_ALL, 0),
+    };
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: both structures are valid when zeroed and are written by the kernel. The C library's waitid
+    // has no usage, the system call does.
+    unsafe {
+        let result = libc::syscall(
+            libc::SYS_waitid,
+            id_type,
+            id,
+            info.as_mut_ptr(),
+            libc::WEXITED | libc::WNOWAIT | libc::WNOHANG,
+            usage.as_mut_ptr(),
+        );
+        let info = info.assume_init();
+        let pid = info.si_pid();
+        if result != 0 || pid == 0 {
+            return None;
+        }
+        let status = match info.si_code {
+            libc::CLD_EXITED => (info.si_status() & 0xff) << 8,
+            libc::CLD_DUMPED => info.si_status() | 0x80,
+            _ => info.si_status(),
+        };
+        Some(Dead { pid, status, usage: usage.assume_init() })
+    }
+}
+
+fn reap(pid: i32) {
+    let mut status: c_int = 0;
+    // SAFETY: a valid place for the status; this is the only process that waits for our children.
+    while unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } < 0
+        && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
+    {}
+}
+
+fn micros(time: libc::timeval) -> u64 {
+    time.tv_sec.max(0) as u64 * 1_000_000 + time.tv_usec.max(0) as u64
+}
+
+/// The name of a dead child, for those nobody asked for.
+fn name_of(pid: i32) -> [u8; 16] {
+    let mut path = [0; 32];
+    let mut name = [0; 16];
+    let written = {
+        let mut rest = &mut path[..];
+        // 6 + 10 + 5 bytes at most, and the last byte stays zero.
+        std::io::Write::write_fmt(&mut rest, format_args!("/proc/{pid}/comm")).is_ok()
+    };
+    if !written {
+        return name;
+    }
+    // SAFETY: the path is zero-terminated, the buffer is as large as stated, the descriptor is closed again.
+    unsafe {
+        let fd = libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if fd >= 0 {
+            libc::read(fd, name.as_mut_ptr().cast(), name.len() - 1);
+            libc::close(fd);
+        }
+    }
+    if let Some(end) = name.iter().position(|byte| *byte == b'\n') {
+        name[end..].fill(0);
+    }
+    name
+}
+
+/// Adds one to an eventfd, which wakes whoever waits for it.
+pub fn ring(doorbell: &OwnedFd) {
+    let _ = rustix::io::write(doorbell, &1_u64.to_ne_bytes());
+}
+
+/// Sets an eventfd back to zero.
+pub fn drain_counter(doorbell: &OwnedFd) {
+    let mut count = [0; 8];
+    let _ = rustix::io::read(doorbell, &mut count);
+}
+
+/// Reads a name as the keeper wrote it.
+pub fn entry_name(entry: &LedgerEntry) -> String {
+    let bytes: Vec<u8> = entry.name.iter().map(|byte: &AtomicU8| byte.load(Relaxed)).collect();
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}

@@ -1,0 +1,418 @@
+//! One regular file that logs are written to: size, rotation, and whatever others do to it meanwhile.
+//!
+//! Nobody writes in append mode, because the kernel does not splice into such a file. Every write names its
+//! offset, which is the size the file has at that moment: a truncation from outside leaves no hole, and what
+//! somebody else appended stays. That needs one writer per file, so streams that were given the same name
+//! (the stdout and stderr of a program, say) share one [`LogFile`] through its lock.
+
+use crate::log::open::{self, Facts, Identity};
+use crate::log::rotate;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::pipe::SpliceFlags;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// How often a file that is written to is looked up by its name, to notice that it was moved away.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a rotation that failed is left alone. The file grows beyond its limit meanwhile.
+const ROLL_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// When a file is full and how many older ones are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes; 0 never rotates.
+    pub maxbytes: u64,
+    /// 0 truncates the file instead of keeping it.
+    pub backups: u32,
+}
+
+/// Where one file may end and the next begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// Exactly at the limit.
+    Anywhere,
+    /// After the last line that fits. A line longer than the limit is broken all the same.
+    AtLines,
+}
+
+/// What a write did.
+#[derive(Debug)]
+pub struct Written {
+    /// May be fewer than asked for, and 0 only if nothing was there to be written.
+    pub n_bytes: usize,
+    /// Something worth a line in the activity log that did not keep the bytes from being written.
+    pub notice: Option<String>,
+}
+
+/// A log file and its lock. Clones share the file.
+#[derive(Clone, Debug)]
+pub struct SharedFile(Arc<Mutex<LogFile>>);
+
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    /// For a file that has to be created, before the umask.
+    mode: u32,
+    file: File,
+    identity: Identity,
+    looked: Instant,
+    /// Set while rotating does not work.
+    roll_after: Option<Instant>,
+}
+
+/// Every open log file by its resolved name.
+static OPEN_FILES: Mutex<Option<HashMap<PathBuf, Weak<Mutex<LogFile>>>>> = Mutex::new(None);
+
+impl SharedFile {
+    /// Takes over a just opened regular file, or joins those who have it open already.
+    pub fn join(path: &Path, mode: u32, file: File, facts: Facts) -> SharedFile {
+        let name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let mut open_files = OPEN_FILES.lock().unwrap_or_else(PoisonError::into_inner);
+        let open_files = open_files.get_or_insert_default();
+        if let Some(known) = open_files.get(&name).and_then(Weak::upgrade) {
+            return SharedFile(known);
+        }
+        let (path, identity) = (path.to_path_buf(), facts.identity);
+        let log_file = LogFile { path, mode, file, identity, looked: Instant::now(), roll_after: None };
+        let shared = Arc::new(Mutex::new(log_file));
+        open_files.retain(|_, file| file.strong_count() > 0);
+        open_files.insert(name, Arc::downgrade(&shared));
+        SharedFile(shared)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LogFile> {
+        // Every method leaves the file usable at every step, so a panic elsewhere does not matter.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves at most `max` bytes from a pipe into the file, up to the rotation limit.
+    ///
+    /// They never enter our memory: a kill at any instant loses and doubles nothing.
+    ///
+    /// # Errors
+    /// EAGAIN if the pipe is empty, EINVAL if this file system cannot splice, ENOSPC and the like; the bytes
+    /// are in the pipe still.
+    pub fn splice(&self, pipe: impl AsFd, max: usize, limits: Limits) -> io::Result<Written> {
+        self.lock().write_with(limits, Break::Anywhere, |file, offset, room| {
+            let length = max.min(usize::try_from(room).unwrap_or(usize::MAX));
+            let mut offset = offset;
+            let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+            let spliced = rustix::pipe::splice(&pipe, None, file, Some(&mut offset), length, flags)?;
+            Ok(spliced)
+        })
+    }
+
+    /// Appends the beginning of `bytes`, up to the rotation limit at most.
+    ///
+    /// # Errors
+    /// The system's; nothing was written then.
+    pub fn append(&self, bytes: &[u8], limits: Limits, breaks: Break) -> io::Result<Written> {
+        let mut log_file = self.lock();
+        if breaks == Break::AtLines {
+            log_file.roll_before_line(bytes, limits)?;
+        }
+        log_file.write_with(limits, breaks, |file, offset, room| {
+            let piece = &bytes[..piece_length(bytes, room, breaks)];
+            rustix::io::retry_on_intr(|| rustix::io::pwrite(file, piece, offset))
+        })
+    }
+
+    /// Opens the file of this name again, whatever has become of the one that is open.
+    ///
+    /// # Errors
+    /// The system's; the old file stays in use.
+    pub fn reopen(&self) -> io::Result<()> {
+        self.lock().reopen()
+    }
+
+    /// Empties the file.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn clear(&self) -> io::Result<()> {
+        let mut log_file = self.lock();
+        log_file.follow_name()?;
+        Ok(rustix::fs::ftruncate(&log_file.file, 0)?)
+    }
+
+    /// Cuts the file to the size it had when something was last known to be written completely.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn cut(&self, size: u64) -> io::Result<()> {
+        Ok(rustix::fs::ftruncate(&self.lock().file, size)?)
+    }
+
+    /// The facts about the file that is open now.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn facts(&self) -> io::Result<Facts> {
+        open::facts(&self.lock().file)
+    }
+}
+
+/// How much of `bytes` goes into a file that has `room` for so many more.
+fn piece_length(bytes: &[u8], room: u64, breaks: Break) -> usize {
+    let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+    if breaks == Break::Anywhere || fits == bytes.len() {
+        return fits;
+    }
+    bytes[..fits].iter().rposition(|byte| *byte == b'\n').map_or(fits, |newline| newline + 1)
+}
+
+impl LogFile {
+    /// Does one write at the end of the file, and rotates when that has filled it.
+    fn write_with(
+        &mut self,
+        limits: Limits,
+        breaks: Break,
+        write: impl FnOnce(&File, u64, u64) -> Result<usize, Errno>,
+    ) -> io::Result<Written> {
+        let mut size = self.follow_name()?.size;
+        let mut notice = None;
+        if self.is_full(size, limits) {
+            // Somebody else's oversized file, or a predecessor's that was killed before it could rotate.
+            notice = self.roll(limits);
+            size = open::facts(&self.file)?.size;
+        }
+        let room = if self.may_roll(limits) { limits.maxbytes.saturating_sub(size) } else { u64::MAX };
+        let n_bytes = write(&self.file, size, room)?;
+        size += n_bytes as u64;
+        if n_bytes > 0 && breaks == Break::Anywhere && self.is_full(size, limits) {
+            notice = self.roll(limits);
+        }
+        Ok(Written { n_bytes, notice })
+    }
+
+    /// Rotates if the first line does not fit any more.
+    fn roll_before_line(&mut self, bytes: &[u8], limits: Limits) -> io::Result<()> {
+        let line = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |newline| newline + 1);
+        let size = self.follow_name()?.size;
+        if size > 0 && self.may_roll(limits) && size.saturating_add(line as u64) > limits.maxbytes {
+            // A failure is remembered, and told by the write that follows a minute later.
+            let _ = self.roll(limits);
+        }
+        Ok(())
+    }
+
+    /// The facts about the open file, after opening another if the name leads elsewhere by now.
+    fn follow_name(&mut self) -> io::Result<Facts> {
+        let facts = open::facts(&self.file)?;
+        if facts.linked && self.looked.elapsed() < LOOK_EVERY {
+            return Ok(facts);
+        }
+        self.looked = Instant::now();
+        match open::facts_at(&self.path) {
+            Ok(named) if named.identity == self.identity => Ok(facts),
+            Ok(_) | Err(_) => {
+                self.reopen()?;
+                open::facts(&self.file)
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        let file = open::open_log(&self.path, self.mode)?;
+        let facts = open::facts(&file)?;
+        if !facts.regular {
+            return Err(io::Error::other("it is no longer a regular file"));
+        }
+        (self.file, self.identity, self.looked) = (file, facts.identity, Instant::now());
+        Ok(())
+    }
+
+    fn may_roll(&self, limits: Limits) -> bool {
+        limits.maxbytes > 0 && self.roll_after.is_none_or(|moment| moment <= Instant::now())
+    }
+
+    fn is_full(&self, size: u64, limits: Limits) -> bool {
+        self.may_roll(limits) && size >= limits.maxbytes
+    }
+
+    /// Starts a new file. What went wrong, if anything, is for the activity log; writing goes on regardless.
+    fn roll(&mut self, limits: Limits) -> Option<String> {
+        let was_failing = self.roll_after.is_some();
+        match self.try_roll(limits) {
+            Ok(()) => {
+                self.roll_after = None;
+                None
+            }
+            Err(error) => {
+                self.roll_after = Some(Instant::now() + ROLL_AGAIN_AFTER);
+                let path = self.path.display();
+                let text = format!("could not rotate log file {path}: {error}; trying again in 60 seconds");
+                (!was_failing).then_some(text)
+            }
+        }
+    }
+
+    fn try_roll(&mut self, limits: Limits) -> io::Result<()> {
+        if limits.backups == 0 {
+            return Ok(rustix::fs::ftruncate(&self.file, 0)?);
+        }
+        // Only our own file is moved: if the name leads to another one by now, that is the new file.
+        let named = open::facts_at(&self.path);
+        let old_mode = match named {
+            Ok(facts) if facts.identity == self.identity => {
+                rotate::shift(&self.path, limits.backups)?;
+                Some(facts.mode)
+            }
+            _ => None,
+        };
+        self.reopen()?;
+        if let Some(mode) = old_mode.filter(|mode| open::facts(&self.file).is_ok_and(|new| new.mode != *mode))
+        {
+            // Whoever restricted the log file meant the next one, too.
+            rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{read, write};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn open_shared(path: &Path) -> SharedFile {
+        let file = open::open_log(path, open::PLAIN_MODE).unwrap();
+        let facts = open::facts(&file).unwrap();
+        SharedFile::join(path, open::PLAIN_MODE, file, facts)
+    }
+
+    fn append_all(file: &SharedFile, mut bytes: &[u8], limits: Limits, breaks: Break) {
+        while !bytes.is_empty() {
+            let written = file.append(bytes, limits, breaks).unwrap();
+            assert_eq!(written.notice, None);
+            bytes = &bytes[written.n_bytes..];
+        }
+    }
+
+    /// Appends pieces of these sizes to a fresh file; the sizes of `f`, `f.1`, ... afterwards.
+    #[track_caller]
+    fn check_sizes(maxbytes: u64, backups: u32, breaks: Break, pieces: &[&[u8]], sizes: &[usize]) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = open_shared(&path);
+        for piece in pieces {
+            append_all(&file, piece, Limits { maxbytes, backups }, breaks);
+        }
+        let names = std::iter::once(path.clone()).chain((1..).map(|i| rotate::backup_name(&path, i)));
+        let found: Vec<usize> = names.map_while(|name| read(name).ok()).map(|bytes| bytes.len()).collect();
+        assert_eq!(found, sizes);
+    }
+
+    #[test]
+    fn files_end_exactly_at_the_limit() {
+        let (limit, many) = (10, 5);
+        for (size, sizes) in [
+            (0, vec![0]),
+            (1, vec![1]),
+            (9, vec![9]),
+            (10, vec![0, 10]),
+            (11, vec![1, 10]),
+            (35, vec![5, 10, 10, 10]),
+            (100, vec![0, 10, 10, 10, 10, 10]),
+        ] {
+            check_sizes(limit, many, Break::Anywhere, &[&vec![b'x'; size]], &sizes);
+        }
+        check_sizes(10, 1, Break::Anywhere, &[&[b'x'; 35]], &[5, 10]);
+        check_sizes(10, 0, Break::Anywhere, &[&[b'x'; 35]], &[5]);
+        check_sizes(10, 0, Break::Anywhere, &[&[b'x'; 30]], &[0]);
+        check_sizes(0, 3, Break::Anywhere, &[&[b'x'; 35]], &[35]);
+        check_sizes(1, 3, Break::Anywhere, &[b"abcde"], &[0, 1, 1, 1]);
+    }
+
+    #[test]
+    fn lines_stay_whole_where_they_can() {
+        check_sizes(10, 5, Break::AtLines, &[b"1234567\n", b"ab\n"], &[3, 8]);
+        check_sizes(10, 5, Break::AtLines, &[b"1234567\nab\ncd\n"], &[6, 8]);
+        check_sizes(10, 5, Break::AtLines, &[b"123456789\n", b"ab\n"], &[3, 10]);
+        check_sizes(10, 5, Break::AtLines, &[b"1234567890123\n"], &[4, 10]);
+    }
+
+    #[test]
+    fn an_oversized_file_is_rotated_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write(&path, [b'o'; 25]).unwrap();
+        append_all(&open_shared(&path), b"new", Limits { maxbytes: 10, backups: 2 }, Break::Anywhere);
+        assert_eq!(read(dir.path().join("f.1")).unwrap().len(), 25);
+        assert_eq!(read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_truncation_from_outside_leaves_no_hole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let (file, limits) = (open_shared(&path), Limits { maxbytes: 0, backups: 0 });
+        append_all(&file, b"before", limits, Break::Anywhere);
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        append_all(&file, b"after", limits, Break::Anywhere);
+        assert_eq!(read(&path).unwrap(), b"after");
+    }
+
+    #[test]
+    fn a_deleted_file_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub/f");
+        let (file, limits) = (open_shared(&path), Limits { maxbytes: 0, backups: 0 });
+        append_all(&file, b"before", limits, Break::Anywhere);
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        append_all(&file, b"after", limits, Break::Anywhere);
+        assert_eq!(read(&path).unwrap(), b"after");
+    }
+
+    #[test]
+    fn a_moved_file_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, moved) = (dir.path().join("f"), dir.path().join("moved"));
+        let (file, limits) = (open_shared(&path), Limits { maxbytes: 0, backups: 0 });
+        append_all(&file, b"before", limits, Break::Anywhere);
+        std::fs::rename(&path, &moved).unwrap();
+        // As if the name had last been looked up a while ago.
+        file.lock().looked -= LOOK_EVERY;
+        append_all(&file, b"after", limits, Break::Anywhere);
+        assert_eq!((read(&path).unwrap(), read(&moved).unwrap()), (b"after".to_vec(), b"before".to_vec()));
+    }
+
+    #[test]
+    fn the_next_file_has_the_mode_of_the_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = open_shared(&path);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        append_all(&file, b"0123456789ab", Limits { maxbytes: 10, backups: 2 }, Break::Anywhere);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn two_names_of_one_file_share_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let (one, two) = (open_shared(&path), open_shared(&dir.path().join(".").join("f")));
+        assert!(Arc::ptr_eq(&one.0, &two.0));
+    }
+
+    #[test]
+    fn a_rotation_that_fails_does_not_stop_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        // A directory that is not empty cannot be replaced by a file.
+        std::fs::create_dir_all(dir.path().join("f.1/in the way")).unwrap();
+        let (file, limits) = (open_shared(&path), Limits { maxbytes: 10, backups: 1 });
+        let written = file.append(b"0123456789", limits, Break::Anywhere).unwrap();
+        assert!(written.notice.unwrap().starts_with("could not rotate log file"));
+        append_all(&file, b"more", limits, Break::Anywhere);
+        assert_eq!(read(&path).unwrap(), b"0123456789more");
+    }
+}

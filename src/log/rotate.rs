@@ -1,0 +1,84 @@
+//! Making room for a new log file: `f` becomes `f.1`, `f.1` becomes `f.2`, and so on.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The name of the `number`th backup of `path`.
+pub fn backup_name(path: &Path, number: u32) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+/// Renames `path` to its first backup after moving the older ones up; at most `backups` are kept.
+///
+/// Only the files below the first free number move. Supervisor moves all of them; ours gives the same names
+/// whenever there is no gap, closes one that a killed predecessor left half way through, and so can simply
+/// be done again: no interruption loses a backup before its time.
+///
+/// # Errors
+/// The system's, for the rename that failed; those done before it stay.
+pub fn shift(path: &Path, backups: u32) -> io::Result<()> {
+    let free = (1..=backups).find(|number| !exists(&backup_name(path, *number)));
+    for number in (1..free.unwrap_or(backups)).rev() {
+        tolerant_rename(&backup_name(path, number), &backup_name(path, number + 1))?;
+    }
+    tolerant_rename(path, &backup_name(path, 1))
+}
+
+fn exists(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// Renames; that somebody else has removed the file meanwhile is no trouble.
+fn tolerant_rename(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{read_to_string, write};
+
+    /// Shifts a file `f` beside the named backups, each holding its own name; what is there afterwards.
+    #[track_caller]
+    fn check(before: &[&str], backups: u32, after: &[(&str, &str)]) {
+        let dir = tempfile::tempdir().unwrap();
+        for name in before {
+            write(dir.path().join(name), name).unwrap();
+        }
+        shift(&dir.path().join("f"), backups).unwrap();
+        let mut found: Vec<(String, String)> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|e| (e.file_name().into_string().unwrap(), read_to_string(e.path()).unwrap()))
+            .collect();
+        found.sort();
+        let expected: Vec<(String, String)> =
+            after.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn backups_move_up_and_the_oldest_goes() {
+        check(&["f"], 3, &[("f.1", "f")]);
+        check(&["f", "f.1"], 3, &[("f.1", "f"), ("f.2", "f.1")]);
+        check(&["f", "f.1", "f.2", "f.3"], 3, &[("f.1", "f"), ("f.2", "f.1"), ("f.3", "f.2")]);
+        check(&["f", "f.1"], 1, &[("f.1", "f")]);
+    }
+
+    #[test]
+    fn a_gap_is_closed_first() {
+        check(&["f", "f.1", "f.3"], 3, &[("f.1", "f"), ("f.2", "f.1"), ("f.3", "f.3")]);
+        check(&["f", "f.2"], 3, &[("f.1", "f"), ("f.2", "f.2")]);
+    }
+
+    #[test]
+    fn a_vanished_file_is_tolerated() {
+        check(&["f.1"], 2, &[("f.2", "f.1")]);
+    }
+}

@@ -1,0 +1,336 @@
+//! One place that log bytes go to, and what happens while it does not work.
+//!
+//! A sink never gives up and never hurts anybody else: it says once that it fails, goes on trying, and says
+//! once that it works again and how much it had to drop.
+
+use crate::log::device::Device;
+use crate::log::file::{Break, Limits, SharedFile};
+use crate::log::memory::Ring;
+use crate::log::open;
+use crate::log::syslog::Syslog;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a name that could not be opened is left alone.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How many bytes wait at most for a sink that cannot take them now.
+const MAX_PENDING: usize = 256 * 1024;
+
+/// How long a reader that is slow is waited for before the sink counts as failing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a sink is to write to.
+#[derive(Clone, Debug)]
+pub enum SinkSpec {
+    /// A name in the file system, whatever kind of thing it turns out to be.
+    Path {
+        path: PathBuf,
+        /// For a file that has to be created, before the umask.
+        mode: u32,
+        limits: Limits,
+    },
+    /// The local syslog; every line begins with this text.
+    Syslog {
+        prefix: String,
+    },
+    Memory(Arc<Ring>),
+}
+
+/// A sink with what is open and what waits.
+#[derive(Debug)]
+pub struct Sink {
+    spec: SinkSpec,
+    /// For messages, for example `log file /x of 'web'`.
+    label: String,
+    target: Option<Target>,
+    breaks: Break,
+    pending: VecDeque<u8>,
+    /// Since when a device that works takes nothing.
+    stuck: Option<Instant>,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Debug)]
+enum Target {
+    File(SharedFile),
+    Device(Device),
+    Syslog(Syslog),
+    Memory(Arc<Ring>),
+}
+
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    open_again: Instant,
+    n_dropped: u64,
+}
+
+/// Why a sink did not take anything.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The pipe is empty.
+    Empty,
+    /// Whoever reads the sink is slow; ask again soon.
+    Slow,
+    /// It does not work now. That has been said already.
+    Failing,
+    /// The kernel does not splice into this one.
+    CannotSplice,
+}
+
+impl Sink {
+    /// `whose` is for messages, for example `'web' (stdout)`. Nothing is opened yet.
+    pub fn new(spec: SinkSpec, whose: &str) -> Sink {
+        let label = match &spec {
+            SinkSpec::Path { path, .. } => format!("log file {} of {whose}", path.display()),
+            SinkSpec::Syslog { .. } => format!("syslog of {whose}"),
+            SinkSpec::Memory(_) => format!("memory log of {whose}"),
+        };
+        let (breaks, pending) = (Break::Anywhere, VecDeque::new());
+        Sink { spec, label, target: None, breaks, pending, stuck: None, trouble: None }
+    }
+
+    /// Makes the sink end its files after whole lines.
+    pub fn breaking_at_lines(mut self) -> Sink {
+        self.breaks = Break::AtLines;
+        self
+    }
+
+    pub fn spec(&self) -> &SinkSpec {
+        &self.spec
+    }
+
+    /// Opens what is to be written to, so that an empty log exists and a bad name is told early.
+    pub fn open(&mut self) {
+        let _ = self.ready();
+    }
+
+    /// Whether bytes wait that have to go first.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub fn is_failing(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// The file behind the sink, if it is open and one.
+    pub fn file(&self) -> Option<&SharedFile> {
+        match &self.target {
+            Some(Target::File(file)) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Lets the kernel move at most `max` bytes from the pipe into the sink; 0 is the end of the pipe.
+    ///
+    /// # Errors
+    /// Why nothing was moved.
+    pub fn splice(&mut self, pipe: impl AsFd, max: usize) -> Result<usize, Refusal> {
+        self.ready()?;
+        let limits = self.limits();
+        let result = match &mut self.target {
+            Some(Target::File(file)) => file.splice(&pipe, max, limits).map(|written| {
+                tell(written.notice);
+                written.n_bytes
+            }),
+            Some(Target::Device(device)) => device.splice(&pipe, max),
+            _ => return Err(Refusal::CannotSplice),
+        };
+        match result {
+            Ok(n_bytes) => {
+                self.works();
+                Ok(n_bytes)
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(Refusal::CannotSplice),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked(&pipe),
+            Err(error) => Err(self.fails(&error)),
+        }
+    }
+
+    /// EAGAIN means that one of the two ends cannot go on; which one decides what to do.
+    fn blocked(&mut self, pipe: impl AsFd) -> Result<usize, Refusal> {
+        match rustix::io::ioctl_fionread(pipe) {
+            Ok(waiting) if waiting > 0 && matches!(self.target, Some(Target::Device(_))) => Err(self.slow()),
+            _ => Err(Refusal::Empty),
+        }
+    }
+
+    /// Gives bytes to the sink, which keeps what it cannot write now, up to a limit.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let mut bytes = bytes;
+        while self.pending.is_empty() && !bytes.is_empty() {
+            match self.write(bytes) {
+                Ok(n_bytes) => bytes = &bytes[n_bytes..],
+                Err(_) => break,
+            }
+        }
+        let room = MAX_PENDING.saturating_sub(self.pending.len());
+        let (kept, dropped) = bytes.split_at(bytes.len().min(room));
+        self.pending.extend(kept);
+        if !dropped.is_empty() {
+            self.dropped(dropped.len() as u64);
+        }
+    }
+
+    /// Writes what waits.
+    ///
+    /// # Errors
+    /// Why some of it waits still.
+    pub fn flush(&mut self) -> Result<(), Refusal> {
+        while !self.pending.is_empty() {
+            let mut waiting = std::mem::take(&mut self.pending);
+            let result = self.write(waiting.make_contiguous());
+            self.pending = waiting;
+            self.pending.drain(..result?);
+        }
+        Ok(())
+    }
+
+    /// Notes that bytes for this sink are gone for good.
+    pub fn dropped(&mut self, n_bytes: u64) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.n_dropped += n_bytes;
+        }
+    }
+
+    /// Writes the beginning of `bytes`.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        self.ready()?;
+        let (limits, breaks) = (self.limits(), self.breaks);
+        let result = match &mut self.target {
+            Some(Target::File(file)) => file.append(bytes, limits, breaks).map(|written| {
+                tell(written.notice);
+                written.n_bytes
+            }),
+            Some(Target::Device(device)) => device.write(bytes),
+            Some(Target::Syslog(syslog)) => syslog.write(bytes),
+            Some(Target::Memory(ring)) => Ok(ring.write(bytes)),
+            // `ready` has opened it.
+            None => Ok(0),
+        };
+        match result {
+            Ok(0) => Err(self.fails(&io::ErrorKind::WriteZero.into())),
+            Ok(n_bytes) => {
+                self.works();
+                Ok(n_bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(self.slow()),
+            Err(error) => Err(self.fails(&error)),
+        }
+    }
+
+    /// Closes what is open and opens the name anew.
+    pub fn reopen(&mut self) {
+        if let Some(Target::File(file)) = &self.target {
+            match file.reopen() {
+                Ok(()) => return,
+                // The file that is open goes on being used.
+                Err(error) => {
+                    ::log::error!("could not reopen {}: {error}", self.label);
+                    return;
+                }
+            }
+        }
+        if !matches!(self.target, Some(Target::Memory(_))) {
+            self.target = None;
+            self.open();
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        match &self.spec {
+            SinkSpec::Path { limits, .. } => *limits,
+            _ => Limits { maxbytes: 0, backups: 0 },
+        }
+    }
+
+    /// Opens the target unless it is open, or could not be opened just now.
+    fn ready(&mut self) -> Result<(), Refusal> {
+        if self.target.is_some() {
+            return Ok(());
+        }
+        if self.trouble.as_ref().is_some_and(|trouble| Instant::now() < trouble.open_again) {
+            return Err(Refusal::Failing);
+        }
+        match open_target(&self.spec) {
+            Ok(target) => {
+                self.target = Some(target);
+                Ok(())
+            }
+            Err(error) => Err(self.fails(&error)),
+        }
+    }
+
+    fn fails(&mut self, error: &io::Error) -> Refusal {
+        let now = Instant::now();
+        if self.trouble.is_none() {
+            ::log::error!("could not write {}: {error}; trying again until it works", self.label);
+            self.trouble = Some(Trouble { since: now, open_again: now, n_dropped: 0 });
+        }
+        if !matches!(self.target, Some(Target::File(_) | Target::Memory(_))) {
+            // A device or a socket that failed has to be opened anew.
+            self.target = None;
+        }
+        if let Some(trouble) = &mut self.trouble {
+            trouble.open_again = now + OPEN_AGAIN_AFTER;
+        }
+        Refusal::Failing
+    }
+
+    fn slow(&mut self) -> Refusal {
+        let since = *self.stuck.get_or_insert_with(Instant::now);
+        if self.trouble.is_some() || since.elapsed() > PATIENCE {
+            if self.trouble.is_none() {
+                let seconds = PATIENCE.as_secs();
+                ::log::error!(
+                    "{} takes nothing since {seconds} seconds; trying again until it works",
+                    self.label
+                );
+                let now = Instant::now();
+                self.trouble = Some(Trouble { since, open_again: now, n_dropped: 0 });
+            }
+            return Refusal::Failing;
+        }
+        Refusal::Slow
+    }
+
+    fn works(&mut self) {
+        self.stuck = None;
+        if let Some(trouble) = self.trouble.take() {
+            let (seconds, n) = (trouble.since.elapsed().as_secs(), trouble.n_dropped);
+            ::log::warn!("{} works again after {seconds} seconds; {n} bytes were dropped", self.label);
+        }
+    }
+}
+
+fn tell(notice: Option<String>) {
+    if let Some(text) = notice {
+        ::log::error!("{text}");
+    }
+}
+
+fn open_target(spec: &SinkSpec) -> io::Result<Target> {
+    Ok(match spec {
+        SinkSpec::Path { path, mode, .. } => open_path(path, *mode)?,
+        SinkSpec::Syslog { prefix } => Target::Syslog(Syslog::connect(prefix)?),
+        SinkSpec::Memory(ring) => Target::Memory(Arc::clone(ring)),
+    })
+}
+
+fn open_path(path: &Path, mode: u32) -> io::Result<Target> {
+    if let Some(device) = Device::standard_stream(path)? {
+        return Ok(Target::Device(device));
+    }
+    let file = open::open_log(path, mode)?;
+    let facts = open::facts(&file)?;
+    if facts.regular {
+        return Ok(Target::File(SharedFile::join(path, mode, file, facts)));
+    }
+    Ok(Target::Device(Device::opened(file.into())?))
+}

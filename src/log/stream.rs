@@ -1,0 +1,353 @@
+//! One stream of one program: from its pipe to its logs.
+//!
+//! # What is guaranteed when the daemon is killed at any instant
+//!
+//! A raw log (one file, nothing derived) is exact: bytes move from pipe to file inside the kernel, and a
+//! SIGKILL acts before or after such a move, never within. Everything else is read into memory first, and
+//! what was read and not yet written dies with the daemon.
+//!
+//! # What happens while a log does not work
+//!
+//! The program never notices. If the stream has a single sink, its bytes stay in the pipe and go to the log
+//! when that works again; only when the pipe is about to fill up, the oldest are dropped. With several sinks,
+//! or with something to read out of the stream (captured data, events), the pipe is drained on and the sink
+//! that fails loses what comes meanwhile.
+
+use crate::log::read;
+use crate::log::sink::{Refusal, Sink, SinkSpec};
+use crate::rpc::api::{LogSource, Stream};
+use rustix::io::Errno;
+use rustix::pipe::SpliceFlags;
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The largest pipe an unprivileged process may ask for (`/proc/sys/fs/pipe-max-size`).
+const LARGE_PIPE: usize = 1 << 20;
+
+/// How much is read at once where bytes come into our memory; also the longest chunk of a PROCESS_LOG event.
+const CHUNK: usize = 64 * 1024;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What becomes of a stream.
+#[derive(Clone, Debug)]
+pub struct StreamSpec {
+    pub process: String,
+    pub group: String,
+    pub channel: Stream,
+    /// Where it goes; only the first one can be read back.
+    pub sinks: Vec<SinkSpec>,
+}
+
+/// A stream with its pipe and its open logs.
+#[derive(Debug)]
+pub struct LogStream {
+    spec: StreamSpec,
+    pipe: Arc<OwnedFd>,
+    pipe_size: usize,
+    sinks: Vec<Sink>,
+    /// The kernel has refused to splice into the only sink.
+    cannot_splice: bool,
+    /// How long to wait next for a sink that takes nothing.
+    pause: Duration,
+    pub(super) pumped: bool,
+}
+
+/// What a drain did.
+#[derive(Debug, Default)]
+pub struct Drained {
+    pub n_bytes: usize,
+    /// The budget was used up first; there is probably more.
+    pub more: bool,
+    /// The pipe is empty and nobody has its other end.
+    pub eof: bool,
+    /// A sink takes nothing now: whatever waits in the pipe is to be tried again after this time, even though
+    /// nothing new arrives.
+    pub pause: Option<Duration>,
+    /// What was read out of the stream for others, in order.
+    pub output: Vec<StreamOutput>,
+}
+
+/// Something in a stream that others asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamOutput {
+    /// A chunk of the log, for a PROCESS_LOG event.
+    Log(Vec<u8>),
+    /// What stood between capture tokens, for a PROCESS_COMMUNICATION event.
+    Communication(Vec<u8>),
+    /// What an event listener answered.
+    Protocol(Vec<u8>),
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    /// From pipe to file, inside the kernel.
+    Kernel,
+    /// Nowhere.
+    Discard,
+    /// Through our memory.
+    Memory,
+}
+
+impl LogStream {
+    /// Takes over the reading end of a program's pipe and makes it non-blocking.
+    ///
+    /// Never fails: a log that cannot be opened is reported and tried again later.
+    pub fn new(spec: StreamSpec, pipe: OwnedFd) -> LogStream {
+        let whose = format!("'{}' ({})", spec.process, channel_name(spec.channel));
+        if let Err(errno) = rustix::io::ioctl_fionbio(&pipe, true) {
+            ::log::error!("could not make the pipe of {whose} non-blocking: {errno}");
+        }
+        let mut sinks: Vec<Sink> = spec.sinks.iter().map(|sink| Sink::new(sink.clone(), &whose)).collect();
+        sinks.iter_mut().for_each(Sink::open);
+        let pipe_size = rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(4096);
+        LogStream {
+            spec,
+            pipe: Arc::new(pipe),
+            pipe_size,
+            sinks,
+            cannot_splice: false,
+            pause: SHORTEST_PAUSE,
+            pumped: false,
+        }
+    }
+
+    /// The reading end, to wait for.
+    pub fn pipe(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.pipe)
+    }
+
+    pub fn spec(&self) -> &StreamSpec {
+        &self.spec
+    }
+
+    /// Moves what waits in the pipe to the logs, about `budget` bytes at most. Never blocks.
+    pub fn drain(&mut self, budget: usize) -> Drained {
+        let mut drained = Drained::default();
+        match self.route() {
+            Route::Kernel => self.drain_by_splicing(budget, &mut drained),
+            Route::Discard => self.drain_into_nothing(budget, &mut drained),
+            Route::Memory => self.drain_through_memory(budget, &mut drained),
+        }
+        if drained.pause.is_none() {
+            self.pause = SHORTEST_PAUSE;
+        }
+        if drained.n_bytes >= self.pipe_size / 2 {
+            self.enlarge_pipe();
+        }
+        drained
+    }
+
+    fn route(&self) -> Route {
+        match self.sinks.as_slice() {
+            [] => Route::Discard,
+            [_] if !self.cannot_splice => Route::Kernel,
+            _ => Route::Memory,
+        }
+    }
+
+    fn drain_by_splicing(&mut self, budget: usize, drained: &mut Drained) {
+        while drained.n_bytes < budget {
+            match self.sinks[0].splice(&self.pipe, budget - drained.n_bytes) {
+                Ok(0) => {
+                    drained.eof = true;
+                    return;
+                }
+                Ok(n_bytes) => drained.n_bytes += n_bytes,
+                Err(Refusal::Empty) => return,
+                Err(Refusal::Slow) => return self.wait(drained),
+                Err(Refusal::Failing) => return self.hold(drained),
+                Err(Refusal::CannotSplice) => {
+                    self.cannot_splice = true;
+                    return self.drain_through_memory(budget, drained);
+                }
+            }
+        }
+        drained.more = true;
+    }
+
+    fn drain_into_nothing(&mut self, budget: usize, drained: &mut Drained) {
+        while drained.n_bytes < budget {
+            match discard(self.pipe.as_fd(), budget - drained.n_bytes) {
+                Ok(0) => {
+                    drained.eof = true;
+                    return;
+                }
+                Ok(n_bytes) => drained.n_bytes += n_bytes,
+                Err(_) => return,
+            }
+        }
+        drained.more = true;
+    }
+
+    fn drain_through_memory(&mut self, budget: usize, drained: &mut Drained) {
+        while drained.n_bytes < budget {
+            match self.flush_sinks() {
+                Some(Refusal::Slow) => return self.wait(drained),
+                Some(_) if self.may_hold() => return self.hold(drained),
+                _ => {}
+            }
+            let pipe = Arc::clone(&self.pipe);
+            let result = with_buffer(|buffer| {
+                let n_bytes = rustix::io::retry_on_intr(|| rustix::io::read(&pipe, &mut buffer[..]))?;
+                self.distribute(&buffer[..n_bytes], drained);
+                Ok::<usize, Errno>(n_bytes)
+            });
+            match result {
+                Ok(0) => {
+                    drained.eof = true;
+                    return;
+                }
+                Ok(n_bytes) => drained.n_bytes += n_bytes,
+                Err(_) => break,
+            }
+        }
+        drained.more = drained.n_bytes >= budget;
+        if matches!(self.flush_sinks(), Some(Refusal::Slow)) {
+            self.wait(drained);
+        }
+    }
+
+    fn distribute(&mut self, bytes: &[u8], _drained: &mut Drained) {
+        for sink in &mut self.sinks {
+            sink.push(bytes);
+        }
+    }
+
+    /// Writes what waits for the sinks; what hinders them most.
+    fn flush_sinks(&mut self) -> Option<Refusal> {
+        let mut worst = None;
+        for sink in &mut self.sinks {
+            match sink.flush() {
+                Err(Refusal::Slow) => return Some(Refusal::Slow),
+                Err(refusal) => worst = Some(refusal),
+                Ok(()) => {}
+            }
+        }
+        worst
+    }
+
+    /// Whether bytes may wait in the pipe for a sink that fails.
+    fn may_hold(&self) -> bool {
+        self.sinks.len() == 1
+    }
+
+    /// A live reader is slow: the program has to wait for it, as it would without us.
+    fn wait(&mut self, drained: &mut Drained) {
+        self.pause = (self.pause * 2).min(Duration::from_millis(50));
+        drained.pause = Some(self.pause);
+    }
+
+    /// Leaves the bytes where they are while the only sink fails, but never lets the pipe fill up.
+    fn hold(&mut self, drained: &mut Drained) {
+        self.enlarge_pipe();
+        let waiting = rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0) as usize;
+        if waiting == 0 {
+            return;
+        }
+        // Writes of little more than half a page fill a pipe with hardly half of its size.
+        if waiting >= (self.pipe_size / 2).saturating_sub(4096) {
+            let excess = waiting - self.pipe_size / 4;
+            let n_dropped = discard(self.pipe.as_fd(), excess).unwrap_or(0);
+            self.sinks[0].dropped(n_dropped as u64);
+            drained.n_bytes += n_dropped;
+            self.pause = (self.pause / 2).max(SHORTEST_PAUSE);
+        } else {
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        }
+        drained.pause = Some(self.pause);
+    }
+
+    /// Asks for a large pipe: fewer wake-ups for a busy stream, more patience for one whose log fails.
+    ///
+    /// Not done before there is a need: an idle large pipe costs the kernel 10 KiB, and what an unprivileged
+    /// user may have in all is limited (`/proc/sys/fs/pipe-user-pages-soft`).
+    fn enlarge_pipe(&mut self) {
+        let mut wanted = LARGE_PIPE;
+        while wanted > self.pipe_size {
+            if let Ok(size) = rustix::pipe::fcntl_setpipe_size(&self.pipe, wanted) {
+                self.pipe_size = size;
+                return;
+            }
+            wanted /= 2;
+        }
+    }
+
+    /// Opens every log anew by its name. What cannot be opened is reported; the old file stays in use.
+    pub fn reopen(&mut self) {
+        self.sinks.iter_mut().for_each(Sink::reopen);
+    }
+
+    /// Empties the log that can be read back; rotated files stay. Anything that is not a regular file is left
+    /// alone.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn clear(&mut self) -> io::Result<()> {
+        let Some(sink) = self.sinks.first_mut() else { return Ok(()) };
+        match (sink.file(), sink.spec()) {
+            (Some(file), _) => file.clear(),
+            (None, SinkSpec::Path { path, .. }) => read::clear_file(path),
+            (None, SinkSpec::Memory(ring)) => {
+                ring.clear();
+                Ok(())
+            }
+            (None, SinkSpec::Syslog { .. }) => Ok(()),
+        }
+    }
+
+    /// Where the log can be read.
+    pub fn read_source(&self) -> LogSource {
+        match self.spec.sinks.first() {
+            Some(SinkSpec::Path { path, .. }) => LogSource::File(path.clone()),
+            Some(SinkSpec::Memory(ring)) => LogSource::Memory(Arc::clone(ring)),
+            Some(SinkSpec::Syslog { .. }) | None => LogSource::None,
+        }
+    }
+}
+
+impl AsFd for LogStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+fn channel_name(channel: Stream) -> &'static str {
+    match channel {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+    }
+}
+
+/// Takes at most `max` bytes out of a pipe and forgets them.
+fn discard(pipe: BorrowedFd<'_>, max: usize) -> Result<usize, Errno> {
+    static NULL: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    let null = NULL.get_or_init(|| {
+        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
+        rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).ok()
+    });
+    if let Some(null) = null {
+        return rustix::pipe::splice(pipe, None, null, None, max, SpliceFlags::NONBLOCK);
+    }
+    // There may be no /dev in a chroot.
+    with_buffer(|buffer| {
+        let length = max.min(buffer.len());
+        rustix::io::read(pipe, &mut buffer[..length])
+    })
+}
+
+/// Lends the calling thread's buffer.
+fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.resize(CHUNK, 0);
+        work(buffer)
+    })
+}

@@ -1,0 +1,281 @@
+//! The client's side of XML-RPC: calls to one daemon over TCP or a unix socket.
+//!
+//! Blocking and single-threaded. Several calls can still be under way at once: [`Client::post`] sends a call on a
+//! connection of its own and hands back a [`Pending`] answer, so a caller can post many and then collect the
+//! answers in the order in which it wants to show them.
+
+pub mod endpoint;
+pub mod http;
+
+use crate::rpc::client::endpoint::Endpoint;
+use crate::rpc::client::http::{Answer, Connection, Stream};
+use crate::rpc::wire::{self, Value, WireFault};
+use base64::Engine;
+use std::fmt;
+use std::io;
+
+/// The most that is read of one answer: a log can be asked for as a whole, a daemon gone mad cannot fill our memory.
+const MAX_ANSWER: usize = 512 << 20;
+
+/// The most that is kept of the body of an answer that is not a success.
+const MAX_ERROR_BODY: usize = 64 << 10;
+
+/// What is called again and again while an answer is awaited.
+pub type Tick<'a> = &'a mut dyn FnMut();
+
+/// Why a call has no result.
+#[derive(Debug)]
+pub enum CallError {
+    /// No connection was made. The kind of the error says whether the daemon is not there (`NotFound`,
+    /// `ConnectionRefused`) or not for us (`PermissionDenied`).
+    Connect(io::Error),
+    /// The name of the host leads nowhere.
+    Resolve { host: String, problem: io::Error },
+    /// The connection broke before the answer was complete.
+    Broken(io::Error),
+    /// The daemon wants to know who we are, or does not like what we said (HTTP 401).
+    Unauthorized,
+    /// Any other HTTP status but 200.
+    Http { status: u16, reason: String },
+    /// The daemon understood and refused.
+    Fault { code: i32, text: String },
+    /// The answer is not what this method answers.
+    Unexpected(String),
+}
+
+impl CallError {
+    /// The number of the fault, if it is one.
+    pub fn fault(&self) -> Option<i32> {
+        match self {
+            CallError::Fault { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// The kind of the error that prevented a connection.
+    pub fn connect_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            CallError::Connect(problem) => Some(problem.kind()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::Connect(problem) => write!(f, "cannot connect: {}", plain(problem)),
+            CallError::Resolve { host, problem } => {
+                write!(f, "cannot find the address of '{host}': {}", plain(problem))
+            }
+            CallError::Broken(problem) => {
+                write!(f, "the connection broke before the answer was complete: {}", plain(problem))
+            }
+            CallError::Unauthorized => f.write_str("the server requires authentication (HTTP 401)"),
+            CallError::Http { status, reason } => write!(f, "the server answered HTTP {status} {reason}"),
+            CallError::Fault { text, .. } => f.write_str(text),
+            CallError::Unexpected(what) => write!(f, "the server's answer makes no sense: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// The text of an I/O error without the number that Rust appends.
+fn plain(problem: &io::Error) -> String {
+    let text = problem.to_string();
+    match text.find(" (os error ") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
+    }
+}
+
+/// Who we say we are.
+#[derive(Clone)]
+pub struct Login {
+    pub username: String,
+    pub password: String,
+}
+
+/// Calls one daemon. Keeps its connection open between calls.
+pub struct Client {
+    endpoint: Endpoint,
+    login: Option<Login>,
+    idle: Option<Connection>,
+}
+
+impl Client {
+    pub fn new(endpoint: Endpoint, login: Option<Login>) -> Client {
+        Client { endpoint, login, idle: None }
+    }
+
+    /// Says something else about who we are from the next call on.
+    pub fn set_login(&mut self, login: Login) {
+        self.login = Some(login);
+        self.idle = None;
+    }
+
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Calls a method and waits for its result, however long that takes. `tick` is called about five times a
+    /// second meanwhile.
+    ///
+    /// # Errors
+    /// Everything [`CallError`] knows.
+    pub fn call(
+        &mut self,
+        method: &str,
+        params: Vec<Value>,
+        mut tick: Option<Tick<'_>>,
+    ) -> Result<Value, CallError> {
+        let request = self.request(method, &params);
+        if let Some(idle) = self.idle.take() {
+            // A daemon may close a connection it has not heard from for a while. It has then not read the request
+            // either, so it is safe to send it again.
+            match self.exchange(idle, &request, &mut tick) {
+                Err(CallError::Broken(problem)) if hung_up(&problem) => {}
+                result => return result,
+            }
+        }
+        let fresh = self.endpoint.connect()?;
+        self.exchange(fresh, &request, &mut tick)
+    }
+
+    /// Sends a request and reads the answer; keeps the connection if it can be used again.
+    fn exchange(
+        &mut self,
+        connection: Connection,
+        request: &[u8],
+        tick: &mut Option<Tick<'_>>,
+    ) -> Result<Value, CallError> {
+        let answer = Pending::send(connection, request)?.answer(tick)?;
+        self.idle = answer.reusable.then_some(answer.connection);
+        result(answer.status, answer.reason, &answer.body)
+    }
+
+    /// Sends a call on a connection of its own and does not wait.
+    ///
+    /// # Errors
+    /// [`CallError::Connect`], [`CallError::Resolve`] and [`CallError::Broken`].
+    pub fn post(&self, method: &str, params: Vec<Value>) -> Result<Pending, CallError> {
+        let request = self.request(method, &params);
+        Pending::send(self.endpoint.connect()?, &request)
+    }
+
+    /// Opens the endless answer behind a path, for example `/logtail/web/stdout`. The path is percent-encoded
+    /// already.
+    ///
+    /// # Errors
+    /// [`CallError::Http`] if there is no such log, and what [`Client::post`] knows.
+    pub fn stream(&self, path: &str) -> Result<Stream, CallError> {
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n{}\r\n",
+            self.endpoint.host_header(),
+            self.authorization()
+        );
+        let mut connection = self.endpoint.connect()?;
+        connection.send(head.as_bytes()).map_err(CallError::Broken)?;
+        let stream = connection.into_stream().map_err(CallError::Broken)?;
+        match stream.status() {
+            (200, _) => Ok(stream),
+            (401, _) => Err(CallError::Unauthorized),
+            (status, reason) => Err(CallError::Http { status, reason: reason.to_string() }),
+        }
+    }
+
+    fn request(&self, method: &str, params: &[Value]) -> Vec<u8> {
+        let body = wire::encode_call(method, params);
+        let head = format!(
+            "POST /RPC2 HTTP/1.1\r\nHost: {}\r\nUser-Agent: supervisorctl\r\nAccept: text/xml\r\n\
+             Accept-Encoding: identity\r\nContent-Type: text/xml\r\n{}Content-Length: {}\r\n\r\n",
+            self.endpoint.host_header(),
+            self.authorization(),
+            body.len()
+        );
+        [head.into_bytes(), body.into_bytes()].concat()
+    }
+
+    /// The header line that says who we are, or nothing.
+    fn authorization(&self) -> String {
+        match &self.login {
+            None => String::new(),
+            Some(Login { username, password }) => {
+                let words =
+                    base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"));
+                format!("Authorization: Basic {words}\r\n")
+            }
+        }
+    }
+}
+
+/// Whether the other side closed the connection without a word.
+fn hung_up(problem: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(problem.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+}
+
+/// A call that was sent and whose answer was not read yet.
+pub struct Pending {
+    connection: Connection,
+}
+
+impl Pending {
+    fn send(mut connection: Connection, request: &[u8]) -> Result<Pending, CallError> {
+        connection.send(request).map_err(CallError::Broken)?;
+        Ok(Pending { connection })
+    }
+
+    /// Waits for the result. `tick` is called about five times a second meanwhile.
+    ///
+    /// # Errors
+    /// Everything [`CallError`] knows except what belongs to connecting.
+    pub fn wait(self, mut tick: Option<Tick<'_>>) -> Result<Value, CallError> {
+        let answer = self.answer(&mut tick)?;
+        result(answer.status, answer.reason, &answer.body)
+    }
+
+    fn answer(self, tick: &mut Option<Tick<'_>>) -> Result<Answer, CallError> {
+        self.connection.receive(tick, MAX_ANSWER, MAX_ERROR_BODY).map_err(CallError::Broken)
+    }
+}
+
+/// What an answer means.
+fn result(status: u16, reason: String, body: &[u8]) -> Result<Value, CallError> {
+    match status {
+        200 => decode(body),
+        401 => Err(CallError::Unauthorized),
+        status => Err(CallError::Http { status, reason }),
+    }
+}
+
+/// Reads the result or the fault out of an answer's body. Logs may hold bytes that are no UTF-8; they must not make the
+/// rest unreadable.
+fn decode(body: &[u8]) -> Result<Value, CallError> {
+    match wire::decode_response(String::from_utf8_lossy(body).as_bytes()) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(WireFault { code, text })) => Err(CallError::Fault { code, text }),
+        Err(problem) => Err(CallError::Unexpected(problem.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_and_faults_are_told_apart() {
+        let result = decode(b"<?xml version='1.0'?>\n<methodResponse>\n<params>\n<param>\n<value><int>7</int></value>\n</param>\n</params>\n</methodResponse>\n");
+        assert_eq!(result.unwrap(), Value::Integer(7));
+        let fault = decode(b"<?xml version='1.0'?>\n<methodResponse>\n<fault>\n<value><struct>\n<member>\n<name>faultCode</name>\n<value><int>10</int></value>\n</member>\n<member>\n<name>faultString</name>\n<value><string>BAD_NAME: x</string></value>\n</member>\n</struct></value>\n</fault>\n</methodResponse>\n");
+        assert!(matches!(fault, Err(CallError::Fault { code: 10, text }) if text == "BAD_NAME: x"));
+        assert!(matches!(decode(b"<html>"), Err(CallError::Unexpected(_))));
+    }
+
+    #[test]
+    fn io_errors_lose_their_number() {
+        assert_eq!(plain(&io::Error::from_raw_os_error(13)), "permission denied");
+        assert_eq!(plain(&io::Error::other("out of Luck")), "out of Luck");
+    }
+}

@@ -1,0 +1,467 @@
+//! Every method there is. A name that a client sends reaches this table and nothing else.
+//!
+//! The table drives dispatch, `listMethods`, `methodHelp` and `methodSignature`.
+
+use super::args::Args;
+use super::plan::{self, Plan, Planned};
+use crate::rpc::api::{Request, Stream, Table, Target};
+
+/// One method.
+pub struct Method {
+    /// Without its namespace.
+    pub name: &'static str,
+    /// The names it is also known by, from older versions of the API.
+    pub aliases: &'static [&'static str],
+    pub help: &'static str,
+    /// Type and name of each parameter, as in `methodSignature`; optional ones included.
+    pub params: &'static [(&'static str, &'static str)],
+    pub returns: &'static str,
+    pub effect: Effect,
+    pub plan: fn(Args) -> Planned,
+}
+
+/// Whether a method leaves the daemon as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Reads,
+    /// Each call leaves a line in the activity log.
+    Changes,
+}
+
+use Effect::{Changes, Reads};
+
+const NAME: (&str, &str) = ("string", "name");
+const WAIT: (&str, &str) = ("boolean", "wait");
+const SIGNAL: (&str, &str) = ("string", "signal");
+const OFFSET: (&str, &str) = ("int", "offset");
+const LENGTH: (&str, &str) = ("int", "length");
+
+const fn method(
+    name: &'static str,
+    effect: Effect,
+    returns: &'static str,
+    params: &'static [(&'static str, &'static str)],
+    help: &'static str,
+    plan: fn(Args) -> Planned,
+) -> Method {
+    Method { name, aliases: &[], help, params, returns, effect, plan }
+}
+
+impl Method {
+    const fn also(self, aliases: &'static [&'static str]) -> Method {
+        Method { aliases, ..self }
+    }
+
+    /// Whether the result grows with the number of processes or calls. Results that are arrays do, but for
+    /// the ends of logs, which are not held in memory.
+    pub fn is_heavy(&self) -> bool {
+        self.returns == "array" && !self.name.starts_with("tail")
+    }
+
+    /// The result type, then those of the parameters.
+    pub fn signature(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.returns).chain(self.params.iter().map(|(kind, _)| *kind))
+    }
+
+    /// The text of `methodHelp`, which repeats the signature in words.
+    pub fn full_help(&self) -> String {
+        let mut text = format!("{}\n", self.help);
+        for (kind, name) in self.params {
+            text.push_str(&format!("\n@param {kind} {name}"));
+        }
+        text.push_str(&format!("\n@return {}", self.returns));
+        text
+    }
+}
+
+/// The methods of `system`, which is always there.
+pub static SYSTEM: [Method; 4] = [
+    method("listMethods", Reads, "array", &[], "The names of all methods, sorted.", |args| {
+        plan::plain(args, Plan::ListMethods)
+    }),
+    method("methodHelp", Reads, "string", &[NAME], "What a method does.", plan::method_help),
+    method(
+        "methodSignature",
+        Reads,
+        "array",
+        &[NAME],
+        "The type of a method's result, followed by those of its parameters.",
+        plan::method_signature,
+    ),
+    method(
+        "multicall",
+        Reads,
+        "array",
+        &[("array", "calls")],
+        "Makes several calls, each a struct of methodName and params, strictly one after the other. The result \
+         has one element per call: the bare result, or a struct of faultCode and faultString.",
+        plan::multicall,
+    ),
+];
+
+/// The methods of every namespace that publishes the main interface, usually `supervisor`.
+pub static SUPERVISOR: [Method; 40] = [
+    method("getAPIVersion", Reads, "string", &[], "The version of this API.", |args| {
+        plan::plain(args, Plan::ApiVersion)
+    })
+    .also(&["getVersion"]),
+    method("getSupervisorVersion", Reads, "string", &[], "The version of the daemon.", |args| {
+        plan::plain(args, Plan::SupervisorVersion)
+    }),
+    method("getIdentification", Reads, "string", &[], "The daemon's configured name.", |args| {
+        plan::ask(args, Request::Identification)
+    }),
+    method(
+        "getState",
+        Reads,
+        "struct",
+        &[],
+        "What the daemon is doing: statecode and statename, 1 RUNNING, 0 RESTARTING or -1 SHUTDOWN.",
+        |args| plan::ask(args, Request::State),
+    ),
+    method("getPID", Reads, "int", &[], "The daemon's process id.", |args| plan::ask(args, Request::Pid)),
+    method(
+        "readLog",
+        Reads,
+        "string",
+        &[OFFSET, LENGTH],
+        "Part of the activity log: length bytes from offset, everything from offset if length is 0, or the \
+         last bytes if offset is negative and length 0.",
+        plan::read_main,
+    )
+    .also(&["readMainLog"]),
+    method("clearLog", Changes, "boolean", &[], "Empties the activity log.", |args| {
+        plan::ask(args, Request::ClearLog)
+    }),
+    method(
+        "shutdown",
+        Changes,
+        "boolean",
+        &[],
+        "Stops all processes and ends the daemon. Answers before that has happened.",
+        |args| plan::ask(args, Request::Shutdown),
+    ),
+    method(
+        "restart",
+        Changes,
+        "boolean",
+        &[],
+        "Stops all processes and starts the daemon anew. Answers before that has happened.",
+        |args| plan::ask(args, Request::Restart),
+    ),
+    method(
+        "reloadConfig",
+        Changes,
+        "array",
+        &[],
+        "Reads the configuration again and tells which groups it adds, changes and removes: [[added, changed, \
+         removed]]. Starts and stops nothing.",
+        |args| plan::ask(args, Request::ReloadConfig),
+    ),
+    method(
+        "addProcessGroup",
+        Changes,
+        "boolean",
+        &[NAME],
+        "Makes a group of the configuration last read active.",
+        |args| plan::about_group(args, Request::AddProcessGroup),
+    ),
+    method(
+        "removeProcessGroup",
+        Changes,
+        "boolean",
+        &[NAME],
+        "Forgets a group none of whose processes runs.",
+        |args| plan::about_group(args, Request::RemoveProcessGroup),
+    ),
+    method(
+        "startProcess",
+        Changes,
+        "boolean",
+        &[NAME, WAIT],
+        "Starts a process, by default waiting until it is RUNNING. group:* starts a group and returns an array.",
+        |args| plan::target_and_wait(args, Request::Start),
+    ),
+    method(
+        "startProcessGroup",
+        Changes,
+        "array",
+        &[NAME, WAIT],
+        "Starts every process of a group; one struct of name, group, status and description for each.",
+        |args| plan::group_and_wait(args, Request::Start),
+    ),
+    method(
+        "startAllProcesses",
+        Changes,
+        "array",
+        &[WAIT],
+        "Starts every process; one struct of name, group, status and description for each.",
+        |args| plan::all_and_wait(args, Request::Start),
+    ),
+    method(
+        "stopProcess",
+        Changes,
+        "boolean",
+        &[NAME, WAIT],
+        "Stops a process, by default waiting until it has ended. group:* stops a group and returns an array.",
+        |args| plan::target_and_wait(args, Request::Stop),
+    ),
+    method(
+        "stopProcessGroup",
+        Changes,
+        "array",
+        &[NAME, WAIT],
+        "Stops every process of a group; one struct of name, group, status and description for each.",
+        |args| plan::group_and_wait(args, Request::Stop),
+    ),
+    method(
+        "stopAllProcesses",
+        Changes,
+        "array",
+        &[WAIT],
+        "Stops every process; one struct of name, group, status and description for each.",
+        |args| plan::all_and_wait(args, Request::Stop),
+    ),
+    method(
+        "signalProcess",
+        Changes,
+        "boolean",
+        &[NAME, SIGNAL],
+        "Sends a signal, given by name or number, to a process. group:* signals a group and returns an array.",
+        plan::signal_target,
+    ),
+    method(
+        "signalProcessGroup",
+        Changes,
+        "array",
+        &[NAME, SIGNAL],
+        "Sends a signal to every process of a group.",
+        plan::signal_group,
+    ),
+    method("signalAllProcesses", Changes, "array", &[SIGNAL], "Sends a signal to every process.", |args| {
+        plan::signal(args, Target::All)
+    }),
+    method("getProcessInfo", Reads, "struct", &[NAME], "What is known about a process.", |args| {
+        plan::about_target(args, Request::ProcessInfo)
+    }),
+    method(
+        "getAllProcessInfo",
+        Reads,
+        "array",
+        &[],
+        "What is known about every process, by group and name.",
+        |args| plan::ask(args, Request::AllProcessInfo),
+    ),
+    method(
+        "getAllConfigInfo",
+        Reads,
+        "array",
+        &[],
+        "The settings of every process of the configuration last read.",
+        |args| plan::ask(args, Request::AllConfigInfo),
+    ),
+    method(
+        "readProcessStdoutLog",
+        Reads,
+        "string",
+        &[NAME, OFFSET, LENGTH],
+        "Part of a process's stdout log; offset and length as in readLog.",
+        |args| plan::read_process(args, Stream::Stdout),
+    )
+    .also(&["readProcessLog"]),
+    method(
+        "readProcessStderrLog",
+        Reads,
+        "string",
+        &[NAME, OFFSET, LENGTH],
+        "Part of a process's stderr log; offset and length as in readLog.",
+        |args| plan::read_process(args, Stream::Stderr),
+    ),
+    method(
+        "tailProcessStdoutLog",
+        Reads,
+        "array",
+        &[NAME, OFFSET, LENGTH],
+        "The end of a process's stdout log: the last length bytes, the size of the log, and whether it goes \
+         beyond offset + length.",
+        |args| plan::tail_process(args, Stream::Stdout),
+    )
+    .also(&["tailProcessLog"]),
+    method(
+        "tailProcessStderrLog",
+        Reads,
+        "array",
+        &[NAME, OFFSET, LENGTH],
+        "The end of a process's stderr log; see tailProcessStdoutLog.",
+        |args| plan::tail_process(args, Stream::Stderr),
+    ),
+    method("clearProcessLogs", Changes, "boolean", &[NAME], "Empties the logs of a process.", |args| {
+        plan::about_target(args, Request::ClearProcessLogs)
+    })
+    .also(&["clearProcessLog"]),
+    method(
+        "clearAllProcessLogs",
+        Changes,
+        "array",
+        &[],
+        "Empties the logs of every process; one struct of name, group, status and description for each.",
+        |args| plan::ask(args, Request::ClearProcessLogs(Target::All)),
+    ),
+    method(
+        "sendProcessStdin",
+        Changes,
+        "boolean",
+        &[NAME, ("string", "chars")],
+        "Writes to the standard input of a process: a string as UTF-8, base64 as the bytes it stands for.",
+        plan::send_stdin,
+    ),
+    method(
+        "sendRemoteCommEvent",
+        Changes,
+        "boolean",
+        &[("string", "type"), ("string", "data")],
+        "Sends an event to the listeners of REMOTE_COMMUNICATION.",
+        plan::send_event,
+    ),
+    // What follows is not Supervisor's; Go descendants of it have these names.
+    method(
+        "getAllProcsProcessInfo",
+        Reads,
+        "array",
+        &[],
+        "The rows of the table of processes that the configuration asks for.",
+        |args| plan::table(args, Table::Procs),
+    ),
+    method(
+        "getAllInfomapProcessInfo",
+        Reads,
+        "array",
+        &[],
+        "The rows of the table of processes that are alive.",
+        |args| plan::table(args, Table::InfoMap),
+    ),
+    method(
+        "getPrestartProcessInfo",
+        Reads,
+        "array",
+        &[],
+        "The processes that were alive already when this daemon started.",
+        |args| plan::table(args, Table::Prestart),
+    ),
+    method(
+        "removeProcess",
+        Changes,
+        "boolean",
+        &[NAME],
+        "Forgets a process that does not run, or with group:* all of a group.",
+        |args| plan::about_target(args, Request::RemoveProcess),
+    ),
+    method(
+        "restartProcess",
+        Changes,
+        "boolean",
+        &[NAME, WAIT],
+        "Stops a process and starts it again. Two results: whether it was stopped, whether it was started.",
+        plan::restart_process,
+    ),
+    method(
+        "restartAllProcesses",
+        Changes,
+        "array",
+        &[WAIT],
+        "Stops every process, then starts every process; the results of both.",
+        plan::restart_all,
+    ),
+    method(
+        "update",
+        Changes,
+        "array",
+        &[("string", "group")],
+        "Reads the configuration again and makes one group what it says. Three results: the groups added, \
+         changed and removed.",
+        plan::update_group,
+    ),
+    method(
+        "updateAll",
+        Changes,
+        "array",
+        &[],
+        "Reads the configuration again and makes all groups what it says. Three results: the groups added, \
+         changed and removed.",
+        |args| plan::plain(args, Plan::Update(None)),
+    ),
+];
+
+/// The method of this full name, if there is one. Exactly one dot, exactly one level: whatever else a name
+/// looks like, it is unknown.
+pub fn find(namespaces: &[String], full_name: &str) -> Option<&'static Method> {
+    let (namespace, name) = full_name.split_once('.')?;
+    let table: &'static [Method] = match namespace {
+        "system" => &SYSTEM,
+        _ if namespaces.iter().any(|published| published == namespace) => &SUPERVISOR,
+        _ => return None,
+    };
+    table.iter().find(|method| method.name == name || method.aliases.contains(&name))
+}
+
+/// All full names, aliases included, sorted.
+pub fn names(namespaces: &[String]) -> Vec<String> {
+    let short = |table: &'static [Method]| {
+        table.iter().flat_map(|method| std::iter::once(&method.name).chain(method.aliases))
+    };
+    let published = namespaces.iter().filter(|namespace| *namespace != "system");
+    let mut names: Vec<String> = short(&SYSTEM).map(|name| format!("system.{name}")).collect();
+    for namespace in published {
+        names.extend(short(&SUPERVISOR).map(|name| format!("{namespace}.{name}")));
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn namespaces() -> Vec<String> {
+        vec!["supervisor".to_string()]
+    }
+
+    #[test]
+    fn names_are_unique_and_lead_to_their_method() {
+        let names = names(&namespaces());
+        let n_aliases = SUPERVISOR.iter().map(|method| method.aliases.len()).sum::<usize>();
+        assert_eq!(names.len(), SYSTEM.len() + SUPERVISOR.len() + n_aliases);
+        for name in &names {
+            assert!(find(&namespaces(), name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_the_table_is_reachable() {
+        for name in [
+            "",
+            ".",
+            "supervisor",
+            "getState",
+            "supervisor.",
+            "supervisor.nope",
+            "supervisor.supervisord.options.warnings.linecache.os.system",
+            "supervisor._update",
+            "supervisor.__init__",
+            "system.getState",
+            "other.getState",
+            " supervisor.getState",
+            "supervisor.getState ",
+            "Supervisor.getState",
+        ] {
+            assert!(find(&namespaces(), name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_alias_shares_its_methods_signature() {
+        let method = find(&namespaces(), "supervisor.tailProcessLog").unwrap();
+        assert_eq!(method.signature().collect::<Vec<_>>(), ["array", "string", "int", "int"]);
+    }
+}

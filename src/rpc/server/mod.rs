@@ -1,0 +1,288 @@
+//! The daemon's methods: from a decoded call to a result.
+//!
+//! `methods` is the table of all there are; `plan` decides from the arguments what a call amounts to; here
+//! it is carried out, by asking the loop and reading logs. `reply` puts results into text.
+
+pub mod logs;
+pub mod methods;
+pub mod reply;
+
+mod args;
+mod plan;
+
+use crate::model::signal::Signal;
+use crate::rpc::api::{Answer, Handle, LogSource, Outcome, Request, Reread, Target, Wait};
+use crate::rpc::fault::{Fault, FaultCode};
+use crate::rpc::wire::{Call, Value};
+use args::Args;
+use methods::{Effect, Method};
+use plan::{Element, Plan};
+use reply::Reply;
+use std::fmt;
+use std::sync::Arc;
+
+/// The version of the API, as clients compare it.
+pub const API_VERSION: &str = "3.0";
+
+/// What one multicall may collect before its remaining results become faults, in bytes.
+const MULTICALL_RESULT_MAX: usize = 16 << 20;
+
+/// Answers calls. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Server {
+    handle: Handle,
+    namespaces: Arc<[String]>,
+    version: Arc<str>,
+}
+
+/// Who calls, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The address, or uid and pid of whoever is at the other end of a unix socket.
+    pub peer: String,
+    /// The name that was authenticated.
+    pub user: Option<String>,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.user {
+            Some(user) => write!(f, "{user:?} at {}", self.peer),
+            None => f.write_str(&self.peer),
+        }
+    }
+}
+
+impl Server {
+    /// `namespaces` are those that publish the main interface, usually just `supervisor`; `version` is what
+    /// `getSupervisorVersion` answers.
+    pub fn new(handle: Handle, namespaces: &[String], version: &str) -> Server {
+        Server { handle, namespaces: namespaces.into(), version: version.into() }
+    }
+
+    /// Carries out one call.
+    ///
+    /// # Errors
+    /// The fault it is to be answered with.
+    pub async fn call(&self, call: Call, caller: &Caller) -> Result<Reply, Fault> {
+        let method = self.find(&call.method)?;
+        let audit = Audit::of(method, &call, caller);
+        let result = match (method.plan)(Args::new(call.params)) {
+            Ok(Plan::Multicall(elements)) => Ok(self.multicall(elements, caller).await),
+            Ok(plan) => self.perform(plan).await,
+            Err(fault) => Err(fault),
+        };
+        audit.finish(&result);
+        result
+    }
+
+    /// Where the main interface is published.
+    pub fn namespaces(&self) -> &[String] {
+        &self.namespaces
+    }
+
+    /// Whether the result of this method grows with the number of processes or calls.
+    pub fn is_heavy(&self, name: &str) -> bool {
+        methods::find(&self.namespaces, name).is_some_and(Method::is_heavy)
+    }
+
+    fn find(&self, name: &str) -> Result<&'static Method, Fault> {
+        methods::find(&self.namespaces, name).ok_or(Fault::new(FaultCode::UnknownMethod))
+    }
+
+    /// Makes the calls one after the other; each is finished before the next begins.
+    async fn multicall(&self, elements: Vec<Element>, caller: &Caller) -> Reply {
+        let mut results = Vec::with_capacity(elements.len());
+        let mut budget = MULTICALL_RESULT_MAX;
+        for element in elements {
+            let result = match element {
+                Element::Call { method, params } => {
+                    self.element(Call { method, params }, caller, budget).await
+                }
+                Element::Wrong(fault) => Err(fault),
+            };
+            if let Ok(reply) = &result {
+                budget = budget.saturating_sub(reply::estimate(reply));
+            }
+            results.push(result);
+        }
+        Reply::Multicall(results)
+    }
+
+    /// One call of a multicall, whose result must not weigh more than `budget`.
+    async fn element(&self, call: Call, caller: &Caller, budget: usize) -> Result<Reply, Fault> {
+        let method = self.find(&call.method)?;
+        let audit = Audit::of(method, &call, caller);
+        let result = match (method.plan)(Args::new(call.params)) {
+            Ok(plan) => self.perform(plan).await,
+            Err(fault) => Err(fault),
+        };
+        audit.finish(&result);
+        collected(result?, budget).await
+    }
+
+    async fn perform(&self, plan: Plan) -> Result<Reply, Fault> {
+        match plan {
+            Plan::Ask(request) => self.ask(request).await,
+            Plan::ApiVersion => Ok(Reply::Text(API_VERSION.to_string())),
+            Plan::SupervisorVersion => Ok(Reply::Text(self.version.to_string())),
+            Plan::Read { log, offset, length } => logs::read(self.log(log).await?, offset, length).await,
+            Plan::Tail { log, offset, length } => Ok(logs::tail(self.log(log).await?, offset, length).await),
+            Plan::BadSignal { target, sent } => Err(self.bad_signal(target, sent).await),
+            Plan::Restart(target, wait) => self.restart(target, wait).await,
+            Plan::RestartAll(wait) => self.restart_all(wait).await,
+            Plan::Update(group) => self.update(group).await,
+            Plan::ListMethods => Ok(Reply::Texts(methods::names(&self.namespaces))),
+            Plan::MethodHelp(name) => Ok(Reply::Text(self.documented(&name)?.full_help())),
+            Plan::MethodSignature(name) => {
+                Ok(Reply::Texts(self.documented(&name)?.signature().map(str::to_string).collect()))
+            }
+            // Refused where the elements are read.
+            Plan::Multicall(_) => Err(args::incorrect()),
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Reply, Fault> {
+        let one = matches!(request, Request::ProcessInfo(_));
+        match self.handle.call(request).await? {
+            Answer::Processes(mut processes) if one && processes.len() == 1 => {
+                Ok(Reply::Process(Box::new(processes.remove(0))))
+            }
+            answer => Ok(Reply::from(answer)),
+        }
+    }
+
+    async fn log(&self, request: Request) -> Result<LogSource, Fault> {
+        match self.handle.call(request).await? {
+            Answer::Log(source) => Ok(source),
+            // The loop answers such a request with nothing else.
+            _ => Ok(LogSource::None),
+        }
+    }
+
+    /// What an unknown signal is answered with. Signal 0 harms nobody, but whether the target exists comes
+    /// to light.
+    async fn bad_signal(&self, target: Target, sent: String) -> Fault {
+        let probe = self.handle.call(Request::Signal(target, Signal::from_raw(0))).await;
+        match probe {
+            Err(fault) if matches!(fault.code, FaultCode::BadName | FaultCode::ShutdownState) => fault,
+            _ => Fault::with(FaultCode::BadSignal, sent),
+        }
+    }
+
+    async fn restart(&self, target: Target, wait: Wait) -> Result<Reply, Fault> {
+        let stopped = match self.handle.call(Request::Stop(target.clone(), Wait::Yes)).await {
+            Ok(_) => true,
+            Err(fault) if fault.code == FaultCode::NotRunning => false,
+            Err(fault) => return Err(fault),
+        };
+        self.handle.call(Request::Start(target, wait)).await?;
+        Ok(Reply::Several(vec![Reply::Boolean(stopped), Reply::Boolean(true)]))
+    }
+
+    async fn restart_all(&self, wait: Wait) -> Result<Reply, Fault> {
+        let stopped = self.handle.call(Request::Stop(Target::All, Wait::Yes)).await?;
+        let started = self.handle.call(Request::Start(Target::All, wait)).await?;
+        let statuses = [stopped, started].into_iter().flat_map(|answer| match answer {
+            Answer::Bulk(statuses) => statuses,
+            _ => Vec::new(),
+        });
+        Ok(Reply::Bulk(statuses.collect()))
+    }
+
+    /// Rereads, then adds, replaces and removes groups: all that differ, or only the named one.
+    async fn update(&self, only: Option<String>) -> Result<Reply, Fault> {
+        let Answer::Reread(found) = self.handle.call(Request::ReloadConfig).await? else {
+            return Err(Fault::new(FaultCode::Failed));
+        };
+        let found = match &only {
+            Some(group) => self.about_one(found, group).await?,
+            None => found,
+        };
+        for group in found.removed.iter().chain(&found.changed) {
+            self.handle.call(Request::Stop(Target::Group(group.clone()), Wait::Yes)).await?;
+            self.handle.call(Request::RemoveProcessGroup(group.clone())).await?;
+        }
+        for group in found.changed.iter().chain(&found.added) {
+            self.handle.call(Request::AddProcessGroup(group.clone())).await?;
+        }
+        let Reread { added, changed, removed } = found;
+        Ok(Reply::Several([added, changed, removed].into_iter().map(Reply::Texts).collect()))
+    }
+
+    /// What was found about one group; BAD_NAME if there is no such group at all.
+    async fn about_one(&self, found: Reread, group: &str) -> Result<Reread, Fault> {
+        let only = |names: Vec<String>| names.into_iter().filter(|name| name == group).collect();
+        let found =
+            Reread { added: only(found.added), changed: only(found.changed), removed: only(found.removed) };
+        if found == Reread::default() && !self.is_configured(group).await? {
+            return Err(Fault::with(FaultCode::BadName, group));
+        }
+        Ok(found)
+    }
+
+    async fn is_configured(&self, group: &str) -> Result<bool, Fault> {
+        let answer: Outcome = self.handle.call(Request::AllConfigInfo).await;
+        Ok(matches!(answer?, Answer::Configs(configs) if configs.iter().any(|info| info.group.name == group)))
+    }
+
+    /// The method `methodHelp` and `methodSignature` are asked about.
+    fn documented(&self, name: &Value) -> Result<&'static Method, Fault> {
+        let found = match name {
+            Value::String(name) => methods::find(&self.namespaces, name),
+            _ => None,
+        };
+        found.ok_or(Fault::new(FaultCode::SignatureUnsupported))
+    }
+}
+
+/// A result with nothing left in a file, and no heavier than `budget` bytes.
+async fn collected(reply: Reply, budget: usize) -> Result<Reply, Fault> {
+    let too_much = || Fault::with(FaultCode::Failed, "the results of this multicall are too long");
+    let failed = |_| Fault::new(FaultCode::Failed);
+    let slice_len = match &reply {
+        Reply::Log(slice) | Reply::Tail { data: slice, .. } => slice.len(),
+        _ => 0,
+    };
+    if slice_len > budget as u64 || reply::estimate(&reply) > budget {
+        return Err(too_much());
+    }
+    Ok(match reply {
+        Reply::Log(slice) => Reply::Text(slice.into_text().await.map_err(failed)?),
+        Reply::Tail { data, position, overflow } => Reply::Several(vec![
+            Reply::Text(data.into_text().await.map_err(failed)?),
+            Reply::Int(position),
+            Reply::Boolean(overflow),
+        ]),
+        reply => reply,
+    })
+}
+
+/// The line a state-changing call leaves in the activity log.
+struct Audit(Option<String>);
+
+/// Of a name in the audit line, no more than this many characters.
+const AUDITED_MAX: usize = 100;
+
+impl Audit {
+    fn of(method: &Method, call: &Call, caller: &Caller) -> Audit {
+        if method.effect == Effect::Reads {
+            return Audit(None);
+        }
+        // Only the first argument: it names the target, while the rest may be what a program is told in
+        // confidence. Quoted, so that nobody can forge a line.
+        let target = match call.params.first() {
+            Some(Value::String(text)) => format!("{:?}", text.chars().take(AUDITED_MAX).collect::<String>()),
+            _ => String::new(),
+        };
+        Audit(Some(format!("{caller} called {}({target})", call.method)))
+    }
+
+    fn finish(self, result: &Result<Reply, Fault>) {
+        match (self.0, result) {
+            (None, _) => {}
+            (Some(line), Ok(_)) => log::info!("{line}: ok"),
+            (Some(line), Err(fault)) => log::info!("{line}: {fault}"),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What a call amounts to, decided from its arguments alone. Carrying it out is `super::perform`'s.
+
+use super::args::{Args, incorrect};
+use crate::model::signal::Signal;
+use crate::rpc::api::{Request, Stream, Table, Target, Wait};
+use crate::rpc::fault::{Fault, FaultCode};
+use crate::rpc::wire::Value;
+
+/// What is to be done for one call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// One request to the loop, whose answer is the result.
+    Ask(Request),
+    ApiVersion,
+    SupervisorVersion,
+    /// Answer with part of a log; the request asks where it is.
+    Read {
+        log: Request,
+        offset: i64,
+        length: i64,
+    },
+    Tail {
+        log: Request,
+        offset: i64,
+        length: i64,
+    },
+    /// A signal nobody knows. The target is looked at first: a wrong name is the graver error.
+    BadSignal {
+        target: Target,
+        sent: String,
+    },
+    Restart(Target, Wait),
+    RestartAll(Wait),
+    /// Make the active groups what the file says: one of them, or all.
+    Update(Option<String>),
+    ListMethods,
+    MethodHelp(Value),
+    MethodSignature(Value),
+    Multicall(Vec<Element>),
+}
+
+/// One call of a multicall.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Element {
+    Call { method: String, params: Vec<Value> },
+    Wrong(Fault),
+}
+
+pub type Planned = Result<Plan, Fault>;
+
+/// A request that takes no arguments.
+pub fn ask(args: Args, request: Request) -> Planned {
+    args.end()?;
+    Ok(Plan::Ask(request))
+}
+
+/// A plan for a call without arguments.
+pub fn plain(args: Args, plan: Plan) -> Planned {
+    args.end()?;
+    Ok(plan)
+}
+
+pub fn about_target(mut args: Args, request: fn(Target) -> Request) -> Planned {
+    let target = args.target()?;
+    ask(args, request(target))
+}
+
+pub fn about_group(mut args: Args, request: fn(String) -> Request) -> Planned {
+    let group = args.text()?;
+    ask(args, request(group))
+}
+
+/// `name, wait=true` with the name of one process (or `group:*`).
+pub fn target_and_wait(mut args: Args, request: fn(Target, Wait) -> Request) -> Planned {
+    let (target, wait) = (args.target()?, args.wait());
+    ask(args, request(target, wait))
+}
+
+pub fn group_and_wait(mut args: Args, request: fn(Target, Wait) -> Request) -> Planned {
+    let (group, wait) = (Target::Group(args.text()?), args.wait());
+    ask(args, request(group, wait))
+}
+
+pub fn all_and_wait(mut args: Args, request: fn(Target, Wait) -> Request) -> Planned {
+    let wait = args.wait();
+    ask(args, request(Target::All, wait))
+}
+
+/// The signal is the next and last argument, as a name or a number.
+pub fn signal(mut args: Args, target: Target) -> Planned {
+    let sent = match args.value()? {
+        Value::Integer(number) => number.to_string(),
+        Value::String(text) => text,
+        _ => return Err(incorrect()),
+    };
+    args.end()?;
+    Ok(match Signal::parse(&sent) {
+        Some(signal) => Plan::Ask(Request::Signal(target, signal)),
+        None => Plan::BadSignal { target, sent },
+    })
+}
+
+pub fn signal_target(mut args: Args) -> Planned {
+    let target = args.target()?;
+    signal(args, target)
+}
+
+pub fn signal_group(mut args: Args) -> Planned {
+    let target = Target::Group(args.text()?);
+    signal(args, target)
+}
+
+pub fn read_main(mut args: Args) -> Planned {
+    let (offset, length) = (args.int()?, args.int()?);
+    plain(args, Plan::Read { log: Request::MainLog, offset, length })
+}
+
+pub fn read_process(mut args: Args, stream: Stream) -> Planned {
+    let (target, offset, length) = (args.target()?, args.int()?, args.int()?);
+    plain(args, Plan::Read { log: Request::ProcessLog(target, stream), offset, length })
+}
+
+pub fn tail_process(mut args: Args, stream: Stream) -> Planned {
+    let (target, offset, length) = (args.target()?, args.int()?, args.int()?);
+    plain(args, Plan::Tail { log: Request::ProcessLog(target, stream), offset, length })
+}
+
+/// What is to be written is judged before whom it is for, as in Supervisor, rpcinterface.py.
+pub fn send_stdin(mut args: Args) -> Planned {
+    let name = args.value()?;
+    let data = args.bytes()?;
+    let target = Args::new(vec![name]).target()?;
+    ask(args, Request::SendProcessStdin(target, data))
+}
+
+pub fn send_event(mut args: Args) -> Planned {
+    let (kind, data) = (args.printed()?, args.printed()?);
+    ask(args, Request::SendRemoteCommEvent { kind, data })
+}
+
+pub fn restart_process(mut args: Args) -> Planned {
+    let (target, wait) = (args.target()?, args.wait());
+    plain(args, Plan::Restart(target, wait))
+}
+
+pub fn restart_all(mut args: Args) -> Planned {
+    let wait = args.wait();
+    plain(args, Plan::RestartAll(wait))
+}
+
+pub fn update_group(mut args: Args) -> Planned {
+    let group = args.text()?;
+    plain(args, Plan::Update(Some(group)))
+}
+
+pub fn table(args: Args, table: Table) -> Planned {
+    ask(args, Request::Table(table))
+}
+
+pub fn method_help(mut args: Args) -> Planned {
+    let name = args.value()?;
+    plain(args, Plan::MethodHelp(name))
+}
+
+pub fn method_signature(mut args: Args) -> Planned {
+    let name = args.value()?;
+    plain(args, Plan::MethodSignature(name))
+}
+
+/// More calls than this in one multicall are refused: each costs a result.
+const MULTICALL_MAX: usize = 10_000;
+
+pub fn multicall(mut args: Args) -> Planned {
+    let Value::Array(calls) = args.value()? else { return Err(incorrect()) };
+    args.end()?;
+    if calls.len() > MULTICALL_MAX {
+        return Err(incorrect());
+    }
+    Ok(Plan::Multicall(calls.into_iter().map(element).collect()))
+}
+
+/// A call inside a multicall: a struct of `methodName` and, if there are any, `params`.
+fn element(call: Value) -> Element {
+    let Value::Struct(mut members) = call else { return Element::Wrong(incorrect()) };
+    let wrong = |detail| Element::Wrong(Fault::with(FaultCode::IncorrectParameters, detail));
+    let method = match members.remove("methodName") {
+        Some(Value::String(method)) if !method.is_empty() => method,
+        _ => return wrong("No methodName"),
+    };
+    if method == "system.multicall" {
+        return wrong("Recursive system.multicall forbidden");
+    }
+    match members.remove("params") {
+        None | Some(Value::Nil) => Element::Call { method, params: Vec::new() },
+        Some(Value::Array(params)) => Element::Call { method, params },
+        // A lone string where a list belongs is common enough to be understood.
+        Some(text @ Value::String(_)) => Element::Call { method, params: vec![text] },
+        Some(_) => Element::Wrong(incorrect()),
+    }
+}

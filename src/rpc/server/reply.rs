@@ -1,0 +1,275 @@
+//! Results and how they stand on the wire.
+
+use super::logs::LogSlice;
+use crate::model::config::{Autorestart, ChildLog, StreamConfig};
+use crate::model::state::SupervisorState;
+use crate::rpc::api::{Answer, BulkStatus, ConfigInfo, ProcessInfo, Reread};
+use crate::rpc::fault::Fault;
+use crate::rpc::wire::{WireFault, Writer};
+use std::path::PathBuf;
+
+/// The result of a call.
+#[derive(Debug)]
+pub enum Reply {
+    Boolean(bool),
+    Int(i64),
+    Text(String),
+    Texts(Vec<String>),
+    State(SupervisorState),
+    Process(Box<ProcessInfo>),
+    Processes(Vec<ProcessInfo>),
+    Configs(Vec<ConfigInfo>),
+    Bulk(Vec<BulkStatus>),
+    Reread(Reread),
+    /// Part of a log, to be read when it is sent.
+    Log(LogSlice),
+    /// The result of the tail methods.
+    Tail {
+        data: LogSlice,
+        /// The second element: the size of the log, in bytes.
+        position: i64,
+        overflow: bool,
+    },
+    Multicall(Vec<Result<Reply, Fault>>),
+    /// Several results side by side, as the Go descendants send them.
+    Several(Vec<Reply>),
+}
+
+/// What the loop answered, as a result.
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Reply {
+        match answer {
+            // Where a log stands is for us to read, not for the client to see.
+            Answer::Done | Answer::Log(_) => Reply::Boolean(true),
+            Answer::State(state) => Reply::State(state),
+            Answer::Number(number) => Reply::Int(number),
+            Answer::Text(text) => Reply::Text(text),
+            Answer::Processes(processes) => Reply::Processes(processes),
+            Answer::Configs(configs) => Reply::Configs(configs),
+            Answer::Bulk(statuses) => Reply::Bulk(statuses),
+            Answer::Reread(reread) => Reply::Reread(reread),
+        }
+    }
+}
+
+/// The text of a response, with at most one part that is still in a file.
+#[derive(Debug)]
+pub struct Document {
+    pub head: String,
+    pub log: Option<LogSlice>,
+    /// What follows the log.
+    pub rest: String,
+}
+
+impl Document {
+    fn whole(head: String) -> Document {
+        Document { head, log: None, rest: String::new() }
+    }
+}
+
+/// The response to a call.
+pub fn encode(result: Result<Reply, Fault>) -> Document {
+    match result {
+        Ok(reply) => encode_reply(reply),
+        Err(fault) => Document::whole(crate::rpc::wire::encode_fault(&WireFault::from(&fault))),
+    }
+}
+
+fn encode_reply(reply: Reply) -> Document {
+    let mut writer = Writer::with_capacity(estimate(&reply));
+    writer.open_response();
+    match reply {
+        Reply::Several(replies) => {
+            replies.iter().for_each(|reply| writer.param(|writer| write(writer, reply)));
+            writer.close_response();
+            Document::whole(writer.finish())
+        }
+        Reply::Log(slice) => split(slice, |writer| writer.open_string(), |writer| writer.close_string()),
+        Reply::Tail { data, position, overflow } => split(
+            data,
+            |writer| {
+                writer.open_array();
+                writer.open_string();
+            },
+            |writer| {
+                writer.close_string();
+                writer.int(position);
+                writer.boolean(overflow);
+                writer.close_array();
+            },
+        ),
+        reply => {
+            writer.param(|writer| write(writer, &reply));
+            writer.close_response();
+            Document::whole(writer.finish())
+        }
+    }
+}
+
+/// A response that has a part of a log between `before` and `after`.
+fn split(log: LogSlice, before: impl FnOnce(&mut Writer), after: impl FnOnce(&mut Writer)) -> Document {
+    let (mut head, mut rest) = (Writer::default(), Writer::default());
+    head.open_response();
+    head.open_param();
+    before(&mut head);
+    after(&mut rest);
+    rest.close_param();
+    rest.close_response();
+    Document { head: head.finish(), log: Some(log), rest: rest.finish() }
+}
+
+/// Roughly how long the text of a result will be, in bytes, not counting what is still in a log.
+pub fn estimate(reply: &Reply) -> usize {
+    match reply {
+        Reply::Processes(processes) => 1300 * processes.len() + 200,
+        Reply::Configs(configs) => 3000 * configs.len() + 200,
+        Reply::Bulk(statuses) => 400 * statuses.len() + 200,
+        Reply::Text(text) => text.len() + 200,
+        Reply::Texts(texts) => texts.iter().map(|text| text.len() + 50).sum::<usize>() + 200,
+        Reply::Several(replies) => replies.iter().map(estimate).sum(),
+        Reply::Multicall(results) => {
+            results.iter().flatten().map(estimate).sum::<usize>() + 200 * results.len()
+        }
+        _ => 500,
+    }
+}
+
+fn write(writer: &mut Writer, reply: &Reply) {
+    match reply {
+        Reply::Boolean(truth) => writer.boolean(*truth),
+        Reply::Int(number) => writer.int(*number),
+        Reply::Text(text) => writer.string(text),
+        Reply::Texts(texts) => writer.strings(texts),
+        Reply::State(state) => writer.structure(|writer| {
+            writer.member("statecode", |writer| writer.int(i64::from(state.code())));
+            writer.member("statename", |writer| writer.string(state.name()));
+        }),
+        Reply::Process(info) => process(writer, info),
+        Reply::Processes(processes) => {
+            writer.array(|writer| processes.iter().for_each(|info| process(writer, info)));
+        }
+        Reply::Configs(configs) => {
+            writer.array(|writer| configs.iter().for_each(|info| config(writer, info)));
+        }
+        Reply::Bulk(statuses) => {
+            writer.array(|writer| statuses.iter().for_each(|status| bulk(writer, status)));
+        }
+        // Three arrays inside a one-element array: odd, but every client unpacks it so.
+        Reply::Reread(reread) => writer.array(|writer| {
+            writer.array(|writer| {
+                [&reread.added, &reread.changed, &reread.removed]
+                    .into_iter()
+                    .for_each(|names| writer.strings(names));
+            });
+        }),
+        Reply::Multicall(results) => {
+            writer.array(|writer| results.iter().for_each(|result| element(writer, result)));
+        }
+        Reply::Several(replies) => {
+            writer.array(|writer| replies.iter().for_each(|reply| write(writer, reply)));
+        }
+        Reply::Log(_) | Reply::Tail { .. } => {
+            unreachable!("a log stands only at the top of a reply; multicall has read it before")
+        }
+    }
+}
+
+/// One element of a multicall's result. A success stands bare: the standard would wrap it in an array, but
+/// Supervisor does not and its clients know (Supervisor, xmlrpc.py, `multicall`).
+fn element(writer: &mut Writer, result: &Result<Reply, Fault>) {
+    match result {
+        Ok(reply) => write(writer, reply),
+        Err(fault) => writer.fault(&WireFault::from(fault)),
+    }
+}
+
+fn process(writer: &mut Writer, info: &ProcessInfo) {
+    writer.structure(|w| {
+        w.member("name", |w| w.string(&info.name));
+        w.member("group", |w| w.string(&info.group));
+        w.member("start", |w| w.int(info.start));
+        w.member("stop", |w| w.int(info.stop));
+        w.member("now", |w| w.int(info.now));
+        w.member("state", |w| w.int(i64::from(info.state.code())));
+        w.member("statename", |w| w.string(info.state.name()));
+        w.member("spawnerr", |w| w.string(&info.spawnerr));
+        w.member("exitstatus", |w| w.int(i64::from(info.exitstatus)));
+        w.member("logfile", |w| w.string(&info.stdout_logfile));
+        w.member("stdout_logfile", |w| w.string(&info.stdout_logfile));
+        w.member("stderr_logfile", |w| w.string(&info.stderr_logfile));
+        w.member("pid", |w| w.int(i64::from(info.pid)));
+        w.member("description", |w| w.string(&info.description));
+    });
+}
+
+fn bulk(writer: &mut Writer, status: &BulkStatus) {
+    writer.structure(|w| {
+        w.member("name", |w| w.string(&status.name));
+        w.member("group", |w| w.string(&status.group));
+        w.member("status", |w| w.int(i64::from(status.status())));
+        w.member("description", |w| w.string(&status.description()));
+    });
+}
+
+fn config(writer: &mut Writer, info: &ConfigInfo) {
+    // An index beyond the group cannot come from the loop; if it did, the row is left out rather than
+    // the daemon.
+    let Some(process) = info.group.processes.get(info.process) else { return };
+    let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    writer.structure(|w| {
+        w.member("autostart", |w| w.boolean(process.autostart));
+        w.member("autorestart", |w| match process.autorestart {
+            Autorestart::Never => w.boolean(false),
+            Autorestart::Always => w.boolean(true),
+            Autorestart::Unexpected => w.string("unexpected"),
+        });
+        w.member("directory", |w| match &process.directory {
+            Some(directory) => w.string(&directory.to_string_lossy()),
+            None => w.string("none"),
+        });
+        w.member("uid", |w| match &process.user {
+            Some(user) => w.int(i64::from(user.uid)),
+            None => w.string("none"),
+        });
+        w.member("command", |w| w.string(&process.command));
+        w.member("exitcodes", |w| {
+            w.array(|w| process.exitcodes.iter().for_each(|code| w.int(i64::from(*code))));
+        });
+        w.member("group", |w| w.string(&info.group.name));
+        w.member("group_prio", |w| w.int(info.group.priority));
+        w.member("inuse", |w| w.boolean(info.inuse));
+        w.member("killasgroup", |w| w.boolean(process.killasgroup));
+        w.member("name", |w| w.string(&process.name));
+        w.member("process_prio", |w| w.int(process.priority));
+        w.member("redirect_stderr", |w| w.boolean(process.redirect_stderr));
+        w.member("startretries", |w| w.int(i64::from(process.startretries)));
+        w.member("startsecs", |w| w.int(seconds(process.startsecs)));
+        stream(w, "stdout", &process.stdout, &info.stdout_logfile, size);
+        w.member("stopsignal", |w| w.int(i64::from(process.stopsignal.raw())));
+        w.member("stopwaitsecs", |w| w.int(seconds(process.stopwaitsecs)));
+        stream(w, "stderr", &process.stderr, &info.stderr_logfile, size);
+        w.member("serverurl", |w| w.string(process.serverurl.as_deref().unwrap_or("none")));
+    });
+}
+
+/// The settings of one stream. `in_use` is the file behind an automatic name, if it is known.
+fn stream(
+    w: &mut Writer,
+    stream: &str,
+    config: &StreamConfig,
+    in_use: &Option<PathBuf>,
+    size: fn(u64) -> i64,
+) {
+    let name = |key: &str| format!("{stream}_{key}");
+    w.member(&name("capture_maxbytes"), |w| w.int(size(config.capture_maxbytes)));
+    w.member(&name("events_enabled"), |w| w.boolean(config.events_enabled));
+    w.member(&name("logfile"), |w| match (&config.logfile, in_use) {
+        (ChildLog::None, _) => w.string("none"),
+        (_, Some(path)) | (ChildLog::File(path), None) => w.string(&path.to_string_lossy()),
+        (ChildLog::Auto, None) => w.string("auto"),
+    });
+    w.member(&name("logfile_backups"), |w| w.int(i64::from(config.backups)));
+    w.member(&name("logfile_maxbytes"), |w| w.int(size(config.maxbytes)));
+    w.member(&name("syslog"), |w| w.boolean(config.syslog));
+}

@@ -1,0 +1,139 @@
+//! Reading XML-RPC. Whatever comes in is foreign: it is bounded, and nothing of it is quoted in an error.
+
+use super::{Value, WireFault};
+use std::fmt;
+
+/// A call as it came in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    pub method: String,
+    pub params: Vec<Value>,
+}
+
+/// The text is not what it should be. Does not say where: the text may contain passwords, and dxr's own
+/// error would quote all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    NotUtf8,
+    /// A document type declaration, which XML-RPC has no use for and entity bombs need.
+    Doctype,
+    /// Not well-formed, or a value that does not fit its tag.
+    NotXmlRpc,
+    NoMethodName,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DecodeError::NotUtf8 => "the text is not UTF-8",
+            DecodeError::Doctype => "the text has a document type declaration, expected none",
+            DecodeError::NotXmlRpc => "the text is not XML-RPC",
+            DecodeError::NoMethodName => "the call has no method name",
+        })
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// Reads a call.
+///
+/// # Errors
+/// Whatever makes it unusable; to be answered with HTTP 400.
+pub fn decode_call(body: &[u8]) -> Result<Call, DecodeError> {
+    let text = checked(body)?;
+    let call = dxr::MethodCall::from_xml(text).map_err(|_| DecodeError::NotXmlRpc)?;
+    if call.name.is_empty() {
+        return Err(DecodeError::NoMethodName);
+    }
+    Ok(Call { method: call.name.into_owned(), params: call.params })
+}
+
+/// Reads a response: the result, or the fault the call was answered with.
+///
+/// # Errors
+/// If the text is neither.
+pub fn decode_response(body: &[u8]) -> Result<Result<Value, WireFault>, DecodeError> {
+    let text = checked(body)?;
+    match fault_element(text) {
+        Some(element) => fault(element).map(Err),
+        None => match dxr::MethodResponse::from_xml(text) {
+            Ok(response) => Ok(Ok(response.value)),
+            Err(_) => Err(DecodeError::NotXmlRpc),
+        },
+    }
+}
+
+fn checked(body: &[u8]) -> Result<&str, DecodeError> {
+    let text = std::str::from_utf8(body).map_err(|_| DecodeError::NotUtf8)?;
+    // In character data `<` is always escaped, so this can only be a declaration, a comment or a CDATA
+    // section, none of which a client has a reason to put it in.
+    if text.contains("<!DOCTYPE") || text.contains("<!ENTITY") {
+        return Err(DecodeError::Doctype);
+    }
+    Ok(text)
+}
+
+/// The value inside `<fault>`, if the response is one. Results come in `<params>`, so a fault's tag can only
+/// stand before any of those.
+fn fault_element(text: &str) -> Option<&str> {
+    let start = text.find("<fault>")?;
+    if text.find("<params").is_some_and(|params| params < start) {
+        return None;
+    }
+    let end = text.rfind("</fault>")?;
+    text.get(start + "<fault>".len()..end)
+}
+
+fn fault(element: &str) -> Result<WireFault, DecodeError> {
+    let Ok(Value::Struct(members)) = Value::from_xml(element.trim()) else {
+        return Err(DecodeError::NotXmlRpc);
+    };
+    match (members.get("faultCode"), members.get("faultString")) {
+        (Some(Value::Integer(code)), Some(Value::String(text))) => {
+            Ok(WireFault { code: *code, text: text.clone() })
+        }
+        _ => Err(DecodeError::NotXmlRpc),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{encode_call, encode_fault, encode_response};
+    use super::*;
+
+    #[test]
+    fn what_we_write_we_can_read() {
+        let params = vec![Value::String(" a<&\r\n".into()), Value::Integer(-7), Value::Boolean(false)];
+        let call = decode_call(encode_call("ns.m", &params).as_bytes()).unwrap();
+        assert_eq!(call, Call { method: "ns.m".into(), params: params.clone() });
+
+        let value = Value::Array(params);
+        assert_eq!(decode_response(encode_response(&value).as_bytes()), Ok(Ok(value)));
+
+        let fault = WireFault { code: 10, text: "BAD_NAME: <fault>".into() };
+        assert_eq!(decode_response(encode_fault(&fault).as_bytes()), Ok(Err(fault)));
+    }
+
+    #[test]
+    fn a_result_that_speaks_of_faults_is_no_fault() {
+        let value = Value::String("<fault></fault>".into());
+        assert_eq!(decode_response(encode_response(&value).as_bytes()), Ok(Ok(value)));
+    }
+
+    #[test]
+    fn what_is_no_call_is_refused() {
+        for (text, expected) in [
+            ("", DecodeError::NotXmlRpc),
+            ("hello", DecodeError::NotXmlRpc),
+            ("<methodCall></methodCall>", DecodeError::NotXmlRpc),
+            ("<methodCall><methodName>a.b", DecodeError::NotXmlRpc),
+            (
+                "<!DOCTYPE a [<!ENTITY b 'c'>]><methodCall><methodName>a.b</methodName></methodCall>",
+                DecodeError::Doctype,
+            ),
+        ] {
+            assert_eq!(decode_call(text.as_bytes()), Err(expected), "{text}");
+        }
+        assert_eq!(decode_call(b"\xff"), Err(DecodeError::NotUtf8));
+    }
+}

@@ -1,0 +1,81 @@
+//! Descriptors that arrive by number, and what happens to them at exec.
+
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Takes over a descriptor that this process inherited under a known number; `None` if there is none.
+///
+/// The caller must be the only one to take this number: the keeper and the manager call it once per number,
+/// right after exec, for numbers that their parent handed them.
+pub fn adopt(number: RawFd) -> Option<OwnedFd> {
+    if number < 0 {
+        return None;
+    }
+    // SAFETY: the borrow only lives for the one call that finds out whether the descriptor is open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    fcntl_getfd(borrowed).ok()?;
+    // SAFETY: it is open, and by this function's contract nobody else owns it.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Sets whether a descriptor is closed by exec.
+pub fn set_cloexec(fd: impl AsFd, closed: bool) -> io::Result<()> {
+    let flags = if closed { FdFlags::CLOEXEC } else { FdFlags::empty() };
+    fcntl_setfd(fd, flags)?;
+    Ok(())
+}
+
+/// Makes exec close every descriptor from `first` on, whoever opened it.
+pub fn close_at_exec_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: close_range with CLOSE_RANGE_CLOEXEC only sets flags.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first as libc::c_uint,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC as libc::c_uint,
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    // Linux before 5.11, or a filter that does not know the call: one by one.
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()) else {
+            continue;
+        };
+        if number >= first {
+            // SAFETY: the borrow only lives for this call; a number that is closed by now answers EBADF.
+            let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+            let _ = fcntl_setfd(borrowed, FdFlags::CLOEXEC);
+        }
+    }
+    Ok(())
+}
+
+/// Points standard input, output and error at `/dev/null`.
+pub fn detach_stdio() -> io::Result<()> {
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    Ok(())
+}
+
+/// Opens `/dev/null` for those of the descriptors 0, 1 and 2 that are closed, so that nothing else ends up
+/// under these numbers.
+pub fn fill_stdio() -> io::Result<()> {
+    loop {
+        let file = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        let number = std::os::fd::AsRawFd::as_raw_fd(&file);
+        if number > 2 {
+            return Ok(());
+        }
+        // Kept open for good under the number it got, as the standard streams are.
+        let _ = std::os::fd::IntoRawFd::into_raw_fd(file);
+        // SAFETY: it was opened just above and is not owned by anybody.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+        set_cloexec(borrowed, false)?;
+    }
+}

@@ -1,0 +1,88 @@
+//! Signals: sending them, and keeping them away.
+
+use crate::model::signal::Signal;
+use std::io;
+
+/// Sends a signal to one process.
+pub fn send(pid: i32, signal: Signal) -> io::Result<()> {
+    // 0 and negative numbers would reach whole groups, −1 everything.
+    if pid <= 0 {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    // SAFETY: kill(2) touches no memory of ours.
+    check(unsafe { libc::kill(pid, signal.raw()) })
+}
+
+/// Sends a signal to a process group.
+pub fn send_group(leader: i32, signal: Signal) -> io::Result<()> {
+    // Group 0 would be our own, and −1 everything.
+    if leader <= 1 {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    // SAFETY: kill(2) touches no memory of ours.
+    check(unsafe { libc::kill(-leader, signal.raw()) })
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Blocks every signal in this thread for as long as it lives.
+pub struct Blocked {
+    former: libc::sigset_t,
+}
+
+impl Blocked {
+    pub fn all() -> Blocked {
+        let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        let mut former = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+        // SAFETY: the first call initialises the set that the second reads; `former` starts as a valid empty
+        // set and is overwritten by the kernel.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), former.as_mut_ptr());
+            Blocked { former: former.assume_init() }
+        }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: restores a mask that the kernel gave us.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &self.former, std::ptr::null_mut());
+        }
+    }
+}
+
+/// Gives every signal its default action and unblocks all of them, whatever this process inherited.
+pub fn reset_all() {
+    for signal in 1..=64 {
+        // SAFETY: sets a disposition; numbers that cannot be changed answer EINVAL.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+    let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the first call initialises the set that the second reads.
+    unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// Lets a write to a closed pipe fail instead of ending this process.
+pub fn ignore_sigpipe() {
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}
+
+/// Lets a write to a closed pipe end this process quietly, as a command in a pipeline should.
+pub fn default_sigpipe() {
+    // SAFETY: the default action runs no code of ours.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}

@@ -1,0 +1,100 @@
+//! Playing one scenario on several sides.
+
+use crate::support::{Daemon, LONG, Run, Side, Start, until};
+use crate::transcript::normalise;
+use supervisord::model::state::ProcessState;
+
+/// What an operator does, one thing after the other.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// Runs the client with these words, which the transcript records.
+    Ctl(&'static str),
+    /// Like `Ctl`, but its lines are compared in alphabetical order: they come as things happen to end.
+    Sorted(&'static str),
+    /// Waits until a program is in a state.
+    Wait(&'static str, ProcessState),
+    /// Waits until all of these are RUNNING.
+    Up(&'static [&'static str]),
+    /// Replaces the configuration file.
+    Conf(&'static str),
+    /// Waits until a file in the directory holds a text.
+    File(&'static str, &'static str),
+    /// Waits until the daemon has ended; the transcript records its exit status.
+    Exit,
+}
+
+/// Whose daemon and whose client play.
+#[derive(Clone, Copy, Debug)]
+struct Cast {
+    daemon: Side,
+    client: Side,
+}
+
+/// Who must do as the original does with its own client.
+const CASTS: [Cast; 1] = [Cast { daemon: Side::Original, client: Side::Original }];
+
+/// Starts a daemon with `conf` and plays the steps with the original and with every cast at the same time and compares.
+///
+/// # Panics
+/// If a transcript differs from that of the original.
+#[track_caller]
+pub fn check(conf: &str, steps: &[Step]) {
+    let original = Cast { daemon: Side::Original, client: Side::Original };
+    let (expected, played) = std::thread::scope(|scope| {
+        let threads = CASTS.map(|cast| (cast, scope.spawn(move || play(conf, steps, cast))));
+        let expected = play(conf, steps, original);
+        (expected, threads.map(|(cast, thread)| (cast, thread.join())))
+    });
+    for (cast, transcript) in played {
+        let transcript = transcript.unwrap_or_else(|_| panic!("the play broke off with {cast:?}"));
+        compare(&expected, &transcript, cast);
+    }
+}
+
+/// One line per thing seen.
+fn play(conf: &str, steps: &[Step], cast: Cast) -> Vec<String> {
+    let mut daemon = Start::new(cast.daemon, conf).ready().with_client(cast.client);
+    let mut seen = Vec::new();
+    for step in steps {
+        match *step {
+            Step::Ctl(words) => seen.push(record(&daemon, &daemon.ctl(&split(words)))),
+            Step::Sorted(words) => seen.push(sorted(&record(&daemon, &daemon.ctl(&split(words))))),
+            Step::Wait(name, state) => daemon.wait_for_state(name, state, LONG),
+            Step::Up(names) => {
+                names.iter().for_each(|name| daemon.wait_for_state(name, ProcessState::Running, LONG));
+            }
+            Step::Conf(conf) => daemon.write_conf(conf),
+            Step::File(name, text) => {
+                until(&format!("{name} holds {text:?}"), LONG, || daemon.read(name).contains(text));
+            }
+            Step::Exit => seen.push(format!("the daemon's exit status: {}", daemon.wait_exit())),
+        }
+    }
+    seen
+}
+
+fn split(words: &str) -> Vec<&str> {
+    words.split_whitespace().collect()
+}
+
+fn record(daemon: &Daemon, run: &Run) -> String {
+    normalise(&run.to_string(), &daemon.directory().to_string_lossy())
+}
+
+/// The first line is the command.
+fn sorted(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines[1..].sort_unstable();
+    lines.join("\n") + "\n"
+}
+
+#[track_caller]
+fn compare(expected: &[String], actual: &[String], cast: Cast) {
+    let differing: Vec<String> = expected
+        .iter()
+        .zip(actual)
+        .filter(|(expected, actual)| expected != actual)
+        .map(|(expected, actual)| format!("---- the original\n{expected}---- {cast:?}\n{actual}"))
+        .collect();
+    assert!(differing.is_empty(), "{} steps differ:\n{}", differing.len(), differing.join("\n"));
+}

@@ -1,0 +1,210 @@
+//! The client against an original daemon, compared with what the original client prints there.
+//!
+//! Runs if `SUPERVISOR_VENV` names a Python environment with Supervisor 4.3.0; fails if it names anything else. Two
+//! original daemons get the same configuration and the same commands, one from each client. Standard output and
+//! exit status must agree.
+
+mod ctl_support;
+
+use ctl_support::{Original, normalize};
+use std::path::PathBuf;
+
+/// The environment to compare with; `None` if none is named.
+fn venv() -> Option<PathBuf> {
+    let venv = PathBuf::from(std::env::var_os("SUPERVISOR_VENV")?);
+    for program in ["supervisord", "supervisorctl"] {
+        let path = venv.join("bin").join(program);
+        assert!(path.is_file(), "SUPERVISOR_VENV={} holds no bin/{program}", venv.display());
+    }
+    Some(venv)
+}
+
+const PROGRAMS: &str = "
+[program:cat]
+command=/bin/cat
+startsecs=0
+
+[program:off]
+command=/bin/sleep 100
+autostart=false
+startsecs=0
+
+[program:fails]
+command=/bin/sh -c 'sleep 0.3; exit 1'
+autostart=false
+startsecs=1
+startretries=0
+
+[program:missing]
+command=/nonexistent/program
+autostart=false
+
+[program:data]
+command=/etc/passwd
+autostart=false
+
+[program:multi]
+command=/bin/sleep 100
+process_name=%(program_name)s_%(process_num)02d
+numprocs=2
+startsecs=0
+
+[program:a]
+command=/bin/sleep 100
+startsecs=0
+
+[program:b]
+command=/bin/sleep 100
+startsecs=0
+autostart=false
+
+[group:grp]
+programs=a,b
+priority=50
+";
+
+/// A command, or with `@` a change of the configuration: `@+name` adds a program, `@-name` drops it, `@!` breaks it, `@=`
+/// mends it.
+const STEPS: &[&str] = &[
+    "version extra",
+    "status cat",
+    "status cat nope multi:* zz:* cat",
+    "status off",
+    "status grp:*",
+    "status all nope",
+    "start",
+    "start cat",
+    "start off",
+    "start nope",
+    "start nope:*",
+    "start grp:nope",
+    "start fails",
+    "start missing",
+    "start data",
+    "start grp:*",
+    "start grp:*",
+    "stop",
+    "stop off cat",
+    "stop off",
+    "stop nope",
+    "stop nope:*",
+    "stop multi:*",
+    "stop cat cat",
+    "restart",
+    "restart cat nope",
+    "restart off zz:*",
+    "restart grp:*",
+    "signal",
+    "signal HUP",
+    "signal CONT cat",
+    "signal 18 off cat",
+    "signal sigcont grp:*",
+    "signal NOPE cat",
+    "signal CONT nope",
+    "signal CONT nope:*",
+    "signal CONT fails",
+    "signal CONT all",
+    "pid nope",
+    "pid fails",
+    "pid multi:*",
+    "avail",
+    "avail x",
+    "reread",
+    "reread x",
+    "add",
+    "add nope",
+    "add cat",
+    "remove",
+    "remove nope",
+    "remove cat",
+    "@+fresh",
+    "reread",
+    "add fresh",
+    "status fresh",
+    "stop fresh",
+    "remove fresh",
+    "add fresh",
+    "@-fresh",
+    "reread",
+    "update nope",
+    "update cat",
+    "update fresh",
+    "update",
+    "@+fresh",
+    "@+second",
+    "update second",
+    "update all",
+    "@!",
+    "reread",
+    "@=",
+    "update",
+    "shutdown x",
+    "reload x",
+    "clear",
+    "clear cat",
+    "clear nope",
+    "clear all",
+    "nonsense",
+    "status:cat",
+    "stop all",
+    "stop all",
+    "status",
+    "start all",
+    "shutdown",
+    "status",
+    "start cat",
+    "avail",
+    "shutdown",
+];
+
+/// Runs all steps against a daemon of its own; what was printed and left, step by step.
+fn transcript(original: &Original, client: &dyn Fn(&Original, &str) -> (String, i32)) -> Vec<String> {
+    let mut text = Vec::new();
+    for step in STEPS {
+        if let Some(change) = step.strip_prefix('@') {
+            original.change(change);
+            continue;
+        }
+        let (output, exit) = client(original, step);
+        let mut output = normalize(&output, original);
+        if step.contains("*") || step.contains("all") {
+            // The order in which several processes are done differs from time to time.
+            output = sorted_lines(&output);
+        }
+        text.push(format!("$ {step}\n{output}$? {exit}\n"));
+        if *step == "shutdown" {
+            original.wait_until_gone();
+        }
+    }
+    text
+}
+
+fn sorted_lines(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort();
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn both_clients_print_and_leave_the_same_against_an_original_daemon() {
+    let Some(venv) = venv() else {
+        eprintln!("SUPERVISOR_VENV is not set: nothing to compare with");
+        return;
+    };
+    for inet in [false, true] {
+        let theirs = Original::start(&venv, PROGRAMS, inet);
+        let ours = Original::start(&venv, PROGRAMS, inet);
+        let (theirs, ours) = std::thread::scope(|scope| {
+            let theirs = scope.spawn(|| transcript(&theirs, &Original::original_client));
+            let ours = scope.spawn(|| transcript(&ours, &ctl_support::our_client));
+            (theirs.join().unwrap(), ours.join().unwrap())
+        });
+        let differing: Vec<String> = theirs
+            .iter()
+            .zip(&ours)
+            .filter(|(theirs, ours)| theirs != ours)
+            .map(|(theirs, ours)| format!("--- the original client\n{theirs}+++ ours\n{ours}"))
+            .collect();
+        assert!(differing.is_empty(), "{} steps differ:\n{}", differing.len(), differing.join("\n"));
+    }
+}

@@ -1,0 +1,194 @@
+//! The manager dies and nothing is lost.
+
+use crate::start;
+use crate::support::{Daemon, LONG, flag, kill, member, running, text, until, until_some, wait_gone};
+use nix::sys::signal::Signal;
+use supervisord::model::state::ProcessState::{Exited, Running};
+
+/// Prints numbered lines as fast as a shell can.
+const COUNTER: &str = "
+[program:counter]
+command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; sleep 0.001; done'
+startsecs=0
+stdout_logfile=%(here)s/counter.log
+stdout_logfile_maxbytes=0
+";
+
+/// Kills the manager and gives the pid of its successor.
+fn kill_manager(daemon: &Daemon) -> i32 {
+    let before = until_some("a manager", LONG, || daemon.manager());
+    kill(before, Signal::SIGKILL);
+    until_some("a new manager", LONG, || daemon.manager().filter(|&pid| pid != before))
+}
+
+/// Lines 1 to n, none missing, none twice; gives n.
+#[track_caller]
+fn assert_unbroken(log: &str) -> usize {
+    let mut n_lines = 0;
+    for (index, line) in log.lines().enumerate() {
+        // The last line may still be on its way.
+        if index + 1 < log.lines().count() || log.ends_with('\n') {
+            assert_eq!(line, format!("line {}", index + 1), "the log of the program has a gap or a double");
+            n_lines = index + 1;
+        }
+    }
+    n_lines
+}
+
+#[test]
+fn programs_do_not_notice_the_death_of_the_manager() {
+    let daemon = start(COUNTER);
+    daemon.wait_for_state("counter", Running, LONG);
+    let (keeper, before) = (daemon.pid(), daemon.info("counter"));
+    until("some lines are logged", LONG, || assert_unbroken(&daemon.read("counter.log")) > 20);
+
+    kill_manager(&daemon);
+    // At once: a client that comes in between waits in the backlog and is not refused.
+    let status = daemon.ctl(&["status", "counter"]).expect(0);
+    assert!(status.stdout.contains("RUNNING"), "{status}");
+
+    let after = daemon.info("counter");
+    assert_eq!(daemon.pid(), keeper);
+    assert_eq!(member::<i32>(&after, "pid"), member::<i32>(&before, "pid"));
+    assert_eq!(member::<i32>(&after, "start"), member::<i32>(&before, "start"), "the uptime goes on");
+    let n_lines = assert_unbroken(&daemon.read("counter.log"));
+    until("more lines are logged", LONG, || assert_unbroken(&daemon.read("counter.log")) > n_lines + 20);
+    assert_eq!(daemon.log().matches("spawned: 'counter'").count(), 1);
+}
+
+#[test]
+fn no_client_is_refused_while_the_manager_is_killed() {
+    let daemon = start(COUNTER);
+    daemon.wait_for_state("counter", Running, LONG);
+    for _ in 0..20 {
+        let before = until_some("a manager", LONG, || daemon.manager());
+        kill(before, Signal::SIGKILL);
+        // A connection may break off if the dead manager had taken it; a new one is never refused.
+        let answer = daemon.address().call("supervisor.getPID", vec![]);
+        if let Err(error) = answer {
+            assert_ne!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+            assert_ne!(error.kind(), std::io::ErrorKind::NotFound);
+        }
+        until("it answers again", LONG, || daemon.answers());
+    }
+    assert_unbroken(&daemon.read("counter.log"));
+}
+
+/// Kills the manager again and again at odd moments, while one program counts and another one comes and goes.
+fn survive(n_kills: usize) {
+    let conf = format!(
+        "{COUNTER}
+[program:restless]
+command=/bin/sh -c 'echo begin >> restless; sleep 0.02; echo end >> restless; exit 3'
+directory=%(here)s
+startsecs=0
+autorestart=true
+"
+    );
+    let daemon = start(&conf);
+    daemon.wait_for_state("counter", Running, LONG);
+    let counter = daemon.pid_of("counter");
+    for round in 0..n_kills {
+        kill_manager(&daemon);
+        until("it answers again", LONG, || daemon.answers());
+        // Another phase of everybody's rhythm in every round.
+        std::thread::sleep(std::time::Duration::from_micros((round * 7919 % 30_000) as u64));
+    }
+    assert_eq!(daemon.pid_of("counter"), counter);
+    assert_unbroken(&daemon.read("counter.log"));
+    daemon.call("supervisor.stopProcess", vec![text("restless")]);
+
+    // Every exit was seen and named as what it was, and no two of it ran at the same time.
+    let written = daemon.read("restless");
+    let begins = written.lines().filter(|line| *line == "begin").count();
+    let exits = daemon.log().matches("exited: restless (exit status 3; not expected)").count();
+    let stops = daemon.log().matches("stopped: restless").count();
+    assert_eq!(begins, exits + stops, "starts that a program wrote down against ends that the log names");
+    let alternating = written.lines().enumerate().all(|(at, line)| line == ["begin", "end"][at % 2]);
+    assert!(alternating, "two of one program ran at the same time:\n{written}");
+}
+
+#[test]
+fn fifty_kills_later_nothing_is_lost() {
+    survive(50);
+}
+
+#[test]
+#[ignore = "takes minutes; run it with --ignored"]
+fn a_thousand_kills_later_nothing_is_lost() {
+    survive(1000);
+}
+
+#[test]
+fn a_program_that_dies_together_with_the_manager_is_accounted_for() {
+    let daemon = start(
+        "
+[program:a]
+command=sleep 1000
+startsecs=0
+[program:b]
+command=/bin/sh -c 'read line; exit 7'
+startsecs=0
+autorestart=false
+",
+    );
+    daemon.wait_for_state("a", Running, LONG);
+    daemon.wait_for_state("b", Running, LONG);
+    let (a, b) = (daemon.pid_of("a"), daemon.pid_of("b"));
+    let manager = daemon.manager().expect("there is one");
+    // It cannot see the deaths before its own.
+    kill(manager, Signal::SIGSTOP);
+    kill(a, Signal::SIGTERM);
+    kill(b, Signal::SIGINT);
+    wait_gone(&[a, b], LONG);
+    kill(manager, Signal::SIGKILL);
+
+    daemon.wait_for_state("b", Exited, LONG);
+    daemon.wait_log("exited: b (terminated by SIGINT; not expected)");
+    daemon.wait_log("exited: a (terminated by SIGTERM; not expected)");
+    daemon.wait_for_state("a", Running, LONG);
+    assert_ne!(daemon.pid_of("a"), a);
+    assert_eq!(daemon.log().matches("exited: a ").count(), 1);
+}
+
+#[test]
+fn a_stop_that_was_under_way_is_finished_by_the_next_manager() {
+    let daemon = start(
+        "
+[program:stubborn]
+command=/bin/sh -c 'trap \"\" TERM; echo ready; while :; do sleep 0.05; done'
+startsecs=0
+stopwaitsecs=2
+stdout_logfile=%(here)s/stubborn.log
+",
+    );
+    until("it ignores TERM", LONG, || daemon.read("stubborn.log").contains("ready"));
+    let pid = daemon.pid_of("stubborn");
+    let stop = vec![text("stubborn"), flag(false)];
+    daemon.call("supervisor.stopProcess", stop);
+    kill_manager(&daemon);
+    daemon.wait_log("stopped: stubborn (terminated by SIGKILL)");
+    assert!(!running(pid));
+}
+
+#[test]
+fn after_the_death_of_the_manager_the_daemon_still_shuts_down_in_order() {
+    let mut daemon = start(COUNTER);
+    daemon.wait_for_state("counter", Running, LONG);
+    kill_manager(&daemon);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
+    assert!(daemon.log().contains("stopped: counter (terminated by SIGTERM)"));
+    assert!(!daemon.path("s.sock").exists() && !daemon.path("supervisord.pid").exists());
+    assert!(daemon.alive().is_empty());
+}
+
+#[test]
+fn programs_die_with_a_keeper_that_is_killed() {
+    let mut daemon = start(COUNTER);
+    daemon.wait_for_state("counter", Running, LONG);
+    let everybody = daemon.alive();
+    kill(daemon.pid(), Signal::SIGKILL);
+    daemon.wait_exit();
+    wait_gone(&everybody, LONG);
+}

@@ -1,0 +1,26 @@
+//! The built binary against its specification: each file one side of it.
+//!
+//! The tests run programs of a few shell lines and look from outside: the terminal, the activity log, the logs of
+//! the programs, /proc and the wire. Where a time matters, it is taken from the activity log or from what the
+//! programs write, never from how long the test waited.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod environment;
+mod keeper;
+mod life;
+mod order;
+mod sample;
+mod signals;
+mod start;
+mod stop;
+mod wire;
+
+use support::{Daemon, Side, Start};
+
+/// Starts the daemon under test and waits until it answers.
+#[track_caller]
+fn start(conf: &str) -> Daemon {
+    Start::new(Side::under_test(), conf).ready()
+}

@@ -1,0 +1,128 @@
+//! Groups and priorities: who is first.
+
+use crate::start;
+use crate::support::{Daemon, LONG, text};
+use nix::sys::signal::Signal;
+use supervisord::model::state::ProcessState::Running;
+
+/// Three priorities; the middle one takes its time to stop.
+const PRIORITIES: &str = "
+[program:last]
+command=sleep 1000
+priority=30
+startsecs=0
+
+[program:first]
+command=sleep 1000
+priority=10
+startsecs=0
+
+[program:middle]
+command=/bin/sh -c 'trap \"sleep 0.3; exit 0\" TERM; echo ready; while :; do sleep 0.02; done'
+priority=20
+startsecs=0
+";
+
+/// The names in the order in which lines with `start` name them.
+fn names(daemon: &Daemon, start: &str) -> Vec<String> {
+    let lines =
+        daemon.messages().into_iter().filter_map(|line| Some(line.text.strip_prefix(start)?.to_string()));
+    lines.map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()).collect()
+}
+
+#[test]
+fn low_priorities_start_first_and_stop_last() {
+    let mut daemon = start(PRIORITIES);
+    for name in ["first", "middle", "last"] {
+        daemon.wait_for_state(name, Running, LONG);
+    }
+    assert_eq!(names(&daemon, "spawned: '"), ["first", "middle", "last"]);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(names(&daemon, "stopped: "), ["last", "middle", "first"]);
+}
+
+/// A group is only told to stop when the one after it is gone.
+#[test]
+fn a_shutdown_waits_for_each_group() {
+    let mut daemon = start(PRIORITIES);
+    for name in ["first", "middle", "last"] {
+        daemon.wait_for_state(name, Running, LONG);
+    }
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
+    let log = daemon.log();
+    let place = |needle: &str| log.find(needle).unwrap_or_else(|| panic!("{needle:?} is missing in\n{log}"));
+    assert!(place("stopped: last") < place("killing middle (pid"));
+    assert!(place("stopped: middle") < place("killing first (pid"));
+}
+
+#[test]
+fn within_a_group_the_order_is_that_of_the_file_on_start_and_of_priorities_on_stop() {
+    let mut daemon = start(
+        "
+[program:a]
+command=sleep 1000
+priority=1
+startsecs=0
+[program:b]
+command=sleep 1000
+priority=2
+startsecs=0
+[program:c]
+command=sleep 1000
+priority=3
+startsecs=0
+[group:g]
+programs=b,c,a
+",
+    );
+    for name in ["g:a", "g:b", "g:c"] {
+        daemon.wait_for_state(name, Running, LONG);
+    }
+    assert_eq!(names(&daemon, "spawned: '"), ["b", "c", "a"]);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
+    let log = daemon.log();
+    let place = |needle: &str| log.find(needle).unwrap_or_else(|| panic!("{needle:?} is missing in\n{log}"));
+    assert!(
+        place("killing c (pid") < place("killing b (pid")
+            && place("killing b (pid") < place("killing a (pid")
+    );
+}
+
+#[test]
+fn numbered_programs_come_in_order() {
+    let daemon = start(
+        "
+[program:n]
+command=sleep 1000
+process_name=%(program_name)s_%(process_num)02d
+numprocs=12
+numprocs_start=5
+startsecs=0
+",
+    );
+    daemon.wait_for_state("n:n_16", Running, LONG);
+    let expected: Vec<String> = (5..17).map(|number| format!("n_{number:02}")).collect();
+    assert_eq!(names(&daemon, "spawned: '"), expected);
+}
+
+/// One that takes its time does not delay the others of its group.
+#[test]
+fn members_of_a_group_stop_side_by_side() {
+    let daemon = start(
+        "
+[program:n]
+command=/bin/sh -c 'trap \"sleep 0.4; exit 0\" TERM; echo ready >> %(here)s/ready; while :; do sleep 0.02; done'
+process_name=%(process_num)d
+numprocs=10
+startsecs=0
+",
+    );
+    crate::support::until("all are ready", LONG, || daemon.read("ready").lines().count() == 10);
+    let begin = std::time::Instant::now();
+    daemon.call("supervisor.stopProcessGroup", vec![text("n")]);
+    assert!(begin.elapsed().as_secs_f64() < 3.0, "ten times 0.4 s side by side took {:?}", begin.elapsed());
+    assert_eq!(names(&daemon, "stopped: ").len(), 10);
+}

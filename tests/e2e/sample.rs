@@ -1,0 +1,32 @@
+//! The sample configurations work as they are.
+
+use crate::support::{LONG, Side, Start, free_ports};
+use std::fs;
+use std::path::Path;
+use supervisord::model::state::ProcessState::Running;
+
+/// `make run`: a copy of conf/, with other ports, as those of the file may be in use while the tests run.
+#[test]
+fn the_sample_of_make_run_comes_up() {
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    let text = fs::read_to_string(conf.join("supervisord.conf")).expect("the sample is there");
+    let [http, web] = free_ports::<2>().map(|port| port.to_string());
+    assert!(text.contains("127.0.0.1:9001") && text.contains("9080"), "the ports that this test replaces");
+    let text = text.replace("9001", &http).replace("9080", &web);
+
+    let mut daemon = Start::raw(Side::under_test(), &text).arguments(&["-n"]).prepare();
+    fs::create_dir(daemon.path("run")).expect("the test's directory can be written");
+    fs::create_dir(daemon.path("programs")).expect("the test's directory can be written");
+    for entry in fs::read_dir(conf.join("programs")).expect("it is there").flatten() {
+        let target = daemon.path("programs").join(entry.file_name());
+        fs::copy(entry.path(), target).expect("the test's directory can be written");
+    }
+    daemon.spawn();
+    daemon.at("run/supervisor.sock").wait_ready();
+    for name in ["web", "ticker", "echo", "worker:worker_00", "worker:worker_01"] {
+        daemon.wait_for_state(name, Running, LONG);
+    }
+    let status = daemon.ctl(&["status"]).expect(0);
+    assert_eq!(status.stdout.lines().filter(|line| line.contains(" RUNNING ")).count(), 5, "{status}");
+    assert!(daemon.read("run/ticker.log").starts_with("line 1\n"));
+}

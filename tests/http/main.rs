@@ -1,0 +1,7 @@
+//! The HTTP side in front of a loop that answers from a table.
+
+mod client;
+mod fake;
+
+mod calls;
+mod protocol;

@@ -1,0 +1,24 @@
+//! What the end-to-end tests and the benches share: a daemon in a directory of its own that is gone, with
+//! everything it started, when the test ends, however it ends.
+//!
+//! [`Daemon`] is the guard, [`Side`] says whose daemon or client is meant, [`Run`] is what a command left
+//! behind, [`until`] is how a test waits. Nothing here sleeps for a fixed time and hopes.
+
+// Every test crate uses its own part of this.
+#![allow(dead_code, unused_imports)]
+
+mod daemon;
+mod proc;
+mod rpc;
+mod run;
+mod side;
+mod wait;
+
+pub use daemon::{Daemon, LogLine, Start};
+pub use proc::{
+    Descendant, Leftovers, cmdline, descendants, kill, parent, proportional_kib, running, wait_gone,
+};
+pub use rpc::{Address, Connection, Reply, flag, free_ports, header, http, member, post, text};
+pub use run::{Run, finish, run};
+pub use side::Side;
+pub use wait::{LONG, until, until_some};
