@@ -35,7 +35,9 @@ pub enum CommandError {
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CommandError::CannotParse { command, why } => write!(f, "can't parse command {}: {why}", repr(command)),
+            CommandError::CannotParse { command, why } => {
+                write!(f, "can't parse command {}: {why}", repr(command))
+            }
             CommandError::Empty => f.write_str("command is empty"),
             CommandError::NotFound(file) => write!(f, "can't find command {}", repr(file)),
             CommandError::IsDirectory(file) => write!(f, "command at {} is a directory", repr(file)),

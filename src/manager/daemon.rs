@@ -7,9 +7,8 @@ use crate::http;
 use crate::keeper::link::{Entry, Link, What};
 use crate::keeper::run::drain_counter;
 use crate::log::activity;
-use crate::log::file::Limits;
-use crate::log::sink::SinkSpec;
-use crate::log::stream::StreamSpec;
+use crate::log::auto;
+use crate::log::spec::{Context, StreamSpec};
 use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapshot};
 use crate::manager::child::Common;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
@@ -17,7 +16,7 @@ use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
 use crate::manager::streams::Specs;
 use crate::manager::waiters::Waiter;
-use crate::model::config::{ChildLog, Config, GroupConfig, Level, ProcessConfig, StreamConfig};
+use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
 use crate::model::signal::Signal;
 use crate::model::state::SupervisorState;
 use crate::model::time::{Monotonic, Wall};
@@ -178,7 +177,10 @@ impl Daemon {
     /// or a control group reach both; the keeper has passed theirs on already.
     fn stray_signal(&self, number: i32) {
         let signal = Signal::from_raw(number);
-        ::log::debug!("ignored {signal} to the manager; signals are for the daemon, pid {}", self.link.keeper_pid());
+        ::log::debug!(
+            "ignored {signal} to the manager; signals are for the daemon, pid {}",
+            self.link.keeper_pid()
+        );
     }
 
     pub fn reopen_logs(&mut self) {
@@ -252,7 +254,8 @@ impl Daemon {
     fn disappoint_waiters(&mut self, slot: SlotId) {
         use crate::core::process::State;
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        if proc.waiters.is_empty() || matches!(proc.process.state, State::Stopping { start_after: true, .. }) {
+        if proc.waiters.is_empty() || matches!(proc.process.state, State::Stopping { start_after: true, .. })
+        {
             return;
         }
         let withdrawn = |waiter: &mut Waiter| waiter.wants == crate::manager::waiters::Wants::UpAfterStop;
@@ -275,12 +278,13 @@ impl Daemon {
         }
     }
 
-    fn spawn(&mut self, slot: SlotId) {
+    /// Creates the program of a STARTING process, and tells the state machine how that went.
+    pub fn spawn(&mut self, slot: SlotId) {
         match self.try_spawn(slot) {
             Ok(pid) => {
                 self.apply(slot, Event::Spawned(pid));
                 if let Some(proc) = self.procs.proc(slot) {
-                    proc.streams.pump();
+                    proc.streams.begin(pid);
                 }
             }
             Err(why) => self.apply(slot, Event::SpawnFailed(why)),
@@ -295,8 +299,10 @@ impl Daemon {
         let Some(proc) = self.procs.proc_mut(slot) else { return Err("no such process".to_string()) };
         let name = &proc.config.name;
         let program = self.common.program(&proc.config, &proc.group).map_err(|error| error.to_string())?;
-        let specs = || stream_specs(&proc.config, &proc.group, &proc.logs);
-        let ends = proc.streams.prepare(slot, specs, &self.link).map_err(|error| dispatcher_error(name, &error))?;
+        let specs =
+            proc.streams.are_missing().then(|| stream_specs(proc, self.config.supervisord.strip_ansi));
+        let ends =
+            proc.streams.prepare(slot, specs, &self.link).map_err(|error| dispatcher_error(name, &error))?;
         let stdio = Stdio {
             stdin: ends.stdin.as_fd(),
             stdout: ends.stdout.as_fd(),
@@ -322,10 +328,13 @@ impl Daemon {
         for process in &config.processes {
             let Some(slot) = self.procs.unused_slot() else {
                 members.into_iter().for_each(|(slot, _)| self.procs.release_slot(slot));
-                return Err(format!("there are {} processes, more cannot be supervised", crate::keeper::layout::SLOTS));
+                return Err(format!(
+                    "there are {} processes, more cannot be supervised",
+                    crate::keeper::layout::SLOTS
+                ));
             };
-            let logs = crate::log::auto::create(&self.config.supervisord, process);
-            members.push((slot, Proc::new(Arc::clone(process), &config.name, logs)));
+            let logs = create_auto_logs(&self.config.supervisord, process);
+            members.push((slot, Proc::new(Arc::clone(process), config, logs)));
         }
         for (slot, proc) in &members {
             self.link.open_slot(*slot, &proc.group, &proc.config.name);
@@ -358,11 +367,24 @@ impl Daemon {
         self.snapshot_is_old = true;
         // First out of what a successor would restore, then out of the slots.
         self.save_snapshot();
-        for (slot, mut proc) in procs {
-            proc.streams.drain();
-            proc.streams.close(slot, &self.link);
-            self.link.free_slot(slot);
+        procs.into_iter().for_each(|(slot, proc)| self.let_go(slot, proc));
+    }
+
+    /// Takes out one process that is at rest; its group, too, if it was the last one.
+    pub fn remove_member(&mut self, group: &str, name: &str) {
+        if self.procs.group(group).is_some_and(|group| group.members.len() == 1) {
+            return self.remove_group(group);
         }
+        let Some((slot, proc)) = self.procs.remove_member(group, name) else { return };
+        self.snapshot_is_old = true;
+        self.save_snapshot();
+        self.let_go(slot, proc);
+    }
+
+    fn let_go(&self, slot: SlotId, mut proc: Proc) {
+        proc.streams.drain();
+        proc.streams.close(slot, &self.link);
+        self.link.free_slot(slot);
     }
 
     /// Leaves with the keeper what is in force now.
@@ -387,32 +409,35 @@ impl Daemon {
 }
 
 /// What the two outputs of a process become.
-pub fn stream_specs(config: &ProcessConfig, group: &str, logs: &AutoLogs) -> Specs {
-    let spec = |channel, stream: &StreamConfig, auto: &Option<PathBuf>| StreamSpec {
-        process: config.name.clone(),
-        group: group.to_string(),
-        channel,
-        sinks: sinks(config, stream, auto),
+pub fn stream_specs(proc: &Proc, strip_ansi: bool) -> Specs {
+    let spec = |channel, auto: &Option<PathBuf>| {
+        let context =
+            Context { group: &proc.group, auto: auto.as_deref(), strip_ansi, listener: proc.is_listener };
+        StreamSpec::new(&proc.config, channel, context)
     };
     Specs {
-        stdout: spec(Stream::Stdout, &config.stdout, &logs.stdout),
-        stderr: (!config.redirect_stderr).then(|| spec(Stream::Stderr, &config.stderr, &logs.stderr)),
+        stdout: spec(Stream::Stdout, &proc.logs.stdout),
+        stderr: (!proc.config.redirect_stderr).then(|| spec(Stream::Stderr, &proc.logs.stderr)),
     }
 }
 
-fn sinks(config: &ProcessConfig, stream: &StreamConfig, auto: &Option<PathBuf>) -> Vec<SinkSpec> {
-    let limits = Limits { maxbytes: stream.maxbytes, backups: stream.backups };
-    let file = match &stream.logfile {
-        ChildLog::File(path) => Some((path.clone(), 0o666)),
-        ChildLog::Auto => auto.clone().map(|path| (path, 0o600)),
-        _ => None,
+/// Makes up the files that stand for `AUTO`. A stream without one goes nowhere, and the log says so.
+fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs {
+    let create = |stream, target: &StreamConfig| {
+        if target.logfile != ChildLog::Auto {
+            return None;
+        }
+        auto::create(&config.childlogdir, &process.name, stream, &config.identifier)
+            .inspect_err(|error| {
+                let directory = config.childlogdir.display();
+                ::log::error!("could not create a log for '{}' in {directory}: {error}", process.name);
+            })
+            .ok()
     };
-    let mut sinks: Vec<SinkSpec> =
-        file.map(|(path, mode)| SinkSpec::Path { path, mode, limits }).into_iter().collect();
-    if stream.syslog {
-        sinks.push(SinkSpec::Syslog { prefix: config.name.clone() });
+    AutoLogs {
+        stdout: create(Stream::Stdout, &process.stdout),
+        stderr: if process.redirect_stderr { None } else { create(Stream::Stderr, &process.stderr) },
     }
-    sinks
 }
 
 /// As in Supervisor, process.py, spawn().
@@ -444,7 +469,9 @@ fn kill_stragglers(name: &str, leader: i32) {
         return;
     }
     for (pid, straggler) in process::group_members(leader) {
-        ::log::warn!("killing '{straggler}' ({pid}) with SIGKILL, left behind in the process group of '{name}'");
+        ::log::warn!(
+            "killing '{straggler}' ({pid}) with SIGKILL, left behind in the process group of '{name}'"
+        );
         let _ = signals::send(pid, Signal::KILL);
     }
 }

@@ -44,7 +44,8 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
     if let Some(warning) = config::root_warning(&args, &surroundings) {
         eprintln!("{}: UserWarning: {warning}", args.progname);
     }
-    let mut config = config::load(&args, &surroundings).map_err(|errors| errors.usage_error(&args.progname))?;
+    let mut config =
+        config::load(&args, &surroundings).map_err(|errors| errors.usage_error(&args.progname))?;
     // Rereads happen after a change of directory.
     args.configuration = Some(config.path.to_string_lossy().into_owned());
 
@@ -95,9 +96,7 @@ fn change_directory(config: &mut Config) {
     let shown = config::repr(&directory.to_string_lossy());
     let message = match std::env::set_current_dir(directory) {
         Ok(()) => info(format!("set current directory: {shown}")),
-        Err(error) => {
-            Message { level: Level::Critical, text: format!("can't chdir into {shown}: {error}") }
-        }
+        Err(error) => Message { level: Level::Critical, text: format!("can't chdir into {shown}: {error}") },
     };
     config.messages.push(message);
 }

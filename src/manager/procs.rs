@@ -4,7 +4,7 @@ use crate::core::process::Process;
 use crate::manager::boot::AutoLogs;
 use crate::manager::streams::Streams;
 use crate::manager::waiters::Waiter;
-use crate::model::config::{GroupConfig, ProcessConfig};
+use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
 use crate::model::namespec;
 use crate::model::state::ProcessState;
 use crate::model::time::Monotonic;
@@ -48,6 +48,7 @@ pub struct Group {
 pub struct Proc {
     pub config: Arc<ProcessConfig>,
     pub group: String,
+    pub is_listener: bool,
     pub process: Process,
     /// How often its program was started.
     pub starts: u32,
@@ -63,10 +64,11 @@ pub struct Proc {
 }
 
 impl Proc {
-    pub fn new(config: Arc<ProcessConfig>, group: &str, logs: AutoLogs) -> Proc {
+    pub fn new(config: Arc<ProcessConfig>, group: &GroupConfig, logs: AutoLogs) -> Proc {
         Proc {
             config,
-            group: group.to_string(),
+            group: group.name.clone(),
+            is_listener: matches!(group.kind, GroupKind::EventListener(_)),
             process: Process::default(),
             starts: 0,
             applied: 0,
@@ -192,6 +194,21 @@ impl ProcessManager {
             self.free.push(*slot);
         }
         Some((group, procs))
+    }
+
+    /// Takes one process, which must be at rest, out of its group. From then on the group differs from what
+    /// the file says, until it is added anew.
+    pub fn remove_member(&mut self, group: &str, name: &str) -> Option<(SlotId, Proc)> {
+        let index = *self.group_by_name.get(group)?;
+        let group = &mut self.groups[index];
+        let slot = group.by_name.remove(name)?;
+        group.members.retain(|member| *member != slot);
+        let mut config = (*group.config).clone();
+        config.processes.retain(|process| process.name != name);
+        group.config = Arc::new(config);
+        self.drop_deadline(slot);
+        self.free.push(slot);
+        self.procs[slot as usize].take().map(|proc| (slot, proc))
     }
 
     /// Puts a new state of affairs in the place of the old one; the counts and deadlines follow.

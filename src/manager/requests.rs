@@ -175,7 +175,8 @@ impl Daemon {
     ) {
         match self.find(group, process, sent).map(|(slot, _)| slot) {
             Ok(slot) => {
-                let waiter = |wants| Waiter { wants, namespec: sent.to_string(), reply: Reply::Single(reply.clone()) };
+                let waiter =
+                    |wants| Waiter { wants, namespec: sent.to_string(), reply: Reply::Single(reply.clone()) };
                 if let Some(outcome) = self.start(slot, sent, wait, waiter) {
                     let _ = reply.try_send(outcome.map(|()| Answer::Done));
                 }
@@ -222,10 +223,18 @@ impl Daemon {
         None
     }
 
-    fn stop_one(&mut self, sent: &str, group: &str, process: Option<&str>, wait: Wait, reply: Sender<Outcome>) {
+    fn stop_one(
+        &mut self,
+        sent: &str,
+        group: &str,
+        process: Option<&str>,
+        wait: Wait,
+        reply: Sender<Outcome>,
+    ) {
         match self.find(group, process, sent).map(|(slot, _)| slot) {
             Ok(slot) => {
-                let waiter = |wants| Waiter { wants, namespec: sent.to_string(), reply: Reply::Single(reply.clone()) };
+                let waiter =
+                    |wants| Waiter { wants, namespec: sent.to_string(), reply: Reply::Single(reply.clone()) };
                 if let Some(outcome) = self.stop(slot, sent, wait, waiter) {
                     let _ = reply.try_send(outcome.map(|()| Answer::Done));
                 }
@@ -268,7 +277,9 @@ impl Daemon {
     fn start_several(&mut self, slots: Vec<SlotId>, wait: Wait, reply: Sender<Outcome>) {
         let batch = Batch::open(reply);
         for slot in slots {
-            let Some(proc) = self.procs.proc(slot).filter(|proc| !proc.state().is_running()) else { continue };
+            let Some(proc) = self.procs.proc(slot).filter(|proc| !proc.state().is_running()) else {
+                continue;
+            };
             let (group, name, namespec) = names(proc);
             let waiter = |wants| Waiter {
                 wants,
@@ -316,7 +327,9 @@ impl Daemon {
     fn signal_several(&mut self, slots: Vec<SlotId>, signal: Signal, reply: Sender<Outcome>) {
         let batch = Batch::open(reply);
         for slot in slots {
-            let Some(proc) = self.procs.proc(slot).filter(|proc| proc.state().is_signallable()) else { continue };
+            let Some(proc) = self.procs.proc(slot).filter(|proc| proc.state().is_signallable()) else {
+                continue;
+            };
             let (group, name, namespec) = names(proc);
             let outcome = self.signal(slot, &namespec, signal);
             batch.borrow_mut().add(&group, &name, outcome);
@@ -328,7 +341,8 @@ impl Daemon {
     fn signal(&mut self, slot: SlotId, namespec: &str, signal: Signal) -> Result<(), Fault> {
         let not_running = || Fault::with(FaultCode::NotRunning, namespec);
         let proc = self.procs.proc(slot).ok_or_else(not_running)?;
-        let pid = proc.process.state.pid().filter(|_| proc.state().is_signallable()).ok_or_else(not_running)?;
+        let pid =
+            proc.process.state.pid().filter(|_| proc.state().is_signallable()).ok_or_else(not_running)?;
         ::log::debug!("sending {} (pid {pid}) sig {signal}", proc.config.name);
         match signals::send(pid, signal) {
             Ok(()) => Ok(()),
@@ -523,4 +537,3 @@ fn log_source(proc: &Proc, stream: Stream) -> LogSource {
         ChildLog::Memory => LogSource::None,
     }
 }
-

@@ -74,7 +74,8 @@ impl Daemon {
             return;
         }
         let groups = self.procs.groups();
-        let phases = Phases::new(groups.iter().map(|group| (group.config.priority, group.config.name.clone())));
+        let phases =
+            Phases::new(groups.iter().map(|group| (group.config.priority, group.config.name.clone())));
         self.ending =
             Some(Ending { phases, current: Vec::new(), next_report: clock::monotonic(), restart_with });
     }

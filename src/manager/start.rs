@@ -5,7 +5,7 @@ use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
 use crate::keeper::link::{Birth, Link, SlotContent};
-use crate::log::activity;
+use crate::log::{activity, auto};
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
 use crate::manager::daemon::{Daemon, Ears, LAST_ANSWERS, Server, flush_messages, stream_specs};
@@ -17,7 +17,7 @@ use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
 use crate::sys::spawn::Spawner;
 use crate::sys::{fd, process, signals};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -55,7 +55,8 @@ pub fn run_if_manager() -> Option<u8> {
 fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     signals::ignore_sigpipe();
     let reason = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
-    let boot: Boot = boot::read(&link, Place::Boot).map_err(reason("cannot read how the daemon was started"))?;
+    let boot: Boot =
+        boot::read(&link, Place::Boot).map_err(reason("cannot read how the daemon was started"))?;
     let takes_over = link.is_ready();
     let snapshot: Option<Snapshot> = if takes_over {
         Some(boot::read(&link, Place::Snapshot).map_err(reason("cannot read the configuration in force"))?)
@@ -91,7 +92,8 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         servers: Vec::new(),
         snapshot_is_old: true,
     };
-    activity::init(&daemon.config.supervisord, daemon.copies_to_stdout()).map_err(|error| error.to_string())?;
+    activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
+        .map_err(|error| error.to_string())?;
     let ears = ears_for(calls).map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {
@@ -135,7 +137,7 @@ impl Daemon {
             self.serve(config, listener);
         }
         self.deposit_listeners();
-        crate::log::auto::clean_up(&self.config.supervisord);
+        self.clean_up_auto_logs();
         self.write_pidfile();
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.save_snapshot();
@@ -146,6 +148,23 @@ impl Daemon {
         }
         self.start_groups();
         Ok(())
+    }
+
+    /// Removes the automatic logs of former runs, unless they are to be kept.
+    fn clean_up_auto_logs(&self) {
+        let config = &self.config.supervisord;
+        if config.nocleanup {
+            return;
+        }
+        match auto::clean(&config.childlogdir, &config.identifier, &HashSet::new()) {
+            Ok(failures) => {
+                for (path, _) in failures {
+                    let path = crate::config::repr(&path.to_string_lossy());
+                    ::log::warn!("Failed to clean up {path}");
+                }
+            }
+            Err(_) => ::log::warn!("Could not clear childlog dir"),
+        }
     }
 
     /// Adds every configured group, then starts what is to start by itself.
@@ -175,13 +194,6 @@ impl Daemon {
             Ok(second) => second,
             Err(error) => return ::log::error!("cannot serve [{}]: {error}", config.section),
         };
-        for namespace in &self.config.rpc_namespaces {
-            ::log::info!("RPC interface '{namespace}' initialized");
-        }
-        if config.credentials.is_none() {
-            let section = crate::config::repr(&config.section);
-            crate::crit!("Server {section} running without any HTTP authentication checking");
-        }
         let task = http::serve(second, &config, self.http.clone());
         self.servers.push(Server { config, listener, task });
     }
@@ -213,8 +225,9 @@ impl Daemon {
             }
         }
         let number = |count: usize| u16::try_from(count).unwrap_or(Place::MAX_LISTENERS);
-        let surplus: Vec<Place> =
-            (number(self.servers.len())..number(self.servers.len() + old.len())).map(Place::HttpListener).collect();
+        let surplus: Vec<Place> = (number(self.servers.len())..number(self.servers.len() + old.len()))
+            .map(Place::HttpListener)
+            .collect();
         old.into_iter().for_each(close);
         self.deposit_listeners();
         let _ = self.link.drop_deposits(&surplus);
@@ -256,7 +269,7 @@ impl Daemon {
                 Birth::None | Birth::Known => {}
             }
             if let Some(proc) = self.procs.proc(slot) {
-                proc.streams.pump();
+                proc.streams.begin(proc.process.state.pid().unwrap_or(0));
             }
         }
         self.resume_end();
@@ -273,15 +286,17 @@ impl Daemon {
         {
             self.skip_ledger_before(applied);
         }
-        let mut by_name: HashMap<(String, String), SlotContent> =
-            contents.into_iter().map(|content| ((content.group.clone(), content.name.clone()), content)).collect();
+        let mut by_name: HashMap<(String, String), SlotContent> = contents
+            .into_iter()
+            .map(|content| ((content.group.clone(), content.name.clone()), content))
+            .collect();
         let mut births = Vec::new();
         let mut unheard_of = Vec::new();
         for group in active {
             let mut members = Vec::new();
             let logs = group.logs.into_iter().chain(std::iter::repeat_with(Default::default));
             for (config, logs) in group.config.processes.iter().zip(logs) {
-                let mut proc = Proc::new(Arc::clone(config), &group.config.name, logs);
+                let mut proc = Proc::new(Arc::clone(config), &group.config, logs);
                 let key = (group.config.name.clone(), config.name.clone());
                 let slot = match by_name.remove(&key) {
                     Some(content) => {
@@ -318,7 +333,7 @@ impl Daemon {
         proc.starts = content.starts;
         proc.applied = content.applied;
         proc.born_at = content.born_at;
-        let specs = stream_specs(&proc.config, &proc.group, &proc.logs);
+        let specs = stream_specs(proc, self.config.supervisord.strip_ansi);
         proc.streams = Streams::resume(content.slot, specs, &self.link);
         content.slot
     }
