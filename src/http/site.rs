@@ -1,6 +1,6 @@
 //! One server as its clients meet it: who is let in, and which path leads where.
 
-use super::auth::{self, Denied};
+use super::auth::{Denied, Guard};
 use super::budget::Share;
 use super::context::Context;
 use super::follow::Follower;
@@ -9,7 +9,7 @@ use super::request::Head;
 use super::response::{Body, Response};
 use super::socket::within;
 use crate::manager::rt::Timer;
-use crate::model::config::{Credentials, HttpAddress, HttpServerConfig};
+use crate::model::config::{HttpAddress, HttpServerConfig};
 use crate::rpc::api::{Answer, LogSource, Request, Stream, Target};
 use crate::rpc::server::{Caller, reply};
 use crate::rpc::wire::{self, Call};
@@ -28,7 +28,7 @@ const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Site {
     pub context: Context,
-    credentials: Option<Credentials>,
+    guard: Guard,
     expected: Expected,
 }
 
@@ -46,7 +46,7 @@ pub enum Route {
 impl Site {
     pub fn new(config: &HttpServerConfig, context: Context) -> Site {
         let expected = Expected { hosts: expected_hosts(config) };
-        Site { context, credentials: config.credentials.clone(), expected }
+        Site { context, guard: Guard::new(config.credentials.clone()), expected }
     }
 
     /// Lets a client in, under the name it gave.
@@ -54,7 +54,7 @@ impl Site {
     /// # Errors
     /// What it is to be answered instead.
     pub async fn admit(&self, head: &Head) -> Result<Option<String>, Response> {
-        let user = match auth::check(self.credentials.as_ref(), head.header("authorization")) {
+        let user = match self.guard.check(head.header("authorization")).await {
             Ok(user) => user,
             Err(denied) => {
                 if denied == Denied::WrongCredentials {
