@@ -1,5 +1,6 @@
 //! Configurations and what they mean; see `corpus.rs` for the form of the files.
 
+mod check;
 mod compat;
 mod corpus;
 
