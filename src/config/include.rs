@@ -52,6 +52,8 @@ fn read_included(
 ) {
     let unreadable = match file.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("it is a directory".to_string()),
+        // Opening a FIFO would wait for its other end.
+        Ok(metadata) if !metadata.is_file() => Some("it is not a regular file".to_string()),
         Ok(_) => std::fs::File::open(file).err().map(|error| error.to_string()),
         Err(error) => Some(error.to_string()),
     };

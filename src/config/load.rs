@@ -5,7 +5,7 @@ use crate::config::document::Document;
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
-use crate::config::{daemon, groups, include, ini, servers};
+use crate::config::{daemon, dump, groups, include, ini, servers};
 use crate::model::config::Config;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -20,11 +20,48 @@ const MAX_FILE: u64 = 64 << 20;
 /// All that is wrong, in the order in which Supervisor would have met it.
 pub fn load(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Config, ConfigErrors> {
     let (document, notes) = read_document(args, surroundings)?;
-    let outcome = interpret(&document, notes, args, surroundings);
-    outcome.config.ok_or_else(|| {
-        // Without a configuration there is at least one error.
-        ConfigErrors::new(outcome.errors).unwrap_or_else(|| ConfigError::plain("unknown error").into())
-    })
+    interpret(&document, notes, args, surroundings).into_result()
+}
+
+/// Reads a text as if it stood in the file `name`. Includes are not followed.
+///
+/// # Errors
+/// As for [`load`].
+pub fn parse(
+    name: &Path,
+    text: &str,
+    args: &DaemonArgs,
+    surroundings: &Surroundings,
+) -> Result<Config, ConfigErrors> {
+    let document = parse_document(name, text, surroundings)?;
+    interpret(&document, Vec::new(), args, surroundings).into_result()
+}
+
+/// The effective configuration of a text, as a text that means the same; see `supervisord check --dump`.
+///
+/// # Errors
+/// As for [`load`].
+pub fn effective(
+    name: &Path,
+    text: &str,
+    args: &DaemonArgs,
+    surroundings: &Surroundings,
+) -> Result<String, ConfigErrors> {
+    let document = parse_document(name, text, surroundings)?;
+    interpret(&document, Vec::new(), args, surroundings).into_result()?;
+    Ok(dump(&document, args, surroundings))
+}
+
+fn parse_document(name: &Path, text: &str, surroundings: &Surroundings) -> Result<Document, ConfigErrors> {
+    let mut document = Document::default();
+    ini::read(text, name, here(name, surroundings), &mut document)?;
+    Ok(document)
+}
+
+/// The directory a file lies in: what `%(here)s` means in it.
+fn here(name: &Path, surroundings: &Surroundings) -> String {
+    let path = surroundings.absolute(name);
+    path.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned()
 }
 
 /// What became of a document.
@@ -33,6 +70,14 @@ pub(crate) struct Outcome {
     pub config: Option<Config>,
     pub errors: Vec<ConfigError>,
     pub notes: Vec<Note>,
+}
+
+impl Outcome {
+    fn into_result(self) -> Result<Config, ConfigErrors> {
+        let errors = ConfigErrors::new(self.errors);
+        // Without a configuration there is at least one error.
+        self.config.ok_or_else(|| errors.unwrap_or_else(|| ConfigError::plain("unknown error").into()))
+    }
 }
 
 /// Finds and reads the main file and its includes.
@@ -90,8 +135,7 @@ pub(super) fn read_file(
     let bytes = read_bytes(&path).map_err(|error| unreadable(name, &error))?;
     let text =
         decode(bytes).map_err(|text| ConfigError { file: Some(name.into()), ..ConfigError::plain(text) })?;
-    let here = path.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
-    ini::read(&text, name, here, document)
+    ini::read(&text, name, here(name, surroundings), document)
 }
 
 fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -44,7 +44,7 @@ pub use document::{Document, Place, SourceFile, Value};
 pub(crate) use dump::dump;
 pub use error::{ConfigError, ConfigErrors};
 pub use listeners::EVENT_TYPES;
-pub use load::{load, root_warning};
+pub use load::{effective, load, parse, root_warning};
 pub use sample::{init_main, sample};
 pub use surroundings::Surroundings;
 pub use text::repr;

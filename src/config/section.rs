@@ -14,6 +14,8 @@ use std::path::PathBuf;
 
 /// More errors than anybody reads.
 const MAX_ERRORS: usize = 1000;
+/// More processes than a machine can run: each wants pipes and log files.
+pub(super) const MAX_PROCESSES: i64 = 100_000;
 /// All expanded texts together. A small file can ask for an enormous one, with `numprocs` and a wide format.
 const MAX_EXPANDED: usize = 1 << 28;
 
@@ -27,6 +29,7 @@ pub(super) struct Context<'a> {
     errors: RefCell<Vec<ConfigError>>,
     notes: RefCell<Vec<Note>>,
     expanded: Cell<usize>,
+    n_processes: Cell<i64>,
 }
 
 impl<'a> Context<'a> {
@@ -40,6 +43,7 @@ impl<'a> Context<'a> {
             errors: RefCell::default(),
             notes: RefCell::default(),
             expanded: Cell::new(0),
+            n_processes: Cell::new(0),
         }
     }
 
@@ -50,6 +54,13 @@ impl<'a> Context<'a> {
         if errors.len() < MAX_ERRORS && !known {
             errors.push(error);
         }
+    }
+
+    /// Counts processes that are about to be made; `false` if that would be too many.
+    pub fn count_processes(&self, more: i64) -> bool {
+        let all = self.n_processes.get().saturating_add(more);
+        self.n_processes.set(all);
+        all <= MAX_PROCESSES
     }
 
     /// What was collected.

@@ -52,8 +52,6 @@ pub struct Failure {
     pub sentence: String,
     /// What stands on the terminal.
     pub printed: String,
-    /// Whether the command line was wrong, not the file.
-    pub of_command_line: bool,
 }
 
 impl Failure {
@@ -63,12 +61,7 @@ impl Failure {
             .and_then(|text| text.split_once("\nFor help"))
             .expect("an error")
             .0;
-        Failure {
-            text: text.to_string(),
-            sentence: text.to_string(),
-            printed: printed.to_string(),
-            of_command_line: true,
-        }
+        Failure { text: text.to_string(), sentence: text.to_string(), printed: printed.to_string() }
     }
 }
 
@@ -257,7 +250,6 @@ impl Case {
             text: errors.first().text.clone(),
             sentence: errors.to_string(),
             printed: errors.usage_error("supervisord"),
-            of_command_line: false,
         })
     }
 
