@@ -268,6 +268,7 @@ fn stream(
         (ChildLog::None, _) => w.string("none"),
         (_, Some(path)) | (ChildLog::File(path), None) => w.string(&path.to_string_lossy()),
         (ChildLog::Auto, None) => w.string("auto"),
+        (ChildLog::Memory, None) => w.string("memory"),
     });
     w.member(&name("logfile_backups"), |w| w.int(i64::from(config.backups)));
     w.member(&name("logfile_maxbytes"), |w| w.int(size(config.maxbytes)));
