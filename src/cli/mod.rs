@@ -247,3 +247,135 @@ fn options_help(options: &[Opt]) -> String {
     }
     help
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(words: &[&str]) -> Invocation {
+        parse(words.iter().map(Into::into).collect())
+    }
+
+    #[track_caller]
+    fn ctl_args(words: &[&str]) -> CtlArgs {
+        match parse_words(words) {
+            Invocation::Ctl(args) => args,
+            other => panic!("not the client: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check_exit(words: &[&str], status: u8, first_line: &str) {
+        match parse_words(words) {
+            Invocation::Exit(exit) => {
+                assert_eq!((exit.status, exit.output.lines().next()), (status, Some(first_line)));
+                assert_eq!(exit.to_stderr, status != 0);
+            }
+            other => panic!("not an exit: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_client_by_either_name() {
+        let args = ctl_args(&["/usr/bin/supervisorctl", "-c", "x.conf", "-sunix:///s", "tail", "-f", "web"]);
+        assert_eq!(args.configuration.as_deref(), Some("x.conf"));
+        assert_eq!(args.serverurl.as_deref(), Some("unix:///s"));
+        assert_eq!(args.action, ["tail", "-f", "web"]);
+        assert_eq!(args.progname, "/usr/bin/supervisorctl");
+        let args = ctl_args(&[
+            "supervisord",
+            "-c",
+            "x.conf",
+            "ctl",
+            "-i",
+            "-u",
+            "me",
+            "--pass=p",
+            "status",
+            "--long",
+        ]);
+        assert_eq!((args.configuration.as_deref(), args.interactive), (Some("x.conf"), true));
+        assert_eq!((args.username.as_deref(), args.password.as_deref()), (Some("me"), Some("p")));
+        assert_eq!(args.action, ["status", "--long"]);
+    }
+
+    #[test]
+    fn actions_that_look_like_something_else_pass() {
+        for action in
+            [&["help"][..], &["start", "all", "--help"], &["fg", "--"], &["signal HUP", "web"], &["-"]]
+        {
+            let words = [&["supervisorctl"][..], action].concat();
+            assert_eq!(ctl_args(&words).action, action);
+        }
+        assert_eq!(ctl_args(&["supervisorctl", "--", "-x"]).action, ["-x"]);
+        assert!(ctl_args(&["supervisorctl"]).action.is_empty());
+    }
+
+    #[test]
+    fn history_files_in_both_spellings() {
+        for option in ["--history_file", "--history-file", "--hist", "-r"] {
+            let args = ctl_args(&["supervisorctl", option, "h", "status"]);
+            assert_eq!(args.history_file.as_deref(), Some("h"), "{option}");
+        }
+    }
+
+    #[test]
+    fn the_clients_errors() {
+        for (words, line) in [
+            (&["supervisorctl", "-x"][..], "Error: option -x not recognized"),
+            (&["supervisorctl", "-c"], "Error: option -c requires argument"),
+            (&["supervisorctl", "-i", "-i", "status"], "Error: conflicting command line option '-i'"),
+            (
+                &["supervisorctl", "-s", "foo", "status"],
+                "Error: invalid value for -s 'foo': value 'foo' is not a URL",
+            ),
+            (&["supervisord", "-q/", "ctl", "-x"], "Error: option -x not recognized"),
+            (&["supervisord", "check", "x"], "Error: positional arguments are not supported: ['x']"),
+        ] {
+            check_exit(words, 2, line);
+        }
+    }
+
+    #[test]
+    fn help_and_version_act_when_they_are_reached() {
+        check_exit(&["supervisord", "-v"], 0, VERSION);
+        check_exit(&["supervisord", "-nv", "-m", "9"], 0, VERSION);
+        check_exit(
+            &["supervisord", "-m", "9", "-v"],
+            2,
+            "Error: invalid value for -m '9': 9 can not be converted to an octal type",
+        );
+        check_exit(&["supervisord", "-h"], 0, "supervisord -- run a set of applications as daemons.");
+        check_exit(&["supervisord", "-?"], 0, "supervisord -- run a set of applications as daemons.");
+        check_exit(&["supervisord", "-h", "x"], 2, "Error: positional arguments are not supported: ['x']");
+        check_exit(
+            &["supervisorctl", "--help"],
+            0,
+            "supervisorctl -- control applications run by supervisord from the cmd line.",
+        );
+    }
+
+    #[test]
+    fn check_and_init_take_their_options() {
+        match parse_words(&["supervisord", "-n", "-c", "a.conf", "check", "--json", "--strict"]) {
+            Invocation::Check(args) => {
+                assert!(args.json && args.strict && !args.dump && args.daemon.nodaemon);
+                assert_eq!(args.daemon.configuration.as_deref(), Some("a.conf"));
+            }
+            other => panic!("not a check: {other:?}"),
+        }
+        let init = Invocation::Init(InitArgs { output: Some("f".into()) });
+        assert_eq!(parse_words(&["supervisord", "init", "-o", "f"]), init);
+        assert_eq!(parse_words(&["/bin/echo_supervisord_conf"]), Invocation::Init(InitArgs::default()));
+    }
+
+    #[test]
+    fn the_command_line_survives_being_stored() {
+        let Invocation::Daemon(args) = parse_words(&["supervisord", "-nl", "x.log", "-m", "027"]) else {
+            panic!("not the daemon");
+        };
+        assert_eq!((args.nodaemon, args.umask), (true, Some(0o27)));
+        let stored = serde_json::to_string(&args).expect("serializable");
+        assert_eq!(serde_json::from_str::<DaemonArgs>(&stored).expect("readable"), args);
+    }
+}

@@ -110,3 +110,82 @@ fn ctlplugin(section: &Section<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn surroundings(directory: &Path) -> Surroundings {
+        Surroundings {
+            environment: BTreeMap::from([("HOME".to_string(), "/home/me".to_string())]),
+            current_dir: directory.to_path_buf(),
+            host_node_name: "box".into(),
+            executable: "/nowhere/bin/supervisord".into(),
+            is_root: false,
+        }
+    }
+
+    /// Reads a file with this text.
+    fn load(text: &str, args: CtlArgs) -> Result<CtlConfig, String> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(directory.path().join("x.conf"), text).expect("written");
+        let args = CtlArgs { configuration: Some("x.conf".into()), ..args };
+        load_ctl(&args, &surroundings(directory.path())).map_err(|errors| errors.first().text.clone())
+    }
+
+    #[test]
+    fn everything_is_read_and_the_command_line_wins() {
+        let text = "[supervisorctl]\nserverurl=unix://~/s.sock\nusername=u\npassword=p\nprompt=mine\n\
+                    history_file=~/.h\n[include]\nfiles=%(not expanded\n";
+        let config = load(text, CtlArgs::default()).expect("it is right");
+        assert_eq!(config.serverurl, "unix:///home/me/s.sock");
+        assert_eq!((config.username.as_deref(), config.password.as_deref()), (Some("u"), Some("p")));
+        assert_eq!(config.prompt, "mine");
+        assert_eq!(config.history_file.as_deref(), Some(Path::new("/home/me/.h")));
+        let url = Some("http://other:1".to_string());
+        let config =
+            load(text, CtlArgs { serverurl: url, username: Some("me".into()), ..CtlArgs::default() });
+        let config = config.expect("it is right");
+        assert_eq!((config.serverurl.as_str(), config.username.as_deref()), ("http://other:1", Some("me")));
+    }
+
+    #[test]
+    fn defaults_without_a_file() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let config = load_ctl(&CtlArgs::default(), &surroundings(directory.path())).expect("no file is fine");
+        assert_eq!(
+            (config.serverurl.as_str(), config.prompt.as_str()),
+            ("http://localhost:9001", "supervisor")
+        );
+        assert_eq!(config.path_read, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, message) in [
+            ("[supervisord]\n", ".ini file does not include supervisorctl section"),
+            (
+                "[supervisorctl]\n[ctlplugin:foo]\n",
+                "section [ctlplugin:foo] does not specify a supervisor.ctl_factory",
+            ),
+            (
+                "[supervisorctl]\nprompt=%(x)s\n",
+                "Format string '%(x)s' for 'supervisorctl.prompt' contains names ('x') which cannot be expanded. \
+                 Available names: here",
+            ),
+        ] {
+            assert_eq!(load(text, CtlArgs::default()).expect_err(text), message);
+        }
+        let args = CtlArgs { configuration: Some("/nope.conf".into()), ..CtlArgs::default() };
+        let error = load_ctl(&args, &surroundings(Path::new("/"))).expect_err("there is no such file");
+        assert_eq!(error.first().text, "could not find config file /nope.conf");
+    }
+
+    #[test]
+    fn a_plug_in_is_said_to_be_missing() {
+        let text = "[supervisorctl]\n[ctlplugin:foo]\nsupervisor.ctl_factory=a:b\n";
+        let config = load(text, CtlArgs::default()).expect("it is right");
+        assert_eq!(config.messages.len(), 1);
+    }
+}

@@ -38,7 +38,7 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
 }
 
 fn unexpected_end(text: &str) -> String {
-    format!("Unexpected end of key/value pairs in value {}", repr(text))
+    format!("Unexpected end of key/value pairs in value '{text}'")
 }
 
 /// All tokens, and the first comment, which Supervisor skips to the end of its line.
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn bad_values() {
-        let end = |text: &str| format!("Unexpected end of key/value pairs in value {}", repr(text));
+        let end = |text: &str| format!("Unexpected end of key/value pairs in value '{text}'");
         for text in [
             "A=",
             "A",

@@ -24,6 +24,13 @@ impl ConfigError {
         ConfigError { text: text.into(), file: None, line: None, section: None, key: None }
     }
 
+    /// Whether both name the same line of the same file for the same key.
+    pub(super) fn is_about_the_same_key_as(&self, other: &ConfigError) -> bool {
+        let place =
+            |error: &ConfigError| (error.line, error.key.clone(), error.section.clone(), error.file.clone());
+        self.key.is_some() && self.line == other.line && place(self) == place(other)
+    }
+
     /// Where the mistake is, for a person or an editor: `/etc/web.conf:12: [program:web] autostart`.
     pub fn place(&self) -> Option<String> {
         let file = self.file.as_ref()?;

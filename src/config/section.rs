@@ -42,11 +42,11 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Notes an error. The same one twice is noted once: some keys are read for the group and for its
-    /// processes.
+    /// Notes an error, the first one for each key: some are read for the group and for every process.
     pub fn error(&self, error: ConfigError) {
         let mut errors = self.errors.borrow_mut();
-        if errors.len() < MAX_ERRORS && !errors.contains(&error) {
+        let known = errors.iter().any(|earlier| earlier.is_about_the_same_key_as(&error));
+        if errors.len() < MAX_ERRORS && !known {
             errors.push(error);
         }
     }

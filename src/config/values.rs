@@ -140,8 +140,9 @@ pub fn name(text: &str) -> Parsed<&str> {
 /// `host:port`, `port`, `:port`, `*:port`, `[IPv6 address]:port`. An empty host is every interface.
 pub fn inet_address(text: &str) -> Parsed<(String, u16)> {
     let Some((host, port_text)) = text.rsplit_once(':') else {
-        let port = integer(text).map_err(|_| format!("not a valid port number: {} ", repr(text)))?;
-        return Ok((String::new(), port_number(text, port)?));
+        let port = integer(text).and_then(|port| port_number(text, port));
+        let port = port.map_err(|_| format!("not a valid port number: {} ", repr(text)))?;
+        return Ok((String::new(), port));
     };
     if port_text.is_empty() {
         return Err(format!("no port number specified in {}", repr(port_text)));
@@ -296,7 +297,8 @@ mod tests {
                 ("a:foo", Err("invalid literal for int() with base 10: 'foo'")),
                 ("a:", Err("no port number specified in ''")),
                 ("a:0", Err("0 is below lower bound (1)")),
-                ("70000", Err("70000 is above upper bound (65535)")),
+                ("a:70000", Err("70000 is above upper bound (65535)")),
+                ("70000", Err("not a valid port number: '70000' ")),
             ],
         );
     }

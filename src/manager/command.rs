@@ -1,7 +1,7 @@
 //! From the `command` of a program to a file that can be executed, with Supervisor's texts for what is wrong
 //! with it.
 
-use crate::config::text::repr;
+use crate::config::repr;
 use crate::rpc::fault::{Fault, FaultCode};
 use nix::unistd::AccessFlags;
 use std::fmt;
@@ -35,7 +35,9 @@ pub enum CommandError {
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CommandError::CannotParse { command, why } => write!(f, "can't parse command {}: {why}", repr(command)),
+            CommandError::CannotParse { command, why } => {
+                write!(f, "can't parse command {}: {why}", repr(command))
+            }
             CommandError::Empty => f.write_str("command is empty"),
             CommandError::NotFound(file) => write!(f, "can't find command {}", repr(file)),
             CommandError::IsDirectory(file) => write!(f, "command at {} is a directory", repr(file)),

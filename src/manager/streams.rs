@@ -3,7 +3,8 @@
 use crate::keeper::layout::Place;
 use crate::keeper::link::Link;
 use crate::log::pump;
-use crate::log::stream::{Drained, LogStream, StreamSpec};
+use crate::log::spec::StreamSpec;
+use crate::log::stream::{Drained, LogStream};
 use crate::manager::rt;
 use crate::sys::pipe;
 use std::collections::VecDeque;
@@ -46,13 +47,19 @@ pub struct Specs {
 }
 
 impl Streams {
-    /// Makes the pipes that are missing, hands them to the keeper, and opens the program's ends.
+    /// Whether [`Streams::prepare`] needs to know what the outputs are to become.
+    pub fn are_missing(&self) -> bool {
+        self.stdout.is_none()
+    }
+
+    /// Makes the pipes, if `specs` says what they are for, hands them to the keeper, and opens the program's
+    /// ends.
     ///
     /// # Errors
     /// Out of descriptors, mostly; nothing is left open then that was not before.
-    pub fn prepare(&mut self, slot: u32, specs: impl FnOnce() -> Specs, link: &Link) -> io::Result<ProgramEnds> {
-        if self.stdout.is_none() {
-            self.create(slot, specs(), link)?;
+    pub fn prepare(&mut self, slot: u32, specs: Option<Specs>, link: &Link) -> io::Result<ProgramEnds> {
+        if let Some(specs) = specs {
+            self.create(slot, specs, link)?;
         }
         // `create` fills stdin and stdout or fails.
         let (Some(stdin), Some(stdout)) = (&self.stdin, &self.stdout) else {
@@ -84,7 +91,8 @@ impl Streams {
 
     /// Finds the pipes that an earlier manager left with the keeper.
     pub fn resume(slot: u32, specs: Specs, link: &Link) -> Streams {
-        let (Some(stdin), Some(stdout)) = (link.take(Place::Stdin(slot)), link.take(Place::Stdout(slot))) else {
+        let (Some(stdin), Some(stdout)) = (link.take(Place::Stdin(slot)), link.take(Place::Stdout(slot)))
+        else {
             return Streams::default();
         };
         Streams {
@@ -94,9 +102,10 @@ impl Streams {
         }
     }
 
-    /// Lets the outputs flow, until nobody has their other ends.
-    pub fn pump(&self) {
+    /// Lets the outputs of a program flow, until nobody has their other ends.
+    pub fn begin(&self, pid: i32) {
         for stream in self.outputs() {
+            lock(stream).set_pid(pid);
             if let Some(pump) = pump::pump(stream, |_| {}) {
                 rt::spawn(pump).detach();
             }

@@ -34,7 +34,11 @@ pub enum Wants {
 pub enum Reply {
     Single(Sender<Outcome>),
     /// One of several in a bulk request.
-    Member { batch: Rc<RefCell<Batch>>, group: String, name: String },
+    Member {
+        batch: Rc<RefCell<Batch>>,
+        group: String,
+        name: String,
+    },
 }
 
 /// A bulk request under way.

@@ -9,5 +9,7 @@
 mod support;
 
 mod ctl;
+mod life;
+mod rpc;
 mod scenario;
 mod transcript;

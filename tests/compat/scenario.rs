@@ -19,6 +19,8 @@ pub enum Step {
     Conf(&'static str),
     /// Waits until a file in the directory holds a text.
     File(&'static str, &'static str),
+    /// Records the activity log from level INFO on, without its times.
+    Log,
     /// Waits until the daemon has ended; the transcript records its exit status.
     Exit,
 }
@@ -29,6 +31,9 @@ struct Cast {
     daemon: Side,
     client: Side,
 }
+
+/// Whose daemon must answer as the original's does.
+pub const SIDES: [Side; 1] = [Side::Original];
 
 /// Who must do as the original does with its own client.
 const CASTS: [Cast; 1] = [Cast { daemon: Side::Original, client: Side::Original }];
@@ -67,6 +72,7 @@ fn play(conf: &str, steps: &[Step], cast: Cast) -> Vec<String> {
             Step::File(name, text) => {
                 until(&format!("{name} holds {text:?}"), LONG, || daemon.read(name).contains(text));
             }
+            Step::Log => seen.push(log(&daemon)),
             Step::Exit => seen.push(format!("the daemon's exit status: {}", daemon.wait_exit())),
         }
     }
@@ -79,6 +85,12 @@ fn split(words: &str) -> Vec<&str> {
 
 fn record(daemon: &Daemon, run: &Run) -> String {
     normalise(&run.to_string(), &daemon.directory().to_string_lossy())
+}
+
+fn log(daemon: &Daemon) -> String {
+    let lines: String =
+        daemon.messages().into_iter().map(|line| format!("{} {}\n", line.level, line.text)).collect();
+    normalise(&format!("the activity log:\n{lines}"), &daemon.directory().to_string_lossy())
 }
 
 /// The first line is the command.

@@ -25,13 +25,14 @@ fn normalise_line(line: &str) -> String {
     words.join(" ")
 }
 
-/// `pid 2766, uptime 1 day, 0:00:04`.
+/// `pid 2766, uptime 1 day, 0:00:04`, `(pid 2766)`, `killing 'x' (2766) with`.
 fn replace_pid_and_uptime(mut words: Vec<String>) -> Vec<String> {
     for at in 1..words.len() {
-        let is_pid = words[at].trim_end_matches([',', ')']).parse::<u32>().is_ok();
-        if is_pid && matches!(words[at - 1].trim_start_matches('('), "pid") {
-            let tail = words[at].trim_start_matches(|c: char| c.is_ascii_digit()).to_string();
-            words[at] = format!("PID{tail}");
+        let number = words[at].trim_matches(['(', ',', ')']).to_string();
+        let follows_pid = words[at - 1].trim_start_matches('(') == "pid";
+        let is_killed = at > 1 && words[at - 2] == "killing" && words[at].starts_with('(');
+        if number.parse::<u32>().is_ok() && (follows_pid || is_killed) {
+            words[at] = words[at].replace(&number, "PID");
         }
     }
     if let Some(at) = words.iter().position(|word| word == "uptime") {
@@ -66,6 +67,7 @@ fn only_what_must_differ_is_replaced() {
         ("0\n", "0\n"),
         ("spawned: 'cat' with pid 12\n", "spawned: 'cat' with pid PID\n"),
         ("killing cat (pid 12) with signal SIGTERM\n", "killing cat (pid PID) with signal SIGTERM\n"),
+        ("WARN killing 'cat' (12) with SIGKILL\n", "WARN killing 'cat' (PID) with SIGKILL\n"),
         ("error: <class 'X'>, [Errno 2]: file: x.py line: 3\n", "error: WHY\n"),
         ("no such /tmp/x/file", "no such DIRECTORY/file"),
     ] {

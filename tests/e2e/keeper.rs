@@ -1,7 +1,9 @@
 //! The manager dies and nothing is lost.
 
 use crate::start;
-use crate::support::{Daemon, LONG, flag, kill, member, running, text, until, until_some, wait_gone};
+use crate::support::{
+    AS_PID_1, Daemon, LONG, Side, Start, flag, kill, member, running, text, until, until_some, wait_gone,
+};
 use nix::sys::signal::Signal;
 use supervisord::model::state::ProcessState::{Exited, Running};
 
@@ -75,7 +77,7 @@ fn no_client_is_refused_while_the_manager_is_killed() {
 }
 
 /// Kills the manager again and again at odd moments, while one program counts and another one comes and goes.
-fn survive(n_kills: usize) {
+fn survive(n_kills: usize, under: &[&str]) {
     let conf = format!(
         "{COUNTER}
 [program:restless]
@@ -85,7 +87,7 @@ startsecs=0
 autorestart=true
 "
     );
-    let daemon = start(&conf);
+    let daemon = Start::new(Side::under_test(), &conf).under(under).ready();
     daemon.wait_for_state("counter", Running, LONG);
     let counter = daemon.pid_of("counter");
     for round in 0..n_kills {
@@ -110,13 +112,18 @@ autorestart=true
 
 #[test]
 fn fifty_kills_later_nothing_is_lost() {
-    survive(50);
+    survive(50, &[]);
+}
+
+#[test]
+fn as_pid_1_nothing_is_lost_either() {
+    survive(20, &AS_PID_1);
 }
 
 #[test]
 #[ignore = "takes minutes; run it with --ignored"]
 fn a_thousand_kills_later_nothing_is_lost() {
-    survive(1000);
+    survive(1000, &[]);
 }
 
 #[test]

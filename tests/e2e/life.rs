@@ -1,7 +1,7 @@
 //! The life of one program: starting, backing off, giving up, restarting.
 
 use crate::start;
-use crate::support::{Daemon, LONG, member, text, until, wait_gone};
+use crate::support::{Daemon, LONG, member, sleeps, text, until, wait_gone};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting};
@@ -247,4 +247,23 @@ startretries=0
     let fault = daemon.try_call("supervisor.startProcess", vec![text("bad")]).expect_err("a fault");
     assert_eq!((fault.code(), fault.string()), (50, "SPAWN_ERROR: bad"));
     daemon.wait_for_state("bad", Fatal, LONG);
+}
+
+/// The original wakes up every second.
+#[test]
+fn an_idle_daemon_does_not_wake_up() {
+    let daemon =
+        start("[program:n]\ncommand=sleep 1000\nprocess_name=%(process_num)d\nnumprocs=20\nstartsecs=1\n");
+    for number in 0..20 {
+        daemon.wait_for_state(&format!("n:{number}"), Running, LONG);
+    }
+    let both = [daemon.pid(), daemon.manager().unwrap_or(daemon.pid())];
+    let count = || both.map(sleeps);
+    // What the start and our own questions left to do may take a moment.
+    let mut before = count();
+    until("two quiet seconds", LONG, || {
+        std::thread::sleep(Duration::from_secs(2));
+        let former = std::mem::replace(&mut before, count());
+        former == before
+    });
 }

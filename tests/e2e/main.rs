@@ -8,6 +8,7 @@
 mod support;
 
 mod environment;
+mod faults;
 mod keeper;
 mod life;
 mod order;

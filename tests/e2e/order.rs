@@ -126,3 +126,19 @@ startsecs=0
     assert!(begin.elapsed().as_secs_f64() < 3.0, "ten times 0.4 s side by side took {:?}", begin.elapsed());
     assert_eq!(names(&daemon, "stopped: ").len(), 10);
 }
+
+/// One after the other, as their priorities ask, but without a pause in between: the original takes half a minute.
+#[test]
+fn a_hundred_groups_shut_down_without_a_pause() {
+    let sections: String = (0..100)
+        .map(|number| format!("[program:p{number}]\ncommand=sleep 1000\nstartsecs=0\npriority={number}\n"))
+        .collect();
+    let mut daemon = start(&sections);
+    daemon.wait_for_state("p99", Running, LONG);
+    let begin = std::time::Instant::now();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
+    assert!(begin.elapsed().as_secs_f64() < 2.0, "it took {:?}", begin.elapsed());
+    let expected: Vec<String> = (0..100).rev().map(|number| format!("p{number}")).collect();
+    assert_eq!(names(&daemon, "stopped: "), expected);
+}

@@ -1,6 +1,6 @@
 //! The sample configurations work as they are.
 
-use crate::support::{LONG, Side, Start, free_ports};
+use crate::support::{LONG, Side, Start, free_ports, until};
 use std::fs;
 use std::path::Path;
 use supervisord::model::state::ProcessState::Running;
@@ -29,4 +29,22 @@ fn the_sample_of_make_run_comes_up() {
     let status = daemon.ctl(&["status"]).expect(0);
     assert_eq!(status.stdout.lines().filter(|line| line.contains(" RUNNING ")).count(), 5, "{status}");
     assert!(daemon.read("run/ticker.log").starts_with("line 1\n"));
+}
+
+/// As in a container, standard output is a pipe to somebody who collects it.
+#[test]
+fn the_sample_for_containers_prints_what_its_programs_print() {
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/container/supervisord.conf");
+    let text = fs::read_to_string(conf).expect("the sample is there");
+    assert!(text.contains("/tmp/supervisor.sock"), "the path that this test replaces");
+    let text = text.replace("unix:///tmp/", "unix://%(here)s/").replace("/tmp/", "%(here)s/");
+    let collect = ["bash", "-c", "exec \"$@\" > >(exec cat > collected)", "bash"];
+    let mut daemon = Start::raw(Side::under_test(), &text).under(&collect).prepare();
+    daemon.spawn();
+    daemon.at("supervisor.sock").wait_ready();
+    daemon.wait_for_state("hello", Running, LONG);
+    until("both are collected", LONG, || {
+        let collected = daemon.read("collected");
+        collected.lines().any(|line| line == "hello") && collected.contains("INFO spawned: 'hello' with pid")
+    });
 }

@@ -66,6 +66,30 @@ stdout_logfile=%(here)s/slow.log
     assert!(daemon.log().contains("stopped: slow (exit status 0)"), "{}", daemon.log());
 }
 
+/// The original only ever repeats itself.
+#[test]
+fn a_third_term_ends_the_grace_period() {
+    let mut daemon = start(
+        "
+[program:stubborn]
+command=/bin/sh -c 'trap \"\" TERM; echo ready; while :; do sleep 0.05; done'
+startsecs=0
+stopwaitsecs=600
+stdout_logfile=%(here)s/stubborn.log
+",
+    );
+    until("it ignores TERM", LONG, || daemon.read("stubborn.log").contains("ready"));
+    for number in 1..=2 {
+        daemon.signal(Signal::SIGTERM);
+        // Signals of one kind that come too fast are one.
+        until("the signal is logged", LONG, || daemon.log().matches("received SIGTERM").count() == number);
+    }
+    assert!(!daemon.log().contains("SIGKILL"), "two are not enough");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
+    assert!(daemon.log().contains("stopped: stubborn (terminated by SIGKILL)"), "{}", daemon.log());
+}
+
 #[test]
 fn hup_reloads_with_the_same_pid() {
     let daemon = start(TWO);

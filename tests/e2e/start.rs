@@ -1,9 +1,7 @@
 //! Starting: the terminal, the pidfile, the sockets, and what happens if it cannot be.
 
 use crate::start;
-use crate::support::{
-    LONG, Side, Start, cmdline, descendants, kill, parent, running, until, until_some, wait_gone,
-};
+use crate::support::{AS_PID_1, LONG, Side, Start, kill, parent, running, until, wait_gone};
 use dxr::Value;
 use nix::sys::signal::Signal;
 use std::fs;
@@ -173,6 +171,22 @@ fn a_socket_in_use_is_refused_and_its_owner_is_left_alone() {
 }
 
 #[test]
+fn a_port_in_use_is_refused_before_anything_starts() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    for nodaemon in ["true", "false"] {
+        let conf = format!(
+            "[supervisord]\nnodaemon={nodaemon}\n[inet_http_server]\nport=127.0.0.1:{port}\n{SLEEPER}"
+        );
+        let (run, daemon) = Start::new(Side::under_test(), &conf).run();
+        assert_eq!(run.code, 2, "{run}");
+        assert!(run.stderr.contains("Error: Another program is already listening on a port"), "{run}");
+        assert!(daemon.alive().is_empty());
+        assert!(!daemon.log().contains("spawned"));
+    }
+}
+
+#[test]
 fn a_second_daemon_on_the_same_configuration_is_refused() {
     let daemon = start(SLEEPER);
     daemon.wait_for_state("sleeper", Running, LONG);
@@ -259,8 +273,7 @@ autorestart=false
 command=sleep 1000
 startsecs=0
 ";
-    let unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
-    let mut daemon = Start::new(Side::under_test(), conf).under(&unshare).ready();
+    let mut daemon = Start::new(Side::under_test(), conf).under(&AS_PID_1).ready();
     daemon.wait_for_state("sleeper", Running, LONG);
     assert_eq!(daemon.read("supervisord.pid"), "1\n");
     assert_eq!(daemon.ctl(&["pid"]).expect(0).stdout, "1\n");
@@ -268,11 +281,7 @@ startsecs=0
     let line = daemon.log().lines().find(|line| line.contains("(exit status 4)")).map(str::to_string);
     assert!(line.is_some_and(|line| line.contains("reaped unknown pid ")), "{}", daemon.log());
 
-    let outside = until_some("supervisord below unshare", LONG, || {
-        let below = descendants(daemon.started_pid());
-        below.into_iter().map(|process| process.pid).find(|&pid| cmdline(pid).contains("supervisord.conf"))
-    });
-    kill(outside, Signal::SIGTERM);
+    daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait_exit(), 0);
     assert!(daemon.log().contains("received SIGTERM indicating exit request"));
     assert!(daemon.log().contains("stopped: sleeper (terminated by SIGTERM)"));

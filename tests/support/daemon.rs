@@ -34,6 +34,9 @@ serverurl=unix://%(here)s/s.sock
 
 ";
 
+/// Starts a daemon as PID 1 of a namespace of its own.
+pub const AS_PID_1: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+
 /// Marks everything that a daemon of ours started, so that it is found even without a parent.
 const MARK: &str = "SUPERVISORD_TEST_DIRECTORY";
 
@@ -191,20 +194,29 @@ impl Daemon {
     }
 
     /// The pid of what was started in the foreground: the daemon, or the command it was started under.
-    pub fn started_pid(&self) -> i32 {
+    fn started_pid(&self) -> i32 {
         let child = self.child.as_ref().expect("a daemon in the foreground, not waited for yet");
         i32::try_from(child.id()).expect("a pid fits")
     }
 
+    /// The pid of the keeper as this test sees it: in a namespace of its own it is PID 1 and its pidfile says so.
+    #[track_caller]
+    pub fn keeper(&self) -> i32 {
+        if self.start.wrapper.first().is_none_or(|word| word != "unshare") {
+            return self.pid();
+        }
+        until_some("a child of unshare", LONG, || Some(proc::descendants(self.started_pid()).first()?.pid))
+    }
+
     /// The pid of the manager, the keeper's other kind of child.
     pub fn manager(&self) -> Option<i32> {
-        let below = proc::descendants(self.pid());
+        let below = proc::descendants(self.keeper());
         below.into_iter().find(is_manager).map(|process| process.pid)
     }
 
     /// The programs that run now, and what they started in turn.
     pub fn programs(&self) -> Vec<Descendant> {
-        proc::descendants(self.pid()).into_iter().filter(|process| !is_manager(process)).collect()
+        proc::descendants(self.keeper()).into_iter().filter(|process| !is_manager(process)).collect()
     }
 
     pub fn address(&self) -> Address {
@@ -286,9 +298,9 @@ impl Daemon {
         run
     }
 
-    /// Sends a signal to the daemon.
+    /// Sends a signal to the keeper, as everybody does who read the pidfile.
     pub fn signal(&self, signal: Signal) {
-        proc::kill(self.pid(), signal);
+        proc::kill(self.keeper(), signal);
     }
 
     /// Waits until it has ended by itself and gives its exit status.
@@ -297,8 +309,14 @@ impl Daemon {
     /// If it goes on, or was not started in the foreground.
     #[track_caller]
     pub fn wait_exit(&mut self) -> i32 {
+        self.wait_exit_within(LONG)
+    }
+
+    /// [`Daemon::wait_exit`] with a patience of its own.
+    #[track_caller]
+    pub fn wait_exit_within(&mut self, patience: Duration) -> i32 {
         let mut child = self.child.take().expect("a daemon in the foreground, not waited for yet");
-        finish(&mut child, "the daemon's end")
+        finish(&mut child, "the daemon's end", patience)
     }
 
     /// Waits until it answers.

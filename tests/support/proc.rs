@@ -66,6 +66,18 @@ pub fn proportional_kib(pid: i32) -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
+/// How often the threads of a process went to sleep by themselves so far; each time something had woken them.
+pub fn sleeps(pid: i32) -> u64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status")).unwrap_or_default();
+    let count = |status: String| {
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").map(str::trim));
+        line.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
+    };
+    tasks.flatten().map(status).map(count).sum()
+}
+
 /// Sends a signal; a process that is gone already is fine.
 pub fn kill(pid: i32, signal: Signal) {
     assert!(pid > 1, "a test must not signal pid {pid}");

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 /// What a finished command left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub fn run(command: &mut Command) -> Run {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {text}: {error}"));
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
-    let code = finish(&mut child, &text);
+    let code = finish(&mut child, &text, LONG);
     // Somebody in the background who kept the terminal would make a shell's user wait.
     let collect = |stream: Receiver<String>| {
         stream
@@ -63,11 +64,11 @@ pub fn run(command: &mut Command) -> Run {
 /// Waits for the end of `child` and gives its exit status as [`Run::code`] does.
 ///
 /// # Panics
-/// If it takes longer than [`LONG`]; it is killed then.
+/// If it takes longer than `patience`; it is killed then.
 #[track_caller]
-pub fn finish(child: &mut Child, what: &str) -> i32 {
+pub fn finish(child: &mut Child, what: &str, patience: Duration) -> i32 {
     let guard = KillOnUnwind(child);
-    code(until_some(what, LONG, || guard.0.try_wait().expect("our own child can be waited for")))
+    code(until_some(what, patience, || guard.0.try_wait().expect("our own child can be waited for")))
 }
 
 /// A command that misses its deadline must not outlive the test.

@@ -1,0 +1,159 @@
+//! The measurements, and how often each is taken.
+
+use crate::bare::Bare;
+use crate::supervised::Supervised;
+use crate::support::Side;
+use crate::table::{Goal, Row, Unit, milliseconds};
+use std::time::Duration;
+
+/// How much is measured.
+pub struct Plan {
+    n_crashes: usize,
+    /// The original takes a second for each.
+    n_crashes_original: usize,
+    n_programs: usize,
+    n_manager_kills: usize,
+    idle: Duration,
+}
+
+impl Plan {
+    pub const FULL: Plan = Plan {
+        n_crashes: 500,
+        n_crashes_original: 10,
+        n_programs: 1000,
+        n_manager_kills: 50,
+        idle: Duration::from_secs(60),
+    };
+    pub const SHORT: Plan = Plan {
+        n_crashes: 50,
+        n_crashes_original: 3,
+        n_programs: 100,
+        n_manager_kills: 5,
+        idle: Duration::from_secs(5),
+    };
+}
+
+pub struct Measure {
+    pub name: &'static str,
+    pub take: fn(&Plan) -> Vec<Row>,
+}
+
+pub const ALL: [Measure; 5] = [
+    Measure { name: "crash", take: crash },
+    Measure { name: "many", take: many },
+    Measure { name: "memory", take: memory },
+    Measure { name: "idle", take: idle },
+    Measure { name: "gap", take: gap },
+];
+
+/// The original's share of a row, if it is installed.
+fn original<T>(take: impl FnOnce() -> T) -> Option<T> {
+    Side::original_is_there().then(take)
+}
+
+/// From the kill of a program to its successor's first instruction.
+fn crash(plan: &Plan) -> Vec<Row> {
+    let times = |number: usize, mut one: Box<dyn FnMut() -> Duration>| {
+        let mut times: Vec<f64> = (0..number).map(|_| milliseconds(one())).collect();
+        times.sort_by(f64::total_cmp);
+        times
+    };
+    let mut bare = Bare::new();
+    bare.start(1);
+    let floor = times(plan.n_crashes, Box::new(move || bare.replace_one()));
+    let mut ours = Supervised::new(Side::under_test(), 1);
+    let ours = times(plan.n_crashes, Box::new(move || ours.replace_one()));
+    let original = original(|| {
+        let mut original = Supervised::new(Side::Original, 1);
+        times(plan.n_crashes_original, Box::new(move || original.replace_one()))
+    });
+    let row = |percent: usize, goal| Row {
+        what: format!("crash to restart, p{percent}"),
+        unit: Unit::Milliseconds,
+        floor: Some(percentile(&floor, percent)),
+        ours: percentile(&ours, percent),
+        original: original.as_ref().map(|times| percentile(times, percent)),
+        goal,
+    };
+    vec![row(50, Some(Goal::Ratio(1.2))), row(99, None)]
+}
+
+/// `times` are sorted and at least one.
+fn percentile(times: &[f64], percent: usize) -> f64 {
+    times[(times.len() - 1) * percent / 100]
+}
+
+/// A thousand programs started, killed at once, and stopped.
+fn many(plan: &Plan) -> Vec<Row> {
+    let number = plan.n_programs;
+    let mut bare = Bare::new();
+    let floor = [bare.start(number), bare.replace_all(), bare.stop_all()].map(milliseconds);
+    let take = |side| {
+        let mut daemon = Supervised::new(side, number);
+        assert_eq!(daemon.count(), number, "programs of {side:?}");
+        let (started, replaced) = (daemon.started, daemon.replace_all());
+        [started, replaced, daemon.shut_down()].map(milliseconds)
+    };
+    let (ours, original) = (take(Side::under_test()), original(|| take(Side::Original)));
+    let what = ["started", "killed at once until all live again", "shut down"];
+    let goals = [Goal::Ratio(1.5), Goal::AtMost(500.0), Goal::AtMost(500.0)];
+    let row = |at: usize| Row {
+        what: format!("{number} programs {}", what[at]),
+        unit: Unit::Milliseconds,
+        floor: Some(floor[at]),
+        ours: ours[at],
+        original: original.map(|times| times[at]),
+        goal: Some(goals[at]),
+    };
+    (0..3).map(row).collect()
+}
+
+/// The proportional set size of the daemon's processes, with and without programs.
+fn memory(plan: &Plan) -> Vec<Row> {
+    let number = plan.n_programs;
+    let take = |side| [0, number].map(|number| Supervised::new(side, number).memory_kib() as f64);
+    let each = |[empty, full]: [f64; 2]| (full - empty) / number as f64;
+    let (ours, original) = (take(Side::under_test()), original(|| take(Side::Original)));
+    let row = |what: String, ours, original, goal| Row {
+        what,
+        unit: Unit::Kib,
+        floor: None,
+        ours,
+        original,
+        goal: Some(Goal::AtMost(goal)),
+    };
+    vec![
+        row("memory without programs".into(), ours[0], original.map(|kib| kib[0]), 6.0 * 1024.0),
+        row(format!("memory with {number} programs"), ours[1], original.map(|kib| kib[1]), 10.0 * 1024.0),
+        row("memory per program".into(), each(ours), original.map(each), 4.0),
+    ]
+}
+
+/// How often the daemon wakes up while nothing happens, counted by the kernel.
+fn idle(plan: &Plan) -> Vec<Row> {
+    let take = |side| Supervised::new(side, 100).wake_ups(plan.idle) as f64;
+    vec![Row {
+        what: format!("wake-ups in {} idle seconds, 100 programs", plan.idle.as_secs()),
+        unit: Unit::Times,
+        floor: Some(0.0),
+        ours: take(Side::under_test()),
+        original: original(|| take(Side::Original)),
+        goal: Some(Goal::AtMost(0.0)),
+    }]
+}
+
+/// How long clients wait when the manager is killed. Nobody else has a manager that can be.
+fn gap(plan: &Plan) -> Vec<Row> {
+    let daemon = Supervised::new(Side::under_test(), 10);
+    let mut times: Vec<f64> = (0..plan.n_manager_kills).map(|_| milliseconds(daemon.control_gap())).collect();
+    times.sort_by(f64::total_cmp);
+    let row = |percent: usize, goal| Row {
+        what: format!("kill of the manager to the next answer, p{percent}"),
+        unit: Unit::Milliseconds,
+        floor: None,
+        ours: percentile(&times, percent),
+        original: None,
+        goal,
+    };
+    vec![row(50, None), row(99, Some(Goal::AtMost(5.0)))]
+}

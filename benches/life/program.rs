@@ -1,0 +1,91 @@
+//! The program that is supervised: this very binary, which tells when it came to life and then waits for its end.
+
+use rustix::time::{ClockId, clock_gettime};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// As first argument it makes this binary a program.
+pub const WORD: &str = "--program";
+
+/// Pid and moment, each eight bytes.
+const RECORD: usize = 16;
+
+/// Nanoseconds on the clock that all processes share.
+pub fn now() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Tells pid and moment to the pipe named by the argument and waits to be killed.
+pub fn run(arguments: &[String]) -> ! {
+    let born = now();
+    let path = arguments.first().expect("the program is started with the path of the pipe");
+    let mut record = [0; RECORD];
+    record[..8].copy_from_slice(&u64::from(std::process::id()).to_le_bytes());
+    record[8..].copy_from_slice(&born.to_le_bytes());
+    // So small a write to a pipe is never mixed with another one.
+    let mut pipe = OpenOptions::new().write(true).open(path).expect("the bench made the pipe");
+    pipe.write_all(&record).expect("the bench reads the pipe");
+    drop(pipe);
+    loop {
+        nix::unistd::pause();
+    }
+}
+
+/// A program that came to life.
+#[derive(Clone, Copy, Debug)]
+pub struct Birth {
+    pub pid: i32,
+    pub at: u64,
+}
+
+/// Where programs tell of their births.
+pub struct Births {
+    directory: TempDir,
+    pipe: File,
+}
+
+impl Births {
+    pub fn new() -> Births {
+        let directory =
+            TempDir::with_prefix("supervisord-bench-").expect("a temporary directory can be made");
+        let path = directory.path().join("births");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a named pipe can be made");
+        // Open for writing as well, so that it never ends.
+        let pipe = OpenOptions::new().read(true).write(true).open(&path).expect("it was just made");
+        Births { directory, pipe }
+    }
+
+    /// The words of the command that starts a program.
+    pub fn command(&self) -> [PathBuf; 3] {
+        let this = std::env::current_exe().expect("Linux names the running binary");
+        [this, PathBuf::from(WORD), self.path()]
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("births")
+    }
+
+    /// Waits for the next births.
+    pub fn take(&mut self, number: usize) -> Vec<Birth> {
+        (0..number).map(|_| self.next()).collect()
+    }
+
+    /// Waits for the next birth.
+    pub fn next(&mut self) -> Birth {
+        let mut record = [0; RECORD];
+        self.pipe.read_exact(&mut record).expect("a pipe that is open at both ends can be read");
+        let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        let pid = i32::try_from(number(&record[..8])).expect("a pid");
+        Birth { pid, at: number(&record[8..]) }
+    }
+}
+
+/// From `begin` until the last of `births`.
+pub fn until_last(begin: u64, births: &[Birth]) -> Duration {
+    let last = births.iter().map(|birth| birth.at).max().unwrap_or(begin);
+    Duration::from_nanos(last.saturating_sub(begin))
+}
