@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use supervisord::log::file::Limits;
 use supervisord::log::open::PLAIN_MODE;
 use supervisord::log::pump;
+use supervisord::log::shape::ShapeSpec;
 use supervisord::log::sink::SinkSpec;
-use supervisord::log::stream::{LogStream, StreamSpec};
+use supervisord::log::spec::StreamSpec;
+use supervisord::log::stream::LogStream;
 use supervisord::manager::rt;
 use supervisord::rpc::api::Stream;
 
@@ -19,7 +21,14 @@ fn to_file(path: PathBuf, limits: Limits) -> SinkSpec {
 }
 
 fn spec(sinks: Vec<SinkSpec>) -> StreamSpec {
-    StreamSpec { process: "web".into(), group: "web".into(), channel: Stream::Stdout, sinks }
+    StreamSpec {
+        process: "web".into(),
+        group: "web".into(),
+        channel: Stream::Stdout,
+        readable: true,
+        sinks,
+        shape: ShapeSpec::default(),
+    }
 }
 
 /// A stream and the program's end of its pipe.

@@ -1,1 +1,50 @@
-//! config
+//! Configuration: text in, [`Config`](crate::model::config::Config) out.
+//!
+//! A file and its includes become a [`Document`]: sections, keys, raw values, each with its place. From it the
+//! sections are read one by one, in the order in which Supervisor reads them; reading goes on after an error, so
+//! that [`load`] can show all of them and still name the one Supervisor would have stopped at.
+//!
+//! Only `load` and `include` open files; only `surroundings` looks at the process and the machine. In reading
+//! order: `text`, `values`, `expand` and `environment` (what single values look like), `ini` and `document` (the
+//! dialect), `section` (one key: look up, expand, parse), then a file for each kind of section, `load`, and
+//! what is done with the result: `diff` for a reread, `check`, `dump` and `sample` for people.
+
+mod environment;
+mod error;
+mod expand;
+mod surroundings;
+mod text;
+pub(crate) mod values;
+
+mod document;
+mod ini;
+mod schema;
+mod section;
+
+mod daemon;
+mod fcgi;
+mod groups;
+mod listeners;
+mod programs;
+mod servers;
+mod streams;
+
+mod ctl;
+mod include;
+mod load;
+
+mod check;
+mod diff;
+mod sample;
+
+pub use check::check_main;
+pub use ctl::{CtlConfig, load_ctl};
+pub(crate) use daemon::{existing_directory, path_with_parent};
+pub use diff::diff;
+pub use document::{Document, Place, SourceFile, Value};
+pub use error::{ConfigError, ConfigErrors};
+pub use listeners::EVENT_TYPES;
+pub use load::{load, root_warning};
+pub use sample::{init_main, sample};
+pub use surroundings::Surroundings;
+pub use text::repr;

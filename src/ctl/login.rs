@@ -1,9 +1,8 @@
 //! Credentials: asked for at the prompt, or found where no other user of the machine can read them.
 
-use crate::ctl::screen::Screen;
+use crate::ctl::session::Session;
 use crate::rpc::client::Login;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::io::{self, BufRead};
+use std::io;
 use std::path::Path;
 
 /// The variable that holds a password, so that none stands on the command line for everybody to see.
@@ -24,58 +23,23 @@ pub fn hints() -> Vec<String> {
 ///
 /// # Errors
 /// If nobody reads the output any more, or the terminal fails.
-pub fn ask(screen: &mut Screen) -> io::Result<Option<Login>> {
-    screen.bytes(b"Username:")?;
-    let Some(username) = read_line()? else { return Ok(None) };
-    screen.bytes(b"Password:")?;
-    let password = {
-        let _silence = Silence::begin();
-        read_line()?
-    };
+pub fn ask(session: &mut Session) -> io::Result<Option<Login>> {
+    session.screen.bytes(b"Username:")?;
+    let Some(username) = session.input.read_line()? else { return Ok(None) };
+    session.screen.bytes(b"Password:")?;
+    let password = session.input.read_secret()?;
     // The line end that was typed was not shown either. The second one is Supervisor's empty line.
-    screen.bytes(b"\n")?;
-    let Some(password) = password else { return Ok(None) };
-    Ok(Some(Login { username, password }))
+    session.screen.bytes(b"\n\n")?;
+    Ok(password.map(|password| Login { username, password }))
 }
 
 /// Asks a question that only an answer beginning with `y` agrees to.
 ///
 /// # Errors
 /// If nobody reads the output any more, or the terminal fails.
-pub fn confirm(screen: &mut Screen, question: &str) -> io::Result<bool> {
-    screen.bytes(question.as_bytes())?;
-    Ok(read_line()?.is_some_and(|answer| answer.starts_with(['y', 'Y'])))
-}
-
-/// A line without its end; `None` at the end of input.
-fn read_line() -> io::Result<Option<String>> {
-    let mut line = String::new();
-    if io::stdin().lock().read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    Ok(Some(line.trim_end_matches(['\r', '\n']).to_string()))
-}
-
-/// Keeps the terminal from showing what is typed, until dropped.
-struct Silence(Option<Termios>);
-
-impl Silence {
-    fn begin() -> Silence {
-        let stdin = io::stdin();
-        let Ok(before) = tcgetattr(&stdin) else { return Silence(None) };
-        let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
-        let _ = tcsetattr(&stdin, OptionalActions::Flush, &quiet);
-        Silence(Some(before))
-    }
-}
-
-impl Drop for Silence {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, before);
-        }
-    }
+pub fn confirm(session: &mut Session, question: &str) -> io::Result<bool> {
+    session.screen.bytes(question.as_bytes())?;
+    Ok(session.input.read_line()?.is_some_and(|answer| answer.starts_with(['y', 'Y'])))
 }
 
 /// The entry of a `.netrc` file for one of the machines, if the file can be read.

@@ -54,6 +54,28 @@ pub fn status_json(processes: &[&Process]) -> String {
     format!("{:#}", serde_json::Value::Array(rows))
 }
 
+/// A moment as `2026-11-20 13:24:55Z`, from whole seconds since 1970. The client does not know the time zone of the
+/// daemon, so it says which one it means.
+pub fn utc(seconds: i64) -> String {
+    let (days, second_of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Year, month and day of a number of days since 1970. Years are counted from March, so that the leap day is
+/// the last; 400 of them have 146,097 days.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let since_march_0 = days + 719_468;
+    let (era, day_of_era) = (since_march_0.div_euclid(146_097), since_march_0.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year_of_era + next_year, month, day)
+}
+
 /// A line of `avail`.
 pub fn avail_line(process: &Configured) -> String {
     format!(
@@ -127,6 +149,19 @@ mod tests {
         screen.colour = true;
         let table = status_table(&[row("cat", "RUNNING", "x")], &screen);
         assert!(table.contains("\x1b[32mRUNNING   \x1b[0mx"), "{table:?}");
+    }
+
+    #[test]
+    fn moments_are_dates() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00Z"),
+            (951_782_400, "2000-02-29 00:00:00Z"),
+            (1_795_181_095, "2026-11-20 13:24:55Z"),
+            (4_107_542_399, "2100-02-28 23:59:59Z"),
+            (4_107_542_400, "2100-03-01 00:00:00Z"),
+        ] {
+            assert_eq!(utc(seconds), expected);
+        }
     }
 
     #[test]

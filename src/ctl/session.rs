@@ -4,6 +4,7 @@ use crate::ctl::commands::{self, Command};
 use crate::ctl::daemon::Daemon;
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
+use crate::ctl::input::Input;
 use crate::ctl::login;
 use crate::ctl::reach;
 use crate::ctl::records::Process;
@@ -40,6 +41,7 @@ pub struct Session {
     pub daemon: Daemon,
     pub settings: Settings,
     pub screen: Screen,
+    pub input: Input,
     pub mode: Mode,
     /// What the last failure left.
     pub exit: Exit,
@@ -57,7 +59,17 @@ impl Session {
     pub fn new(settings: Settings, screen: Screen, mode: Mode) -> Result<Session, CtlError> {
         let client = client(&settings, &settings.serverurl)?;
         let daemon = Daemon { client, url: settings.serverurl.clone() };
-        Ok(Session { daemon, settings, screen, mode, exit: Exit::SUCCESS, leaving: false, known: None })
+        let input = Input::default();
+        Ok(Session {
+            daemon,
+            settings,
+            screen,
+            input,
+            mode,
+            exit: Exit::SUCCESS,
+            leaving: false,
+            known: None,
+        })
     }
 
     /// Talks to another daemon from now on.
@@ -85,7 +97,7 @@ impl Session {
             match (command.run)(self, arguments) {
                 Err(CtlError::Call(CallError::Unauthorized)) if self.mode == Mode::Interactive => {
                     self.screen.line("Server requires authentication")?;
-                    match login::ask(&mut self.screen)? {
+                    match login::ask(self)? {
                         Some(login) => self.daemon.client.set_login(login),
                         None => {
                             self.fail(Exit::GENERIC);

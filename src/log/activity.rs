@@ -408,6 +408,10 @@ mod tests {
             environment: Default::default(),
             identifier: "supervisor".to_string(),
             log_format: LogFormat::Text,
+            exit_when: Default::default(),
+            processinfomapfile: None,
+            startkillall: false,
+            exitkillall: true,
         }
     }
 

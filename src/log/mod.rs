@@ -1,12 +1,19 @@
 //! Logs: what programs print, and what the daemon says about itself.
 //!
-//! A program's stream goes `pump` (when) → `stream` (what becomes of the bytes) → `sink` and its kin (where
-//! to). The daemon's own log is `activity`. Reading them back is `read`.
+//! A program's stream goes `pump` (when) → `stream` (which way) → `shape` (what becomes of the bytes) → `sink`
+//! and its kin (where to). The daemon's own log is `activity`. Reading them back is `read`.
 
 pub mod activity;
 
 pub mod pump;
+pub mod spec;
 pub mod stream;
+
+pub mod capture;
+pub mod lines;
+pub mod readable;
+pub mod shape;
+pub mod strip;
 
 pub mod sink;
 
@@ -15,6 +22,7 @@ pub mod file;
 pub mod memory;
 pub mod syslog;
 
+pub mod auto;
 pub mod open;
 pub mod rotate;
 pub mod stamp;

@@ -96,9 +96,8 @@ impl Sink {
     }
 
     /// Makes the sink end its files after whole lines.
-    pub fn breaking_at_lines(mut self) -> Sink {
+    pub fn break_at_lines(&mut self) {
         self.breaks = Break::AtLines;
-        self
     }
 
     pub fn spec(&self) -> &SinkSpec {

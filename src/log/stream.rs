@@ -13,9 +13,12 @@
 //! or with something to read out of the stream (captured data, events), the pipe is drained on and the sink
 //! that fails loses what comes meanwhile.
 
-use crate::log::read;
+use crate::log::shape::{Shaped, Shaper};
 use crate::log::sink::{Refusal, Sink, SinkSpec};
-use crate::rpc::api::{LogSource, Stream};
+use crate::log::spec::{StreamSpec, channel_name};
+use crate::log::{activity, read};
+use crate::model::config::Level;
+use crate::rpc::api::LogSource;
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 use std::cell::RefCell;
@@ -33,16 +36,6 @@ const CHUNK: usize = 64 * 1024;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What becomes of a stream.
-#[derive(Clone, Debug)]
-pub struct StreamSpec {
-    pub process: String,
-    pub group: String,
-    pub channel: Stream,
-    /// Where it goes; only the first one can be read back.
-    pub sinks: Vec<SinkSpec>,
-}
-
 /// A stream with its pipe and its open logs.
 #[derive(Debug)]
 pub struct LogStream {
@@ -50,6 +43,9 @@ pub struct LogStream {
     pipe: Arc<OwnedFd>,
     pipe_size: usize,
     sinks: Vec<Sink>,
+    shaper: Shaper,
+    /// The process that has the other end; 0 if there is none.
+    pid: i32,
     /// The kernel has refused to splice into the only sink.
     cannot_splice: bool,
     /// How long to wait next for a sink that takes nothing.
@@ -104,13 +100,22 @@ impl LogStream {
             ::log::error!("could not make the pipe of {whose} non-blocking: {errno}");
         }
         let mut sinks: Vec<Sink> = spec.sinks.iter().map(|sink| Sink::new(sink.clone(), &whose)).collect();
-        sinks.iter_mut().for_each(Sink::open);
+        for sink in &mut sinks {
+            if spec.shape.dress.is_some() {
+                sink.break_at_lines();
+            }
+            sink.open();
+        }
+        let shaper =
+            Shaper::new(spec.shape.clone(), format!("'{}' {}", spec.process, channel_name(spec.channel)));
         let pipe_size = rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(4096);
         LogStream {
             spec,
             pipe: Arc::new(pipe),
             pipe_size,
             sinks,
+            shaper,
+            pid: 0,
             cannot_splice: false,
             pause: SHORTEST_PAUSE,
             pumped: false,
@@ -124,6 +129,11 @@ impl LogStream {
 
     pub fn spec(&self) -> &StreamSpec {
         &self.spec
+    }
+
+    /// Tells which process writes from now on; JSON lines name it.
+    pub fn set_pid(&mut self, pid: i32) {
+        self.pid = pid;
     }
 
     /// Moves what waits in the pipe to the logs, about `budget` bytes at most. Never blocks.
@@ -144,9 +154,10 @@ impl LogStream {
     }
 
     fn route(&self) -> Route {
+        let transparent = self.spec.shape.is_transparent() && !activity::enabled(Level::Debug);
         match self.sinks.as_slice() {
-            [] => Route::Discard,
-            [_] if !self.cannot_splice => Route::Kernel,
+            [] if transparent => Route::Discard,
+            [_] if transparent && !self.cannot_splice => Route::Kernel,
             _ => Route::Memory,
         }
     }
@@ -195,7 +206,8 @@ impl LogStream {
             let pipe = Arc::clone(&self.pipe);
             let result = with_buffer(|buffer| {
                 let n_bytes = rustix::io::retry_on_intr(|| rustix::io::read(&pipe, &mut buffer[..]))?;
-                self.distribute(&buffer[..n_bytes], drained);
+                let shaped = self.shaper.feed(&buffer[..n_bytes], self.pid);
+                self.distribute(shaped, drained);
                 Ok::<usize, Errno>(n_bytes)
             });
             match result {
@@ -213,10 +225,24 @@ impl LogStream {
         }
     }
 
-    fn distribute(&mut self, bytes: &[u8], _drained: &mut Drained) {
+    fn distribute(&mut self, shaped: Shaped, drained: &mut Drained) {
         for sink in &mut self.sinks {
-            sink.push(bytes);
+            match sink.spec() {
+                SinkSpec::Syslog { .. } => sink.push(&shaped.lines),
+                _ => sink.push(&shaped.log),
+            }
         }
+        drained.output.extend(shaped.output);
+    }
+
+    /// Writes out what was held back until it would be complete, after the process has ended and its pipe has
+    /// been drained. What is read out of it for others is returned.
+    pub fn flush_at_exit(&mut self) -> Vec<StreamOutput> {
+        let mut drained = Drained::default();
+        let shaped = self.shaper.finish(self.pid);
+        self.distribute(shaped, &mut drained);
+        self.pid = 0;
+        drained.output
     }
 
     /// Writes what waits for the sinks; what hinders them most.
@@ -234,7 +260,7 @@ impl LogStream {
 
     /// Whether bytes may wait in the pipe for a sink that fails.
     fn may_hold(&self) -> bool {
-        self.sinks.len() == 1
+        self.sinks.len() == 1 && !self.spec.shape.has_consumers()
     }
 
     /// A live reader is slow: the program has to wait for it, as it would without us.
@@ -289,7 +315,7 @@ impl LogStream {
     /// # Errors
     /// The system's.
     pub fn clear(&mut self) -> io::Result<()> {
-        let Some(sink) = self.sinks.first_mut() else { return Ok(()) };
+        let Some(sink) = self.sinks.first().filter(|_| self.spec.readable) else { return Ok(()) };
         match (sink.file(), sink.spec()) {
             (Some(file), _) => file.clear(),
             (None, SinkSpec::Path { path, .. }) => read::clear_file(path),
@@ -303,7 +329,7 @@ impl LogStream {
 
     /// Where the log can be read.
     pub fn read_source(&self) -> LogSource {
-        match self.spec.sinks.first() {
+        match self.spec.sinks.first().filter(|_| self.spec.readable) {
             Some(SinkSpec::Path { path, .. }) => LogSource::File(path.clone()),
             Some(SinkSpec::Memory(ring)) => LogSource::Memory(Arc::clone(ring)),
             Some(SinkSpec::Syslog { .. }) | None => LogSource::None,
@@ -314,13 +340,6 @@ impl LogStream {
 impl AsFd for LogStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
-    }
-}
-
-fn channel_name(channel: Stream) -> &'static str {
-    match channel {
-        Stream::Stdout => "stdout",
-        Stream::Stderr => "stderr",
     }
 }
 

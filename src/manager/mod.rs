@@ -1,8 +1,29 @@
 //! The manager: everything that decides and everything that is asynchronous.
+//!
+//! [`launch`] is what the process does that somebody started: it reads the configuration, goes to the
+//! background if asked to, and becomes the keeper. The keeper starts a manager, and [`start`] brings it up,
+//! afresh or in the place of one that died. [`procs::ProcessManager`] is the table of everything that is
+//! supervised; [`daemon`] is the loop around it, the only place that changes it; [`requests`] is what clients
+//! may ask the loop for.
+
+pub mod launch;
+pub mod pidfile;
+
+pub mod boot;
+pub mod start;
+
+pub mod daemon;
+pub mod procs;
+pub mod requests;
+pub mod shutdown;
+pub mod waiters;
+
+pub mod child;
+pub mod command;
+pub mod describe;
+pub mod streams;
 
 pub mod rt;
 
-/// x
-pub fn run_if_manager() -> Option<u8> {
-    None
-}
+pub use launch::daemon_main;
+pub use start::run_if_manager;

@@ -27,6 +27,31 @@ pub struct Config {
     pub messages: Vec<Message>,
 }
 
+impl Config {
+    /// What programs see as `SUPERVISOR_SERVER_URL` unless they have a `serverurl` of their own: the first
+    /// unix server, else the last inet server. `None` if there is no server.
+    pub fn child_server_url(&self) -> Option<String> {
+        let unix = self.http_servers.iter().find_map(|server| match &server.address {
+            HttpAddress::Unix { file, .. } => Some(format!("unix://{}", file.display())),
+            HttpAddress::Inet { .. } => None,
+        });
+        unix.or_else(|| {
+            self.http_servers.iter().rev().find_map(|server| match &server.address {
+                HttpAddress::Inet { host, port } => Some(inet_url(host, *port)),
+                HttpAddress::Unix { .. } => None,
+            })
+        })
+    }
+}
+
+fn inet_url(host: &str, port: u16) -> String {
+    match host {
+        "" => format!("http://localhost:{port}"),
+        host if host.contains(':') => format!("http://[{host}]:{port}"),
+        host => format!("http://{host}:{port}"),
+    }
+}
+
 /// A line for the activity log that came up before there was one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -73,6 +98,15 @@ pub struct DaemonConfig {
     pub identifier: String,
     /// How a line of the activity log looks. Supervisor only knows text.
     pub log_format: LogFormat,
+    /// When the daemon ends by itself. Not in Supervisor.
+    pub exit_when: ExitWhen,
+    /// Where the table of live processes is kept on disk, absolute; `None`: nowhere. Not in Supervisor.
+    pub processinfomapfile: Option<PathBuf>,
+    /// At start: whether processes that `processinfomapfile` names and that still live are killed (or taken
+    /// over).
+    pub startkillall: bool,
+    /// At exit: whether every program is stopped (or left running for the next daemon).
+    pub exitkillall: bool,
 }
 
 /// How a line of the activity log is written.
@@ -85,6 +119,21 @@ pub enum LogFormat {
     Json,
 }
 
+/// The condition under which the daemon shuts down by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExitWhen {
+    #[default]
+    Never,
+    /// Some process became FATAL.
+    AnyFatal,
+    /// Some process became EXITED or FATAL.
+    AnyExit,
+    /// No process is left that runs or will run again by itself.
+    AllExited,
+    /// The process (or every process of the group) with this namespec became EXITED or FATAL.
+    Named(String),
+}
+
 /// Where the daemon writes about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActivityLog {
@@ -94,12 +143,21 @@ pub enum ActivityLog {
 }
 
 /// A user that was looked up when the file was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct User {
     pub uid: u32,
     /// As written in the file: a name or a number.
     pub written: String,
 }
+
+/// A user is the same whether written as a name or a number.
+impl PartialEq for User {
+    fn eq(&self, other: &User) -> bool {
+        self.uid == other.uid
+    }
+}
+
+impl Eq for User {}
 
 /// An owner for a socket file; `None` leaves that half as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +227,17 @@ pub struct PoolConfig {
     /// Names of event types, upper case, as written, without repetition.
     pub events: Vec<String>,
     pub result_handler: ResultHandler,
+    pub payload_length: PayloadLength,
+}
+
+/// What the `len` field of an event's header counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PayloadLength {
+    /// As Supervisor does: right for listeners that read text.
+    #[default]
+    Characters,
+    /// As Supervisor's manual says: right for listeners that read bytes.
+    Bytes,
 }
 
 /// How a listener's answer is judged.
@@ -176,6 +245,8 @@ pub struct PoolConfig {
 pub enum ResultHandler {
     /// `OK` accepts the event, anything else rejects it.
     Default,
+    /// `supervisor_stdout:event_handler`: what the listener answers is written to our stdout, and accepts.
+    SupervisorStdout,
 }
 
 /// What `[fcgi-program:x]` adds to a program.
@@ -224,6 +295,13 @@ pub struct ProcessConfig {
     pub stderr: StreamConfig,
     /// Only for `[fcgi-program:x]`.
     pub fcgi_socket: Option<FcgiSocket>,
+    /// Listening sockets handed over by the LISTEN_FDS convention, in the order of their descriptors. Not in
+    /// Supervisor.
+    pub sockets: Vec<FcgiAddress>,
+    /// Whether the daemon ends when this process ends for good. Not in Supervisor.
+    pub essential: bool,
+    /// The name of its section: `web` for every process of `[program:web]`.
+    pub program: Arc<str>,
 }
 
 /// When a process that ended is started again.
@@ -246,6 +324,45 @@ pub struct StreamConfig {
     pub capture_maxbytes: u64,
     pub events_enabled: bool,
     pub syslog: bool,
+    /// Where the stream goes besides `logfile` and syslog. Not in Supervisor.
+    pub more: Vec<LogTarget>,
+    /// A time in front of every line. Not in Supervisor.
+    pub timestamps: Timestamps,
+    /// A text in front of every line, already expanded; empty for none. Not in Supervisor.
+    pub prefix: String,
+    /// Not in Supervisor.
+    pub format: StreamFormat,
+}
+
+/// A second or later place for a stream; only the first one can be read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogTarget {
+    File(PathBuf),
+    /// A ring in the daemon's memory.
+    Memory,
+}
+
+/// The time in front of every logged line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Timestamps {
+    #[default]
+    Off,
+    /// The format of the activity log: `2025-01-31 13:17:20,207`.
+    Default,
+    /// A format for strftime(3).
+    Format(String),
+}
+
+/// How a stream's bytes are written to its log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StreamFormat {
+    /// The bytes as they come; prefix and time, if asked for, stand in front of whole lines.
+    #[default]
+    Raw,
+    /// Whole lines with time, program and stream in front.
+    Text,
+    /// Whole lines, each as one JSON object.
+    Json,
 }
 
 /// Where one stream of a program goes.
@@ -254,6 +371,8 @@ pub enum ChildLog {
     None,
     /// A file in `childlogdir` whose name the daemon makes up when the group is added.
     Auto,
-    /// Absolute, unless the file said otherwise.
+    /// Absolute, unless the file said otherwise. May be a device or a FIFO.
     File(PathBuf),
+    /// A ring in the daemon's memory that can be read like a file. Not in Supervisor.
+    Memory,
 }

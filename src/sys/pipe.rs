@@ -6,17 +6,13 @@
 //! up on the program's: both are separate open file descriptions of one pipe (pipe(7), proc(5)).
 
 use rustix::fs::{Mode, OFlags};
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-
-/// The size that is asked for; the kernel may allow less (`/proc/sys/fs/pipe-user-pages-soft`).
-pub const WANTED_SIZE: usize = 1 << 20;
 
 /// A pipe for a program's output: our reading end, non-blocking.
 pub fn output() -> io::Result<OwnedFd> {
     let (read, _write) = pipe_with(PipeFlags::CLOEXEC)?;
-    enlarge(&read);
     rustix::io::ioctl_fionbio(&read, true)?;
     Ok(read)
 }
@@ -46,14 +42,6 @@ pub fn reading_end(ours: impl AsFd) -> io::Result<OwnedFd> {
 fn reopen(ours: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", ours.as_fd().as_raw_fd());
     Ok(rustix::fs::open(path, flags | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?)
-}
-
-/// Asks for a large buffer and takes what it gets.
-fn enlarge(pipe: impl AsFd) {
-    let mut size = WANTED_SIZE;
-    while size > 65536 && fcntl_setpipe_size(&pipe, size).is_err() {
-        size /= 2;
-    }
 }
 
 #[cfg(test)]

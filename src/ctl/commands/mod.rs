@@ -3,8 +3,18 @@
 mod add;
 mod avail;
 mod clear;
+mod events;
+mod exit;
+mod fg;
+mod groups;
 mod help;
+mod logtail;
+mod maintail;
+mod methods;
+mod open;
 mod pid;
+mod plan;
+mod quit;
 mod reload;
 mod remove;
 mod reread;
@@ -14,8 +24,12 @@ mod signal;
 mod start;
 mod status;
 mod stop;
+mod tail;
 mod update;
 mod version;
+mod why;
+
+pub use status::select as status_select;
 
 use crate::ctl::error::Outcome;
 use crate::ctl::session::Session;
@@ -54,8 +68,16 @@ pub const COMMANDS: &[&Command] = &[
     &add::COMMAND,
     &avail::COMMAND,
     &clear::COMMAND,
+    &events::COMMAND,
+    &exit::COMMAND,
+    &fg::COMMAND,
     &help::COMMAND,
+    &logtail::COMMAND,
+    &maintail::COMMAND,
+    &methods::COMMAND,
+    &open::COMMAND,
     &pid::COMMAND,
+    &quit::COMMAND,
     &reload::COMMAND,
     &remove::COMMAND,
     &reread::COMMAND,
@@ -63,10 +85,14 @@ pub const COMMANDS: &[&Command] = &[
     &shutdown::COMMAND,
     &signal::COMMAND,
     &start::COMMAND,
+    &groups::START,
     &status::COMMAND,
     &stop::COMMAND,
+    &groups::STOP,
+    &tail::COMMAND,
     &update::COMMAND,
     &version::COMMAND,
+    &why::COMMAND,
 ];
 
 /// The command of this name. Names are never abbreviated.

@@ -24,7 +24,7 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
         return session.misused(&COMMAND, "Error: reload accepts no arguments", Exit::GENERIC);
     }
     if session.mode == Mode::Interactive
-        && !login::confirm(&mut session.screen, "Really restart the remote supervisord process y/N? ")?
+        && !login::confirm(session, "Really restart the remote supervisord process y/N? ")?
     {
         return Ok(());
     }

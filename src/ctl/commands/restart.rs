@@ -1,10 +1,14 @@
-//! `restart`: stop and start again.
+//! `restart`: stop and start again, all at once or a few at a time.
 
 use super::{Command, Completes, words};
-use crate::ctl::error::Outcome;
+use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
+use crate::ctl::names;
 use crate::ctl::orders::{self, Order};
+use crate::ctl::records::Process;
 use crate::ctl::session::Session;
+use crate::model::namespec::Namespec;
+use crate::model::state::ProcessState;
 
 pub const COMMAND: Command = Command {
     name: "restart",
@@ -13,6 +17,10 @@ pub const COMMAND: Command = Command {
         ("restart <gname>:*", "Restart all processes of a group"),
         ("restart '<pattern>'", "Restart all processes whose name or group matches"),
         ("restart all", "Restart all processes"),
+        (
+            "restart --rolling[=N] ...",
+            "Restart one by one, or N at a time, going on only when they are RUNNING",
+        ),
     ],
     note: "Note: restart does not read the configuration again. For that, see reread and update.",
     completes: Completes::Processes,
@@ -21,11 +29,107 @@ pub const COMMAND: Command = Command {
 
 fn run(session: &mut Session, arguments: &str) -> Outcome {
     session.check()?;
-    let words = words(arguments);
+    let (options, words): (Vec<&str>, Vec<&str>) =
+        words(arguments).into_iter().partition(|word| word.starts_with("--"));
     if words.is_empty() {
         return session.misused(&COMMAND, "Error: restart requires a process name", Exit::GENERIC);
     }
-    orders::carry_out(session, Order::Stop, &words)?;
+    match options[..] {
+        [] => at_once(session, &words),
+        [option] => match parse_rolling(option) {
+            Some(n_at_a_time) => rolling(session, &words, n_at_a_time),
+            None => session.misused(&COMMAND, &format!("Error: bad argument {option}"), Exit::GENERIC),
+        },
+        _ => session.misused(&COMMAND, "Error: too many options", Exit::GENERIC),
+    }
+}
+
+/// Reads `--rolling` or `--rolling=N`, N at least 1.
+fn parse_rolling(option: &str) -> Option<usize> {
+    match option.strip_prefix("--rolling")? {
+        "" => Some(1),
+        number => number.strip_prefix('=')?.parse().ok().filter(|number| *number > 0),
+    }
+}
+
+fn at_once(session: &mut Session, words: &[&str]) -> Outcome {
+    orders::carry_out(session, Order::Stop, words)?;
     // What was not running can be started all the same, and its failure to stop is none.
-    orders::carry_out(session, Order::Start, &words)
+    orders::carry_out(session, Order::Start, words)
+}
+
+/// Restarts a few at a time. The first that does not run afterwards ends it: what still runs is left in peace.
+fn rolling(session: &mut Session, words: &[&str], n_at_a_time: usize) -> Outcome {
+    let targets = expand(session, words)?;
+    for (index, batch) in targets.chunks(n_at_a_time).enumerate() {
+        let names: Vec<&str> = batch.iter().map(String::as_str).collect();
+        at_once(session, &names)?;
+        let mut failed = Vec::new();
+        for name in &names {
+            if session.daemon.process_info(name)?.state != i64::from(ProcessState::Running.code()) {
+                failed.push(*name);
+            }
+        }
+        if !failed.is_empty() {
+            let n_left = targets.len().saturating_sub((index + 1) * n_at_a_time);
+            let line =
+                format!("ERROR: not running after restart: {}; {n_left} not restarted", failed.join(", "));
+            return session.complain(&line, Exit::NOT_RUNNING);
+        }
+    }
+    Ok(())
+}
+
+/// The names of the single processes that words mean, each once, in the order of the words. Words that mean none are
+/// told, and nothing is to be restarted then.
+fn expand(session: &mut Session, words: &[&str]) -> Result<Vec<String>, CtlError> {
+    let processes = session.daemon.all_process_info()?;
+    let mut targets: Vec<String> = Vec::new();
+    let mut unknown = false;
+    for word in words {
+        let found = find(word, &processes);
+        if found.is_empty() {
+            unknown = true;
+            session.complain(&format!("{word}: ERROR (no such process)"), Exit::GENERIC)?;
+            orders::suggest(session, word);
+        }
+        for name in found {
+            if !targets.contains(&name) {
+                targets.push(name);
+            }
+        }
+    }
+    Ok(if unknown { Vec::new() } else { targets })
+}
+
+fn find(word: &str, processes: &[Process]) -> Vec<String> {
+    if word == "all" {
+        return processes.iter().map(Process::namespec).collect();
+    }
+    if names::is_wildcard(word) {
+        return names::matching(word, processes).into_iter().map(Process::namespec).collect();
+    }
+    let Namespec { group, process: name } = Namespec::parse(word);
+    let matches =
+        |process: &&Process| process.group == group && name.as_ref().is_none_or(|name| process.name == *name);
+    processes.iter().filter(matches).map(Process::namespec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rolling_takes_a_number() {
+        for (option, expected) in [
+            ("--rolling", Some(1)),
+            ("--rolling=3", Some(3)),
+            ("--rolling=0", None),
+            ("--rolling=x", None),
+            ("--rollin", None),
+            ("--rollings", None),
+        ] {
+            assert_eq!(parse_rolling(option), expected, "{option}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
         return session.misused(&COMMAND, "Error: shutdown accepts no arguments", Exit::GENERIC);
     }
     if session.mode == Mode::Interactive
-        && !login::confirm(&mut session.screen, "Really shut the remote supervisord process down y/N? ")?
+        && !login::confirm(session, "Really shut the remote supervisord process down y/N? ")?
     {
         return Ok(());
     }

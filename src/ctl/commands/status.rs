@@ -1,14 +1,18 @@
 //! `status`: what the processes do.
 
 use super::{Command, Completes, words};
-use crate::ctl::error::Outcome;
+use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
+use crate::ctl::interrupt::Interrupt;
 use crate::ctl::names;
 use crate::ctl::records::Process;
 use crate::ctl::render::{self, Row};
 use crate::ctl::session::Session;
+use crate::ctl::tables::{self, Table};
 use crate::model::namespec::Namespec;
 use crate::model::state::ProcessState;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::time::Duration;
 
 pub const COMMAND: Command = Command {
     name: "status",
@@ -17,7 +21,11 @@ pub const COMMAND: Command = Command {
         ("status <name> ...", "Show one process, or several"),
         ("status <gname>:*", "Show all processes of a group"),
         ("status '<pattern>'", "Show all processes whose name or group matches"),
-        ("status --json [<name> ...]", "Show them as JSON"),
+        ("status --json ...", "Show them as JSON"),
+        ("status --watch[=SECONDS] ...", "Show them again and again; Ctrl-C ends"),
+        ("status _procs ...", "Show the daemon's own table of processes; with --long, all of each row"),
+        ("status _infomap ...", "Show its table of what is alive"),
+        ("status _prestart ...", "Show what was alive already when it started"),
     ],
     note: "",
     completes: Completes::Processes,
@@ -25,35 +33,65 @@ pub const COMMAND: Command = Command {
 };
 
 /// What the words ask for.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 struct Request<'a> {
     names: Vec<&'a str>,
+    table: Option<Table>,
     json: bool,
+    long: bool,
+    watch: Option<Duration>,
 }
 
 fn run(session: &mut Session, arguments: &str) -> Outcome {
-    let mut request = Request::default();
-    for word in words(arguments) {
-        match word {
-            "--json" => request.json = true,
-            _ if word.starts_with("--") => {
-                let message = format!("Error: unknown option {word}");
-                return session.misused(&COMMAND, &message, Exit::GENERIC);
-            }
-            name => request.names.push(name),
-        }
-    }
+    let words = words(arguments);
+    let request = match parse(&words) {
+        Ok(request) => request,
+        Err(message) => return session.misused(&COMMAND, &message, Exit::GENERIC),
+    };
     // Monitoring tells "cannot be asked" by this status, whatever the reason.
     session.check().map_err(|problem| problem.with_exit(Exit::STATUS_UNKNOWN))?;
-    let processes = session.daemon.all_process_info()?;
-    show(session, &request, &processes)
+    match request.watch {
+        None => show(session, &request),
+        Some(interval) => watch(session, &request, interval),
+    }
 }
 
-fn show(session: &mut Session, request: &Request<'_>, processes: &[Process]) -> Outcome {
-    let (shown, problems) = select(&request.names, processes);
+fn parse<'a>(words: &[&'a str]) -> Result<Request<'a>, String> {
+    let mut request = Request::default();
+    for word in words {
+        match *word {
+            "--json" => request.json = true,
+            "--long" => request.long = true,
+            "--watch" => request.watch = Some(Duration::from_secs(2)),
+            option if option.starts_with("--") => {
+                let seconds = option.strip_prefix("--watch=").and_then(|seconds| seconds.parse::<f64>().ok());
+                // A tenth of a second is more often than anybody can read; a day is as good as never.
+                let seconds = seconds.filter(|seconds| (0.1..=86_400.0).contains(seconds));
+                let seconds = seconds.ok_or_else(|| format!("Error: bad argument {option}"))?;
+                request.watch = Some(Duration::from_secs_f64(seconds));
+            }
+            name => match Table::parse(name) {
+                // The first one wins.
+                Some(table) => request.table = request.table.or(Some(table)),
+                None => request.names.push(name),
+            },
+        }
+    }
+    if request.long && request.table.is_none() {
+        return Err("Error: --long needs one of _procs, _infomap, _prestart".into());
+    }
+    Ok(request)
+}
+
+fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
+    if let Some(table) = request.table {
+        return tables::show(session, table, &request.names, request.long);
+    }
+    let processes = session.daemon.all_process_info()?;
+    let (shown, problems) = select(&request.names, &processes);
     for (word, line) in &problems {
         session.complain(line, Exit::STATUS_UNKNOWN)?;
-        if let Some(name) = names::suggestion(word, processes) {
+        if let Some(name) = names::suggestion(word, &processes) {
             session.screen.hint(&format!("  did you mean {name}?"));
         }
     }
@@ -70,6 +108,41 @@ fn show(session: &mut Session, request: &Request<'_>, processes: &[Process]) -> 
     Ok(())
 }
 
+/// Shows it again and again, over itself on a terminal, until Ctrl-C.
+fn watch(session: &mut Session, request: &Request<'_>, interval: Duration) -> Outcome {
+    let interrupt = Interrupt::catch();
+    loop {
+        // The status to leave with is that of what was shown last.
+        session.exit = Exit::SUCCESS;
+        if session.screen.terminal {
+            session.screen.bytes(b"\x1b[H\x1b[2J")?;
+        }
+        show(session, request)?;
+        if pause(interval, interrupt.as_ref())? {
+            return Ok(());
+        }
+        if !session.screen.terminal {
+            session.screen.line("")?;
+        }
+    }
+}
+
+/// Waits; `true` if Ctrl-C ended it.
+fn pause(interval: Duration, interrupt: Option<&Interrupt>) -> Result<bool, CtlError> {
+    let Some(interrupt) = interrupt else {
+        std::thread::sleep(interval);
+        return Ok(false);
+    };
+    // At most a day, so both numbers fit.
+    let timeout = Timespec { tv_sec: interval.as_secs() as i64, tv_nsec: interval.subsec_nanos().into() };
+    let mut fds = [PollFd::new(interrupt, PollFlags::IN)];
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(n_ready) => Ok(n_ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(true),
+        Err(problem) => Err(CtlError::Output(problem.into())),
+    }
+}
+
 /// Whether a state makes `status` fail: STOPPED, EXITED, FATAL and UNKNOWN do; BACKOFF, STARTING and STOPPING do not.
 fn is_stopped(state: i64) -> bool {
     let state = i32::try_from(state).ok().and_then(ProcessState::from_code);
@@ -78,7 +151,10 @@ fn is_stopped(state: i64) -> bool {
 
 /// The processes the names mean, in their order and as often as they are named, and a line for every name that means
 /// none.
-fn select<'a, 'p>(names: &[&'a str], processes: &'p [Process]) -> (Vec<&'p Process>, Vec<(&'a str, String)>) {
+pub fn select<'a, 'p>(
+    names: &[&'a str],
+    processes: &'p [Process],
+) -> (Vec<&'p Process>, Vec<(&'a str, String)>) {
     if names.is_empty() || names.contains(&"all") {
         return (processes.iter().collect(), Vec::new());
     }
@@ -104,4 +180,22 @@ fn select<'a, 'p>(names: &[&'a str], processes: &'p [Process]) -> (Vec<&'p Proce
         shown.extend(found);
     }
     (shown, problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_and_tables_are_told_from_names() {
+        let request = parse(&["a", "_infomap", "--long", "_procs", "b"]).unwrap();
+        assert_eq!(
+            (request.names, request.table, request.long),
+            (vec!["a", "b"], Some(Table::InfoMap), true)
+        );
+        assert_eq!(parse(&["--watch=0.5"]).unwrap().watch, Some(Duration::from_millis(500)));
+        for bad in ["--watch=0", "--watch=x", "--long", "--nope"] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! `update`: read the configuration again and make it so.
 
 use super::reload::already_shutting_down;
-use super::{Command, Completes, words};
+use super::{Command, Completes, plan, words};
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::names;
@@ -19,6 +19,7 @@ pub const COMMAND: Command = Command {
     forms: &[
         ("update", "Read the configuration again; add, remove and restart the groups it changes"),
         ("update all", "The same"),
+        ("update --plan ...", "Only show what would happen"),
         ("update <gname> ...", "The same for the groups of these names, or matching a pattern"),
     ],
     note: "",
@@ -30,10 +31,21 @@ pub const COMMAND: Command = Command {
 const STOPPING_POLL: Duration = Duration::from_millis(100);
 
 fn run(session: &mut Session, arguments: &str) -> Outcome {
-    let words = words(arguments);
+    let (options, words): (Vec<&str>, Vec<&str>) =
+        words(arguments).into_iter().partition(|word| word.starts_with("--"));
+    let plan_only = match options[..] {
+        [] => false,
+        ["--plan"] => true,
+        [option, ..] => {
+            return session.misused(&COMMAND, &format!("Error: bad argument {option}"), Exit::GENERIC);
+        }
+    };
     let reread = session.daemon.reload_config().map_err(already_shutting_down)?;
     let chosen = choose(session, &reread, &words)?;
     let wanted = |group: &&String| chosen.as_ref().is_none_or(|chosen| chosen.contains(*group));
+    if plan_only {
+        return plan::print(session, &reread, &wanted);
+    }
     // One group's trouble does not keep the others from being updated.
     for group in reread.removed.iter().filter(wanted) {
         if stop(session, group)? && remove(session, group)? {

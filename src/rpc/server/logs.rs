@@ -3,6 +3,7 @@
 //! Which bytes are meant is decided at once; they are read when the answer is sent, piece by piece, so that
 //! no log, however long, has to fit into memory. Reading happens off the executor's threads.
 
+use crate::log::memory::Ring;
 use crate::manager::rt;
 use crate::rpc::api::LogSource;
 use crate::rpc::fault::{Fault, FaultCode};
@@ -21,18 +22,26 @@ const READ_MAX: u64 = 256 << 20;
 /// How much is read at a time.
 const PIECE: usize = 64 << 10;
 
-/// A range of an open file.
+/// A range of a log.
 #[derive(Clone, Debug)]
 pub struct LogSlice {
-    /// `None`: no bytes at all.
-    file: Option<Arc<File>>,
+    log: Log,
     start: u64,
     length: u64,
 }
 
+/// A log that was opened.
+#[derive(Clone, Debug)]
+enum Log {
+    File(Arc<File>),
+    Memory(Arc<Ring>),
+    /// There is none, which is no mistake.
+    Empty,
+}
+
 impl LogSlice {
     fn empty() -> LogSlice {
-        LogSlice { file: None, start: 0, length: 0 }
+        LogSlice { log: Log::Empty, start: 0, length: 0 }
     }
 
     /// In bytes of the file. What is sent can be longer, because some characters must be escaped.
@@ -50,9 +59,13 @@ impl LogSlice {
     /// # Errors
     /// Those of reading.
     pub async fn next_piece(&mut self) -> io::Result<Vec<u8>> {
-        let Some(file) = self.file.clone() else { return Ok(Vec::new()) };
         let (start, wanted) = (self.start, self.length.min(PIECE as u64) as usize);
-        let bytes = rt::unblock(move || read_at(&file, start, wanted)).await?;
+        let bytes = match self.log.clone() {
+            Log::File(file) => rt::unblock(move || read_at(&file, start, wanted)).await?,
+            // Rings are small; what does not fit into the address space is not in them.
+            Log::Memory(ring) => ring.read(usize::try_from(start).unwrap_or(usize::MAX), wanted),
+            Log::Empty => Vec::new(),
+        };
         self.start += bytes.len() as u64;
         // A file that was cut shorter meanwhile ends the slice.
         self.length = if bytes.len() < wanted { 0 } else { self.length - bytes.len() as u64 };
@@ -135,40 +148,54 @@ impl TextDecoder {
 /// NO_FILE if there is no such log, BAD_ARGUMENTS for an offset and length that do not go together, FAILED
 /// if the file cannot be read.
 pub async fn read(source: LogSource, offset: i64, length: i64) -> Result<Reply, Fault> {
-    let LogSource::File(path) = source else { return Err(Fault::new(FaultCode::NoFile)) };
-    rt::unblock(move || {
-        let opened = open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Fault::with(FaultCode::NoFile, path.to_string_lossy()),
-            _ => Fault::new(FaultCode::Failed),
-        });
-        let (file, size) = opened?;
-        let (start, length) = read_range(size, offset, length).ok_or(Fault::new(FaultCode::BadArguments))?;
-        Ok(Reply::Log(LogSlice { file: Some(Arc::new(file)), start, length }))
-    })
-    .await
+    let path = match &source {
+        LogSource::File(path) => Some(path.to_string_lossy().into_owned()),
+        _ => None,
+    };
+    let (log, size) = open(source).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Fault { code: FaultCode::NoFile, detail: path },
+        _ => Fault::new(FaultCode::Failed),
+    })?;
+    let range = read_range(size, offset, length);
+    let (start, length) = range.ok_or(Fault::new(FaultCode::BadArguments))?;
+    Ok(Reply::Log(LogSlice { log, start, length }))
 }
 
 /// Answers a `tail…Log` call. A log that is not there is an empty one, never a fault.
 pub async fn tail(source: LogSource, offset: i64, length: i64) -> Reply {
     let nothing = |position| Reply::Tail { data: LogSlice::empty(), position, overflow: false };
-    let LogSource::File(path) = source else { return nothing(0) };
-    rt::unblock(move || match open(&path) {
-        Ok((file, size)) => {
+    match open(source).await {
+        Ok((log, size)) => {
             let (start, n_bytes, overflow) = tail_range(size, offset, length);
-            let data = LogSlice { file: Some(Arc::new(file)), start, length: n_bytes };
+            let data = LogSlice { log, start, length: n_bytes };
             Reply::Tail { data, position: i64::try_from(size).unwrap_or(i64::MAX), overflow }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => nothing(0),
         Err(_) => nothing(offset),
-    })
-    .await
+    }
 }
 
 /// Opens a log; its size in bytes.
 ///
+/// # Errors
+/// `NotFound` if there is none; others if it cannot be read.
+async fn open(source: LogSource) -> io::Result<(Log, u64)> {
+    match source {
+        LogSource::None => Err(io::ErrorKind::NotFound.into()),
+        LogSource::File(path) => {
+            let (file, size) = rt::unblock(move || open_file(&path)).await?;
+            Ok((Log::File(Arc::new(file)), size))
+        }
+        LogSource::Memory(ring) => {
+            let size = ring.len() as u64;
+            Ok((Log::Memory(ring), size))
+        }
+    }
+}
+
 /// The path may lead anywhere the configuration says, so opening must not wait (a FIFO), and only regular
 /// files have parts that can be asked for.
-fn open(path: &Path) -> io::Result<(File, u64)> {
+fn open_file(path: &Path) -> io::Result<(File, u64)> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let metadata = file.metadata()?;

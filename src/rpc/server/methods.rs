@@ -52,6 +52,12 @@ impl Method {
         Method { aliases, ..self }
     }
 
+    /// Whether the result grows with the number of processes or calls. Results that are arrays do, but for
+    /// the ends of logs, which are not held in memory.
+    pub fn is_heavy(&self) -> bool {
+        self.returns == "array" && !self.name.starts_with("tail")
+    }
+
     /// The result type, then those of the parameters.
     pub fn signature(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.returns).chain(self.params.iter().map(|(kind, _)| *kind))

@@ -24,17 +24,15 @@ use std::sync::Arc;
 /// The version of the API, as clients compare it.
 pub const API_VERSION: &str = "3.0";
 
-/// The version of Supervisor whose behaviour we keep, for clients that compare that.
-pub const SUPERVISOR_VERSION: &str = "4.3.0";
-
 /// What one multicall may collect before its remaining results become faults, in bytes.
-const MULTICALL_RESULT_MAX: usize = 32 << 20;
+const MULTICALL_RESULT_MAX: usize = 16 << 20;
 
 /// Answers calls. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Server {
     handle: Handle,
     namespaces: Arc<[String]>,
+    version: Arc<str>,
 }
 
 /// Who calls, for the log.
@@ -56,9 +54,10 @@ impl fmt::Display for Caller {
 }
 
 impl Server {
-    /// `namespaces` are those that publish the main interface, usually just `supervisor`.
-    pub fn new(handle: Handle, namespaces: &[String]) -> Server {
-        Server { handle, namespaces: namespaces.into() }
+    /// `namespaces` are those that publish the main interface, usually just `supervisor`; `version` is what
+    /// `getSupervisorVersion` answers.
+    pub fn new(handle: Handle, namespaces: &[String], version: &str) -> Server {
+        Server { handle, namespaces: namespaces.into(), version: version.into() }
     }
 
     /// Carries out one call.
@@ -77,6 +76,16 @@ impl Server {
         result
     }
 
+    /// Where the main interface is published.
+    pub fn namespaces(&self) -> &[String] {
+        &self.namespaces
+    }
+
+    /// Whether the result of this method grows with the number of processes or calls.
+    pub fn is_heavy(&self, name: &str) -> bool {
+        methods::find(&self.namespaces, name).is_some_and(Method::is_heavy)
+    }
+
     fn find(&self, name: &str) -> Result<&'static Method, Fault> {
         methods::find(&self.namespaces, name).ok_or(Fault::new(FaultCode::UnknownMethod))
     }
@@ -93,7 +102,7 @@ impl Server {
                 Element::Wrong(fault) => Err(fault),
             };
             if let Ok(reply) = &result {
-                budget = budget.saturating_sub(reply::weight(reply));
+                budget = budget.saturating_sub(reply::estimate(reply));
             }
             results.push(result);
         }
@@ -116,7 +125,7 @@ impl Server {
         match plan {
             Plan::Ask(request) => self.ask(request).await,
             Plan::ApiVersion => Ok(Reply::Text(API_VERSION.to_string())),
-            Plan::SupervisorVersion => Ok(Reply::Text(SUPERVISOR_VERSION.to_string())),
+            Plan::SupervisorVersion => Ok(Reply::Text(self.version.to_string())),
             Plan::Read { log, offset, length } => logs::read(self.log(log).await?, offset, length).await,
             Plan::Tail { log, offset, length } => Ok(logs::tail(self.log(log).await?, offset, length).await),
             Plan::BadSignal { target, sent } => Err(self.bad_signal(target, sent).await),
@@ -235,7 +244,7 @@ async fn collected(reply: Reply, budget: usize) -> Result<Reply, Fault> {
         Reply::Log(slice) | Reply::Tail { data: slice, .. } => slice.len(),
         _ => 0,
     };
-    if slice_len > budget as u64 || reply::weight(&reply) > budget {
+    if slice_len > budget as u64 || reply::estimate(&reply) > budget {
         return Err(too_much());
     }
     Ok(match reply {

@@ -118,22 +118,19 @@ fn split(log: LogSlice, before: impl FnOnce(&mut Writer), after: impl FnOnce(&mu
     Document { head: head.finish(), log: Some(log), rest: rest.finish() }
 }
 
-/// A first guess at the size of a text, so that a long one is not copied while it grows.
-fn estimate(reply: &Reply) -> usize {
+/// Roughly how long the text of a result will be, in bytes, not counting what is still in a log.
+pub fn estimate(reply: &Reply) -> usize {
     match reply {
         Reply::Processes(processes) => 1300 * processes.len() + 200,
         Reply::Configs(configs) => 3000 * configs.len() + 200,
         Reply::Bulk(statuses) => 400 * statuses.len() + 200,
-        _ => 1000,
-    }
-}
-
-/// Roughly how many bytes a result occupies, for limiting what is collected.
-pub fn weight(reply: &Reply) -> usize {
-    match reply {
-        Reply::Text(text) => text.len() + 100,
-        Reply::Texts(texts) => texts.iter().map(|text| text.len() + 50).sum(),
-        other => estimate(other),
+        Reply::Text(text) => text.len() + 200,
+        Reply::Texts(texts) => texts.iter().map(|text| text.len() + 50).sum::<usize>() + 200,
+        Reply::Several(replies) => replies.iter().map(estimate).sum(),
+        Reply::Multicall(results) => {
+            results.iter().flatten().map(estimate).sum::<usize>() + 200 * results.len()
+        }
+        _ => 500,
     }
 }
 
@@ -271,6 +268,7 @@ fn stream(
         (ChildLog::None, _) => w.string("none"),
         (_, Some(path)) | (ChildLog::File(path), None) => w.string(&path.to_string_lossy()),
         (ChildLog::Auto, None) => w.string("auto"),
+        (ChildLog::Memory, None) => w.string("memory"),
     });
     w.member(&name("logfile_backups"), |w| w.int(i64::from(config.backups)));
     w.member(&name("logfile_maxbytes"), |w| w.int(size(config.maxbytes)));

@@ -1,5 +1,6 @@
 //! Reading XML-RPC. Whatever comes in is foreign: it is bounded, and nothing of it is quoted in an error.
 
+use super::tidy::tidy;
 use super::{Value, WireFault};
 use std::fmt;
 
@@ -40,8 +41,8 @@ impl std::error::Error for DecodeError {}
 /// # Errors
 /// Whatever makes it unusable; to be answered with HTTP 400.
 pub fn decode_call(body: &[u8]) -> Result<Call, DecodeError> {
-    let text = checked(body)?;
-    let call = dxr::MethodCall::from_xml(text).map_err(|_| DecodeError::NotXmlRpc)?;
+    let text = tidy(text_of(body)?)?;
+    let call = dxr::MethodCall::from_xml(&text).map_err(|_| DecodeError::NotXmlRpc)?;
     if call.name.is_empty() {
         return Err(DecodeError::NoMethodName);
     }
@@ -53,7 +54,7 @@ pub fn decode_call(body: &[u8]) -> Result<Call, DecodeError> {
 /// # Errors
 /// If the text is neither.
 pub fn decode_response(body: &[u8]) -> Result<Result<Value, WireFault>, DecodeError> {
-    let text = checked(body)?;
+    let text = text_of(body)?;
     match fault_element(text) {
         Some(element) => fault(element).map(Err),
         None => match dxr::MethodResponse::from_xml(text) {
@@ -63,14 +64,8 @@ pub fn decode_response(body: &[u8]) -> Result<Result<Value, WireFault>, DecodeEr
     }
 }
 
-fn checked(body: &[u8]) -> Result<&str, DecodeError> {
-    let text = std::str::from_utf8(body).map_err(|_| DecodeError::NotUtf8)?;
-    // In character data `<` is always escaped, so this can only be a declaration, a comment or a CDATA
-    // section, none of which a client has a reason to put it in.
-    if text.contains("<!DOCTYPE") || text.contains("<!ENTITY") {
-        return Err(DecodeError::Doctype);
-    }
-    Ok(text)
+fn text_of(body: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(body).map_err(|_| DecodeError::NotUtf8)
 }
 
 /// The value inside `<fault>`, if the response is one. Results come in `<params>`, so a fault's tag can only

@@ -5,6 +5,7 @@
 
 mod decode;
 mod encode;
+mod tidy;
 
 pub use decode::{Call, DecodeError, decode_call, decode_response};
 pub use dxr::Value;

@@ -1,0 +1,209 @@
+//! How fast program output reaches its logs, and what that costs, beside the original in the same run.
+//!
+//! `cargo bench --bench logs -- [MEGABYTES]`; the original is the one in `$SUPERVISOR_VENV`, and without it only
+//! our figures are shown. Each scenario starts programs that write a volume as fast as they can; the rate is
+//! the volume over the time from the first write to the last, the cost the daemon's CPU time per 10^9 bytes.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use supervisord::log::file::Limits;
+use supervisord::log::open::PLAIN_MODE;
+use supervisord::log::pump;
+use supervisord::log::shape::ShapeSpec;
+use supervisord::log::sink::SinkSpec;
+use supervisord::log::spec::StreamSpec;
+use supervisord::log::stream::LogStream;
+use supervisord::manager::rt;
+use supervisord::rpc::api::Stream;
+
+/// Programs at once, and the size of their writes.
+struct Scenario {
+    name: &'static str,
+    n_writers: usize,
+    write_size: usize,
+}
+
+const SCENARIOS: [Scenario; 3] = [
+    Scenario { name: "100-byte lines", n_writers: 1, write_size: 100 },
+    Scenario { name: "4 KiB writes", n_writers: 1, write_size: 4096 },
+    Scenario { name: "50 writers, 100-byte lines", n_writers: 50, write_size: 100 },
+];
+
+/// What one run showed.
+struct Figures {
+    megabytes_per_second: f64,
+    cpu_seconds_per_gigabyte: f64,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("writer") => writer(&arguments[2..]),
+        Some("drainer") => drainer(&arguments[2..]),
+        _ => compare(&arguments),
+    }
+}
+
+fn compare(arguments: &[String]) {
+    let megabytes = arguments.iter().find_map(|argument| argument.parse::<u64>().ok()).unwrap_or(1000);
+    let only = std::env::var("LOG_BENCH_ONLY").unwrap_or_default();
+    let original =
+        std::env::var_os("SUPERVISOR_VENV").map(|venv| PathBuf::from(venv).join("bin/supervisord"));
+    println!("{:<30}{:>22}{:>22}{:>10}{:>10}", "", "ours", "original", "rate", "CPU");
+    for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&only)) {
+        let volume = megabytes * 1_000_000;
+        let ours = run(scenario, volume, &Daemon::Ours);
+        let theirs =
+            original.as_ref().map(|program| run(scenario, volume, &Daemon::Original(program.clone())));
+        print!("{:<30}{:>22}", scenario.name, show(&ours));
+        match theirs {
+            Some(theirs) => println!(
+                "{:>22}{:>9.2}x{:>9.2}x",
+                show(&theirs),
+                ours.megabytes_per_second / theirs.megabytes_per_second,
+                ours.cpu_seconds_per_gigabyte / theirs.cpu_seconds_per_gigabyte
+            ),
+            None => println!(),
+        }
+    }
+}
+
+fn show(figures: &Figures) -> String {
+    format!("{:.0} MB/s {:.2} s/GB", figures.megabytes_per_second, figures.cpu_seconds_per_gigabyte)
+}
+
+enum Daemon {
+    Ours,
+    Original(PathBuf),
+}
+
+/// One scenario with one daemon, in a directory of its own.
+fn run(scenario: &Scenario, volume: u64, daemon: &Daemon) -> Figures {
+    let base = std::env::var_os("LOG_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let dir = tempfile::Builder::new().prefix("logs").tempdir_in(base).unwrap();
+    let mut child = daemon.start(scenario, volume, dir.path());
+    let deadline = Instant::now() + Duration::from_secs(300);
+    let times = loop {
+        let times = finished(dir.path());
+        if times.len() == scenario.n_writers {
+            break times;
+        }
+        assert!(Instant::now() < deadline, "{} is not done after 5 minutes", scenario.name);
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let cpu = cpu_seconds(child.id());
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .unwrap();
+    child.wait().unwrap();
+    let begin = times.iter().map(|(begin, _)| *begin).fold(f64::MAX, f64::min);
+    let end = times.iter().map(|(_, end)| *end).fold(0.0, f64::max);
+    Figures {
+        megabytes_per_second: volume as f64 / 1e6 / (end - begin),
+        cpu_seconds_per_gigabyte: cpu / (volume as f64 / 1e9),
+    }
+}
+
+/// The first and last moment of every writer that is done.
+fn finished(dir: &Path) -> Vec<(f64, f64)> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    names
+        .filter(|path| path.extension().is_some_and(|extension| extension == "time"))
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .filter_map(|text| text.split_once(' ').map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap())))
+        .collect()
+}
+
+/// User and system time of a process, by proc_pid_stat(5).
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    ticks as f64 / 100.0
+}
+
+impl Daemon {
+    fn start(&self, scenario: &Scenario, volume: u64, dir: &Path) -> Child {
+        let me = std::env::current_exe().unwrap();
+        let share = (volume / scenario.n_writers as u64).to_string();
+        match self {
+            Daemon::Ours => Command::new(me)
+                .args(["drainer", dir.to_str().unwrap(), &scenario.n_writers.to_string()])
+                .args([&scenario.write_size.to_string(), &share])
+                .spawn()
+                .unwrap(),
+            Daemon::Original(program) => {
+                let conf = dir.join("conf");
+                let d = dir.display();
+                let text = format!(
+                    "[supervisord]\nnodaemon=true\nlogfile={d}/activity\npidfile={d}/pid\n\
+                     [program:w]\nprocess_name=w%(process_num)s\nnumprocs={}\nautorestart=false\n\
+                     command={} writer {d}/%(process_num)s.time {} {share}\n\
+                     stdout_logfile={d}/%(process_num)s.out\n",
+                    scenario.n_writers,
+                    me.display(),
+                    scenario.write_size,
+                );
+                fs::write(&conf, text).unwrap();
+                Command::new(program).arg("-c").arg(conf).stdout(Stdio::null()).spawn().unwrap()
+            }
+        }
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+/// `writer FILE SIZE VOLUME`: writes the volume in pieces, then the first and last moment into the file.
+fn writer(arguments: &[String]) {
+    let (size, volume): (usize, usize) = (arguments[1].parse().unwrap(), arguments[2].parse().unwrap());
+    let mut piece = vec![b'x'; size];
+    piece[size - 1] = b'\n';
+    // Whoever starts first waits for the others a little.
+    let begin = now();
+    let mut left = volume;
+    while left > 0 {
+        left -= rustix::io::write(rustix::stdio::stdout(), &piece[..size.min(left)]).unwrap();
+    }
+    let times = format!("{begin} {}", now());
+    let fresh = format!("{}.new", arguments[0]);
+    fs::write(&fresh, times).unwrap();
+    fs::rename(&fresh, &arguments[0]).unwrap();
+}
+
+/// `drainer DIR WRITERS SIZE VOLUME`: the daemon's log path with these programs, until it is killed.
+fn drainer(arguments: &[String]) {
+    let dir = PathBuf::from(&arguments[0]);
+    let mut children = Vec::new();
+    for number in 0..arguments[1].parse::<usize>().unwrap() {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let limits = Limits { maxbytes: 50 << 20, backups: 10 };
+        let sink = SinkSpec::Path { path: dir.join(format!("{number}.out")), mode: PLAIN_MODE, limits };
+        let name = format!("w{number}");
+        let spec = StreamSpec {
+            process: name.clone(),
+            group: name,
+            channel: Stream::Stdout,
+            readable: true,
+            sinks: vec![sink],
+            shape: ShapeSpec::default(),
+        };
+        let stream = Arc::new(Mutex::new(LogStream::new(spec, read)));
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["writer", dir.join(format!("{number}.time")).to_str().unwrap()])
+            .args(&arguments[2..])
+            .stdout(write)
+            .spawn()
+            .unwrap();
+        children.push(child);
+        rt::spawn(pump::pump(&stream, |_| ()).unwrap()).detach();
+    }
+    std::io::stdout().flush().unwrap();
+    loop {
+        std::thread::park();
+    }
+}

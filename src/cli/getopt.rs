@@ -1,0 +1,148 @@
+//! Command lines as Python's `getopt` reads them, made plain for argh.
+//!
+//! `-nk`, `-cFILE`, `--opt=value` and unique prefixes of long names are spellings argh does not know. Here they
+//! become `--name value`, after the checks that Supervisor makes, with its texts.
+
+use crate::config::repr;
+use crate::config::values::Parsed;
+
+/// One option.
+pub(super) struct Opt {
+    pub short: &'static [char],
+    /// With underscores, as written by people.
+    pub long: Option<&'static str>,
+    /// The name of the value in the help; `None` for a flag.
+    pub value: Option<&'static str>,
+    /// What the value must be.
+    pub check: fn(&str) -> Parsed<()>,
+    pub help: &'static str,
+}
+
+impl Opt {
+    /// What identifies it: its long name, or else its short one.
+    pub fn name(&self) -> &'static str {
+        self.long.unwrap_or("help")
+    }
+}
+
+/// An option as it stood on the command line.
+pub(super) struct Given {
+    pub option: &'static Opt,
+    /// `-c`, or `--configuration` in full.
+    pub spelling: String,
+    pub value: Option<String>,
+}
+
+/// Takes the options off the front of a command line; they end at `--` or at the first word that is none.
+///
+/// # Errors
+/// An option is unknown or lacks its value: Supervisor's text.
+pub(super) fn lex(options: &'static [Opt], words: &[String]) -> Parsed<(Vec<Given>, Vec<String>)> {
+    let mut given = Vec::new();
+    let mut words = words.iter();
+    let mut rest = Vec::new();
+    while let Some(word) = words.next() {
+        if word == "--" {
+            break;
+        } else if let Some(long) = word.strip_prefix("--") {
+            given.push(lex_long(options, long, &mut words)?);
+        } else if word.len() > 1 && word.starts_with('-') {
+            lex_short(options, &word[1..], &mut words, &mut given)?;
+        } else {
+            rest.push(word.clone());
+            break;
+        }
+    }
+    rest.extend(words.cloned());
+    Ok((given, rest))
+}
+
+fn lex_long<'w>(
+    options: &'static [Opt],
+    word: &str,
+    words: &mut impl Iterator<Item = &'w String>,
+) -> Parsed<Given> {
+    let (name, attached) = match word.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_string())),
+        None => (word, None),
+    };
+    let option = find_long(options, name)?;
+    let spelling = format!("--{}", option.name());
+    let value = match (option.value, attached) {
+        (None, Some(_)) => return Err(format!("option {spelling} must not have an argument")),
+        (None, None) => None,
+        (Some(_), Some(value)) => Some(value),
+        (Some(_), None) => Some(words.next().ok_or(format!("option {spelling} requires argument"))?.clone()),
+    };
+    Ok(Given { option, spelling, value })
+}
+
+/// The option with this name, or the only one whose name begins so. Hyphens may stand for underscores:
+/// Supervisor's own help spells an option so that it does not accept.
+fn find_long(options: &'static [Opt], name: &str) -> Parsed<&'static Opt> {
+    let wanted = name.replace('-', "_");
+    let candidates: Vec<&Opt> =
+        options.iter().filter(|option| option.long.is_some_and(|long| long.starts_with(&wanted))).collect();
+    let exact = candidates.iter().find(|option| option.long == Some(&wanted));
+    match (exact, candidates.as_slice()) {
+        (Some(option), _) | (None, [option]) => Ok(option),
+        (None, []) => Err(format!("option --{name} not recognized")),
+        (None, _) => Err(format!("option --{name} not a unique prefix")),
+    }
+}
+
+fn lex_short<'w>(
+    options: &'static [Opt],
+    cluster: &str,
+    words: &mut impl Iterator<Item = &'w String>,
+    given: &mut Vec<Given>,
+) -> Parsed<()> {
+    let mut letters = cluster.chars();
+    while let Some(letter) = letters.next() {
+        let spelling = format!("-{letter}");
+        let option = options.iter().find(|option| option.short.contains(&letter));
+        let option = option.ok_or_else(|| format!("option {spelling} not recognized"))?;
+        if option.value.is_none() {
+            given.push(Given { option, spelling, value: None });
+            continue;
+        }
+        let attached = letters.as_str();
+        let value = match attached {
+            "" => words.next().ok_or_else(|| format!("option {spelling} requires argument"))?.clone(),
+            attached => attached.to_string(),
+        };
+        given.push(Given { option, spelling, value: Some(value) });
+        break;
+    }
+    Ok(())
+}
+
+/// What going through the options one after the other led to.
+pub(super) enum Handled {
+    /// Arguments for argh.
+    Plain(Vec<String>),
+    /// `-h` or `-v` was reached.
+    Stop(&'static str),
+}
+
+/// Checks the values from left to right, as Supervisor does: the first bad value or repeated option is the
+/// error, unless `-h` or `-v` comes before it.
+pub(super) fn handle(given: &[Given]) -> Parsed<Handled> {
+    let mut plain = Vec::new();
+    for (index, this) in given.iter().enumerate() {
+        let name = this.option.name();
+        if matches!(name, "help" | "version") {
+            return Ok(Handled::Stop(name));
+        }
+        if let Some(value) = &this.value {
+            let checked = (this.option.check)(value);
+            checked.map_err(|text| format!("invalid value for {} {}: {text}", this.spelling, repr(value)))?;
+        }
+        if given[..index].iter().any(|earlier| earlier.option.name() == name) {
+            return Err(format!("conflicting command line option {}", repr(&this.spelling)));
+        }
+        plain.push(format!("--{}", name.replace('_', "-")));
+        plain.extend(this.value.clone());
+    }
+    Ok(Handled::Plain(plain))
+}

@@ -1,0 +1,381 @@
+//! The command line: who the program is to be, with which options.
+//!
+//! `supervisord [options]` is the daemon. A first word that is no option selects another part: `ctl`, `check`,
+//! `init`, `version`. Called as `supervisorctl` or `echo_supervisord_conf` the program is what those are.
+
+mod getopt;
+mod options;
+
+pub use options::{CheckArgs, CtlArgs, DaemonArgs, InitArgs};
+
+use crate::config::repr;
+use argh::FromArgs;
+use getopt::{Handled, Opt};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The words that make the program something else than the daemon.
+const PARTS: [&str; 6] = ["ctl", "check", "init", "version", "completions", "man"];
+
+/// What `-v` prints.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a command line asks for.
+#[derive(Debug, PartialEq)]
+pub enum Invocation {
+    Daemon(DaemonArgs),
+    Ctl(CtlArgs),
+    Check(CheckArgs),
+    Init(InitArgs),
+    /// Nothing is left but to print something.
+    Exit(Exit),
+}
+
+/// A text and the exit status that goes with it.
+#[derive(Debug, PartialEq)]
+pub struct Exit {
+    pub output: String,
+    /// Whether the text goes to stderr.
+    pub to_stderr: bool,
+    pub status: u8,
+}
+
+impl Exit {
+    fn success(output: String) -> Exit {
+        Exit { output, to_stderr: false, status: 0 }
+    }
+
+    /// Supervisor's usage error.
+    fn usage(progname: &str, text: &str) -> Exit {
+        let output = format!("Error: {text}\nFor help, use {progname} -h\n");
+        Exit { output, to_stderr: true, status: 2 }
+    }
+
+    /// Prints the text. That nobody reads it is no reason for another status.
+    fn print(&self) -> ExitCode {
+        if self.to_stderr {
+            let _ = std::io::stderr().write_all(self.output.as_bytes());
+        } else {
+            let _ = std::io::stdout().write_all(self.output.as_bytes());
+        }
+        ExitCode::from(self.status)
+    }
+}
+
+/// Runs what the command line asks for.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    match parse(arguments) {
+        Invocation::Daemon(args) => crate::manager::daemon_main(args),
+        Invocation::Ctl(args) => crate::ctl::main(args),
+        Invocation::Check(args) => crate::config::check_main(&args),
+        Invocation::Init(args) => crate::config::init_main(&args),
+        Invocation::Exit(exit) => exit.print(),
+    }
+}
+
+/// Reads a command line, the program's name included.
+pub fn parse(arguments: Vec<OsString>) -> Invocation {
+    let mut words = arguments.into_iter().map(|word| word.to_string_lossy().into_owned());
+    let progname = words.next().unwrap_or_else(|| "supervisord".to_string());
+    let words: Vec<String> = words.collect();
+    let name = Path::new(&progname).file_name().map(|name| name.to_string_lossy().into_owned());
+    let result = match name.as_deref() {
+        Some("supervisorctl") => ctl(&progname, None, &words),
+        Some("echo_supervisord_conf") => Ok(Invocation::Init(InitArgs::default())),
+        _ => daemon(&progname, &words),
+    };
+    result.unwrap_or_else(Invocation::Exit)
+}
+
+fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
+    let usage = |text: String| Exit::usage(progname, &text);
+    let (given, rest) = getopt::lex(options::DAEMON, words).map_err(usage)?;
+    let (part, rest) = match rest.split_first() {
+        None => (None, &[][..]),
+        Some((part, rest)) if PARTS.contains(&part.as_str()) => (Some(part.as_str()), rest),
+        Some(_) => return Err(usage(format!("positional arguments are not supported: {}", list(&rest)))),
+    };
+    let mut plain = vec!["--progname".to_string(), progname.to_string()];
+    match getopt::handle(&given).map_err(usage)? {
+        Handled::Plain(handled) => plain.extend(handled),
+        Handled::Stop("version") => return Err(Exit::success(format!("{VERSION}\n"))),
+        Handled::Stop(_) => return Err(Exit::success(daemon_help(progname))),
+    }
+    let args: DaemonArgs = fill(progname, &plain)?;
+    match part {
+        None => Ok(Invocation::Daemon(args)),
+        Some("version") => Err(Exit::success(format!("{VERSION}\n"))),
+        Some("ctl") => ctl(&format!("{progname} ctl"), args.configuration, rest),
+        Some("completions") => completions(&format!("{progname} completions"), rest),
+        Some("man") => man(&format!("{progname} man"), rest),
+        Some("check") => check(&format!("{progname} check"), args, rest),
+        Some(_) => init(&format!("{progname} init"), rest),
+    }
+}
+
+fn ctl(progname: &str, configuration: Option<String>, words: &[String]) -> Result<Invocation, Exit> {
+    let (mut plain, rest) = plain(progname, options::CTL, words, ctl_help)?;
+    plain.extend(["--progname".to_string(), progname.to_string(), "--".to_string()]);
+    plain.extend(rest);
+    let mut args: CtlArgs = fill(progname, &plain)?;
+    args.configuration = args.configuration.or(configuration);
+    Ok(Invocation::Ctl(args))
+}
+
+/// Prints the completions of a shell.
+fn completions(progname: &str, rest: &[String]) -> Result<Invocation, Exit> {
+    let known = crate::ctl::completions::SHELLS.join(", ");
+    let [shell] = rest else {
+        return Err(Exit::usage(progname, &format!("one shell must be named: {known}")));
+    };
+    match crate::ctl::completions::completions(shell) {
+        Some(script) => Err(Exit::success(script)),
+        None => Err(Exit::usage(progname, &format!("no completions for {}, only for {known}", repr(shell)))),
+    }
+}
+
+/// Prints a manual page: the daemon's, or the client's.
+fn man(progname: &str, rest: &[String]) -> Result<Invocation, Exit> {
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    match rest[..] {
+        [] | ["supervisord"] => {
+            Err(Exit::success(crate::ctl::man::daemon_page(&options_help(options::DAEMON))))
+        }
+        ["ctl" | "supervisorctl"] => {
+            Err(Exit::success(crate::ctl::man::ctl_page(&options_help(options::CTL))))
+        }
+        _ => Err(Exit::usage(progname, "the pages are supervisord and supervisorctl")),
+    }
+}
+
+fn check(progname: &str, daemon: DaemonArgs, words: &[String]) -> Result<Invocation, Exit> {
+    let (plain, rest) = plain(progname, options::CHECK, words, check_help)?;
+    no_positional(progname, &rest)?;
+    let args: CheckArgs = fill(progname, &plain)?;
+    let configuration = args.configuration.clone().or_else(|| daemon.configuration.clone());
+    Ok(Invocation::Check(CheckArgs { daemon: DaemonArgs { configuration, ..daemon }, ..args }))
+}
+
+fn init(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
+    let (plain, rest) = plain(progname, options::INIT, words, init_help)?;
+    no_positional(progname, &rest)?;
+    Ok(Invocation::Init(fill(progname, &plain)?))
+}
+
+/// Takes the options of a part off its words, in argh's spelling.
+fn plain(
+    progname: &str,
+    options: &'static [Opt],
+    words: &[String],
+    help: fn(&str) -> String,
+) -> Result<(Vec<String>, Vec<String>), Exit> {
+    let usage = |text: String| Exit::usage(progname, &text);
+    let (given, rest) = getopt::lex(options, words).map_err(usage)?;
+    match getopt::handle(&given).map_err(usage)? {
+        Handled::Plain(plain) => Ok((plain, rest)),
+        Handled::Stop(_) => Err(Exit::success(help(progname))),
+    }
+}
+
+fn no_positional(progname: &str, rest: &[String]) -> Result<(), Exit> {
+    if rest.is_empty() {
+        return Ok(());
+    }
+    Err(Exit::usage(progname, &format!("positional arguments are not supported: {}", list(rest))))
+}
+
+/// Lets argh fill the structure. The words were checked before, so it has nothing left to refuse.
+fn fill<T: FromArgs>(progname: &str, plain: &[String]) -> Result<T, Exit> {
+    let words: Vec<&str> = plain.iter().map(String::as_str).collect();
+    T::from_args(&[progname], &words).map_err(|early| Exit::usage(progname, early.output.trim_end()))
+}
+
+/// A list as Python prints it.
+fn list(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| repr(word)).collect();
+    format!("[{}]", words.join(", "))
+}
+
+fn daemon_help(progname: &str) -> String {
+    format!(
+        "supervisord -- run a set of applications as daemons.\n\nUsage: {progname} [options]\n       {progname} \
+         [options] ctl|check|init|completions|man [options]\n\nOptions:\n{}\nctl -- control a running daemon (see '{progname} ctl \
+         -h')\ncheck -- read the configuration and report everything that is wrong with it\ninit -- print a \
+         commented configuration\ncompletions -- print completions for bash, zsh or fish\nman -- print a manual page \
+         (supervisord or supervisorctl)\n\n",
+        options_help(options::DAEMON)
+    )
+}
+
+fn ctl_help(progname: &str) -> String {
+    format!(
+        "supervisorctl -- control applications run by supervisord from the cmd line.\n\nUsage: {progname} [options] \
+         [action [arguments]]\n\nOptions:\n{}\naction [arguments] -- see below\n\nActions are commands like \"tail\" \
+         or \"stop\".  If -i is specified or no action is\nspecified on the command line, a \"shell\" interpreting \
+         actions typed\ninteractively is started.  Use the action \"help\" to find out about available\nactions.\n\n",
+        options_help(options::CTL)
+    )
+}
+
+fn check_help(progname: &str) -> String {
+    format!(
+        "Reads the configuration and its includes, starts nothing, and prints everything that is wrong.\n\nUsage: \
+         {progname} [options]\n\nOptions:\n{}\nExit status: 0 nothing wrong, 1 warnings (with --strict), 2 \
+         errors.\n\n",
+        options_help(options::CHECK)
+    )
+}
+
+fn init_help(progname: &str) -> String {
+    format!(
+        "Prints a configuration in which every key is explained.\n\nUsage: {progname} [options]\n\nOptions:\n{}\n",
+        options_help(options::INIT)
+    )
+}
+
+/// One line per option: `-c/--configuration FILENAME -- what it does`.
+fn options_help(options: &[Opt]) -> String {
+    let mut help = String::new();
+    for option in options.iter().filter(|option| !option.help.is_empty()) {
+        let short = option.short.first().map(|letter| format!("-{letter}"));
+        let long = option.long.map(|long| format!("--{long}"));
+        let names: Vec<String> = short.into_iter().chain(long).collect();
+        let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
+        help += &format!("{}{value} -- {}\n", names.join("/"), option.help);
+    }
+    help
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(words: &[&str]) -> Invocation {
+        parse(words.iter().map(Into::into).collect())
+    }
+
+    #[track_caller]
+    fn ctl_args(words: &[&str]) -> CtlArgs {
+        match parse_words(words) {
+            Invocation::Ctl(args) => args,
+            other => panic!("not the client: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check_exit(words: &[&str], status: u8, first_line: &str) {
+        match parse_words(words) {
+            Invocation::Exit(exit) => {
+                assert_eq!((exit.status, exit.output.lines().next()), (status, Some(first_line)));
+                assert_eq!(exit.to_stderr, status != 0);
+            }
+            other => panic!("not an exit: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_client_by_either_name() {
+        let args = ctl_args(&["/usr/bin/supervisorctl", "-c", "x.conf", "-sunix:///s", "tail", "-f", "web"]);
+        assert_eq!(args.configuration.as_deref(), Some("x.conf"));
+        assert_eq!(args.serverurl.as_deref(), Some("unix:///s"));
+        assert_eq!(args.action, ["tail", "-f", "web"]);
+        assert_eq!(args.progname, "/usr/bin/supervisorctl");
+        let args = ctl_args(&[
+            "supervisord",
+            "-c",
+            "x.conf",
+            "ctl",
+            "-i",
+            "-u",
+            "me",
+            "--pass=p",
+            "status",
+            "--long",
+        ]);
+        assert_eq!((args.configuration.as_deref(), args.interactive), (Some("x.conf"), true));
+        assert_eq!((args.username.as_deref(), args.password.as_deref()), (Some("me"), Some("p")));
+        assert_eq!(args.action, ["status", "--long"]);
+    }
+
+    #[test]
+    fn actions_that_look_like_something_else_pass() {
+        for action in
+            [&["help"][..], &["start", "all", "--help"], &["fg", "--"], &["signal HUP", "web"], &["-"]]
+        {
+            let words = [&["supervisorctl"][..], action].concat();
+            assert_eq!(ctl_args(&words).action, action);
+        }
+        assert_eq!(ctl_args(&["supervisorctl", "--", "-x"]).action, ["-x"]);
+        assert!(ctl_args(&["supervisorctl"]).action.is_empty());
+    }
+
+    #[test]
+    fn history_files_in_both_spellings() {
+        for option in ["--history_file", "--history-file", "--hist", "-r"] {
+            let args = ctl_args(&["supervisorctl", option, "h", "status"]);
+            assert_eq!(args.history_file.as_deref(), Some("h"), "{option}");
+        }
+    }
+
+    #[test]
+    fn the_clients_errors() {
+        for (words, line) in [
+            (&["supervisorctl", "-x"][..], "Error: option -x not recognized"),
+            (&["supervisorctl", "-c"], "Error: option -c requires argument"),
+            (&["supervisorctl", "-i", "-i", "status"], "Error: conflicting command line option '-i'"),
+            (
+                &["supervisorctl", "-s", "foo", "status"],
+                "Error: invalid value for -s 'foo': value 'foo' is not a URL",
+            ),
+            (&["supervisord", "-q/", "ctl", "-x"], "Error: option -x not recognized"),
+            (&["supervisord", "check", "x"], "Error: positional arguments are not supported: ['x']"),
+        ] {
+            check_exit(words, 2, line);
+        }
+    }
+
+    #[test]
+    fn help_and_version_act_when_they_are_reached() {
+        check_exit(&["supervisord", "-v"], 0, VERSION);
+        check_exit(&["supervisord", "-nv", "-m", "9"], 0, VERSION);
+        check_exit(
+            &["supervisord", "-m", "9", "-v"],
+            2,
+            "Error: invalid value for -m '9': 9 can not be converted to an octal type",
+        );
+        check_exit(&["supervisord", "-h"], 0, "supervisord -- run a set of applications as daemons.");
+        check_exit(&["supervisord", "-?"], 0, "supervisord -- run a set of applications as daemons.");
+        check_exit(&["supervisord", "-h", "x"], 2, "Error: positional arguments are not supported: ['x']");
+        check_exit(
+            &["supervisorctl", "--help"],
+            0,
+            "supervisorctl -- control applications run by supervisord from the cmd line.",
+        );
+    }
+
+    #[test]
+    fn check_and_init_take_their_options() {
+        match parse_words(&["supervisord", "-n", "-c", "a.conf", "check", "--json", "--strict"]) {
+            Invocation::Check(args) => {
+                assert!(args.json && args.strict && !args.dump && args.daemon.nodaemon);
+                assert_eq!(args.daemon.configuration.as_deref(), Some("a.conf"));
+            }
+            other => panic!("not a check: {other:?}"),
+        }
+        let init = Invocation::Init(InitArgs { output: Some("f".into()) });
+        assert_eq!(parse_words(&["supervisord", "init", "-o", "f"]), init);
+        assert_eq!(parse_words(&["/bin/echo_supervisord_conf"]), Invocation::Init(InitArgs::default()));
+    }
+
+    #[test]
+    fn the_command_line_survives_being_stored() {
+        let Invocation::Daemon(args) = parse_words(&["supervisord", "-nl", "x.log", "-m", "027"]) else {
+            panic!("not the daemon");
+        };
+        assert_eq!((args.nodaemon, args.umask), (true, Some(0o27)));
+        let stored = serde_json::to_string(&args).expect("serializable");
+        assert_eq!(serde_json::from_str::<DaemonArgs>(&stored).expect("readable"), args);
+    }
+}

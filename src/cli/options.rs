@@ -1,0 +1,246 @@
+//! The options of every part of the program: as a table for `getopt` and the help, and as structures that
+//! argh fills.
+
+use crate::cli::getopt::Opt;
+use crate::config::Surroundings;
+use crate::config::values::{self, Parsed};
+use crate::config::{existing_directory, path_with_parent};
+use crate::model::config::Level;
+use argh::FromArgs;
+use serde::{Deserialize, Serialize};
+
+/// The daemon's command line: what it lays over its configuration, again at every reread.
+#[derive(FromArgs, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DaemonArgs {
+    /// the program as it was called, for messages
+    #[argh(option, default = "String::new()")]
+    pub progname: String,
+    /// the configuration file; searched for if missing
+    #[argh(option)]
+    pub configuration: Option<String>,
+    /// stay in the foreground
+    #[argh(switch)]
+    pub nodaemon: bool,
+    /// no copy of the log on stdout
+    #[argh(switch)]
+    pub silent: bool,
+    /// user name or number to run as
+    #[argh(option)]
+    pub user: Option<String>,
+    /// umask, already read as an octal number
+    #[argh(option, from_str_fn(values::umask))]
+    pub umask: Option<u32>,
+    /// directory to change to; `~` is not yet expanded
+    #[argh(option)]
+    pub directory: Option<String>,
+    /// activity log; `~` is not yet expanded
+    #[argh(option)]
+    pub logfile: Option<String>,
+    /// bytes at which the activity log is rotated
+    #[argh(option, from_str_fn(values::bytes))]
+    pub logfile_maxbytes: Option<u64>,
+    /// number of old activity logs
+    #[argh(option, from_str_fn(values::count))]
+    pub logfile_backups: Option<u32>,
+    /// least severe level that is logged
+    #[argh(option, from_str_fn(values::level))]
+    pub loglevel: Option<Level>,
+    /// file with the daemon's pid; `~` is not yet expanded
+    #[argh(option)]
+    pub pidfile: Option<String>,
+    /// the daemon's name
+    #[argh(option)]
+    pub identifier: Option<String>,
+    /// directory of automatic logs; `~` is not yet expanded
+    #[argh(option)]
+    pub childlogdir: Option<String>,
+    /// keep automatic logs of former runs
+    #[argh(switch)]
+    pub nocleanup: bool,
+    /// least number of descriptors
+    #[argh(option, from_str_fn(values::count))]
+    pub minfds: Option<u32>,
+    /// remove terminal sequences from the logs of programs
+    #[argh(switch)]
+    pub strip_ansi: bool,
+    /// least number of processes
+    #[argh(option, from_str_fn(values::count))]
+    pub minprocs: Option<u32>,
+    /// accepted and ignored: there is no profiler
+    #[argh(option)]
+    pub profile_options: Option<String>,
+}
+
+/// The client's command line.
+#[derive(FromArgs, Clone, Default, PartialEq)]
+pub struct CtlArgs {
+    /// the program as it was called, for messages
+    #[argh(option, default = "String::new()")]
+    pub progname: String,
+    /// the configuration file; searched for if missing
+    #[argh(option)]
+    pub configuration: Option<String>,
+    /// behave as in the shell
+    #[argh(switch)]
+    pub interactive: bool,
+    /// where the daemon listens
+    #[argh(option)]
+    pub serverurl: Option<String>,
+    /// user name for the server
+    #[argh(option)]
+    pub username: Option<String>,
+    /// password for the server
+    #[argh(option)]
+    pub password: Option<String>,
+    /// where the shell keeps its history
+    #[argh(option)]
+    pub history_file: Option<String>,
+    /// the words after the options
+    #[argh(positional, greedy)]
+    pub action: Vec<String>,
+}
+
+/// Does not print the password.
+impl std::fmt::Debug for CtlArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CtlArgs")
+            .field("configuration", &self.configuration)
+            .field("serverurl", &self.serverurl)
+            .field("action", &self.action)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `supervisord check`.
+#[derive(FromArgs, Clone, Debug, Default, PartialEq)]
+pub struct CheckArgs {
+    /// the configuration file; searched for if missing
+    #[argh(option)]
+    pub configuration: Option<String>,
+    /// print JSON
+    #[argh(switch)]
+    pub json: bool,
+    /// exit with status 1 if there are warnings
+    #[argh(switch)]
+    pub strict: bool,
+    /// print the effective configuration
+    #[argh(switch)]
+    pub dump: bool,
+    /// what stood before `check` on the command line
+    #[argh(option, default = "DaemonArgs::default()", from_str_fn(no_daemon_args))]
+    pub daemon: DaemonArgs,
+}
+
+/// `supervisord init`.
+#[derive(FromArgs, Clone, Debug, Default, PartialEq)]
+pub struct InitArgs {
+    /// the file to write; stdout if missing
+    #[argh(option)]
+    pub output: Option<String>,
+}
+
+/// These come from the words before `check`, never from a word of its own.
+fn no_daemon_args(_: &str) -> Parsed<DaemonArgs> {
+    Err("not an option".to_string())
+}
+
+fn anything(_: &str) -> Parsed<()> {
+    Ok(())
+}
+
+fn umask(text: &str) -> Parsed<()> {
+    values::umask(text).map(drop)
+}
+
+fn bytes(text: &str) -> Parsed<()> {
+    values::bytes(text).map(drop)
+}
+
+fn count(text: &str) -> Parsed<()> {
+    values::count(text).map(drop)
+}
+
+fn level(text: &str) -> Parsed<()> {
+    values::level(text).map(drop)
+}
+
+fn directory(text: &str) -> Parsed<()> {
+    existing_directory(&Surroundings::of_this_process(), text).map(drop)
+}
+
+fn path(text: &str) -> Parsed<()> {
+    path_with_parent(&Surroundings::of_this_process(), text).map(drop)
+}
+
+fn url(text: &str) -> Parsed<()> {
+    let known =
+        text.starts_with("unix://") || text.split_once("://").is_some_and(|(_, host)| !host.is_empty());
+    if known { Ok(()) } else { Err(format!("value {} is not a URL", crate::config::repr(text))) }
+}
+
+const fn flag(short: &'static [char], long: Option<&'static str>, help: &'static str) -> Opt {
+    Opt { short, long, value: None, check: anything, help }
+}
+
+const fn value(
+    short: &'static [char],
+    long: &'static str,
+    value: &'static str,
+    check: fn(&str) -> Parsed<()>,
+    help: &'static str,
+) -> Opt {
+    Opt { short, long: Some(long), value: Some(value), check, help }
+}
+
+const CONFIGURATION: Opt =
+    value(&['c'], "configuration", "FILENAME", anything, "configuration file path (searches if not given)");
+const HELP: Opt = flag(&['h', '?'], Some("help"), "print this usage message and exit");
+
+/// In the order of the help.
+pub(super) static DAEMON: &[Opt] = &[
+    CONFIGURATION,
+    flag(&['n'], Some("nodaemon"), "run in the foreground (same as 'nodaemon=true' in config file)"),
+    flag(&['s'], Some("silent"), "no logs to stdout (maps to 'silent=true' in config file)"),
+    HELP,
+    flag(&['v'], Some("version"), "print supervisord version number and exit"),
+    value(&['u'], "user", "USER", anything, "run supervisord as this user (or numeric uid)"),
+    value(&['m'], "umask", "UMASK", umask, "use this umask for the daemon (default is 022)"),
+    value(&['d'], "directory", "DIRECTORY", directory, "directory to chdir to when daemonized"),
+    value(&['l'], "logfile", "FILENAME", path, "use FILENAME as logfile path"),
+    value(&['y'], "logfile_maxbytes", "BYTES", bytes, "use BYTES to limit the max size of logfile"),
+    value(&['z'], "logfile_backups", "NUM", count, "number of backups to keep when max bytes reached"),
+    value(&['e'], "loglevel", "LEVEL", level, "use LEVEL as log level (debug,info,warn,error,critical)"),
+    value(&['j'], "pidfile", "FILENAME", path, "write a pid file for the daemon process to FILENAME"),
+    value(&['i'], "identifier", "STR", anything, "identifier used for this instance of supervisord"),
+    value(&['q'], "childlogdir", "DIRECTORY", directory, "the log directory for child process logs"),
+    flag(
+        &['k'],
+        Some("nocleanup"),
+        "prevent the process from performing cleanup (removal of old automatic logs)",
+    ),
+    value(&['a'], "minfds", "NUM", count, "the minimum number of file descriptors for start success"),
+    flag(&['t'], Some("strip_ansi"), "strip ansi escape codes from process output"),
+    value(&[], "minprocs", "NUM", count, "the minimum number of processes available for start success"),
+    value(&[], "profile_options", "LIST", anything, "accepted for compatibility; has no effect"),
+];
+
+pub(super) static CTL: &[Opt] = &[
+    CONFIGURATION,
+    HELP,
+    flag(&['i'], Some("interactive"), "start an interactive shell after executing commands"),
+    value(&['s'], "serverurl", "URL", url, "URL on which supervisord server is listening"),
+    value(&['u'], "username", "USERNAME", anything, "username to use for authentication with server"),
+    value(&['p', 'P'], "password", "PASSWORD", anything, "password to use for authentication with server"),
+    value(&['r'], "history_file", "FILENAME", anything, "keep a history of the shell's lines in FILENAME"),
+];
+
+pub(super) static CHECK: &[Opt] = &[
+    CONFIGURATION,
+    HELP,
+    flag(&[], Some("json"), "print JSON, one object with all problems"),
+    flag(&[], Some("strict"), "exit with status 1 if there are warnings"),
+    flag(&[], Some("dump"), "print the effective configuration, with the origin of every value"),
+];
+
+pub(super) static INIT: &[Opt] =
+    &[value(&['o'], "output", "FILENAME", anything, "write to FILENAME instead of stdout"), HELP];

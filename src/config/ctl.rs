@@ -1,0 +1,191 @@
+//! `[supervisorctl]`: what the client reads of the same file.
+
+use crate::cli::CtlArgs;
+use crate::config::document::Document;
+use crate::config::error::{ConfigError, ConfigErrors};
+use crate::config::load::{read_file, search};
+use crate::config::section::{Context, Section};
+use crate::config::surroundings::Surroundings;
+use crate::model::config::{Level, Message};
+use std::path::{Path, PathBuf};
+
+const SECTION: &str = "supervisorctl";
+const FACTORY_KEY: &str = "supervisor.ctl_factory";
+
+/// How the client is to reach its daemon.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CtlConfig {
+    /// `http://host:port` or `unix://` and an absolute path.
+    pub serverurl: String,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    pub prompt: String,
+    /// Absolute.
+    pub history_file: Option<PathBuf>,
+    /// The file that was read; `None` if there was none and no `-c`.
+    pub path_read: Option<PathBuf>,
+    /// What reading it had to say.
+    pub messages: Vec<Message>,
+}
+
+/// Does not print the password.
+impl std::fmt::Debug for CtlConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CtlConfig")
+            .field("serverurl", &self.serverurl)
+            .field("username", &self.username)
+            .field("path_read", &self.path_read)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads `[supervisorctl]` and lays the command line over it. `[include]` is not followed. Without `-c` a
+/// missing file is fine.
+///
+/// # Errors
+/// The file cannot be read, has no `[supervisorctl]`, or a value in it is wrong.
+pub fn load_ctl(args: &CtlArgs, surroundings: &Surroundings) -> Result<CtlConfig, ConfigErrors> {
+    let name = args.configuration.as_ref().map(PathBuf::from).or_else(|| search(surroundings));
+    let mut document = Document::default();
+    if let Some(name) = &name {
+        read_file(name, surroundings, &mut document)?;
+        if !document.has_section(SECTION) {
+            let text = ".ini file does not include supervisorctl section";
+            return Err(ConfigError { file: Some(name.clone()), ..ConfigError::plain(text) }.into());
+        }
+    }
+    let context = Context::new(&document, surroundings);
+    let config = read(&context, args, name.as_deref());
+    for plugin in document.sections().filter(|name| name.starts_with("ctlplugin:")) {
+        ctlplugin(&context.section(plugin));
+    }
+    let (errors, messages) = context.finish();
+    match ConfigErrors::new(errors) {
+        Some(errors) => Err(errors),
+        None => Ok(CtlConfig { messages, ..config }),
+    }
+}
+
+fn read(context: &Context<'_>, args: &CtlArgs, name: Option<&Path>) -> CtlConfig {
+    let around = context.surroundings;
+    let section = context.section(SECTION);
+    let text = |key: &str| section.text(key).map(|text| text.into_owned());
+    let serverurl = args.serverurl.clone().or(text("serverurl"));
+    let serverurl = serverurl.unwrap_or_else(|| "http://localhost:9001".to_string());
+    let history_file = args.history_file.clone().or(text("history_file"));
+    CtlConfig {
+        serverurl: with_absolute_path(around, serverurl),
+        username: args.username.clone().or(text("username")),
+        password: args.password.clone().or(text("password")),
+        prompt: text("prompt").unwrap_or_else(|| "supervisor".to_string()),
+        history_file: history_file
+            .filter(|path| !path.is_empty())
+            .map(|path| around.absolute_with_home(&path)),
+        path_read: name.map(|name| around.absolute(name)),
+        messages: Vec::new(),
+    }
+}
+
+fn with_absolute_path(around: &Surroundings, url: String) -> String {
+    match url.strip_prefix("unix://") {
+        Some(path) => format!("unix://{}", around.absolute_with_home(path).display()),
+        None => url,
+    }
+}
+
+/// A plug-in for the client is Python code, too.
+fn ctlplugin(section: &Section<'_>) {
+    match section.raw(FACTORY_KEY) {
+        None => {
+            let text = format!("section [{}] does not specify a {FACTORY_KEY}", section.name);
+            section.error(None, text);
+        }
+        Some(factory) => {
+            let text = format!(
+                "[{}] names the plug-in '{}', which is Python code and cannot be loaded; its commands are not \
+                 available",
+                section.name, factory.text
+            );
+            section.context.message(Level::Warn, text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn surroundings(directory: &Path) -> Surroundings {
+        Surroundings {
+            environment: BTreeMap::from([("HOME".to_string(), "/home/me".to_string())]),
+            current_dir: directory.to_path_buf(),
+            host_node_name: "box".into(),
+            executable: "/nowhere/bin/supervisord".into(),
+            is_root: false,
+        }
+    }
+
+    /// Reads a file with this text.
+    fn load(text: &str, args: CtlArgs) -> Result<CtlConfig, String> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(directory.path().join("x.conf"), text).expect("written");
+        let args = CtlArgs { configuration: Some("x.conf".into()), ..args };
+        load_ctl(&args, &surroundings(directory.path())).map_err(|errors| errors.first().text.clone())
+    }
+
+    #[test]
+    fn everything_is_read_and_the_command_line_wins() {
+        let text = "[supervisorctl]\nserverurl=unix://~/s.sock\nusername=u\npassword=p\nprompt=mine\n\
+                    history_file=~/.h\n[include]\nfiles=%(not expanded\n";
+        let config = load(text, CtlArgs::default()).expect("it is right");
+        assert_eq!(config.serverurl, "unix:///home/me/s.sock");
+        assert_eq!((config.username.as_deref(), config.password.as_deref()), (Some("u"), Some("p")));
+        assert_eq!(config.prompt, "mine");
+        assert_eq!(config.history_file.as_deref(), Some(Path::new("/home/me/.h")));
+        let url = Some("http://other:1".to_string());
+        let config =
+            load(text, CtlArgs { serverurl: url, username: Some("me".into()), ..CtlArgs::default() });
+        let config = config.expect("it is right");
+        assert_eq!((config.serverurl.as_str(), config.username.as_deref()), ("http://other:1", Some("me")));
+    }
+
+    #[test]
+    fn defaults_without_a_file() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let config = load_ctl(&CtlArgs::default(), &surroundings(directory.path())).expect("no file is fine");
+        assert_eq!(
+            (config.serverurl.as_str(), config.prompt.as_str()),
+            ("http://localhost:9001", "supervisor")
+        );
+        assert_eq!(config.path_read, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, message) in [
+            ("[supervisord]\n", ".ini file does not include supervisorctl section"),
+            (
+                "[supervisorctl]\n[ctlplugin:foo]\n",
+                "section [ctlplugin:foo] does not specify a supervisor.ctl_factory",
+            ),
+            (
+                "[supervisorctl]\nprompt=%(x)s\n",
+                "Format string '%(x)s' for 'supervisorctl.prompt' contains names ('x') which cannot be expanded. \
+                 Available names: here",
+            ),
+        ] {
+            assert_eq!(load(text, CtlArgs::default()).expect_err(text), message);
+        }
+        let args = CtlArgs { configuration: Some("/nope.conf".into()), ..CtlArgs::default() };
+        let error = load_ctl(&args, &surroundings(Path::new("/"))).expect_err("there is no such file");
+        assert_eq!(error.first().text, "could not find config file /nope.conf");
+    }
+
+    #[test]
+    fn a_plug_in_is_said_to_be_missing() {
+        let text = "[supervisorctl]\n[ctlplugin:foo]\nsupervisor.ctl_factory=a:b\n";
+        let config = load(text, CtlArgs::default()).expect("it is right");
+        assert_eq!(config.messages.len(), 1);
+    }
+}

@@ -1,0 +1,147 @@
+//! `[supervisord]`.
+
+use crate::cli::DaemonArgs;
+use crate::config::environment;
+use crate::config::section::{Context, Extra, Section};
+use crate::config::surroundings::Surroundings;
+use crate::config::values::{self, Parsed};
+use crate::model::config::{ActivityLog, DaemonConfig, ExitWhen, Level, LogFormat};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The header.
+pub(super) const SECTION: &str = "supervisord";
+
+/// Reads the section, in Supervisor's order, and lays the command line over it. A value of the file that the
+/// command line overrides must be right nevertheless.
+pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
+    let section = context.section(SECTION);
+    let around = context.surroundings;
+    let directory_of = |text: &str| existing_directory(around, text);
+    let path_in_directory = |text: &str| path_with_parent(around, text);
+
+    let minfds = section.get("minfds", values::count);
+    let minprocs = section.get("minprocs", values::count);
+    let directory = section.get("directory", directory_of);
+    let umask = section.get("umask", values::umask);
+    let logfile = section.get("logfile", path_in_directory);
+    let logfile_maxbytes = section.get("logfile_maxbytes", values::bytes);
+    let logfile_backups = section.get("logfile_backups", values::count);
+    let loglevel = section.get("loglevel", values::level);
+    let pidfile = section.get("pidfile", path_in_directory);
+    let identifier = section.text("identifier").map(|text| text.into_owned());
+    let nodaemon = section.get("nodaemon", values::boolean).unwrap_or(false);
+    let silent = section.get("silent", values::boolean).unwrap_or(false);
+    let childlogdir = section.get("childlogdir", directory_of);
+    let nocleanup = section.get("nocleanup", values::boolean).unwrap_or(false);
+    let strip_ansi = section.get("strip_ansi", values::boolean).unwrap_or(false);
+    let environment = environment(&section);
+
+    let logfile = args.logfile.clone().or(logfile).unwrap_or_else(|| "supervisord.log".into());
+    let pidfile = args.pidfile.clone().or(pidfile).unwrap_or_else(|| "supervisord.pid".into());
+    let childlogdir = args.childlogdir.clone().or(childlogdir).map(|dir| around.absolute_with_home(&dir));
+    let directory = args.directory.clone().or(directory).map(|dir| around.absolute_with_home(&dir));
+    DaemonConfig {
+        logfile: activity_log(around, &logfile),
+        logfile_maxbytes: args.logfile_maxbytes.or(logfile_maxbytes).unwrap_or(50 << 20),
+        logfile_backups: args.logfile_backups.or(logfile_backups).unwrap_or(10),
+        loglevel: args.loglevel.or(loglevel).unwrap_or(Level::Info),
+        pidfile: around.absolute_with_home(&pidfile),
+        umask: args.umask.or(umask).unwrap_or(0o22),
+        nodaemon: args.nodaemon || nodaemon,
+        silent: args.silent || silent,
+        minfds: args.minfds.or(minfds).unwrap_or(1024).into(),
+        minprocs: args.minprocs.or(minprocs).unwrap_or(200).into(),
+        nocleanup: args.nocleanup || nocleanup,
+        childlogdir: childlogdir.unwrap_or_else(|| around.temporary_directory()),
+        // Resolved last of all, as in Supervisor; see `user`.
+        user: None,
+        directory,
+        strip_ansi: args.strip_ansi || strip_ansi,
+        environment,
+        identifier: args.identifier.clone().or(identifier).unwrap_or_else(|| "supervisor".into()),
+        log_format: section.get("log_format", log_format).unwrap_or_default(),
+        exit_when: section.get("exit_when", exit_when).unwrap_or_default(),
+        processinfomapfile: map_file(&section),
+        startkillall: section.get("startkillall", values::boolean).unwrap_or(true),
+        exitkillall: section.get("exitkillall", values::boolean).unwrap_or(true),
+    }
+}
+
+/// Resolves the user to run as.
+pub(super) fn user(context: &Context<'_>, args: &DaemonArgs, config: &mut DaemonConfig) {
+    let section = context.section(SECTION);
+    let Some(name) = args.user.clone().or_else(|| section.text("user").map(|text| text.into_owned())) else {
+        return;
+    };
+    match context.users.user(&name) {
+        Ok(user) => config.user = Some(user),
+        // The command line has no place in a file.
+        Err(text) if args.user.is_some() => context.error(crate::config::ConfigError::plain(text)),
+        Err(text) => section.error(Some("user"), text),
+    }
+}
+
+fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
+    let host = Some(section.context.surroundings.host_node_name.as_str());
+    let section = section.with(Extra { host_node_name: host, ..Extra::default() });
+    section.get("environment", environment::parse).unwrap_or_default()
+}
+
+/// A directory that must be there. The text comes back as it is.
+pub(crate) fn existing_directory(around: &Surroundings, text: &str) -> Parsed<String> {
+    if around.is_dir(&around.expand_user(text)) {
+        Ok(text.to_string())
+    } else {
+        Err(format!("{text} is not an existing directory"))
+    }
+}
+
+/// A path whose directory must be there; one without any is always fine. The text comes back as it is.
+pub(crate) fn path_with_parent(around: &Surroundings, text: &str) -> Parsed<String> {
+    let path = around.expand_user(text);
+    match path.rsplit_once('/') {
+        None => Ok(text.to_string()),
+        Some((parent, _)) if around.is_dir(if parent.is_empty() { "/" } else { parent }) => {
+            Ok(text.to_string())
+        }
+        Some(_) => Err(format!("The directory named as part of the path {text} does not exist")),
+    }
+}
+
+fn activity_log(around: &Surroundings, text: &str) -> ActivityLog {
+    match text {
+        "syslog" => ActivityLog::Syslog,
+        path => ActivityLog::File(around.absolute_with_home(path)),
+    }
+}
+
+fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text.to_lowercase().as_str() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(values::not_one_of(text, "log_format", "text or json")),
+    }
+}
+
+fn exit_when(text: &str) -> Parsed<ExitWhen> {
+    Ok(match text {
+        "never" => ExitWhen::Never,
+        "any_fatal" => ExitWhen::AnyFatal,
+        "any_exit" => ExitWhen::AnyExit,
+        "all_exited" => ExitWhen::AllExited,
+        "" => {
+            return Err(values::not_one_of(
+                text,
+                "exit_when",
+                "never, any_fatal, any_exit, all_exited or a name",
+            ));
+        }
+        name => ExitWhen::Named(name.to_string()),
+    })
+}
+
+fn map_file(section: &Section<'_>) -> Option<PathBuf> {
+    let path = section.text("processinfomapfile").filter(|path| !path.is_empty())?;
+    Some(section.context.surroundings.absolute_with_home(&path))
+}

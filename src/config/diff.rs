@@ -1,0 +1,149 @@
+//! What a reread changes.
+
+use crate::model::config::{GroupConfig, GroupKind};
+use crate::rpc::api::Reread;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Compares the groups that are active with those of a configuration just read.
+///
+/// Effective values are compared: where a value was written, and how, does not matter. `added` and `changed`
+/// follow the candidate's order, `removed` the active one's.
+pub fn diff(active: &[Arc<GroupConfig>], candidate: &[Arc<GroupConfig>]) -> Reread {
+    let by_name = |groups: &[Arc<GroupConfig>]| -> HashMap<String, Arc<GroupConfig>> {
+        groups.iter().map(|group| (group.name.clone(), group.clone())).collect()
+    };
+    let (active_by_name, candidate_by_name) = (by_name(active), by_name(candidate));
+    let mut reread = Reread::default();
+    for group in candidate {
+        match active_by_name.get(&group.name) {
+            None => reread.added.push(group.name.clone()),
+            Some(old) if !same(old, group) => reread.changed.push(group.name.clone()),
+            Some(_) => {}
+        }
+    }
+    let removed = active.iter().filter(|group| !candidate_by_name.contains_key(&group.name));
+    reread.removed.extend(removed.map(|group| group.name.clone()));
+    reread
+}
+
+/// Whether two groups are the same in everything that matters to their processes. The order in which a pool
+/// names its events does not.
+fn same(a: &Arc<GroupConfig>, b: &Arc<GroupConfig>) -> bool {
+    if Arc::ptr_eq(a, b) {
+        return true;
+    }
+    let same_kind = match (&a.kind, &b.kind) {
+        (GroupKind::EventListener(a), GroupKind::EventListener(b)) => {
+            let sorted = |events: &[String]| {
+                let mut events = events.to_vec();
+                events.sort();
+                events
+            };
+            a.buffer_size == b.buffer_size
+                && a.result_handler == b.result_handler
+                && a.payload_length == b.payload_length
+                && sorted(&a.events) == sorted(&b.events)
+        }
+        (a, b) => a == b,
+    };
+    same_kind && a.priority == b.priority && a.processes == b.processes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::DaemonArgs;
+    use crate::config::{Surroundings, load};
+
+    fn groups(programs: &str) -> Vec<Arc<GroupConfig>> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("x.conf");
+        std::fs::write(&path, format!("[supervisord]\n{programs}")).expect("written");
+        let configuration = Some(path.to_string_lossy().into_owned());
+        let args = DaemonArgs { configuration, ..DaemonArgs::default() };
+        load(&args, &Surroundings::of_this_process()).expect("it is right").groups
+    }
+
+    /// `+added ~changed -removed`.
+    #[track_caller]
+    fn check(active: &str, candidate: &str, expected: &str) {
+        let found = diff(&groups(active), &groups(candidate));
+        let signed = |sign: &str, names: Vec<String>| -> Vec<String> {
+            names.into_iter().map(|name| format!("{sign}{name}")).collect()
+        };
+        let all = [signed("+", found.added), signed("~", found.changed), signed("-", found.removed)];
+        assert_eq!(all.concat().join(" "), expected);
+    }
+
+    #[test]
+    fn groups_come_and_go() {
+        check("[program:a]\ncommand=a\n", "[program:a]\ncommand=a\n", "");
+        check("[program:a]\ncommand=a\n", "[program:b]\ncommand=a\n", "+b -a");
+        check(
+            "[program:z]\ncommand=z\npriority=1\n[program:y]\ncommand=y\n",
+            "[program:c]\ncommand=c\n[program:b]\ncommand=b\npriority=1\n",
+            "+b +c -z -y",
+        );
+    }
+
+    #[test]
+    fn values_count_and_not_their_spelling() {
+        let plain = "[program:a]\ncommand=a\nuser=root\nstdout_logfile_maxbytes=1MB\nstopsignal=TERM\n";
+        check(plain, "[program:a]\ncommand=a\nuser=0\nstdout_logfile_maxbytes=1024KB\nstopsignal=15\n", "");
+        check(
+            plain,
+            "[program:a]\nstartsecs=1\ncommand : a ; comment\nuser=root\nstdout_logfile_maxbytes=1MB\n",
+            "",
+        );
+        check(plain, "[program:a]\ncommand=a\nuser=root\nstdout_logfile_maxbytes=2MB\n", "~a");
+    }
+
+    #[test]
+    fn every_setting_of_a_process_counts() {
+        let plain = "[program:a]\ncommand=a\n";
+        for key in [
+            "stdout_logfile=/tmp/x",
+            "stdout_logfile=NONE",
+            "environment=A=1",
+            "umask=1",
+            "directory=/",
+            "stopasgroup=true",
+            "exitcodes=1",
+            "priority=1",
+            "stderr_syslog=true",
+            "essential=true",
+        ] {
+            check(plain, &format!("{plain}{key}\n"), "~a");
+            // Back to an automatic log, too, which Supervisor does not notice.
+            check(&format!("{plain}{key}\n"), plain, "~a");
+        }
+        check(plain, &format!("[supervisord]\nenvironment=A=1\n{plain}"), "~a");
+    }
+
+    #[test]
+    fn members_and_kinds_count() {
+        let programs = "[program:a]\ncommand=a\n[program:b]\ncommand=b\n";
+        check(
+            &format!("{programs}[group:g]\nprograms=a\n"),
+            &format!("{programs}[group:g]\nprograms=a,b\n"),
+            "~g -b",
+        );
+        check(
+            "[program:a]\ncommand=a\n",
+            "[eventlistener:a]\ncommand=a\nevents=TICK_5\npriority=999\n",
+            "~a",
+        );
+    }
+
+    #[test]
+    fn sockets_and_pools_count() {
+        let fcgi = "[fcgi-program:f]\ncommand=f\nsocket=unix:///tmp/f.sock\n";
+        check(fcgi, &format!("{fcgi}socket_mode=0777\n"), "~f");
+        check(fcgi, &format!("{fcgi}socket_backlog=5\n"), "~f");
+        let pool = "[eventlistener:e]\ncommand=e\nevents=TICK_5,TICK_60\n";
+        check(pool, "[eventlistener:e]\ncommand=e\nevents=TICK_60,TICK_5\n", "");
+        check(pool, "[eventlistener:e]\ncommand=e\nevents=TICK_5\n", "~e");
+        check(pool, &format!("{pool}buffer_size=11\n"), "~e");
+    }
+}

@@ -1,0 +1,161 @@
+//! What stands in the files, before anybody asks what it means: sections, keys, raw values, and where each
+//! of them was written.
+
+use configparser::ini::Ini;
+use indexmap::IndexMap;
+use std::path::{Path, PathBuf};
+
+/// The section whose keys stand in for those missing in any other.
+const DEFAULT: &str = "DEFAULT";
+
+/// A configuration file and its includes, merged: a section may be continued anywhere, the last value of a
+/// key counts.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Section → key → value. Section names keep their case, keys are lower-case.
+    values: Ini,
+    /// The same keys with their places, and where each section was first opened.
+    places: IndexMap<String, SectionPlaces>,
+    files: Vec<SourceFile>,
+    /// Keys that were written more than once in one section of one file: the earlier place and the key.
+    repeated: Vec<(Place, String, String)>,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// As it was named: by `-c`, or by an include.
+    pub name: PathBuf,
+    /// The absolute directory it lies in: what `%(here)s` means in it.
+    pub here: String,
+}
+
+/// A line of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index into the document's files.
+    file: u32,
+    /// Counted from 1.
+    pub line: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct SectionPlaces {
+    header: Option<Place>,
+    keys: IndexMap<String, Place>,
+}
+
+/// A raw value and where it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value<'d> {
+    pub text: &'d str,
+    pub place: Place,
+}
+
+impl Default for Document {
+    fn default() -> Document {
+        Document {
+            // Case-sensitive: section names are. The keys are lower-cased by our reader.
+            values: Ini::new_cs(),
+            places: IndexMap::new(),
+            files: Vec::new(),
+            repeated: Vec::new(),
+        }
+    }
+}
+
+impl Document {
+    /// Says that what follows was read from this file.
+    pub(super) fn begin_file(&mut self, name: &Path, here: String) {
+        self.files.push(SourceFile { name: name.to_path_buf(), here });
+    }
+
+    /// The place of a line in the file that was begun last.
+    pub(super) fn place(&self, line: u32) -> Place {
+        // At least one file was begun before its lines are read, and there are fewer than 2^32 of them.
+        Place { file: self.files.len().saturating_sub(1) as u32, line }
+    }
+
+    /// Opens a section, which may exist already.
+    pub(super) fn open(&mut self, section: &str, place: Place) {
+        if section != DEFAULT {
+            self.values.get_mut_map().entry(section.to_string()).or_default();
+        }
+        let places = self.places.entry(section.to_string()).or_default();
+        places.header.get_or_insert(place);
+    }
+
+    /// Sets a key of an open section.
+    pub(super) fn set(&mut self, section: &str, key: &str, value: String, place: Place) {
+        self.values
+            .get_mut_map()
+            .entry(section.to_string())
+            .or_default()
+            .insert(key.to_string(), Some(value));
+        let places = self.places.entry(section.to_string()).or_default();
+        if let Some(earlier) = places.keys.insert(key.to_string(), place)
+            && earlier.file == place.file
+        {
+            self.repeated.push((earlier, section.to_string(), key.to_string()));
+        }
+    }
+
+    /// The names of all sections but `[DEFAULT]`, in the order in which they first appear.
+    pub fn sections(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str).filter(|section| *section != DEFAULT)
+    }
+
+    /// Whether there is such a section.
+    pub fn has_section(&self, section: &str) -> bool {
+        section != DEFAULT && self.places.contains_key(section)
+    }
+
+    /// The document's own copy of a section's name, if there is such a section.
+    pub fn section_name(&self, section: &str) -> Option<&str> {
+        let (name, _) = self.places.get_key_value(section)?;
+        (name != DEFAULT).then_some(name)
+    }
+
+    /// The value of a key: the section's own, or that of `[DEFAULT]`.
+    pub fn get(&self, section: &str, key: &str) -> Option<Value<'_>> {
+        self.own(section, key).or_else(|| self.own(DEFAULT, key))
+    }
+
+    fn own(&self, section: &str, key: &str) -> Option<Value<'_>> {
+        let text = self.values.get_map_ref().get(section)?.get(key)?.as_deref()?;
+        let place = *self.places.get(section)?.keys.get(key)?;
+        Some(Value { text, place })
+    }
+
+    /// The keys written in a section itself, in order, without those of `[DEFAULT]`.
+    pub fn own_keys(&self, section: &str) -> impl Iterator<Item = (&str, Place)> {
+        let keys = self.places.get(section).into_iter().flat_map(|places| &places.keys);
+        keys.map(|(key, place)| (key.as_str(), *place))
+    }
+
+    /// The keys of `[DEFAULT]`, in order.
+    pub fn default_keys(&self) -> impl Iterator<Item = (&str, Place)> {
+        self.own_keys(DEFAULT)
+    }
+
+    /// Where a section was first opened.
+    pub fn header(&self, section: &str) -> Option<Place> {
+        self.places.get(section)?.header
+    }
+
+    /// The file a place is in.
+    pub fn file(&self, place: Place) -> &SourceFile {
+        // Places are only made by `place`, for files that were begun.
+        &self.files[place.file as usize]
+    }
+
+    /// Every file that was read, the main file first.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// Keys written more than once in one section of one file: the earlier place, section and key.
+    pub fn repeated(&self) -> &[(Place, String, String)] {
+        &self.repeated
+    }
+}

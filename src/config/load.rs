@@ -1,0 +1,169 @@
+//! Files → [`Config`]: the one place where configuration files are found, opened and read.
+
+use crate::cli::DaemonArgs;
+use crate::config::document::Document;
+use crate::config::error::{ConfigError, ConfigErrors};
+use crate::config::section::Context;
+use crate::config::surroundings::Surroundings;
+use crate::config::{daemon, groups, include, ini, servers};
+use crate::model::config::{Config, Message};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+/// The largest file that is read. Ten thousand programs take two megabytes.
+const MAX_FILE: u64 = 64 << 20;
+
+/// Reads the configuration that the command line asks for, with its includes, and lays the command line
+/// over it.
+///
+/// # Errors
+/// All that is wrong, in the order in which Supervisor would have met it.
+pub fn load(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Config, ConfigErrors> {
+    let (document, messages) = read_document(args, surroundings)?;
+    let outcome = interpret(&document, messages, args, surroundings);
+    outcome.config.ok_or_else(|| {
+        // Without a configuration there is at least one error.
+        ConfigErrors::new(outcome.errors).unwrap_or_else(|| ConfigError::plain("unknown error").into())
+    })
+}
+
+/// What became of a document.
+pub(super) struct Outcome {
+    /// `None` if there are errors.
+    pub config: Option<Config>,
+    pub errors: Vec<ConfigError>,
+    pub messages: Vec<Message>,
+}
+
+/// Finds and reads the main file and its includes.
+pub(super) fn read_document(
+    args: &DaemonArgs,
+    surroundings: &Surroundings,
+) -> Result<(Document, Vec<Message>), ConfigErrors> {
+    let name = match &args.configuration {
+        Some(name) => PathBuf::from(name),
+        None => search(surroundings).ok_or_else(|| nothing_found(surroundings))?,
+    };
+    let mut document = Document::default();
+    read_file(&name, surroundings, &mut document)?;
+    let messages = include::read(&mut document, surroundings)?;
+    Ok((document, messages))
+}
+
+/// Turns a document into a configuration.
+pub(super) fn interpret(
+    document: &Document,
+    mut messages: Vec<Message>,
+    args: &DaemonArgs,
+    surroundings: &Surroundings,
+) -> Outcome {
+    if !document.has_section(daemon::SECTION) {
+        let text = ".ini file does not include supervisord section";
+        let file = document.files().first().map(|file| file.name.clone());
+        let error = ConfigError { file, ..ConfigError::plain(text) };
+        return Outcome { config: None, errors: vec![error], messages };
+    }
+    let mut context = Context::new(document, surroundings);
+    let mut supervisord = daemon::read(&context, args);
+    let variables = supervisord.environment.iter();
+    let variables = variables.map(|(name, value)| (name.clone(), value.clone())).collect::<Vec<_>>();
+    context.environment.extend(variables);
+    let rpc_namespaces = servers::rpc_namespaces(&context);
+    let groups = groups::read(&context, &supervisord.environment);
+    let http_servers = servers::read(&context);
+    daemon::user(&context, args, &mut supervisord);
+    let (errors, said) = context.finish();
+    messages.extend(said);
+    let path = document.files().first().map(|file| surroundings.absolute(&file.name)).unwrap_or_default();
+    let config =
+        Config { path, supervisord, http_servers, rpc_namespaces, groups, messages: messages.clone() };
+    Outcome { config: errors.is_empty().then_some(config), errors, messages }
+}
+
+/// Reads one file into a document.
+pub(super) fn read_file(
+    name: &Path,
+    surroundings: &Surroundings,
+    document: &mut Document,
+) -> Result<(), ConfigError> {
+    let path = surroundings.absolute(name);
+    let bytes = read_bytes(&path).map_err(|error| unreadable(name, &error))?;
+    let text =
+        decode(bytes).map_err(|text| ConfigError { file: Some(name.into()), ..ConfigError::plain(text) })?;
+    let here = path.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
+    ini::read(&text, name, here, document)
+}
+
+fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = std::fs::File::open(path)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(std::io::Error::new(ErrorKind::FileTooLarge, format!("larger than {MAX_FILE} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn unreadable(name: &Path, error: &std::io::Error) -> ConfigError {
+    let text = match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            format!("could not find config file {}", name.display())
+        }
+        ErrorKind::FileTooLarge => format!("could not read config file {}: {error}", name.display()),
+        _ => format!("could not read config file {}", name.display()),
+    };
+    ConfigError { file: Some(name.to_path_buf()), ..ConfigError::plain(text) }
+}
+
+/// UTF-8, with Python's words for what is not.
+fn decode(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let rest = &error.as_bytes()[at..];
+        // Something is left at the position of an error.
+        let byte = rest.first().copied().unwrap_or_default();
+        let reason = match (error.utf8_error().error_len(), byte) {
+            (None, _) => "unexpected end of data",
+            (_, 0x80..=0xc1 | 0xf5..=0xff) => "invalid start byte",
+            _ => "invalid continuation byte",
+        };
+        format!("'utf-8' codec can't decode byte {byte:#04x} in position {at}: {reason}")
+    })
+}
+
+/// The places where a configuration is looked for without `-c`, in order.
+pub(super) fn search_paths(surroundings: &Surroundings) -> Vec<PathBuf> {
+    let parent = surroundings.executable.parent().and_then(Path::parent);
+    let beside = parent.map(Path::to_path_buf).unwrap_or_default();
+    vec![
+        beside.join("etc/supervisord.conf"),
+        beside.join("supervisord.conf"),
+        PathBuf::from("supervisord.conf"),
+        PathBuf::from("etc/supervisord.conf"),
+        PathBuf::from("/etc/supervisord.conf"),
+        PathBuf::from("/etc/supervisor/supervisord.conf"),
+    ]
+}
+
+/// The first of them that exists.
+pub(super) fn search(surroundings: &Surroundings) -> Option<PathBuf> {
+    search_paths(surroundings).into_iter().find(|path| surroundings.absolute(path).exists())
+}
+
+fn nothing_found(surroundings: &Surroundings) -> ConfigError {
+    let paths: Vec<String> =
+        search_paths(surroundings).iter().map(|path| path.display().to_string()).collect();
+    ConfigError::plain(format!(
+        "No config file found at default paths ({}); use the -c option to specify a config file at a different path",
+        paths.join(", ")
+    ))
+}
+
+/// What root is told on stderr when no `-c` says which file to trust. `None` if there is nothing to say.
+pub fn root_warning(args: &DaemonArgs, surroundings: &Surroundings) -> Option<&'static str> {
+    (surroundings.is_root && args.configuration.is_none()).then_some(
+        "Supervisord is running as root and it is searching for its configuration file in default locations \
+         (including its current working directory); you probably want to specify a \"-c\" argument specifying an \
+         absolute path to a configuration file for improved security.",
+    )
+}

@@ -1,0 +1,244 @@
+//! The keys that `[program:x]`, `[eventlistener:x]` and `[fcgi-program:x]` share, and the processes they make.
+
+use crate::config::environment;
+use crate::config::fcgi;
+use crate::config::section::{Context, Extra, Section};
+use crate::config::streams::{self, STDERR, STDOUT, Shared};
+use crate::config::text::{repr, strip};
+use crate::config::values::{self, Parsed};
+use crate::model::config::{Autorestart, FcgiAddress, FcgiSocket, ProcessConfig, StreamConfig, User};
+use crate::model::signal::Signal;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// More processes than a machine can run (`pid_max` is at most 2^22, and each wants log files and pipes).
+const MAX_NUMPROCS: i64 = 100_000;
+
+/// Reads the processes of a section, sorted by name.
+///
+/// `global` is the `[supervisord] environment` that lies under the program's own.
+pub(super) fn read(
+    context: &Context<'_>,
+    name: &str,
+    group_name: &str,
+    global: &BTreeMap<String, String>,
+    fcgi_socket: Option<FcgiSocket>,
+) -> Vec<Arc<ProcessConfig>> {
+    let Some(program_name) = section_name(context, name) else { return Vec::new() };
+    let extra = Extra {
+        program_name: Some(program_name),
+        group_name: Some(group_name),
+        host_node_name: Some(&context.surroundings.host_node_name),
+        ..Extra::default()
+    };
+    let section = context.section(name).with(extra);
+    let shared = SharedKeys::read(&section);
+    let numbers = shared.numprocs_start..shared.numprocs_start + shared.numprocs;
+    let mut processes: Vec<Arc<ProcessConfig>> = numbers
+        .filter_map(|number| process(&section, &shared, number, program_name, global, &fcgi_socket))
+        .map(Arc::new)
+        .collect();
+    processes.sort_by(|a, b| a.name.cmp(&b.name));
+    processes
+}
+
+/// The `x` of `[program:x]`, if it may be one; otherwise the error is noted.
+pub(super) fn section_name<'c>(context: &'c Context<'_>, section: &'c str) -> Option<&'c str> {
+    let (_, name) = section.split_once(':')?;
+    match values::name(name) {
+        Ok(name) => Some(name),
+        Err(text) => {
+            context.section(section).error(None, text);
+            None
+        }
+    }
+}
+
+/// What all processes of a section have in common.
+struct SharedKeys {
+    priority: i64,
+    autostart: bool,
+    autorestart: Autorestart,
+    startsecs: Duration,
+    startretries: u32,
+    stopsignal: Signal,
+    stopwaitsecs: Duration,
+    stopasgroup: bool,
+    killasgroup: bool,
+    exitcodes: Vec<u8>,
+    redirect_stderr: bool,
+    numprocs: i64,
+    numprocs_start: i64,
+    stdout: Shared,
+    stderr: Shared,
+    serverurl: Option<String>,
+    user: Option<User>,
+    umask: Option<u32>,
+    sockets: Vec<FcgiAddress>,
+    essential: bool,
+    /// `%(program_name)s` unless the file says otherwise.
+    has_process_name: bool,
+}
+
+impl SharedKeys {
+    /// Reads them in Supervisor's order, so that the first error is the one Supervisor shows.
+    fn read(section: &Section<'_>) -> SharedKeys {
+        let priority = section.get("priority", values::any_integer).unwrap_or(999);
+        let autostart = section.get("autostart", values::boolean).unwrap_or(true);
+        let autorestart = section.get("autorestart", values::autorestart).unwrap_or(Autorestart::Unexpected);
+        let startsecs = section.get("startsecs", values::seconds).unwrap_or(Duration::from_secs(1));
+        let startretries = section.get("startretries", values::count).unwrap_or(3);
+        let stopsignal = section.get("stopsignal", values::signal).unwrap_or(Signal::TERM);
+        let stopwaitsecs = section.get("stopwaitsecs", values::seconds).unwrap_or(Duration::from_secs(10));
+        let stopasgroup = section.get("stopasgroup", values::boolean).unwrap_or(false);
+        let killasgroup = section.get("killasgroup", values::boolean).unwrap_or(stopasgroup);
+        let exitcodes = section.get("exitcodes", values::exit_codes).unwrap_or_else(|| vec![0]);
+        let redirect_stderr = section.get("redirect_stderr", values::boolean).unwrap_or(false);
+        let numprocs = section.get("numprocs", numprocs).unwrap_or(1);
+        let numprocs_start = section.get("numprocs_start", values::any_integer).unwrap_or(0);
+        let stdout = streams::read_shared(section, &STDOUT);
+        let stderr = streams::read_shared(section, &STDERR);
+        let serverurl = section.text("serverurl").map(|url| url.into_owned());
+        let serverurl = serverurl.filter(|url| !strip(url).eq_ignore_ascii_case("auto") && !url.is_empty());
+        let user = section.get("user", |text| section.context.users.user(text));
+        let umask = section.get("umask", values::umask);
+        let has_process_name = check_process_name(section, numprocs);
+        if stopasgroup && !killasgroup {
+            let text = "Cannot set stopasgroup=true and killasgroup=false".to_string();
+            section.error(Some("killasgroup"), text);
+        }
+        let sockets = fcgi::read_sockets(section, user.as_ref());
+        let essential = section.get("essential", values::boolean).unwrap_or(false);
+        SharedKeys {
+            priority,
+            autostart,
+            autorestart,
+            startsecs,
+            startretries,
+            stopsignal,
+            stopwaitsecs,
+            stopasgroup,
+            killasgroup,
+            exitcodes,
+            redirect_stderr,
+            numprocs,
+            // Far from the limits of the type, wherever it starts.
+            numprocs_start: numprocs_start.clamp(-(1 << 53), 1 << 53),
+            stdout,
+            stderr,
+            serverurl,
+            user,
+            umask,
+            sockets,
+            essential,
+            has_process_name,
+        }
+    }
+}
+
+fn numprocs(text: &str) -> Parsed<i64> {
+    match values::any_integer(text)? {
+        negative @ ..0 => Err(format!("{negative} is below lower bound (0)")),
+        number if number > MAX_NUMPROCS => Err(format!("{number} is above upper bound ({MAX_NUMPROCS})")),
+        number => Ok(number),
+    }
+}
+
+/// Checks the unexpanded `process_name`; whether there is one.
+fn check_process_name(section: &Section<'_>, numprocs: i64) -> bool {
+    let raw = section.raw("process_name").map(|value| value.text);
+    if let Some(raw) = raw {
+        section.ok("process_name", values::name(raw));
+    }
+    if numprocs > 1 && !raw.is_some_and(|raw| raw.contains("%(process_num)")) {
+        let text = "%(process_num) must be present within process_name when numprocs > 1";
+        section.error(Some("process_name"), text.to_string());
+    }
+    raw.is_some()
+}
+
+/// One process. `None` if a key that it cannot be without is missing or wrong, which is noted.
+fn process(
+    section: &Section<'_>,
+    shared: &SharedKeys,
+    number: i64,
+    program_name: &str,
+    global: &BTreeMap<String, String>,
+    fcgi_socket: &Option<FcgiSocket>,
+) -> Option<ProcessConfig> {
+    let numbered = Extra { process: Some((number, shared.numprocs)), ..section.extra };
+    let section = section.with(numbered);
+    let own = section.text_of_process("environment");
+    let own = own.and_then(|text| section.ok("environment", environment::parse(&text))).unwrap_or_default();
+    let section = section.with(Extra { environment: Some(&own), ..numbered });
+
+    let directory = section.text("directory").map(|text| PathBuf::from(&*text));
+    let (stdout, stderr) = streams(&section, shared);
+    let command = command(&section)?;
+    let name = process_name(&section, shared, program_name)?;
+    let mut environment = global.clone();
+    environment.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Some(ProcessConfig {
+        name,
+        command,
+        priority: shared.priority,
+        autostart: shared.autostart,
+        autorestart: shared.autorestart,
+        startsecs: shared.startsecs,
+        startretries: shared.startretries,
+        exitcodes: shared.exitcodes.clone(),
+        stopsignal: shared.stopsignal,
+        stopwaitsecs: shared.stopwaitsecs,
+        stopasgroup: shared.stopasgroup,
+        killasgroup: shared.killasgroup,
+        user: shared.user.clone(),
+        umask: shared.umask,
+        directory,
+        environment,
+        serverurl: shared.serverurl.clone(),
+        redirect_stderr: shared.redirect_stderr,
+        stdout,
+        stderr,
+        fcgi_socket: fcgi_socket.clone(),
+        sockets: shared.sockets.clone(),
+        essential: shared.essential,
+        program: program_name.into(),
+    })
+}
+
+fn streams(section: &Section<'_>, shared: &SharedKeys) -> (StreamConfig, StreamConfig) {
+    let stdout = streams::read(section, &STDOUT, shared.stdout);
+    let mut stderr = streams::read(section, &STDERR, shared.stderr);
+    if shared.redirect_stderr {
+        streams::redirect(section, &mut stderr);
+    }
+    (stdout, stderr)
+}
+
+fn command(section: &Section<'_>) -> Option<String> {
+    if section.raw("command").is_none() {
+        let text = format!("program section {} does not specify a command", section.name);
+        section.error(None, text);
+        return None;
+    }
+    section.text("command").map(|text| text.into_owned())
+}
+
+/// The expanded name. Supervisor checks it only before its expansion, and then cannot address the process.
+fn process_name(section: &Section<'_>, shared: &SharedKeys, program_name: &str) -> Option<String> {
+    if !shared.has_process_name {
+        return Some(program_name.to_string());
+    }
+    let text = section.text_of_process("process_name")?;
+    let name = section.ok("process_name", values::name(&text))?;
+    if name.chars().any(|c| c.is_control()) {
+        section.error(
+            Some("process_name"),
+            format!("Invalid name: {} because of a control character", repr(name)),
+        );
+        return None;
+    }
+    Some(name.to_string())
+}

@@ -1,0 +1,329 @@
+//! Every section and key: names, defaults, and a line of help. The sample, the check for unknown keys and the
+//! dump all read this table, so that none of them can forget a key the others know.
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    /// As it would be written; `None` if a missing key means something no value can say.
+    pub default: Option<&'static str>,
+    /// What to write into a sample if that is not the default.
+    pub example: Option<&'static str>,
+    pub help: &'static str,
+    /// Whether Supervisor does not know it.
+    pub new: bool,
+}
+
+/// One kind of section.
+#[derive(Debug)]
+pub struct Kind {
+    /// What its header begins with: the whole name, or up to and with the colon.
+    pub prefix: &'static str,
+    /// The name in a sample, without what `prefix` says already.
+    pub example: &'static str,
+    pub help: &'static str,
+    pub keys: &'static [&'static [Key]],
+    /// Whether any key may stand there, because it is handed to somebody else.
+    pub open: bool,
+}
+
+impl Kind {
+    /// All keys, in the order of the manual.
+    pub fn keys(&self) -> impl Iterator<Item = &'static Key> {
+        self.keys.iter().copied().flatten()
+    }
+
+    /// Whether `section` is of this kind.
+    fn is_kind_of(&self, section: &str) -> bool {
+        match self.prefix {
+            // Supervisor takes whatever begins like a server for one.
+            "unix_http_server" | "inet_http_server" => section.starts_with(self.prefix),
+            prefix if prefix.ends_with(':') => section.starts_with(prefix),
+            name => section == name,
+        }
+    }
+}
+
+/// The kind of a section, if it is a known one.
+pub fn kind(section: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.is_kind_of(section))
+}
+
+/// Whether a section of this name may have this key.
+pub fn knows(section: &str, key: &str) -> bool {
+    kind(section).is_some_and(|kind| kind.open || kind.keys().any(|known| known.name == key))
+}
+
+const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {
+    Key { name, default: Some(default), example: None, help, new: false }
+}
+
+/// A key without a default; `example` stands in the sample.
+const fn optional(name: &'static str, example: &'static str, help: &'static str) -> Key {
+    Key { name, default: None, example: Some(example), help, new: false }
+}
+
+const fn new(key: Key) -> Key {
+    Key { new: true, ..key }
+}
+
+/// In the order in which a sample shows them.
+pub const KINDS: [Kind; 11] = [
+    Kind {
+        prefix: "unix_http_server",
+        example: "",
+        help: "A server on a socket file: for the client on this machine.",
+        keys: &[UNIX_SERVER, CREDENTIALS],
+        open: false,
+    },
+    Kind {
+        prefix: "inet_http_server",
+        example: "",
+        help: "A server on a TCP port: for the web page and for clients elsewhere. Whoever can reach it without a \
+               password controls every program.",
+        keys: &[INET_SERVER, CREDENTIALS],
+        open: false,
+    },
+    Kind {
+        prefix: "supervisord",
+        example: "",
+        help: "The daemon itself.",
+        keys: &[SUPERVISORD],
+        open: false,
+    },
+    Kind {
+        prefix: "rpcinterface:",
+        example: "supervisor",
+        help: "Without this section clients cannot do anything.",
+        keys: &[RPC_INTERFACE],
+        open: true,
+    },
+    Kind {
+        prefix: "supervisorctl",
+        example: "",
+        help: "The client. Included files are not looked at for this section.",
+        keys: &[SUPERVISORCTL],
+        open: false,
+    },
+    Kind {
+        prefix: "ctlplugin:",
+        example: "x",
+        help: "Plug-ins of the client.",
+        keys: &[CTL_PLUGIN],
+        open: true,
+    },
+    Kind {
+        prefix: "program:",
+        example: "theprogramname",
+        help: "A program to run. %(program_name)s, %(process_num)d, %(group_name)s, %(here)s, %(host_node_name)s and \
+               %(ENV_X)s are expanded in most values; write %% for a percent sign.",
+        keys: &[PROGRAM, STREAMS, PROGRAM_END],
+        open: false,
+    },
+    Kind {
+        prefix: "eventlistener:",
+        example: "theeventlistenername",
+        help: "A program that is told of events on its stdin and answers on its stdout. Takes all keys of a program.",
+        keys: &[LISTENER, PROGRAM, STREAMS, PROGRAM_END],
+        open: false,
+    },
+    Kind {
+        prefix: "fcgi-program:",
+        example: "thefcgiprogramname",
+        help: "A program that serves FastCGI on a socket shared by its processes. Takes all keys of a program.",
+        keys: &[FCGI, PROGRAM, STREAMS, PROGRAM_END],
+        open: false,
+    },
+    Kind {
+        prefix: "group:",
+        example: "thegroupname",
+        help: "Programs that are started and stopped under one name.",
+        keys: &[GROUP],
+        open: false,
+    },
+    Kind {
+        prefix: "include",
+        example: "",
+        help: "More files, read after this one; what they say counts. They cannot include others.",
+        keys: &[INCLUDE],
+        open: false,
+    },
+];
+
+const UNIX_SERVER: &[Key] = &[
+    optional("file", "/tmp/supervisor.sock", "the path of the socket"),
+    key("chmod", "0700", "its mode (octal)"),
+    optional("chown", "nobody:nogroup", "its owner, user or user:group"),
+];
+
+const INET_SERVER: &[Key] =
+    &[optional("port", "127.0.0.1:9001", "ip_address:port; *:port for all interfaces")];
+
+const CREDENTIALS: &[Key] = &[
+    optional("username", "user", "without it everybody is let in"),
+    optional("password", "123", "plain, or {SHA} and a hexadecimal SHA-1"),
+];
+
+const SUPERVISORD: &[Key] = &[
+    key("logfile", "supervisord.log", "the activity log; or syslog"),
+    key("logfile_maxbytes", "50MB", "size at which it is rotated; 0 never"),
+    key("logfile_backups", "10", "number of old logs that are kept"),
+    key("loglevel", "info", "critical, error, warn, info, debug, trace, blather"),
+    new(key("log_format", "text", "text, or json: one object a line")),
+    key("pidfile", "supervisord.pid", "file that holds the daemon's pid"),
+    key("nodaemon", "false", "stay in the foreground"),
+    key("silent", "false", "no copy of the log on stdout in the foreground"),
+    key("minfds", "1024", "least number of file descriptors at start"),
+    key("minprocs", "200", "least number of processes at start"),
+    key("umask", "022", "the daemon's umask (octal)"),
+    optional("user", "nobody", "user to become when started as root"),
+    key("identifier", "supervisor", "name of this daemon for clients and listeners"),
+    optional("directory", "/tmp", "directory to change to when going to the background"),
+    key("nocleanup", "false", "keep automatic logs of former runs"),
+    optional(
+        "childlogdir",
+        "/tmp",
+        "directory of automatic logs; the system's for temporary files if missing",
+    ),
+    key("environment", "", "KEY=\"value\",KEY2=\"value2\" for all programs"),
+    key("strip_ansi", "false", "remove terminal sequences from the logs of programs"),
+    new(key(
+        "exit_when",
+        "never",
+        "never, any_fatal, any_exit, all_exited, or a process whose end is ours: its status becomes ours",
+    )),
+    new(optional("processinfomapfile", "%(here)s/processes.map", "file with the table of live processes")),
+    new(key("startkillall", "true", "kill processes found alive at start (false: take them over)")),
+    new(key("exitkillall", "true", "stop all programs at exit (false: leave them running)")),
+];
+
+const RPC_INTERFACE: &[Key] = &[optional(
+    "supervisor.rpcinterface_factory",
+    "supervisor.rpcinterface:make_main_rpcinterface",
+    "the built-in methods; nothing else can be loaded",
+)];
+
+const SUPERVISORCTL: &[Key] = &[
+    Key {
+        name: "serverurl",
+        default: Some("http://localhost:9001"),
+        example: Some("unix:///tmp/supervisor.sock"),
+        help: "unix:///path or http://host:port",
+        new: false,
+    },
+    optional("username", "user", "as the server wants it"),
+    optional("password", "123", "as the server wants it, never its hash"),
+    key("prompt", "supervisor", "what the shell's prompt says"),
+    optional("history_file", "~/.sc_history", "where the shell keeps its history"),
+];
+
+const CTL_PLUGIN: &[Key] =
+    &[optional("supervisor.ctl_factory", "module:factory", "Python code: cannot be loaded")];
+
+const INCLUDE: &[Key] =
+    &[optional("files", "conf.d/*.conf", "patterns separated by blanks, relative to this file's directory")];
+
+const GROUP: &[Key] = &[
+    optional("programs", "progname1,progname2", "names of [program:x] or [fcgi-program:x] sections"),
+    key("priority", "999", "lower numbers start first and stop last"),
+];
+
+const LISTENER: &[Key] = &[
+    optional("events", "PROCESS_STATE", "event types, separated by commas"),
+    key("buffer_size", "10", "number of events that wait while all listeners are busy"),
+    key("result_handler", "supervisor.dispatchers:default_handler", "or supervisor_stdout:event_handler"),
+    new(key("payload_length", "characters", "what the len field counts: characters or bytes")),
+];
+
+const FCGI: &[Key] = &[
+    optional("socket", "unix:///tmp/app.sock", "or tcp://host:port"),
+    optional("socket_backlog", "1024", "the system's limit if missing"),
+];
+
+const PROGRAM: &[Key] = &[
+    optional("command", "/bin/cat", "the program and its arguments; no shell"),
+    key("process_name", "%(program_name)s", "name of each process"),
+    key("numprocs", "1", "number of processes"),
+    key("numprocs_start", "0", "first process_num"),
+    optional("directory", "/tmp", "directory to run in"),
+    optional("umask", "022", "umask of the process (octal)"),
+    // Of a listener's pool the default is -1, of its processes 999: no value says both.
+    Key {
+        name: "priority",
+        default: None,
+        example: Some("999"),
+        help: "lower numbers start first and stop last; 999 if missing, -1 for pools of listeners",
+        new: false,
+    },
+    key("autostart", "true", "start together with the daemon"),
+    key("autorestart", "unexpected", "restart when it ends: true, false or unexpected"),
+    key("startsecs", "1", "seconds it must stay up to count as started"),
+    key("startretries", "3", "failed starts in a row before giving up"),
+    key("exitcodes", "0", "expected exit codes, separated by commas"),
+    key("stopsignal", "TERM", "signal that asks it to stop"),
+    key("stopwaitsecs", "10", "seconds before it is killed"),
+    key("stopasgroup", "false", "send the stop signal to its process group"),
+    optional("killasgroup", "false", "kill its process group; as stopasgroup if missing"),
+    optional("user", "nobody", "user to run as"),
+    key("redirect_stderr", "false", "send stderr where stdout goes"),
+];
+
+const STREAMS: &[Key] = &[
+    key("stdout_logfile", "AUTO", "a path, AUTO, NONE; also memory, or several separated by commas"),
+    key("stdout_logfile_maxbytes", "50MB", "size at which it is rotated; 0 never"),
+    key("stdout_logfile_backups", "10", "number of old logs that are kept; 0 none"),
+    key("stdout_capture_maxbytes", "0", "bytes of captured output; 0 captures nothing"),
+    key("stdout_events_enabled", "false", "emit an event for what is written"),
+    key("stdout_syslog", "false", "write to syslog, too"),
+    new(key("stdout_logfile_timestamps", "false", "a time in front of each line: true, or a format")),
+    new(key("stdout_logfile_prefix", "", "a text in front of each line, such as %(program_name)s")),
+    new(key("stdout_logfile_format", "raw", "raw, text, or json: one object a line")),
+    key("stderr_logfile", "AUTO", "as for stdout"),
+    key("stderr_logfile_maxbytes", "50MB", "as for stdout"),
+    key("stderr_logfile_backups", "10", "as for stdout"),
+    key("stderr_capture_maxbytes", "0", "as for stdout"),
+    key("stderr_events_enabled", "false", "as for stdout"),
+    key("stderr_syslog", "false", "as for stdout"),
+    new(key("stderr_logfile_timestamps", "false", "as for stdout")),
+    new(key("stderr_logfile_prefix", "", "as for stdout")),
+    new(key("stderr_logfile_format", "raw", "as for stdout")),
+];
+
+const PROGRAM_END: &[Key] = &[
+    key("environment", "", "KEY=\"value\",KEY2=\"value2\" over that of [supervisord]"),
+    key("serverurl", "AUTO", "what SUPERVISOR_SERVER_URL says"),
+    new(optional("sockets", "tcp://127.0.0.1:8080", "listening sockets to hand over as LISTEN_FDS")),
+    optional("socket_owner", "nobody", "owner of unix sockets, user or user:group"),
+    optional("socket_mode", "0700", "mode of unix sockets (octal)"),
+    new(key("essential", "false", "end the daemon when this process ends for good")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn kinds_are_told_apart() {
+        for (section, prefix) in [
+            ("supervisord", Some("supervisord")),
+            ("supervisorctl", Some("supervisorctl")),
+            ("supervisordx", None),
+            ("inet_http_server:two", Some("inet_http_server")),
+            ("program:x", Some("program:")),
+            ("program", None),
+            ("fcgi-program:x", Some("fcgi-program:")),
+            ("include", Some("include")),
+        ] {
+            assert_eq!(kind(section).map(|kind| kind.prefix), prefix, "{section}");
+        }
+    }
+
+    #[test]
+    fn no_key_stands_twice_in_a_kind() {
+        for kind in &KINDS {
+            let mut seen = HashSet::new();
+            assert!(kind.keys().all(|key| seen.insert(key.name)), "{}", kind.prefix);
+        }
+    }
+}

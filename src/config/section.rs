@@ -1,0 +1,203 @@
+//! One section being read: a key is looked up, expanded, parsed, and what is wrong with it is noted with its
+//! place. Reading goes on after an error, so that all of them can be shown together.
+
+use crate::config::document::{Document, Place, Value};
+use crate::config::error::ConfigError;
+use crate::config::expand::{Arg, Names, expand};
+use crate::config::surroundings::{Surroundings, Users};
+use crate::config::values::Parsed;
+use crate::model::config::{Level, Message};
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+
+/// More errors than anybody reads.
+const MAX_ERRORS: usize = 1000;
+/// All expanded texts together. A small file can ask for an enormous one, with `numprocs` and a wide format.
+const MAX_EXPANDED: usize = 1 << 28;
+
+/// Everything that reading a configuration needs and collects.
+pub(super) struct Context<'a> {
+    pub document: &'a Document,
+    pub surroundings: &'a Surroundings,
+    /// What `%(ENV_X)s` means: our environment, later overlaid with `[supervisord] environment`.
+    pub environment: HashMap<String, String>,
+    pub users: Users,
+    errors: RefCell<Vec<ConfigError>>,
+    messages: RefCell<Vec<Message>>,
+    expanded: Cell<usize>,
+}
+
+impl<'a> Context<'a> {
+    pub fn new(document: &'a Document, surroundings: &'a Surroundings) -> Context<'a> {
+        let environment = surroundings.environment.iter();
+        Context {
+            document,
+            surroundings,
+            environment: environment.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            users: Users::default(),
+            errors: RefCell::default(),
+            messages: RefCell::default(),
+            expanded: Cell::new(0),
+        }
+    }
+
+    /// Notes an error, the first one for each key: some are read for the group and for every process.
+    pub fn error(&self, error: ConfigError) {
+        let mut errors = self.errors.borrow_mut();
+        let known = errors.iter().any(|earlier| earlier.is_about_the_same_key_as(&error));
+        if errors.len() < MAX_ERRORS && !known {
+            errors.push(error);
+        }
+    }
+
+    /// Notes a line for the activity log.
+    pub fn message(&self, level: Level, text: String) {
+        self.messages.borrow_mut().push(Message { level, text });
+    }
+
+    /// What was collected.
+    pub fn finish(self) -> (Vec<ConfigError>, Vec<Message>) {
+        (self.errors.into_inner(), self.messages.into_inner())
+    }
+
+    /// A view on a section. The names it expands are `here` and those of the environment, until more are
+    /// added.
+    pub fn section<'c>(&'c self, name: &'c str) -> Section<'c> {
+        Section { context: self, name, extra: Extra::default() }
+    }
+}
+
+/// The names that only some sections know.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Extra<'c> {
+    pub program_name: Option<&'c str>,
+    pub group_name: Option<&'c str>,
+    pub host_node_name: Option<&'c str>,
+    /// `process_num` and `numprocs`.
+    pub process: Option<(i64, i64)>,
+    /// The program's own `environment`, which lies over everything else's.
+    pub environment: Option<&'c BTreeMap<String, String>>,
+}
+
+/// A section of the document together with the names that can be expanded in it.
+#[derive(Clone, Copy)]
+pub(super) struct Section<'c> {
+    pub context: &'c Context<'c>,
+    pub name: &'c str,
+    pub extra: Extra<'c>,
+}
+
+impl<'c> Section<'c> {
+    /// The same section, with more names to expand.
+    pub fn with(self, extra: Extra<'c>) -> Section<'c> {
+        Section { extra, ..self }
+    }
+
+    /// The value as written.
+    pub fn raw(&self, key: &str) -> Option<Value<'c>> {
+        debug_assert!(
+            crate::config::schema::knows(self.name, key),
+            "[{}] {key} is not in the schema",
+            self.name
+        );
+        self.context.document.get(self.name, key)
+    }
+
+    /// The value with its `%` forms expanded. `None` if the key is missing, or wrong, which is noted.
+    pub fn text(&self, key: &str) -> Option<Cow<'c, str>> {
+        let value = self.raw(key)?;
+        let what = format_args!("{}.{key}", self.name);
+        self.expand(key, value, &what)
+    }
+
+    /// Like [`Section::text`], for keys that messages name without their section.
+    pub fn text_of_process(&self, key: &str) -> Option<Cow<'c, str>> {
+        self.expand(key, self.raw(key)?, &key)
+    }
+
+    fn expand(&self, key: &str, value: Value<'c>, what: &dyn std::fmt::Display) -> Option<Cow<'c, str>> {
+        let names = self.names(value.place);
+        match expand(value.text, &names) {
+            Ok(text) => self.within_budget(key, text),
+            Err(error) => {
+                self.error(Some(key), error.describe(value.text, &what.to_string(), &names));
+                None
+            }
+        }
+    }
+
+    fn within_budget(&self, key: &str, text: Cow<'c, str>) -> Option<Cow<'c, str>> {
+        if let Cow::Owned(text) = &text {
+            let expanded = self.context.expanded.get() + text.len();
+            self.context.expanded.set(expanded);
+            if expanded > MAX_EXPANDED {
+                let text = format!("all expanded values together are longer than {MAX_EXPANDED} bytes");
+                self.error(Some(key), text);
+                return None;
+            }
+        }
+        Some(text)
+    }
+
+    /// The value, expanded and parsed. `None` if the key is missing, or wrong, which is noted.
+    pub fn get<T>(&self, key: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
+        let text = self.text(key)?;
+        self.ok(key, parse(&text))
+    }
+
+    /// Unwraps what parsing a key gave; an error is noted with the key's place.
+    pub fn ok<T>(&self, key: &str, parsed: Parsed<T>) -> Option<T> {
+        parsed.map_err(|text| self.error(Some(key), text)).ok()
+    }
+
+    /// Notes an error of this section: at the key's line, or at the header if there is no such key.
+    pub fn error(&self, key: Option<&str>, text: String) {
+        let document = self.context.document;
+        let value = key.and_then(|key| document.get(self.name, key));
+        let place = value.map(|value| value.place).or_else(|| document.header(self.name));
+        self.context.error(ConfigError {
+            text,
+            file: place.map(|place| document.file(place).name.clone()),
+            line: place.map(|place| place.line),
+            section: Some(self.name.to_string()),
+            key: key.map(str::to_string),
+        });
+    }
+
+    fn names(&self, place: Place) -> Scope<'c> {
+        let here = &self.context.document.file(place).here;
+        Scope { here, environment: &self.context.environment, extra: self.extra }
+    }
+}
+
+/// The names known to one value.
+pub(super) struct Scope<'c> {
+    /// The directory of the file the value was written in.
+    pub here: &'c str,
+    pub environment: &'c HashMap<String, String>,
+    pub extra: Extra<'c>,
+}
+
+impl Names for Scope<'_> {
+    fn lookup(&self, name: &str) -> Option<Arg<'_>> {
+        if let Some(variable) = name.strip_prefix("ENV_") {
+            let own = self.extra.environment.and_then(|own| own.get(variable));
+            return own.or_else(|| self.environment.get(variable)).map(|value| Arg::Text(value));
+        }
+        match name {
+            "here" => Some(Arg::Text(self.here)),
+            "program_name" => self.extra.program_name.map(Arg::Text),
+            "group_name" => self.extra.group_name.map(Arg::Text),
+            "host_node_name" => self.extra.host_node_name.map(Arg::Text),
+            "process_num" => self.extra.process.map(|(number, _)| Arg::Number(number)),
+            "numprocs" => self.extra.process.map(|(_, count)| Arg::Number(count)),
+            _ => None,
+        }
+    }
+
+    fn listed(&self) -> Vec<&str> {
+        let all = ["group_name", "here", "host_node_name", "numprocs", "process_num", "program_name"];
+        all.into_iter().filter(|name| self.lookup(name).is_some()).collect()
+    }
+}

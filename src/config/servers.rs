@@ -1,0 +1,112 @@
+//! `[inet_http_server]`, `[unix_http_server]` and `[rpcinterface:x]`.
+
+use crate::config::section::{Context, Section};
+use crate::config::text::{repr, strip};
+use crate::config::values;
+use crate::model::config::{Credentials, HttpAddress, HttpServerConfig, Level};
+
+/// The factory of Supervisor's own methods, which are built in here.
+const STOCK_FACTORY: &str = "supervisor.rpcinterface:make_main_rpcinterface";
+const FACTORY_KEY: &str = "supervisor.rpcinterface_factory";
+
+/// Reads the servers: inet ones in file order, then unix ones. Any section whose name begins like one is one.
+pub(super) fn read(context: &Context<'_>) -> Vec<HttpServerConfig> {
+    let of_kind = |prefix: &'static str| {
+        context
+            .document
+            .sections()
+            .filter(move |name| name.starts_with(prefix))
+            .map(|name| context.section(name))
+    };
+    let inet = of_kind("inet_http_server").filter_map(|section| inet_server(&section));
+    let mut servers: Vec<_> = inet.collect();
+    servers.extend(of_kind("unix_http_server").filter_map(|section| unix_server(&section)));
+    servers
+}
+
+fn inet_server(section: &Section<'_>) -> Option<HttpServerConfig> {
+    let credentials = credentials(section);
+    if section.raw("port").is_none() {
+        section.error(Some("port"), format!("section [{}] has no port value", section.name));
+        return None;
+    }
+    let (host, port) = section.get("port", values::inet_address)?;
+    Some(HttpServerConfig {
+        section: section.name.to_string(),
+        address: HttpAddress::Inet { host, port },
+        credentials,
+    })
+}
+
+fn unix_server(section: &Section<'_>) -> Option<HttpServerConfig> {
+    let users = &section.context.users;
+    if section.raw("file").is_none() {
+        section.error(Some("file"), format!("section [{}] has no file value", section.name));
+    }
+    let file = section.text("file").map(|text| section.context.surroundings.absolute_with_home(strip(&text)));
+    let credentials = credentials(section);
+    let chown =
+        section.get("chown", |text| users.owner(text).map_err(|_| format!("Invalid sockchown value {text}")));
+    let chmod = section
+        .get("chmod", |text| values::octal(text, 0o7777).map_err(|_| format!("Invalid chmod value {text}")));
+    Some(HttpServerConfig {
+        section: section.name.to_string(),
+        address: HttpAddress::Unix {
+            file: file?,
+            chmod: chmod.unwrap_or(0o700),
+            chown: chown.unwrap_or_default(),
+        },
+        credentials,
+    })
+}
+
+fn credentials(section: &Section<'_>) -> Option<Credentials> {
+    let username = section.text("username").map(|text| text.into_owned());
+    let password = section.text("password").map(|text| text.into_owned());
+    let incomplete = section.raw("username").is_some() != section.raw("password").is_some();
+    if incomplete {
+        let text = format!(
+            "Section [{}] contains incomplete authentication: If a username or a password is specified, both the \
+             username and password must be specified",
+            section.name
+        );
+        section.error(Some(if username.is_some() { "username" } else { "password" }), text);
+    }
+    // Supervisor lets everybody in who knows no name, which nobody can have meant.
+    if username.as_deref() == Some("") {
+        section.error(Some("username"), format!("section [{}] has an empty username", section.name));
+    }
+    Some(Credentials { username: username?, password: password? })
+}
+
+/// Reads the namespaces that publish the built-in methods.
+pub(super) fn rpc_namespaces(context: &Context<'_>) -> Vec<String> {
+    let sections = context.document.sections().filter(|name| name.starts_with("rpcinterface:"));
+    sections.filter_map(|name| rpc_namespace(&context.section(name))).collect()
+}
+
+fn rpc_namespace(section: &Section<'_>) -> Option<String> {
+    let (_, namespace) = section.name.split_once(':')?;
+    if section.raw(FACTORY_KEY).is_none() {
+        let text = format!("section [{}] does not specify a {FACTORY_KEY}", section.name);
+        section.error(Some(FACTORY_KEY), text);
+        return None;
+    }
+    let factory = section.text(FACTORY_KEY)?;
+    if factory != STOCK_FACTORY {
+        let text = format!(
+            "[{}] names the interface factory {}, which is Python code and cannot be loaded; built in is \
+             '{STOCK_FACTORY}', the namespace '{namespace}' is not available",
+            section.name,
+            repr(&factory)
+        );
+        section.context.message(Level::Critical, text);
+        return None;
+    }
+    let option = section.context.document.own_keys(section.name).find(|(key, _)| *key != FACTORY_KEY);
+    if let Some((key, _)) = option {
+        let text = format!("Could not make {namespace} rpc interface: it takes no option {}", repr(key));
+        section.error(Some(key), text);
+    }
+    Some(namespace.to_string())
+}

@@ -1,0 +1,200 @@
+//! The `stdout_*` and `stderr_*` keys of a program.
+
+use crate::config::section::Section;
+use crate::config::values::{self, Parsed};
+use crate::model::config::{ChildLog, Level, LogTarget, StreamConfig, StreamFormat, Timestamps};
+use std::path::{Path, PathBuf};
+
+/// The names of one stream's keys.
+pub(super) struct Keys {
+    logfile: &'static str,
+    backups: &'static str,
+    maxbytes: &'static str,
+    syslog: &'static str,
+    capture_maxbytes: &'static str,
+    events_enabled: &'static str,
+    timestamps: &'static str,
+    prefix: &'static str,
+    format: &'static str,
+}
+
+pub(super) const STDOUT: Keys = Keys {
+    logfile: "stdout_logfile",
+    backups: "stdout_logfile_backups",
+    maxbytes: "stdout_logfile_maxbytes",
+    syslog: "stdout_syslog",
+    capture_maxbytes: "stdout_capture_maxbytes",
+    events_enabled: "stdout_events_enabled",
+    timestamps: "stdout_logfile_timestamps",
+    prefix: "stdout_logfile_prefix",
+    format: "stdout_logfile_format",
+};
+
+pub(super) const STDERR: Keys = Keys {
+    logfile: "stderr_logfile",
+    backups: "stderr_logfile_backups",
+    maxbytes: "stderr_logfile_maxbytes",
+    syslog: "stderr_syslog",
+    capture_maxbytes: "stderr_capture_maxbytes",
+    events_enabled: "stderr_events_enabled",
+    timestamps: "stderr_logfile_timestamps",
+    prefix: "stderr_logfile_prefix",
+    format: "stderr_logfile_format",
+};
+
+/// The keys that are the same for every process of a section.
+#[derive(Clone, Copy)]
+pub(super) struct Shared {
+    capture_maxbytes: u64,
+    events_enabled: bool,
+}
+
+/// Reads them.
+pub(super) fn read_shared(section: &Section<'_>, keys: &Keys) -> Shared {
+    Shared {
+        capture_maxbytes: section.get(keys.capture_maxbytes, values::bytes).unwrap_or(0),
+        events_enabled: section.get(keys.events_enabled, values::boolean).unwrap_or(false),
+    }
+}
+
+/// Reads the keys of one process, and warns of what Supervisor warns of.
+pub(super) fn read(section: &Section<'_>, keys: &Keys, shared: Shared) -> StreamConfig {
+    let targets = section.get(keys.logfile, |text| targets(section, text)).unwrap_or_default();
+    let backups = section.get(keys.backups, values::count).unwrap_or(10);
+    let maxbytes = section.get(keys.maxbytes, values::bytes).unwrap_or(50 << 20);
+    let syslog = section.get(keys.syslog, values::boolean).unwrap_or(false);
+    let warn = |text: String| section.context.message(Level::Warn, text);
+    if targets.only_syslog {
+        warn(format!(
+            "For [{}], {}=syslog but this is deprecated and will be removed.  Use {}=true to enable syslog \
+             instead.",
+            section.name, keys.logfile, keys.syslog
+        ));
+    }
+    if targets.first == ChildLog::Auto && maxbytes == 0 {
+        warn(format!(
+            "For [{}], AUTO logging used for {} without rollover, set maxbytes > 0 to avoid filling up \
+             filesystem unintentionally",
+            section.name, keys.logfile
+        ));
+    }
+    StreamConfig {
+        logfile: targets.first,
+        maxbytes,
+        backups,
+        capture_maxbytes: shared.capture_maxbytes,
+        events_enabled: shared.events_enabled,
+        syslog: syslog || targets.syslog,
+        more: targets.more,
+        timestamps: section.get(keys.timestamps, timestamps).unwrap_or_default(),
+        prefix: section.text(keys.prefix).map(|text| unquoted(&text).to_string()).unwrap_or_default(),
+        format: section.get(keys.format, format).unwrap_or_default(),
+    }
+}
+
+/// Gives a redirected stderr no log of its own, with Supervisor's warning if one was asked for.
+pub(super) fn redirect(section: &Section<'_>, stderr: &mut StreamConfig) {
+    if !matches!(stderr.logfile, ChildLog::Auto | ChildLog::None) {
+        section.context.message(
+            Level::Warn,
+            format!(
+                "For [{}], redirect_stderr=true but stderr_logfile has also been set to a filename, the filename \
+                 has been ignored",
+                section.name
+            ),
+        );
+    }
+    stderr.logfile = ChildLog::None;
+    stderr.more.clear();
+}
+
+/// What a `*_logfile` names.
+struct Targets {
+    first: ChildLog,
+    more: Vec<LogTarget>,
+    syslog: bool,
+    /// The old spelling of `*_syslog=true`.
+    only_syslog: bool,
+}
+
+impl Default for Targets {
+    fn default() -> Targets {
+        Targets { first: ChildLog::Auto, more: Vec::new(), syslog: false, only_syslog: false }
+    }
+}
+
+fn targets(section: &Section<'_>, text: &str) -> Parsed<Targets> {
+    let items = split(text);
+    let only_syslog = items.len() == 1 && items[0].eq_ignore_ascii_case("syslog");
+    let mut found = Targets { first: ChildLog::None, more: Vec::new(), syslog: false, only_syslog };
+    for item in items {
+        let target = match item.to_lowercase().as_str() {
+            "none" | "off" | "" => continue,
+            "syslog" => {
+                found.syslog = true;
+                continue;
+            }
+            "auto" => ChildLog::Auto,
+            "memory" => ChildLog::Memory,
+            _ => ChildLog::File(log_path(section, item)?),
+        };
+        match (found.first == ChildLog::None, target) {
+            (true, target) => found.first = target,
+            (false, ChildLog::File(path)) => found.more.push(LogTarget::File(path)),
+            (false, ChildLog::Memory) => found.more.push(LogTarget::Memory),
+            (false, _) => return Err("an automatic log must be the first of several".to_string()),
+        }
+    }
+    Ok(found)
+}
+
+/// Cuts a list of targets at its commas. A file name may contain commas, so it is a list only if every item
+/// looks like a target of its own: an absolute path, one with `~`, or a known word.
+fn split(text: &str) -> Vec<&str> {
+    let items: Vec<&str> = text.split(',').map(str::trim).collect();
+    let known = ["none", "off", "auto", "syslog", "memory"];
+    let is_target =
+        |item: &&str| item.starts_with(['/', '~']) || known.contains(&item.to_lowercase().as_str());
+    if items.len() > 1 && items.iter().all(is_target) { items } else { vec![text] }
+}
+
+/// The path of a log. Missing directories are made when it is opened, so only a file in their place is wrong.
+fn log_path(section: &Section<'_>, text: &str) -> Parsed<PathBuf> {
+    let around = section.context.surroundings;
+    let path = PathBuf::from(around.expand_user(text));
+    let mut parents = around.current_dir.join(&path);
+    while parents.pop() {
+        match parents.symlink_metadata() {
+            Err(_) => {}
+            Ok(_) if Path::is_dir(&parents) => return Ok(path),
+            Ok(_) => break,
+        }
+    }
+    Err(format!("The directory named as part of the path {text} does not exist"))
+}
+
+fn timestamps(text: &str) -> Parsed<Timestamps> {
+    Ok(match values::boolean(text) {
+        Ok(true) => Timestamps::Default,
+        Ok(false) => Timestamps::Off,
+        Err(_) if text.is_empty() => Timestamps::Off,
+        Err(_) if text.contains('%') => Timestamps::Format(text.to_string()),
+        Err(_) => {
+            return Err(values::not_one_of(text, "timestamps", "a boolean or a format such as %%H:%%M:%%S"));
+        }
+    })
+}
+
+fn format(text: &str) -> Parsed<StreamFormat> {
+    match text.to_lowercase().as_str() {
+        "raw" => Ok(StreamFormat::Raw),
+        "text" => Ok(StreamFormat::Text),
+        "json" => Ok(StreamFormat::Json),
+        _ => Err(values::not_one_of(text, "format", "raw, text or json")),
+    }
+}
+
+/// Quotes around a prefix keep the blanks that the file's dialect would strip.
+fn unquoted(text: &str) -> &str {
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
+}

@@ -1,0 +1,183 @@
+//! `why`: why a process is in its state, what it did before, and what happens next.
+
+use super::{Command, Completes, status, words};
+use crate::ctl::daemon::{Channel, text};
+use crate::ctl::error::{CtlError, Outcome};
+use crate::ctl::exit::Exit;
+use crate::ctl::orders;
+use crate::ctl::records::{self, Members, Process};
+use crate::ctl::render;
+use crate::ctl::screen::state_style;
+use crate::ctl::session::Session;
+use crate::model::state::ProcessState;
+use crate::rpc::client::CallError;
+use crate::rpc::fault::FaultCode;
+
+pub const COMMAND: Command = Command {
+    name: "why",
+    forms: &[(
+        "why <name> ...",
+        "Show why processes are in their state, their last exits and what happens next",
+    )],
+    note: "",
+    completes: Completes::Processes,
+    run,
+};
+
+/// How many lines of a log are shown.
+const LOG_LINES: usize = 10;
+/// From how many bytes they are taken.
+const LOG_BYTES: i64 = 4096;
+
+fn run(session: &mut Session, arguments: &str) -> Outcome {
+    session.check()?;
+    let words = words(arguments);
+    if words.is_empty() {
+        return session.misused(&COMMAND, "Error: why requires a process name", Exit::GENERIC);
+    }
+    let processes = session.daemon.all_process_info()?;
+    let (shown, problems) = status::select(&words, &processes);
+    for (word, line) in problems {
+        session.complain(&line, Exit::GENERIC)?;
+        orders::suggest(session, word);
+    }
+    for (index, process) in shown.into_iter().enumerate() {
+        if index > 0 {
+            session.screen.line("")?;
+        }
+        explain(session, process)?;
+    }
+    Ok(())
+}
+
+fn explain(session: &mut Session, process: &Process) -> Outcome {
+    let state = session.screen.styled(&process.statename, state_style(process.state));
+    let meaning = meaning(process);
+    session.screen.line(&format!("{}: {state}, {meaning}", process.namespec()))?;
+    match history(session, &process.namespec())? {
+        Some(history) => tell_history(session, &history)?,
+        None => tell_last_exit(session, process)?,
+    }
+    show_log(session, process)
+}
+
+/// What a state means, with what the daemon says about it.
+fn meaning(process: &Process) -> String {
+    let state = i32::try_from(process.state).ok().and_then(ProcessState::from_code);
+    let problem = if process.spawnerr.is_empty() { "" } else { ": " };
+    let spawnerr = &process.spawnerr;
+    match state {
+        Some(ProcessState::Stopped) if process.start == 0 => "it was never started".to_string(),
+        Some(ProcessState::Stopped) => "it was told to stop".to_string(),
+        Some(ProcessState::Starting) => "it was started and has not run for startsecs yet".to_string(),
+        Some(ProcessState::Running) => process.description.clone(),
+        Some(ProcessState::Backoff) => {
+            format!("it ended too soon and will be started again{problem}{spawnerr}")
+        }
+        Some(ProcessState::Stopping) => "it was told to stop and has not ended yet".to_string(),
+        Some(ProcessState::Exited) => "it ended by itself and is not to be started again".to_string(),
+        Some(ProcessState::Fatal) => format!("it could not be started and was given up{problem}{spawnerr}"),
+        Some(ProcessState::Unknown) | None => "the daemon lost control of it".to_string(),
+    }
+}
+
+/// What our own daemons remember about a process.
+struct History {
+    /// Newest first.
+    exits: Vec<PastExit>,
+    /// What happens next, empty if nothing does by itself.
+    next: String,
+    /// Seconds until then; negative: no moment is set.
+    next_in: i64,
+}
+
+struct PastExit {
+    /// Seconds since 1970.
+    at: i64,
+    pid: i64,
+    /// In the activity log's words.
+    status: String,
+    expected: bool,
+    /// How long it had run, in milliseconds.
+    lasted_ms: i64,
+}
+
+/// Asks for the history; `None` from a daemon that keeps none.
+fn history(session: &mut Session, name: &str) -> Result<Option<History>, CtlError> {
+    let answer = match session.daemon.call("supervisord.getProcessHistory", vec![text(name)]) {
+        Ok(answer) => answer,
+        Err(problem) if problem.fault() == Some(FaultCode::UnknownMethod.code()) => return Ok(None),
+        Err(problem) => return Err(problem.into()),
+    };
+    let members = Members::of(&answer)?;
+    let exits = match members.get("exits") {
+        Some(exits) => records::array(exits)?.iter().map(past_exit).collect::<Result<_, _>>()?,
+        None => Vec::new(),
+    };
+    Ok(Some(History { exits, next: members.text("next"), next_in: members.number("next_in") }))
+}
+
+fn past_exit(value: &crate::rpc::wire::Value) -> Result<PastExit, CallError> {
+    let members = Members::of(value)?;
+    Ok(PastExit {
+        at: members.number("at"),
+        pid: members.number("pid"),
+        status: members.text("status"),
+        expected: members.flag("expected"),
+        lasted_ms: members.number("lasted_ms"),
+    })
+}
+
+fn tell_history(session: &mut Session, history: &History) -> Outcome {
+    if !history.exits.is_empty() {
+        session.screen.line("last exits:")?;
+    }
+    for exit in &history.exits {
+        let judgement = if exit.expected { "expected" } else { "not expected" };
+        // Milliseconds are plenty; a float holds those of 285,000 years.
+        let seconds = exit.lasted_ms as f64 / 1000.0;
+        let time = render::utc(exit.at);
+        let (pid, status) = (exit.pid, &exit.status);
+        session.screen.line(&format!("  {time}  pid {pid}: {status}, {judgement}, after {seconds:.1} s"))?;
+    }
+    match (history.next.as_str(), history.next_in) {
+        ("", _) => session.screen.line("next: nothing until somebody asks for it")?,
+        (next, ..0) => session.screen.line(&format!("next: {next}"))?,
+        (next, seconds) => session.screen.line(&format!("next: {next} in {seconds} s"))?,
+    }
+    Ok(())
+}
+
+/// What every daemon can tell.
+fn tell_last_exit(session: &mut Session, process: &Process) -> Outcome {
+    if process.stop == 0 {
+        return Ok(());
+    }
+    let state = i32::try_from(process.state).ok().and_then(ProcessState::from_code);
+    let status = match (state, process.exitstatus) {
+        // The daemon reports 0 there whatever it was.
+        (Some(ProcessState::Backoff | ProcessState::Fatal), _) => String::new(),
+        (_, -1) => ", terminated by a signal".to_string(),
+        (_, status) => format!(", exit status {status}"),
+    };
+    Ok(session.screen.line(&format!("last exit: {}{status}", render::utc(process.stop)))?)
+}
+
+/// Shows the end of stderr, or of stdout if stderr has no log of its own or says nothing.
+fn show_log(session: &mut Session, process: &Process) -> Outcome {
+    for (channel, file) in
+        [(Channel::Stderr, &process.stderr_logfile), (Channel::Stdout, &process.stdout_logfile)]
+    {
+        let Ok(log) = session.daemon.read_process_log(&process.namespec(), channel, -LOG_BYTES) else {
+            continue;
+        };
+        let lines: Vec<&str> = log.lines().collect();
+        // The first line of a cut log is most likely half a line.
+        let first = usize::from(log.len() as i64 >= LOG_BYTES).max(lines.len().saturating_sub(LOG_LINES));
+        if let Some(lines) = lines.get(first..).filter(|lines| !lines.is_empty()) {
+            session.screen.line(&format!("last lines of its {} ({file}):", channel.name()))?;
+            return lines.iter().try_for_each(|line| Ok(session.screen.line(&format!("  {line}"))?));
+        }
+    }
+    Ok(())
+}

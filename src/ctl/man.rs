@@ -1,0 +1,150 @@
+//! The manual pages: `supervisord man`.
+
+use crate::ctl::commands::COMMANDS;
+
+/// The page of the client, for `man -l -`.
+pub fn ctl_page(options: &str) -> String {
+    let mut page = head("SUPERVISORCTL", "supervisorctl", "control programs that run under supervisord");
+    page.push_str(&synopsis(&[
+        "supervisorctl [\\fIoptions\\fR] [\\fIaction\\fR [\\fIarguments\\fR]]",
+        "supervisord ctl [\\fIoptions\\fR] [\\fIaction\\fR [\\fIarguments\\fR]]",
+    ]));
+    page.push_str(DESCRIPTION);
+    page.push_str(&option_section(options));
+    page.push_str(".SH ACTIONS\n");
+    for command in COMMANDS {
+        for (form, meaning) in command.forms {
+            page.push_str(&format!(".TP\n\\fB{}\\fR\n{}.\n", escape(form), escape(meaning)));
+        }
+        if !command.note.is_empty() {
+            page.push_str(&format!(".IP\n{}\n", escape(command.note)));
+        }
+    }
+    page.push_str(NAMES);
+    page.push_str(EXIT_STATUS);
+    page.push_str(ENVIRONMENT);
+    page
+}
+
+/// The page of the daemon.
+pub fn daemon_page(options: &str) -> String {
+    let mut page = head("SUPERVISORD", "supervisord", "run programs and keep them running");
+    page.push_str(&synopsis(&[
+        "supervisord [\\fIoptions\\fR]",
+        "supervisord ctl|check|init|version|completions|man ...",
+    ]));
+    page.push_str(DAEMON_DESCRIPTION);
+    page.push_str(&option_section(options));
+    page
+}
+
+fn head(title: &str, name: &str, what: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!(".TH {title} 1 \"\" \"supervisord {version}\"\n.SH NAME\n{name} \\- {what}\n")
+}
+
+fn synopsis(lines: &[&str]) -> String {
+    let lines: Vec<String> = lines.iter().map(|line| format!("{}\n", line.replace('-', "\\-"))).collect();
+    format!(".SH SYNOPSIS\n{}", lines.join(".br\n"))
+}
+
+/// Makes a section of lines like `-c/--configuration FILENAME -- configuration file path`.
+fn option_section(options: &str) -> String {
+    let mut section = ".SH OPTIONS\n".to_string();
+    for (names, meaning) in options.lines().filter_map(|line| line.split_once(" -- ")) {
+        section.push_str(&format!(".TP\n\\fB{}\\fR\n{}.\n", escape(names), escape(meaning)));
+    }
+    section
+}
+
+/// Text as roff wants it: no line may begin with a dot or an apostrophe, hyphens are to be typed as they are.
+fn escape(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}
+
+const DESCRIPTION: &str = "\
+.SH DESCRIPTION
+Talks to a running supervisord, or to an original Supervisor, and prints what it answers. Without an action it is a shell
+in which actions are typed.
+.PP
+The server's address and the credentials come from the section \\fB[supervisorctl]\\fR of the configuration file; options
+go before it.
+";
+
+const DAEMON_DESCRIPTION: &str = "\
+.SH DESCRIPTION
+Starts the programs of a configuration file and starts them again when they end. Reads the files of Supervisor as they
+are. The words behind the options make it something else: the client (\\fBctl\\fR), a check of the configuration
+(\\fBcheck\\fR), a sample of one (\\fBinit\\fR), completions for a shell, or this page.
+";
+
+const NAMES: &str = "\
+.SH NAMES
+A process is \\fIname\\fR, or \\fIgroup\\fR:\\fIname\\fR if its group has another name. \\fIgroup\\fR:* is every process of a
+group, \\fBall\\fR is every process. The signs *, ? and [ ] make a pattern that names and groups are matched with; quote it,
+or the shell takes it for files.
+";
+
+const EXIT_STATUS: &str = "\
+.SH EXIT STATUS
+.TP
+0
+All is well; also for \\fBstart\\fR of what runs and \\fBstop\\fR of what does not.
+.TP
+1
+The action failed, or its arguments are wrong.
+.TP
+2
+An option or the configuration is wrong; \\fBstart\\fR without a name, or of an unknown group.
+.TP
+3
+\\fBstatus\\fR: a process shown is STOPPED, EXITED, FATAL or UNKNOWN. Others: the server does not offer what the client needs.
+.TP
+4
+\\fBstatus\\fR: the server cannot be asked, or a name is unknown. Others: the server refuses the connection.
+.TP
+5
+The server speaks another version of the protocol.
+.TP
+7
+A process did not start, ended while starting, or does not run; or there is no socket file.
+.TP
+130, 141
+Ended by Ctrl\\-C, or because nobody read the output.
+";
+
+const ENVIRONMENT: &str = "\
+.SH ENVIRONMENT
+.TP
+\\fBSUPERVISORCTL_PASSWORD\\fR
+The password for the server, so that it need not stand on the command line.
+.TP
+\\fBNETRC\\fR
+A file to read user names and passwords from instead of \\fI~/.netrc\\fR. The machine is the server's host, its socket file
+or the whole URL.
+.TP
+\\fBNO_COLOR\\fR
+If set, colours are not used even on a terminal.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_hold_every_action_and_option() {
+        let page = ctl_page("-c/--configuration FILENAME -- configuration file path\n");
+        for command in COMMANDS {
+            assert!(page.contains(&escape(command.forms[0].0)), "{}", command.name);
+        }
+        assert!(page.contains("\\-c/\\-\\-configuration FILENAME"));
+        assert!(daemon_page("-n -- x").contains("\\fB\\-n\\fR\nx."));
+    }
+
+    #[test]
+    fn text_cannot_become_a_request() {
+        assert_eq!(escape(".so x"), "\\&.so x");
+        assert_eq!(escape("a\\b -c"), "a\\eb \\-c");
+    }
+}

@@ -1,0 +1,112 @@
+//! From the command line to an exit status.
+
+use crate::cli::CtlArgs;
+
+use crate::config::{CtlConfig, Surroundings, load_ctl};
+use crate::ctl::error::CtlError;
+use crate::ctl::exit::Exit;
+use crate::ctl::login;
+use crate::ctl::screen::Screen;
+use crate::ctl::session::{Mode, Session, Settings};
+use crate::ctl::shell::{self, Greeting};
+use crate::model::config::Level;
+use crate::rpc::client::Login;
+use crate::rpc::client::endpoint::Endpoint;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs the client as its command line asks: one command, or the shell; with `-i`, both.
+pub fn main(args: CtlArgs) -> ExitCode {
+    let surroundings = Surroundings::of_this_process();
+    let config = match load_ctl(&args, &surroundings) {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("Error: {errors}\nFor help, use {} -h", args.progname);
+            return Exit::INVALID_ARGS.into();
+        }
+    };
+    let mut screen = Screen::stdio();
+    for message in config.messages.iter().filter(|message| message.level >= Level::Warn) {
+        screen.hint(&format!("warning: {}", message.text));
+    }
+    let interactive = args.interactive || args.action.is_empty();
+    let mode = if interactive { Mode::Interactive } else { Mode::OneShot };
+    let settings = settings(config, &args, &surroundings);
+    match Session::new(settings, screen, mode) {
+        Ok(session) => run(session, &args).into(),
+        Err(problem) => {
+            println!("{problem}");
+            Exit::GENERIC.into()
+        }
+    }
+}
+
+fn run(mut session: Session, args: &CtlArgs) -> Exit {
+    let greeting = if args.action.is_empty() { Greeting::Status } else { Greeting::None };
+    if greeting == Greeting::None {
+        let exit = run_words(&mut session, &args.action);
+        if !args.interactive || session.leaving || exit == Exit::BROKEN_PIPE {
+            return exit;
+        }
+    }
+    match shell::run(session, greeting) {
+        Ok(()) => Exit::SUCCESS,
+        Err(problem) => output_failed(&problem),
+    }
+}
+
+/// Runs the words of a command line as one command. They are joined with blanks and split again, because scripts
+/// pass `"signal HUP"` as one word.
+pub fn run_words(session: &mut Session, words: &[String]) -> Exit {
+    match session.run_line(&words.join(" ")) {
+        Ok(()) => session.exit,
+        Err(problem) => output_failed(&problem),
+    }
+}
+
+/// The status for output that nobody takes. A reader that went away, like `head`, is no reason for a message.
+fn output_failed(problem: &CtlError) -> Exit {
+    match problem {
+        CtlError::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
+        problem => {
+            eprintln!("error: {problem}");
+            Exit::GENERIC
+        }
+    }
+}
+
+/// Adds what the environment and `.netrc` know about credentials. A password on the command line goes first, then the
+/// environment, the configuration, `.netrc`.
+fn settings(config: CtlConfig, args: &CtlArgs, surroundings: &Surroundings) -> Settings {
+    let from_environment = surroundings.environment.get(login::PASSWORD_VARIABLE).cloned();
+    let password = args.password.clone().or(from_environment).or(config.password);
+    let mut settings = Settings {
+        serverurl: config.serverurl,
+        username: config.username,
+        password,
+        prompt: config.prompt,
+        history_file: config.history_file,
+        config: config.path_read,
+    };
+    if settings.password.is_none()
+        && let Some(found) = from_netrc(&settings, surroundings)
+    {
+        settings.username = Some(found.username);
+        settings.password = Some(found.password);
+    }
+    settings
+}
+
+/// The entry for this server, by its URL, its socket file or its host; of the wanted user, if one is wanted.
+fn from_netrc(settings: &Settings, surroundings: &Surroundings) -> Option<Login> {
+    let path = match surroundings.environment.get("NETRC") {
+        Some(path) => path.clone(),
+        None => format!("{}/.netrc", surroundings.environment.get("HOME")?),
+    };
+    let place = match Endpoint::parse(&settings.serverurl).ok()? {
+        Endpoint::Unix(file) => file.to_string_lossy().into_owned(),
+        Endpoint::Inet { host, .. } => host,
+    };
+    let found = login::from_netrc(Path::new(&path), &[&settings.serverurl, &place])?;
+    settings.username.as_ref().is_none_or(|username| *username == found.username).then_some(found)
+}

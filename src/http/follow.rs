@@ -1,0 +1,217 @@
+//! Following a log as it grows: `/logtail` and `/mainlogtail`.
+
+use super::watch::{Changes, Watcher};
+use crate::manager::rt;
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// As in Supervisor, http.py: a follower first gets so many bytes of what is there, or all of it.
+const INITIAL: u64 = 1024;
+
+/// How much is read at a time, in bytes.
+const PIECE: usize = 64 << 10;
+
+/// Said where a log was cut to less than had been sent of it.
+const TRUNCATED: &[u8] = b"==> File truncated <==\n";
+
+/// Reads a log from near its end on, wherever rotation takes it.
+#[derive(Debug)]
+pub struct Follower {
+    log: Option<Log>,
+    watcher: Watcher,
+    changes: Changes,
+    /// When the log was last written to, as it was opened.
+    pub modified: Option<SystemTime>,
+}
+
+/// The file being read. Travels to the threads on which reading happens and back.
+#[derive(Debug)]
+struct Log {
+    path: PathBuf,
+    file: File,
+    /// Device and inode.
+    identity: (u64, u64),
+    at: u64,
+}
+
+/// What a look at the log brought.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Data(Vec<u8>),
+    /// Data of a file that took the place of the last one, perhaps none yet.
+    NewFile(Vec<u8>),
+    Nothing,
+}
+
+impl Follower {
+    /// Begins to follow the log at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be opened or is no regular file.
+    pub async fn open(path: PathBuf, watcher: Watcher) -> io::Result<Follower> {
+        rt::unblock(move || {
+            // Watched before it is read: nothing written in between goes unnoticed.
+            let changes = watcher.watch(&path);
+            let (file, metadata) = open(&path)?;
+            let log =
+                Log { path, file, identity: identity(&metadata), at: metadata.len().saturating_sub(INITIAL) };
+            Ok(Follower { log: Some(log), watcher, changes, modified: metadata.modified().ok() })
+        })
+        .await
+    }
+
+    /// Waits for the next piece of the log.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn next(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            let Some(mut log) = self.log.take() else {
+                // Only if a call before was given up while it read.
+                return Err(io::Error::other("the log is being read already"));
+            };
+            let (log, found) = rt::unblock(move || {
+                let found = log.look();
+                (log, found)
+            })
+            .await;
+            match found? {
+                Found::Data(bytes) => {
+                    self.log = Some(log);
+                    return Ok(bytes);
+                }
+                Found::NewFile(bytes) => {
+                    self.changes = self.watcher.watch(&log.path);
+                    self.log = Some(log);
+                    if !bytes.is_empty() {
+                        return Ok(bytes);
+                    }
+                }
+                Found::Nothing => {
+                    self.log = Some(log);
+                    self.changes.wait().await;
+                }
+            }
+        }
+    }
+}
+
+impl Log {
+    /// Reads on. The old file is read to its end before the one that took its place.
+    fn look(&mut self) -> io::Result<Found> {
+        let bytes = self.read()?;
+        if !bytes.is_empty() {
+            return Ok(Found::Data(bytes));
+        }
+        if self.file.metadata()?.len() < self.at {
+            self.at = 0;
+            return Ok(Found::Data(TRUNCATED.to_vec()));
+        }
+        match open(&self.path) {
+            Ok((file, metadata)) if identity(&metadata) != self.identity => {
+                (self.file, self.identity, self.at) = (file, identity(&metadata), 0);
+                Ok(Found::NewFile(self.read()?))
+            }
+            // There is no other file, or none yet.
+            Ok(_) | Err(_) => Ok(Found::Nothing),
+        }
+    }
+
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; PIECE];
+        let n_bytes = loop {
+            match self.file.read_at(&mut bytes, self.at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        bytes.truncate(n_bytes);
+        self.at += n_bytes as u64;
+        Ok(bytes)
+    }
+}
+
+fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
+    // The path may lead anywhere; opening a FIFO must not wait.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(io::Error::other("not a regular file")) }
+}
+
+fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::socket::within;
+    use std::io::Write;
+    use std::time::Duration;
+
+    /// What comes within a generous time.
+    async fn next(follower: &mut Follower) -> String {
+        let piece = within(Duration::from_secs(10), follower.next()).await.expect("nothing came").unwrap();
+        String::from_utf8(piece).unwrap()
+    }
+
+    fn append(path: &Path, text: &str) {
+        let mut file = File::options().append(true).create(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Follows a log through everything that happens to logs.
+    async fn life_of_a_log(watcher: Watcher) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        append(&path, &"x".repeat(2000));
+        let mut follower = Follower::open(path.clone(), watcher).await.unwrap();
+        assert_eq!(next(&mut follower).await, "x".repeat(1024));
+
+        append(&path, "one\n");
+        assert_eq!(next(&mut follower).await, "one\n");
+
+        // Rotation: the last words of the old file, then the new one from its beginning.
+        std::fs::rename(&path, dir.path().join("log.1")).unwrap();
+        append(&dir.path().join("log.1"), "late\n");
+        append(&path, "two\n");
+        assert_eq!(next(&mut follower).await, "late\n");
+        assert_eq!(next(&mut follower).await, "two\n");
+        append(&path, "three\n");
+        assert_eq!(next(&mut follower).await, "three\n");
+
+        // Deletion, then a new file later.
+        std::fs::remove_file(&path).unwrap();
+        assert!(within(Duration::from_millis(50), follower.next()).await.is_none());
+    }
+
+    #[test]
+    fn a_log_is_followed_through_rotation() {
+        rt::block_on(life_of_a_log(Watcher::default()));
+    }
+
+    #[test]
+    fn a_log_is_followed_where_files_cannot_be_watched() {
+        rt::block_on(life_of_a_log(Watcher::unavailable()));
+    }
+
+    #[test]
+    fn truncation_is_told_and_reading_begins_anew() {
+        rt::block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("log");
+            append(&path, "a long first line\n");
+            let mut follower = Follower::open(path.clone(), Watcher::default()).await.unwrap();
+            assert_eq!(next(&mut follower).await, "a long first line\n");
+            File::create(&path).unwrap();
+            assert_eq!(next(&mut follower).await, "==> File truncated <==\n");
+            append(&path, "new\n");
+            assert_eq!(next(&mut follower).await, "new\n");
+        });
+    }
+}

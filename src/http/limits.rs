@@ -1,0 +1,37 @@
+//! How long a client may take.
+
+use std::time::Duration;
+
+/// Time limits of a connection. The defaults are what the daemon uses; tests have less patience.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Silence between two requests.
+    pub idle: Duration,
+    /// The head of a request, from its first byte to its end.
+    pub head: Duration,
+    /// The body of a request.
+    pub body: Duration,
+    /// An answer of which the client takes nothing.
+    pub stall: Duration,
+    /// The same while others wait for the memory that the answer occupies. Divides `stall`.
+    pub stall_when_short: Duration,
+    /// What a client still sends after it was refused is read for so long, because closing a socket with
+    /// unread input makes the kernel throw away the answer too.
+    pub linger: Duration,
+    /// So long a wrong password goes unanswered.
+    pub denial_delay: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            idle: Duration::from_secs(60),
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            stall_when_short: Duration::from_secs(3),
+            linger: Duration::from_secs(2),
+            denial_delay: Duration::from_millis(500),
+        }
+    }
+}

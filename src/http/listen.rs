@@ -1,0 +1,400 @@
+//! Listening sockets: opening them, handing them on, and removing what they leave in the file system.
+
+use crate::model::config::{HttpAddress, HttpServerConfig, Owner};
+use nix::errno::Errno;
+use rustix::fs::{AtFlags, CWD, FileType, Mode};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// As in Supervisor, http.py: so many clients may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// So often a stale socket file is removed and the name tried again, before somebody else is thought to be
+/// doing the same.
+const STALE_RETRIES: usize = 5;
+
+/// A socket that clients can connect to.
+#[derive(Debug)]
+pub struct Listener {
+    fd: OwnedFd,
+    file: Option<SocketFile>,
+}
+
+/// The name of a unix socket, and which file that was when it became ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SocketFile {
+    path: PathBuf,
+    /// Device and inode; `None` if there was no such file.
+    identity: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> SocketFile {
+        SocketFile { path: path.to_path_buf(), identity: identity(path) }
+    }
+}
+
+/// Device and inode of the socket at `path`; nothing if there is something else or nothing.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let stat = rustix::fs::lstat(path).ok()?;
+    (FileType::from_raw_mode(stat.st_mode) == FileType::Socket).then_some((stat.st_dev, stat.st_ino))
+}
+
+impl Listener {
+    /// Takes the descriptor out, to be handed to another process. The socket's file stays.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
+    /// A listener around a socket that listens already, opened for the same configuration by somebody before
+    /// us. Touches nothing.
+    pub fn from_fd(fd: OwnedFd, config: &HttpServerConfig) -> Listener {
+        let file = match &config.address {
+            HttpAddress::Inet { .. } => None,
+            HttpAddress::Unix { file, .. } => Some(SocketFile::at(file)),
+        };
+        Listener { fd, file }
+    }
+
+    /// A second handle to the same socket, for whoever removes the file at exit while the first one serves.
+    ///
+    /// # Errors
+    /// If there are no descriptors left.
+    pub fn try_clone(&self) -> io::Result<Listener> {
+        Ok(Listener { fd: self.fd.try_clone()?, file: self.file.clone() })
+    }
+
+    /// Removes the file of a unix socket, if it still is the one that was made for it. For an orderly exit.
+    pub fn remove_file(&self) {
+        let Some(file) = &self.file else { return };
+        if file.identity.is_some() && identity(&file.path) == file.identity {
+            // If it cannot be removed, the next daemon finds it stale.
+            let _ = std::fs::remove_file(&file.path);
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Why a listener could not be opened. Prints what Supervisor prints, without its `Error: `.
+#[derive(Debug)]
+pub enum ListenError {
+    InUse,
+    Os(io::Error),
+    PathTooLong,
+    Resolve {
+        host: String,
+        source: io::Error,
+    },
+    NotASocket(PathBuf),
+    Chown {
+        file: PathBuf,
+        owner: Owner,
+    },
+    /// The stale file kept coming back.
+    KeepsAppearing(PathBuf),
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CANNOT: &str = "Cannot open an HTTP server:";
+        match self {
+            ListenError::InUse => f.write_str(
+                "Another program is already listening on a port that one of our HTTP servers is configured to \
+                 use.  Shut this program down first before starting supervisord.",
+            ),
+            ListenError::Os(error) => match error.raw_os_error() {
+                Some(number) => {
+                    write!(f, "{CANNOT} socket.error reported errno.{:?} ({number})", Errno::from_raw(number))
+                }
+                None => write!(f, "{CANNOT} socket.error reported {error}"),
+            },
+            ListenError::PathTooLong => write!(f, "{CANNOT} socket.error reported AF_UNIX path too long"),
+            ListenError::Resolve { host, source } => write!(f, "{CANNOT} cannot resolve host {host}: {source}"),
+            ListenError::NotASocket(path) => {
+                write!(f, "{CANNOT} {} exists and is not a socket", path.display())
+            }
+            ListenError::Chown { file, owner } => {
+                let id = |id: Option<u32>| id.map_or(-1, i64::from);
+                write!(
+                    f,
+                    "Not permitted to chown {} to uid/gid ({}, {}); adjust \"sockchown\" value in config file or \
+                     on command line to values that the current user ({}) can successfully chown",
+                    file.display(),
+                    id(owner.uid),
+                    id(owner.gid),
+                    current_user()
+                )
+            }
+            ListenError::KeepsAppearing(path) => {
+                write!(f, "{CANNOT} the stale socket {} keeps coming back", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+impl From<rustix::io::Errno> for ListenError {
+    fn from(errno: rustix::io::Errno) -> ListenError {
+        match errno {
+            rustix::io::Errno::ADDRINUSE => ListenError::InUse,
+            errno => ListenError::Os(errno.into()),
+        }
+    }
+}
+
+fn current_user() -> String {
+    let uid = nix::unistd::Uid::current();
+    let known = nix::unistd::User::from_uid(uid).ok().flatten();
+    known.map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+/// Binds and listens.
+///
+/// # Errors
+/// Whatever prevents it; nothing is left behind then.
+pub fn open(config: &HttpServerConfig) -> Result<Listener, ListenError> {
+    match &config.address {
+        HttpAddress::Inet { host, port } => {
+            Ok(Listener { fd: open_inet(resolve(host, *port)?)?, file: None })
+        }
+        HttpAddress::Unix { file, chmod, chown } => {
+            let fd = open_unix(file, *chmod, *chown)?;
+            Ok(Listener { fd, file: Some(SocketFile::at(file)) })
+        }
+    }
+}
+
+/// The address to bind. An empty host means all IPv4 interfaces, as ever; `::` means all there are.
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, ListenError> {
+    if host.is_empty() {
+        return Ok(SocketAddr::from(([0, 0, 0, 0], port)));
+    }
+    let failed = |source| ListenError::Resolve { host: host.to_string(), source };
+    let found: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(failed)?.collect();
+    // A name that has both kinds of address means what it has always meant to Supervisor.
+    let best = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    best.copied().ok_or_else(|| failed(io::Error::other("it has no address")))
+}
+
+fn open_inet(address: SocketAddr) -> Result<OwnedFd, ListenError> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let fd = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::sockopt::set_socket_reuseaddr(&fd, true)?;
+    rustix::net::bind(&fd, &address)?;
+    rustix::net::listen(&fd, BACKLOG)?;
+    Ok(fd)
+}
+
+/// The socket is made under a temporary name, given its mode and owner there, and only then linked to its
+/// own: nobody can ever connect with rights it is not meant to give, and an existing name is never replaced
+/// unseen. As in Supervisor, medusa and http.py.
+fn open_unix(file: &Path, chmod: u32, chown: Owner) -> Result<OwnedFd, ListenError> {
+    let mut temporary_name = file.as_os_str().to_owned();
+    temporary_name.push(format!(".{}", std::process::id()));
+    let temporary = TemporaryName(PathBuf::from(temporary_name));
+    let address = SocketAddrUnix::new(&temporary.0).map_err(|_| ListenError::PathTooLong)?;
+
+    // Left behind by a process that had our number before us, if at all.
+    let _ = std::fs::remove_file(&temporary.0);
+    let flags = SocketFlags::CLOEXEC;
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&fd, &address)?;
+    rustix::fs::chmod(&temporary.0, Mode::from_raw_mode(chmod & 0o7777))?;
+    give_away(&temporary.0, file, chown)?;
+    link(&temporary.0, file)?;
+    if let Err(errno) = rustix::net::listen(&fd, BACKLOG) {
+        let _ = std::fs::remove_file(file);
+        return Err(errno.into());
+    }
+    Ok(fd)
+}
+
+/// A name in the file system that goes away with this value.
+struct TemporaryName(PathBuf);
+
+impl Drop for TemporaryName {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// `shown` is the name the error speaks of.
+fn give_away(path: &Path, shown: &Path, owner: Owner) -> Result<(), ListenError> {
+    if owner == Owner::default() {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, owner.uid, owner.gid).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => ListenError::Chown { file: shown.to_path_buf(), owner },
+        _ => ListenError::Os(error),
+    })
+}
+
+/// Gives the socket its name, removing a stale socket that has it.
+fn link(temporary: &Path, file: &Path) -> Result<(), ListenError> {
+    for _ in 0..STALE_RETRIES {
+        match rustix::fs::linkat(CWD, temporary, CWD, file, AtFlags::empty()) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::EXIST) => remove_stale(file)?,
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(ListenError::KeepsAppearing(file.to_path_buf()))
+}
+
+/// Removes a socket nobody listens on.
+///
+/// # Errors
+/// If somebody does, or it is no socket at all.
+fn remove_stale(file: &Path) -> Result<(), ListenError> {
+    match rustix::fs::lstat(file) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => {}
+        Ok(_) => return Err(ListenError::NotASocket(file.to_path_buf())),
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    }
+    if is_live(file)? {
+        return Err(ListenError::InUse);
+    }
+    // Nobody to tell if stderr is closed.
+    let _ = writeln!(io::stderr(), "Unlinking stale socket {}", file.display());
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ListenError::Os(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether somebody listens on this socket. Never waits: a full queue (EAGAIN) shows life too.
+fn is_live(file: &Path) -> Result<bool, ListenError> {
+    let address = SocketAddrUnix::new(file).map_err(|_| ListenError::PathTooLong)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&probe, &address) {
+        Ok(()) | Err(rustix::io::Errno::AGAIN) => Ok(true),
+        Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::net::UnixStream;
+
+    fn unix(file: &Path) -> HttpServerConfig {
+        HttpServerConfig {
+            section: "unix_http_server".into(),
+            address: HttpAddress::Unix { file: file.into(), chmod: 0o600, chown: Owner::default() },
+            credentials: None,
+        }
+    }
+
+    fn inet(host: &str, port: u16) -> HttpServerConfig {
+        HttpServerConfig {
+            section: "inet_http_server".into(),
+            address: HttpAddress::Inet { host: host.into(), port },
+            credentials: None,
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_has_its_mode_and_leaves_no_temporary_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s");
+        let listener = open(&unix(&file)).unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        UnixStream::connect(&file).unwrap();
+        listener.remove_file();
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn a_live_socket_is_left_alone_and_a_stale_one_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s");
+        let first = open(&unix(&file)).unwrap();
+        assert!(matches!(open(&unix(&file)), Err(ListenError::InUse)));
+        drop(first);
+        let second = open(&unix(&file)).unwrap();
+        UnixStream::connect(&file).unwrap();
+        drop(second);
+    }
+
+    #[test]
+    fn what_is_no_socket_is_never_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("precious");
+        std::fs::write(&file, "x").unwrap();
+        assert!(matches!(open(&unix(&file)), Err(ListenError::NotASocket(_))));
+        assert_eq!(std::fs::read(&file).unwrap(), b"x");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_handed_over_socket_keeps_listening_and_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s");
+        let config = unix(&file);
+        let before = file.clone();
+        let fd = open(&config).unwrap().into_fd();
+        let inode = before.metadata().unwrap().ino();
+        let rebuilt = Listener::from_fd(fd, &config);
+        assert_eq!(file.metadata().unwrap().ino(), inode);
+        UnixStream::connect(&file).unwrap();
+
+        // Somebody replaced the file: it is not ours to remove any more.
+        std::fs::remove_file(&file).unwrap();
+        let _other = open(&config).unwrap();
+        rebuilt.remove_file();
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn addresses_of_both_kinds_can_be_listened_on() {
+        for host in ["127.0.0.1", "::1", "", "localhost"] {
+            let listener = open(&inet(host, 0)).unwrap();
+            let address = rustix::net::getsockname(&listener.fd).unwrap();
+            let address = SocketAddr::try_from(address).unwrap();
+            assert_eq!(address.is_ipv4(), host != "::1", "{host:?}");
+        }
+    }
+
+    #[test]
+    fn errors_read_like_the_original() {
+        let taken = open(&inet("127.0.0.1", 0)).unwrap();
+        let address = SocketAddr::try_from(rustix::net::getsockname(&taken.fd).unwrap()).unwrap();
+        for (config, expected) in [
+            (inet("127.0.0.1", address.port()), "Another program is already listening on a port"),
+            (
+                inet("192.0.2.1", 9001),
+                "Cannot open an HTTP server: socket.error reported errno.EADDRNOTAVAIL (99)",
+            ),
+            (
+                unix(Path::new("/nonexistent/s")),
+                "Cannot open an HTTP server: socket.error reported errno.ENOENT (2)",
+            ),
+            (
+                unix(Path::new(&format!("/tmp/{}", "x".repeat(105)))),
+                "Cannot open an HTTP server: socket.error reported AF_UNIX path too long",
+            ),
+            (
+                inet("no-such-host.invalid", 1),
+                "Cannot open an HTTP server: cannot resolve host no-such-host.invalid",
+            ),
+        ] {
+            let text = open(&config).unwrap_err().to_string();
+            assert!(text.starts_with(expected), "{text}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Putting answers on the wire, never holding more of them in memory than it must.
+
+use super::budget::Budget;
+use super::follow::Follower;
+use super::limits::Limits;
+use super::response::{Body, Persistence, Response};
+use super::socket::{Socket, within};
+use crate::rpc::server::logs::{LogSlice, TextDecoder};
+use crate::rpc::server::reply::Document;
+use std::io;
+use std::time::Duration;
+
+/// Answers up to this many bytes go out in one piece.
+const SMALL: usize = 64 << 10;
+
+/// Where an answer goes, and how it is to look.
+pub struct Output<'a> {
+    pub socket: &'a Socket,
+    pub budget: &'a Budget,
+    pub limits: &'a Limits,
+    /// Of the request's version.
+    pub minor: u8,
+    /// Whether only the head is wanted.
+    pub is_head: bool,
+}
+
+impl Output<'_> {
+    /// Sends an answer; what becomes of the connection.
+    ///
+    /// # Errors
+    /// If the client is gone or does not take it.
+    pub async fn send(&self, mut response: Response, intended: Persistence) -> io::Result<Persistence> {
+        match std::mem::replace(&mut response.body, Body::Whole(Vec::new())) {
+            Body::Whole(body) => self.whole(&response, &body, intended).await,
+            Body::Document(document) => self.document(&response, document, intended).await,
+            Body::Follow(follower) => self.follow(&response, *follower).await,
+        }
+    }
+
+    async fn whole(
+        &self,
+        response: &Response,
+        body: &[u8],
+        persistence: Persistence,
+    ) -> io::Result<Persistence> {
+        let mut head = response.head(self.minor, Some(body.len()), persistence);
+        let body = if self.is_head { &[] } else { body };
+        if body.len() <= SMALL {
+            head.extend_from_slice(body);
+            self.all(&head).await?;
+        } else {
+            self.put(&head, true).await?;
+            self.all(body).await?;
+        }
+        Ok(persistence)
+    }
+
+    /// The answer to a call. If it holds a part of a log that is not small, the length of the answer is not
+    /// known before all of it is read, so it is sent as it is read.
+    async fn document(
+        &self,
+        response: &Response,
+        document: Document,
+        persistence: Persistence,
+    ) -> io::Result<Persistence> {
+        let Document { head, log, rest } = document;
+        match log {
+            None => self.whole(response, head.as_bytes(), persistence).await,
+            Some(log) if log.len() <= SMALL as u64 => {
+                let mut text = Text { out: head, decoder: TextDecoder::default() };
+                text.read_all(log).await?;
+                text.out.push_str(&rest);
+                self.whole(response, text.out.as_bytes(), persistence).await
+            }
+            Some(log) => {
+                let mut stream = self.stream(response, persistence).await?;
+                let mut text = Text { out: head, decoder: TextDecoder::default() };
+                stream.log(&mut text, log).await?;
+                text.out.push_str(&rest);
+                stream.piece(text.out.as_bytes()).await?;
+                stream.end().await
+            }
+        }
+    }
+
+    async fn follow(&self, response: &Response, mut follower: Follower) -> io::Result<Persistence> {
+        let mut stream = self.stream(response, Persistence::Keep).await?;
+        loop {
+            stream.piece(&follower.next().await?).await?;
+        }
+    }
+
+    /// Begins an answer whose length is not known.
+    async fn stream(&self, response: &Response, intended: Persistence) -> io::Result<Stream<'_>> {
+        let chunked = self.minor > 0;
+        let persistence = if chunked { intended } else { Persistence::Close };
+        let head = response.head(self.minor, None, persistence);
+        self.all(&head).await?;
+        Ok(Stream { output: self, chunked, persistence })
+    }
+}
+
+impl Output<'_> {
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// If the client is gone or takes nothing for too long.
+    pub async fn all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.put(bytes, false).await
+    }
+
+    async fn put(&self, mut bytes: &[u8], more_follows: bool) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let n_bytes = self.some(bytes, more_follows).await?;
+            bytes = &bytes[n_bytes..];
+        }
+        Ok(())
+    }
+
+    /// Sends some of `bytes`; how many.
+    async fn some(&self, bytes: &[u8], more_follows: bool) -> io::Result<usize> {
+        let mut stalled = Duration::ZERO;
+        loop {
+            let step = self.limits.stall_when_short;
+            if let Some(written) = within(step, self.socket.write(bytes, more_follows)).await {
+                return written;
+            }
+            stalled += step;
+            if stalled >= self.limits.stall || self.budget.is_short() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+}
+
+/// An answer that is sent in pieces.
+struct Stream<'a> {
+    output: &'a Output<'a>,
+    chunked: bool,
+    persistence: Persistence,
+}
+
+impl Stream<'_> {
+    async fn piece(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.chunked {
+            return self.output.all(bytes).await;
+        }
+        if bytes.is_empty() {
+            // An empty chunk would end the answer.
+            return Ok(());
+        }
+        let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+        chunk.extend_from_slice(bytes);
+        chunk.extend_from_slice(b"\r\n");
+        self.output.all(&chunk).await
+    }
+
+    /// Sends a part of a log, but for a remainder that stays in `text`.
+    async fn log(&mut self, text: &mut Text, mut log: LogSlice) -> io::Result<()> {
+        while !log.is_empty() {
+            let piece = log.next_piece().await?;
+            text.decoder.push(&piece, &mut text.out);
+            self.piece(text.out.as_bytes()).await?;
+            text.out.clear();
+        }
+        text.decoder.finish(&mut text.out);
+        Ok(())
+    }
+
+    async fn end(self) -> io::Result<Persistence> {
+        if self.chunked {
+            self.output.all(b"0\r\n\r\n").await?;
+        }
+        Ok(self.persistence)
+    }
+}
+
+/// Text of an answer that is still to be sent, and the bytes of a log on their way into it.
+struct Text {
+    out: String,
+    decoder: TextDecoder,
+}
+
+impl Text {
+    async fn read_all(&mut self, mut log: LogSlice) -> io::Result<()> {
+        while !log.is_empty() {
+            let piece = log.next_piece().await?;
+            self.decoder.push(&piece, &mut self.out);
+        }
+        self.decoder.finish(&mut self.out);
+        Ok(())
+    }
+}

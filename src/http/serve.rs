@@ -1,0 +1,99 @@
+//! Accepting clients.
+
+use super::connection::Connection;
+use super::context::Context;
+use super::listen::Listener;
+use super::site::Site;
+use super::socket::Socket;
+use crate::manager::rt::{self, Async, Task, Timer};
+use crate::model::config::HttpServerConfig;
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So long nobody is accepted after the descriptors ran out.
+const BREATHER: Duration = Duration::from_millis(100);
+
+/// Serves the clients of one listener until the task is cancelled. Clients that are connected then are
+/// served on.
+pub fn serve(listener: Listener, config: &HttpServerConfig, context: Context) -> Task<()> {
+    announce(config, &context);
+    let section = config.section.clone();
+    let site = Arc::new(Site::new(config, context));
+    rt::spawn(async move {
+        if let Err(error) = accept_all(listener, site).await {
+            log::error!("{section} accepts no more clients: {error}");
+        }
+    })
+}
+
+/// The lines every server begins with in the activity log.
+fn announce(config: &HttpServerConfig, context: &Context) {
+    for namespace in context.server().namespaces() {
+        log::info!("RPC interface '{namespace}' initialized");
+    }
+    if config.credentials.is_none() {
+        let section = &config.section;
+        crate::crit!("Server '{section}' running without any HTTP authentication checking");
+    }
+}
+
+/// # Errors
+/// Only if the reactor does not take the socket; nothing a client does ends this.
+async fn accept_all(listener: Listener, site: Arc<Site>) -> io::Result<()> {
+    let listener = Async::new(listener)?;
+    loop {
+        match accept(&listener).await {
+            Ok(fd) => admit(fd, &site).await,
+            Err(error) if is_fleeting(&error) => {}
+            Err(error) => {
+                log::warn!("a client could not be accepted, waiting {BREATHER:?}: {error}");
+                site.context.admission().evict();
+                Timer::after(BREATHER).await;
+            }
+        }
+    }
+}
+
+/// Begins to serve a client. While all places are taken by clients that are being served, it waits, and
+/// whoever comes after it in the kernel's queue.
+async fn admit(fd: OwnedFd, site: &Arc<Site>) {
+    let place = loop {
+        match site.context.admission().enter() {
+            Some(place) => break place,
+            None => Timer::after(BREATHER).await,
+        };
+    };
+    match Socket::new(fd) {
+        Ok(socket) => rt::spawn(Connection::new(socket, site.clone(), place).run()).detach(),
+        Err(error) => log::warn!("a client could not be served: {error}"),
+    }
+}
+
+async fn accept(listener: &Async<Listener>) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    listener.read_with(|listener| Ok(rustix::net::accept_with(listener, flags)?)).await
+}
+
+/// Whether an error of accept(2) says something about one client only.
+fn is_fleeting(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::PERM
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+        )
+    )
+}

@@ -1,0 +1,264 @@
+//! One server as its clients meet it: who is let in, and which path leads where.
+
+use super::auth::{Denied, Guard};
+use super::budget::Share;
+use super::context::Context;
+use super::follow::Follower;
+use super::origin::{self, Expected};
+use super::request::Head;
+use super::response::{Body, Response};
+use super::socket::within;
+use crate::manager::rt::Timer;
+use crate::model::config::{HttpAddress, HttpServerConfig};
+use crate::rpc::api::{Answer, LogSource, Request, Stream, Target};
+use crate::rpc::server::{Caller, reply};
+use crate::rpc::wire::{self, Call};
+use std::time::{Duration, SystemTime};
+
+/// What a result that may be large is counted as before it is known, in bytes.
+const HEAVY: usize = 1 << 20;
+
+/// Answers of fewer bytes are not counted at all.
+const SMALL: usize = 64 << 10;
+
+/// How long a call waits for memory.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What one `[…http_server]` section makes of the daemon.
+#[derive(Debug)]
+pub struct Site {
+    pub context: Context,
+    guard: Guard,
+    expected: Expected,
+}
+
+/// What a request is for, as far as its head tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    Rpc,
+    Alive,
+    LogTail(Target, Stream),
+    MainLogTail,
+    /// There is nothing there, or not for this method.
+    Error(u16),
+}
+
+impl Site {
+    pub fn new(config: &HttpServerConfig, context: Context) -> Site {
+        let expected = Expected { hosts: expected_hosts(config) };
+        Site { context, guard: Guard::new(config.credentials.clone()), expected }
+    }
+
+    /// Lets a client in, under the name it gave.
+    ///
+    /// # Errors
+    /// What it is to be answered instead.
+    pub async fn admit(&self, head: &Head) -> Result<Option<String>, Response> {
+        let user = match self.guard.check(head.header("authorization")).await {
+            Ok(user) => user,
+            Err(denied) => {
+                if denied == Denied::WrongCredentials {
+                    Timer::after(self.context.limits().denial_delay).await;
+                }
+                return Err(Response::error(401).with_header("WWW-Authenticate", "Basic realm=\"default\""));
+            }
+        };
+        if origin::is_welcome(head, &self.expected) { Ok(user) } else { Err(Response::error(403)) }
+    }
+
+    /// Answers a request that was let in. `share` is what its body occupies of the memory for bodies.
+    pub async fn answer(
+        &self,
+        route: Route,
+        body: Vec<u8>,
+        share: Option<Share>,
+        caller: &Caller,
+    ) -> Response {
+        match route {
+            Route::Rpc => self.rpc(body, share, caller).await,
+            Route::Alive => uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))),
+            Route::LogTail(target, stream) => {
+                let response = self.follow(Request::ProcessLog(target, stream)).await;
+                response.with_header("X-Accel-Buffering", "no")
+            }
+            Route::MainLogTail => self.follow(Request::MainLog).await,
+            Route::Error(status) => Response::error(status),
+        }
+    }
+
+    async fn rpc(&self, body: Vec<u8>, share: Option<Share>, caller: &Caller) -> Response {
+        let n_bytes = body.len();
+        let call = match wire::decode_call(&body) {
+            Ok(call) => call,
+            Err(error) => {
+                log::error!("XML-RPC request of {n_bytes} bytes from {caller} is invalid: {error}");
+                return Response::error(400);
+            }
+        };
+        drop((body, share));
+        match self.carry_out(call, caller).await {
+            Some(response) => response,
+            None => Response::error(503),
+        }
+    }
+
+    /// Makes a call and puts its result into text. `None` if there is too little memory for large answers and
+    /// none becomes free: clients that do not take theirs are thrown out, but that takes a while.
+    async fn carry_out(&self, call: Call, caller: &Caller) -> Option<Response> {
+        let budget = self.context.budget();
+        let server = self.context.server();
+        // Before the result is there its size is unknown; this bounds how many are in the making.
+        let turn = match server.is_heavy(&call.method) {
+            true => Some(within(MEMORY_PATIENCE, budget.take(HEAVY)).await?),
+            false => None,
+        };
+        let result = server.call(call, caller).await;
+        drop(turn);
+        let n_bytes = result.as_ref().map_or(0, reply::estimate);
+        let share = match n_bytes > SMALL {
+            true => Some(within(MEMORY_PATIENCE, budget.take(n_bytes)).await?),
+            false => None,
+        };
+        let body = Body::Document(reply::encode(result));
+        Some(Response::new(200, "text/xml", body).with_share(share))
+    }
+
+    async fn follow(&self, log: Request) -> Response {
+        let path = match self.context.handle().call(log).await {
+            Ok(Answer::Log(LogSource::File(path))) => path,
+            _ => return Response::error(404),
+        };
+        match Follower::open(path, self.context.watcher().clone()).await {
+            Ok(follower) => {
+                let modified = httpdate::fmt_http_date(follower.modified.unwrap_or_else(SystemTime::now));
+                let body = Body::Follow(Box::new(follower));
+                Response::new(200, "text/plain;charset=utf-8", body).with_header("Last-Modified", modified)
+            }
+            Err(_) => Response::error(404),
+        }
+    }
+}
+
+/// The names under which browsers may find this server, if that matters.
+///
+/// It matters where no password protects it. On a unix socket there are no browsers but through a proxy,
+/// which has a name of its own.
+fn expected_hosts(config: &HttpServerConfig) -> Option<Vec<String>> {
+    match (&config.address, &config.credentials) {
+        (HttpAddress::Inet { host, .. }, None) => {
+            let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            Some(vec![host.clone(), node])
+        }
+        _ => None,
+    }
+}
+
+fn uncached(response: Response) -> Response {
+    response
+        .with_header("Pragma", "no-cache")
+        .with_header("Cache-Control", "no-cache")
+        .with_header("Expires", "Thu, 01 Jan 1970 00:00:00 GMT")
+}
+
+/// Decides by method and path. Paths are compared segment by segment, decoded once.
+pub fn route(head: &Head) -> Route {
+    let reads = head.method == "GET" || head.method == "HEAD";
+    let only = |allowed: bool, route: Route| if allowed { route } else { Route::Error(400) };
+    let Some(segments) = segments(head.path()) else {
+        return Route::Error(if reads { 404 } else { 400 });
+    };
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match segments.as_slice() {
+        ["RPC2"] | ["RPC2", ""] => only(head.method == "POST", Route::Rpc),
+        ["logtail", rest @ ..] => only(head.method == "GET", log_tail(rest)),
+        ["mainlogtail"] | ["mainlogtail", ""] => only(head.method == "GET", Route::MainLogTail),
+        ["ok.html"] => only(reads || head.method == "POST", Route::Alive),
+        _ => Route::Error(if reads { 404 } else { 400 }),
+    }
+}
+
+/// `/logtail/NAME[/CHANNEL]`.
+fn log_tail(rest: &[&str]) -> Route {
+    let (name, channel) = match rest {
+        [name] | [name, ""] => (name, "stdout"),
+        [name, channel] | [name, channel, ""] => (name, *channel),
+        _ => return Route::Error(404),
+    };
+    let stream = match channel {
+        "stdout" => Stream::Stdout,
+        "stderr" => Stream::Stderr,
+        _ => return Route::Error(404),
+    };
+    match Target::parse(name) {
+        Target::Name { namespec, .. } if namespec.process.is_none() => Route::Error(404),
+        target => Route::LogTail(target, stream),
+    }
+}
+
+/// The segments of an absolute path, decoded; `None` if it is no path or decodes to something that is no
+/// text.
+fn segments(path: &str) -> Option<Vec<String>> {
+    path.strip_prefix('/')?.split('/').map(decoded).collect()
+}
+
+fn decoded(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let (high, low) = (rest.next()?, rest.next()?);
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                // Two hexadecimal digits are at most 255.
+                (digit(high)? * 16 + digit(low)?) as u8
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routed(method: &str, target: &str) -> Route {
+        let text = format!("{method} {target} HTTP/1.1\r\n\r\n");
+        route(&Head::parse(text.as_bytes()).unwrap().unwrap().0)
+    }
+
+    #[test]
+    fn whole_segments_lead_somewhere() {
+        let tail = |name: &str, stream| Route::LogTail(Target::parse(name), stream);
+        for (method, target, expected) in [
+            ("POST", "/RPC2", Route::Rpc),
+            ("POST", "/RPC2/", Route::Rpc),
+            ("POST", "/RPC2?x", Route::Rpc),
+            ("GET", "/RPC2", Route::Error(400)),
+            ("POST", "/RPC2foo", Route::Error(400)),
+            ("GET", "/rpc2", Route::Error(404)),
+            ("POST", "/rpc2", Route::Error(400)),
+            ("GET", "/ok.html", Route::Alive),
+            ("POST", "/ok.html", Route::Alive),
+            ("DELETE", "/ok.html", Route::Error(400)),
+            ("GET", "/logtail/a", tail("a", Stream::Stdout)),
+            ("GET", "/logtail/a:b/stderr", tail("a:b", Stream::Stderr)),
+            ("GET", "/logtail/a%3Ab%2Fc/stdout", tail("a:b/c", Stream::Stdout)),
+            ("GET", "/logtail/%2561", tail("%61", Stream::Stdout)),
+            ("GET", "/logtail/a:*", Route::Error(404)),
+            ("GET", "/logtail/a/nonsense", Route::Error(404)),
+            ("GET", "/logtail", Route::Error(404)),
+            ("GET", "/logtailXX/a", Route::Error(404)),
+            ("HEAD", "/logtail/a", Route::Error(400)),
+            ("GET", "/mainlogtail", Route::MainLogTail),
+            ("POST", "/mainlogtail", Route::Error(400)),
+            ("GET", "http://host/RPC2", Route::Error(404)),
+            ("GET", "/%ff", Route::Error(404)),
+            ("GET", "/%zz", Route::Error(404)),
+            ("GET", "/../../etc/passwd", Route::Error(404)),
+            ("OPTIONS", "*", Route::Error(400)),
+        ] {
+            assert_eq!(routed(method, target), expected, "{method} {target}");
+        }
+    }
+}

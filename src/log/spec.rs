@@ -1,0 +1,126 @@
+//! From the configuration of a stream to what is done with it.
+
+use crate::log::file::Limits;
+use crate::log::lines::{Dress, Whose};
+use crate::log::memory::Ring;
+use crate::log::open::{PLAIN_MODE, PRIVATE_MODE};
+use crate::log::shape::ShapeSpec;
+use crate::log::sink::SinkSpec;
+use crate::model::config::{ChildLog, LogTarget, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
+use crate::rpc::api::Stream;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What becomes of a stream.
+#[derive(Clone, Debug)]
+pub struct StreamSpec {
+    pub process: String,
+    pub group: String,
+    pub channel: Stream,
+    /// Whether the first sink can be read back.
+    pub readable: bool,
+    /// Where it goes.
+    pub sinks: Vec<SinkSpec>,
+    pub shape: ShapeSpec,
+}
+
+/// What a stream depends on besides its own configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    pub group: &'a str,
+    /// The file that was made up for `AUTO`, if that is what the configuration says.
+    pub auto: Option<&'a Path>,
+    /// `[supervisord] strip_ansi`.
+    pub strip_ansi: bool,
+    /// Whether the process is an event listener. Its stdout is its voice; its stderr is like any other.
+    pub listener: bool,
+}
+
+impl StreamSpec {
+    /// What the configuration says about one stream of a process.
+    pub fn new(process: &ProcessConfig, channel: Stream, context: Context<'_>) -> StreamSpec {
+        let config = match channel {
+            Stream::Stdout => &process.stdout,
+            Stream::Stderr => &process.stderr,
+        };
+        let first = first_sink(config, context.auto);
+        let readable = first.is_some();
+        let more = config.more.iter().map(|target| further_sink(target, config));
+        let prefix = format!("{} ", process.name);
+        let syslog = config.syslog.then_some(SinkSpec::Syslog { prefix });
+        let listener = context.listener && channel == Stream::Stdout;
+        let shape = ShapeSpec {
+            strip_ansi: context.strip_ansi,
+            capture_maxbytes: if listener { 0 } else { config.capture_maxbytes },
+            events: config.events_enabled && !listener,
+            listener,
+            plain_lines: config.syslog,
+            dress: dress(process, channel, config, context.group),
+        };
+        StreamSpec {
+            process: process.name.clone(),
+            group: context.group.to_string(),
+            channel,
+            readable,
+            sinks: first.into_iter().chain(more).chain(syslog).collect(),
+            shape,
+        }
+    }
+}
+
+/// The name of a stream in messages and on the wire.
+pub fn channel_name(channel: Stream) -> &'static str {
+    match channel {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+    }
+}
+
+fn limits(config: &StreamConfig) -> Limits {
+    Limits { maxbytes: config.maxbytes, backups: config.backups }
+}
+
+fn first_sink(config: &StreamConfig, auto: Option<&Path>) -> Option<SinkSpec> {
+    let limits = limits(config);
+    match (&config.logfile, auto) {
+        (ChildLog::File(path), _) => Some(SinkSpec::Path { path: path.clone(), mode: PLAIN_MODE, limits }),
+        (ChildLog::Auto, Some(path)) => {
+            Some(SinkSpec::Path { path: path.into(), mode: PRIVATE_MODE, limits })
+        }
+        (ChildLog::Memory, _) => Some(SinkSpec::Memory(Arc::new(Ring::new(config.maxbytes)))),
+        (ChildLog::Auto, None) | (ChildLog::None, _) => None,
+    }
+}
+
+fn further_sink(target: &LogTarget, config: &StreamConfig) -> SinkSpec {
+    match target {
+        LogTarget::File(path) => {
+            SinkSpec::Path { path: path.clone(), mode: PLAIN_MODE, limits: limits(config) }
+        }
+        LogTarget::Memory => SinkSpec::Memory(Arc::new(Ring::new(config.maxbytes))),
+    }
+}
+
+fn dress(process: &ProcessConfig, channel: Stream, config: &StreamConfig, group: &str) -> Option<Dress> {
+    let (timestamps, prefix) = (config.timestamps.clone(), config.prefix.clone());
+    match config.format {
+        StreamFormat::Raw if timestamps == Timestamps::Off && prefix.is_empty() => None,
+        StreamFormat::Raw => Some(Dress::Text { timestamps, prefix }),
+        StreamFormat::Text => {
+            let timestamps = if timestamps == Timestamps::Off { Timestamps::Default } else { timestamps };
+            let named = || format!("{} {}", process.name, channel_name(channel));
+            let prefix = if prefix.is_empty() { named() } else { prefix };
+            Some(Dress::Text { timestamps, prefix })
+        }
+        StreamFormat::Json => Some(Dress::Json {
+            timestamps,
+            whose: Whose {
+                program: process.program.to_string(),
+                group: group.to_string(),
+                process: process.name.clone(),
+                stream: channel_name(channel),
+                prefix,
+            },
+        }),
+    }
+}

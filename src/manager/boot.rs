@@ -1,0 +1,88 @@
+//! What one manager leaves to the next: how the daemon was started, and the configuration in force.
+//!
+//! Both are JSON in a memfd that the keeper holds. Every manager reads them; the configuration file itself is
+//! only read when somebody asks for it, because it may have been edited meanwhile.
+
+use crate::cli::DaemonArgs;
+use crate::keeper::layout::Place;
+use crate::keeper::link::Link;
+use crate::model::config::{Config, GroupConfig};
+use crate::sys::limits::Limit;
+use rustix::fs::{MemfdFlags, memfd_create};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How the daemon was started.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Boot {
+    /// With the configuration's path made absolute: rereads must find it from anywhere.
+    pub args: DaemonArgs,
+    /// Where the daemon was started; relative paths in options start here.
+    pub current_dir: PathBuf,
+    /// The limit on descriptors that programs are to see.
+    pub descriptors: Limit,
+    /// What programs get as their `oom_score_adj`, if the keeper has one of its own.
+    pub oom_score_adj: Option<String>,
+    /// Whether the daemon left its terminal.
+    pub background: bool,
+    /// As it was read at the start, with what there is to say about it.
+    pub config: Config,
+}
+
+/// What is in force now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The daemon's own settings; its groups are those of the last reread, not the active ones.
+    pub config: Config,
+    pub active: Vec<ActiveGroup>,
+}
+
+/// A group that was added.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ActiveGroup {
+    pub config: Arc<GroupConfig>,
+    /// The automatic log files of its processes, in their order.
+    pub logs: Vec<AutoLogs>,
+}
+
+/// The files that stand for `AUTO` in one process' configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutoLogs {
+    pub stdout: Option<PathBuf>,
+    pub stderr: Option<PathBuf>,
+}
+
+/// Writes a value into a memfd.
+pub fn write<T: Serialize>(name: &str, value: &T) -> io::Result<OwnedFd> {
+    let mut file = BufWriter::new(File::from(memfd_create(name, MemfdFlags::CLOEXEC)?));
+    serde_json::to_writer(&mut file, value)?;
+    file.flush()?;
+    Ok(file.into_inner().map_err(io::IntoInnerError::into_error)?.into())
+}
+
+/// Reads a value from what the keeper holds.
+///
+/// # Errors
+/// Nothing is there, or it is not what this version writes.
+pub fn read<T: DeserializeOwned>(link: &Link, place: Place) -> io::Result<T> {
+    let fd = link
+        .take(place)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("the keeper holds no {place:?}")))?;
+    // The offset is shared with the keeper's descriptor, so with every manager before.
+    let mut file = File::from(fd);
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+/// Leaves the configuration in force with the keeper.
+pub fn deposit_snapshot(link: &Link, snapshot: &Snapshot) -> io::Result<()> {
+    let fd = write("supervisord-snapshot", snapshot)?;
+    link.deposit(&[(Place::Snapshot, fd.as_fd())])
+}

@@ -1,0 +1,106 @@
+//! What a program gets at its start: its file and words, environment, user, directory and limits.
+
+use crate::manager::command::{self, CommandError};
+use crate::model::config::ProcessConfig;
+use crate::sys::limits::Limit;
+use crate::sys::spawn::{Program, UserChange};
+use crate::sys::user;
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+/// What is the same for every program of this daemon.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// The daemon's own environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// `SUPERVISOR_SERVER_URL`, unless the program has its own.
+    pub server_url: Option<String>,
+    pub descriptors: Limit,
+    pub oom_score_adj: Option<CString>,
+    /// The keeper, if no program is to outlive it.
+    pub dies_with: Option<i32>,
+}
+
+impl Common {
+    /// Prepares one start of a program.
+    ///
+    /// # Errors
+    /// Its command cannot be executed.
+    pub fn program(&self, config: &ProcessConfig, group: &str) -> Result<Program, CommandError> {
+        let command = self.resolve(config)?;
+        let c_string = |text: &str| {
+            CString::new(text).map_err(|_| CommandError::CannotParse {
+                command: config.command.clone(),
+                why: "embedded null byte",
+            })
+        };
+        Ok(Program {
+            file: CString::new(command.file.as_os_str().as_bytes()).unwrap_or_default(),
+            written: command.file.to_string_lossy().into_owned(),
+            arguments: command.words.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
+            environment: self.environment(config, group),
+            directory: config.directory.as_deref().map(path_c_string),
+            umask: config.umask,
+            user: user_change(config),
+            descriptors: Some(self.descriptors),
+            oom_score_adj: self.oom_score_adj.clone(),
+            dies_with: self.dies_with,
+        })
+    }
+
+    /// Splits a program's command and finds its file.
+    pub fn resolve(&self, config: &ProcessConfig) -> Result<command::Command, CommandError> {
+        let own = config.environment.get("PATH").map(String::as_str);
+        let path = own.or_else(|| {
+            let inherited = self.environment.iter().find(|(key, _)| key == "PATH");
+            inherited.and_then(|(_, value)| value.to_str())
+        });
+        command::resolve(&config.command, config.directory.as_deref(), path)
+    }
+
+    /// As in Supervisor, process.py, _spawn_as_child(): our own environment, then the `SUPERVISOR_*`
+    /// variables, then what the file says.
+    fn environment(&self, config: &ProcessConfig, group: &str) -> Vec<CString> {
+        let mut merged: BTreeMap<OsString, OsString> = self.environment.iter().cloned().collect();
+        let mut set = |key: &str, value: &str| merged.insert(key.into(), value.into());
+        set("SUPERVISOR_ENABLED", "1");
+        if let Some(url) = config.serverurl.as_ref().or(self.server_url.as_ref()) {
+            set("SUPERVISOR_SERVER_URL", url);
+        }
+        set("SUPERVISOR_PROCESS_NAME", &config.name);
+        set("SUPERVISOR_GROUP_NAME", group);
+        for (key, value) in &config.environment {
+            set(key, value);
+        }
+        merged
+            .into_iter()
+            .filter_map(|(mut key, value)| {
+                key.push("=");
+                key.push(value);
+                CString::new(key.into_vec()).ok()
+            })
+            .collect()
+    }
+}
+
+fn user_change(config: &ProcessConfig) -> UserChange {
+    let Some(wanted) = &config.user else { return UserChange::Stay };
+    let uid = wanted.uid;
+    if uid == user::current_uid() && !user::is_root() {
+        return UserChange::Stay;
+    }
+    if !user::is_root() {
+        return UserChange::Impossible { uid, why: "Can't drop privilege as nonroot user".to_string() };
+    }
+    match user::identity(uid) {
+        Ok(identity) => UserChange::Become(identity),
+        Err(why) => UserChange::Impossible { uid, why },
+    }
+}
+
+fn path_c_string(path: &Path) -> CString {
+    // A path with a zero byte cannot exist; the empty one fails in chdir, where this would have.
+    CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
+}

@@ -1,0 +1,489 @@
+//! The loop: waits for the next thing to happen, lets the core decide, does what it decided.
+//!
+//! Everything that can wake it is in [`Wake`]. Nothing in it blocks, and nothing but it changes a process.
+
+use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
+use crate::http;
+use crate::keeper::link::{Entry, Link, What};
+use crate::keeper::run::drain_counter;
+use crate::log::activity;
+use crate::log::auto;
+use crate::log::spec::{Context, StreamSpec};
+use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapshot};
+use crate::manager::child::Common;
+use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::rt::{Async, Task, Timer};
+use crate::manager::shutdown::Ending;
+use crate::manager::streams::Specs;
+use crate::manager::waiters::Waiter;
+use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
+use crate::model::signal::Signal;
+use crate::model::state::SupervisorState;
+use crate::model::time::{Monotonic, Wall};
+use crate::rpc::api::{Call, Stream};
+use crate::sys::spawn::{Spawner, Stdio, errno_name};
+use crate::sys::{clock, process, signals};
+use futures_lite::{FutureExt, StreamExt};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How many waiting requests are answered before signals and exits are looked at again.
+const CALLS_PER_TURN: usize = 64;
+
+/// The daemon, as its manager sees it.
+pub struct Daemon {
+    pub link: Link,
+    pub boot: Boot,
+    /// The daemon's own settings. Its groups are those of the last reread.
+    pub config: Arc<Config>,
+    pub procs: ProcessManager,
+    pub state: SupervisorState,
+    /// How far the end has come, once one was asked for.
+    pub ending: Option<Ending>,
+    pub common: Common,
+    pub spawner: Spawner,
+    pub http: http::Context,
+    pub servers: Vec<Server>,
+    /// The snapshot with the keeper does not show what is in force.
+    pub snapshot_is_old: bool,
+}
+
+/// An HTTP server that accepts.
+pub struct Server {
+    pub config: crate::model::config::HttpServerConfig,
+    /// A second descriptor of the same socket, to hand over and to clean up with.
+    pub listener: http::listen::Listener,
+    pub task: Task<()>,
+}
+
+/// What ended the loop's waiting.
+enum Wake {
+    /// The ledger has grown.
+    Ledger,
+    Call(Option<Call>),
+    /// A signal that was sent to the manager itself.
+    Signal(i32),
+    Deadline,
+}
+
+/// What the loop listens to.
+pub struct Ears {
+    pub doorbell: Async<OwnedFd>,
+    pub calls: async_channel::Receiver<Call>,
+    pub signals: signal_hook_async_std::Signals,
+}
+
+impl Daemon {
+    /// Runs until the daemon is to end.
+    pub async fn run(&mut self, mut ears: Ears) {
+        loop {
+            self.absorb_ledger();
+            self.fire_deadlines();
+            if self.progress_of_end() {
+                return;
+            }
+            self.save_snapshot();
+            match self.wait(&mut ears).await {
+                Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
+                Wake::Signal(number) => self.stray_signal(number),
+                Wake::Deadline | Wake::Call(None) => {}
+                Wake::Call(Some(call)) => {
+                    self.handle(call);
+                    for _ in 1..CALLS_PER_TURN {
+                        let Ok(call) = ears.calls.try_recv() else { break };
+                        self.handle(call);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn wait(&self, ears: &mut Ears) -> Wake {
+        let deadline = [self.procs.next_deadline(), self.ending_deadline()].into_iter().flatten().min();
+        let timer = async {
+            match deadline {
+                Some(deadline) => {
+                    Timer::at(Instant::now() + deadline.since(clock::monotonic())).await;
+                }
+                None => std::future::pending().await,
+            }
+            Wake::Deadline
+        };
+        let ledger = async {
+            let _ = ears.doorbell.readable().await;
+            Wake::Ledger
+        };
+        let calls = async { Wake::Call(ears.calls.recv().await.ok()) };
+        let signals = async { Wake::Signal(ears.signals.next().await.unwrap_or(0)) };
+        ledger.or(signals).or(timer).or(calls).await
+    }
+
+    /// Deals with everything the keeper has recorded, in its order.
+    pub fn absorb_ledger(&mut self) {
+        while let Some(entry) = self.link.next_entry() {
+            let sequence = entry.sequence;
+            match entry.what {
+                What::Exit { .. } => self.exited(entry),
+                What::Signal(number) => self.signalled(number),
+            }
+            self.link.advance_past(sequence);
+        }
+    }
+
+    fn exited(&mut self, entry: Entry) {
+        let What::Exit { status, name } = entry.what else { return };
+        let Some(slot) = self.procs.release_pid(entry.pid) else {
+            ::log::info!("reaped unknown pid {} ({status})", entry.pid);
+            ::log::debug!("pid {} was called '{name}'", entry.pid);
+            return;
+        };
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        // What it wrote last stands in its log before anybody hears of its end.
+        proc.streams.drain();
+        proc.applied = entry.sequence + 1;
+        let why = proc.failure.take();
+        self.apply_at(slot, Event::Exited { status, why }, entry.monotonic, entry.wall);
+    }
+
+    /// A signal that was sent to the daemon, that is, to the keeper.
+    fn signalled(&mut self, number: i32) {
+        let signal = Signal::from_raw(number);
+        match signal {
+            Signal::TERM | Signal::INT | Signal::QUIT => {
+                ::log::warn!("received {signal} indicating exit request");
+                self.begin_shutdown();
+            }
+            Signal::HUP if self.state != SupervisorState::Running => {
+                ::log::warn!("ignored {signal} indicating restart request (shutdown in progress)");
+            }
+            Signal::HUP => {
+                ::log::warn!("received {signal} indicating restart request");
+                if let Err(problem) = self.begin_restart() {
+                    crate::crit!("cannot restart, the old configuration stays in force: {problem}");
+                }
+            }
+            Signal::USR2 => {
+                ::log::info!("received {signal} indicating log reopen request");
+                self.reopen_logs();
+            }
+            _ => ::log::info!("received {signal}, which means nothing here"),
+        }
+    }
+
+    /// Somebody sent a signal to the manager and not to the daemon. Tools that signal every process of a name
+    /// or a control group reach both; the keeper has passed theirs on already.
+    fn stray_signal(&self, number: i32) {
+        let signal = Signal::from_raw(number);
+        ::log::debug!(
+            "ignored {signal} to the manager; signals are for the daemon, pid {}",
+            self.link.keeper_pid()
+        );
+    }
+
+    pub fn reopen_logs(&mut self) {
+        activity::reopen();
+        ::log::info!("supervisord logreopen");
+        for (_, proc) in self.procs.all() {
+            proc.streams.reopen();
+        }
+    }
+
+    fn fire_deadlines(&mut self) {
+        let now = clock::monotonic();
+        while let Some(slot) = self.procs.due(now) {
+            let before = self.procs.next_deadline();
+            self.apply(slot, Event::Tick);
+            if self.procs.due(now) == Some(slot) && self.procs.next_deadline() == before {
+                self.procs.drop_deadline(slot);
+            }
+        }
+    }
+
+    /// Lets a process take one event, now.
+    pub fn apply(&mut self, slot: SlotId, event: Event) {
+        self.apply_at(slot, event, clock::monotonic(), clock::wall());
+    }
+
+    fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        let config = Arc::clone(&proc.config);
+        let at = Circumstances { now, wall, may_start: self.state == SupervisorState::Running };
+        let (process, effects) = step(proc.process.clone(), event, &config, at);
+        self.procs.replace(slot, process);
+        // Said before it is committed: after a crash in between it is said twice rather than never.
+        for effect in &effects {
+            if let Effect::Log(level, text) = effect {
+                activity::write(*level, text);
+            }
+        }
+        self.commit(slot);
+        for effect in effects {
+            match effect {
+                Effect::Log(..) => {}
+                Effect::Publish(change) => self.publish(slot, change),
+                Effect::Kill { pid, signal, reach } => self.kill(slot, pid, signal, reach),
+                Effect::KillStragglers { pid } => kill_stragglers(&config.name, pid),
+                Effect::Spawn => self.spawn(slot),
+            }
+        }
+        self.disappoint_waiters(slot);
+    }
+
+    /// Publishes a process' state to the memory that survives this manager.
+    pub fn commit(&self, slot: SlotId) {
+        if let Some(proc) = self.procs.proc(slot) {
+            self.link.commit(slot, &proc.process, proc.starts, proc.applied);
+        }
+    }
+
+    fn publish(&mut self, slot: SlotId, change: StateChange) {
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        let waiting = std::mem::take(&mut proc.waiters);
+        for mut waiter in waiting {
+            match waiter.sees(change.to) {
+                Some(outcome) => waiter.answer(outcome),
+                None => proc.waiters.push(waiter),
+            }
+        }
+    }
+
+    /// Answers those who wait for a start that a later stop has withdrawn.
+    fn disappoint_waiters(&mut self, slot: SlotId) {
+        use crate::core::process::State;
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        if proc.waiters.is_empty() || matches!(proc.process.state, State::Stopping { start_after: true, .. })
+        {
+            return;
+        }
+        let withdrawn = |waiter: &mut Waiter| waiter.wants == crate::manager::waiters::Wants::UpAfterStop;
+        proc.waiters.extract_if(.., withdrawn).for_each(Waiter::give_up);
+    }
+
+    fn kill(&mut self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) {
+        let result = match reach {
+            Reach::Process => signals::send(pid, signal),
+            Reach::ProcessGroup => signals::send_group(pid, signal),
+        };
+        let Err(error) = result else { return };
+        if error.raw_os_error() == Some(libc::ESRCH) {
+            let name = self.procs.proc(slot).map_or("", |proc| &proc.config.name);
+            ::log::debug!(
+                "unable to signal {name} (pid {pid}), it probably just exited on its own: [Errno 3] No such process"
+            );
+        } else {
+            self.apply(slot, Event::SignalFailed(error.to_string()));
+        }
+    }
+
+    /// Creates the program of a STARTING process, and tells the state machine how that went.
+    pub fn spawn(&mut self, slot: SlotId) {
+        match self.try_spawn(slot) {
+            Ok(pid) => {
+                self.apply(slot, Event::Spawned(pid));
+                if let Some(proc) = self.procs.proc(slot) {
+                    proc.streams.begin(pid);
+                }
+            }
+            Err(why) => self.apply(slot, Event::SpawnFailed(why)),
+        }
+    }
+
+    /// Creates the program of a process.
+    ///
+    /// # Errors
+    /// What `spawnerr` is to say.
+    fn try_spawn(&mut self, slot: SlotId) -> Result<i32, String> {
+        let Some(proc) = self.procs.proc_mut(slot) else { return Err("no such process".to_string()) };
+        let name = &proc.config.name;
+        let program = self.common.program(&proc.config, &proc.group).map_err(|error| error.to_string())?;
+        let specs =
+            proc.streams.are_missing().then(|| stream_specs(proc, self.config.supervisord.strip_ansi));
+        let ends =
+            proc.streams.prepare(slot, specs, &self.link).map_err(|error| dispatcher_error(name, &error))?;
+        let stdio = Stdio {
+            stdin: ends.stdin.as_fd(),
+            stdout: ends.stdout.as_fd(),
+            stderr: ends.stderr.as_ref().unwrap_or(&ends.stdout).as_fd(),
+        };
+        proc.born_at = self.link.head();
+        let cell = self.link.announce_birth(slot);
+        let (pid, failure) =
+            self.spawner.spawn(&program, stdio, cell).map_err(|error| fork_error(name, &error))?;
+        proc.starts = proc.starts.saturating_add(1);
+        proc.failure = failure.map(|failure| failure.describe(&program));
+        let born_at = proc.born_at;
+        self.procs.claim_pid(pid, slot, born_at);
+        Ok(pid)
+    }
+
+    /// Adds a group and starts what is to start by itself.
+    ///
+    /// # Errors
+    /// There are as many processes as there can be.
+    pub fn add_group(&mut self, config: &Arc<GroupConfig>) -> Result<(), String> {
+        let mut members = Vec::with_capacity(config.processes.len());
+        for process in &config.processes {
+            let Some(slot) = self.procs.unused_slot() else {
+                members.into_iter().for_each(|(slot, _)| self.procs.release_slot(slot));
+                return Err(format!(
+                    "there are {} processes, more cannot be supervised",
+                    crate::keeper::layout::SLOTS
+                ));
+            };
+            let logs = create_auto_logs(&self.config.supervisord, process);
+            members.push((slot, Proc::new(Arc::clone(process), config, logs)));
+        }
+        for (slot, proc) in &members {
+            self.link.open_slot(*slot, &proc.group, &proc.config.name);
+        }
+        self.procs.add_group(Arc::clone(config), members);
+        self.snapshot_is_old = true;
+        Ok(())
+    }
+
+    /// Starts those members of a group that are to start by themselves, the most urgent first.
+    pub fn autostart(&mut self, group: &str) {
+        let Some(group) = self.procs.group(group) else { return };
+        let mut slots: Vec<(i64, SlotId)> = group
+            .members
+            .iter()
+            .filter_map(|slot| self.procs.proc(*slot).map(|proc| (*slot, proc)))
+            .filter(|(_, proc)| proc.config.autostart)
+            .map(|(slot, proc)| (proc.config.priority, slot))
+            .collect();
+        // Stable: equal priorities start in the order of the configuration.
+        slots.sort_by_key(|(priority, _)| *priority);
+        for (_, slot) in slots {
+            self.apply(slot, Event::Start);
+        }
+    }
+
+    /// Takes out a group that is at rest.
+    pub fn remove_group(&mut self, name: &str) {
+        let Some((_, procs)) = self.procs.remove_group(name) else { return };
+        self.snapshot_is_old = true;
+        // First out of what a successor would restore, then out of the slots.
+        self.save_snapshot();
+        procs.into_iter().for_each(|(slot, proc)| self.let_go(slot, proc));
+    }
+
+    /// Takes out one process that is at rest; its group, too, if it was the last one.
+    pub fn remove_member(&mut self, group: &str, name: &str) {
+        if self.procs.group(group).is_some_and(|group| group.members.len() == 1) {
+            return self.remove_group(group);
+        }
+        let Some((slot, proc)) = self.procs.remove_member(group, name) else { return };
+        self.snapshot_is_old = true;
+        self.save_snapshot();
+        self.let_go(slot, proc);
+    }
+
+    fn let_go(&self, slot: SlotId, mut proc: Proc) {
+        proc.streams.drain();
+        proc.streams.close(slot, &self.link);
+        self.link.free_slot(slot);
+    }
+
+    /// Leaves with the keeper what is in force now.
+    pub fn save_snapshot(&mut self) {
+        if !self.snapshot_is_old {
+            return;
+        }
+        let active = self.procs.groups().iter().map(|group| ActiveGroup {
+            config: Arc::clone(&group.config),
+            logs: group
+                .members
+                .iter()
+                .map(|slot| self.procs.proc(*slot).map(|proc| proc.logs.clone()).unwrap_or_default())
+                .collect(),
+        });
+        let snapshot = Snapshot { config: (*self.config).clone(), active: active.collect() };
+        match deposit_snapshot(&self.link, &snapshot) {
+            Ok(()) => self.snapshot_is_old = false,
+            Err(error) => ::log::error!("could not leave the configuration with the keeper: {error}"),
+        }
+    }
+}
+
+/// What the two outputs of a process become.
+pub fn stream_specs(proc: &Proc, strip_ansi: bool) -> Specs {
+    let spec = |channel, auto: &Option<PathBuf>| {
+        let context =
+            Context { group: &proc.group, auto: auto.as_deref(), strip_ansi, listener: proc.is_listener };
+        StreamSpec::new(&proc.config, channel, context)
+    };
+    Specs {
+        stdout: spec(Stream::Stdout, &proc.logs.stdout),
+        stderr: (!proc.config.redirect_stderr).then(|| spec(Stream::Stderr, &proc.logs.stderr)),
+    }
+}
+
+/// Makes up the files that stand for `AUTO`. A stream without one goes nowhere, and the log says so.
+fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs {
+    let create = |stream, target: &StreamConfig| {
+        if target.logfile != ChildLog::Auto {
+            return None;
+        }
+        auto::create(&config.childlogdir, &process.name, stream, &config.identifier)
+            .inspect_err(|error| {
+                let directory = config.childlogdir.display();
+                ::log::error!("could not create a log for '{}' in {directory}: {error}", process.name);
+            })
+            .ok()
+    };
+    AutoLogs {
+        stdout: create(Stream::Stdout, &process.stdout),
+        stderr: if process.redirect_stderr { None } else { create(Stream::Stderr, &process.stderr) },
+    }
+}
+
+/// As in Supervisor, process.py, spawn().
+fn dispatcher_error(name: &str, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => format!("too many open files to spawn '{name}'"),
+        other => {
+            let errno = errno_name(other.unwrap_or(0));
+            format!("unknown error making dispatchers for '{name}': {errno}")
+        }
+    }
+}
+
+/// As in Supervisor, process.py, spawn().
+fn fork_error(name: &str, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => format!("Too many processes in process table to spawn '{name}'"),
+        other => {
+            let errno = errno_name(other.unwrap_or(0));
+            format!("unknown error during fork for '{name}': {errno}")
+        }
+    }
+}
+
+/// Kills what a program with `killasgroup` left behind in its process group, and says whom.
+fn kill_stragglers(name: &str, leader: i32) {
+    // Signal 0 asks whether the group has any member; the search below is for the rare case that it has.
+    if signals::send_group(leader, Signal::from_raw(0)).is_err() {
+        return;
+    }
+    for (pid, straggler) in process::group_members(leader) {
+        ::log::warn!(
+            "killing '{straggler}' ({pid}) with SIGKILL, left behind in the process group of '{name}'"
+        );
+        let _ = signals::send(pid, Signal::KILL);
+    }
+}
+
+/// Writes what came up before there was an activity log, the worst first.
+pub fn flush_messages(config: &Config) {
+    let mut messages = config.messages.clone();
+    messages.sort_by_key(|message| std::cmp::Reverse(message.level.max(Level::Info)));
+    for message in messages {
+        activity::write(message.level, &message.text);
+    }
+}
+
+/// How long answers may take to leave before the daemon ends.
+pub const LAST_ANSWERS: Duration = Duration::from_millis(500);

@@ -1,0 +1,156 @@
+//! The process that somebody started: up to the point where it becomes the keeper.
+//!
+//! Whatever can go wrong before the daemon is up is told on the terminal, with exit status 2. In the
+//! background that works because the shell's prompt is held back until the first manager is ready.
+
+use crate::cli::DaemonArgs;
+use crate::config::{self, Surroundings};
+use crate::keeper::boot::{Launch, become_keeper};
+use crate::manager::boot::{self, Boot};
+use crate::model::config::{Config, Level, Message};
+use crate::sys::daemonize::{Fork, fork};
+use crate::sys::limits::{self, Limit, Limited};
+use crate::sys::{fd, process, signals, user};
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+/// Runs the daemon. In the foreground this does not return; in the background it returns in the process that
+/// the shell waits for.
+pub fn daemon_main(args: DaemonArgs) -> ExitCode {
+    let progname = args.progname.clone();
+    match launch(args) {
+        Ok(status) => ExitCode::from(status),
+        Err(text) => {
+            eprint!("{text}");
+            if !text.contains("\nFor help, use ") {
+                eprintln!("For help, use {progname} -h");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// # Errors
+/// What to print; a usage error.
+fn launch(mut args: DaemonArgs) -> Result<u8, String> {
+    let failed = |what: &str| {
+        let what = what.to_string();
+        move |error: std::io::Error| format!("Error: {what}: {error}\n")
+    };
+    fd::fill_stdio().map_err(failed("cannot open /dev/null"))?;
+    // Whatever the caller ignored or blocked is no business of the daemon's or its programs'.
+    signals::reset_all();
+    let surroundings = Surroundings::of_this_process();
+    if let Some(warning) = config::root_warning(&args, &surroundings) {
+        eprintln!("{}: UserWarning: {warning}", args.progname);
+    }
+    let mut config =
+        config::load(&args, &surroundings).map_err(|errors| errors.usage_error(&args.progname))?;
+    // Rereads happen after a change of directory.
+    args.configuration = Some(config.path.to_string_lossy().into_owned());
+
+    let descriptors = raise_limits(&mut config)?;
+    let oom_score_adj = protect_from_oom();
+    // PID 1 has nobody to hand the terminal back to, and its end would be the container's.
+    let background = !config.supervisord.nodaemon && process::own_pid() != 1;
+    if let Some(wanted) = config.supervisord.user.clone() {
+        user::become_user(wanted.uid).map_err(|why| format!("Error: {why}\n"))?;
+        config.messages.push(info(format!("Set uid to user {} succeeded", wanted.uid)));
+    } else if user::is_root() {
+        let text = "Supervisor is running as root.  Privileges were not dropped because no user is \
+                    specified in the config file.  If you intend to run as root, you can set user=root \
+                    in the config file to avoid this message.";
+        config.messages.push(Message { level: Level::Critical, text: text.to_string() });
+    }
+
+    let mut launched = None;
+    if background {
+        match fork().map_err(failed("cannot go to the background"))? {
+            Fork::Parent(waiting) => return Ok(waiting.wait()),
+            Fork::Child(pipe) => launched = Some(pipe),
+        }
+        config.messages.push(info("daemonizing the supervisord process".to_string()));
+        change_directory(&mut config);
+    }
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.supervisord.umask));
+
+    let current_dir = surroundings.current_dir.clone();
+    let boot = Boot { args, current_dir, descriptors, oom_score_adj, background, config };
+    let (boot, launched) = (store(&boot)?, launched);
+    let error = become_keeper(Launch { boot, lock: None, launched });
+    Err(format!("Error: cannot execute the keeper: {error}\n"))
+}
+
+fn store(boot: &Boot) -> Result<OwnedFd, String> {
+    boot::write("supervisord-boot", boot)
+        .map_err(|error| format!("Error: cannot store how the daemon was started: {error}\n"))
+}
+
+fn info(text: String) -> Message {
+    Message { level: Level::Info, text }
+}
+
+/// As in Supervisor a directory that is not there does not keep the daemon from starting.
+fn change_directory(config: &mut Config) {
+    let Some(directory) = &config.supervisord.directory else { return };
+    let shown = config::repr(&directory.to_string_lossy());
+    let message = match std::env::set_current_dir(directory) {
+        Ok(()) => info(format!("set current directory: {shown}")),
+        Err(error) => Message { level: Level::Critical, text: format!("can't chdir into {shown}: {error}") },
+    };
+    config.messages.push(message);
+}
+
+/// Raises the limits that `minfds` and `minprocs` ask for, while this process still may.
+///
+/// Returns what programs are to see. The daemon itself takes all the descriptors it can get: it holds several
+/// for each program.
+fn raise_limits(config: &mut Config) -> Result<Limit, String> {
+    let minprocs = config.supervisord.minprocs;
+    let minfds = config.supervisord.minfds;
+    let descriptors = raise(Limited::Descriptors, minfds, "RLIMIT_NOFILE", &mut config.messages)
+        .map_err(|hard| {
+            format!(
+                "Error: The minimum number of file descriptors required to run this process is {minfds} as per \
+                 the \"minfds\" command-line argument or config file setting. The current environment will \
+                 only allow you to open {hard} file descriptors.  Either raise the number of usable file \
+                 descriptors in your environment (see README.rst) or lower the minfds setting in the config \
+                 file to allow the process to start.\n"
+            )
+        })?;
+    raise(Limited::Processes, minprocs, "RLIMIT_NPROC", &mut config.messages).map_err(|hard| {
+        format!(
+            "Error: The minimum number of available processes required to run this program is {minprocs} as \
+             per the \"minprocs\" command-line argument or config file setting. The current environment will \
+             only allow you to open {hard} processes.  Either raise the number of usable processes in your \
+             environment (see README.rst) or lower the minprocs setting in the config file to allow the \
+             program to start.\n"
+        )
+    })?;
+    let _ = limits::set(Limited::Descriptors, Limit { soft: descriptors.hard, hard: descriptors.hard });
+    Ok(descriptors)
+}
+
+/// Raises one limit to at least `minimum`, the hard one, too, where that is lower.
+///
+/// # Errors
+/// The hard limit that is in the way.
+fn raise(what: Limited, minimum: u64, name: &str, messages: &mut Vec<Message>) -> Result<Limit, u64> {
+    let limit = limits::get(what).map_err(|_| 0_u64)?;
+    if limit.soft >= minimum {
+        return Ok(limit);
+    }
+    let raised = Limit { soft: minimum, hard: limit.hard.max(minimum) };
+    limits::set(what, raised).map_err(|_| limit.hard)?;
+    messages.push(info(format!("Increased {name} limit to {minimum}")));
+    Ok(raised)
+}
+
+/// Tells the kernel to spare this process when memory runs out, if it may. Returns what it was before, which
+/// is what programs are to have.
+fn protect_from_oom() -> Option<String> {
+    const FILE: &str = "/proc/self/oom_score_adj";
+    let former = std::fs::read_to_string(FILE).ok()?;
+    std::fs::write(FILE, "-1000").ok()?;
+    Some(former.trim().to_string())
+}

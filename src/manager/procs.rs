@@ -1,0 +1,278 @@
+//! The table of everything that is supervised.
+
+use crate::core::process::Process;
+use crate::manager::boot::AutoLogs;
+use crate::manager::streams::Streams;
+use crate::manager::waiters::Waiter;
+use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
+use crate::model::namespec;
+use crate::model::state::ProcessState;
+use crate::model::time::Monotonic;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The number of a slot in the memory shared with the keeper; with it a process is found at once.
+pub type SlotId = u32;
+
+/// Every process of every active group, and the ways to find one: by name, by pid, by deadline.
+#[derive(Debug, Default)]
+pub struct ProcessManager {
+    /// In the order in which they were added.
+    groups: Vec<Group>,
+    group_by_name: HashMap<String, usize>,
+    /// Indexed by slot.
+    procs: Vec<Option<Proc>>,
+    free: Vec<SlotId>,
+    by_pid: HashMap<i32, SlotId>,
+    /// Pids that two processes have, because the kernel gave it to a new one before we heard of the end of
+    /// the old one: the new one.
+    shadowed: Vec<(i32, SlotId)>,
+    deadlines: BTreeSet<(Monotonic, SlotId)>,
+    /// How many processes are neither stopped nor at rest.
+    active: usize,
+}
+
+/// An active group.
+#[derive(Debug)]
+pub struct Group {
+    pub config: Arc<GroupConfig>,
+    /// In the order of the configuration.
+    pub members: Vec<SlotId>,
+    by_name: HashMap<String, SlotId>,
+    /// How many of them are STARTING, RUNNING, BACKOFF or STOPPING.
+    pub active: usize,
+}
+
+/// One process.
+#[derive(Debug)]
+pub struct Proc {
+    pub config: Arc<ProcessConfig>,
+    pub group: String,
+    pub is_listener: bool,
+    pub process: Process,
+    /// How often its program was started.
+    pub starts: u32,
+    /// One more than the number of the last ledger entry that went into it.
+    pub applied: u64,
+    /// The ledger's head when its program was created.
+    pub born_at: u64,
+    /// What went wrong between the creation of its program and the first instruction.
+    pub failure: Option<String>,
+    pub logs: AutoLogs,
+    pub streams: Streams,
+    pub waiters: Vec<Waiter>,
+}
+
+impl Proc {
+    pub fn new(config: Arc<ProcessConfig>, group: &GroupConfig, logs: AutoLogs) -> Proc {
+        Proc {
+            config,
+            group: group.name.clone(),
+            is_listener: matches!(group.kind, GroupKind::EventListener(_)),
+            process: Process::default(),
+            starts: 0,
+            applied: 0,
+            born_at: 0,
+            failure: None,
+            logs,
+            streams: Streams::default(),
+            waiters: Vec::new(),
+        }
+    }
+
+    pub fn state(&self) -> ProcessState {
+        self.process.state.kind()
+    }
+
+    /// How the process is named where names have to be unique.
+    pub fn namespec(&self) -> String {
+        namespec::display(&self.group, &self.config.name)
+    }
+}
+
+/// Whether a process in this state keeps its group from being at rest.
+pub fn is_active(state: ProcessState) -> bool {
+    state.is_running() || state == ProcessState::Stopping
+}
+
+impl ProcessManager {
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.group_by_name.get(name).map(|index| &self.groups[*index])
+    }
+
+    pub fn proc(&self, slot: SlotId) -> Option<&Proc> {
+        self.procs.get(slot as usize)?.as_ref()
+    }
+
+    pub fn proc_mut(&mut self, slot: SlotId) -> Option<&mut Proc> {
+        self.procs.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// A member of a group by its name.
+    pub fn member(&self, group: &str, name: &str) -> Option<SlotId> {
+        self.group(group)?.by_name.get(name).copied()
+    }
+
+    /// Every process, group by group.
+    pub fn all(&self) -> impl Iterator<Item = (SlotId, &Proc)> {
+        self.groups
+            .iter()
+            .flat_map(|group| &group.members)
+            .filter_map(|slot| self.proc(*slot).map(|proc| (*slot, proc)))
+    }
+
+    /// How many processes are STARTING, RUNNING, BACKOFF or STOPPING.
+    pub fn active(&self) -> usize {
+        self.active
+    }
+
+    /// A slot that nobody uses.
+    ///
+    /// `None` if there are as many processes as there can be.
+    pub fn unused_slot(&mut self) -> Option<SlotId> {
+        if let Some(slot) = self.free.pop() {
+            return Some(slot);
+        }
+        if self.procs.len() >= crate::keeper::layout::SLOTS {
+            return None;
+        }
+        self.procs.push(None);
+        Some(self.procs.len() as SlotId - 1)
+    }
+
+    /// Marks the slots that a former manager used, so that only others count as unused.
+    pub fn reserve_slots(&mut self, used: &[SlotId]) {
+        let len = used.iter().map(|slot| *slot as usize + 1).max().unwrap_or(0);
+        self.procs.resize_with(len.max(self.procs.len()), || None);
+        let used: std::collections::HashSet<SlotId> = used.iter().copied().collect();
+        self.free = (0..self.procs.len() as SlotId).rev().filter(|slot| !used.contains(slot)).collect();
+    }
+
+    /// Gives back a slot that was reserved and is not needed.
+    pub fn release_slot(&mut self, slot: SlotId) {
+        self.free.push(slot);
+    }
+
+    /// Adds a group whose members have slots.
+    pub fn add_group(&mut self, config: Arc<GroupConfig>, members: Vec<(SlotId, Proc)>) {
+        let slots = members.iter().map(|(slot, _)| *slot).collect();
+        let by_name = members.iter().map(|(slot, proc)| (proc.config.name.clone(), *slot)).collect();
+        let active = members.iter().filter(|(_, proc)| is_active(proc.state())).count();
+        self.active += active;
+        for (slot, proc) in members {
+            if let Some(pid) = proc.process.state.pid() {
+                self.claim_pid(pid, slot, proc.born_at);
+            }
+            if let Some(deadline) = proc.process.state.deadline() {
+                self.deadlines.insert((deadline, slot));
+            }
+            self.procs[slot as usize] = Some(proc);
+        }
+        self.group_by_name.insert(config.name.clone(), self.groups.len());
+        self.groups.push(Group { config, members: slots, by_name, active });
+    }
+
+    /// Takes a group out, with its processes, which must all be at rest.
+    pub fn remove_group(&mut self, name: &str) -> Option<(Group, Vec<(SlotId, Proc)>)> {
+        let index = self.group_by_name.remove(name)?;
+        let group = self.groups.remove(index);
+        for place in self.group_by_name.values_mut().filter(|place| **place > index) {
+            *place -= 1;
+        }
+        let mut procs = Vec::new();
+        for slot in &group.members {
+            if let Some(proc) = self.procs[*slot as usize].take() {
+                if let Some(deadline) = proc.process.state.deadline() {
+                    self.deadlines.remove(&(deadline, *slot));
+                }
+                procs.push((*slot, proc));
+            }
+            self.free.push(*slot);
+        }
+        Some((group, procs))
+    }
+
+    /// Takes one process, which must be at rest, out of its group. From then on the group differs from what
+    /// the file says, until it is added anew.
+    pub fn remove_member(&mut self, group: &str, name: &str) -> Option<(SlotId, Proc)> {
+        let index = *self.group_by_name.get(group)?;
+        let group = &mut self.groups[index];
+        let slot = group.by_name.remove(name)?;
+        group.members.retain(|member| *member != slot);
+        let mut config = (*group.config).clone();
+        config.processes.retain(|process| process.name != name);
+        group.config = Arc::new(config);
+        self.drop_deadline(slot);
+        self.free.push(slot);
+        self.procs[slot as usize].take().map(|proc| (slot, proc))
+    }
+
+    /// Puts a new state of affairs in the place of the old one; the counts and deadlines follow.
+    pub fn replace(&mut self, slot: SlotId, process: Process) {
+        let Some(proc) = self.procs.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let (before, after) = (is_active(proc.state()), is_active(process.state.kind()));
+        let (old_deadline, new_deadline) = (proc.process.state.deadline(), process.state.deadline());
+        proc.process = process;
+        if old_deadline != new_deadline {
+            self.deadlines.extend(new_deadline.map(|deadline| (deadline, slot)));
+            if let Some(deadline) = old_deadline {
+                self.deadlines.remove(&(deadline, slot));
+            }
+        }
+        if before != after {
+            let index = self.group_by_name.get(&proc.group).copied();
+            let group = index.map(|index| &mut self.groups[index].active);
+            for count in [Some(&mut self.active), group].into_iter().flatten() {
+                *count = if after { *count + 1 } else { count.saturating_sub(1) };
+            }
+        }
+    }
+
+    /// Remembers whose pid this is from now on.
+    ///
+    /// If another process still has it, that one has ended and its exit comes first in the ledger.
+    pub fn claim_pid(&mut self, pid: i32, slot: SlotId, born_at: u64) {
+        let Some(holder) = self.by_pid.get(&pid).copied() else {
+            self.by_pid.insert(pid, slot);
+            return;
+        };
+        let holder_born_at = self.proc(holder).map_or(0, |proc| proc.born_at);
+        if holder_born_at <= born_at {
+            self.shadowed.push((pid, slot));
+        } else {
+            self.by_pid.insert(pid, slot);
+            self.shadowed.push((pid, holder));
+        }
+    }
+
+    /// Whose exit this is; the pid is free again afterwards.
+    pub fn release_pid(&mut self, pid: i32) -> Option<SlotId> {
+        let slot = self.by_pid.remove(&pid)?;
+        if let Some(index) = self.shadowed.iter().position(|(shadowed, _)| *shadowed == pid) {
+            let (_, next) = self.shadowed.swap_remove(index);
+            self.by_pid.insert(pid, next);
+        }
+        Some(slot)
+    }
+
+    /// The earliest deadline.
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// A process whose deadline has come.
+    pub fn due(&self, now: Monotonic) -> Option<SlotId> {
+        self.deadlines.first().filter(|(deadline, _)| *deadline <= now).map(|(_, slot)| *slot)
+    }
+
+    /// Forgets a deadline that came to nothing, so that it does not come again.
+    pub fn drop_deadline(&mut self, slot: SlotId) {
+        if let Some(deadline) = self.proc(slot).and_then(|proc| proc.process.state.deadline()) {
+            self.deadlines.remove(&(deadline, slot));
+        }
+    }
+}

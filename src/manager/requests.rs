@@ -1,0 +1,539 @@
+//! What clients ask for, and the answers.
+//!
+//! A request is checked first and carried out then; what cannot be done now is refused with a fault and
+//! changes nothing. Requests that wait leave a [`Waiter`] with the process.
+
+use crate::config;
+use crate::core::process::Event;
+use crate::log::activity;
+use crate::manager::daemon::Daemon;
+use crate::manager::describe::description;
+use crate::manager::procs::{Proc, SlotId, is_active};
+use crate::manager::start::activity_source;
+use crate::manager::streams::StdinError;
+use crate::manager::waiters::{Batch, Reply, Waiter, Wants};
+use crate::model::config::ChildLog;
+use crate::model::namespec;
+use crate::model::signal::Signal;
+use crate::model::state::{ProcessState, SupervisorState};
+use crate::model::time::Wall;
+use crate::rpc::api::{
+    Answer, Call, ConfigInfo, LogSource, Outcome, ProcessInfo, Request, Stream, Table, Target, Wait,
+};
+use crate::rpc::fault::{Fault, FaultCode};
+use crate::sys::{clock, signals};
+use async_channel::Sender;
+
+use std::sync::Arc;
+
+impl Daemon {
+    /// Answers a request, now or when what it waits for has happened.
+    pub fn handle(&mut self, call: Call) {
+        let Call { request, reply } = call;
+        if let Err(fault) = self.admit(&request) {
+            let _ = reply.try_send(Err(fault));
+            return;
+        }
+        let outcome = match request {
+            Request::Start(Target::Name { sent, namespec }, wait) if namespec.process.is_some() => {
+                return self.start_one(&sent, &namespec.group, namespec.process.as_deref(), wait, reply);
+            }
+            Request::Stop(Target::Name { sent, namespec }, wait) if namespec.process.is_some() => {
+                return self.stop_one(&sent, &namespec.group, namespec.process.as_deref(), wait, reply);
+            }
+            Request::Start(target, wait) => match self.several(&target) {
+                Ok(slots) => return self.start_several(slots, wait, reply),
+                Err(fault) => Err(fault),
+            },
+            Request::Stop(target, wait) => match self.several(&target) {
+                Ok(slots) => return self.stop_several(slots, wait, reply),
+                Err(fault) => Err(fault),
+            },
+            Request::Signal(target, signal) => match self.signal_request(&target, signal) {
+                Some(outcome) => outcome,
+                None => match self.several(&target) {
+                    Ok(slots) => return self.signal_several(slots, signal, reply),
+                    Err(fault) => Err(fault),
+                },
+            },
+            other => self.answer(other),
+        };
+        // What was asked for stands in shared memory before anybody hears that it was done.
+        self.save_snapshot();
+        let _ = reply.try_send(outcome);
+    }
+
+    /// Once the daemon is on its way down it answers questions and refuses orders.
+    fn admit(&self, request: &Request) -> Result<(), Fault> {
+        let always = matches!(
+            request,
+            Request::State | Request::Pid | Request::Identification | Request::SendRemoteCommEvent { .. }
+        );
+        if always || self.state == SupervisorState::Running {
+            Ok(())
+        } else {
+            Err(Fault::new(FaultCode::ShutdownState))
+        }
+    }
+
+    /// Everything that is answered at once.
+    fn answer(&mut self, request: Request) -> Outcome {
+        match request {
+            Request::State => Ok(Answer::State(self.state)),
+            Request::Pid => Ok(Answer::Number(i64::from(self.link.keeper_pid()))),
+            Request::Identification => Ok(Answer::Text(self.config.supervisord.identifier.clone())),
+            Request::ProcessInfo(target) => {
+                let (_, proc) = self.one(&target)?;
+                Ok(Answer::Processes(vec![self.process_info(proc, clock::wall())]))
+            }
+            Request::AllProcessInfo => Ok(Answer::Processes(self.all_process_info(|_| true))),
+            Request::Table(table) => Ok(Answer::Processes(self.all_process_info(|proc| match table {
+                Table::Procs => true,
+                Table::InfoMap => proc.process.state.pid().is_some(),
+                Table::Prestart => false,
+            }))),
+            Request::AllConfigInfo => Ok(Answer::Configs(self.all_config_info())),
+            Request::ReloadConfig => self.reload_config(),
+            Request::AddProcessGroup(name) => self.add_request(&name),
+            Request::RemoveProcessGroup(name) => self.remove_request(&name),
+            Request::RemoveProcess(target) => self.remove_process_request(&target),
+            Request::Shutdown => {
+                self.begin_shutdown();
+                Ok(Answer::Done)
+            }
+            Request::Restart => {
+                self.begin_restart().map_err(|problem| Fault::with(FaultCode::CantReread, problem))?;
+                Ok(Answer::Done)
+            }
+            Request::MainLog => Ok(Answer::Log(activity_source(&self.config.supervisord.logfile))),
+            Request::ProcessLog(target, stream) => {
+                let (_, proc) = self.one(&target)?;
+                Ok(Answer::Log(log_source(proc, stream)))
+            }
+            Request::ClearLog => self.clear_log(),
+            Request::ClearProcessLogs(target) => {
+                let (slot, _) = self.one(&target)?;
+                self.clear_process_logs(slot)
+            }
+            Request::SendProcessStdin(target, bytes) => self.send_stdin(&target, &bytes),
+            Request::SendRemoteCommEvent { .. } => Ok(Answer::Done),
+            // `handle` has taken these.
+            Request::Start(..) | Request::Stop(..) | Request::Signal(..) => {
+                Err(Fault::new(FaultCode::IncorrectParameters))
+            }
+        }
+    }
+
+    /// The one process a request is about.
+    fn one(&self, target: &Target) -> Result<(SlotId, &Proc), Fault> {
+        let Target::Name { sent, namespec } = target else {
+            return Err(Fault::new(FaultCode::IncorrectParameters));
+        };
+        self.find(&namespec.group, namespec.process.as_deref(), sent)
+    }
+
+    fn find(&self, group: &str, process: Option<&str>, sent: &str) -> Result<(SlotId, &Proc), Fault> {
+        process
+            .and_then(|process| self.procs.member(group, process))
+            .and_then(|slot| Some((slot, self.procs.proc(slot)?)))
+            .ok_or_else(|| Fault::with(FaultCode::BadName, sent))
+    }
+
+    /// The processes a request for several is about, in ascending order of (group, process) priority.
+    fn several(&self, target: &Target) -> Result<Vec<SlotId>, Fault> {
+        let mut groups: Vec<_> = match target {
+            Target::All => self.procs.groups().iter().collect(),
+            Target::Group(name) => {
+                vec![self.procs.group(name).ok_or_else(|| Fault::with(FaultCode::BadName, name.clone()))?]
+            }
+            Target::Name { sent, namespec } => {
+                let group = self.procs.group(&namespec.group);
+                vec![group.ok_or_else(|| Fault::with(FaultCode::BadName, sent.clone()))?]
+            }
+        };
+        groups.sort_by_key(|group| group.config.priority);
+        let mut slots = Vec::new();
+        for group in groups {
+            let mut members: Vec<(i64, SlotId)> = group
+                .members
+                .iter()
+                .filter_map(|slot| Some((self.procs.proc(*slot)?.config.priority, *slot)))
+                .collect();
+            members.sort_by_key(|(priority, _)| *priority);
+            slots.extend(members.into_iter().map(|(_, slot)| slot));
+        }
+        Ok(slots)
+    }
+
+    fn start_one(
+        &mut self,
+        sent: &str,
+        group: &str,
+        process: Option<&str>,
+        wait: Wait,
+        reply: Sender<Outcome>,
+    ) {
+        match self.find(group, process, sent).map(|(slot, _)| slot) {
+            Ok(slot) => {
+                let waiter =
+                    |wants| Waiter { wants, namespec: sent.to_string(), reply: Reply::Single(reply.clone()) };
+                if let Some(outcome) = self.start(slot, sent, wait, waiter) {
+                    let _ = reply.try_send(outcome.map(|()| Answer::Done));
+                }
+            }
+            Err(fault) => {
+                let _ = reply.try_send(Err(fault));
+            }
+        }
+    }
+
+    /// Starts a process. `None` if the answer comes later, through the waiter.
+    fn start(
+        &mut self,
+        slot: SlotId,
+        namespec: &str,
+        wait: Wait,
+        waiter: impl FnOnce(Wants) -> Waiter,
+    ) -> Option<Result<(), Fault>> {
+        let proc = self.procs.proc(slot)?;
+        match proc.state() {
+            ProcessState::Starting | ProcessState::Running | ProcessState::Backoff => {
+                return Some(Err(Fault::with(FaultCode::AlreadyStarted, namespec)));
+            }
+            ProcessState::Unknown => {
+                let text = format!("{namespec} is in an unknown process state");
+                return Some(Err(Fault::with(FaultCode::Failed, text)));
+            }
+            ProcessState::Stopped | ProcessState::Exited | ProcessState::Fatal | ProcessState::Stopping => {}
+        }
+        if let Err(error) = self.common.resolve(&proc.config) {
+            return Some(Err(error.fault()));
+        }
+        self.apply(slot, Event::Start);
+        let proc = self.procs.proc_mut(slot)?;
+        let wants = match (proc.state(), wait) {
+            (ProcessState::Running, _) => return Some(Ok(())),
+            (ProcessState::Starting, Wait::Yes) => Wants::Up,
+            (ProcessState::Stopping, Wait::Yes) => Wants::UpAfterStop,
+            (ProcessState::Starting | ProcessState::Stopping, Wait::No) => return Some(Ok(())),
+            // With startsecs=0 it is up at once and may be gone again by now; its retries go on.
+            _ => return Some(Err(Fault::with(FaultCode::SpawnError, namespec))),
+        };
+        proc.waiters.push(waiter(wants));
+        None
+    }
+
+    fn stop_one(
+        &mut self,
+        sent: &str,
+        group: &str,
+        process: Option<&str>,
+        wait: Wait,
+        reply: Sender<Outcome>,
+    ) {
+        match self.find(group, process, sent).map(|(slot, _)| slot) {
+            Ok(slot) => {
+                let waiter =
+                    |wants| Waiter { wants, namespec: sent.to_string(), reply: Reply::Single(reply.clone()) };
+                if let Some(outcome) = self.stop(slot, sent, wait, waiter) {
+                    let _ = reply.try_send(outcome.map(|()| Answer::Done));
+                }
+            }
+            Err(fault) => {
+                let _ = reply.try_send(Err(fault));
+            }
+        }
+    }
+
+    /// Stops a process. `None` if the answer comes later, through the waiter.
+    fn stop(
+        &mut self,
+        slot: SlotId,
+        namespec: &str,
+        wait: Wait,
+        waiter: impl FnOnce(Wants) -> Waiter,
+    ) -> Option<Result<(), Fault>> {
+        let proc = self.procs.proc(slot)?;
+        if !is_active(proc.state()) {
+            return Some(Err(Fault::with(FaultCode::NotRunning, namespec)));
+        }
+        let name = proc.config.name.clone();
+        self.apply(slot, Event::Stop);
+        let proc = self.procs.proc_mut(slot)?;
+        match (proc.state(), wait) {
+            (ProcessState::Stopping, Wait::Yes) => {
+                ::log::info!("waiting for {name} to stop");
+                proc.waiters.push(waiter(Wants::Down));
+                None
+            }
+            (ProcessState::Unknown, _) => {
+                let text = format!("unknown problem killing {namespec}");
+                Some(Err(Fault::with(FaultCode::Failed, text)))
+            }
+            _ => Some(Ok(())),
+        }
+    }
+
+    fn start_several(&mut self, slots: Vec<SlotId>, wait: Wait, reply: Sender<Outcome>) {
+        let batch = Batch::open(reply);
+        for slot in slots {
+            let Some(proc) = self.procs.proc(slot).filter(|proc| !proc.state().is_running()) else {
+                continue;
+            };
+            let (group, name, namespec) = names(proc);
+            let waiter = |wants| Waiter {
+                wants,
+                namespec: namespec.clone(),
+                reply: Reply::Member { batch: batch.clone(), group: group.clone(), name: name.clone() },
+            };
+            match self.start(slot, &namespec, wait, waiter) {
+                Some(outcome) => batch.borrow_mut().add(&group, &name, outcome),
+                None => batch.borrow_mut().expect(),
+            }
+        }
+        batch.borrow_mut().close();
+    }
+
+    /// The last ones to be started are the first to be stopped.
+    fn stop_several(&mut self, slots: Vec<SlotId>, wait: Wait, reply: Sender<Outcome>) {
+        let batch = Batch::open(reply);
+        for slot in slots.into_iter().rev() {
+            let Some(proc) = self.procs.proc(slot).filter(|proc| is_active(proc.state())) else { continue };
+            let (group, name, namespec) = names(proc);
+            let waiter = |wants| Waiter {
+                wants,
+                namespec: namespec.clone(),
+                reply: Reply::Member { batch: batch.clone(), group: group.clone(), name: name.clone() },
+            };
+            match self.stop(slot, &namespec, wait, waiter) {
+                Some(outcome) => batch.borrow_mut().add(&group, &name, outcome),
+                None => batch.borrow_mut().expect(),
+            }
+        }
+        batch.borrow_mut().close();
+    }
+
+    /// A signal for one process; `None` if the target is several.
+    fn signal_request(&mut self, target: &Target, signal: Signal) -> Option<Outcome> {
+        let Target::Name { sent, namespec } = target else { return None };
+        namespec.process.as_ref()?;
+        let slot = match self.one(target) {
+            Ok((slot, _)) => slot,
+            Err(fault) => return Some(Err(fault)),
+        };
+        Some(self.signal(slot, sent, signal).map(|()| Answer::Done))
+    }
+
+    fn signal_several(&mut self, slots: Vec<SlotId>, signal: Signal, reply: Sender<Outcome>) {
+        let batch = Batch::open(reply);
+        for slot in slots {
+            let Some(proc) = self.procs.proc(slot).filter(|proc| proc.state().is_signallable()) else {
+                continue;
+            };
+            let (group, name, namespec) = names(proc);
+            let outcome = self.signal(slot, &namespec, signal);
+            batch.borrow_mut().add(&group, &name, outcome);
+        }
+        batch.borrow_mut().close();
+    }
+
+    /// Sends a signal to a process; never to its group, and without any change of state.
+    fn signal(&mut self, slot: SlotId, namespec: &str, signal: Signal) -> Result<(), Fault> {
+        let not_running = || Fault::with(FaultCode::NotRunning, namespec);
+        let proc = self.procs.proc(slot).ok_or_else(not_running)?;
+        let pid =
+            proc.process.state.pid().filter(|_| proc.state().is_signallable()).ok_or_else(not_running)?;
+        ::log::debug!("sending {} (pid {pid}) sig {signal}", proc.config.name);
+        match signals::send(pid, signal) {
+            Ok(()) => Ok(()),
+            // It has ended, and its exit is on its way to us.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(not_running()),
+            Err(error) => {
+                Err(Fault::with(FaultCode::Failed, format!("could not send {signal} to {namespec}: {error}")))
+            }
+        }
+    }
+
+    fn process_info(&self, proc: &Proc, now: Wall) -> ProcessInfo {
+        let process = &proc.process;
+        let path = |stream| match log_source(proc, stream) {
+            LogSource::File(path) => path.to_string_lossy().into_owned(),
+            _ => String::new(),
+        };
+        ProcessInfo {
+            name: proc.config.name.clone(),
+            group: proc.group.clone(),
+            start: process.start.secs(),
+            stop: process.stop.secs(),
+            now: now.secs(),
+            state: proc.state(),
+            spawnerr: process.spawnerr.clone(),
+            exitstatus: process.exit.map_or(0, |exit| exit.code()),
+            stdout_logfile: path(Stream::Stdout),
+            stderr_logfile: path(Stream::Stderr),
+            pid: process.state.pid().unwrap_or(0),
+            description: description(process, &proc.config.name, now),
+        }
+    }
+
+    fn all_process_info(&self, shown: impl Fn(&Proc) -> bool) -> Vec<ProcessInfo> {
+        let now = clock::wall();
+        let mut infos: Vec<ProcessInfo> = self
+            .procs
+            .all()
+            .filter(|(_, proc)| shown(proc))
+            .map(|(_, proc)| self.process_info(proc, now))
+            .collect();
+        infos.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
+        infos
+    }
+
+    /// The processes of the last reread, sorted by name alone.
+    fn all_config_info(&self) -> Vec<ConfigInfo> {
+        let mut infos = Vec::new();
+        for group in &self.config.groups {
+            let inuse = self.procs.group(&group.name).is_some();
+            for (index, process) in group.processes.iter().enumerate() {
+                let logs = self
+                    .procs
+                    .member(&group.name, &process.name)
+                    .and_then(|slot| self.procs.proc(slot))
+                    .map(|proc| proc.logs.clone())
+                    .unwrap_or_default();
+                infos.push(ConfigInfo {
+                    group: Arc::clone(group),
+                    process: index,
+                    inuse,
+                    stdout_logfile: logs.stdout,
+                    stderr_logfile: logs.stderr,
+                });
+            }
+        }
+        infos.sort_by(|a, b| a.group.processes[a.process].name.cmp(&b.group.processes[b.process].name));
+        infos
+    }
+
+    /// Reads the configuration and says what it would change. Only the groups are taken over, and only to be
+    /// added when somebody asks for that.
+    fn reload_config(&mut self) -> Outcome {
+        let fresh = self.read_config().map_err(|problem| Fault::with(FaultCode::CantReread, problem))?;
+        for message in &fresh.messages {
+            activity::write(message.level, &message.text);
+        }
+        let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
+        let reread = config::diff(&active, &fresh.groups);
+        let mut candidate = (*self.config).clone();
+        candidate.groups = fresh.groups;
+        self.config = Arc::new(candidate);
+        self.snapshot_is_old = true;
+        Ok(Answer::Reread(reread))
+    }
+
+    fn add_request(&mut self, name: &str) -> Outcome {
+        if self.procs.group(name).is_some() {
+            return Err(Fault::with(FaultCode::AlreadyAdded, name));
+        }
+        let group = self.config.groups.iter().find(|group| group.name == name).cloned();
+        let group = group.ok_or_else(|| Fault::with(FaultCode::BadName, name))?;
+        self.add_group(&group).map_err(|problem| Fault::with(FaultCode::Failed, problem))?;
+        // Whoever takes over after a crash has to know the group before its programs run.
+        self.save_snapshot();
+        self.autostart(name);
+        Ok(Answer::Done)
+    }
+
+    fn remove_request(&mut self, name: &str) -> Outcome {
+        let group = self.procs.group(name).ok_or_else(|| Fault::with(FaultCode::BadName, name))?;
+        if group.active > 0 {
+            return Err(Fault::with(FaultCode::StillRunning, name));
+        }
+        self.remove_group(name);
+        Ok(Answer::Done)
+    }
+
+    fn clear_log(&mut self) -> Outcome {
+        match activity::path() {
+            Some(path) if path.exists() => {
+                activity::clear().map_err(|error| {
+                    Fault::with(FaultCode::Failed, format!("could not clear {}: {error}", path.display()))
+                })?;
+                Ok(Answer::Done)
+            }
+            _ => Err(Fault::new(FaultCode::NoFile)),
+        }
+    }
+
+    fn clear_process_logs(&mut self, slot: SlotId) -> Outcome {
+        let Some(proc) = self.procs.proc(slot) else { return Err(Fault::new(FaultCode::BadName)) };
+        let failed = |_| Fault::with(FaultCode::Failed, proc.namespec());
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let open = match stream {
+                Stream::Stdout => proc.streams.stdout(),
+                Stream::Stderr => proc.streams.stderr(),
+            };
+            match (open, log_source(proc, stream)) {
+                (Some(mut open), _) => open.clear().map_err(failed)?,
+                (None, LogSource::File(path)) if path.exists() => {
+                    crate::log::read::clear_file(&path).map_err(failed)?;
+                }
+                (None, _) => {}
+            }
+        }
+        Ok(Answer::Done)
+    }
+
+    fn send_stdin(&mut self, target: &Target, bytes: &[u8]) -> Outcome {
+        let (_, proc) = self.one(target)?;
+        let namespec = match target {
+            Target::Name { sent, .. } => sent.clone(),
+            _ => proc.namespec(),
+        };
+        if !matches!(proc.state(), ProcessState::Starting | ProcessState::Running) {
+            return Err(Fault::with(FaultCode::NotRunning, namespec));
+        }
+        match proc.streams.write_stdin(bytes) {
+            Ok(()) => Ok(Answer::Done),
+            Err(StdinError::Closed) => Err(Fault::with(FaultCode::NoFile, namespec)),
+            Err(StdinError::Full) => {
+                let text = format!("{namespec} does not read its standard input, nothing was sent");
+                Err(Fault::with(FaultCode::Failed, text))
+            }
+        }
+    }
+
+    /// Forgets processes that are at rest until their group is added anew.
+    fn remove_process_request(&mut self, target: &Target) -> Outcome {
+        let Target::Name { sent, namespec } = target else {
+            return Err(Fault::new(FaultCode::IncorrectParameters));
+        };
+        let Some(process) = &namespec.process else { return self.remove_request(&namespec.group) };
+        let (_, proc) = self.find(&namespec.group, Some(process), sent)?;
+        if is_active(proc.state()) {
+            return Err(Fault::with(FaultCode::StillRunning, sent.clone()));
+        }
+        self.remove_member(&namespec.group, process);
+        Ok(Answer::Done)
+    }
+}
+
+/// The names of a process: group, name, and both as a namespec.
+fn names(proc: &Proc) -> (String, String, String) {
+    let (group, name) = (proc.group.clone(), proc.config.name.clone());
+    let namespec = namespec::display(&group, &name);
+    (group, name, namespec)
+}
+
+/// Where a stream of a process can be read.
+fn log_source(proc: &Proc, stream: Stream) -> LogSource {
+    let (config, auto) = match stream {
+        Stream::Stdout => (&proc.config.stdout, &proc.logs.stdout),
+        Stream::Stderr if proc.config.redirect_stderr => return LogSource::None,
+        Stream::Stderr => (&proc.config.stderr, &proc.logs.stderr),
+    };
+    match &config.logfile {
+        ChildLog::File(path) => LogSource::File(path.clone()),
+        ChildLog::Auto => auto.clone().map_or(LogSource::None, LogSource::File),
+        ChildLog::None => LogSource::None,
+        ChildLog::Memory => LogSource::None,
+    }
+}

@@ -1,0 +1,193 @@
+//! The end, and the new beginning: stopping everything phase by phase.
+
+use crate::config::{self, Surroundings};
+use crate::core::process::Event;
+use crate::core::shutdown::Phases;
+use crate::manager::daemon::{Daemon, flush_messages};
+use crate::manager::procs::{SlotId, is_active};
+use crate::model::config::Config;
+use crate::model::state::SupervisorState;
+use crate::model::time::Monotonic;
+use crate::sys::clock;
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the log says who is waited for; Supervisor, supervisord.py, shutdown_report().
+const REPORT_INTERVAL: Duration = Duration::from_secs(3);
+
+/// How far the end has come.
+pub struct Ending {
+    phases: Phases<String>,
+    /// The groups that are stopping now.
+    current: Vec<String>,
+    next_report: Monotonic,
+    /// What comes after; `None` for the end of the daemon.
+    restart_with: Option<Box<Config>>,
+}
+
+impl Daemon {
+    /// Begins to stop everything for good. Asking again changes nothing; during a restart it makes that
+    /// the end.
+    pub fn begin_shutdown(&mut self) {
+        if let Some(ending) = &mut self.ending {
+            ending.restart_with = None;
+        }
+        self.set_state(SupervisorState::Shutdown);
+        self.begin_end(None);
+    }
+
+    /// Begins to stop everything in order to start again with a fresh configuration.
+    ///
+    /// # Errors
+    /// What is wrong with that; nothing has changed then.
+    pub fn begin_restart(&mut self) -> Result<(), String> {
+        let config = self.read_config()?;
+        self.set_state(SupervisorState::Restarting);
+        self.begin_end(Some(Box::new(config)));
+        Ok(())
+    }
+
+    /// Reads the configuration anew, as the daemon was told to at its start.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn read_config(&self) -> Result<Config, String> {
+        let mut surroundings = Surroundings::of_this_process();
+        surroundings.current_dir = self.boot.current_dir.clone();
+        surroundings.environment = self
+            .common
+            .environment
+            .iter()
+            .filter_map(|(key, value)| Some((key.to_str()?.to_string(), value.to_str()?.to_string())))
+            .collect();
+        config::load(&self.boot.args, &surroundings).map_err(|errors| errors.first().to_string())
+    }
+
+    fn set_state(&mut self, state: SupervisorState) {
+        self.state = state;
+        self.link.set_supervisor_state(state.code());
+    }
+
+    fn begin_end(&mut self, restart_with: Option<Box<Config>>) {
+        if self.ending.is_some() {
+            return;
+        }
+        let groups = self.procs.groups();
+        let phases =
+            Phases::new(groups.iter().map(|group| (group.config.priority, group.config.name.clone())));
+        self.ending =
+            Some(Ending { phases, current: Vec::new(), next_report: clock::monotonic(), restart_with });
+    }
+
+    /// Goes on with an end that an earlier manager had begun.
+    pub fn resume_end(&mut self) {
+        match self.state {
+            SupervisorState::Running => {}
+            SupervisorState::Shutdown => self.begin_end(None),
+            SupervisorState::Restarting => {
+                // It was valid when the restart began. If it is not any more, the old one is used again.
+                let config = self.read_config().unwrap_or_else(|problem| {
+                    crate::crit!("cannot read the configuration, the old one stays in force: {problem}");
+                    (*self.config).clone()
+                });
+                self.begin_end(Some(Box::new(config)));
+            }
+        }
+    }
+
+    /// Stops the next groups as soon as those before are at rest. True once the daemon is to end.
+    pub fn progress_of_end(&mut self) -> bool {
+        while self.ending.is_some() {
+            if self.phase_is_over() {
+                let next = self.ending.as_mut().and_then(|ending| ending.phases.next());
+                match next {
+                    Some(groups) => self.begin_phase(groups),
+                    None if self.end_has_come() => return true,
+                    None => {}
+                }
+            } else {
+                self.report_who_is_waited_for();
+                return false;
+            }
+        }
+        false
+    }
+
+    fn phase_is_over(&self) -> bool {
+        let current = self.ending.iter().flat_map(|ending| &ending.current);
+        current.into_iter().all(|name| self.procs.group(name).is_none_or(|group| group.active == 0))
+    }
+
+    fn begin_phase(&mut self, groups: Vec<String>) {
+        for name in &groups {
+            for slot in self.last_first(name) {
+                self.apply(slot, Event::ShutDown);
+            }
+        }
+        if let Some(ending) = &mut self.ending {
+            ending.current = groups;
+        }
+    }
+
+    /// The members of a group that are not at rest, the highest priority number first.
+    pub fn last_first(&self, group: &str) -> Vec<SlotId> {
+        let members = self.procs.group(group).map(|group| group.members.as_slice()).unwrap_or_default();
+        let mut members: Vec<(i64, SlotId)> = members
+            .iter()
+            .rev()
+            .filter_map(|slot| self.procs.proc(*slot).map(|proc| (*slot, proc)))
+            .filter(|(_, proc)| is_active(proc.state()))
+            .map(|(slot, proc)| (proc.config.priority, slot))
+            .collect();
+        members.sort_by_key(|(priority, _)| Reverse(*priority));
+        members.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    /// When the loop has to look at the end again even though nothing happens.
+    pub fn ending_deadline(&self) -> Option<Monotonic> {
+        self.ending.as_ref().map(|ending| ending.next_report)
+    }
+
+    fn report_who_is_waited_for(&mut self) {
+        let now = clock::monotonic();
+        let Some(ending) = &mut self.ending else { return };
+        if now < ending.next_report {
+            return;
+        }
+        ending.next_report = now + REPORT_INTERVAL;
+        let names: Vec<&str> = self
+            .procs
+            .all()
+            .filter(|(_, proc)| is_active(proc.state()))
+            .map(|(_, proc)| proc.config.name.as_str())
+            .collect();
+        ::log::info!("waiting for {} to die", names.join(", "));
+    }
+
+    /// Everything is at rest: true if the daemon is to end, else it has begun anew.
+    fn end_has_come(&mut self) -> bool {
+        let Some(Ending { restart_with: Some(config), .. }) = self.ending.take() else { return true };
+        let groups: Vec<String> = self.procs.groups().iter().map(|group| group.config.name.clone()).collect();
+        for name in groups {
+            self.remove_group(&name);
+        }
+        self.adopt_config(*config);
+        self.set_state(SupervisorState::Running);
+        self.start_groups();
+        false
+    }
+
+    /// Puts a configuration into force, once nothing of the old one runs any more.
+    fn adopt_config(&mut self, config: Config) {
+        let old = std::mem::replace(&mut self.config, Arc::new(config));
+        if old.supervisord.pidfile != self.config.supervisord.pidfile {
+            crate::manager::pidfile::remove(&old.supervisord.pidfile, self.link.keeper_pid());
+        }
+        self.set_up_activity_log();
+        flush_messages(&self.config);
+        self.common.server_url = self.config.child_server_url();
+        self.renew_servers();
+        self.write_pidfile();
+    }
+}

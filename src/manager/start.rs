@@ -1,0 +1,380 @@
+//! A manager comes up: as the first one, or in the place of one that died.
+
+use crate::cli::VERSION;
+use crate::core::process::{Event, State};
+use crate::http;
+use crate::keeper::layout::Place;
+use crate::keeper::link::{Birth, Link, SlotContent};
+use crate::log::{activity, auto};
+use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
+use crate::manager::child::Common;
+use crate::manager::daemon::{Daemon, Ears, LAST_ANSWERS, Server, flush_messages, stream_specs};
+use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::streams::Streams;
+use crate::manager::{pidfile, rt};
+use crate::model::config::{ActivityLog, HttpServerConfig};
+use crate::model::state::SupervisorState;
+use crate::rpc::api::Handle;
+use crate::sys::spawn::Spawner;
+use crate::sys::{fd, process, signals};
+use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+/// Signals that a manager takes itself only to say that it ignores them.
+const STRAY_SIGNALS: [i32; 7] =
+    [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM];
+
+/// Runs a manager, if this process was started to be one: its exit status.
+pub fn run_if_manager() -> Option<u8> {
+    let inherited = Link::inherit()?;
+    process::set_own_name(c"supervisord");
+    let result = inherited.map_err(|error| format!("the manager cannot reach its keeper: {error}")).and_then(
+        |(link, doorbell)| {
+            // A manager without its keeper would supervise nothing.
+            if !process::die_with_parent(link.keeper_pid()) {
+                return Err("the keeper has ended".to_string());
+            }
+            run(link, doorbell)
+        },
+    );
+    Some(match result {
+        Ok(status) => status,
+        Err(text) => {
+            // On the terminal as long as nobody is supervised, then in the log that a predecessor opened.
+            eprintln!("Error: {text}\nFor help, use supervisord -h");
+            ::log::error!("{text}");
+            2
+        }
+    })
+}
+
+/// # Errors
+/// What keeps it from coming up.
+fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
+    signals::ignore_sigpipe();
+    let reason = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
+    let boot: Boot =
+        boot::read(&link, Place::Boot).map_err(reason("cannot read how the daemon was started"))?;
+    let takes_over = link.is_ready();
+    let snapshot: Option<Snapshot> = if takes_over {
+        Some(boot::read(&link, Place::Snapshot).map_err(reason("cannot read the configuration in force"))?)
+    } else {
+        None
+    };
+    let ears_for = |calls| -> std::io::Result<Ears> {
+        Ok(Ears {
+            doorbell: rt::Async::new_nonblocking(doorbell)?,
+            calls,
+            signals: signal_hook_async_std::Signals::new(STRAY_SIGNALS)?,
+        })
+    };
+    let config = Arc::new(snapshot.as_ref().map_or_else(|| boot.config.clone(), |old| old.config.clone()));
+    let (handle, calls) = Handle::channel();
+    let common = Common {
+        environment: own_environment(),
+        server_url: config.child_server_url(),
+        descriptors: boot.descriptors,
+        oom_score_adj: boot.oom_score_adj.as_ref().and_then(|score| CString::new(score.as_str()).ok()),
+        dies_with: Some(link.keeper_pid()),
+    };
+    let mut daemon = Daemon {
+        http: http::Context::new(handle, &config.rpc_namespaces, VERSION),
+        link,
+        boot,
+        config,
+        procs: ProcessManager::default(),
+        state: SupervisorState::Running,
+        ending: None,
+        common,
+        spawner: Spawner::new().map_err(reason("cannot prepare to create programs"))?,
+        servers: Vec::new(),
+        snapshot_is_old: true,
+    };
+    activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
+        .map_err(|error| error.to_string())?;
+    let ears = ears_for(calls).map_err(reason("cannot wait for events"))?;
+    rt::block_on(async {
+        match snapshot {
+            Some(snapshot) => daemon.take_over(snapshot.active),
+            None => daemon.start_afresh()?,
+        }
+        daemon.run(ears).await;
+        daemon.finish().await;
+        Ok(0)
+    })
+}
+
+/// The environment this process was started with, but for what it got from the keeper.
+fn own_environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    std::env::vars_os().filter(|(key, _)| key != crate::keeper::link::MANAGER_VARIABLE).collect()
+}
+
+impl Daemon {
+    /// In the foreground the activity log is shown on standard output, too.
+    pub fn copies_to_stdout(&self) -> bool {
+        !self.boot.background && !self.config.supervisord.silent
+    }
+
+    /// Opens the activity log that the configuration names. If that fails the old one goes on.
+    pub fn set_up_activity_log(&self) {
+        if let Err(error) = activity::reconfigure(&self.config.supervisord, self.copies_to_stdout()) {
+            ::log::error!("{error}");
+        }
+    }
+
+    /// # Errors
+    /// What keeps the daemon from starting.
+    fn start_afresh(&mut self) -> Result<(), String> {
+        flush_messages(&self.config);
+        // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
+        for config in self.config.http_servers.clone() {
+            let listener = http::listen::open(&config).map_err(|error| {
+                self.servers.iter().for_each(|server| server.listener.remove_file());
+                error.to_string()
+            })?;
+            self.serve(config, listener);
+        }
+        self.deposit_listeners();
+        self.clean_up_auto_logs();
+        self.write_pidfile();
+        self.link.set_supervisor_state(SupervisorState::Running.code());
+        self.save_snapshot();
+        self.link.set_ready();
+        if self.boot.background {
+            activity::stop_copying();
+            let _ = fd::detach_stdio();
+        }
+        self.start_groups();
+        Ok(())
+    }
+
+    /// Removes the automatic logs of former runs, unless they are to be kept.
+    fn clean_up_auto_logs(&self) {
+        let config = &self.config.supervisord;
+        if config.nocleanup {
+            return;
+        }
+        match auto::clean(&config.childlogdir, &config.identifier, &HashSet::new()) {
+            Ok(failures) => {
+                for (path, _) in failures {
+                    let path = crate::config::repr(&path.to_string_lossy());
+                    ::log::warn!("Failed to clean up {path}");
+                }
+            }
+            Err(_) => ::log::warn!("Could not clear childlog dir"),
+        }
+    }
+
+    /// Adds every configured group, then starts what is to start by itself.
+    pub fn start_groups(&mut self) {
+        let groups = self.config.groups.clone();
+        for group in &groups {
+            if let Err(problem) = self.add_group(group) {
+                crate::crit!("could not add group '{}': {problem}", group.name);
+            }
+        }
+        self.save_snapshot();
+        for group in &groups {
+            self.autostart(&group.name);
+        }
+    }
+
+    pub fn write_pidfile(&self) {
+        let (path, pid) = (&self.config.supervisord.pidfile, self.link.keeper_pid());
+        match pidfile::write(path, pid) {
+            Ok(()) => ::log::info!("supervisord started with pid {pid}"),
+            Err(_) => crate::crit!("could not write pidfile {}", path.display()),
+        }
+    }
+
+    fn serve(&mut self, config: HttpServerConfig, listener: http::listen::Listener) {
+        let second = match listener.try_clone() {
+            Ok(second) => second,
+            Err(error) => return ::log::error!("cannot serve [{}]: {error}", config.section),
+        };
+        let task = http::serve(second, &config, self.http.clone());
+        self.servers.push(Server { config, listener, task });
+    }
+
+    /// Leaves the listening sockets with the keeper, so that no client is refused while there is no manager.
+    fn deposit_listeners(&self) {
+        let deposits: Vec<_> = (0..Place::MAX_LISTENERS)
+            .zip(&self.servers)
+            .map(|(number, server)| (Place::HttpListener(number), server.listener.as_fd()))
+            .collect();
+        if let Err(error) = self.link.deposit(&deposits) {
+            ::log::error!("could not leave the listening sockets with the keeper: {error}");
+        }
+    }
+
+    /// Opens the servers of a new configuration; those that stay the same are not touched.
+    pub fn renew_servers(&mut self) {
+        let mut old = std::mem::take(&mut self.servers);
+        for config in self.config.http_servers.clone() {
+            if let Some(index) = old.iter().position(|server| server.config == config) {
+                self.servers.push(old.swap_remove(index));
+                continue;
+            }
+            // A changed server on the same address could not be opened beside its old self.
+            old.extract_if(.., |server| server.config.address == config.address).for_each(close);
+            match http::listen::open(&config) {
+                Ok(listener) => self.serve(config, listener),
+                Err(error) => crate::crit!("could not open [{}]: {error}", config.section),
+            }
+        }
+        let number = |count: usize| u16::try_from(count).unwrap_or(Place::MAX_LISTENERS);
+        let surplus: Vec<Place> = (number(self.servers.len())..number(self.servers.len() + old.len()))
+            .map(Place::HttpListener)
+            .collect();
+        old.into_iter().for_each(close);
+        self.deposit_listeners();
+        let _ = self.link.drop_deposits(&surplus);
+    }
+
+    /// Takes the place of a manager that died.
+    fn take_over(&mut self, active: Vec<ActiveGroup>) {
+        self.state = match self.link.supervisor_state() {
+            Some(-1) => SupervisorState::Shutdown,
+            Some(0) => SupervisorState::Restarting,
+            _ => SupervisorState::Running,
+        };
+        self.servers = Vec::new();
+        for (number, config) in self.config.http_servers.clone().into_iter().enumerate() {
+            let place = u16::try_from(number).map(Place::HttpListener);
+            match place.ok().and_then(|place| self.link.take(place)) {
+                Some(fd) => {
+                    let listener = http::listen::Listener::from_fd(fd, &config);
+                    self.serve(config, listener);
+                }
+                None => ::log::error!("the keeper holds no socket for [{}]", config.section),
+            }
+        }
+        let births = self.restore(active);
+        let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
+        ::log::warn!(
+            "the manager was replaced (start {}), {n_running} programs went on running",
+            self.link.manager_starts()
+        );
+        // What was under way when it died is finished first.
+        for (slot, birth) in births {
+            match birth {
+                Birth::Unannounced(pid) => {
+                    let born_at = self.procs.proc(slot).map_or(0, |proc| proc.born_at);
+                    self.procs.claim_pid(pid, slot, born_at);
+                    self.apply(slot, Event::Spawned(pid));
+                }
+                Birth::Stillborn => self.spawn_again(slot),
+                Birth::None | Birth::Known => {}
+            }
+            if let Some(proc) = self.procs.proc(slot) {
+                proc.streams.begin(proc.process.state.pid().unwrap_or(0));
+            }
+        }
+        self.resume_end();
+        self.snapshot_is_old = true;
+    }
+
+    /// Rebuilds the table from the groups in force and what the slots say.
+    fn restore(&mut self, active: Vec<ActiveGroup>) -> Vec<(SlotId, Birth)> {
+        let contents = self.link.contents();
+        self.procs.reserve_slots(&contents.iter().map(|content| content.slot).collect::<Vec<_>>());
+        // Entries are dealt with in their order, so everything before the last applied one is done.
+        if let Some(applied) = contents.iter().map(|content| content.applied).max()
+            && applied > 0
+        {
+            self.skip_ledger_before(applied);
+        }
+        let mut by_name: HashMap<(String, String), SlotContent> = contents
+            .into_iter()
+            .map(|content| ((content.group.clone(), content.name.clone()), content))
+            .collect();
+        let mut births = Vec::new();
+        let mut unheard_of = Vec::new();
+        for group in active {
+            let mut members = Vec::new();
+            let logs = group.logs.into_iter().chain(std::iter::repeat_with(Default::default));
+            for (config, logs) in group.config.processes.iter().zip(logs) {
+                let mut proc = Proc::new(Arc::clone(config), &group.config, logs);
+                let key = (group.config.name.clone(), config.name.clone());
+                let slot = match by_name.remove(&key) {
+                    Some(content) => {
+                        births.push((content.slot, content.birth));
+                        self.fill(&mut proc, content)
+                    }
+                    None => {
+                        // Its group was being added: the slot had not been opened yet.
+                        let Some(slot) = self.procs.unused_slot() else { continue };
+                        self.link.open_slot(slot, &proc.group, &proc.config.name);
+                        unheard_of.push(slot);
+                        slot
+                    }
+                };
+                members.push((slot, proc));
+            }
+            self.procs.add_group(group.config, members);
+        }
+        // Their groups were being removed.
+        for content in by_name.into_values() {
+            self.link.free_slot(content.slot);
+            self.procs.release_slot(content.slot);
+        }
+        for slot in unheard_of {
+            if self.procs.proc(slot).is_some_and(|proc| proc.config.autostart) {
+                self.apply(slot, Event::Start);
+            }
+        }
+        births
+    }
+
+    fn fill(&self, proc: &mut Proc, content: SlotContent) -> SlotId {
+        proc.process = content.process;
+        proc.starts = content.starts;
+        proc.applied = content.applied;
+        proc.born_at = content.born_at;
+        let specs = stream_specs(proc, self.config.supervisord.strip_ansi);
+        proc.streams = Streams::resume(content.slot, specs, &self.link);
+        content.slot
+    }
+
+    fn skip_ledger_before(&self, applied: u64) {
+        while let Some(entry) = self.link.next_entry()
+            && entry.sequence < applied
+        {
+            self.link.advance_past(entry.sequence);
+        }
+    }
+
+    /// Does what the former manager was about to do: create a program.
+    fn spawn_again(&mut self, slot: SlotId) {
+        let waits = self
+            .procs
+            .proc(slot)
+            .is_some_and(|proc| matches!(proc.process.state, State::Starting { pid: None, .. }));
+        if waits {
+            self.spawn(slot);
+        }
+    }
+
+    /// Everything has stopped: leaves nothing behind and lets the keeper end.
+    async fn finish(&mut self) {
+        self.http.drain(LAST_ANSWERS).await;
+        self.servers.drain(..).for_each(close);
+        pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
+        self.link.say_goodbye(0);
+    }
+}
+
+fn close(server: Server) {
+    server.listener.remove_file();
+    rt::spawn(server.task.cancel()).detach();
+}
+
+/// Where the activity log can be read.
+pub fn activity_source(log: &ActivityLog) -> crate::rpc::api::LogSource {
+    match log {
+        ActivityLog::File(path) => crate::rpc::api::LogSource::File(path.clone()),
+        ActivityLog::Syslog => crate::rpc::api::LogSource::None,
+    }
+}

@@ -1,0 +1,127 @@
+//! Requests that wait for a process, and how its changes of state answer them.
+//!
+//! Nothing is ever asked again: the transition that a client waits for completes the reply.
+
+use crate::model::state::ProcessState;
+use crate::rpc::api::{Answer, BulkStatus, Outcome};
+use crate::rpc::fault::{Fault, FaultCode};
+use async_channel::Sender;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Somebody who waits for one process.
+#[derive(Debug)]
+pub struct Waiter {
+    pub wants: Wants,
+    /// How the process is named if the answer is a fault.
+    pub namespec: String,
+    pub reply: Reply,
+}
+
+/// What somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// RUNNING. The process is on its way there.
+    Up,
+    /// RUNNING, after it has stopped: the start has not begun.
+    UpAfterStop,
+    /// Not running any more.
+    Down,
+}
+
+/// Where the answer goes.
+#[derive(Debug)]
+pub enum Reply {
+    Single(Sender<Outcome>),
+    /// One of several in a bulk request.
+    Member {
+        batch: Rc<RefCell<Batch>>,
+        group: String,
+        name: String,
+    },
+}
+
+/// A bulk request under way.
+#[derive(Debug)]
+pub struct Batch {
+    /// In the order in which they came in.
+    results: Vec<BulkStatus>,
+    open: usize,
+    reply: Sender<Outcome>,
+}
+
+impl Batch {
+    /// Starts with one open part, which [`Batch::close`] ends, so that early answers do not finish it.
+    pub fn open(reply: Sender<Outcome>) -> Rc<RefCell<Batch>> {
+        Rc::new(RefCell::new(Batch { results: Vec::new(), open: 1, reply }))
+    }
+
+    /// Adds a result that is known at once.
+    pub fn add(&mut self, group: &str, name: &str, outcome: Result<(), Fault>) {
+        self.results.push(BulkStatus { name: name.to_string(), group: group.to_string(), outcome });
+    }
+
+    /// Expects one more result.
+    pub fn expect(&mut self) {
+        self.open += 1;
+    }
+
+    /// Says that every part has been begun.
+    pub fn close(&mut self) {
+        self.done();
+    }
+
+    fn done(&mut self) {
+        self.open -= 1;
+        if self.open == 0 {
+            // A client that has gone away does not matter: the work is done.
+            let _ = self.reply.try_send(Ok(Answer::Bulk(std::mem::take(&mut self.results))));
+        }
+    }
+}
+
+impl Waiter {
+    /// What this change means to the waiter: the answer, or `None` to wait on.
+    pub fn sees(&mut self, to: ProcessState) -> Option<Result<(), Fault>> {
+        use ProcessState::*;
+        match (self.wants, to) {
+            (Wants::Down, Stopped | Exited | Fatal | Unknown) => Some(Ok(())),
+            (Wants::Down, Starting | Running | Backoff | Stopping) => None,
+
+            (Wants::UpAfterStop, Starting) => {
+                self.wants = Wants::Up;
+                None
+            }
+            (Wants::UpAfterStop, Stopping | Stopped) => None,
+            (Wants::Up, Starting) => None,
+            (Wants::Up | Wants::UpAfterStop, Running) => Some(Ok(())),
+            (Wants::Up | Wants::UpAfterStop, Backoff | Fatal) => Some(Err(self.fault(FaultCode::SpawnError))),
+            (Wants::Up, Stopped | Stopping | Exited | Unknown) | (Wants::UpAfterStop, Exited | Unknown) => {
+                Some(Err(self.fault(FaultCode::AbnormalTermination)))
+            }
+        }
+    }
+
+    fn fault(&self, code: FaultCode) -> Fault {
+        Fault::with(code, self.namespec.clone())
+    }
+
+    /// Answers that what was waited for will not come.
+    pub fn give_up(self) {
+        let fault = self.fault(FaultCode::AbnormalTermination);
+        self.answer(Err(fault));
+    }
+
+    pub fn answer(self, outcome: Result<(), Fault>) {
+        match self.reply {
+            Reply::Single(reply) => {
+                let _ = reply.try_send(outcome.map(|()| Answer::Done));
+            }
+            Reply::Member { batch, group, name } => {
+                let mut batch = batch.borrow_mut();
+                batch.add(&group, &name, outcome);
+                batch.done();
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Configurations and what they mean; see `corpus.rs` for the form of the files.
+
+mod compat;
+mod corpus;
+
+use std::process::Command;
+
+#[test]
+fn every_configuration_means_what_the_corpus_says() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut failures = Vec::new();
+    for file in corpus::files() {
+        let cases = corpus::read(&file);
+        let found: Vec<_> = cases.iter().map(corpus::Case::outcome).collect();
+        for (case, found) in cases.iter().zip(&found) {
+            if case.expected != *found {
+                failures.push(format!(
+                    "{}: {}\nexpected {:#?}\nfound {found:#?}",
+                    file.display(),
+                    case.name,
+                    case.expected
+                ));
+            }
+        }
+        if update {
+            corpus::rewrite(&file, &cases, &found);
+        }
+    }
+    assert!(update || failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// The binary agrees with the library: 0 for what is right, 2 and the same text for what is not.
+#[test]
+fn check_exits_with_the_right_status() {
+    for case in corpus::files().iter().flat_map(|file| corpus::read(file)) {
+        let directory = case.unpack();
+        let outcome = case.load(&directory);
+        let wrong_command_line = outcome.as_ref().is_err_and(|failure| failure.of_command_line);
+        let output = Command::new(env!("CARGO_BIN_EXE_supervisord"))
+            .args(case.arguments_in(&directory))
+            .args((!wrong_command_line).then_some("check"))
+            .current_dir(directory.path())
+            .env_clear()
+            .envs(case.environment_in(&directory))
+            .output()
+            .expect("the binary runs");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let expected = if outcome.is_ok() { 0 } else { 2 };
+        assert_eq!(output.status.code(), Some(expected), "{}: {printed}", case.name);
+        if let Err(failure) = outcome {
+            let printed = printed + String::from_utf8_lossy(&output.stderr);
+            assert!(printed.contains(&failure.text), "{}: {printed}", case.name);
+        }
+    }
+}
+
+#[test]
+fn the_corpus_is_as_large_as_it_claims() {
+    let cases: Vec<_> = corpus::files().iter().flat_map(|file| corpus::read(file)).collect();
+    let bad = cases.iter().filter(|case| case.expected.iter().any(|(section, _)| section == "error")).count();
+    assert!(bad >= 80, "only {bad} bad configurations");
+    assert!(cases.len() - bad >= 60, "only {} good configurations", cases.len() - bad);
+    let mut names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), cases.len(), "two cases have the same name");
+}

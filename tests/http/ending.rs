@@ -1,0 +1,69 @@
+//! What happens to requests when one side goes.
+
+use crate::client::{Client, PATIENCE};
+use crate::fake::Daemon;
+use std::time::{Duration, Instant};
+use supervisord::manager::rt;
+use supervisord::rpc::api::Request;
+use supervisord::rpc::wire::{self, Value};
+
+fn call(name: &str, process: &str) -> Value {
+    let params = Value::Array(vec![Value::String(process.into())]);
+    let members = [("methodName", Value::String(name.into())), ("params", params)];
+    Value::Struct(members.map(|(name, value)| (name.to_string(), value)).into())
+}
+
+#[test]
+fn a_multicall_is_carried_out_although_the_client_left() {
+    let mut daemon = Daemon::new();
+    let mut client = Client::unix(&daemon.on_unix(None));
+    let calls = vec![
+        call("supervisor.startProcess", "b"),
+        call("supervisor.stopProcess", "a"),
+        call("supervisor.startProcess", "a"),
+        call("supervisor.stopProcess", "b"),
+    ];
+    let body = wire::encode_call("system.multicall", &[Value::Array(calls)]);
+    client.send(format!("POST /RPC2 HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    drop(client);
+    let deadline = Instant::now() + PATIENCE;
+    while daemon.requests.lock().unwrap().len() < 4 {
+        assert!(Instant::now() < deadline, "{:?}", daemon.requests.lock().unwrap());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(matches!(daemon.requests.lock().unwrap()[3], Request::Stop(..)));
+}
+
+#[test]
+fn the_last_answer_is_sent_before_the_daemon_ends() {
+    let mut daemon = Daemon::new();
+    let address = daemon.on_tcp(None);
+    let mut idle = Client::tcp(address);
+    assert_eq!(idle.get("/ok.html", "").status, 200);
+    let mut client = Client::tcp(address);
+    let body = wire::encode_call("supervisor.startProcess", &[Value::String("b".into())]);
+    client.send(format!("POST /RPC2 HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    let deadline = Instant::now() + PATIENCE;
+    while daemon.requests.lock().unwrap().is_empty() {
+        assert!(Instant::now() < deadline);
+    }
+    daemon.stop_listening();
+    let begin = Instant::now();
+    rt::block_on(daemon.context.drain(PATIENCE));
+    // Idle clients are not waited for.
+    assert!(begin.elapsed() < PATIENCE / 2);
+    assert!(client.response().unwrap().text().contains("<boolean>1</boolean>"));
+}
+
+#[test]
+fn draining_does_not_wait_for_ever() {
+    let mut daemon = Daemon::new();
+    let address = daemon.on_tcp(None);
+    std::fs::write(daemon.log_of("a"), "x").unwrap();
+    let mut client = Client::tcp(address);
+    client.send("GET /logtail/a HTTP/1.1\r\n\r\n");
+    client.head().unwrap();
+    let begin = Instant::now();
+    rt::block_on(daemon.context.drain(Duration::from_millis(100)));
+    assert!(begin.elapsed() < PATIENCE);
+}

@@ -1,0 +1,9 @@
+//! The HTTP side in front of a loop that answers from a table.
+
+mod client;
+mod fake;
+
+mod attacks;
+mod calls;
+mod ending;
+mod protocol;
