@@ -1,6 +1,6 @@
 //! A configuration for tests of the machine.
 
-use crate::model::config::{Autorestart, ChildLog, ProcessConfig, StreamConfig};
+use crate::model::config::{Autorestart, ChildLog, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
 use crate::model::signal::Signal;
 use std::time::Duration;
 
@@ -13,6 +13,10 @@ pub fn config() -> ProcessConfig {
         capture_maxbytes: 0,
         events_enabled: false,
         syslog: false,
+        more: Vec::new(),
+        timestamps: Timestamps::Off,
+        prefix: String::new(),
+        format: StreamFormat::Raw,
     };
     ProcessConfig {
         name: "x".to_string(),
@@ -36,5 +40,8 @@ pub fn config() -> ProcessConfig {
         stdout: stream.clone(),
         stderr: stream,
         fcgi_socket: None,
+        sockets: Vec::new(),
+        essential: false,
+        program: "x".into(),
     }
 }
