@@ -11,6 +11,8 @@ pub enum Step {
     Ctl(&'static str),
     /// Like `Ctl`, but its lines are compared in alphabetical order: they come as things happen to end.
     Sorted(&'static str),
+    /// Like `Ctl`, but ours differs on purpose: only the exit status is compared, and that ours prints `ours`.
+    Ours(&'static str, &'static str),
     /// Waits until a program is in a state.
     Wait(&'static str, ProcessState),
     /// Waits until all of these are RUNNING.
@@ -19,6 +21,8 @@ pub enum Step {
     Conf(&'static str),
     /// Waits until a file in the directory holds a text.
     File(&'static str, &'static str),
+    /// Waits until a file in the directory has so many lines.
+    Lines(&'static str, usize),
     /// Records the activity log from level INFO on, without its times.
     Log,
     /// Waits until the daemon has ended; the transcript records its exit status.
@@ -72,6 +76,16 @@ fn play(conf: &str, steps: &[Step], cast: Cast) -> Vec<String> {
         match *step {
             Step::Ctl(words) => seen.push(record(&daemon, &daemon.ctl(&split(words)))),
             Step::Sorted(words) => seen.push(sorted(&record(&daemon, &daemon.ctl(&split(words))))),
+            Step::Ours(words, ours) => {
+                let run = daemon.ctl(&split(words));
+                let expected = cast.daemon == Side::Original || run.stdout.contains(ours);
+                assert!(expected, "{ours:?} is missing in {run}");
+                seen.push(format!("{words}: exit status {}", run.code));
+            }
+            Step::Lines(name, number) => {
+                let count = || daemon.read(name).lines().count();
+                until(&format!("{name} has {number} lines"), LONG, || count() >= number);
+            }
             Step::Wait(name, state) => daemon.wait_for_state(name, state, LONG),
             Step::Up(names) => {
                 names.iter().for_each(|name| daemon.wait_for_state(name, ProcessState::Running, LONG));
@@ -92,12 +106,21 @@ fn split(words: &str) -> Vec<&str> {
 }
 
 fn record(daemon: &Daemon, run: &Run) -> String {
+    let mut run = run.clone();
+    // What a command is for may be said in other words than the original's.
+    if run.stdout.starts_with("Error: ") {
+        run.stdout = run.stdout.lines().take(1).map(|line| format!("{line}\n")).collect();
+    }
+    // Our client adds indented hints.
+    run.stderr =
+        run.stderr.lines().filter(|line| !line.starts_with("  ")).map(|line| format!("{line}\n")).collect();
     normalise(&run.to_string(), &daemon.directory().to_string_lossy())
 }
 
 fn log(daemon: &Daemon) -> String {
-    let lines: String =
-        daemon.messages().into_iter().map(|line| format!("{} {}\n", line.level, line.text)).collect();
+    // Ours also says who asked for what.
+    let lines = daemon.messages().into_iter().filter(|line| !line.text.contains(" called supervisor."));
+    let lines: String = lines.map(|line| format!("{} {}\n", line.level, line.text)).collect();
     normalise(&format!("the activity log:\n{lines}"), &daemon.directory().to_string_lossy())
 }
 
