@@ -362,6 +362,8 @@ impl Daemon {
         self.http.drain(LAST_ANSWERS).await;
         self.servers.drain(..).for_each(close);
         pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
+        // Of the pidfile it was started with: the lock stays where it is when a restart moves the pidfile.
+        crate::manager::lock::remove(&self.boot.config.supervisord.pidfile);
         self.link.say_goodbye(0);
     }
 }
