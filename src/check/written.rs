@@ -129,9 +129,6 @@ fn files_read_twice(document: &Document) -> Vec<Problem> {
     found
 }
 
-/// Words in the names of variables whose values nobody else should read.
-const SECRET_WORDS: [&str; 5] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY"];
-
 /// Passwords in files that every user of the machine can read; one finding a file.
 fn readable_secrets(document: &Document) -> Vec<Problem> {
     let mut told: Vec<PathBuf> = Vec::new();
@@ -140,7 +137,7 @@ fn readable_secrets(document: &Document) -> Vec<Problem> {
         for (key, place) in document.own_keys(section) {
             let file = document.file(place);
             let value = document.get(section, key).map(|value| value.text).unwrap_or_default();
-            if !is_secret(section, key, value) || told.contains(&file.name) {
+            if !schema::knows(section, key) || !schema::is_secret(key, value) || told.contains(&file.name) {
                 continue;
             }
             if let Some(mode) =
@@ -157,19 +154,4 @@ fn readable_secrets(document: &Document) -> Vec<Problem> {
         }
     }
     found
-}
-
-/// A value that comes from the environment is not in the file.
-fn is_secret(section: &str, key: &str, value: &str) -> bool {
-    let is_known_section =
-        schema::kind(section).is_some_and(|kind| kind.keys().any(|known| known.name == key));
-    let shown = value.to_uppercase();
-    match key {
-        "password" => is_known_section && !value.is_empty() && !value.contains("%(ENV_"),
-        "environment" => shown.split(',').any(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or_default();
-            SECRET_WORDS.iter().any(|word| name.contains(word)) && !value.contains("%(ENV_")
-        }),
-        _ => false,
-    }
 }

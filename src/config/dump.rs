@@ -8,36 +8,83 @@
 use crate::cli::DaemonArgs;
 use crate::config::document::{Document, Place};
 use crate::config::expand::{Names, Piece, expand, pieces};
-use crate::config::schema::{self, Kind};
+use crate::config::schema::{self, Key, Kind};
 use crate::config::section::{Context, Extra, Scope};
 use crate::config::surroundings::Surroundings;
 use crate::config::{environment, ini};
 use crate::model::config::Level;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write;
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// Where the origins begin, for values that leave room.
 const ORIGIN_COLUMN: usize = 48;
 
+/// One key of one section with its effective value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub section: String,
+    pub key: &'static str,
+    /// As it would be written into a file: a percent sign is doubled, names that differ between the processes of a
+    /// section are not expanded.
+    pub value: String,
+    pub origin: Origin,
+    /// Whether it should not be shown to everybody.
+    pub secret: bool,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    File { name: PathBuf, line: u32 },
+    CommandLine,
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File { name, line } => write!(f, "{}:{line}", name.display()),
+            Origin::CommandLine => f.write_str("command line"),
+            Origin::Default => f.write_str("default"),
+        }
+    }
+}
+
 /// Writes a document as one file. It must have been read without errors.
 pub(crate) fn dump(document: &Document, args: &DaemonArgs, surroundings: &Surroundings) -> String {
-    let mut dump = Dump { document, surroundings, arguments: arguments(args), environment: HashMap::new() };
-    dump.environment.extend(surroundings.environment.clone());
     let mut text =
         String::from("; The effective configuration. After each value stands where it came from.\n");
+    for (section, settings) in all_settings(document, args, surroundings) {
+        text += &format!("\n[{section}]\n");
+        for setting in settings {
+            text += &line(setting.key, &setting.value, &setting.origin.to_string());
+        }
+    }
+    text
+}
+
+/// Every setting of every known section but `[include]`, section by section, in the order of the manual.
+pub(crate) fn all_settings<'d>(
+    document: &'d Document,
+    args: &DaemonArgs,
+    surroundings: &'d Surroundings,
+) -> Vec<(&'d str, Vec<Setting>)> {
+    let mut dump = Dump { document, surroundings, arguments: arguments(args), environment: HashMap::new() };
+    dump.environment.extend(surroundings.environment.clone());
     // The daemon's own section first: its environment can be expanded in all that follow.
     let first = document.sections().filter(|section| *section == "supervisord");
     let others = document.sections().filter(|section| !["supervisord", "include"].contains(section));
+    let mut all = Vec::new();
     for section in first.chain(others) {
         if let Some(kind) = schema::kind(section) {
-            text += &dump.section(section, kind);
+            all.push((section, dump.section(section, kind)));
         }
         if section == "supervisord" {
             dump.environment.extend(dump.own_environment(section));
         }
     }
-    text
+    all
 }
 
 struct Dump<'d> {
@@ -49,27 +96,33 @@ struct Dump<'d> {
 }
 
 impl Dump<'_> {
-    fn section(&self, section: &str, kind: &Kind) -> String {
-        let mut text = format!("\n[{section}]\n");
+    fn section(&self, section: &str, kind: &'static Kind) -> Vec<Setting> {
         let own = self.own_environment(section);
-        for key in kind.keys() {
-            let argument = self.arguments.get(key.name).filter(|_| section == "supervisord");
-            if let Some(value) = argument {
-                text += &line(key.name, value, "command line");
-            } else if let Some(value) = self.document.get(section, key.name) {
-                let filled = self.filled_in(value.text, value.place, &own);
-                // What cannot be written, for example a comment's marker from the environment, stays a name.
-                let value_text = if survives(key.name, &filled) { &filled } else { value.text };
-                text += &line(key.name, value_text, &self.origin(value.place));
-            } else if let Some(default) = key.default {
-                text += &line(key.name, default, "default");
-            }
-        }
-        text
+        let settings = kind.keys().filter_map(|key| {
+            let (value, origin) = self.setting(section, key, &own)?;
+            let secret = schema::is_secret(key.name, &value);
+            Some(Setting { section: section.to_string(), key: key.name, value, origin, secret })
+        });
+        settings.collect()
     }
 
-    fn origin(&self, place: Place) -> String {
-        format!("{}:{}", self.document.file(place).name.display(), place.line)
+    /// The value of a key and where it is from. `None` if it has neither a value nor a default.
+    fn setting(&self, section: &str, key: &Key, own: &BTreeMap<String, String>) -> Option<(String, Origin)> {
+        let argument = self.arguments.get(key.name).filter(|_| section == "supervisord");
+        if let Some(value) = argument {
+            return Some((value.clone(), Origin::CommandLine));
+        }
+        let Some(value) = self.document.get(section, key.name) else {
+            return key.default.map(|default| (default.to_string(), Origin::Default));
+        };
+        let filled = self.filled_in(value.text, value.place, own);
+        // What cannot be written, for example a comment's marker from the environment, stays a name.
+        let text = if survives(key.name, &filled) { filled } else { value.text.to_string() };
+        Some((text, self.origin(value.place)))
+    }
+
+    fn origin(&self, place: Place) -> Origin {
+        Origin::File { name: self.document.file(place).name.clone(), line: place.line }
     }
 
     /// The variables that a section sets for its own keys: those of its first process.
@@ -126,8 +179,7 @@ fn line(key: &str, value: &str, origin: &str) -> String {
     let mut text = format!("; {origin}\n{first}\n");
     for line in rest {
         let indent = if line.is_empty() { "" } else { "    " };
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{indent}{line}");
+        text += &format!("{indent}{line}\n");
     }
     text
 }

@@ -2,10 +2,11 @@
 
 use crate::cli::DaemonArgs;
 use crate::config::document::Document;
+use crate::config::dump::{Setting, all_settings, dump};
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
-use crate::config::{daemon, dump, groups, include, ini, servers};
+use crate::config::{daemon, groups, include, ini, servers};
 use crate::model::config::Config;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,17 @@ pub fn effective(
     let document = parse_document(name, text, surroundings)?;
     interpret(&document, Vec::new(), args, surroundings).into_result()?;
     Ok(dump(&document, args, surroundings))
+}
+
+/// Every effective setting of the configuration that the command line asks for, with its origin, section by
+/// section.
+///
+/// # Errors
+/// As for [`load`].
+pub fn settings(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Vec<Setting>, ConfigErrors> {
+    let (document, notes) = read_document(args, surroundings)?;
+    interpret(&document, notes, args, surroundings).into_result()?;
+    Ok(all_settings(&document, args, surroundings).into_iter().flat_map(|(_, settings)| settings).collect())
 }
 
 fn parse_document(name: &Path, text: &str, surroundings: &Surroundings) -> Result<Document, ConfigErrors> {

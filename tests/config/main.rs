@@ -3,6 +3,9 @@
 mod check;
 mod compat;
 mod corpus;
+#[path = "../support/mod.rs"]
+mod support;
+mod wild;
 
 use std::process::Command;
 
