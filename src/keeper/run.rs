@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering::*};
 use std::time::Duration;
 
-/// A manager that lived for this long is started again at once.
+/// A manager that lived for this long, or that was killed from outside, is started again at once.
 const LIVED_LONG: Duration = Duration::from_secs(2);
 
 /// The pause before a manager that dies young is started again: doubled each time, up to the second value.
@@ -205,7 +205,7 @@ impl Keeper {
             self.tell_launcher(code);
             return Some(code);
         }
-        if now.since(manager.since) >= LIVED_LONG {
+        if now.since(manager.since) >= LIVED_LONG || killed_from_outside(status) {
             self.died_young = 0;
             self.restart_at = now;
         } else if self.died_young == 0 {
@@ -365,6 +365,12 @@ struct Dead {
     /// As wait(2) would encode it.
     status: i32,
     usage: libc::rusage,
+}
+
+/// Whether somebody else ended it, with the signal that nobody sends to itself by mistake. That says nothing
+/// about how it works, and the next one costs whoever kills it as much as us, so there is no need for a pause.
+fn killed_from_outside(status: i32) -> bool {
+    status & 0x7f == libc::SIGKILL
 }
 
 /// Asks the kernel for a dead child without reaping it.

@@ -7,6 +7,9 @@ use supervisord::model::state::ProcessState::Running;
 
 /// Three priorities; the middle one takes its time to stop.
 const PRIORITIES: &str = "
+[supervisord]
+loglevel=debug
+
 [program:last]
 command=sleep 1000
 priority=30
@@ -61,6 +64,8 @@ fn a_shutdown_waits_for_each_group() {
 fn within_a_group_the_order_is_that_of_the_file_on_start_and_of_priorities_on_stop() {
     let mut daemon = start(
         "
+[supervisord]
+loglevel=debug
 [program:a]
 command=sleep 1000
 priority=1
