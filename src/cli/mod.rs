@@ -69,7 +69,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     match parse(arguments) {
         Invocation::Daemon(args) => crate::manager::daemon_main(args),
         Invocation::Ctl(args) => crate::ctl::main(args),
-        Invocation::Check(args) => crate::config::check_main(&args),
+        Invocation::Check(args) => crate::check::main(&args),
         Invocation::Init(args) => crate::config::init_main(&args),
         Invocation::Exit(exit) => exit.print(),
     }

@@ -224,7 +224,11 @@ const INCLUDE: &[Key] =
     &[optional("files", "conf.d/*.conf", "patterns separated by blanks, relative to this file's directory")];
 
 const GROUP: &[Key] = &[
-    optional("programs", "progname1,progname2", "names of [program:x] or [fcgi-program:x] sections"),
+    optional(
+        "programs",
+        "theprogramname,thefcgiprogramname",
+        "names of [program:x] or [fcgi-program:x] sections",
+    ),
     key("priority", "999", "lower numbers start first and stop last"),
 ];
 

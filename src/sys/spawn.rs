@@ -303,27 +303,11 @@ unsafe fn become_program(plan: &Plan<'_>) -> Stage {
     Stage::Exec
 }
 
-/// By the bare system call, because the C library keeps 32 and 33 to itself: its posix_spawn starts programs
-/// with them ignored, ourselves perhaps, and its sigaction refuses to undo that.
-///
 /// # Safety
 /// In the child only.
 unsafe fn reset_dispositions() {
-    // The kernel's structure has at most four words; all zero is SIG_DFL with an empty mask and no flags.
-    let default = [0_u64; 4];
-    const MASK_BYTES: usize = 8;
-    for signal in 1..=64 {
-        // SAFETY: the structure is only read, and it outlives the call.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                default.as_ptr(),
-                ptr::null_mut::<u64>(),
-                MASK_BYTES,
-            );
-        }
-    }
+    // SAFETY: changes the child only; see there.
+    unsafe { crate::sys::signals::default_dispositions() }
 }
 
 /// # Safety
@@ -610,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_runs_with_its_arguments_and_nothing_else() {
+    fn a_program_runs_with_its_arguments() {
         let (pid, failure, text) =
             run(&program("/bin/sh", &["sh", "-c", "echo $0 $1; ls /proc/self/fd | wc -l", "a"]));
         assert!(pid > 0 && failure.is_none());
