@@ -43,6 +43,10 @@ autostart=false
 command=/etc/passwd
 autostart=false
 
+[program:talk]
+command=/bin/sh -c 'echo hello; echo oops >&2; exec sleep 100'
+startsecs=0
+
 [program:multi]
 command=/bin/sleep 100
 process_name=%(program_name)s_%(process_num)02d
@@ -104,6 +108,35 @@ const STEPS: &[&str] = &[
     "signal CONT nope:*",
     "signal CONT fails",
     "signal CONT all",
+    "pid",
+    "pid all",
+    "pid cat talk",
+    "version",
+    "tail",
+    "tail talk",
+    "tail -3 talk",
+    "tail --3 talk",
+    "tail -0 talk STDERR",
+    "tail talk stderr",
+    "tail talk foo",
+    "tail nope",
+    "tail multi:*",
+    "tail -f",
+    "tail -x talk",
+    "tail -5 talk stdout more",
+    "maintail foo",
+    "maintail -5 more",
+    "fg",
+    "fg nope",
+    "fg fails",
+    "fg cat talk",
+    "fg multi:*",
+    "help nope",
+    "? nope",
+    "open foo",
+    "quit now",
+    "exit",
+    "!ls",
     "pid nope",
     "pid fails",
     "pid multi:*",
@@ -157,6 +190,9 @@ const STEPS: &[&str] = &[
     "shutdown",
 ];
 
+/// What is typed into both shells, one after the other.
+const LINES: &str = "\n\nfoo\n  status:cat\n? nope\nshutdown\nn\nopen foo\nstop cat nope\nEOF\npid\n";
+
 /// Runs all steps against a daemon of its own; what was printed and left, step by step.
 fn transcript(original: &Original, client: &dyn Fn(&Original, &str) -> (String, i32)) -> Vec<String> {
     let mut text = Vec::new();
@@ -195,8 +231,16 @@ fn both_clients_print_and_leave_the_same_against_an_original_daemon() {
         let theirs = Original::start(&venv, PROGRAMS, inet);
         let ours = Original::start(&venv, PROGRAMS, inet);
         let (theirs, ours) = std::thread::scope(|scope| {
-            let theirs = scope.spawn(|| transcript(&theirs, &Original::original_client));
-            let ours = scope.spawn(|| transcript(&ours, &ctl_support::our_client));
+            let theirs = scope.spawn(|| {
+                let shell = format!("{:?}", theirs.piped(LINES, theirs.theirs()));
+                let steps = transcript(&theirs, &Original::original_client);
+                [vec![shell], steps].concat()
+            });
+            let ours = scope.spawn(|| {
+                let shell = format!("{:?}", ours.piped(LINES, ctl_support::ours(&ours.conf())));
+                let steps = transcript(&ours, &ctl_support::our_client);
+                [vec![shell], steps].concat()
+            });
             (theirs.join().unwrap(), ours.join().unwrap())
         });
         let differing: Vec<String> = theirs

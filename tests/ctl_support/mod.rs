@@ -1,14 +1,17 @@
 //! Daemons to talk to, and both clients.
 
+// Each test file uses its part.
+#![allow(dead_code)]
+
+pub mod fake;
+pub mod terminal;
+
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use supervisord::ctl;
-use supervisord::ctl::screen::Screen;
-use supervisord::ctl::session::{Mode, Session, Settings};
 
 /// How long anything may take before a test gives up.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -78,15 +81,28 @@ impl Original {
         self.folder.path()
     }
 
+    pub fn conf(&self) -> PathBuf {
+        self.folder().join("conf")
+    }
+
+    /// What a shell prints that is given these lines: the original one, or ours.
+    pub fn piped(&self, lines: &str, mut shell: Command) -> (String, i32) {
+        let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (normalize(&String::from_utf8(output.stdout).unwrap(), self), output.status.code().unwrap())
+    }
+
+    /// The original client, to be given an action.
+    pub fn theirs(&self) -> Command {
+        let mut command = Command::new(self.venv.join("bin/supervisorctl"));
+        command.arg("-c").arg(self.conf()).stdin(Stdio::null());
+        command
+    }
+
     /// Runs the original client.
     pub fn original_client(&self, line: &str) -> (String, i32) {
-        let output = Command::new(self.venv.join("bin/supervisorctl"))
-            .arg("-c")
-            .arg(self.folder().join("conf"))
-            .args(line.split(' '))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output = self.theirs().args(line.split(' ')).output().unwrap();
         (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
     }
 
@@ -117,7 +133,7 @@ impl Drop for Original {
     fn drop(&mut self) {
         let daemon = self.daemon.get_mut().unwrap();
         if daemon.try_wait().unwrap().is_none() {
-            our_client_at(&self.url, "shutdown");
+            let _ = ours(&self.folder.path().join("conf")).arg("shutdown").output();
             let begin = Instant::now();
             while daemon.try_wait().unwrap().is_none() && begin.elapsed() < DEADLINE {
                 std::thread::sleep(Duration::from_millis(20));
@@ -145,35 +161,19 @@ fn write_conf(folder: &Path, programs: &str, extra: &[String], inet: Option<u16>
     std::fs::write(folder.join("conf"), conf).unwrap();
 }
 
-/// A writer whose bytes can be looked at.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Runs our client inside this process.
+/// Runs our client.
 pub fn our_client(original: &Original, line: &str) -> (String, i32) {
-    our_client_at(&original.url, line)
+    let output = ours(&original.conf()).args(line.split(' ')).output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
 }
 
-fn our_client_at(url: &str, line: &str) -> (String, i32) {
-    let settings = Settings { serverurl: url.to_string(), ..Settings::default() };
-    let output = Captured::default();
-    let screen = Screen::to(Box::new(output.clone()), Box::new(std::io::sink()));
-    let mut session = Session::new(settings, screen, Mode::OneShot).unwrap();
-    let words: Vec<String> = line.split(' ').map(str::to_string).collect();
-    let exit = ctl::run_words(&mut session, &words);
-    let bytes = output.0.lock().unwrap().clone();
-    (String::from_utf8(bytes).unwrap(), i32::from(exit.0))
+/// Our client, to be given an action. The tester's credentials and terminal decide nothing.
+pub fn ours(conf: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_supervisord"));
+    command.arg("ctl").arg("-c").arg(conf).stdin(Stdio::null());
+    command.env_remove("SUPERVISORCTL_PASSWORD").env("NETRC", "/nonexistent").env("TERM", "xterm");
+    command.env_remove("NO_COLOR").env_remove("CLICOLOR").env_remove("CLICOLOR_FORCE");
+    command
 }
 
 /// Takes out of an output what may differ: process ids, uptimes, the daemon's place, help texts and Python's names.
@@ -182,7 +182,7 @@ pub fn normalize(output: &str, original: &Original) -> String {
         output.replace(&original.url, "URL").replace(&original.folder().display().to_string(), "HERE");
     let mut text = String::new();
     for line in output.lines() {
-        if line.starts_with("Error: ") {
+        if line.starts_with("Error: ") || line == "ERROR: no process name supplied" {
             // Behind it stands the help text, whose wording is free.
             return format!("{line}\n");
         }
@@ -200,6 +200,10 @@ fn normalize_line(line: &str) -> String {
         let digits = tail.trim_start_matches(|c: char| c.is_ascii_digit());
         assert!(digits.starts_with(", uptime 0:0"), "{line}");
         return format!("{head}   pid N, uptime T");
+    }
+    // A process id alone; 0 is none.
+    if line != "0" && !line.is_empty() && line.chars().all(|c| c.is_ascii_digit()) {
+        return "N".to_string();
     }
     // The moment of a stop: `Nov 20 01:16 PM`.
     if line.ends_with(" AM") || line.ends_with(" PM") {
