@@ -7,6 +7,8 @@ pub mod model;
 
 pub mod cli;
 pub mod config;
+
+pub mod check;
 pub mod core;
 
 #[allow(unsafe_code)]
@@ -22,3 +24,4 @@ pub mod http;
 pub mod rpc;
 
 pub mod ctl;
+pub mod pidproxy;

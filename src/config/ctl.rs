@@ -59,10 +59,10 @@ pub fn load_ctl(args: &CtlArgs, surroundings: &Surroundings) -> Result<CtlConfig
     for plugin in document.sections().filter(|name| name.starts_with("ctlplugin:")) {
         ctlplugin(&context.section(plugin));
     }
-    let (errors, messages) = context.finish();
+    let (errors, notes) = context.finish();
     match ConfigErrors::new(errors) {
         Some(errors) => Err(errors),
-        None => Ok(CtlConfig { messages, ..config }),
+        None => Ok(CtlConfig { messages: notes.into_iter().map(|note| note.message).collect(), ..config }),
     }
 }
 
@@ -106,7 +106,7 @@ fn ctlplugin(section: &Section<'_>) {
                  available",
                 section.name, factory.text
             );
-            section.context.message(Level::Warn, text);
+            section.note(Some(FACTORY_KEY), Level::Warn, text);
         }
     }
 }

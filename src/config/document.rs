@@ -30,6 +30,14 @@ pub struct SourceFile {
     pub here: String,
 }
 
+impl SourceFile {
+    /// Where it lies, whatever the current directory is.
+    pub fn path(&self) -> PathBuf {
+        let name = self.name.file_name().unwrap_or_default();
+        Path::new(&self.here).join(name)
+    }
+}
+
 /// A line of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {

@@ -22,7 +22,8 @@ pub(super) fn read_socket(context: &Context<'_>, name: &str, program_name: &str)
         }
         return None;
     };
-    let address = address(&plain, &text, &attributes).map_err(|text| format!("{text} in [{name}] socket"));
+    let address = address(&plain, &text, &attributes).and_then(|address| attributes.allow(address));
+    let address = address.map_err(|text| format!("{text} in [{name}] socket"));
     Some(FcgiSocket { address: section.ok("socket", address)?, backlog })
 }
 
@@ -57,6 +58,15 @@ impl Attributes {
             .unwrap_or_default();
         Attributes { owner, mode, default_owner }
     }
+
+    /// Nobody owns a port.
+    fn allow(&self, address: FcgiAddress) -> Parsed<FcgiAddress> {
+        if matches!(address, FcgiAddress::Tcp { .. }) && (self.owner.is_some() || self.mode.is_some()) {
+            let text = "socket_owner and socket_mode params should only be used with a Unix domain socket";
+            return Err(text.to_string());
+        }
+        Ok(address)
+    }
 }
 
 fn address(section: &Section<'_>, text: &str, attributes: &Attributes) -> Parsed<FcgiAddress> {
@@ -69,11 +79,6 @@ fn address(section: &Section<'_>, text: &str, attributes: &Attributes) -> Parsed
             owner: attributes.owner.unwrap_or(attributes.default_owner),
             mode: attributes.mode.unwrap_or(0o700),
         });
-    }
-    if section.name.starts_with("fcgi-program:") && (attributes.owner.is_some() || attributes.mode.is_some())
-    {
-        let text = "socket_owner and socket_mode params should only be used with a Unix domain socket";
-        return Err(text.to_string());
     }
     let bad = || format!("Bad socket format {text}");
     let (host, port) = text.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')).ok_or_else(bad)?;

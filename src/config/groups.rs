@@ -121,12 +121,17 @@ impl<'c> Reader<'c> {
         kind: GroupKind,
         processes: Vec<Arc<ProcessConfig>>,
     ) {
-        let processes = self.without_doubles(name, processes);
+        let processes = self.without_doubles(section, name, processes);
         self.groups.push((section, GroupConfig { name: name.to_string(), priority, kind, processes }));
     }
 
     /// Leaves one process of every name: the last, as in Supervisor, which says nothing about it.
-    fn without_doubles(&self, group: &str, processes: Vec<Arc<ProcessConfig>>) -> Vec<Arc<ProcessConfig>> {
+    fn without_doubles(
+        &self,
+        section: &str,
+        group: &str,
+        processes: Vec<Arc<ProcessConfig>>,
+    ) -> Vec<Arc<ProcessConfig>> {
         let mut index: HashMap<String, usize> = HashMap::with_capacity(processes.len());
         let mut kept: Vec<Arc<ProcessConfig>> = Vec::with_capacity(processes.len());
         for process in processes {
@@ -140,7 +145,7 @@ impl<'c> Reader<'c> {
                         "group '{group}' has more than one process named '{}'; only the last one is used",
                         process.name
                     );
-                    self.context.message(Level::Warn, text);
+                    self.context.section(section).note(None, Level::Warn, text);
                     kept[earlier] = process;
                 }
             }
@@ -164,7 +169,7 @@ impl<'c> Reader<'c> {
                         "[{section}] is not used: its group would be named '{}' like that of [{first}]",
                         group.name
                     );
-                    self.context.message(Level::Warn, text);
+                    self.context.section(section).note(None, Level::Warn, text);
                 }
             }
         }

@@ -3,10 +3,10 @@
 use crate::config::document::Document;
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::load::read_file;
-use crate::config::section::{Context, Extra};
+use crate::config::section::{Context, Extra, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::text::is_space;
-use crate::model::config::{Level, Message};
+use crate::model::config::Level;
 use std::path::{Path, PathBuf};
 
 const SECTION: &str = "include";
@@ -17,32 +17,29 @@ const MAX_FILES: usize = 100_000;
 ///
 /// # Errors
 /// The pattern cannot be expanded, or an included file cannot be parsed.
-pub(super) fn read(
-    document: &mut Document,
-    surroundings: &Surroundings,
-) -> Result<Vec<Message>, ConfigErrors> {
-    let mut messages = Vec::new();
+pub(super) fn read(document: &mut Document, surroundings: &Surroundings) -> Result<Vec<Note>, ConfigErrors> {
+    let mut notes = Vec::new();
     if !document.has_section(SECTION) {
-        return Ok(messages);
+        return Ok(notes);
     }
     let patterns = patterns(document, surroundings)?;
     let mut errors = Vec::new();
     for pattern in patterns {
         let files = matches(&pattern);
         if files.is_empty() {
-            messages.push(warning(format!("No file matches via include \"{}\"", pattern.display())));
+            notes.push(warning(format!("No file matches via include \"{}\"", pattern.display())));
         }
         for file in files {
             let text = format!("Included extra file \"{}\" during parsing", file.display());
-            messages.push(Message { level: Level::Info, text });
+            notes.push(Note::plain(Level::Info, text));
             if document.files().len() > MAX_FILES {
                 let error = ConfigError::plain(format!("more than {MAX_FILES} files are included"));
                 return Err(error.into());
             }
-            read_included(&file, surroundings, document, &mut messages, &mut errors);
+            read_included(&file, surroundings, document, &mut notes, &mut errors);
         }
     }
-    ConfigErrors::new(errors).map_or(Ok(messages), Err)
+    ConfigErrors::new(errors).map_or(Ok(notes), Err)
 }
 
 /// A file that cannot be read is left out, with a warning; Supervisor leaves it out without a word.
@@ -50,24 +47,26 @@ fn read_included(
     file: &Path,
     surroundings: &Surroundings,
     document: &mut Document,
-    messages: &mut Vec<Message>,
+    notes: &mut Vec<Note>,
     errors: &mut Vec<ConfigError>,
 ) {
     let unreadable = match file.metadata() {
         Ok(metadata) if metadata.is_dir() => Some("it is a directory".to_string()),
+        // Opening a FIFO would wait for its other end.
+        Ok(metadata) if !metadata.is_file() => Some("it is not a regular file".to_string()),
         Ok(_) => std::fs::File::open(file).err().map(|error| error.to_string()),
         Err(error) => Some(error.to_string()),
     };
     match unreadable {
         Some(reason) => {
-            messages.push(warning(format!("could not read included file \"{}\": {reason}", file.display())))
+            notes.push(warning(format!("could not read included file \"{}\": {reason}", file.display())))
         }
         None => errors.extend(read_file(file, surroundings, document).err()),
     }
 }
 
-fn warning(text: String) -> Message {
-    Message { level: Level::Warn, text }
+fn warning(text: String) -> Note {
+    Note::plain(Level::Warn, text)
 }
 
 /// The patterns, absolute: relative ones start in the main file's directory.

@@ -103,7 +103,7 @@ fn result_handler(section: &Section<'_>, text: &str) -> ResultHandler {
                  '{DEFAULT_HANDLER}', which is used instead, and '{STDOUT_HANDLER}'",
                 section.name
             );
-            section.context.message(Level::Critical, text);
+            section.note(Some("result_handler"), Level::Critical, text);
             ResultHandler::Default
         }
     }

@@ -2,11 +2,12 @@
 
 use crate::cli::DaemonArgs;
 use crate::config::document::Document;
+use crate::config::dump::{Setting, all_settings, dump};
 use crate::config::error::{ConfigError, ConfigErrors};
-use crate::config::section::Context;
+use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::{daemon, groups, include, ini, servers};
-use crate::model::config::{Config, Message};
+use crate::model::config::Config;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -19,41 +20,97 @@ const MAX_FILE: u64 = 64 << 20;
 /// # Errors
 /// All that is wrong, in the order in which Supervisor would have met it.
 pub fn load(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Config, ConfigErrors> {
-    let (document, messages) = read_document(args, surroundings)?;
-    let outcome = interpret(&document, messages, args, surroundings);
-    outcome.config.ok_or_else(|| {
-        // Without a configuration there is at least one error.
-        ConfigErrors::new(outcome.errors).unwrap_or_else(|| ConfigError::plain("unknown error").into())
-    })
+    let (document, notes) = read_document(args, surroundings)?;
+    interpret(&document, notes, args, surroundings).into_result()
+}
+
+/// Reads a text as if it stood in the file `name`. Includes are not followed.
+///
+/// # Errors
+/// As for [`load`].
+pub fn parse(
+    name: &Path,
+    text: &str,
+    args: &DaemonArgs,
+    surroundings: &Surroundings,
+) -> Result<Config, ConfigErrors> {
+    let document = parse_document(name, text, surroundings)?;
+    interpret(&document, Vec::new(), args, surroundings).into_result()
+}
+
+/// The effective configuration of a text, as a text that means the same; see `supervisord check --dump`.
+///
+/// # Errors
+/// As for [`load`].
+pub fn effective(
+    name: &Path,
+    text: &str,
+    args: &DaemonArgs,
+    surroundings: &Surroundings,
+) -> Result<String, ConfigErrors> {
+    let document = parse_document(name, text, surroundings)?;
+    interpret(&document, Vec::new(), args, surroundings).into_result()?;
+    Ok(dump(&document, args, surroundings))
+}
+
+/// Every effective setting of the configuration that the command line asks for, with its origin, section by
+/// section.
+///
+/// # Errors
+/// As for [`load`].
+pub fn settings(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Vec<Setting>, ConfigErrors> {
+    let (document, notes) = read_document(args, surroundings)?;
+    interpret(&document, notes, args, surroundings).into_result()?;
+    Ok(all_settings(&document, args, surroundings).into_iter().flat_map(|(_, settings)| settings).collect())
+}
+
+fn parse_document(name: &Path, text: &str, surroundings: &Surroundings) -> Result<Document, ConfigErrors> {
+    let mut document = Document::default();
+    ini::read(text, name, here(name, surroundings), &mut document)?;
+    Ok(document)
+}
+
+/// The directory a file lies in: what `%(here)s` means in it.
+fn here(name: &Path, surroundings: &Surroundings) -> String {
+    let path = surroundings.absolute(name);
+    path.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned()
 }
 
 /// What became of a document.
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// `None` if there are errors.
     pub config: Option<Config>,
     pub errors: Vec<ConfigError>,
-    pub messages: Vec<Message>,
+    pub notes: Vec<Note>,
+}
+
+impl Outcome {
+    fn into_result(self) -> Result<Config, ConfigErrors> {
+        let errors = ConfigErrors::new(self.errors);
+        // Without a configuration there is at least one error.
+        self.config.ok_or_else(|| errors.unwrap_or_else(|| ConfigError::plain("unknown error").into()))
+    }
 }
 
 /// Finds and reads the main file and its includes.
-pub(super) fn read_document(
+pub(crate) fn read_document(
     args: &DaemonArgs,
     surroundings: &Surroundings,
-) -> Result<(Document, Vec<Message>), ConfigErrors> {
+) -> Result<(Document, Vec<Note>), ConfigErrors> {
     let name = match &args.configuration {
         Some(name) => PathBuf::from(name),
         None => search(surroundings).ok_or_else(|| nothing_found(surroundings))?,
     };
     let mut document = Document::default();
     read_file(&name, surroundings, &mut document)?;
-    let messages = include::read(&mut document, surroundings)?;
-    Ok((document, messages))
+    let notes = include::read(&mut document, surroundings)?;
+    Ok((document, notes))
 }
 
 /// Turns a document into a configuration.
-pub(super) fn interpret(
+pub(crate) fn interpret(
     document: &Document,
-    mut messages: Vec<Message>,
+    mut notes: Vec<Note>,
     args: &DaemonArgs,
     surroundings: &Surroundings,
 ) -> Outcome {
@@ -61,7 +118,7 @@ pub(super) fn interpret(
         let text = ".ini file does not include supervisord section";
         let file = document.files().first().map(|file| file.name.clone());
         let error = ConfigError { file, ..ConfigError::plain(text) };
-        return Outcome { config: None, errors: vec![error], messages };
+        return Outcome { config: None, errors: vec![error], notes };
     }
     let mut context = Context::new(document, surroundings);
     let mut supervisord = daemon::read(&context, args);
@@ -73,11 +130,11 @@ pub(super) fn interpret(
     let http_servers = servers::read(&context);
     daemon::user(&context, args, &mut supervisord);
     let (errors, said) = context.finish();
-    messages.extend(said);
+    notes.extend(said);
     let path = document.files().first().map(|file| surroundings.absolute(&file.name)).unwrap_or_default();
-    let config =
-        Config { path, supervisord, http_servers, rpc_namespaces, groups, messages: messages.clone() };
-    Outcome { config: errors.is_empty().then_some(config), errors, messages }
+    let messages = notes.iter().map(|note| note.message.clone()).collect();
+    let config = Config { path, supervisord, http_servers, rpc_namespaces, groups, messages };
+    Outcome { config: errors.is_empty().then_some(config), errors, notes }
 }
 
 /// Reads one file into a document.
@@ -90,8 +147,7 @@ pub(super) fn read_file(
     let bytes = read_bytes(&path).map_err(|error| unreadable(name, &error))?;
     let text =
         decode(bytes).map_err(|text| ConfigError { file: Some(name.into()), ..ConfigError::plain(text) })?;
-    let here = path.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
-    ini::read(&text, name, here, document)
+    ini::read(&text, name, here(name, surroundings), document)
 }
 
 fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {

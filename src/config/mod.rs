@@ -7,7 +7,7 @@
 //! Only `load` and `include` open files; only `surroundings` looks at the process and the machine. In reading
 //! order: `text`, `values`, `expand` and `environment` (what single values look like), `ini` and `document` (the
 //! dialect), `section` (one key: look up, expand, parse), then a file for each kind of section, `load`, and
-//! what is done with the result: `diff` for a reread, `check`, `dump` and `sample` for people.
+//! what is done with the result: `diff` for a reread, `dump` and `sample` for people.
 
 mod environment;
 mod error;
@@ -18,8 +18,8 @@ pub(crate) mod values;
 
 mod document;
 mod ini;
-mod schema;
-mod section;
+pub(crate) mod schema;
+pub(crate) mod section;
 
 mod daemon;
 mod fcgi;
@@ -31,20 +31,21 @@ mod streams;
 
 mod ctl;
 mod include;
-mod load;
+pub(crate) mod load;
 
-mod check;
 mod diff;
+mod dump;
 mod sample;
 
-pub use check::check_main;
 pub use ctl::{CtlConfig, load_ctl};
 pub(crate) use daemon::{existing_directory, path_with_parent};
 pub use diff::diff;
 pub use document::{Document, Place, SourceFile, Value};
+pub(crate) use dump::dump;
+pub use dump::{Origin, Setting};
 pub use error::{ConfigError, ConfigErrors};
 pub use listeners::EVENT_TYPES;
-pub use load::{load, root_warning};
+pub use load::{effective, load, parse, root_warning, settings};
 pub use sample::{init_main, sample};
 pub use surroundings::Surroundings;
 pub use text::repr;

@@ -2,7 +2,7 @@
 
 use crate::config::environment;
 use crate::config::fcgi;
-use crate::config::section::{Context, Extra, Section};
+use crate::config::section::{Context, Extra, MAX_PROCESSES, Section};
 use crate::config::streams::{self, STDERR, STDOUT, Shared};
 use crate::config::text::{repr, strip};
 use crate::config::values::{self, Parsed};
@@ -12,9 +12,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// More processes than a machine can run (`pid_max` is at most 2^22, and each wants log files and pipes).
-const MAX_NUMPROCS: i64 = 100_000;
 
 /// Reads the processes of a section, sorted by name.
 ///
@@ -35,6 +32,13 @@ pub(super) fn read(
     };
     let section = context.section(name).with(extra);
     let shared = SharedKeys::read(&section);
+    if !context.count_processes(shared.numprocs) {
+        section.error(
+            Some("numprocs"),
+            format!("all programs together have more than {MAX_PROCESSES} processes"),
+        );
+        return Vec::new();
+    }
     let numbers = shared.numprocs_start..shared.numprocs_start + shared.numprocs;
     let mut processes: Vec<Arc<ProcessConfig>> = numbers
         .filter_map(|number| process(&section, &shared, number, program_name, global, &fcgi_socket))
@@ -141,7 +145,7 @@ impl SharedKeys {
 fn numprocs(text: &str) -> Parsed<i64> {
     match values::any_integer(text)? {
         negative @ ..0 => Err(format!("{negative} is below lower bound (0)")),
-        number if number > MAX_NUMPROCS => Err(format!("{number} is above upper bound ({MAX_NUMPROCS})")),
+        number if number > MAX_PROCESSES => Err(format!("{number} is above upper bound ({MAX_PROCESSES})")),
         number => Ok(number),
     }
 }

@@ -54,6 +54,22 @@ pub fn knows(section: &str, key: &str) -> bool {
     kind(section).is_some_and(|kind| kind.open || kind.keys().any(|known| known.name == key))
 }
 
+/// Words in the names of variables whose values nobody else should read.
+const SECRET_WORDS: [&str; 5] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY"];
+
+/// Whether a value should not be shown to everybody: a password, or an environment with one in it. What stands in
+/// the environment of the daemon is not in the file.
+pub fn is_secret(key: &str, value: &str) -> bool {
+    match key {
+        "password" => !value.is_empty() && !value.contains("%(ENV_"),
+        "environment" => value.to_uppercase().split(',').any(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or_default();
+            SECRET_WORDS.iter().any(|word| name.contains(word)) && !value.contains("%(ENV_")
+        }),
+        _ => false,
+    }
+}
+
 const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {
     Key { name, default: Some(default), example: None, help, new: false }
 }
@@ -224,7 +240,11 @@ const INCLUDE: &[Key] =
     &[optional("files", "conf.d/*.conf", "patterns separated by blanks, relative to this file's directory")];
 
 const GROUP: &[Key] = &[
-    optional("programs", "progname1,progname2", "names of [program:x] or [fcgi-program:x] sections"),
+    optional(
+        "programs",
+        "theprogramname,thefcgiprogramname",
+        "names of [program:x] or [fcgi-program:x] sections",
+    ),
     key("priority", "999", "lower numbers start first and stop last"),
 ];
 

@@ -10,9 +10,12 @@ use crate::model::config::{Level, Message};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 /// More errors than anybody reads.
 const MAX_ERRORS: usize = 1000;
+/// More processes than a machine can run: each wants pipes and log files.
+pub(super) const MAX_PROCESSES: i64 = 100_000;
 /// All expanded texts together. A small file can ask for an enormous one, with `numprocs` and a wide format.
 const MAX_EXPANDED: usize = 1 << 28;
 
@@ -24,8 +27,9 @@ pub(super) struct Context<'a> {
     pub environment: HashMap<String, String>,
     pub users: Users,
     errors: RefCell<Vec<ConfigError>>,
-    messages: RefCell<Vec<Message>>,
+    notes: RefCell<Vec<Note>>,
     expanded: Cell<usize>,
+    n_processes: Cell<i64>,
 }
 
 impl<'a> Context<'a> {
@@ -37,8 +41,9 @@ impl<'a> Context<'a> {
             environment: environment.map(|(name, value)| (name.clone(), value.clone())).collect(),
             users: Users::default(),
             errors: RefCell::default(),
-            messages: RefCell::default(),
+            notes: RefCell::default(),
             expanded: Cell::new(0),
+            n_processes: Cell::new(0),
         }
     }
 
@@ -51,20 +56,39 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Notes a line for the activity log.
-    pub fn message(&self, level: Level, text: String) {
-        self.messages.borrow_mut().push(Message { level, text });
+    /// Counts processes that are about to be made; `false` if that would be too many.
+    pub fn count_processes(&self, more: i64) -> bool {
+        let all = self.n_processes.get().saturating_add(more);
+        self.n_processes.set(all);
+        all <= MAX_PROCESSES
     }
 
     /// What was collected.
-    pub fn finish(self) -> (Vec<ConfigError>, Vec<Message>) {
-        (self.errors.into_inner(), self.messages.into_inner())
+    pub fn finish(self) -> (Vec<ConfigError>, Vec<Note>) {
+        (self.errors.into_inner(), self.notes.into_inner())
     }
 
     /// A view on a section. The names it expands are `here` and those of the environment, until more are
     /// added.
     pub fn section<'c>(&'c self, name: &'c str) -> Section<'c> {
         Section { context: self, name, extra: Extra::default() }
+    }
+}
+
+/// A line for the activity log, and where what it is about was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    pub message: Message,
+    pub file: Option<PathBuf>,
+    pub line: Option<u32>,
+    pub section: Option<String>,
+    pub key: Option<String>,
+}
+
+impl Note {
+    /// A line about no place in particular.
+    pub fn plain(level: Level, text: String) -> Note {
+        Note { message: Message { level, text }, file: None, line: None, section: None, key: None }
     }
 }
 
@@ -153,16 +177,27 @@ impl<'c> Section<'c> {
 
     /// Notes an error of this section: at the key's line, or at the header if there is no such key.
     pub fn error(&self, key: Option<&str>, text: String) {
+        self.context.error(self.located(key, text));
+    }
+
+    /// Notes a line for the activity log that is about this section.
+    pub fn note(&self, key: Option<&str>, level: Level, text: String) {
+        let ConfigError { text, file, line, section, key } = self.located(key, text);
+        let note = Note { message: Message { level, text }, file, line, section, key };
+        self.context.notes.borrow_mut().push(note);
+    }
+
+    fn located(&self, key: Option<&str>, text: String) -> ConfigError {
         let document = self.context.document;
         let value = key.and_then(|key| document.get(self.name, key));
         let place = value.map(|value| value.place).or_else(|| document.header(self.name));
-        self.context.error(ConfigError {
+        ConfigError {
             text,
             file: place.map(|place| document.file(place).name.clone()),
             line: place.map(|place| place.line),
             section: Some(self.name.to_string()),
             key: key.map(str::to_string),
-        });
+        }
     }
 
     fn names(&self, place: Place) -> Scope<'c> {

@@ -100,7 +100,7 @@ fn rpc_namespace(section: &Section<'_>) -> Option<String> {
             section.name,
             repr(&factory)
         );
-        section.context.message(Level::Critical, text);
+        section.note(Some(FACTORY_KEY), Level::Critical, text);
         return None;
     }
     let option = section.context.document.own_keys(section.name).find(|(key, _)| *key != FACTORY_KEY);

@@ -63,7 +63,7 @@ pub(super) fn read(section: &Section<'_>, keys: &Keys, shared: Shared) -> Stream
     let backups = section.get(keys.backups, values::count).unwrap_or(10);
     let maxbytes = section.get(keys.maxbytes, values::bytes).unwrap_or(50 << 20);
     let syslog = section.get(keys.syslog, values::boolean).unwrap_or(false);
-    let warn = |text: String| section.context.message(Level::Warn, text);
+    let warn = |text: String| section.note(Some(keys.logfile), Level::Warn, text);
     if targets.only_syslog {
         warn(format!(
             "For [{}], {}=syslog but this is deprecated and will be removed.  Use {}=true to enable syslog \
@@ -95,7 +95,8 @@ pub(super) fn read(section: &Section<'_>, keys: &Keys, shared: Shared) -> Stream
 /// Gives a redirected stderr no log of its own, with Supervisor's warning if one was asked for.
 pub(super) fn redirect(section: &Section<'_>, stderr: &mut StreamConfig) {
     if !matches!(stderr.logfile, ChildLog::Auto | ChildLog::None) {
-        section.context.message(
+        section.note(
+            Some("stderr_logfile"),
             Level::Warn,
             format!(
                 "For [{}], redirect_stderr=true but stderr_logfile has also been set to a filename, the filename \

@@ -148,6 +148,8 @@ pub enum Event {
     Stop,
     /// The daemon ends, and it is this process' turn.
     ShutDown,
+    /// The daemon is to end without waiting any longer.
+    Kill,
     /// The answer to [`Effect::Spawn`].
     Spawned(Pid),
     /// The other answer to [`Effect::Spawn`]: nothing was created.
@@ -246,7 +248,7 @@ impl Step<'_> {
             }
             (Backoff { .. }, Event::Stop) => self.stop_backoff(),
             // BACKOFF -> FATAL: as in Supervisor, process.py, give_up(), which says nothing.
-            (Backoff { .. }, Event::ShutDown) => {
+            (Backoff { .. }, Event::ShutDown | Event::Kill) => {
                 self.process.stop = self.at.wall;
                 self.give_up();
             }
@@ -254,7 +256,13 @@ impl Step<'_> {
             (Stopping { pid, kill_at, .. }, Event::Stop | Event::ShutDown) => {
                 self.process.state = Stopping { pid, kill_at, start_after: false };
             }
-            (Stopped | Exited | Fatal | Unknown { .. }, Event::Stop | Event::ShutDown) => {}
+            (Stopped | Exited | Fatal | Unknown { .. }, Event::Stop | Event::ShutDown | Event::Kill) => {}
+
+            (Starting { pid: Some(pid), .. } | Running { pid }, Event::Kill) => {
+                self.stop(pid);
+                self.kill(pid, false);
+            }
+            (Stopping { pid, .. }, Event::Kill) => self.kill(pid, false),
 
             (Starting { pid: None, up_at }, Event::Spawned(pid)) => self.spawned(pid, up_at),
             (Starting { pid: None, .. }, Event::SpawnFailed(why)) => {
@@ -305,7 +313,7 @@ impl Step<'_> {
 
             // These would be answers to questions nobody asked: a spawn is answered before the next event,
             // and only a live process can exit or fail to take a signal.
-            (Starting { pid: None, .. }, Event::Stop | Event::ShutDown)
+            (Starting { pid: None, .. }, Event::Stop | Event::ShutDown | Event::Kill)
             | (
                 Stopped
                 | Starting { pid: Some(_), .. }

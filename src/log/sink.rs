@@ -70,6 +70,15 @@ struct Trouble {
     n_dropped: u64,
 }
 
+/// What a splice moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spliced {
+    /// 0 is the end of the pipe.
+    pub n_bytes: usize,
+    /// Whether the pipe is known to have been empty afterwards.
+    pub emptied: bool,
+}
+
 /// Why a sink did not take anything.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -126,25 +135,28 @@ impl Sink {
         }
     }
 
-    /// Lets the kernel move at most `max` bytes from the pipe into the sink; 0 is the end of the pipe.
+    /// Lets the kernel move at most `max` bytes from the pipe into the sink.
     ///
     /// # Errors
     /// Why nothing was moved.
-    pub fn splice(&mut self, pipe: impl AsFd, max: usize) -> Result<usize, Refusal> {
+    pub fn splice(&mut self, pipe: impl AsFd, max: usize) -> Result<Spliced, Refusal> {
         self.ready()?;
         let limits = self.limits();
         let result = match &mut self.target {
             Some(Target::File(file)) => file.splice(&pipe, max, limits).map(|written| {
                 tell(written.notice);
-                written.n_bytes
+                Spliced { n_bytes: written.n_bytes, emptied: !written.was_cut }
             }),
-            Some(Target::Device(device)) => device.splice(&pipe, max),
+            Some(Target::Device(device)) => {
+                // A pipe at the other end may be full as well as ours be empty.
+                device.splice(&pipe, max).map(|n_bytes| Spliced { n_bytes, emptied: false })
+            }
             _ => return Err(Refusal::CannotSplice),
         };
         match result {
-            Ok(n_bytes) => {
+            Ok(spliced) => {
                 self.works();
-                Ok(n_bytes)
+                Ok(spliced)
             }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(Refusal::CannotSplice),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked(&pipe),
@@ -153,7 +165,7 @@ impl Sink {
     }
 
     /// EAGAIN means that one of the two ends cannot go on; which one decides what to do.
-    fn blocked(&mut self, pipe: impl AsFd) -> Result<usize, Refusal> {
+    fn blocked(&mut self, pipe: impl AsFd) -> Result<Spliced, Refusal> {
         match rustix::io::ioctl_fionread(pipe) {
             Ok(waiting) if waiting > 0 && matches!(self.target, Some(Target::Device(_))) => Err(self.slow()),
             _ => Err(Refusal::Empty),

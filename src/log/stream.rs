@@ -14,8 +14,8 @@
 //! that fails loses what comes meanwhile.
 
 use crate::log::shape::{Shaped, Shaper};
-use crate::log::sink::{Refusal, Sink, SinkSpec};
-use crate::log::spec::{StreamSpec, channel_name};
+use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
+use crate::log::spec::channel_name;
 use crate::log::{activity, read};
 use crate::model::config::Level;
 use crate::rpc::api::LogSource;
@@ -26,6 +26,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+pub use crate::log::spec::StreamSpec;
 
 /// The largest pipe an unprivileged process may ask for (`/proc/sys/fs/pipe-max-size`).
 const LARGE_PIPE: usize = 1 << 20;
@@ -57,6 +59,8 @@ pub struct LogStream {
 #[derive(Debug, Default)]
 pub struct Drained {
     pub n_bytes: usize,
+    /// How much the pipe could hold until then.
+    pub pipe_size: usize,
     /// The budget was used up first; there is probably more.
     pub more: bool,
     /// The pipe is empty and nobody has its other end.
@@ -137,8 +141,11 @@ impl LogStream {
     }
 
     /// Moves what waits in the pipe to the logs, about `budget` bytes at most. Never blocks.
+    ///
+    /// It ends as soon as the pipe was empty once. Running after a program that goes on writing would move its
+    /// lines one by one, at ten times the cost.
     pub fn drain(&mut self, budget: usize) -> Drained {
-        let mut drained = Drained::default();
+        let mut drained = Drained { pipe_size: self.pipe_size, ..Drained::default() };
         match self.route() {
             Route::Kernel => self.drain_by_splicing(budget, &mut drained),
             Route::Discard => self.drain_into_nothing(budget, &mut drained),
@@ -165,11 +172,16 @@ impl LogStream {
     fn drain_by_splicing(&mut self, budget: usize, drained: &mut Drained) {
         while drained.n_bytes < budget {
             match self.sinks[0].splice(&self.pipe, budget - drained.n_bytes) {
-                Ok(0) => {
+                Ok(Spliced { n_bytes: 0, .. }) => {
                     drained.eof = true;
                     return;
                 }
-                Ok(n_bytes) => drained.n_bytes += n_bytes,
+                Ok(Spliced { n_bytes, emptied }) => {
+                    drained.n_bytes += n_bytes;
+                    if emptied {
+                        return;
+                    }
+                }
                 Err(Refusal::Empty) => return,
                 Err(Refusal::Slow) => return self.wait(drained),
                 Err(Refusal::Failing) => return self.hold(drained),
@@ -217,6 +229,9 @@ impl LogStream {
                 }
                 Ok(n_bytes) => drained.n_bytes += n_bytes,
                 Err(_) => break,
+            }
+            if !drained.n_bytes.is_multiple_of(CHUNK) {
+                break;
             }
         }
         drained.more = drained.n_bytes >= budget;

@@ -137,7 +137,7 @@ impl Daemon {
         let What::Exit { status, name } = entry.what else { return };
         let Some(slot) = self.procs.release_pid(entry.pid) else {
             ::log::info!("reaped unknown pid {} ({status})", entry.pid);
-            ::log::debug!("pid {} was called '{name}'", entry.pid);
+            ::log::debug!("the unknown pid {} was called '{name}'", entry.pid);
             return;
         };
         let Some(proc) = self.procs.proc_mut(slot) else { return };
@@ -154,7 +154,7 @@ impl Daemon {
         match signal {
             Signal::TERM | Signal::INT | Signal::QUIT => {
                 ::log::warn!("received {signal} indicating exit request");
-                self.begin_shutdown();
+                self.exit_requested();
             }
             Signal::HUP if self.state != SupervisorState::Running => {
                 ::log::warn!("ignored {signal} indicating restart request (shutdown in progress)");

@@ -16,12 +16,17 @@ use std::time::Duration;
 /// How often the log says who is waited for; Supervisor, supervisord.py, shutdown_report().
 const REPORT_INTERVAL: Duration = Duration::from_secs(3);
 
+/// So many signals mean that the grace periods of the programs are not to be waited for.
+const IMPATIENT_REQUESTS: u32 = 3;
+
 /// How far the end has come.
 pub struct Ending {
     phases: Phases<String>,
     /// The groups that are stopping now.
     current: Vec<String>,
     next_report: Monotonic,
+    /// How often a signal asked for the end.
+    exit_requests: u32,
     /// What comes after; `None` for the end of the daemon.
     restart_with: Option<Box<Config>>,
 }
@@ -35,6 +40,23 @@ impl Daemon {
         }
         self.set_state(SupervisorState::Shutdown);
         self.begin_end(None);
+    }
+
+    /// A signal asks for the end. The second one may come from a tool that signals every process it finds;
+    /// whoever sends a third does not want to wait.
+    pub fn exit_requested(&mut self) {
+        self.begin_shutdown();
+        let Some(ending) = &mut self.ending else { return };
+        ending.exit_requests += 1;
+        if ending.exit_requests != IMPATIENT_REQUESTS {
+            return;
+        }
+        ::log::warn!("exit was requested {IMPATIENT_REQUESTS} times, killing everything that still runs");
+        let running: Vec<SlotId> =
+            self.procs.all().filter(|(_, proc)| is_active(proc.state())).map(|(slot, _)| slot).collect();
+        for slot in running {
+            self.apply(slot, Event::Kill);
+        }
     }
 
     /// Begins to stop everything in order to start again with a fresh configuration.
@@ -76,8 +98,13 @@ impl Daemon {
         let groups = self.procs.groups();
         let phases =
             Phases::new(groups.iter().map(|group| (group.config.priority, group.config.name.clone())));
-        self.ending =
-            Some(Ending { phases, current: Vec::new(), next_report: clock::monotonic(), restart_with });
+        self.ending = Some(Ending {
+            phases,
+            current: Vec::new(),
+            next_report: clock::monotonic(),
+            exit_requests: 0,
+            restart_with,
+        });
     }
 
     /// Goes on with an end that an earlier manager had begun.

@@ -24,7 +24,8 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use supervisord::cli::{self, DaemonArgs, Invocation};
+use supervisord::check::{self, Report};
+use supervisord::cli::{self, CheckArgs, DaemonArgs, Invocation};
 use supervisord::config::{self, Surroundings};
 use supervisord::model::config::Config;
 use tempfile::TempDir;
@@ -51,8 +52,6 @@ pub struct Failure {
     pub sentence: String,
     /// What stands on the terminal.
     pub printed: String,
-    /// Whether the command line was wrong, not the file.
-    pub of_command_line: bool,
 }
 
 impl Failure {
@@ -62,12 +61,7 @@ impl Failure {
             .and_then(|text| text.split_once("\nFor help"))
             .expect("an error")
             .0;
-        Failure {
-            text: text.to_string(),
-            sentence: text.to_string(),
-            printed: printed.to_string(),
-            of_command_line: true,
-        }
+        Failure { text: text.to_string(), sentence: text.to_string(), printed: printed.to_string() }
     }
 }
 
@@ -251,18 +245,27 @@ impl Case {
 
     /// Reads the case.
     pub fn load(&self, directory: &TempDir) -> Result<Config, Failure> {
-        let words = std::iter::once("supervisord".to_string()).chain(self.arguments_in(directory));
-        let args = match cli::parse(words.map(Into::into).collect()) {
-            Invocation::Daemon(args) => args,
-            Invocation::Exit(exit) => return Err(Failure::of_command_line(&exit.output)),
-            other => panic!("{}: not the daemon: {other:?}", self.name),
-        };
+        let args = self.daemon_args(directory)?;
         config::load(&args, &self.surroundings(directory)).map_err(|errors| Failure {
             text: errors.first().text.clone(),
             sentence: errors.to_string(),
             printed: errors.usage_error("supervisord"),
-            of_command_line: false,
         })
+    }
+
+    fn daemon_args(&self, directory: &TempDir) -> Result<DaemonArgs, Failure> {
+        let words = std::iter::once("supervisord".to_string()).chain(self.arguments_in(directory));
+        match cli::parse(words.map(Into::into).collect()) {
+            Invocation::Daemon(args) => Ok(args),
+            Invocation::Exit(exit) => Err(Failure::of_command_line(&exit.output)),
+            other => panic!("{}: not the daemon: {other:?}", self.name),
+        }
+    }
+
+    /// What `supervisord check` finds.
+    pub fn check(&self, directory: &TempDir) -> Report {
+        let daemon = self.daemon_args(directory).unwrap_or_default();
+        check::check(&CheckArgs { daemon, ..CheckArgs::default() }, &self.surroundings(directory))
     }
 
     /// What the case leads to, in the form of its expectations.

@@ -1,7 +1,11 @@
 //! Configurations and what they mean; see `corpus.rs` for the form of the files.
 
+mod check;
 mod compat;
 mod corpus;
+#[path = "../support/mod.rs"]
+mod support;
+mod wild;
 
 use std::process::Command;
 
@@ -29,28 +33,29 @@ fn every_configuration_means_what_the_corpus_says() {
     assert!(update || failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
-/// The binary agrees with the library: 0 for what is right, 2 and the same text for what is not.
+/// The binary agrees with the library: `check` ends with 0 for what is right, the daemon with 2 and the same text
+/// for what is not.
 #[test]
-fn check_exits_with_the_right_status() {
+fn exit_statuses_are_right() {
     for case in corpus::files().iter().flat_map(|file| corpus::read(file)) {
         let directory = case.unpack();
-        let outcome = case.load(&directory);
-        let wrong_command_line = outcome.as_ref().is_err_and(|failure| failure.of_command_line);
+        let failure = case.load(&directory).err();
         let output = Command::new(env!("CARGO_BIN_EXE_supervisord"))
             .args(case.arguments_in(&directory))
-            .args((!wrong_command_line).then_some("check"))
+            .args(failure.is_none().then_some("check"))
             .current_dir(directory.path())
             .env_clear()
             .envs(case.environment_in(&directory))
             .output()
             .expect("the binary runs");
-        let printed = String::from_utf8_lossy(&output.stdout);
-        let expected = if outcome.is_ok() { 0 } else { 2 };
-        assert_eq!(output.status.code(), Some(expected), "{}: {printed}", case.name);
-        if let Err(failure) = outcome {
-            let printed = printed + String::from_utf8_lossy(&output.stderr);
-            assert!(printed.contains(&failure.text), "{}: {printed}", case.name);
-        }
+        let printed = String::from_utf8_lossy(&output.stderr);
+        let Some(failure) = failure else {
+            assert_eq!(output.status.code(), Some(0), "{}: {printed}", case.name);
+            continue;
+        };
+        let (text, _) = failure.printed.split_once("For help").expect("it tells where help is");
+        assert!(printed.contains(text), "{}: {printed}", case.name);
+        assert_eq!(output.status.code(), Some(2), "{}: {printed}", case.name);
     }
 }
 

@@ -21,7 +21,6 @@ nodaemon=true
 logfile=%(here)s/supervisord.log
 pidfile=%(here)s/supervisord.pid
 childlogdir=%(here)s
-loglevel=debug
 
 [unix_http_server]
 file=%(here)s/s.sock

@@ -1,0 +1,216 @@
+//! Problems that show in what a configuration means on this machine: commands that are not there, logs that
+//! cannot be written, two programs in each other's way.
+
+use crate::check::problem::{Problem, Severity};
+use crate::config::Document;
+use crate::manager::command;
+use crate::model::config::{
+    ActivityLog, ChildLog, Config, GroupConfig, GroupKind, HttpAddress, LogTarget, ProcessConfig,
+    StreamConfig,
+};
+use crate::model::namespec;
+use nix::unistd::AccessFlags;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+/// Every such problem, with the place of the key it is about.
+pub fn problems(document: &Document, config: &Config) -> Vec<Problem> {
+    let mut check = Check { document, sections: sections(document), found: Vec::new(), seen: HashSet::new() };
+    check.daemon(config);
+    for group in &config.groups {
+        for process in &group.processes {
+            let section = check.section_of(group, process);
+            check.command(&section, process, config);
+            check.directory(&section, process);
+            check.log(&section, "stdout_logfile", &process.stdout);
+            check.log(&section, "stderr_logfile", &process.stderr);
+        }
+    }
+    check.shared_logs(config);
+    check.found
+}
+
+struct Check<'d> {
+    document: &'d Document,
+    /// The full names of program sections, by kind and name.
+    sections: HashMap<(&'d str, &'d str), &'d str>,
+    found: Vec<Problem>,
+    /// What was said about a key; the processes of a section usually share their problems.
+    seen: HashSet<(String, String, String)>,
+}
+
+fn sections(document: &Document) -> HashMap<(&str, &str), &str> {
+    let named = document.sections().filter_map(|section| {
+        let (kind, name) = section.split_once(':')?;
+        Some(((kind, name.trim()), section))
+    });
+    named.collect()
+}
+
+impl Check<'_> {
+    /// The section a process is from.
+    fn section_of(&self, group: &GroupConfig, process: &ProcessConfig) -> String {
+        let kind = match group.kind {
+            GroupKind::EventListener(_) => "eventlistener",
+            _ if process.fcgi_socket.is_some() => "fcgi-program",
+            _ => "program",
+        };
+        let section = self.sections.get(&(kind, &*process.program));
+        section.map_or_else(|| format!("{kind}:{}", process.program), |section| section.to_string())
+    }
+
+    fn warn(&mut self, section: &str, key: &str, text: String) {
+        if !self.seen.insert((section.to_string(), key.to_string(), text.clone())) {
+            return;
+        }
+        let place = self.document.get(section, key).map(|value| value.place);
+        let place = place.or_else(|| self.document.header(section));
+        self.found.push(Problem {
+            severity: Severity::Warning,
+            text,
+            file: place.map(|place| self.document.file(place).name.clone()),
+            line: place.map(|place| place.line),
+            section: Some(section.to_string()),
+            key: Some(key.to_string()),
+        });
+    }
+
+    fn daemon(&mut self, config: &Config) {
+        if let ActivityLog::File(path) = &config.supervisord.logfile
+            && let Err(why) = writable(path)
+        {
+            self.warn("supervisord", "logfile", why);
+        }
+        if let Err(why) = writable(&config.supervisord.pidfile) {
+            self.warn("supervisord", "pidfile", why);
+        }
+        let needs_logs = config.groups.iter().flat_map(|group| &group.processes).any(|process| {
+            process.stdout.logfile == ChildLog::Auto || process.stderr.logfile == ChildLog::Auto
+        });
+        if needs_logs && let Err(why) = writable(&config.supervisord.childlogdir.join("x")) {
+            self.warn("supervisord", "childlogdir", why);
+        }
+        self.servers(config);
+    }
+
+    fn servers(&mut self, config: &Config) {
+        let mut taken: HashMap<String, &str> = HashMap::new();
+        for server in &config.http_servers {
+            let (key, address) = match &server.address {
+                HttpAddress::Inet { host, port } => ("port", format!("{host}:{port}")),
+                HttpAddress::Unix { file, .. } => ("file", file.display().to_string()),
+            };
+            if let HttpAddress::Unix { file, .. } = &server.address
+                && let Err(why) = writable(file)
+            {
+                self.warn(&server.section, key, why);
+            }
+            if let Some(other) = taken.insert(address, &server.section) {
+                self.warn(&server.section, key, format!("the same address as that of [{other}]"));
+            }
+            if let HttpAddress::Inet { host, .. } = &server.address
+                && server.credentials.is_none()
+                && !["127.0.0.1", "localhost", "::1"].contains(&host.as_str())
+            {
+                let text = "whoever reaches this port controls every program: set username and password";
+                self.warn(&server.section, key, text.to_string());
+            }
+        }
+    }
+
+    fn command(&mut self, section: &str, process: &ProcessConfig, config: &Config) {
+        let own_path = process.environment.get("PATH").cloned();
+        let path = own_path.or_else(|| std::env::var("PATH").ok());
+        // The command runs in `directory`, or else in that of the daemon.
+        let directory = process.directory.as_deref().or(config.supervisord.directory.as_deref());
+        if let Err(error) = command::resolve(&process.command, directory, path.as_deref()) {
+            self.warn(section, "command", error.to_string());
+        }
+    }
+
+    fn directory(&mut self, section: &str, process: &ProcessConfig) {
+        if let Some(directory) = &process.directory
+            && !directory.is_dir()
+        {
+            self.warn(section, "directory", format!("{} is not an existing directory", directory.display()));
+        }
+    }
+
+    fn log(&mut self, section: &str, key: &str, stream: &StreamConfig) {
+        for path in files(stream) {
+            if let Err(why) = writable(path) {
+                self.warn(section, key, why);
+            }
+        }
+    }
+
+    /// Files that more than one stream writes to: each would rotate them under the feet of the others.
+    fn shared_logs(&mut self, config: &Config) {
+        let mut writers: BTreeMap<PathBuf, Vec<(String, &str, String)>> = BTreeMap::new();
+        for group in &config.groups {
+            for process in &group.processes {
+                let section = self.section_of(group, process);
+                for (key, stream) in
+                    [("stdout_logfile", &process.stdout), ("stderr_logfile", &process.stderr)]
+                {
+                    for path in files(stream).filter(|path| !path.starts_with("/dev")) {
+                        let name =
+                            format!("{} of {}", &key[..6], namespec::display(&group.name, &process.name));
+                        writers.entry(path.to_path_buf()).or_default().push((section.clone(), key, name));
+                    }
+                }
+            }
+        }
+        if let ActivityLog::File(path) = &config.supervisord.logfile
+            && let Some(writers) = writers.get_mut(path)
+        {
+            writers.push(("supervisord".to_string(), "logfile", "the activity log".to_string()));
+        }
+        for (path, writers) in writers.into_iter().filter(|(_, writers)| writers.len() > 1) {
+            // There are at least two.
+            let (section, key, _) = writers[writers.len() - 1].clone();
+            let mut names: Vec<String> = writers.iter().take(3).map(|(_, _, name)| name.clone()).collect();
+            if writers.len() > 3 {
+                names.push(format!("{} more", writers.len() - 3));
+            }
+            let text = format!("{} is written by {}", path.display(), names.join(", "));
+            self.warn(&section, key, text);
+        }
+    }
+}
+
+/// The files a stream goes to.
+fn files(stream: &StreamConfig) -> impl Iterator<Item = &Path> {
+    let first = match &stream.logfile {
+        ChildLog::File(path) => Some(path.as_path()),
+        _ => None,
+    };
+    let more = stream.more.iter().filter_map(|target| match target {
+        LogTarget::File(path) => Some(path.as_path()),
+        LogTarget::Memory => None,
+    });
+    // An empty name means no log.
+    first.into_iter().chain(more).filter(|path| !path.as_os_str().is_empty())
+}
+
+/// Whether this user could write a file: it is there and writable, or the nearest directory above it is.
+fn writable(path: &Path) -> Result<(), String> {
+    let access = |path: &Path| nix::unistd::access(path, AccessFlags::W_OK);
+    if path.is_dir() {
+        return Err(format!("{} is a directory", path.display()));
+    }
+    if path.exists() {
+        return access(path).map_err(|errno| format!("cannot write {}: {}", path.display(), errno.desc()));
+    }
+    let mut above = path.to_path_buf();
+    while above.pop() && !above.as_os_str().is_empty() {
+        if above.is_dir() {
+            let why = |errno: nix::Error| format!("cannot write to {}: {}", above.display(), errno.desc());
+            return access(&above).map_err(why);
+        }
+        if above.exists() {
+            return Err(format!("{} is not a directory", above.display()));
+        }
+    }
+    Ok(())
+}

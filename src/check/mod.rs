@@ -1,0 +1,114 @@
+//! `supervisord check`: everything that is wrong with a configuration, at once, without starting anything.
+//!
+//! At run time unknown keys and sections are ignored without a word, as in Supervisor; this is the place that
+//! mentions them. `written` looks at the text, `effective` at what it means on this machine.
+
+mod effective;
+mod problem;
+mod similar;
+mod written;
+
+pub use problem::{Problem, Severity};
+
+use crate::cli::CheckArgs;
+use crate::config::load::{interpret, read_document};
+use crate::config::{Surroundings, dump};
+use crate::model::config::Level;
+use serde_json::json;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// What a check found out.
+#[derive(Debug)]
+pub struct Report {
+    /// The main file, if one was found.
+    pub file: Option<String>,
+    /// By file and line.
+    pub problems: Vec<Problem>,
+    /// The effective configuration as a file that loads again; only if there are no errors.
+    pub dump: Option<String>,
+}
+
+impl Report {
+    fn count(&self, severity: Severity) -> usize {
+        self.problems.iter().filter(|problem| problem.severity == severity).count()
+    }
+
+    /// 2 if there are errors, 1 if there are warnings and `strict` asks for it, else 0.
+    pub fn status(&self, strict: bool) -> u8 {
+        match (self.count(Severity::Error), self.count(Severity::Warning)) {
+            (0, 0) => 0,
+            (0, _) => u8::from(strict),
+            _ => 2,
+        }
+    }
+}
+
+/// Checks the configuration that the command line names, prints, and gives the exit status.
+pub fn main(args: &CheckArgs) -> ExitCode {
+    let report = check(args, &Surroundings::of_this_process());
+    let mut out = std::io::stdout().lock();
+    // Nobody reading it does not change the verdict.
+    let _ = match (&report.dump, args.json) {
+        (Some(dump), _) if args.dump => out.write_all(dump.as_bytes()),
+        (_, true) => out.write_all(as_json(&report).as_bytes()),
+        (_, false) => out.write_all(as_text(&report).as_bytes()),
+    };
+    ExitCode::from(report.status(args.strict))
+}
+
+/// Reads the configuration and looks for everything that is wrong.
+pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
+    let (document, notes) = match read_document(&args.daemon, surroundings) {
+        Ok(read) => read,
+        Err(errors) => {
+            let problems = errors.iter().cloned().map(Problem::from).collect();
+            return Report { file: args.daemon.configuration.clone(), problems, dump: None };
+        }
+    };
+    let outcome = interpret(&document, notes, &args.daemon, surroundings);
+    let mut problems: Vec<Problem> = outcome.errors.into_iter().map(Problem::from).collect();
+    let notes = outcome.notes.into_iter().filter(|note| note.message.level >= Level::Warn);
+    for problem in notes.map(Problem::from) {
+        // The warnings about a program come once for each of its processes.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    problems.extend(written::problems(&document));
+    if let Some(config) = &outcome.config {
+        problems.extend(effective::problems(&document, config));
+    }
+    let order = |problem: &Problem| {
+        let file = document.files().iter().position(|file| Some(&file.name) == problem.file.as_ref());
+        (file, problem.line)
+    };
+    problems.sort_by_key(order);
+    Report {
+        file: document.files().first().map(|file| file.name.display().to_string()),
+        problems,
+        dump: outcome.config.map(|_| dump(&document, &args.daemon, surroundings)),
+    }
+}
+
+fn as_text(report: &Report) -> String {
+    let mut text: String = report.problems.iter().map(|problem| format!("{problem}\n")).collect();
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let name = report.file.as_deref().unwrap_or("no file");
+    if report.problems.is_empty() {
+        return format!("{name}: nothing wrong\n");
+    }
+    let errors = counted(report.count(Severity::Error), "error");
+    text += &format!("{name}: {errors}, {}\n", counted(report.count(Severity::Warning), "warning"));
+    text
+}
+
+fn as_json(report: &Report) -> String {
+    let object = json!({
+        "file": report.file,
+        "errors": report.count(Severity::Error),
+        "warnings": report.count(Severity::Warning),
+        "problems": report.problems,
+    });
+    format!("{object:#}\n")
+}

@@ -1,0 +1,70 @@
+//! What `check` finds.
+
+use crate::config::ConfigError;
+use crate::config::section::Note;
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The daemon starts, but something is probably not as it was meant.
+    Warning,
+    /// The daemon does not start.
+    Error,
+}
+
+/// One finding, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub severity: Severity,
+    pub text: String,
+    pub file: Option<PathBuf>,
+    /// Counted from 1.
+    pub line: Option<u32>,
+    pub section: Option<String>,
+    pub key: Option<String>,
+}
+
+impl From<ConfigError> for Problem {
+    fn from(error: ConfigError) -> Problem {
+        let ConfigError { text, file, line, section, key } = error;
+        Problem { severity: Severity::Error, text, file, line, section, key }
+    }
+}
+
+impl From<Note> for Problem {
+    fn from(note: Note) -> Problem {
+        let Note { message, file, line, section, key } = note;
+        Problem { severity: Severity::Warning, text: message.text, file, line, section, key }
+    }
+}
+
+/// `/etc/x.conf:3: error: [program:x] autostart: not a valid boolean value: 'maybe'`, as compilers do.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}:", file.display())?;
+            if let Some(line) = self.line {
+                write!(f, "{line}:")?;
+            }
+            f.write_str(" ")?;
+        }
+        f.write_str(match self.severity {
+            Severity::Error => "error: ",
+            Severity::Warning => "warning: ",
+        })?;
+        // Some texts name the section themselves.
+        if let Some(section) = &self.section
+            && !self.text.starts_with(&format!("[{section}]"))
+        {
+            write!(f, "[{section}] ")?;
+            if let Some(key) = &self.key {
+                write!(f, "{key}: ")?;
+            }
+        }
+        f.write_str(&self.text)
+    }
+}

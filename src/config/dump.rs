@@ -1,0 +1,231 @@
+//! The effective configuration as a file: includes and command line merged in, every key with its value and
+//! where that came from.
+//!
+//! What the dump says is what the daemon runs with, so it loads again and means the same: `%(here)s`,
+//! `%(host_node_name)s` and the environment are filled in, the names that differ between the processes of a
+//! section stay.
+
+use crate::cli::DaemonArgs;
+use crate::config::document::{Document, Place};
+use crate::config::expand::{Names, Piece, expand, pieces};
+use crate::config::schema::{self, Key, Kind};
+use crate::config::section::{Context, Extra, Scope};
+use crate::config::surroundings::Surroundings;
+use crate::config::{environment, ini};
+use crate::model::config::Level;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Where the origins begin, for values that leave room.
+const ORIGIN_COLUMN: usize = 48;
+
+/// One key of one section with its effective value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub section: String,
+    pub key: &'static str,
+    /// As it would be written into a file: a percent sign is doubled, names that differ between the processes of a
+    /// section are not expanded.
+    pub value: String,
+    pub origin: Origin,
+    /// Whether it should not be shown to everybody.
+    pub secret: bool,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    File { name: PathBuf, line: u32 },
+    CommandLine,
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File { name, line } => write!(f, "{}:{line}", name.display()),
+            Origin::CommandLine => f.write_str("command line"),
+            Origin::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// Writes a document as one file. It must have been read without errors.
+pub(crate) fn dump(document: &Document, args: &DaemonArgs, surroundings: &Surroundings) -> String {
+    let mut text =
+        String::from("; The effective configuration. After each value stands where it came from.\n");
+    for (section, settings) in all_settings(document, args, surroundings) {
+        text += &format!("\n[{section}]\n");
+        for setting in settings {
+            text += &line(setting.key, &setting.value, &setting.origin.to_string());
+        }
+    }
+    text
+}
+
+/// Every setting of every known section but `[include]`, section by section, in the order of the manual.
+pub(crate) fn all_settings<'d>(
+    document: &'d Document,
+    args: &DaemonArgs,
+    surroundings: &'d Surroundings,
+) -> Vec<(&'d str, Vec<Setting>)> {
+    let mut dump = Dump { document, surroundings, arguments: arguments(args), environment: HashMap::new() };
+    dump.environment.extend(surroundings.environment.clone());
+    // The daemon's own section first: its environment can be expanded in all that follow.
+    let first = document.sections().filter(|section| *section == "supervisord");
+    let others = document.sections().filter(|section| !["supervisord", "include"].contains(section));
+    let mut all = Vec::new();
+    for section in first.chain(others) {
+        if let Some(kind) = schema::kind(section) {
+            all.push((section, dump.section(section, kind)));
+        }
+        if section == "supervisord" {
+            dump.environment.extend(dump.own_environment(section));
+        }
+    }
+    all
+}
+
+struct Dump<'d> {
+    document: &'d Document,
+    surroundings: &'d Surroundings,
+    /// What the command line says, by key of `[supervisord]`.
+    arguments: BTreeMap<&'static str, String>,
+    environment: HashMap<String, String>,
+}
+
+impl Dump<'_> {
+    fn section(&self, section: &str, kind: &'static Kind) -> Vec<Setting> {
+        let own = self.own_environment(section);
+        let settings = kind.keys().filter_map(|key| {
+            let (value, origin) = self.setting(section, key, &own)?;
+            let secret = schema::is_secret(key.name, &value);
+            Some(Setting { section: section.to_string(), key: key.name, value, origin, secret })
+        });
+        settings.collect()
+    }
+
+    /// The value of a key and where it is from. `None` if it has neither a value nor a default.
+    fn setting(&self, section: &str, key: &Key, own: &BTreeMap<String, String>) -> Option<(String, Origin)> {
+        let argument = self.arguments.get(key.name).filter(|_| section == "supervisord");
+        if let Some(value) = argument {
+            return Some((value.clone(), Origin::CommandLine));
+        }
+        let Some(value) = self.document.get(section, key.name) else {
+            return key.default.map(|default| (default.to_string(), Origin::Default));
+        };
+        let filled = self.filled_in(value.text, value.place, own);
+        // What cannot be written, for example a comment's marker from the environment, stays a name.
+        let text = if survives(key.name, &filled) { filled } else { value.text.to_string() };
+        Some((text, self.origin(value.place)))
+    }
+
+    fn origin(&self, place: Place) -> Origin {
+        Origin::File { name: self.document.file(place).name.clone(), line: place.line }
+    }
+
+    /// The variables that a section sets for its own keys: those of its first process.
+    fn own_environment(&self, section: &str) -> BTreeMap<String, String> {
+        let mut context = Context::new(self.document, self.surroundings);
+        context.environment.clone_from(&self.environment);
+        let host = Some(self.surroundings.host_node_name.as_str());
+        let name = section.split_once(':').map_or("", |(_, name)| name.trim());
+        let extra = Extra {
+            program_name: Some(name),
+            group_name: Some(name),
+            host_node_name: host,
+            process: Some((0, 1)),
+            environment: None,
+        };
+        let known = schema::knows(section, "environment");
+        let text = known.then(|| context.section(section).with(extra).text("environment")).flatten();
+        text.and_then(|text| environment::parse(&text).ok()).unwrap_or_default()
+    }
+
+    /// Replaces the names that mean the same for all processes.
+    fn filled_in(&self, template: &str, place: Place, own: &BTreeMap<String, String>) -> String {
+        let extra = Extra { host_node_name: Some(&self.surroundings.host_node_name), ..Extra::default() };
+        let here = &self.document.file(place).here;
+        let names = Scope { here, environment: &self.environment, extra };
+        let mut text = String::new();
+        for piece in pieces(template).flatten() {
+            match piece {
+                Piece::Literal(literal) => text.push_str(literal),
+                Piece::Percent => text.push_str("%%"),
+                Piece::Form(form) => {
+                    let name = form.name.unwrap_or_default();
+                    let is_own = name.strip_prefix("ENV_").is_some_and(|variable| own.contains_key(variable));
+                    let value = names.lookup(name).filter(|_| !is_own);
+                    match value.and_then(|_| expand(form.written, &names).ok()) {
+                        Some(value) => text.push_str(&value.replace('%', "%%")),
+                        None => text.push_str(form.written),
+                    }
+                }
+            }
+        }
+        text
+    }
+}
+
+/// `key=value ; origin`; further lines of a value are indented. The origin of those stands above.
+fn line(key: &str, value: &str, origin: &str) -> String {
+    let mut lines = value.lines();
+    let first = format!("{key}={}", lines.next().unwrap_or_default());
+    let rest: Vec<&str> = lines.collect();
+    if rest.is_empty() {
+        return format!("{first:<ORIGIN_COLUMN$} ; {origin}\n");
+    }
+    let mut text = format!("; {origin}\n{first}\n");
+    for line in rest {
+        let indent = if line.is_empty() { "" } else { "    " };
+        text += &format!("{indent}{line}\n");
+    }
+    text
+}
+
+/// Whether a value comes back as it was when it is written and read.
+fn survives(key: &str, value: &str) -> bool {
+    let mut document = Document::default();
+    let text = format!("[x]\n{}", line(key, value, "origin"));
+    let read = ini::read(&text, Path::new("x"), String::new(), &mut document);
+    read.is_ok() && document.get("x", key).is_some_and(|found| found.text == value)
+}
+
+/// What the command line says, as it would stand in the file.
+fn arguments(args: &DaemonArgs) -> BTreeMap<&'static str, String> {
+    let escaped = |text: &Option<String>| text.as_ref().map(|text| text.replace('%', "%%"));
+    let flag = |given: bool| given.then(|| "true".to_string());
+    let number = |number: Option<u64>| number.map(|number| number.to_string());
+    let all = [
+        ("nodaemon", flag(args.nodaemon)),
+        ("silent", flag(args.silent)),
+        ("nocleanup", flag(args.nocleanup)),
+        ("strip_ansi", flag(args.strip_ansi)),
+        ("user", escaped(&args.user)),
+        ("umask", args.umask.map(|mask| format!("{mask:03o}"))),
+        ("directory", escaped(&args.directory)),
+        ("logfile", escaped(&args.logfile)),
+        ("logfile_maxbytes", number(args.logfile_maxbytes)),
+        ("logfile_backups", number(args.logfile_backups.map(u64::from))),
+        ("loglevel", args.loglevel.map(|level| level_name(level).to_string())),
+        ("pidfile", escaped(&args.pidfile)),
+        ("identifier", escaped(&args.identifier)),
+        ("childlogdir", escaped(&args.childlogdir)),
+        ("minfds", number(args.minfds.map(u64::from))),
+        ("minprocs", number(args.minprocs.map(u64::from))),
+    ];
+    all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Blather => "blather",
+        Level::Trace => "trace",
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+        Level::Critical => "critical",
+    }
+}

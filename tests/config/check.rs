@@ -1,0 +1,279 @@
+//! `supervisord check` and `supervisord init`, as the binary prints them.
+
+use crate::corpus::{self, Case};
+use std::path::Path;
+use std::process::{Command, Output};
+use supervisord::config;
+use supervisord::model::config::Config;
+use tempfile::TempDir;
+
+/// Runs `supervisord ARGUMENTS` in a directory, with an environment that is always the same.
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_supervisord"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .expect("the binary runs")
+}
+
+/// A directory with a configuration in it that only its owner can read.
+fn with_config(text: &str) -> TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("x.conf");
+    std::fs::write(&path, text).expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("changed");
+    directory
+}
+
+/// What `check` prints about a configuration, without the last line.
+#[track_caller]
+fn check(text: &str, status: i32, expected: &[&str]) {
+    let directory = with_config(text);
+    let output = run(directory.path(), &["check", "-c", "x.conf", "--strict"]);
+    let printed =
+        String::from_utf8_lossy(&output.stdout).replace(&*directory.path().to_string_lossy(), "$DIR");
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!((&lines[..lines.len() - 1], output.status.code()), (expected, Some(status)), "{printed}");
+}
+
+#[test]
+fn a_clean_configuration_is_said_to_be_clean() {
+    let directory = with_config("[supervisord]\n[program:a]\ncommand=cat\n");
+    let output = run(directory.path(), &["check", "-c", "x.conf", "--strict"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "x.conf: nothing wrong\n");
+}
+
+#[test]
+fn names_that_nobody_reads() {
+    check(
+        "[supervisord]\nlogfil=x\n[programs:web]\ncommand=cat\n[program:a]\ncommand=cat\nautostrat=1\nstdout=x\n\
+         events=TICK_5\n[Program:b]\n[colours]\n[DEFAULT]\nstartsec=3\n",
+        1,
+        &[
+            "x.conf:2: warning: [supervisord] logfil: unknown key, ignored (did you mean 'logfile'?)",
+            "x.conf:3: warning: [programs:web] unknown section, ignored (did you mean '[program:web]'?)",
+            "x.conf:7: warning: [program:a] autostrat: unknown key, ignored (did you mean 'autostart'?)",
+            "x.conf:8: warning: [program:a] stdout: unknown key, ignored",
+            "x.conf:9: warning: [program:a] events: unknown key, ignored (it belongs into [eventlistener:x])",
+            "x.conf:10: warning: [Program:b] unknown section, ignored (did you mean '[program:b]'?)",
+            "x.conf:11: warning: [colours] unknown section, ignored",
+            "x.conf:13: warning: [DEFAULT] startsec: unknown key, ignored (did you mean 'startsecs'?)",
+        ],
+    );
+}
+
+#[test]
+fn all_errors_at_once_and_in_order() {
+    check(
+        "[supervisord]\nloglevel=loud\n[program:a]\nstartsecs=x\nstopsignal=NOPE\n[group:g]\nprograms=b\n\
+         [inet_http_server]\nport=x\n",
+        2,
+        &[
+            "x.conf:2: error: [supervisord] loglevel: bad logging level name 'loud'",
+            "x.conf:3: error: [program:a] program section program:a does not specify a command",
+            "x.conf:4: error: [program:a] startsecs: invalid literal for int() with base 10: 'x'",
+            "x.conf:5: error: [program:a] stopsignal: value 'NOPE' is not a valid signal name",
+            "x.conf:7: error: [group:g] names unknown program or fcgi-program b",
+            "x.conf:9: error: [inet_http_server] port: not a valid port number: 'x' ",
+        ],
+    );
+}
+
+#[test]
+fn what_will_not_work_on_this_machine() {
+    check(
+        "[supervisord]\n[program:a]\ncommand=/no/such/command -x\ndirectory=/no/such/directory\n\
+         [program:b]\ncommand=no-such-command\n[program:c]\ncommand=/etc/passwd\n[program:d]\ncommand=\"cat\n\
+         [program:e]\ncommand=cat\nstdout_logfile=/tmp\n",
+        1,
+        &[
+            "x.conf:3: warning: [program:a] command: can't find command '/no/such/command'",
+            "x.conf:4: warning: [program:a] directory: /no/such/directory is not an existing directory",
+            "x.conf:6: warning: [program:b] command: can't find command 'no-such-command'",
+            "x.conf:8: warning: [program:c] command: command at '/etc/passwd' is not executable",
+            "x.conf:10: warning: [program:d] command: can't parse command '\"cat': No closing quotation",
+            "x.conf:13: warning: [program:e] stdout_logfile: /tmp is a directory",
+        ],
+    );
+}
+
+#[test]
+fn programs_in_each_others_way() {
+    check(
+        "[supervisord]\nlogfile=%(here)s/main.log\n[program:a]\ncommand=cat\nstdout_logfile=%(here)s/main.log\n\
+         [program:b]\ncommand=cat\nprocess_name=%(process_num)d\nnumprocs=4\nstdout_logfile=%(here)s/b.log\n\
+         stderr_logfile=/dev/stdout\n[program:c]\ncommand=cat\nstdout_logfile=/dev/stdout\n\
+         [program:d]\ncommand=cat\n[group:d]\nprograms=a\n",
+        1,
+        &[
+            "x.conf:2: warning: [supervisord] logfile: $DIR/main.log is written by stdout of d:a, the activity log",
+            "x.conf:10: warning: [program:b] stdout_logfile: $DIR/b.log is written by stdout of b:0, stdout of b:1, \
+             stdout of b:2, 1 more",
+            "x.conf:15: warning: [program:d] is not used: its group would be named 'd' like that of [group:d]",
+        ],
+    );
+}
+
+#[test]
+fn doors_left_open() {
+    check(
+        "[supervisord]\n[inet_http_server]\nport=*:9001\n[inet_http_server:b]\nport=9001\nusername=a\npassword=b\n\
+         [inet_http_server:c]\nport=127.0.0.1:9002\n",
+        1,
+        &[
+            "x.conf:3: warning: [inet_http_server] port: whoever reaches this port controls every program: set \
+             username and password",
+            "x.conf:5: warning: [inet_http_server:b] port: the same address as that of [inet_http_server]",
+        ],
+    );
+}
+
+#[test]
+fn secrets_that_everybody_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+    for (key, secret) in [
+        ("environment=DB_PASSWORD=x", true),
+        ("environment=A=1,TOKEN=\"x\"", true),
+        ("environment=DB_PASSWORD=\"%(ENV_PASSWORD)s\"", false),
+        ("environment=A=1", false),
+    ] {
+        let directory = with_config(&format!("[supervisord]\n[program:a]\ncommand=cat\n{key}\n"));
+        let path = directory.path().join("x.conf");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("changed");
+        let output = Command::new(env!("CARGO_BIN_EXE_supervisord"))
+            .args(["check", "-c", "x.conf"])
+            .current_dir(directory.path())
+            .env("PASSWORD", "x")
+            .output()
+            .expect("the binary runs");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(
+            printed.contains("a secret in a file that everybody can read (mode 0644)"),
+            secret,
+            "{printed}"
+        );
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
+
+#[test]
+fn keys_set_twice_and_files_read_twice() {
+    let directory = with_config(
+        "[supervisord]\nidentifier=a\nidentifier=b\n[include]\nfiles=*.conf y/*.ini\n[program:a]\ncommand=cat\n",
+    );
+    std::fs::create_dir(directory.path().join("y")).expect("created");
+    std::fs::write(directory.path().join("y/1.ini"), "[include]\nfiles=z\n").expect("written");
+    let output = run(directory.path(), &["check", "-c", "x.conf"]);
+    let printed =
+        String::from_utf8_lossy(&output.stdout).replace(&*directory.path().to_string_lossy(), "$DIR");
+    for line in [
+        "x.conf:2: warning: [supervisord] identifier: set again in line 3; the last value counts",
+        "$DIR/x.conf: warning: the main file includes itself: a cycle, which ends after one round",
+        "$DIR/y/1.ini:2: warning: [include] files: an [include] in an included file is not followed",
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line}\nis not in\n{printed}");
+    }
+}
+
+#[test]
+fn json_holds_the_same() {
+    let directory = with_config("[supervisord]\n[program:a]\ncommand=cat\nautostart=maybe\n");
+    let output = run(directory.path(), &["check", "-c", "x.conf", "--json"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!((&found["errors"], &found["warnings"]), (&1.into(), &0.into()));
+    let expected = serde_json::json!({
+        "severity": "error", "text": "not a valid boolean value: 'maybe'", "file": "x.conf", "line": 4,
+        "section": "program:a", "key": "autostart",
+    });
+    assert_eq!(found["problems"][0], expected);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+/// What two configurations must have in common to mean the same.
+fn meaning(config: &Config) -> serde_json::Value {
+    let mut value = serde_json::to_value(config).expect("serializable");
+    let fields = value.as_object_mut().expect("a structure");
+    fields.remove("path");
+    fields.remove("messages");
+    value
+}
+
+#[test]
+fn a_dump_loads_again_and_means_the_same() {
+    let mut n_dumped = 0;
+    for case in corpus::files().iter().flat_map(|file| corpus::read(file)) {
+        let directory = case.unpack();
+        let Ok(config) = case.load(&directory) else { continue };
+        let dumped = dump(&case, &directory);
+        let path = directory.path().join("dumped.conf");
+        std::fs::write(&path, &dumped).expect("written");
+        let args = supervisord::cli::DaemonArgs {
+            configuration: Some(path.to_string_lossy().into_owned()),
+            ..Default::default()
+        };
+        let again = config::load(&args, &case.surroundings(&directory));
+        let again = again.unwrap_or_else(|errors| panic!("{}: {errors}\n{dumped}", case.name));
+        assert_eq!(meaning(&again), meaning(&config), "{}\n{dumped}", case.name);
+        n_dumped += 1;
+    }
+    assert!(n_dumped >= 60, "only {n_dumped} dumps");
+}
+
+fn dump(case: &Case, directory: &TempDir) -> String {
+    let report = case.check(directory);
+    report.dump.unwrap_or_else(|| panic!("{}: no dump: {:?}", case.name, report.problems))
+}
+
+#[test]
+fn a_dump_names_where_values_came_from() {
+    let directory = with_config("[supervisord]\nloglevel=warn\n[program:a]\ncommand=cat\n  -u\n");
+    let output = run(directory.path(), &["-i", "me", "check", "-c", "x.conf", "--dump"]);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    for (key, origin) in [
+        ("loglevel=warn ", "; x.conf:2"),
+        ("identifier=me ", "; command line"),
+        ("logfile_backups=10 ", "; default"),
+        ("autostart=true ", "; default"),
+    ] {
+        assert!(
+            printed.lines().any(|line| line.starts_with(key) && line.ends_with(origin)),
+            "{key}\n{printed}"
+        );
+    }
+    assert!(printed.contains("; x.conf:4\ncommand=cat\n    -u\n"), "{printed}");
+}
+
+#[test]
+fn the_sample_is_clean_and_has_every_key() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let output = run(directory.path(), &["init", "-o", "sample.conf"]);
+    assert_eq!(output.status.code(), Some(0));
+    let output = run(directory.path(), &["check", "-c", "sample.conf", "--strict"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    // It never overwrites.
+    let output = run(directory.path(), &["init", "-o", "sample.conf"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("sample.conf"));
+}
+
+/// With every comment sign in front of a setting removed, the sample still names known keys only.
+#[test]
+fn every_line_of_the_sample_is_a_setting() {
+    let sample = config::sample();
+    let settings: String = sample.lines().filter(|line| !line.starts_with("; ")).map(uncommented).collect();
+    let directory = with_config(&settings);
+    let output = run(directory.path(), &["check", "-c", "x.conf"]);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(!printed.contains("unknown"), "{printed}");
+    for key in ["autostart", "events", "socket_backlog", "programs", "history_file", "exit_when", "chown"] {
+        assert!(settings.contains(&format!("\n{key}=")), "{key}");
+    }
+}
+
+fn uncommented(line: &str) -> String {
+    format!("{}\n", line.strip_prefix(';').unwrap_or(line))
+}
