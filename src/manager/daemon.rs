@@ -169,6 +169,7 @@ impl Daemon {
             Signal::TERM | Signal::INT | Signal::QUIT => {
                 ::log::warn!("received {signal} indicating exit request");
                 self.begin_shutdown();
+                self.count_exit_request();
             }
             Signal::HUP if self.state != SupervisorState::Running => {
                 ::log::warn!("ignored {signal} indicating restart request (shutdown in progress)");
