@@ -3,6 +3,7 @@
 //! At run time unknown keys and sections are ignored without a word, as in Supervisor; this is the place that
 //! mentions them. `written` looks at the text, `effective` at what it means on this machine.
 
+mod client;
 mod effective;
 mod problem;
 mod similar;
@@ -76,6 +77,7 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
         }
     }
     problems.extend(written::problems(&document));
+    problems.extend(client::problems(&document, args, surroundings));
     if let Some(config) = &outcome.config {
         problems.extend(effective::problems(&document, config));
     }

@@ -277,3 +277,15 @@ fn every_line_of_the_sample_is_a_setting() {
 fn uncommented(line: &str) -> String {
     format!("{}\n", line.strip_prefix(';').unwrap_or(line))
 }
+
+#[test]
+fn the_clients_section() {
+    check(
+        "[supervisord]\n[supervisorctl]\nprompt=%(x)s\n",
+        1,
+        &[
+            "x.conf:3: warning: [supervisorctl] prompt: Format string '%(x)s' for 'supervisorctl.prompt' contains \
+           names ('x') which cannot be expanded. Available names: here",
+        ],
+    );
+}
