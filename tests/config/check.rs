@@ -289,3 +289,14 @@ fn the_clients_section() {
         ],
     );
 }
+
+#[test]
+fn the_configurations_that_come_with_us_have_no_errors() {
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    for name in ["supervisord.conf", "container/supervisord.conf"] {
+        let output = run(&conf, &["check", "-c", name]);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{name}: {printed}");
+        assert!(!printed.contains("unknown"), "{name}: {printed}");
+    }
+}
