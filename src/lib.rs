@@ -24,3 +24,4 @@ pub mod http;
 pub mod rpc;
 
 pub mod ctl;
+pub mod pidproxy;

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// The words that make the program something else than the daemon.
-const PARTS: [&str; 6] = ["ctl", "check", "init", "version", "completions", "man"];
+const PARTS: [&str; 7] = ["ctl", "check", "init", "version", "completions", "man", "pidproxy"];
 
 /// What `-v` prints.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -29,6 +29,8 @@ pub enum Invocation {
     Ctl(CtlArgs),
     Check(CheckArgs),
     Init(InitArgs),
+    /// The words after `pidproxy`.
+    PidProxy(Vec<String>),
     /// Nothing is left but to print something.
     Exit(Exit),
 }
@@ -71,6 +73,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Invocation::Ctl(args) => crate::ctl::main(args),
         Invocation::Check(args) => crate::check::main(&args),
         Invocation::Init(args) => crate::config::init_main(&args),
+        Invocation::PidProxy(words) => crate::pidproxy::main(&words),
         Invocation::Exit(exit) => exit.print(),
     }
 }
@@ -83,6 +86,7 @@ pub fn parse(arguments: Vec<OsString>) -> Invocation {
     let name = Path::new(&progname).file_name().map(|name| name.to_string_lossy().into_owned());
     let result = match name.as_deref() {
         Some("supervisorctl") => ctl(&progname, None, &words),
+        Some("pidproxy") => Ok(Invocation::PidProxy(words)),
         Some("echo_supervisord_conf") => Ok(Invocation::Init(InitArgs::default())),
         _ => daemon(&progname, &words),
     };
@@ -110,6 +114,7 @@ fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
         Some("ctl") => ctl(&format!("{progname} ctl"), args.configuration, rest),
         Some("completions") => completions(&format!("{progname} completions"), rest),
         Some("man") => man(&format!("{progname} man"), rest),
+        Some("pidproxy") => Ok(Invocation::PidProxy(rest.to_vec())),
         Some("check") => check(&format!("{progname} check"), args, rest),
         Some(_) => init(&format!("{progname} init"), rest),
     }

@@ -9,3 +9,5 @@ pub mod shutdown;
 mod process_table;
 #[cfg(test)]
 mod process_walk;
+#[cfg(test)]
+mod sample;

@@ -148,6 +148,8 @@ pub enum Event {
     Stop,
     /// The daemon ends, and it is this process' turn.
     ShutDown,
+    /// Whoever waits for its end has lost patience: the grace period is over.
+    Escalate,
     /// The answer to [`Effect::Spawn`].
     Spawned(Pid),
     /// The other answer to [`Effect::Spawn`]: nothing was created.
@@ -255,6 +257,13 @@ impl Step<'_> {
                 self.process.state = Stopping { pid, kill_at, start_after: false };
             }
             (Stopped | Exited | Fatal | Unknown { .. }, Event::Stop | Event::ShutDown) => {}
+
+            (Stopping { pid, start_after, .. }, Event::Escalate) => self.kill(pid, start_after),
+            // There is no grace period that could end.
+            (
+                Stopped | Starting { .. } | Running { .. } | Backoff { .. } | Exited | Fatal | Unknown { .. },
+                Event::Escalate,
+            ) => {}
 
             (Starting { pid: None, up_at }, Event::Spawned(pid)) => self.spawned(pid, up_at),
             (Starting { pid: None, .. }, Event::SpawnFailed(why)) => {
@@ -405,7 +414,7 @@ impl Step<'_> {
         self.change(State::Stopped, 0);
     }
 
-    /// The grace period is over.
+    /// The grace period is over, or was cut short.
     fn kill(&mut self, pid: Pid, start_after: bool) {
         let reach = reach(self.config.killasgroup);
         self.log(Level::Warn, format!("killing '{}' ({pid}) with SIGKILL", self.config.name));

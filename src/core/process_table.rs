@@ -1,1 +1,276 @@
+//! The whole table of [`step`]: every state against every event, compared with a text that people read.
+//!
+//! After a change that is meant, `UPDATE_GOLDEN=1 cargo test --lib process_table` writes the text anew; the
+//! difference is what to review.
 
+use super::process::{Circumstances, Effect, Event, Process, Reach, State, step};
+use super::sample;
+use crate::model::config::{Autorestart, ProcessConfig};
+use crate::model::exit::ExitStatus;
+use crate::model::signal::Signal;
+use crate::model::time::{Monotonic, Wall};
+use std::fmt::Write;
+use std::time::Duration;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/core/process_table.golden");
+
+/// Every process of the table was started at this moment.
+const STARTED: Monotonic = Monotonic(1_000_000_000_000);
+
+const PID: i32 = 77;
+
+/// Seconds after the start.
+fn at(seconds: f64) -> Monotonic {
+    STARTED + Duration::from_secs_f64(seconds)
+}
+
+/// Every state, with deadlines five seconds after the start where it has one.
+fn states() -> Vec<(&'static str, State)> {
+    let due = at(5.0);
+    vec![
+        ("STOPPED", State::Stopped),
+        ("STARTING, spawn under way", State::Starting { pid: None, up_at: due }),
+        ("STARTING", State::Starting { pid: Some(PID), up_at: due }),
+        ("RUNNING", State::Running { pid: PID }),
+        ("BACKOFF", State::Backoff { retry_at: due }),
+        ("STOPPING", State::Stopping { pid: PID, kill_at: due, start_after: false }),
+        ("STOPPING, to be started again", State::Stopping { pid: PID, kill_at: due, start_after: true }),
+        ("EXITED", State::Exited),
+        ("FATAL", State::Fatal),
+        ("UNKNOWN", State::Unknown { pid: PID }),
+    ]
+}
+
+/// Every event, and the second after the start at which it comes.
+fn events() -> Vec<(&'static str, f64, Event)> {
+    let exited = |status| Event::Exited { status, why: None };
+    let killed = ExitStatus::Signal { signal: Signal::KILL, core_dumped: false };
+    let why = Some("chdir: ENOENT".to_string());
+    vec![
+        ("Start", 2.0, Event::Start),
+        ("Stop", 2.0, Event::Stop),
+        ("ShutDown", 2.0, Event::ShutDown),
+        ("Escalate", 2.0, Event::Escalate),
+        ("Spawned", 2.0, Event::Spawned(PID)),
+        ("SpawnFailed", 2.0, Event::SpawnFailed("no room".to_string())),
+        ("Exited 0 too soon", 4.9, exited(ExitStatus::Code(0))),
+        ("Exited 0", 5.0, exited(ExitStatus::Code(0))),
+        ("Exited 3", 5.0, exited(ExitStatus::Code(3))),
+        ("Exited by SIGKILL", 5.0, exited(killed)),
+        ("Exited 127 before exec", 2.0, Event::Exited { status: ExitStatus::Code(127), why }),
+        ("Exited, nobody saw how", 5.0, exited(ExitStatus::Unknown)),
+        ("SignalFailed", 2.0, Event::SignalFailed("not allowed".to_string())),
+        ("Tick too early", 4.9, Event::Tick),
+        ("Tick", 5.0, Event::Tick),
+    ]
+}
+
+/// The configurations that make a difference, each with what it is called.
+fn configs() -> Vec<(&'static str, ProcessConfig, bool)> {
+    let usual = sample::config();
+    vec![
+        ("usual", usual.clone(), true),
+        ("autorestart=false", ProcessConfig { autorestart: Autorestart::Never, ..usual.clone() }, true),
+        ("autorestart=true", ProcessConfig { autorestart: Autorestart::Always, ..usual.clone() }, true),
+        ("startsecs=0", ProcessConfig { startsecs: Duration::ZERO, ..usual.clone() }, true),
+        ("startretries=0", ProcessConfig { startretries: 0, ..usual.clone() }, true),
+        (
+            "stopasgroup and killasgroup",
+            ProcessConfig { stopasgroup: true, killasgroup: true, ..usual.clone() },
+            true,
+        ),
+        ("the daemon is going down", usual, false),
+    ]
+}
+
+/// One line of the table: what becomes of it and what is to be done.
+fn row(state: State, event: Event, second: f64, config: &ProcessConfig, may_start: bool) -> String {
+    let process = Process { state, failures: 1, started: STARTED, start: Wall(1), ..Process::default() };
+    let circumstances = Circumstances { now: at(second), wall: Wall(9), may_start };
+    let (after, effects) = step(process.clone(), event, config, circumstances);
+    if after == process && effects.is_empty() {
+        return "nothing".to_string();
+    }
+    let mut text = describe(&after.state);
+    if after.failures != process.failures {
+        let _ = write!(text, ", failures {}", after.failures);
+    }
+    if after.stop != process.stop {
+        text += ", end noted";
+    }
+    if after.spawnerr != process.spawnerr {
+        let _ = write!(text, ", spawnerr {:?}", after.spawnerr);
+    }
+    for effect in &effects {
+        text += "\n        ";
+        text += &show(effect);
+    }
+    text
+}
+
+fn describe(state: &State) -> String {
+    let name = state.kind();
+    let second = |moment: Monotonic| moment.since(STARTED).as_secs_f64();
+    match state {
+        State::Starting { pid: None, up_at } => format!("{name} without a pid, up at {}", second(*up_at)),
+        State::Starting { pid: Some(_), up_at } => format!("{name}, up at {}", second(*up_at)),
+        State::Backoff { retry_at } => format!("{name}, retry at {}", second(*retry_at)),
+        State::Stopping { kill_at, start_after, .. } => {
+            format!(
+                "{name}, kill at {}{}",
+                second(*kill_at),
+                if *start_after { ", to be started again" } else { "" }
+            )
+        }
+        State::Stopped | State::Running { .. } | State::Exited | State::Fatal | State::Unknown { .. } => {
+            name.to_string()
+        }
+    }
+}
+
+fn show(effect: &Effect) -> String {
+    match effect {
+        Effect::Spawn => "spawn".to_string(),
+        Effect::Kill { signal, reach, .. } => {
+            format!("{signal} to the {}", if *reach == Reach::Process { "process" } else { "process group" })
+        }
+        Effect::KillStragglers { .. } => "kill what is left of the process group".to_string(),
+        Effect::Log(level, text) => format!("log {level:?}: {text}"),
+        Effect::Publish(change) => {
+            let expected = if change.expected { ", expected" } else { "" };
+            format!(
+                "publish {} -> {}, pid {}, tries {}{expected}",
+                change.from, change.to, change.pid, change.tries
+            )
+        }
+    }
+}
+
+/// The usual configuration in full; of the others only where they differ from it.
+fn table() -> String {
+    let mut text =
+        "Started at second 0; deadlines, where there are any, at second 5; one failure before.\n".to_string();
+    let usual = sample::config();
+    for (title, config, may_start) in configs() {
+        let _ = write!(text, "\n==== {title}\n");
+        let in_full = title == "usual";
+        for (state_name, state) in states() {
+            for (event_name, second, event) in events() {
+                let shown = row(state.clone(), event.clone(), second, &config, may_start);
+                if in_full || shown != row(state.clone(), event, second, &usual, true) {
+                    let _ = writeln!(text, "{state_name} + {event_name}\n     => {shown}");
+                }
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_state_and_every_event() {
+    let actual = table();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(GOLDEN, &actual).expect("the golden file can be written");
+    }
+    let expected = std::fs::read_to_string(GOLDEN).expect("the golden file is there");
+    let changed = actual.lines().zip(expected.lines()).position(|(actual, expected)| actual != expected);
+    assert!(
+        actual == expected,
+        "the table changed, first in line {} of {GOLDEN}; if it was meant to, set UPDATE_GOLDEN=1 and review",
+        changed.map_or(0, |index| index + 1)
+    );
+}
+
+/// Drives one process through several events and gives the last state.
+fn drive(config: &ProcessConfig, steps: &[(f64, Event)]) -> (Process, Vec<Effect>) {
+    let mut process = Process::default();
+    let mut all = Vec::new();
+    for (second, event) in steps {
+        let circumstances = Circumstances { now: at(*second), wall: Wall(9), may_start: true };
+        let (after, effects) = step(process, event.clone(), config, circumstances);
+        process = after;
+        all.extend(effects);
+    }
+    (process, all)
+}
+
+fn exits(code: u8) -> Event {
+    Event::Exited { status: ExitStatus::Code(code), why: None }
+}
+
+#[test]
+fn backoff_to_fatal_after_startretries() {
+    let config = ProcessConfig { startretries: 2, ..sample::config() };
+    let (process, effects) = drive(
+        &config,
+        &[
+            (0.0, Event::Start),
+            (0.0, Event::Spawned(1)),
+            (0.5, exits(1)),
+            (1.5, Event::Tick),
+            (1.5, Event::Spawned(2)),
+            (2.0, exits(0)),
+            (4.0, Event::Tick),
+            (4.0, Event::SpawnFailed("no room".into())),
+        ],
+    );
+    assert_eq!(process.state, State::Fatal);
+    assert_eq!(process.failures, 0, "the next start has all its retries");
+    assert_eq!(effects.iter().filter(|effect| **effect == Effect::Spawn).count(), 3, "startretries + 1");
+}
+
+#[test]
+fn the_waits_grow_by_a_second() {
+    let config = sample::config();
+    let mut process = Process::default();
+    let mut now = 0.0;
+    for wait in [1.0, 2.0, 3.0] {
+        let go = |process, event, now| {
+            step(process, event, &config, Circumstances { now: at(now), wall: Wall(9), may_start: true }).0
+        };
+        let event = if wait == 1.0 { Event::Start } else { Event::Tick };
+        process = go(process, event, now);
+        process = go(process, Event::SpawnFailed("no room".into()), now);
+        assert_eq!(process.state, State::Backoff { retry_at: at(now + wait) });
+        now += wait;
+    }
+}
+
+#[test]
+fn staying_up_forgets_the_failures() {
+    let (process, _) = drive(
+        &sample::config(),
+        &[
+            (0.0, Event::Start),
+            (0.0, Event::SpawnFailed("no room".into())),
+            (1.0, Event::Tick),
+            (1.0, Event::Spawned(1)),
+            (6.0, Event::Tick),
+        ],
+    );
+    assert_eq!((process.state, process.failures), (State::Running { pid: 1 }, 0));
+}
+
+/// The clock that decides is that of the exit: a late tick makes no difference.
+#[test]
+fn an_exit_after_startsecs_is_no_failure_even_if_the_tick_is_late() {
+    let (process, _) =
+        drive(&sample::config(), &[(0.0, Event::Start), (0.0, Event::Spawned(1)), (7.0, exits(0))]);
+    assert_eq!((process.state, process.failures), (State::Exited, 0));
+}
+
+#[test]
+fn a_start_while_stopping_is_carried_out_after_the_end_unless_it_is_withdrawn() {
+    let begin = [
+        (0.0, Event::Start),
+        (0.0, Event::Spawned(1)),
+        (6.0, Event::Tick),
+        (7.0, Event::Stop),
+        (7.1, Event::Start),
+    ];
+    let (process, _) = drive(&sample::config(), &[&begin[..], &[(8.0, exits(0))]].concat());
+    assert_eq!(process.state, State::Starting { pid: None, up_at: at(13.0) });
+    let (process, _) =
+        drive(&sample::config(), &[&begin[..], &[(7.2, Event::Stop), (8.0, exits(0))]].concat());
+    assert_eq!(process.state, State::Stopped);
+}

@@ -165,7 +165,8 @@ pub fn no_match(session: &mut Session, word: &str, exit: Exit) -> Outcome {
 
 /// Tells on standard error what may have been meant by a name.
 pub fn suggest(session: &mut Session, word: &str) {
-    if let Some(name) = names::suggestion(word, session.known_processes()) {
+    // A name that exists can be wrong where it stands: a group where one process is asked for.
+    if let Some(name) = names::suggestion(word, session.known_processes()).filter(|name| name != word) {
         session.screen.hint(&format!("  did you mean {name}?"));
     }
 }

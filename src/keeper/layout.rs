@@ -101,7 +101,8 @@ pub struct ManagerMemory {
     pub tail: AtomicU64,
     /// What the daemon is doing, as `SupervisorState::code() + 2`; 0 before it was ever set.
     pub supervisor_state: AtomicU32,
-    _reserved: AtomicU32,
+    /// The number, counted as `manager_starts`, of the last manager that came up completely.
+    pub manager_up: AtomicU32,
     pub slots: [Slot; SLOTS],
 }
 

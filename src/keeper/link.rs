@@ -211,8 +211,9 @@ impl Link {
         self.memory.get().ready.load(Acquire) == 1
     }
 
-    /// Says that the daemon is up.
+    /// Says that this manager is up, and with the first one the daemon.
     pub fn set_ready(&self) {
+        self.memory.get().manager_up.store(self.manager_starts(), Release);
         self.memory.get().ready.store(1, Release);
         self.ring();
     }

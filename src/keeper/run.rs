@@ -17,7 +17,8 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering::*};
 use std::time::Duration;
 
-/// A manager that lived for this long is started again at once.
+/// A manager that crashed after it had lived for this long is started again at once. One that somebody
+/// killed is in any case.
 const LIVED_LONG: Duration = Duration::from_secs(2);
 
 /// The pause before a manager that dies young is started again: doubled each time, up to the second value.
@@ -205,14 +206,13 @@ impl Keeper {
             self.tell_launcher(code);
             return Some(code);
         }
-        if now.since(manager.since) >= LIVED_LONG {
+        let was_up = memory.manager_up.load(Acquire) == self.shared.get().manager_starts.load(Relaxed);
+        let killed = status & 0x7f == libc::SIGKILL;
+        if was_up && (killed || now.since(manager.since) >= LIVED_LONG) {
             self.died_young = 0;
             self.restart_at = now;
-        } else if self.died_young == 0 {
-            // Once may be bad luck.
-            self.died_young = 1;
-            self.restart_at = now;
         } else {
+            // It fails by itself, and the next one will probably do the same.
             self.pause(now);
         }
         None

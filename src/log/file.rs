@@ -47,6 +47,8 @@ pub enum Break {
 pub struct Written {
     /// May be fewer than asked for, and 0 only if nothing was there to be written.
     pub n_bytes: usize,
+    /// Whether it ended because the file was full, or because no more was allowed.
+    pub was_cut: bool,
     /// Something worth a line in the activity log that did not keep the bytes from being written.
     pub notice: Option<String>,
 }
@@ -100,13 +102,15 @@ impl SharedFile {
     /// EAGAIN if the pipe is empty, EINVAL if this file system cannot splice, ENOSPC and the like; the bytes
     /// are in the pipe still.
     pub fn splice(&self, pipe: impl AsFd, max: usize, limits: Limits) -> io::Result<Written> {
-        self.lock().write_with(limits, Break::Anywhere, |file, offset, room| {
-            let length = max.min(usize::try_from(room).unwrap_or(usize::MAX));
+        let mut length = 0;
+        let written = self.lock().write_with(limits, Break::Anywhere, |file, offset, room| {
+            length = max.min(usize::try_from(room).unwrap_or(usize::MAX));
             let mut offset = offset;
             let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-            let spliced = rustix::pipe::splice(&pipe, None, file, Some(&mut offset), length, flags)?;
-            Ok(spliced)
-        })
+            rustix::pipe::splice(&pipe, None, file, Some(&mut offset), length, flags)
+        });
+        // A splice that does not wait ends early only if the pipe is empty, or the disk full.
+        written.map(|written| Written { was_cut: written.n_bytes == length, ..written })
     }
 
     /// Appends the beginning of `bytes`, up to the rotation limit at most.
@@ -189,7 +193,7 @@ impl LogFile {
         if n_bytes > 0 && breaks == Break::Anywhere && self.is_full(size, limits) {
             notice = self.roll(limits);
         }
-        Ok(Written { n_bytes, notice })
+        Ok(Written { n_bytes, was_cut: false, notice })
     }
 
     /// Rotates if the first line does not fit any more.

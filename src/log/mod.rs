@@ -5,6 +5,7 @@
 
 pub mod activity;
 
+pub mod mill;
 pub mod pump;
 pub mod spec;
 pub mod stream;

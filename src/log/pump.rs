@@ -1,10 +1,10 @@
 //! When a stream is drained: at once when it was idle, in batches when it is busy, never otherwise.
 //!
-//! Waking up for each line costs more than moving it. So after a drain the next one waits until some bytes
-//! have gathered: at most [`LONGEST_GATHERING`], and less the faster they come, so that the program does not
-//! find its pipe full.
+//! Waking up for each line costs more than moving it. So after a drain the next one waits a little for bytes
+//! to gather, and a stream that gathers many goes to the [`mill`](crate::log::mill) until it is calm again.
 
-use crate::log::stream::{Drained, LogStream, StreamOutput};
+use crate::log::mill;
+use crate::log::stream::{LogStream, StreamOutput};
 use crate::manager::rt::{Async, Timer};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,11 +12,30 @@ use std::time::{Duration, Instant};
 /// The most that one turn of one stream moves before others have theirs.
 const BUDGET: usize = 1 << 20;
 
-/// How long output may lie in the pipe of a busy program.
-const LONGEST_GATHERING: Duration = Duration::from_millis(1);
+/// How long output may gather in the pipe of a program that writes now and then.
+const GATHERING: Duration = Duration::from_millis(1);
 
-/// Shorter than this is not worth a timer.
-const SHORTEST_GATHERING: Duration = Duration::from_micros(200);
+/// A stream that has gathered so much by its next turn is busy.
+const BUSY_BYTES: usize = 16 * 1024;
+
+/// Takes what was read out of a stream for others. It is called while the stream is locked, so that what a
+/// later drain by somebody else reads comes later for everybody; it must not wait.
+pub type HandOn = Box<dyn FnMut(Vec<StreamOutput>) + Send>;
+
+/// How one turn at a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There was nothing.
+    Empty,
+    Moved {
+        n_bytes: usize,
+        pipe_size: usize,
+    },
+    /// The log takes nothing now and is to be tried again after this time.
+    Pause(Duration),
+    /// Nobody has the other end of the pipe.
+    End,
+}
 
 /// Drains a stream until nobody has the other end of its pipe, handing on what was read out of it.
 ///
@@ -34,10 +53,10 @@ where
         return None;
     }
     drop(locked);
-    Some(run(Arc::clone(stream), hand_on))
+    Some(run(Arc::clone(stream), Box::new(hand_on)))
 }
 
-async fn run<F: FnMut(Vec<StreamOutput>)>(stream: Arc<Mutex<LogStream>>, mut hand_on: F) {
+async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
     let pipe = stream.lock().unwrap_or_else(PoisonError::into_inner).pipe();
     let pipe = match Async::new_nonblocking(pipe) {
         Ok(pipe) => pipe,
@@ -47,49 +66,44 @@ async fn run<F: FnMut(Vec<StreamOutput>)>(stream: Arc<Mutex<LogStream>>, mut han
             return;
         }
     };
-    let mut last = Instant::now() - LONGEST_GATHERING;
+    let mut last = Instant::now() - GATHERING;
+    let mut outcome = Turn::Empty;
     loop {
-        // An error here would be the kernel's refusal to watch a pipe; draining is right in any case.
-        let _ = pipe.readable().await;
-        let mut gathering = LONGEST_GATHERING.saturating_sub(last.elapsed());
-        loop {
-            if gathering >= SHORTEST_GATHERING {
-                Timer::after(gathering).await;
+        match outcome {
+            Turn::End => return,
+            Turn::Pause(pause) => drop(Timer::after(pause).await),
+            Turn::Empty | Turn::Moved { .. } => {
+                // An error would be the kernel's refusal to watch a pipe; draining is right in any case.
+                let _ = pipe.readable().await;
+                let gathering = GATHERING.saturating_sub(last.elapsed());
+                if !gathering.is_zero() {
+                    Timer::after(gathering).await;
+                }
             }
-            let since = last.elapsed();
-            last = Instant::now();
-            let Some(drained) = drain_once(&stream) else { return };
-            if !drained.output.is_empty() {
-                hand_on(drained.output);
-            }
-            gathering = match drained.pause {
-                Some(pause) => pause,
-                None if drained.n_bytes == 0 => break,
-                None if drained.more => Duration::ZERO,
-                None => gathering_for(drained.n_bytes, since),
-            };
-            if gathering < SHORTEST_GATHERING {
-                futures_lite::future::yield_now().await;
-            }
+        }
+        last = Instant::now();
+        outcome = turn(&stream, &mut hand_on);
+        if matches!(outcome, Turn::Moved { n_bytes, .. } if n_bytes >= BUSY_BYTES) {
+            (hand_on, outcome) = mill::grind(&stream, hand_on).await;
         }
     }
 }
 
-/// One turn; `None` once the last writer is gone.
-fn drain_once(stream: &Mutex<LogStream>) -> Option<Drained> {
+/// One turn at a stream.
+pub(super) fn turn(stream: &Mutex<LogStream>, hand_on: &mut HandOn) -> Turn {
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
     let drained = stream.drain(BUDGET);
+    if !drained.output.is_empty() {
+        hand_on(drained.output);
+    }
     if drained.eof {
         // Under the same lock: whoever starts the program after this sees that it needs a new pump.
         stream.pumped = false;
-        return None;
+        return Turn::End;
     }
-    Some(drained)
-}
-
-/// How long to let bytes gather that came at this rate, so that they fill a quarter of a large pipe.
-fn gathering_for(n_bytes: usize, since: Duration) -> Duration {
-    let quarter = (1 << 20) / 4;
-    let nanos = since.as_nanos().saturating_mul(quarter) / (n_bytes as u128).max(1);
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(LONGEST_GATHERING)
+    match (drained.pause, drained.n_bytes) {
+        (Some(pause), _) => Turn::Pause(pause),
+        (None, 0) => Turn::Empty,
+        (None, n_bytes) => Turn::Moved { n_bytes, pipe_size: drained.pipe_size },
+    }
 }

@@ -45,14 +45,14 @@ pub enum SinkSpec {
 #[derive(Debug)]
 pub struct Sink {
     spec: SinkSpec,
-    /// For messages, for example `log file /x of 'web'`.
-    label: String,
+    /// For messages, for example `'web' stdout`.
+    whose: Arc<str>,
     target: Option<Target>,
     breaks: Break,
     pending: VecDeque<u8>,
     /// Since when a device that works takes nothing.
     stuck: Option<Instant>,
-    trouble: Option<Trouble>,
+    trouble: Option<Box<Trouble>>,
 }
 
 #[derive(Debug)]
@@ -70,6 +70,15 @@ struct Trouble {
     n_dropped: u64,
 }
 
+/// What a splice moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spliced {
+    /// 0 is the end of the pipe.
+    pub n_bytes: usize,
+    /// Whether the pipe is known to have been empty afterwards.
+    pub emptied: bool,
+}
+
 /// Why a sink did not take anything.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -84,15 +93,20 @@ pub enum Refusal {
 }
 
 impl Sink {
-    /// `whose` is for messages, for example `'web' (stdout)`. Nothing is opened yet.
-    pub fn new(spec: SinkSpec, whose: &str) -> Sink {
-        let label = match &spec {
+    /// `whose` is for messages, for example `'web' stdout`. Nothing is opened yet.
+    pub fn new(spec: SinkSpec, whose: Arc<str>) -> Sink {
+        let (breaks, pending) = (Break::Anywhere, VecDeque::new());
+        Sink { spec, whose, target: None, breaks, pending, stuck: None, trouble: None }
+    }
+
+    /// What messages call it.
+    fn label(&self) -> String {
+        let whose = &self.whose;
+        match &self.spec {
             SinkSpec::Path { path, .. } => format!("log file {} of {whose}", path.display()),
             SinkSpec::Syslog { .. } => format!("syslog of {whose}"),
             SinkSpec::Memory(_) => format!("memory log of {whose}"),
-        };
-        let (breaks, pending) = (Break::Anywhere, VecDeque::new());
-        Sink { spec, label, target: None, breaks, pending, stuck: None, trouble: None }
+        }
     }
 
     /// Makes the sink end its files after whole lines.
@@ -126,25 +140,28 @@ impl Sink {
         }
     }
 
-    /// Lets the kernel move at most `max` bytes from the pipe into the sink; 0 is the end of the pipe.
+    /// Lets the kernel move at most `max` bytes from the pipe into the sink.
     ///
     /// # Errors
     /// Why nothing was moved.
-    pub fn splice(&mut self, pipe: impl AsFd, max: usize) -> Result<usize, Refusal> {
+    pub fn splice(&mut self, pipe: impl AsFd, max: usize) -> Result<Spliced, Refusal> {
         self.ready()?;
         let limits = self.limits();
         let result = match &mut self.target {
             Some(Target::File(file)) => file.splice(&pipe, max, limits).map(|written| {
                 tell(written.notice);
-                written.n_bytes
+                Spliced { n_bytes: written.n_bytes, emptied: !written.was_cut }
             }),
-            Some(Target::Device(device)) => device.splice(&pipe, max),
+            Some(Target::Device(device)) => {
+                // A pipe at the other end may be full as well as ours be empty.
+                device.splice(&pipe, max).map(|n_bytes| Spliced { n_bytes, emptied: false })
+            }
             _ => return Err(Refusal::CannotSplice),
         };
         match result {
-            Ok(n_bytes) => {
+            Ok(spliced) => {
                 self.works();
-                Ok(n_bytes)
+                Ok(spliced)
             }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(Refusal::CannotSplice),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked(&pipe),
@@ -153,7 +170,7 @@ impl Sink {
     }
 
     /// EAGAIN means that one of the two ends cannot go on; which one decides what to do.
-    fn blocked(&mut self, pipe: impl AsFd) -> Result<usize, Refusal> {
+    fn blocked(&mut self, pipe: impl AsFd) -> Result<Spliced, Refusal> {
         match rustix::io::ioctl_fionread(pipe) {
             Ok(waiting) if waiting > 0 && matches!(self.target, Some(Target::Device(_))) => Err(self.slow()),
             _ => Err(Refusal::Empty),
@@ -231,7 +248,7 @@ impl Sink {
                 Ok(()) => return,
                 // The file that is open goes on being used.
                 Err(error) => {
-                    ::log::error!("could not reopen {}: {error}", self.label);
+                    ::log::error!("could not reopen {}: {error}", self.label());
                     return;
                 }
             }
@@ -269,8 +286,8 @@ impl Sink {
     fn fails(&mut self, error: &io::Error) -> Refusal {
         let now = Instant::now();
         if self.trouble.is_none() {
-            ::log::error!("could not write {}: {error}; trying again until it works", self.label);
-            self.trouble = Some(Trouble { since: now, open_again: now, n_dropped: 0 });
+            ::log::error!("could not write {}: {error}; trying again until it works", self.label());
+            self.trouble = Some(Box::new(Trouble { since: now, open_again: now, n_dropped: 0 }));
         }
         if !matches!(self.target, Some(Target::File(_) | Target::Memory(_))) {
             // A device or a socket that failed has to be opened anew.
@@ -289,10 +306,10 @@ impl Sink {
                 let seconds = PATIENCE.as_secs();
                 ::log::error!(
                     "{} takes nothing since {seconds} seconds; trying again until it works",
-                    self.label
+                    self.label()
                 );
                 let now = Instant::now();
-                self.trouble = Some(Trouble { since, open_again: now, n_dropped: 0 });
+                self.trouble = Some(Box::new(Trouble { since, open_again: now, n_dropped: 0 }));
             }
             return Refusal::Failing;
         }
@@ -303,7 +320,7 @@ impl Sink {
         self.stuck = None;
         if let Some(trouble) = self.trouble.take() {
             let (seconds, n) = (trouble.since.elapsed().as_secs(), trouble.n_dropped);
-            ::log::warn!("{} works again after {seconds} seconds; {n} bytes were dropped", self.label);
+            ::log::warn!("{} works again after {seconds} seconds; {n} bytes were dropped", self.label());
         }
     }
 }

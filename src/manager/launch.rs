@@ -7,6 +7,7 @@ use crate::cli::DaemonArgs;
 use crate::config::{self, Surroundings};
 use crate::keeper::boot::{Launch, become_keeper};
 use crate::manager::boot::{self, Boot};
+use crate::manager::lock::{self, Lock, Taken};
 use crate::model::config::{Config, Level, Message};
 use crate::sys::daemonize::{Fork, fork};
 use crate::sys::limits::{self, Limit, Limited};
@@ -63,6 +64,7 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
         config.messages.push(Message { level: Level::Critical, text: text.to_string() });
     }
 
+    let mut lock = take_lock(&mut config)?;
     let mut launched = None;
     if background {
         match fork().map_err(failed("cannot go to the background"))? {
@@ -76,8 +78,11 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
 
     let current_dir = surroundings.current_dir.clone();
     let boot = Boot { args, current_dir, descriptors, oom_score_adj, background, config };
-    let (boot, launched) = (store(&boot)?, launched);
-    let error = become_keeper(Launch { boot, lock: None, launched });
+    let boot = store(&boot)?;
+    if let Some(lock) = &mut lock {
+        lock.write_pid(process::own_pid()).map_err(failed("cannot write the lock file"))?;
+    }
+    let error = become_keeper(Launch { boot, lock: lock.map(Lock::into_fd), launched });
     Err(format!("Error: cannot execute the keeper: {error}\n"))
 }
 
@@ -88,6 +93,29 @@ fn store(boot: &Boot) -> Result<OwnedFd, String> {
 
 fn info(text: String) -> Message {
     Message { level: Level::Info, text }
+}
+
+/// Makes sure that no other daemon runs on the same pidfile. Where no lock can be made, the sockets still
+/// keep a second daemon away.
+fn take_lock(config: &mut Config) -> Result<Option<Lock>, String> {
+    let pidfile = &config.supervisord.pidfile;
+    match lock::take(pidfile) {
+        Ok(Taken::Ours(lock)) => Ok(Some(lock)),
+        Ok(Taken::Held { by }) => {
+            let holder = by.map_or_else(|| "pid unknown".to_string(), |pid| format!("pid {pid}"));
+            let path = lock::path_beside(pidfile);
+            Err(format!(
+                "Error: Another supervisord ({holder}) is already running with this pidfile; it holds the \
+                 lock {}.  Shut it down first, or give this one a pidfile of its own.\n",
+                path.display()
+            ))
+        }
+        Err(error) => {
+            let text = format!("could not lock {}: {error}", lock::path_beside(pidfile).display());
+            config.messages.push(Message { level: Level::Warn, text });
+            Ok(None)
+        }
+    }
 }
 
 /// As in Supervisor a directory that is not there does not keep the daemon from starting.

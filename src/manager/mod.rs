@@ -7,6 +7,7 @@
 //! may ask the loop for.
 
 pub mod launch;
+pub mod lock;
 pub mod pidfile;
 
 pub mod boot;

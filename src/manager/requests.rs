@@ -430,11 +430,12 @@ impl Daemon {
     }
 
     fn add_request(&mut self, name: &str) -> Outcome {
+        // As in Supervisor the file is asked first: a group that runs but stands there no more is unknown.
+        let group = self.config.groups.iter().find(|group| group.name == name).cloned();
+        let group = group.ok_or_else(|| Fault::with(FaultCode::BadName, name))?;
         if self.procs.group(name).is_some() {
             return Err(Fault::with(FaultCode::AlreadyAdded, name));
         }
-        let group = self.config.groups.iter().find(|group| group.name == name).cloned();
-        let group = group.ok_or_else(|| Fault::with(FaultCode::BadName, name))?;
         self.add_group(&group).map_err(|problem| Fault::with(FaultCode::Failed, problem))?;
         // Whoever takes over after a crash has to know the group before its programs run.
         self.save_snapshot();

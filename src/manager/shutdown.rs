@@ -16,12 +16,17 @@ use std::time::Duration;
 /// How often the log says who is waited for; Supervisor, supervisord.py, shutdown_report().
 const REPORT_INTERVAL: Duration = Duration::from_secs(3);
 
+/// A service manager sends TERM once, some do twice; whoever asks this often does not want to wait any more.
+const REQUESTS_OF_THE_IMPATIENT: u32 = 3;
+
 /// How far the end has come.
 pub struct Ending {
     phases: Phases<String>,
     /// The groups that are stopping now.
     current: Vec<String>,
     next_report: Monotonic,
+    /// How many signals asked for the end.
+    n_requests: u32,
     /// What comes after; `None` for the end of the daemon.
     restart_with: Option<Box<Config>>,
 }
@@ -35,6 +40,26 @@ impl Daemon {
         }
         self.set_state(SupervisorState::Shutdown);
         self.begin_end(None);
+    }
+
+    /// Counts a signal that asked for the end. The one that shows impatience kills what is stopping, and what
+    /// is still to be stopped gets no grace period.
+    pub fn count_exit_request(&mut self) {
+        let Some(ending) = &mut self.ending else { return };
+        ending.n_requests += 1;
+        if ending.n_requests != REQUESTS_OF_THE_IMPATIENT {
+            return;
+        }
+        ::log::warn!("asked {REQUESTS_OF_THE_IMPATIENT} times to exit, killing what still runs");
+        for name in ending.current.clone() {
+            self.escalate(&name);
+        }
+    }
+
+    fn escalate(&mut self, group: &str) {
+        for slot in self.last_first(group) {
+            self.apply(slot, Event::Escalate);
+        }
     }
 
     /// Begins to stop everything in order to start again with a fresh configuration.
@@ -76,8 +101,8 @@ impl Daemon {
         let groups = self.procs.groups();
         let phases =
             Phases::new(groups.iter().map(|group| (group.config.priority, group.config.name.clone())));
-        self.ending =
-            Some(Ending { phases, current: Vec::new(), next_report: clock::monotonic(), restart_with });
+        let (current, next_report) = (Vec::new(), clock::monotonic());
+        self.ending = Some(Ending { phases, current, next_report, n_requests: 0, restart_with });
     }
 
     /// Goes on with an end that an earlier manager had begun.
@@ -123,6 +148,9 @@ impl Daemon {
         for name in &groups {
             for slot in self.last_first(name) {
                 self.apply(slot, Event::ShutDown);
+            }
+            if self.ending.as_ref().is_some_and(|ending| ending.n_requests >= REQUESTS_OF_THE_IMPATIENT) {
+                self.escalate(name);
             }
         }
         if let Some(ending) = &mut self.ending {

@@ -90,7 +90,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         common,
         spawner: Spawner::new().map_err(reason("cannot prepare to create programs"))?,
         servers: Vec::new(),
-        snapshot_is_old: true,
+        snapshot_is_old: !takes_over,
     };
     activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
         .map_err(|error| error.to_string())?;
@@ -273,7 +273,7 @@ impl Daemon {
             }
         }
         self.resume_end();
-        self.snapshot_is_old = true;
+        self.link.set_ready();
     }
 
     /// Rebuilds the table from the groups in force and what the slots say.
@@ -362,6 +362,8 @@ impl Daemon {
         self.http.drain(LAST_ANSWERS).await;
         self.servers.drain(..).for_each(close);
         pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
+        // Of the pidfile it was started with: the lock stays where it is when a restart moves the pidfile.
+        crate::manager::lock::remove(&self.boot.config.supervisord.pidfile);
         self.link.say_goodbye(0);
     }
 }

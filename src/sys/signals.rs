@@ -55,14 +55,35 @@ impl Drop for Blocked {
     }
 }
 
-/// Gives every signal its default action and unblocks all of them, whatever this process inherited.
-pub fn reset_all() {
+/// Gives every signal its default action.
+///
+/// By the bare system call: the C library refuses the two signals that it keeps for itself, and whoever
+/// started us may have ignored those, too.
+///
+/// # Safety
+/// Handlers that anybody relies on are gone. Async-signal-safe.
+pub unsafe fn default_dispositions() {
+    /// The kernel's `struct sigaction`: handler, flags, restorer, mask.
+    const DEFAULT: [u64; 4] = [libc::SIG_DFL as u64, 0, 0, 0];
+    const MASK_BYTES: usize = 8;
     for signal in 1..=64 {
-        // SAFETY: sets a disposition; numbers that cannot be changed answer EINVAL.
+        // SAFETY: the kernel reads one structure of 32 bytes; signals that cannot be changed answer EINVAL.
         unsafe {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                MASK_BYTES,
+            );
         }
     }
+}
+
+/// Gives every signal its default action and unblocks all of them, whatever this process inherited.
+pub fn reset_all() {
+    // SAFETY: no handler of this process is in use yet.
+    unsafe { default_dispositions() };
     let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the first call initialises the set that the second reads.
     unsafe {

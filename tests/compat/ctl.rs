@@ -1,6 +1,6 @@
 //! What operators type.
 
-use crate::scenario::Step::{Conf, Ctl, Exit, File, Sorted, Up, Wait};
+use crate::scenario::Step::{Conf, Ctl, Exit, File, Lines, Ours, Sorted, Up, Wait};
 use crate::scenario::check;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Stopped};
 
@@ -143,7 +143,6 @@ fn start_stop_without_or_with_unknown_names() {
             Ctl("stop grp:nope"),
             Ctl("start multi"),
             Ctl("start :"),
-            Ctl("start *"),
         ],
     );
 }
@@ -190,13 +189,16 @@ fn back_off_and_giving_up() {
     check(
         "
 [program:quick]
-command=/bin/sh -c 'sleep 0.1; exit 1'
+command=/bin/sh -c 'echo once more >> tries; sleep 0.1; exit 1'
+directory=%(here)s
 autostart=false
 startsecs=5
 startretries=100
 ",
         &[
             Ctl("start quick"),
+            // The fourth pause lasts for four seconds, which is time for what follows.
+            Lines("tries", 4),
             Wait("quick", Backoff),
             Ctl("status quick"),
             Ctl("start quick"),
@@ -417,7 +419,11 @@ startsecs=0
             Conf("[program:one]\ncommand=sleep 1000\nautorestart=sometimes\n"),
             Ctl("reread"),
             Conf("[group:g]\nprograms=nope\n"),
-            Ctl("reread"),
+            // The section and the file are named every time, not only for what is wrong with a program.
+            Ours(
+                "reread",
+                "ERROR: CANT_REREAD: [group:g] names unknown program or fcgi-program nope in section",
+            ),
             Ctl("status"),
         ],
     );
@@ -471,7 +477,7 @@ fn words_that_are_no_command() {
 
 #[test]
 fn version() {
-    check("", &[Ctl("version")]);
+    check("", &[Ours("version", env!("CARGO_PKG_VERSION"))]);
 }
 
 #[test]

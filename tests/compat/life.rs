@@ -2,14 +2,14 @@
 //!
 //! One program at a time, as the original notices things up to a second late and in no fixed order.
 
-use crate::scenario::Step::{Ctl, Exit, File, Log, Up, Wait};
+use crate::scenario::Step::{Ctl, Exit, File, Log, Ours, Up, Wait};
 use crate::scenario::check;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting};
 
 #[test]
 fn up_and_down() {
     check(
-        "[program:x]\ncommand=sleep 1000\nstartsecs=1\n",
+        "[program:x]\ncommand=sleep 1000\nstartsecs=4\n",
         &[
             Wait("x", Starting),
             Ctl("status"),
@@ -128,7 +128,11 @@ stderr_logfile=%(here)s/x.log
                 "supervisor: couldn't chdir to /nonexistent: ENOENT\nsupervisor: child process was not spawned\n",
             ),
             Wait("x", Fatal),
-            Ctl("status"),
+            // The reason itself instead of a hint at the log.
+            Ours(
+                "status",
+                "x                                FATAL     couldn't chdir to /nonexistent: ENOENT\n",
+            ),
             Ctl("shutdown"),
             Exit,
             Log,

@@ -156,6 +156,15 @@ fn normalise(body: &str, directory: &str) -> String {
     lines.join("\n")
 }
 
+/// There are more methods, and `autorestart` is in the configuration, as in the version after 4.3.
+fn answers_the_same(call: &str, expected: &str, actual: &str) -> bool {
+    if !["listMethods", "getAllConfigInfo"].iter().any(|name| call.contains(name)) {
+        return expected == actual;
+    }
+    let mut actual = actual.lines();
+    expected.lines().all(|expected| actual.any(|actual| actual == expected))
+}
+
 #[test]
 fn answers_are_the_same_texts() {
     let (expected, played) = std::thread::scope(|scope| {
@@ -166,7 +175,7 @@ fn answers_are_the_same_texts() {
     for answers in played {
         let pairs = calls().into_iter().zip(expected.iter().zip(&answers));
         let differing: Vec<String> = pairs
-            .filter(|(_, (expected, actual))| expected != actual)
+            .filter(|(call, (expected, actual))| !answers_the_same(call, expected, actual))
             .map(|(call, (expected, actual))| {
                 format!("---- {call}\n{expected}\n---- was answered with\n{actual}")
             })

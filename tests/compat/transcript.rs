@@ -16,6 +16,10 @@ fn normalise_line(line: &str) -> String {
     if line.starts_with("error: ") {
         return "error: WHY".to_string();
     }
+    // As it was called, which is with its directory for one and without for the other.
+    if let Some((_, program)) = line.strip_prefix("For help, use ").and_then(|rest| rest.rsplit_once('/')) {
+        return format!("For help, use {program}");
+    }
     if line.parse::<u32>().is_ok_and(|pid| pid > 0) {
         return "PID".to_string();
     }
@@ -69,6 +73,7 @@ fn only_what_must_differ_is_replaced() {
         ("killing cat (pid 12) with signal SIGTERM\n", "killing cat (pid PID) with signal SIGTERM\n"),
         ("WARN killing 'cat' (12) with SIGKILL\n", "WARN killing 'cat' (PID) with SIGKILL\n"),
         ("error: <class 'X'>, [Errno 2]: file: x.py line: 3\n", "error: WHY\n"),
+        ("For help, use /bin/supervisorctl -h", "For help, use supervisorctl -h"),
         ("no such /tmp/x/file", "no such DIRECTORY/file"),
     ] {
         assert_eq!(normalise(text, "/tmp/x"), expected);

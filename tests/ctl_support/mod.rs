@@ -1,20 +1,30 @@
 //! Daemons to talk to, and both clients.
 
+// Each test file uses its part.
+#![allow(dead_code)]
+
+pub mod fake;
+pub mod terminal;
+
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use supervisord::ctl;
-use supervisord::ctl::screen::Screen;
-use supervisord::ctl::session::{Mode, Session, Settings};
 
 /// How long anything may take before a test gives up.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// An original daemon with a directory of its own. Ends with its programs when dropped.
-pub struct Original {
+/// Whose program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Theirs,
+    Ours,
+}
+
+/// A daemon with a directory of its own. Ends with its programs when dropped.
+pub struct Supervised {
     venv: PathBuf,
     folder: tempfile::TempDir,
     daemon: Mutex<Child>,
@@ -40,9 +50,9 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-impl Original {
+impl Supervised {
     /// Starts one and waits until it answers.
-    pub fn start(venv: &Path, programs: &str, inet: bool) -> Original {
+    pub fn start(whose: Whose, venv: &Path, programs: &str, inet: bool) -> Supervised {
         let folder = tempfile::tempdir().unwrap();
         let inet = inet.then(free_port);
         let url = match inet {
@@ -51,14 +61,18 @@ impl Original {
         };
         let programs = programs.to_string();
         write_conf(folder.path(), &programs, &[], inet, &url);
-        let daemon = Command::new(venv.join("bin/supervisord"))
+        let program = match whose {
+            Whose::Theirs => venv.join("bin/supervisord"),
+            Whose::Ours => env!("CARGO_BIN_EXE_supervisord").into(),
+        };
+        let daemon = Command::new(program)
             .args(["-n", "-c"])
             .arg(folder.path().join("conf"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let original = Original {
+        let daemon = Supervised {
             venv: venv.to_path_buf(),
             folder,
             daemon: Mutex::new(daemon),
@@ -67,26 +81,48 @@ impl Original {
             inet,
             url,
         };
-        wait_for("the original daemon to answer and its programs to run", || {
-            let (text, exit) = our_client(&original, "status");
+        wait_for("the daemon to answer and its programs to run", || {
+            let (text, exit) = daemon.run(Whose::Ours, "status");
             exit == 3 && !text.contains("STARTING") && text.contains("RUNNING")
         });
-        original
+        daemon
     }
 
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Runs the original client.
-    pub fn original_client(&self, line: &str) -> (String, i32) {
-        let output = Command::new(self.venv.join("bin/supervisorctl"))
-            .arg("-c")
-            .arg(self.folder().join("conf"))
-            .args(line.split(' '))
-            .stdin(Stdio::null())
-            .output()
+    pub fn conf(&self) -> PathBuf {
+        self.folder().join("conf")
+    }
+
+    /// What a shell prints that is given these lines.
+    pub fn piped(&self, lines: &str, whose: Whose) -> (String, i32) {
+        let mut child = self
+            .client(whose)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
             .unwrap();
+        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (normalize(&String::from_utf8(output.stdout).unwrap(), self), output.status.code().unwrap())
+    }
+
+    /// A client, to be given an action.
+    fn client(&self, whose: Whose) -> Command {
+        if whose == Whose::Ours {
+            return ours(&self.conf());
+        }
+        let mut command = Command::new(self.venv.join("bin/supervisorctl"));
+        command.arg("-c").arg(self.conf()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a client.
+    pub fn run(&self, whose: Whose, line: &str) -> (String, i32) {
+        let output = self.client(whose).args(line.split(' ')).output().unwrap();
         (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
     }
 
@@ -109,15 +145,15 @@ impl Original {
     /// Waits until the daemon has ended.
     pub fn wait_until_gone(&self) {
         let mut daemon = self.daemon.lock().unwrap();
-        wait_for("the original daemon to end", || daemon.try_wait().unwrap().is_some());
+        wait_for("the daemon to end", || daemon.try_wait().unwrap().is_some());
     }
 }
 
-impl Drop for Original {
+impl Drop for Supervised {
     fn drop(&mut self) {
         let daemon = self.daemon.get_mut().unwrap();
         if daemon.try_wait().unwrap().is_none() {
-            our_client_at(&self.url, "shutdown");
+            let _ = ours(&self.folder.path().join("conf")).arg("shutdown").output();
             let begin = Instant::now();
             while daemon.try_wait().unwrap().is_none() && begin.elapsed() < DEADLINE {
                 std::thread::sleep(Duration::from_millis(20));
@@ -134,8 +170,10 @@ fn write_conf(folder: &Path, programs: &str, extra: &[String], inet: Option<u16>
         Some(port) => format!("[inet_http_server]\nport=127.0.0.1:{port}\n"),
         None => format!("[unix_http_server]\nfile={here}/s\n"),
     };
-    let extra: String =
-        extra.iter().map(|name| format!("[program:{name}]\ncommand=/bin/sleep 100\nstartsecs=0\n")).collect();
+    let extra: String = extra
+        .iter()
+        .map(|name| format!("[program:{name}]\ncommand=/bin/sleep 1000\nstartsecs=0\n"))
+        .collect();
     let conf = format!(
         "{server}[supervisord]\nlogfile={here}/log\npidfile={here}/pid\nchildlogdir={here}\n\
          [rpcinterface:supervisor]\n\
@@ -145,44 +183,21 @@ fn write_conf(folder: &Path, programs: &str, extra: &[String], inet: Option<u16>
     std::fs::write(folder.join("conf"), conf).unwrap();
 }
 
-/// A writer whose bytes can be looked at.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Runs our client inside this process.
-pub fn our_client(original: &Original, line: &str) -> (String, i32) {
-    our_client_at(&original.url, line)
-}
-
-fn our_client_at(url: &str, line: &str) -> (String, i32) {
-    let settings = Settings { serverurl: url.to_string(), ..Settings::default() };
-    let output = Captured::default();
-    let screen = Screen::to(Box::new(output.clone()), Box::new(std::io::sink()));
-    let mut session = Session::new(settings, screen, Mode::OneShot).unwrap();
-    let words: Vec<String> = line.split(' ').map(str::to_string).collect();
-    let exit = ctl::run_words(&mut session, &words);
-    let bytes = output.0.lock().unwrap().clone();
-    (String::from_utf8(bytes).unwrap(), i32::from(exit.0))
+/// Our client, to be given an action. The tester's credentials and terminal decide nothing.
+pub fn ours(conf: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_supervisord"));
+    command.arg("ctl").arg("-c").arg(conf).stdin(Stdio::null());
+    command.env_remove("SUPERVISORCTL_PASSWORD").env("NETRC", "/nonexistent").env("TERM", "xterm");
+    command.env_remove("NO_COLOR").env_remove("CLICOLOR").env_remove("CLICOLOR_FORCE");
+    command
 }
 
 /// Takes out of an output what may differ: process ids, uptimes, the daemon's place, help texts and Python's names.
-pub fn normalize(output: &str, original: &Original) -> String {
-    let output =
-        output.replace(&original.url, "URL").replace(&original.folder().display().to_string(), "HERE");
+pub fn normalize(output: &str, daemon: &Supervised) -> String {
+    let output = output.replace(&daemon.url, "URL").replace(&daemon.folder().display().to_string(), "HERE");
     let mut text = String::new();
     for line in output.lines() {
-        if line.starts_with("Error: ") {
+        if line.starts_with("Error: ") || line == "ERROR: no process name supplied" {
             // Behind it stands the help text, whose wording is free.
             return format!("{line}\n");
         }
@@ -198,8 +213,12 @@ fn normalize_line(line: &str) -> String {
     }
     if let Some((head, tail)) = line.split_once("   pid ") {
         let digits = tail.trim_start_matches(|c: char| c.is_ascii_digit());
-        assert!(digits.starts_with(", uptime 0:0"), "{line}");
+        assert!(digits.starts_with(", uptime 0:"), "{line}");
         return format!("{head}   pid N, uptime T");
+    }
+    // A process id alone; 0 is none.
+    if line != "0" && !line.is_empty() && line.chars().all(|c| c.is_ascii_digit()) {
+        return "N".to_string();
     }
     // The moment of a stop: `Nov 20 01:16 PM`.
     if line.ends_with(" AM") || line.ends_with(" PM") {

@@ -28,7 +28,7 @@ startsecs=0
 stdout_logfile=NONE
 stderr_logfile=NONE
 ";
-    let daemon = Start::new(Side::under_test(), conf).under(&["prlimit", "--nofile=1024:524288"]).ready();
+    let daemon = Start::new(Side::under_test(), conf).under(&["prlimit", "--nofile=1024:"]).ready();
     until("all are running", LONG, || count(&daemon, "RUNNING") == 1000);
     until("all have come to life", LONG, || daemon.read("limits").lines().count() == 1000);
     assert!(daemon.read("limits").lines().all(|limit| limit == "1024"), "programs have the limit as it was");

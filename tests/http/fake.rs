@@ -25,6 +25,12 @@ pub struct Daemon {
     servers: Vec<Task<()>>,
 }
 
+/// What a daemon with so many processes knows about them.
+#[allow(dead_code)]
+pub fn processes(n_processes: usize) -> Vec<ProcessInfo> {
+    Programs { n_extra: n_processes, ..Programs::default() }.all()
+}
+
 #[derive(Default)]
 pub struct Programs {
     /// Whether each runs, by namespec.

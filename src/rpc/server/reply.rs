@@ -1,11 +1,11 @@
 //! Results and how they stand on the wire.
 
 use super::logs::LogSlice;
-use crate::model::config::{Autorestart, ChildLog, StreamConfig};
+use crate::model::config::{ChildLog, StreamConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::{Answer, BulkStatus, ConfigInfo, ProcessInfo, Reread};
 use crate::rpc::fault::Fault;
-use crate::rpc::wire::{WireFault, Writer};
+use crate::rpc::wire::{WireFault, Writer, int_member, string_member};
 use std::path::PathBuf;
 
 /// The result of a call.
@@ -185,20 +185,20 @@ fn element(writer: &mut Writer, result: &Result<Reply, Fault>) {
 
 fn process(writer: &mut Writer, info: &ProcessInfo) {
     writer.structure(|w| {
-        w.member("name", |w| w.string(&info.name));
-        w.member("group", |w| w.string(&info.group));
-        w.member("start", |w| w.int(info.start));
-        w.member("stop", |w| w.int(info.stop));
-        w.member("now", |w| w.int(info.now));
-        w.member("state", |w| w.int(i64::from(info.state.code())));
-        w.member("statename", |w| w.string(info.state.name()));
-        w.member("spawnerr", |w| w.string(&info.spawnerr));
-        w.member("exitstatus", |w| w.int(i64::from(info.exitstatus)));
-        w.member("logfile", |w| w.string(&info.stdout_logfile));
-        w.member("stdout_logfile", |w| w.string(&info.stdout_logfile));
-        w.member("stderr_logfile", |w| w.string(&info.stderr_logfile));
-        w.member("pid", |w| w.int(i64::from(info.pid)));
-        w.member("description", |w| w.string(&info.description));
+        w.prepared_string(string_member!("name"), &info.name);
+        w.prepared_string(string_member!("group"), &info.group);
+        w.prepared_int(int_member!("start"), info.start);
+        w.prepared_int(int_member!("stop"), info.stop);
+        w.prepared_int(int_member!("now"), info.now);
+        w.prepared_int(int_member!("state"), i64::from(info.state.code()));
+        w.prepared_string(string_member!("statename"), info.state.name());
+        w.prepared_string(string_member!("spawnerr"), &info.spawnerr);
+        w.prepared_int(int_member!("exitstatus"), i64::from(info.exitstatus));
+        w.prepared_string(string_member!("logfile"), &info.stdout_logfile);
+        w.prepared_string(string_member!("stdout_logfile"), &info.stdout_logfile);
+        w.prepared_string(string_member!("stderr_logfile"), &info.stderr_logfile);
+        w.prepared_int(int_member!("pid"), i64::from(info.pid));
+        w.prepared_string(string_member!("description"), &info.description);
     });
 }
 
@@ -219,11 +219,7 @@ fn config(writer: &mut Writer, info: &ConfigInfo) {
     let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     writer.structure(|w| {
         w.member("autostart", |w| w.boolean(process.autostart));
-        w.member("autorestart", |w| match process.autorestart {
-            Autorestart::Never => w.boolean(false),
-            Autorestart::Always => w.boolean(true),
-            Autorestart::Unexpected => w.string("unexpected"),
-        });
+
         w.member("directory", |w| match &process.directory {
             Some(directory) => w.string(&directory.to_string_lossy()),
             None => w.string("none"),

@@ -102,14 +102,25 @@ impl Writer {
     /// An integer. Numbers beyond 32 bits are clamped: strict clients know no wider type, and a clamped size
     /// is worth more than a failed call.
     pub fn int(&mut self, number: i64) {
-        let clamped = number.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
-        // Writing into a string cannot fail.
-        let _ = writeln!(self.out, "<value><int>{clamped}</int></value>");
+        self.raw("<value><int>");
+        self.digits(number.clamp(i64::from(i32::MIN), i64::from(i32::MAX)));
+        self.raw("</int></value>\n");
+    }
+
+    fn digits(&mut self, number: i64) {
+        // The formatting machinery costs several times what small numbers, which most are, need.
+        match u8::try_from(number) {
+            Ok(digit @ 0..=9) => self.out.push(char::from(b'0' + digit)),
+            // Writing into a string cannot fail.
+            _ => drop(write!(self.out, "{number}")),
+        }
     }
 
     pub fn boolean(&mut self, truth: bool) {
-        let digit = if truth { '1' } else { '0' };
-        let _ = writeln!(self.out, "<value><boolean>{digit}</boolean></value>");
+        self.raw(match truth {
+            true => "<value><boolean>1</boolean></value>\n",
+            false => "<value><boolean>0</boolean></value>\n",
+        });
     }
 
     pub fn array(&mut self, elements: impl FnOnce(&mut Writer)) {
@@ -143,6 +154,20 @@ impl Writer {
         self.raw("</name>\n");
         value(self);
         self.raw("</member>\n");
+    }
+
+    /// A member that holds a string. `opening` is what [`string_member!`] makes of its name.
+    pub fn prepared_string(&mut self, opening: &'static str, text: &str) {
+        self.raw(opening);
+        escape_into(&mut self.out, text);
+        self.raw("</string></value>\n</member>\n");
+    }
+
+    /// A member that holds an integer. `opening` is what [`int_member!`] makes of its name.
+    pub fn prepared_int(&mut self, opening: &'static str, number: i64) {
+        self.raw(opening);
+        self.digits(number.clamp(i64::from(i32::MIN), i64::from(i32::MAX)));
+        self.raw("</int></value>\n</member>\n");
     }
 
     pub fn fault(&mut self, fault: &WireFault) {
@@ -182,6 +207,23 @@ impl Writer {
     }
 }
 
+/// Everything of a string member up to its text, put together when we are compiled: `getAllProcessInfo`
+/// writes fourteen members for every process.
+macro_rules! string_member {
+    ($name:literal) => {
+        concat!("<member>\n<name>", $name, "</name>\n<value><string>")
+    };
+}
+
+/// The same for an integer.
+macro_rules! int_member {
+    ($name:literal) => {
+        concat!("<member>\n<name>", $name, "</name>\n<value><int>")
+    };
+}
+
+pub(crate) use {int_member, string_member};
+
 /// Appends `text` as XML character data.
 ///
 /// `&`, `<` and `>` become entities, a carriage return `&#13;` (a parser would turn it into a line feed),
@@ -190,7 +232,8 @@ pub fn escape_into(out: &mut String, text: &str) {
     let mut copied = 0;
     let bytes = text.as_bytes();
     let mut at = 0;
-    while at < bytes.len() {
+    while let Some(found) = bytes[at..].iter().position(|byte| IS_SUSPECT[usize::from(*byte)]) {
+        at += found;
         let Some((replacement, length)) = replacement(&bytes[at..]) else {
             at += 1;
             continue;
@@ -203,6 +246,21 @@ pub fn escape_into(out: &mut String, text: &str) {
     }
     out.push_str(&text[copied..]);
 }
+
+/// The bytes at which a sequence that must be replaced can begin.
+const IS_SUSPECT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = byte != b'\t' as usize && byte != b'\n' as usize;
+        byte += 1;
+    }
+    table[b'&' as usize] = true;
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[0xef] = true;
+    table
+};
 
 /// What the sequence at the head of `bytes` must be replaced by, and how many bytes it has.
 fn replacement(bytes: &[u8]) -> Option<(&'static str, usize)> {

@@ -10,6 +10,7 @@ mod tidy;
 pub use decode::{Call, DecodeError, decode_call, decode_response};
 pub use dxr::Value;
 pub use encode::{Writer, encode_call, encode_fault, encode_response, escape_into};
+pub(crate) use encode::{int_member, string_member};
 
 use std::fmt;
 

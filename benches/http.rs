@@ -1,0 +1,228 @@
+//! How many calls per second the HTTP side answers.
+//!
+//! `cargo bench --bench http` measures it in front of a loop without programs, in a process of its own. With
+//! `ORIGINAL=/path/to/supervisord` it also starts the original daemon with as many programs, in the same run,
+//! and prints how many times faster we are.
+
+#[path = "../tests/http/fake.rs"]
+#[allow(dead_code)]
+mod fake;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use supervisord::manager::rt;
+use supervisord::rpc::server::reply::{self, Reply};
+use supervisord::rpc::wire;
+
+/// How long each number is measured.
+const SPAN: Duration = Duration::from_secs(2);
+
+trait Wire: Read + Write + Send {}
+impl<T: Read + Write + Send> Wire for T {}
+
+/// A daemon to be measured.
+struct Daemon {
+    name: &'static str,
+    child: Child,
+    address: String,
+    socket: PathBuf,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self._dir.is_some() {
+            // The original stops its programs when it is asked to.
+            let pid = rustix::process::Pid::from_child(&self.child);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        } else {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// This program again, as the server.
+fn ours(n_processes: usize) -> Daemon {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["serve", &n_processes.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut line = || lines.next().unwrap().unwrap();
+    Daemon { name: "ours", address: line(), socket: line().into(), child, _dir: None }
+}
+
+fn serve(n_processes: usize) {
+    let mut daemon = fake::Daemon::with_processes(n_processes.saturating_sub(4));
+    println!("{}", daemon.on_tcp(None));
+    println!("{}", daemon.on_unix(None).display());
+    rt::block_on(std::future::pending::<()>());
+}
+
+fn original(program: &str, n_processes: usize) -> Daemon {
+    let dir = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let here = dir.path().display();
+    let conf = dir.path().join("supervisord.conf");
+    let text = format!(
+        "[supervisord]\nnodaemon=true\nlogfile={here}/log\npidfile={here}/pid\nchildlogdir={here}\nminfds=10000\n\
+         [unix_http_server]\nfile={here}/sock\n[inet_http_server]\nport=127.0.0.1:{port}\n\
+         [rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n\
+         [program:p]\ncommand=/bin/sleep 100000\nnumprocs={n_processes}\nprocess_name=p%(process_num)s\n\
+         stdout_logfile=NONE\nstderr_logfile=NONE\n"
+    );
+    std::fs::write(&conf, text).unwrap();
+    let child = Command::new(program).arg("-c").arg(&conf).stdout(Stdio::null()).spawn().unwrap();
+    let socket = dir.path().join("sock");
+    let daemon =
+        Daemon { name: "original", child, address: format!("127.0.0.1:{port}"), socket, _dir: Some(dir) };
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !all_running(&daemon.socket, n_processes) {
+        assert!(Instant::now() < deadline, "the original did not start {n_processes} programs");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    daemon
+}
+
+fn all_running(socket: &Path, n_processes: usize) -> bool {
+    let Ok(mut wire) = UnixStream::connect(socket) else { return false };
+    let mut buffer = Vec::new();
+    let body = call(&mut wire, &request("supervisor.getAllProcessInfo"), &mut buffer);
+    body.windows(9).filter(|window| *window == b">RUNNING<").count() >= n_processes
+}
+
+fn request(method: &str) -> Vec<u8> {
+    let body = wire::encode_call(method, &[]);
+    format!(
+        "POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// One call; the body of the answer.
+fn call<'a>(wire: &mut (impl Wire + ?Sized), request: &[u8], buffer: &'a mut Vec<u8>) -> &'a [u8] {
+    wire.write_all(request).unwrap();
+    buffer.resize(4 << 20, 0);
+    let mut filled = 0;
+    let mut end = None;
+    loop {
+        filled += match wire.read(&mut buffer[filled..]).unwrap() {
+            0 => panic!("connection closed"),
+            n_bytes => n_bytes,
+        };
+        if end.is_none()
+            && let Some(at) = buffer[..filled].windows(4).position(|window| window == b"\r\n\r\n")
+        {
+            let head = std::str::from_utf8(&buffer[..at]).unwrap();
+            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+            end = Some((at + 4, at + 4 + length.parse::<usize>().unwrap()));
+        }
+        if let Some((begin, end)) = end
+            && filled >= end
+        {
+            return &buffer[begin..end];
+        }
+    }
+}
+
+#[derive(Default)]
+struct Figures {
+    per_second: f64,
+    p99: Duration,
+}
+
+fn measure(daemon: &Daemon, tcp: bool, method: &'static str, n_clients: usize) -> Figures {
+    let begin = Instant::now();
+    let clients: Vec<_> = (0..n_clients)
+        .map(|_| {
+            let mut wire: Box<dyn Wire> = match tcp {
+                true => Box::new(TcpStream::connect(&daemon.address).unwrap()),
+                false => Box::new(UnixStream::connect(&daemon.socket).unwrap()),
+            };
+            std::thread::spawn(move || {
+                let (request, mut buffer, mut latencies) = (request(method), Vec::new(), Vec::new());
+                while begin.elapsed() < SPAN {
+                    let start = Instant::now();
+                    call(&mut *wire, &request, &mut buffer);
+                    latencies.push(start.elapsed());
+                }
+                latencies
+            })
+        })
+        .collect();
+    let mut latencies: Vec<Duration> =
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+    let seconds = begin.elapsed().as_secs_f64();
+    latencies.sort();
+    Figures {
+        per_second: latencies.len() as f64 / seconds,
+        p99: latencies[(latencies.len() * 99 / 100).min(latencies.len() - 1)],
+    }
+}
+
+/// How long it takes to put 1,000 processes into text.
+fn encoding() {
+    let (n_rounds, n_processes) = (50, 1000);
+    let processes = fake::processes(n_processes);
+    let begin = Instant::now();
+    let mut n_bytes = 0;
+    let mut spent_cloning = Duration::ZERO;
+    for _ in 0..n_rounds {
+        let start = Instant::now();
+        let copy = processes.clone();
+        spent_cloning += start.elapsed();
+        n_bytes = reply::encode(Ok(Reply::Processes(copy))).head.len();
+    }
+    let each = (begin.elapsed() - spent_cloning) / n_rounds;
+    println!(
+        "{n_processes} processes become {n_bytes} bytes in {each:?}; {:?} to copy them",
+        spent_cloning / n_rounds
+    );
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [serving, n_processes] = arguments.as_slice()
+        && serving == "serve"
+    {
+        return serve(n_processes.parse().unwrap());
+    }
+    encoding();
+    println!("{:32}{:>10}{:>14}{:>12}{:>8}", "", "clients", "calls/s", "p99", "times");
+    for (method, n_processes) in [
+        ("supervisor.getState", 10),
+        ("supervisor.getState", 1000),
+        ("supervisor.getAllProcessInfo", 10),
+        ("supervisor.getAllProcessInfo", 1000),
+    ] {
+        let mut daemons = Vec::new();
+        if let Ok(program) = std::env::var("ORIGINAL") {
+            daemons.push(original(&program, n_processes));
+        }
+        daemons.push(ours(n_processes));
+        println!("{method}, {n_processes} processes");
+        for tcp in [false, true] {
+            for n_clients in [1, 4, 16] {
+                let mut first = None;
+                for daemon in &daemons {
+                    let figures = measure(daemon, tcp, method, n_clients);
+                    let times = figures.per_second / *first.get_or_insert(figures.per_second);
+                    println!(
+                        "  {:10}{:20}{n_clients:>10}{:>14.1}{:>10.2}ms{times:>8.1}",
+                        daemon.name,
+                        if tcp { "tcp" } else { "unix" },
+                        figures.per_second,
+                        figures.p99.as_secs_f64() * 1000.0
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! A configuration for tests of the machine.
+
+use crate::model::config::{Autorestart, ChildLog, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
+use crate::model::signal::Signal;
+use std::time::Duration;
+
+/// `startsecs=5`, `startretries=3`, `stopwaitsecs=10`, everything else as it is by default.
+pub fn config() -> ProcessConfig {
+    let stream = StreamConfig {
+        logfile: ChildLog::None,
+        maxbytes: 0,
+        backups: 0,
+        capture_maxbytes: 0,
+        events_enabled: false,
+        syslog: false,
+        more: Vec::new(),
+        timestamps: Timestamps::Off,
+        prefix: String::new(),
+        format: StreamFormat::Raw,
+    };
+    ProcessConfig {
+        name: "x".to_string(),
+        command: "/bin/x".to_string(),
+        priority: 999,
+        autostart: true,
+        autorestart: Autorestart::Unexpected,
+        startsecs: Duration::from_secs(5),
+        startretries: 3,
+        exitcodes: vec![0],
+        stopsignal: Signal::TERM,
+        stopwaitsecs: Duration::from_secs(10),
+        stopasgroup: false,
+        killasgroup: false,
+        user: None,
+        umask: None,
+        directory: None,
+        environment: Default::default(),
+        serverurl: None,
+        redirect_stderr: false,
+        stdout: stream.clone(),
+        stderr: stream,
+        fcgi_socket: None,
+        sockets: Vec::new(),
+        essential: false,
+        program: "x".into(),
+    }
+}

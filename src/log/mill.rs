@@ -1,0 +1,131 @@
+//! Draining busy streams: one thread that goes round all of them and naps in between.
+//!
+//! A timer per stream and round costs more than moving the bytes. A busy stream is therefore handed to the
+//! mill, which drains every stream it has, sleeps until the fastest of them has filled a good part of its
+//! pipe, and goes round again. A stream that has calmed down is given back to its pump. The thread ends with
+//! its last stream: an idle daemon has none and does not wake.
+
+use crate::log::pump::{HandOn, Turn, turn};
+use crate::log::stream::LogStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long output lies in the pipe of a busy program at most.
+const LONGEST_NAP: Duration = Duration::from_millis(2);
+
+/// Less is not worth a system call.
+const SHORTEST_NAP: Duration = Duration::from_micros(30);
+
+/// A stream that moves less than this in a round is on its way out.
+const CALM_BYTES: usize = 2048;
+
+/// After so many calm rounds it goes.
+const CALM_ROUNDS: u32 = 10;
+
+/// A stream in the mill.
+struct Grist {
+    stream: Arc<Mutex<LogStream>>,
+    hand_on: HandOn,
+    /// Where it goes back to.
+    back: async_channel::Sender<(HandOn, Turn)>,
+    drained_at: Instant,
+    n_calm: u32,
+}
+
+/// The streams that are to join the thread; `None` while there is no thread.
+static JOINING: Mutex<Option<Vec<Grist>>> = Mutex::new(None);
+
+/// Drains a busy stream until it is calm, has ended, or its log takes nothing; the last turn tells which.
+pub async fn grind(stream: &Arc<Mutex<LogStream>>, hand_on: HandOn) -> (HandOn, Turn) {
+    let (back, given_back) = async_channel::bounded(1);
+    let drained_at = Instant::now();
+    join(Grist { stream: Arc::clone(stream), hand_on, back, drained_at, n_calm: 0 });
+    match given_back.recv().await {
+        Ok(result) => result,
+        // The thread has panicked over another stream, and ours with it. Its output has nowhere to go now,
+        // but its log has.
+        Err(_) => (Box::new(|_| ()), Turn::Empty),
+    }
+}
+
+fn join(grist: Grist) {
+    let mut joining = JOINING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(joining) = &mut *joining {
+        joining.push(grist);
+        return;
+    }
+    *joining = Some(vec![grist]);
+    let thread = std::thread::Builder::new().name("logs".to_string()).spawn(go_round);
+    if let Err(error) = thread {
+        ::log::warn!("could not start a thread for busy logs: {error}");
+        // They go on with their pumps.
+        let refused = joining.take().unwrap_or_default();
+        refused.into_iter().for_each(|grist| grist.give_back(Turn::Empty));
+    }
+}
+
+fn go_round() {
+    let mut all: Vec<Grist> = Vec::new();
+    loop {
+        {
+            let mut joining = JOINING.lock().unwrap_or_else(PoisonError::into_inner);
+            all.append(joining.get_or_insert_default());
+            if all.is_empty() {
+                // Whoever comes next starts another thread.
+                *joining = None;
+                return;
+            }
+        }
+        let mut nap = LONGEST_NAP;
+        let mut index = 0;
+        while index < all.len() {
+            match all[index].drain() {
+                Ok(until_full) => {
+                    nap = nap.min(until_full);
+                    index += 1;
+                }
+                Err(turn) => all.swap_remove(index).give_back(turn),
+            }
+        }
+        if !all.is_empty() && nap >= SHORTEST_NAP {
+            std::thread::sleep(nap);
+        }
+    }
+}
+
+impl Grist {
+    fn give_back(self, turn: Turn) {
+        // The pump may have been cancelled meanwhile.
+        let _ = self.back.try_send((self.hand_on, turn));
+    }
+
+    /// Drains once; how long the pipe may be left alone then, or why the stream is to leave.
+    fn drain(&mut self) -> Result<Duration, Turn> {
+        let now = Instant::now();
+        let elapsed = now.duration_since(std::mem::replace(&mut self.drained_at, now));
+        match turn(&self.stream, &mut self.hand_on) {
+            Turn::Moved { n_bytes, .. } if n_bytes < CALM_BYTES => self.calm(Turn::Empty),
+            Turn::Empty => self.calm(Turn::Empty),
+            Turn::Moved { n_bytes, pipe_size } => {
+                self.n_calm = 0;
+                Ok(until_half_full(n_bytes, pipe_size, elapsed))
+            }
+            leaving => Err(leaving),
+        }
+    }
+
+    fn calm(&mut self, turn: Turn) -> Result<Duration, Turn> {
+        self.n_calm += 1;
+        if self.n_calm > CALM_ROUNDS { Err(turn) } else { Ok(LONGEST_NAP) }
+    }
+}
+
+/// How long a pipe that has received so many bytes in that time needs to be half full.
+fn until_half_full(n_bytes: usize, pipe_size: usize, elapsed: Duration) -> Duration {
+    if n_bytes >= pipe_size - pipe_size / 8 {
+        // It was full: the program has been waiting, and how fast it is nobody knows.
+        return Duration::ZERO;
+    }
+    let nanos = elapsed.as_nanos() * (pipe_size as u128 / 2) / (n_bytes as u128).max(1);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}

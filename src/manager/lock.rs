@@ -1,0 +1,116 @@
+//! The lock that keeps a second daemon from running on the same pidfile.
+//!
+//! It is a file beside the pidfile, locked with flock(2) by a descriptor that the keeper holds, so it is
+//! free again as soon as keeper and manager have ended, however they did.
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Somebody may remove the file between our opening and our locking it; this often in a row is not chance.
+const TRIES: usize = 10;
+
+/// What came of trying to take the lock.
+#[derive(Debug)]
+pub enum Taken {
+    Ours(Lock),
+    /// Another daemon runs; its pid, if it wrote it down already.
+    Held {
+        by: Option<i32>,
+    },
+}
+
+/// The lock, for as long as its descriptor is open anywhere.
+///
+/// Dropping it does not unlock: a copy of the descriptor may be in another process, which goes on holding it.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+/// Where the lock of a daemon with this pidfile is.
+pub fn path_beside(pidfile: &Path) -> PathBuf {
+    let mut name = pidfile.file_name().unwrap_or_default().to_os_string();
+    name.push(".lock");
+    pidfile.with_file_name(name)
+}
+
+/// Takes the lock beside a pidfile, without waiting.
+///
+/// # Errors
+/// The file cannot be made. Nothing is known about other daemons then.
+pub fn take(pidfile: &Path) -> io::Result<Taken> {
+    let path = path_beside(pidfile);
+    for _ in 0..TRIES {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if is_at(&file, &path) => return Ok(Taken::Ours(Lock { file })),
+            // A daemon that was ending removed it; what we locked has no name any more.
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(Taken::Held { by: read_pid(file) }),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// Whether this is still the file of that name.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+fn read_pid(file: File) -> Option<i32> {
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+impl Lock {
+    /// Writes down who holds it.
+    pub fn write_pid(&mut self, pid: i32) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        writeln!(self.file, "{pid}")
+    }
+
+    /// The descriptor that holds the lock, to be kept open.
+    pub fn into_fd(self) -> OwnedFd {
+        self.file.into()
+    }
+}
+
+/// Removes the file, at an orderly end.
+pub fn remove(pidfile: &Path) {
+    let _ = fs::remove_file(path_beside(pidfile));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_one_learns_who_was_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let pidfile = directory.path().join("daemon.pid");
+        let Taken::Ours(mut lock) = take(&pidfile).unwrap() else { panic!("nobody else has it") };
+        lock.write_pid(4711).unwrap();
+        assert!(matches!(take(&pidfile).unwrap(), Taken::Held { by: Some(4711) }));
+        let fd = lock.into_fd();
+        assert!(matches!(take(&pidfile).unwrap(), Taken::Held { by: Some(4711) }));
+        drop(fd);
+    }
+}

@@ -1,0 +1,431 @@
+//! What the client prints and leaves, against a daemon that does what real ones do only rarely.
+
+mod ctl_support;
+
+use ctl_support::fake::{Fake, Reply, process, structure, text};
+use supervisord::rpc::wire::Value;
+
+/// Checks standard output and exit status.
+#[track_caller]
+fn check(fake: &Fake, line: &str, expected: &str, exit: i32) {
+    let (output, _, left) = fake.run(line);
+    assert_eq!((output.as_str(), left), (expected, exit), "{line}");
+}
+
+fn processes() -> Value {
+    Value::Array(vec![
+        process("cat", "cat", 20, "RUNNING", "pid 4711, uptime 0:00:01"),
+        process("web", "web_0", 20, "RUNNING", "pid 4711, uptime 0:00:01"),
+        process("web", "web_1", 30, "BACKOFF", "Exited too quickly (process log may have details)"),
+    ])
+}
+
+/// Knows three processes and obeys every order.
+fn obliging() -> Fake {
+    Fake::start(|method, _| match method {
+        "supervisor.getAllProcessInfo" => Reply::Value(processes()),
+        "supervisor.getProcessInfo" => Reply::Value(process("cat", "cat", 20, "RUNNING", "")),
+        "supervisor.getVersion" => Reply::Fault(1, ""),
+        _ => Reply::Value(Value::Boolean(true)),
+    })
+}
+
+#[test]
+fn orders_become_one_call_for_each_name() {
+    let fake = obliging();
+    check(&fake, "start cat web:web_0", "cat: started\nweb:web_0: started\n", 0);
+    let mut calls = fake.take_calls();
+    calls.sort();
+    assert_eq!(calls, ["supervisor.startProcess(cat)", "supervisor.startProcess(web:web_0)"]);
+    check(&fake, "signal HUP,USR1 cat", "cat: signalled\ncat: signalled\n", 0);
+    assert_eq!(
+        fake.take_calls(),
+        ["supervisor.signalProcess(cat,HUP)", "supervisor.signalProcess(cat,USR1)"]
+    );
+    check(&fake, "signal HUP USR1 cat", "cat: signalled\ncat: signalled\n", 0);
+    check(&fake, "stop-group web", "web: stopped\n", 0);
+    assert!(fake.take_calls().contains(&"supervisor.stopProcessGroup(web)".to_string()));
+}
+
+#[test]
+fn wildcards_become_names() {
+    let fake = obliging();
+    check(&fake, "stop web*", "web:web_0: stopped\nweb:web_1: stopped\n", 0);
+    check(&fake, "clear *:web_?", "web:web_0: cleared\nweb:web_1: cleared\n", 0);
+    check(&fake, "clear web:*", "web:web_0: cleared\nweb:web_1: cleared\n", 0);
+    check(&fake, "pid w*_0", "4711\n", 0);
+    check(
+        &fake,
+        "status *_1",
+        "web:web_1                        BACKOFF   Exited too quickly (process log may have details)\n",
+        0,
+    );
+    let (output, hints, exit) = fake.run("stop wbe*");
+    assert_eq!((output.as_str(), exit), ("wbe*: ERROR (no matching process)\n", 1));
+    assert_eq!(hints, "");
+    let (_, hints, exit) = fake.run("stop cta*");
+    assert_eq!((hints.as_str(), exit), ("  did you mean cat?\n", 1));
+}
+
+#[test]
+fn the_slowest_decides_how_long_several_take() {
+    let fake = Fake::start(|method, _| {
+        if method == "supervisor.startProcess" {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        match method {
+            "supervisor.getVersion" => Reply::Fault(1, ""),
+            _ => Reply::Value(Value::Boolean(true)),
+        }
+    });
+    let names: Vec<String> = (0..30).map(|number| format!("p{number}")).collect();
+    let begin = std::time::Instant::now();
+    let expected: String = names.iter().map(|name| format!("{name}: started\n")).collect();
+    check(&fake, &format!("start {}", names.join(" ")), &expected, 0);
+    // One after the other they would take nine seconds.
+    assert!(begin.elapsed().as_secs() < 4, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn refusals_have_their_words_and_statuses() {
+    for (command, code, description, expected, exit) in [
+        ("start x", 10, "BAD_NAME: x", "x: ERROR (no such process)", 1),
+        ("start x:*", 10, "BAD_NAME: x", "x: ERROR (no such group)", 2),
+        ("stop x:*", 10, "BAD_NAME: x", "x: ERROR (no such group)", 1),
+        ("start x", 20, "NO_FILE: x", "x: ERROR (no such file)", 1),
+        ("start x", 21, "NOT_EXECUTABLE: x", "x: ERROR (file is not executable)", 1),
+        (
+            "start x",
+            30,
+            "FAILED: x is in an unknown process state",
+            "x: ERROR (FAILED: x is in an unknown process state)",
+            1,
+        ),
+        ("start x", 40, "ABNORMAL_TERMINATION: x", "x: ERROR (abnormal termination)", 7),
+        ("start x", 50, "SPAWN_ERROR: x", "x: ERROR (spawn error)", 7),
+        ("start x", 60, "ALREADY_STARTED: x", "x: ERROR (already started)", 0),
+        ("start x", 777, "ODD: x", "x: ERROR (ODD: x)", 1),
+        ("stop x", 30, "FAILED: no", "FAILED: no", 1),
+        ("stop x", 70, "NOT_RUNNING: x", "x: ERROR (not running)", 0),
+        ("signal HUP x", 70, "NOT_RUNNING: x", "x: ERROR (not running)", 7),
+        ("signal HU x", 11, "BAD_SIGNAL: HU", "x: ERROR (bad signal name)", 1),
+        ("clear x", 30, "FAILED: x", "x: ERROR (failed)", 1),
+        ("tail x", 20, "NO_FILE: x", "x: ERROR (no log file)", 1),
+        ("tail x", 30, "FAILED", "x: ERROR (unknown error reading log)", 1),
+        ("tail x", 10, "BAD_NAME: x", "x: ERROR (no such process name)", 1),
+        ("maintail", 20, "NO_FILE", "supervisord: ERROR (no log file)", 1),
+        ("maintail", 30, "FAILED", "supervisord: ERROR (unknown error reading log)", 1),
+        ("reread", 92, "CANT_REREAD: bad", "ERROR: CANT_REREAD: bad", 1),
+        ("update", 92, "CANT_REREAD: bad", "error: CANT_REREAD: bad", 1),
+        ("add x", 90, "ALREADY_ADDED: x", "ERROR: process group already active", 0),
+        ("add x", 10, "BAD_NAME: x", "ERROR: no such process/group: x", 1),
+        ("remove x", 91, "STILL_RUNNING: x", "ERROR: process/group still running: x", 1),
+        ("remove x", 10, "BAD_NAME: x", "ERROR: no such process/group: x", 1),
+        ("start x", 6, "SHUTDOWN_STATE", "error: supervisord is shutting down (SHUTDOWN_STATE)", 1),
+        ("update", 6, "SHUTDOWN_STATE", "ERROR: already shutting down", 1),
+        ("reload", 6, "SHUTDOWN_STATE", "ERROR: already shutting down", 1),
+        ("shutdown", 6, "SHUTDOWN_STATE", "ERROR: already shutting down", 0),
+        ("reread", 6, "SHUTDOWN_STATE", "ERROR: supervisor shutting down", 1),
+        ("avail", 6, "SHUTDOWN_STATE", "ERROR: supervisor shutting down", 1),
+        ("add x", 6, "SHUTDOWN_STATE", "ERROR: shutting down", 1),
+        ("remove x", 6, "SHUTDOWN_STATE", "error: supervisord is shutting down (SHUTDOWN_STATE)", 1),
+        (
+            "status _procs",
+            1,
+            "UNKNOWN_METHOD",
+            "ERROR: this supervisord cannot tell that: it is an original Supervisor, or older than this client",
+            1,
+        ),
+    ] {
+        let fake = Fake::start(move |method, _| match method {
+            "supervisor.getVersion" => Reply::Fault(1, ""),
+            _ => Reply::Fault(code, description),
+        });
+        check(&fake, command, &format!("{expected}\n"), exit);
+    }
+}
+
+#[test]
+fn a_daemon_that_is_not_one_of_ours_is_told_apart() {
+    let fake = Fake::start(|method, _| match method {
+        "supervisor.getVersion" => Reply::Value(text("4.0")),
+        _ => Reply::Http(500),
+    });
+    let version = "Sorry, this version of supervisorctl expects to talk to a server with API version 3.0, but the remote \
+         version is 4.0.\n";
+    check(&fake, "version", version, 5);
+    check(&fake, "status", version, 4);
+    check(&fake, "avail", "error: the server answered HTTP 500 Oh\n", 1);
+}
+
+#[test]
+fn update_goes_on_when_one_group_fails_and_waits_for_what_is_stopping() {
+    let n_removals = std::sync::atomic::AtomicUsize::new(0);
+    let list = |names: &[&str]| Value::Array(names.iter().map(|name| text(name)).collect());
+    let reread =
+        Value::Array(vec![Value::Array(vec![list(&["new"]), list(&["sick", "slow"]), list(&["gone"])])]);
+    let fake = Fake::start(move |method, params| match (method, params) {
+        ("supervisor.getVersion", _) => Reply::Fault(1, ""),
+        ("supervisor.reloadConfig", _) => Reply::Value(reread.clone()),
+        ("supervisor.stopProcessGroup", [Value::String(group)]) if group == "sick" => {
+            let line = structure([
+                ("name", text("sick")),
+                ("group", text("sick")),
+                ("status", Value::Integer(30)),
+                ("description", text("FAILED: no")),
+            ]);
+            Reply::Value(Value::Array(vec![line]))
+        }
+        ("supervisor.stopProcessGroup", _) => Reply::Value(Value::Array(vec![])),
+        ("supervisor.getAllProcessInfo", _) => {
+            Reply::Value(Value::Array(vec![process("slow", "slow", 40, "STOPPING", "")]))
+        }
+        ("supervisor.removeProcessGroup", [Value::String(group)]) if group == "slow" => {
+            match n_removals.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0..3 => Reply::Fault(91, "STILL_RUNNING: slow"),
+                _ => Reply::Value(Value::Boolean(true)),
+            }
+        }
+        ("supervisor.addProcessGroup", [Value::String(group)]) if group == "new" => {
+            Reply::Fault(30, "FAILED: new")
+        }
+        _ => Reply::Value(Value::Boolean(true)),
+    });
+    check(
+        &fake,
+        "update",
+        "gone: stopped\ngone: removed process group\nsick: stopped\nsick: has problems; not removing\nslow: \
+         stopped\nslow: updated process group\nERROR: new: FAILED: new\n",
+        1,
+    );
+}
+
+#[test]
+fn update_plan_changes_nothing() {
+    let list = |names: &[&str]| Value::Array(names.iter().map(|name| text(name)).collect());
+    let reread = Value::Array(vec![Value::Array(vec![list(&["new"]), list(&[]), list(&["cat"])])]);
+    let fake = Fake::start(move |method, _| match method {
+        "supervisor.reloadConfig" => Reply::Value(reread.clone()),
+        "supervisor.getAllProcessInfo" => Reply::Value(processes()),
+        "supervisor.getAllConfigInfo" => Reply::Value(Value::Array(vec![structure([
+            ("name", text("new")),
+            ("group", text("new")),
+            ("autostart", Value::Boolean(true)),
+        ])])),
+        _ => Reply::Fault(1, ""),
+    });
+    let expected = "cat: would remove the group, stopping cat\nnew: would add the group, starting new\n";
+    check(&fake, "update --plan", expected, 0);
+    let mut calls = fake.take_calls();
+    calls.sort();
+    let reading =
+        ["supervisor.getAllConfigInfo()", "supervisor.getAllProcessInfo()", "supervisor.reloadConfig()"];
+    assert_eq!(calls, reading);
+}
+
+#[test]
+fn status_as_json_holds_every_member() {
+    let fake = obliging();
+    let (output, _, exit) = fake.run("status --json web:*");
+    let rows: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(exit, 0);
+    assert_eq!(rows.as_array().map(Vec::len), Some(2));
+    assert_eq!(rows[0]["namespec"], "web:web_0");
+    assert_eq!(rows[0]["pid"], 4711);
+    assert_eq!(rows[1]["statename"], "BACKOFF");
+}
+
+#[test]
+fn tables_show_every_member_on_demand() {
+    let fake = Fake::start(|method, _| match method {
+        "supervisor.getAllInfomapProcessInfo" => Reply::Value(Value::Array(vec![structure([
+            ("name", text("cat")),
+            ("group", text("cat")),
+            ("state", Value::Integer(20)),
+            ("statename", text("RUNNING")),
+            ("description", text("pid 7, uptime 0:00:01")),
+            ("start_ticks", text("123456")),
+            ("frozen", Value::Boolean(false)),
+        ])])),
+        _ => Reply::Fault(1, ""),
+    });
+    let row = "cat                              RUNNING   pid 7, uptime 0:00:01";
+    check(&fake, "status _infomap", &format!("{row}\n"), 0);
+    check(&fake, "status _infomap --long", &format!("{row}  frozen=false start_ticks=123456\n"), 0);
+}
+
+#[test]
+fn why_tells_what_the_daemon_remembers() {
+    let fake = Fake::start(|method, _| match method {
+        "supervisor.getAllProcessInfo" => Reply::Value(processes()),
+        "supervisord.getProcessHistory" => Reply::Value(structure([
+            ("next", text("start attempt 2 of 4")),
+            ("next_in", Value::Integer(2)),
+            (
+                "exits",
+                Value::Array(vec![structure([
+                    ("at", Value::Integer(0)),
+                    ("pid", Value::Integer(7)),
+                    ("status", text("terminated by SIGSEGV")),
+                    ("expected", Value::Boolean(false)),
+                    ("lasted_ms", Value::Integer(1250)),
+                ])]),
+            ),
+        ])),
+        "supervisor.readProcessStderrLog" => Reply::Value(text("one\ntwo\n")),
+        _ => Reply::Fault(1, ""),
+    });
+    check(
+        &fake,
+        "why web:web_1",
+        "web:web_1: BACKOFF, it ended too soon and will be started again\nlast exits:\n  1970-01-01 00:00:00Z  pid 7: \
+         terminated by SIGSEGV, not expected, after 1.2 s\nnext: start attempt 2 of 4 in 2 s\nlast lines of its stderr \
+         ():\n  one\n  two\n",
+        0,
+    );
+}
+
+#[test]
+fn a_rolling_restart_ends_at_the_first_that_does_not_run() {
+    let fake = Fake::start(|method, params| match (method, params) {
+        ("supervisor.getVersion", _) => Reply::Fault(1, ""),
+        ("supervisor.getAllProcessInfo", _) => Reply::Value(processes()),
+        ("supervisor.getProcessInfo", [Value::String(name)]) if name == "cat" => {
+            Reply::Value(process("cat", "cat", 20, "RUNNING", ""))
+        }
+        ("supervisor.getProcessInfo", _) => Reply::Value(process("web", "web_0", 30, "BACKOFF", "")),
+        ("supervisor.startProcess", [Value::String(name)]) if name == "web:web_0" => {
+            Reply::Fault(50, "SPAWN_ERROR: web:web_0")
+        }
+        _ => Reply::Value(Value::Boolean(true)),
+    });
+    check(
+        &fake,
+        "restart --rolling all",
+        "cat: stopped\ncat: started\nweb:web_0: stopped\nweb:web_0: ERROR (spawn error)\nERROR: not running after \
+         restart: web:web_0; 1 not restarted\n",
+        7,
+    );
+}
+
+#[test]
+fn credentials_come_from_the_environment_or_netrc_and_their_lack_is_one_line() {
+    // The words are me:secret.
+    let fake = Fake::start_with(Some("Basic bWU6c2VjcmV0".into()), |_, _| Reply::Value(text("3.0")));
+    let run = |arguments: &[&str], password: Option<&str>, netrc: Option<&str>| {
+        let mut command = ctl_support::ours(&fake.conf());
+        command.args(arguments);
+        if let Some(password) = password {
+            command.env("SUPERVISORCTL_PASSWORD", password);
+        }
+        if let Some(netrc) = netrc {
+            let path = fake.conf().with_file_name("netrc");
+            std::fs::write(&path, netrc).unwrap();
+            command.env("NETRC", path);
+        }
+        let output = command.output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
+    };
+    let refused = ("Server requires authentication\n".to_string(), 1);
+    let welcome = ("3.0\n".to_string(), 0);
+    assert_eq!(run(&["version"], None, None), refused);
+    assert_eq!(run(&["-u", "me", "-p", "wrong", "version"], None, None), refused);
+    assert_eq!(run(&["-u", "me", "-p", "secret", "version"], None, None), welcome);
+    assert_eq!(run(&["-u", "me", "version"], Some("secret"), None), welcome);
+    let netrc = format!("machine {} login me password secret\n", fake.url());
+    assert_eq!(run(&["version"], None, Some(&netrc)), welcome);
+    assert_eq!(run(&["-u", "you", "version"], None, Some(&netrc)), refused);
+}
+
+#[test]
+fn an_absent_daemon_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let conf = folder.path().join("conf");
+    let socket = folder.path().join("s");
+    std::fs::write(&conf, format!("[supervisorctl]\nserverurl=unix://{}\n", socket.display())).unwrap();
+    let run = |action: &str| {
+        let output = ctl_support::ours(&conf).arg(action).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+    };
+    let line = format!("unix://{} no such file\n", socket.display());
+    for (action, exit) in [("status", 4), ("pid", 7), ("version", 7)] {
+        let (output, hints, left) = run(action);
+        assert_eq!((output.as_str(), left), (line.as_str(), exit));
+        assert!(
+            hints.contains("supervisord does not run") && hints.contains(&conf.display().to_string()),
+            "{hints}"
+        );
+    }
+    let (output, _, left) = run("avail");
+    assert_eq!(
+        (output, left),
+        (format!("error: unix://{}: cannot connect: no such file or directory\n", socket.display()), 1)
+    );
+    let (output, _, left) = run("shutdown");
+    assert_eq!(
+        (output, left),
+        (format!("ERROR: unix://{} no such file (already shut down?)\n", socket.display()), 1)
+    );
+    // A file that nobody listens on.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let (output, hints, left) = run("pid");
+    assert_eq!((output, left), (format!("unix://{} refused connection\n", socket.display()), 4));
+    assert!(hints.contains("nobody listens"), "{hints}");
+}
+
+#[test]
+fn nobody_reading_is_no_reason_for_a_message() {
+    let fake = obliging();
+    let mut command = ctl_support::ours(&fake.conf());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.arg("status").stdout(writer).output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(output.status.code(), Some(141));
+}
+
+#[test]
+fn the_end_of_a_log_that_is_followed_is_told() {
+    let fake = obliging();
+    let (output, hints, exit) = fake.run("tail -f short");
+    assert_eq!((output.as_str(), exit), ("==> Press Ctrl-C to exit <==\nlast", 1));
+    assert_eq!(hints, "short: the log stream ended: supervisord closed it\n");
+    check(&fake, "tail -f nolog", "nolog: ERROR (no log file)\n", 1);
+    let (output, _, exit) = fake.run("tail -f short nolog");
+    assert_eq!(
+        (output.as_str(), exit),
+        ("nolog: ERROR (no log file)\n==> Press Ctrl-C to exit <==\nlast", 1)
+    );
+}
+
+/// What bash would complete the line to.
+fn bash_completions(line: &str) -> Vec<String> {
+    let program = env!("CARGO_BIN_EXE_supervisord");
+    let script = format!(
+        "source <({program} completions bash); COMP_LINE=$0 COMP_POINT=${{#0}}; _supervisor; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    );
+    let output = std::process::Command::new("bash").args(["-c", &script, line]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_string).collect()
+}
+
+#[test]
+fn bash_completes_actions_options_and_names() {
+    let fake = obliging();
+    let program = env!("CARGO_BIN_EXE_supervisord");
+    let client = format!("{program} ctl -c {}", fake.conf().display());
+    for (line, expected) in [
+        (format!("{program} c"), &["ctl", "check", "completions"][..]),
+        (format!("{program} completions z"), &["zsh"]),
+        (format!("{client} sta"), &["start", "start-group", "status"]),
+        (format!("{client} start w"), &["web:web_0", "web:*", "web:web_1"]),
+        (format!("{client} start web:w"), &["web_0", "web_1"]),
+        (format!("{client} signal KI"), &["KILL"]),
+        (format!("{client} signal KILL ca"), &["cat"]),
+        (format!("{client} remove "), &["cat", "web"]),
+        (format!("{client} help upd"), &["update"]),
+    ] {
+        assert_eq!(bash_completions(&line), expected, "{line}");
+    }
+}

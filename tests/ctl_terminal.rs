@@ -1,0 +1,205 @@
+//! The client at a terminal.
+
+mod ctl_support;
+
+use ctl_support::fake::{Fake, Reply, process, text};
+use ctl_support::terminal::Terminal;
+use ctl_support::{ours, wait_for};
+use supervisord::rpc::wire::Value;
+
+fn daemon() -> Fake {
+    Fake::start(|method, _| match method {
+        "supervisor.getVersion" => Reply::Fault(1, ""),
+        "supervisor.getAllProcessInfo" => Reply::Value(Value::Array(vec![
+            process("cat", "cat", 20, "RUNNING", "pid 4711, uptime 0:00:01"),
+            process("web", "web_0", 200, "FATAL", "Exited too quickly (process log may have details)"),
+        ])),
+        "supervisor.getProcessInfo" => Reply::Value(process("cat", "cat", 20, "RUNNING", "")),
+        "supervisor.getSupervisorVersion" => Reply::Value(text("9.8.7")),
+        "supervisor.startProcess" => {
+            std::thread::sleep(std::time::Duration::from_millis(1500));
+            Reply::Value(Value::Boolean(true))
+        }
+        _ => Reply::Value(Value::Boolean(true)),
+    })
+}
+
+const PROMPT: &str = "supervisor> ";
+
+#[test]
+fn the_shell_completes_remembers_and_ends() {
+    let fake = daemon();
+    let mut shell = Terminal::start(&ours(&fake.conf()));
+    shell.expect("cat  ");
+    shell.expect(PROMPT);
+    shell.send("vers\t\r");
+    shell.expect("9.8.7");
+    shell.expect(PROMPT);
+    shell.send("stop we\t\t");
+    let listed = shell.expect("web:*");
+    assert!(listed.contains("web:web_0"), "{listed:?}");
+    shell.send("web_0\r");
+    shell.expect("web:web_0: stopped");
+    shell.expect(PROMPT);
+    // Up brings the line back.
+    shell.send("\x1b[A\x1b[A\r");
+    shell.expect("9.8.7");
+    shell.expect(PROMPT);
+    // Ctrl-D leaves.
+    shell.send("\x04");
+    assert_eq!(shell.wait(), 0);
+    let history = fake.history();
+    let lines: Vec<&str> = history.lines().skip(1).map(str::trim_end).collect();
+    assert_eq!(lines, ["version", "stop web:web_0", "version"]);
+
+    // The next shell knows it still; Ctrl-C at the prompt leaves as well.
+    let mut shell = Terminal::start(&ours(&fake.conf()));
+    shell.expect(PROMPT);
+    shell.send("\x1b[A\r");
+    shell.expect("9.8.7");
+    shell.expect(PROMPT);
+    shell.send("\x03");
+    assert_eq!(shell.wait(), 0);
+}
+
+#[test]
+fn colours_are_for_terminals_and_can_be_declined() {
+    let fake = daemon();
+    let mut coloured = ours(&fake.conf());
+    let mut status = Terminal::start(coloured.arg("status"));
+    status.expect("\x1b[32mRUNNING   \x1b[0mpid 4711");
+    status.expect("\x1b[31mFATAL");
+    assert_eq!(status.wait(), 3);
+    let mut plain = ours(&fake.conf());
+    let mut status = Terminal::start(plain.arg("status").env("NO_COLOR", "1"));
+    let shown = status.expect("pid 4711");
+    assert!(!shown.contains('\x1b'), "{shown:?}");
+    assert!(!fake.run("status").0.contains('\x1b'));
+}
+
+#[test]
+fn following_is_interrupted_and_the_shell_goes_on() {
+    let fake = daemon();
+    let mut shell = Terminal::start(&ours(&fake.conf()));
+    shell.expect(PROMPT);
+    shell.send("tail -f cat\r");
+    shell.expect("==> Press Ctrl-C to exit <==");
+    shell.expect("line 3");
+    shell.send("\x03");
+    shell.expect(PROMPT);
+    shell.send("tail -f cat web:web_0\r");
+    shell.expect("cat       |");
+    shell.expect("web:web_0 |");
+    shell.send("\x03");
+    shell.expect(PROMPT);
+    shell.send("maintail -f\r");
+    shell.expect("line 2");
+    shell.send("\x03");
+    shell.expect(PROMPT);
+    shell.send("status --watch=0.1\r");
+    shell.expect("pid 4711");
+    shell.expect("pid 4711");
+    shell.send("\x03");
+    shell.expect(PROMPT);
+    shell.send("version\r");
+    shell.expect("9.8.7");
+    shell.expect(PROMPT);
+    shell.send("quit\r");
+    assert_eq!(shell.wait(), 0);
+}
+
+#[test]
+fn fg_passes_lines_both_ways_until_it_is_left() {
+    let fake = daemon();
+    let mut shell = Terminal::start(&ours(&fake.conf()));
+    shell.expect(PROMPT);
+    for leave in ["\x03", "\x04"] {
+        shell.send("fg cat\r");
+        shell.expect("line 2");
+        shell.send("hello\r");
+        let sent = || fake.take_calls().iter().any(|call| call == "supervisor.sendProcessStdin(cat,hello\n)");
+        wait_for("the line to arrive", sent);
+        shell.send(leave);
+        shell.expect("Exiting foreground");
+        shell.expect(PROMPT);
+    }
+    shell.send("exit\r");
+    assert_eq!(shell.wait(), 0);
+}
+
+#[test]
+fn fg_ends_with_its_process() {
+    let n_looks = std::sync::atomic::AtomicUsize::new(0);
+    let fake = Fake::start(move |method, _| match method {
+        "supervisor.getVersion" => Reply::Fault(1, ""),
+        "supervisor.getProcessInfo" => match n_looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => Reply::Value(process("cat", "cat", 20, "RUNNING", "")),
+            _ => Reply::Value(process("cat", "cat", 100, "EXITED", "")),
+        },
+        _ => Reply::Fault(70, "NOT_RUNNING: cat"),
+    });
+    let mut command = ours(&fake.conf());
+    let mut fg = Terminal::start(command.args(["fg", "cat"]));
+    fg.expect("line 2");
+    fg.send("hello\r");
+    fg.expect("Process got killed");
+    fg.expect("Exiting foreground");
+    assert_eq!(fg.wait(), 0);
+}
+
+#[test]
+fn questions_are_asked_where_somebody_can_answer() {
+    let fake = daemon();
+    let mut shell = Terminal::start(&ours(&fake.conf()));
+    shell.expect(PROMPT);
+    shell.send("shutdown\r");
+    shell.expect("Really shut the remote supervisord process down y/N? ");
+    shell.send("n\r");
+    shell.expect(PROMPT);
+    assert!(!fake.take_calls().iter().any(|call| call == "supervisor.shutdown()"));
+    shell.send("reload\r");
+    shell.expect("Really restart the remote supervisord process y/N? ");
+    shell.send("y\r");
+    shell.expect("Restarted supervisord");
+    shell.expect(PROMPT);
+    shell.send("\x04");
+    assert_eq!(shell.wait(), 0);
+}
+
+#[test]
+fn credentials_are_asked_for_and_the_password_is_not_shown() {
+    // The words are me:secret.
+    let fake = Fake::start_with(Some("Basic bWU6c2VjcmV0".into()), |method, _| match method {
+        "supervisor.getVersion" => Reply::Fault(1, ""),
+        _ => Reply::Value(text("9.8.7")),
+    });
+    let mut command = ours(&fake.conf());
+    let mut client = Terminal::start(command.args(["-i", "version"]));
+    for (username, password) in [("me", "wrong"), ("me", "secret")] {
+        client.expect("Server requires authentication");
+        client.expect("Username:");
+        client.send(&format!("{username}\r"));
+        client.expect("Password:");
+        client.send(&format!("{password}\r"));
+    }
+    let shown = client.expect("9.8.7");
+    assert!(!shown.contains("secret"), "{shown:?}");
+    // With -i the shell follows.
+    client.expect(PROMPT);
+    client.send("\x04");
+    assert_eq!(client.wait(), 0);
+}
+
+#[test]
+fn long_operations_show_that_they_go_on() {
+    let fake = daemon();
+    let mut command = ours(&fake.conf());
+    let mut start = Terminal::start(command.args(["start", "cat"]));
+    start.expect("waiting for cat");
+    // It is wiped out before the line.
+    start.expect("\r\x1b[K");
+    start.expect("cat: started");
+    assert_eq!(start.wait(), 0);
+    // In a pipe there is none.
+    assert_eq!(fake.run("start cat"), ("cat: started\n".to_string(), String::new(), 0));
+}

@@ -1,0 +1,189 @@
+//! Programs write numbered lines, the process that drains them is killed with SIGKILL every few milliseconds
+//! and started again. Every line must be in the files exactly once and in order, whichever way it went.
+//!
+//! `LOG_KILL_MEGABYTES` sets the volume (16 for each case), `LOG_KILL_SEED` repeats a run.
+
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use supervisord::log::file::Limits;
+use supervisord::log::open::PLAIN_MODE;
+use supervisord::log::pump;
+use supervisord::log::rotate::backup_name;
+use supervisord::log::shape::ShapeSpec;
+use supervisord::log::sink::SinkSpec;
+use supervisord::log::stream::{LogStream, StreamSpec};
+use supervisord::manager::rt;
+use supervisord::rpc::api::Stream;
+
+const LINE: usize = 128;
+const MAXBYTES: u64 = 1_000_000;
+const BACKUPS: u32 = 100_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("writer") => writer(&arguments[2]),
+        Some("drainer") => drainer(Path::new(&arguments[2]), &arguments[3..]),
+        // What `cargo test` passes on, for example a filter or --list, has no meaning here.
+        _ => run_all(),
+    }
+}
+
+fn run_all() {
+    let megabytes: usize = variable("LOG_KILL_MEGABYTES").unwrap_or(16);
+    let seed = variable("LOG_KILL_SEED").unwrap_or_else(|| {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos() as usize
+    });
+    println!("seed {seed}");
+    for (n_writers, volumes) in [(1, 1), (50, 4)] {
+        // The pipes of many programs hold much: only a larger volume outlasts a few kills.
+        let n_lines = volumes * megabytes * 1_000_000 / LINE / n_writers;
+        let n_kills = kill_while_logging(n_writers, n_lines, &mut Random(seed as u64 | 1));
+        println!("{n_writers} writers, {n_lines} lines each, {n_kills} kills: every line once and in order");
+        assert!(n_kills > 1, "too few kills to mean anything");
+    }
+}
+
+fn variable(name: &str) -> Option<usize> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+/// Marsaglia's xorshift: enough to be irregular, and repeatable.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// Ends what it holds, however the test ends.
+struct Guard(Vec<Child>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn kill_while_logging(n_writers: usize, n_lines: usize, random: &mut Random) -> usize {
+    let dir = tempfile::tempdir().unwrap();
+    let me = std::env::current_exe().unwrap();
+    let mut writers = Guard(Vec::new());
+    // Our reading ends are what the keeper holds: they outlive every drainer.
+    let mut pipes: Vec<OwnedFd> = Vec::new();
+    for _ in 0..n_writers {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let writer = Command::new(&me).args(["writer", &n_lines.to_string()]).stdout(write).spawn().unwrap();
+        writers.0.push(writer);
+        pipes.push(read);
+    }
+    let names: Vec<String> =
+        pipes.iter().map(|pipe| format!("/proc/{}/fd/{}", std::process::id(), pipe.as_raw_fd())).collect();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut n_kills = 0;
+    loop {
+        let mut drainer = Guard(vec![start_drainer(&me, dir.path(), &names)]);
+        let life = Instant::now() + Duration::from_micros(random.below(8000));
+        let ended = wait_until(life, || drainer.0[0].try_wait().unwrap().is_some());
+        let done = ended && writers.0.iter_mut().all(|writer| writer.try_wait().unwrap().is_some());
+        if done && pipes.iter().all(|pipe| rustix::io::ioctl_fionread(pipe).unwrap() == 0) {
+            break;
+        }
+        drainer.0[0].kill().unwrap();
+        n_kills += 1;
+        assert!(Instant::now() < deadline, "the writers are not done after 2 minutes");
+    }
+    (0..n_writers).for_each(|number| verify(&dir.path().join(number.to_string()), n_lines));
+    n_kills
+}
+
+fn start_drainer(me: &Path, dir: &Path, pipes: &[String]) -> Child {
+    let mut child =
+        Command::new(me).arg("drainer").arg(dir).args(pipes).stdout(Stdio::piped()).spawn().unwrap();
+    // It says when it has begun, so that its random life is spent draining.
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child
+}
+
+fn wait_until(deadline: Instant, mut condition: impl FnMut() -> bool) -> bool {
+    while Instant::now() < deadline {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    condition()
+}
+
+/// The files put together, oldest first, must be the lines in order.
+#[track_caller]
+fn verify(path: &Path, n_lines: usize) {
+    let mut names: Vec<PathBuf> =
+        (1..).map(|i| backup_name(path, i)).take_while(|name| name.exists()).collect();
+    names.reverse();
+    names.push(path.to_path_buf());
+    let mut text = Vec::new();
+    for name in &names {
+        let bytes = std::fs::read(name).unwrap_or_default();
+        assert!(bytes.len() as u64 <= MAXBYTES, "{} is too long", name.display());
+        assert!(name == path || bytes.len() as u64 == MAXBYTES, "{} is too short", name.display());
+        text.extend(bytes);
+    }
+    for (number, line) in text.chunks(LINE).enumerate() {
+        let expected = numbered(number);
+        assert!(line == expected, "line {number}: {:?}", String::from_utf8_lossy(line));
+    }
+    assert_eq!(text.len(), n_lines * LINE, "in {} files", names.len());
+}
+
+fn numbered(number: usize) -> Vec<u8> {
+    format!("{number:0>width$}\n", width = LINE - 1).into_bytes()
+}
+
+/// `writer LINES`
+fn writer(n_lines: &str) {
+    // One write per line, as a program that flushes would.
+    let mut stdout = std::fs::File::from(rustix::io::dup(rustix::stdio::stdout()).unwrap());
+    for number in 0..n_lines.parse::<usize>().unwrap() {
+        stdout.write_all(&numbered(number)).unwrap();
+    }
+}
+
+/// `drainer DIR PIPE...`: logs each pipe to a numbered file until all have ended.
+fn drainer(dir: &Path, pipes: &[String]) {
+    let mut tasks = Vec::new();
+    for (number, pipe) in pipes.iter().enumerate() {
+        // Opening the name of a pipe makes a description of our own of the same pipe.
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+        let pipe = rustix::fs::open(pipe, flags, rustix::fs::Mode::empty()).unwrap();
+        let limits = Limits { maxbytes: MAXBYTES, backups: BACKUPS };
+        let sink = SinkSpec::Path { path: dir.join(number.to_string()), mode: PLAIN_MODE, limits };
+        let spec = StreamSpec {
+            process: "w".to_string(),
+            group: "w".to_string(),
+            channel: Stream::Stdout,
+            readable: true,
+            sinks: vec![sink],
+            shape: ShapeSpec::default(),
+        };
+        let stream = Arc::new(Mutex::new(LogStream::new(spec, pipe)));
+        tasks.push(rt::spawn(pump::pump(&stream, |_| ()).unwrap()));
+    }
+    let mut stdout = BufWriter::new(std::io::stdout());
+    writeln!(stdout, "draining").unwrap();
+    stdout.flush().unwrap();
+    drop(stdout);
+    tasks.into_iter().for_each(|task| rt::block_on(task.join()));
+}
