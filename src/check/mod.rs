@@ -26,7 +26,7 @@ pub struct Report {
     pub file: Option<String>,
     /// By file and line.
     pub problems: Vec<Problem>,
-    /// The effective configuration as a file that loads again; only if there are no errors.
+    /// The effective configuration as a file that loads again, if it was asked for and there are no errors.
     pub dump: Option<String>,
 }
 
@@ -51,9 +51,9 @@ pub fn main(args: &CheckArgs) -> ExitCode {
     let mut out = std::io::stdout().lock();
     // Nobody reading it does not change the verdict.
     let _ = match (&report.dump, args.json) {
-        (Some(dump), _) if args.dump => out.write_all(dump.as_bytes()),
-        (_, true) => out.write_all(as_json(&report).as_bytes()),
-        (_, false) => out.write_all(as_text(&report).as_bytes()),
+        (Some(dump), _) => out.write_all(dump.as_bytes()),
+        (None, true) => out.write_all(as_json(&report).as_bytes()),
+        (None, false) => out.write_all(as_text(&report).as_bytes()),
     };
     ExitCode::from(report.status(args.strict))
 }
@@ -89,7 +89,7 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
     Report {
         file: document.files().first().map(|file| file.name.display().to_string()),
         problems,
-        dump: outcome.config.map(|_| dump(&document, &args.daemon, surroundings)),
+        dump: outcome.config.filter(|_| args.dump).map(|_| dump(&document, &args.daemon, surroundings)),
     }
 }
 
