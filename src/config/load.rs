@@ -34,7 +34,7 @@ pub fn parse(
     args: &DaemonArgs,
     surroundings: &Surroundings,
 ) -> Result<Config, ConfigErrors> {
-    let document = parse_document(name, text, surroundings)?;
+    let document = Document::parse(&surroundings.absolute(name), text)?;
     interpret(&document, Vec::new(), args, surroundings).into_result()
 }
 
@@ -48,7 +48,7 @@ pub fn effective(
     args: &DaemonArgs,
     surroundings: &Surroundings,
 ) -> Result<String, ConfigErrors> {
-    let document = parse_document(name, text, surroundings)?;
+    let document = Document::parse(&surroundings.absolute(name), text)?;
     interpret(&document, Vec::new(), args, surroundings).into_result()?;
     Ok(dump(&document, args, surroundings))
 }
@@ -62,12 +62,6 @@ pub fn settings(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Vec<Se
     let (document, notes) = read_document(args, surroundings)?;
     interpret(&document, notes, args, surroundings).into_result()?;
     Ok(all_settings(&document, args, surroundings).into_iter().flat_map(|(_, settings)| settings).collect())
-}
-
-fn parse_document(name: &Path, text: &str, surroundings: &Surroundings) -> Result<Document, ConfigErrors> {
-    let mut document = Document::default();
-    ini::read(text, name, here(name, surroundings), &mut document)?;
-    Ok(document)
 }
 
 /// The directory a file lies in: what `%(here)s` means in it.

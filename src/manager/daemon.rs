@@ -33,6 +33,10 @@ use std::time::{Duration, Instant};
 /// How many waiting requests are answered before signals and exits are looked at again.
 const CALLS_PER_TURN: usize = 64;
 
+/// How many exits and signals are dealt with before requests are looked at again. Programs that end as soon as
+/// they are started would otherwise keep the loop busy for ever.
+const ENTRIES_PER_TURN: usize = 32;
+
 /// The daemon, as its manager sees it.
 pub struct Daemon {
     pub link: Link,
@@ -69,6 +73,13 @@ enum Wake {
     Deadline,
 }
 
+/// Whether there may be more in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    None,
+    More,
+}
+
 /// What the loop listens to.
 pub struct Ears {
     pub doorbell: Async<OwnedFd>,
@@ -80,23 +91,24 @@ impl Daemon {
     /// Runs until the daemon is to end.
     pub async fn run(&mut self, mut ears: Ears) {
         loop {
-            self.absorb_ledger();
+            let rest = self.absorb_ledger();
+            for _ in 0..CALLS_PER_TURN {
+                let Ok(call) = ears.calls.try_recv() else { break };
+                self.handle(call);
+            }
             self.fire_deadlines();
             if self.progress_of_end() {
                 return;
             }
             self.save_snapshot();
+            if rest == Rest::More {
+                continue;
+            }
             match self.wait(&mut ears).await {
                 Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
                 Wake::Signal(number) => self.stray_signal(number),
                 Wake::Deadline | Wake::Call(None) => {}
-                Wake::Call(Some(call)) => {
-                    self.handle(call);
-                    for _ in 1..CALLS_PER_TURN {
-                        let Ok(call) = ears.calls.try_recv() else { break };
-                        self.handle(call);
-                    }
-                }
+                Wake::Call(Some(call)) => self.handle(call),
             }
         }
     }
@@ -121,9 +133,10 @@ impl Daemon {
         ledger.or(signals).or(timer).or(calls).await
     }
 
-    /// Deals with everything the keeper has recorded, in its order.
-    pub fn absorb_ledger(&mut self) {
-        while let Some(entry) = self.link.next_entry() {
+    /// Deals with what the keeper has recorded, in its order, up to [`ENTRIES_PER_TURN`].
+    pub fn absorb_ledger(&mut self) -> Rest {
+        for _ in 0..ENTRIES_PER_TURN {
+            let Some(entry) = self.link.next_entry() else { return Rest::None };
             let sequence = entry.sequence;
             match entry.what {
                 What::Exit { .. } => self.exited(entry),
@@ -131,13 +144,14 @@ impl Daemon {
             }
             self.link.advance_past(sequence);
         }
+        Rest::More
     }
 
     fn exited(&mut self, entry: Entry) {
         let What::Exit { status, name } = entry.what else { return };
         let Some(slot) = self.procs.release_pid(entry.pid) else {
             ::log::info!("reaped unknown pid {} ({status})", entry.pid);
-            ::log::debug!("the unknown pid {} was called '{name}'", entry.pid);
+            ::log::debug!("pid {} was called '{name}'", entry.pid);
             return;
         };
         let Some(proc) = self.procs.proc_mut(slot) else { return };
@@ -154,7 +168,8 @@ impl Daemon {
         match signal {
             Signal::TERM | Signal::INT | Signal::QUIT => {
                 ::log::warn!("received {signal} indicating exit request");
-                self.exit_requested();
+                self.begin_shutdown();
+                self.count_exit_request();
             }
             Signal::HUP if self.state != SupervisorState::Running => {
                 ::log::warn!("ignored {signal} indicating restart request (shutdown in progress)");
