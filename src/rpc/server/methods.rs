@@ -26,9 +26,11 @@ pub enum Effect {
     Reads,
     /// Each call leaves a line in the activity log.
     Changes,
+    /// As `Changes`, and only for root and the daemon's own user on a unix socket.
+    Administers,
 }
 
-use Effect::{Changes, Reads};
+use Effect::{Administers, Changes, Reads};
 
 const NAME: (&str, &str) = ("string", "name");
 const WAIT: (&str, &str) = ("boolean", "wait");
@@ -420,7 +422,7 @@ pub static OWN: [Method; 4] = [
     ),
     method(
         "upgrade",
-        Changes,
+        Administers,
         "string",
         &[("string", "binary")],
         "Lets another binary take over while every program runs on. Without a path, or with an empty one, it \
