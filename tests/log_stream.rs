@@ -314,3 +314,76 @@ fn threads() -> Vec<String> {
         .filter_map(|task| Some(std::fs::read_to_string(task.join("comm")).ok()?.trim().to_string()))
         .collect()
 }
+
+/// Writes so many bytes in pieces of this size to a log with this limit; the sizes of `f`, `f.1`, ... and
+/// whether they are the bytes in order.
+#[track_caller]
+fn check_rotation(n_bytes: usize, piece: usize, maxbytes: u64, backups: u32, sizes: &[usize]) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    let (mut stream, mut program) = stream(vec![to_file(path.clone(), Limits { maxbytes, backups })]);
+    let bytes: Vec<u8> = (0..n_bytes).map(|number| (number % 251) as u8).collect();
+    for piece in bytes.chunks(piece) {
+        program.write_all(piece).unwrap();
+        stream.drain(1 << 20);
+    }
+    let backup = |number| supervisord::log::rotate::backup_name(&path, number);
+    let names = std::iter::once(path.clone()).chain((1..).map(backup));
+    let files: Vec<Vec<u8>> = names.map_while(|name| std::fs::read(name).ok()).collect();
+    let found: Vec<usize> = files.iter().map(Vec::len).collect();
+    assert_eq!(found, sizes, "{n_bytes} in pieces of {piece}");
+    let kept: Vec<u8> = files.into_iter().rev().flatten().collect();
+    assert!(bytes.ends_with(&kept), "{n_bytes} in pieces of {piece}: not the last bytes in order");
+}
+
+#[test]
+fn the_kernel_rotates_exactly_at_the_limit() {
+    for piece in [1, 7, 4096, 50_000] {
+        check_rotation(0, piece, 5000, 3, &[0]);
+        check_rotation(1, piece, 5000, 3, &[1]);
+        check_rotation(4999, piece, 5000, 3, &[4999]);
+        check_rotation(5000, piece, 5000, 3, &[0, 5000]);
+        check_rotation(5001, piece, 5000, 3, &[1, 5000]);
+        check_rotation(49_999, piece, 5000, 3, &[4999, 5000, 5000, 5000]);
+        check_rotation(12_000, piece, 5000, 1, &[2000, 5000]);
+        check_rotation(12_000, piece, 5000, 0, &[2000]);
+        check_rotation(12_000, piece, 0, 3, &[12_000]);
+    }
+}
+
+#[test]
+fn a_thousand_idle_programs_need_little_memory() {
+    // In a process of its own: other tests need memory, too.
+    if std::env::var_os("ALONE").is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        alone.args(["--exact", "a_thousand_idle_programs_need_little_memory", "--nocapture"]);
+        assert!(alone.env("ALONE", "yes").status().unwrap().success());
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let nofile = rustix::process::Resource::Nofile;
+    let limit = rustix::process::getrlimit(nofile).maximum;
+    rustix::process::setrlimit(nofile, rustix::process::Rlimit { current: limit, maximum: limit }).unwrap();
+    // Six descriptors each, and some for everything else.
+    let n_programs = limit.map_or(1000, |limit| (limit / 7).min(1000)) as usize;
+    let path = |number: usize, name: &str| dir.path().join(format!("{number}.{name}"));
+    let before = resident_kib();
+    let mut streams = Vec::new();
+    for number in 0..n_programs {
+        for name in ["out", "err"] {
+            let (stream, program) = stream(vec![to_file(path(number, name), NO_LIMITS)]);
+            let stream = Arc::new(Mutex::new(stream));
+            rt::spawn(pump::pump(&stream, |_| ()).unwrap()).detach();
+            streams.push((stream, program));
+        }
+    }
+    let each = (resident_kib() - before) as f64 / n_programs as f64;
+    println!("{each:.1} KiB for each of {n_programs} programs");
+    assert!(each <= 4.0);
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+}

@@ -29,7 +29,7 @@ mod programs;
 mod servers;
 mod streams;
 
-mod ctl;
+pub(crate) mod ctl;
 mod include;
 pub(crate) mod load;
 
@@ -44,6 +44,7 @@ pub use document::{Document, Place, SourceFile, Value};
 pub(crate) use dump::dump;
 pub use dump::{Origin, Setting};
 pub use error::{ConfigError, ConfigErrors};
+pub use expand::{Arg, ExpandError, Names, expand};
 pub use listeners::EVENT_TYPES;
 pub use load::{effective, load, parse, root_warning, settings};
 pub use sample::{init_main, sample};

@@ -10,6 +10,7 @@ use crate::log::readable::{bytes_repr, readable};
 use crate::log::stream::StreamOutput;
 use crate::log::strip::Strip;
 use crate::model::config::Level;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// What is asked of a stream beyond writing its bytes to a log.
@@ -44,8 +45,8 @@ impl ShapeSpec {
 #[derive(Debug)]
 pub struct Shaper {
     spec: ShapeSpec,
-    /// For the debug log, for example `'web' stdout`.
-    whose: String,
+    /// For messages, for example `'web' stdout`.
+    whose: Arc<str>,
     strip: Strip,
     capture: Option<Capture>,
     dressed: Lines,
@@ -63,7 +64,7 @@ pub struct Shaped {
 }
 
 impl Shaper {
-    pub fn new(spec: ShapeSpec, whose: String) -> Shaper {
+    pub fn new(spec: ShapeSpec, whose: Arc<str>) -> Shaper {
         let capture = (spec.capture_maxbytes > 0).then(|| Capture::new(spec.capture_maxbytes));
         let (strip, dressed, plain) = Default::default();
         Shaper { spec, whose, strip, capture, dressed, plain }
@@ -181,7 +182,7 @@ mod tests {
     use crate::model::config::Timestamps;
 
     fn shaper(spec: ShapeSpec) -> Shaper {
-        Shaper::new(spec, "'web' stdout".to_string())
+        Shaper::new(spec, "'web' stdout".into())
     }
 
     #[test]

@@ -45,14 +45,14 @@ pub enum SinkSpec {
 #[derive(Debug)]
 pub struct Sink {
     spec: SinkSpec,
-    /// For messages, for example `log file /x of 'web'`.
-    label: String,
+    /// For messages, for example `'web' stdout`.
+    whose: Arc<str>,
     target: Option<Target>,
     breaks: Break,
     pending: VecDeque<u8>,
     /// Since when a device that works takes nothing.
     stuck: Option<Instant>,
-    trouble: Option<Trouble>,
+    trouble: Option<Box<Trouble>>,
 }
 
 #[derive(Debug)]
@@ -93,15 +93,20 @@ pub enum Refusal {
 }
 
 impl Sink {
-    /// `whose` is for messages, for example `'web' (stdout)`. Nothing is opened yet.
-    pub fn new(spec: SinkSpec, whose: &str) -> Sink {
-        let label = match &spec {
+    /// `whose` is for messages, for example `'web' stdout`. Nothing is opened yet.
+    pub fn new(spec: SinkSpec, whose: Arc<str>) -> Sink {
+        let (breaks, pending) = (Break::Anywhere, VecDeque::new());
+        Sink { spec, whose, target: None, breaks, pending, stuck: None, trouble: None }
+    }
+
+    /// What messages call it.
+    fn label(&self) -> String {
+        let whose = &self.whose;
+        match &self.spec {
             SinkSpec::Path { path, .. } => format!("log file {} of {whose}", path.display()),
             SinkSpec::Syslog { .. } => format!("syslog of {whose}"),
             SinkSpec::Memory(_) => format!("memory log of {whose}"),
-        };
-        let (breaks, pending) = (Break::Anywhere, VecDeque::new());
-        Sink { spec, label, target: None, breaks, pending, stuck: None, trouble: None }
+        }
     }
 
     /// Makes the sink end its files after whole lines.
@@ -243,7 +248,7 @@ impl Sink {
                 Ok(()) => return,
                 // The file that is open goes on being used.
                 Err(error) => {
-                    ::log::error!("could not reopen {}: {error}", self.label);
+                    ::log::error!("could not reopen {}: {error}", self.label());
                     return;
                 }
             }
@@ -281,8 +286,8 @@ impl Sink {
     fn fails(&mut self, error: &io::Error) -> Refusal {
         let now = Instant::now();
         if self.trouble.is_none() {
-            ::log::error!("could not write {}: {error}; trying again until it works", self.label);
-            self.trouble = Some(Trouble { since: now, open_again: now, n_dropped: 0 });
+            ::log::error!("could not write {}: {error}; trying again until it works", self.label());
+            self.trouble = Some(Box::new(Trouble { since: now, open_again: now, n_dropped: 0 }));
         }
         if !matches!(self.target, Some(Target::File(_) | Target::Memory(_))) {
             // A device or a socket that failed has to be opened anew.
@@ -301,10 +306,10 @@ impl Sink {
                 let seconds = PATIENCE.as_secs();
                 ::log::error!(
                     "{} takes nothing since {seconds} seconds; trying again until it works",
-                    self.label
+                    self.label()
                 );
                 let now = Instant::now();
-                self.trouble = Some(Trouble { since, open_again: now, n_dropped: 0 });
+                self.trouble = Some(Box::new(Trouble { since, open_again: now, n_dropped: 0 }));
             }
             return Refusal::Failing;
         }
@@ -315,7 +320,7 @@ impl Sink {
         self.stuck = None;
         if let Some(trouble) = self.trouble.take() {
             let (seconds, n) = (trouble.since.elapsed().as_secs(), trouble.n_dropped);
-            ::log::warn!("{} works again after {seconds} seconds; {n} bytes were dropped", self.label);
+            ::log::warn!("{} works again after {seconds} seconds; {n} bytes were dropped", self.label());
         }
     }
 }

@@ -13,10 +13,10 @@
 //! or with something to read out of the stream (captured data, events), the pipe is drained on and the sink
 //! that fails loses what comes meanwhile.
 
-use crate::log::shape::{Shaped, Shaper};
+use crate::log::shape::{ShapeSpec, Shaped, Shaper};
 use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
 use crate::log::spec::channel_name;
-use crate::log::{activity, read};
+use crate::log::{activity, open};
 use crate::model::config::Level;
 use crate::rpc::api::LogSource;
 use rustix::io::Errno;
@@ -41,11 +41,20 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A stream with its pipe and its open logs.
 #[derive(Debug)]
 pub struct LogStream {
-    spec: StreamSpec,
+    /// For messages, for example `'web' stdout`.
+    whose: Arc<str>,
     pipe: Arc<OwnedFd>,
     pipe_size: usize,
     sinks: Vec<Sink>,
-    shaper: Shaper,
+    /// Whether the first sink can be read back.
+    readable: bool,
+    /// Whether the logs get the very bytes of the program, and nobody else gets anything.
+    transparent: bool,
+    /// Whether bytes may wait in the pipe for a log that fails.
+    may_hold: bool,
+    /// Made when bytes first come into our memory: most streams never need it.
+    shaper: Option<Box<Shaper>>,
+    shape: Option<Box<ShapeSpec>>,
     /// The process that has the other end; 0 if there is none.
     pid: i32,
     /// The kernel has refused to splice into the only sink.
@@ -99,26 +108,31 @@ impl LogStream {
     ///
     /// Never fails: a log that cannot be opened is reported and tried again later.
     pub fn new(spec: StreamSpec, pipe: OwnedFd) -> LogStream {
-        let whose = format!("'{}' ({})", spec.process, channel_name(spec.channel));
+        let whose: Arc<str> = format!("'{}' {}", spec.process, channel_name(spec.channel)).into();
         if let Err(errno) = rustix::io::ioctl_fionbio(&pipe, true) {
             ::log::error!("could not make the pipe of {whose} non-blocking: {errno}");
         }
-        let mut sinks: Vec<Sink> = spec.sinks.iter().map(|sink| Sink::new(sink.clone(), &whose)).collect();
+        let StreamSpec { readable, sinks, shape, .. } = spec;
+        let transparent = shape.is_transparent();
+        let may_hold = sinks.len() == 1 && !shape.has_consumers();
+        let mut sinks: Vec<Sink> =
+            sinks.into_iter().map(|sink| Sink::new(sink, Arc::clone(&whose))).collect();
         for sink in &mut sinks {
-            if spec.shape.dress.is_some() {
+            if shape.dress.is_some() {
                 sink.break_at_lines();
             }
             sink.open();
         }
-        let shaper =
-            Shaper::new(spec.shape.clone(), format!("'{}' {}", spec.process, channel_name(spec.channel)));
-        let pipe_size = rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(4096);
         LogStream {
-            spec,
+            pipe_size: rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(4096),
             pipe: Arc::new(pipe),
-            pipe_size,
+            whose,
             sinks,
-            shaper,
+            readable,
+            transparent,
+            may_hold,
+            shaper: None,
+            shape: (!transparent).then(|| Box::new(shape)),
             pid: 0,
             cannot_splice: false,
             pause: SHORTEST_PAUSE,
@@ -129,10 +143,6 @@ impl LogStream {
     /// The reading end, to wait for.
     pub fn pipe(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.pipe)
-    }
-
-    pub fn spec(&self) -> &StreamSpec {
-        &self.spec
     }
 
     /// Tells which process writes from now on; JSON lines name it.
@@ -161,7 +171,7 @@ impl LogStream {
     }
 
     fn route(&self) -> Route {
-        let transparent = self.spec.shape.is_transparent() && !activity::enabled(Level::Debug);
+        let transparent = self.transparent && !activity::enabled(Level::Debug);
         match self.sinks.as_slice() {
             [] if transparent => Route::Discard,
             [_] if transparent && !self.cannot_splice => Route::Kernel,
@@ -212,13 +222,14 @@ impl LogStream {
         while drained.n_bytes < budget {
             match self.flush_sinks() {
                 Some(Refusal::Slow) => return self.wait(drained),
-                Some(_) if self.may_hold() => return self.hold(drained),
+                Some(_) if self.may_hold => return self.hold(drained),
                 _ => {}
             }
             let pipe = Arc::clone(&self.pipe);
             let result = with_buffer(|buffer| {
                 let n_bytes = rustix::io::retry_on_intr(|| rustix::io::read(&pipe, &mut buffer[..]))?;
-                let shaped = self.shaper.feed(&buffer[..n_bytes], self.pid);
+                let pid = self.pid;
+                let shaped = self.shaper().feed(&buffer[..n_bytes], pid);
                 self.distribute(shaped, drained);
                 Ok::<usize, Errno>(n_bytes)
             });
@@ -254,8 +265,11 @@ impl LogStream {
     /// been drained. What is read out of it for others is returned.
     pub fn flush_at_exit(&mut self) -> Vec<StreamOutput> {
         let mut drained = Drained::default();
-        let shaped = self.shaper.finish(self.pid);
-        self.distribute(shaped, &mut drained);
+        let pid = self.pid;
+        if let Some(shaper) = &mut self.shaper {
+            let shaped = shaper.finish(pid);
+            self.distribute(shaped, &mut drained);
+        }
         self.pid = 0;
         drained.output
     }
@@ -273,9 +287,12 @@ impl LogStream {
         worst
     }
 
-    /// Whether bytes may wait in the pipe for a sink that fails.
-    fn may_hold(&self) -> bool {
-        self.sinks.len() == 1 && !self.spec.shape.has_consumers()
+    fn shaper(&mut self) -> &mut Shaper {
+        let (shape, whose) = (&self.shape, &self.whose);
+        self.shaper.get_or_insert_with(|| {
+            let shape = shape.as_deref().cloned().unwrap_or_default();
+            Box::new(Shaper::new(shape, Arc::clone(whose)))
+        })
     }
 
     /// A live reader is slow: the program has to wait for it, as it would without us.
@@ -330,10 +347,10 @@ impl LogStream {
     /// # Errors
     /// The system's.
     pub fn clear(&mut self) -> io::Result<()> {
-        let Some(sink) = self.sinks.first().filter(|_| self.spec.readable) else { return Ok(()) };
+        let Some(sink) = self.sinks.first().filter(|_| self.readable) else { return Ok(()) };
         match (sink.file(), sink.spec()) {
             (Some(file), _) => file.clear(),
-            (None, SinkSpec::Path { path, .. }) => read::clear_file(path),
+            (None, SinkSpec::Path { path, .. }) => open::clear_file(path),
             (None, SinkSpec::Memory(ring)) => {
                 ring.clear();
                 Ok(())
@@ -344,7 +361,7 @@ impl LogStream {
 
     /// Where the log can be read.
     pub fn read_source(&self) -> LogSource {
-        match self.spec.sinks.first().filter(|_| self.spec.readable) {
+        match self.sinks.first().filter(|_| self.readable).map(Sink::spec) {
             Some(SinkSpec::Path { path, .. }) => LogSource::File(path.clone()),
             Some(SinkSpec::Memory(ring)) => LogSource::Memory(Arc::clone(ring)),
             Some(SinkSpec::Syslog { .. }) | None => LogSource::None,

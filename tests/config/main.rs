@@ -3,6 +3,7 @@
 mod check;
 mod compat;
 mod corpus;
+mod differential;
 #[path = "../support/mod.rs"]
 mod support;
 mod wild;

@@ -100,7 +100,7 @@ pub static SYSTEM: [Method; 4] = [
 ];
 
 /// The methods of every namespace that publishes the main interface, usually `supervisor`.
-pub static SUPERVISOR: [Method; 40] = [
+pub static SUPERVISOR: [Method; 32] = [
     method("getAPIVersion", Reads, "string", &[], "The version of this API.", |args| {
         plan::plain(args, Plan::ApiVersion)
     })
@@ -323,7 +323,11 @@ pub static SUPERVISOR: [Method; 40] = [
         "Sends an event to the listeners of REMOTE_COMMUNICATION.",
         plan::send_event,
     ),
-    // What follows is not Supervisor's; Go descendants of it have these names.
+];
+
+/// Methods of Supervisor's descendants in Go, in the same namespaces. They are answered but not listed:
+/// clients that make menus of what is listed, without namespaces, are to see what they always saw.
+pub static GO: [Method; 8] = [
     method(
         "getAllProcsProcessInfo",
         Reads,
@@ -396,15 +400,15 @@ pub static SUPERVISOR: [Method; 40] = [
 /// looks like, it is unknown.
 pub fn find(namespaces: &[String], full_name: &str) -> Option<&'static Method> {
     let (namespace, name) = full_name.split_once('.')?;
-    let table: &'static [Method] = match namespace {
-        "system" => &SYSTEM,
-        _ if namespaces.iter().any(|published| published == namespace) => &SUPERVISOR,
+    let tables: [&'static [Method]; 2] = match namespace {
+        "system" => [&SYSTEM, &[]],
+        _ if namespaces.iter().any(|published| published == namespace) => [&SUPERVISOR, &GO],
         _ => return None,
     };
-    table.iter().find(|method| method.name == name || method.aliases.contains(&name))
+    tables.into_iter().flatten().find(|method| method.name == name || method.aliases.contains(&name))
 }
 
-/// All full names, aliases included, sorted.
+/// The full names of Supervisor's methods, aliases included, sorted.
 pub fn names(namespaces: &[String]) -> Vec<String> {
     let short = |table: &'static [Method]| {
         table.iter().flat_map(|method| std::iter::once(&method.name).chain(method.aliases))
@@ -432,8 +436,13 @@ mod tests {
         let names = names(&namespaces());
         let n_aliases = SUPERVISOR.iter().map(|method| method.aliases.len()).sum::<usize>();
         assert_eq!(names.len(), SYSTEM.len() + SUPERVISOR.len() + n_aliases);
+        assert_eq!(n_aliases + SUPERVISOR.len() + SYSTEM.len(), 41);
         for name in &names {
             assert!(find(&namespaces(), name).is_some(), "{name}");
+        }
+        for method in &GO {
+            let name = format!("supervisor.{}", method.name);
+            assert!(find(&namespaces(), &name).is_some() && !names.contains(&name), "{name}");
         }
     }
 

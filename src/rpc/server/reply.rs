@@ -1,7 +1,7 @@
 //! Results and how they stand on the wire.
 
 use super::logs::LogSlice;
-use crate::model::config::{Autorestart, ChildLog, StreamConfig};
+use crate::model::config::{ChildLog, StreamConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::{Answer, BulkStatus, ConfigInfo, ProcessInfo, Reread};
 use crate::rpc::fault::Fault;
@@ -219,11 +219,7 @@ fn config(writer: &mut Writer, info: &ConfigInfo) {
     let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     writer.structure(|w| {
         w.member("autostart", |w| w.boolean(process.autostart));
-        w.member("autorestart", |w| match process.autorestart {
-            Autorestart::Never => w.boolean(false),
-            Autorestart::Always => w.boolean(true),
-            Autorestart::Unexpected => w.string("unexpected"),
-        });
+
         w.member("directory", |w| match &process.directory {
             Some(directory) => w.string(&directory.to_string_lossy()),
             None => w.string("none"),
