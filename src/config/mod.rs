@@ -29,7 +29,7 @@ mod programs;
 mod servers;
 mod streams;
 
-mod ctl;
+pub(crate) mod ctl;
 mod include;
 pub(crate) mod load;
 

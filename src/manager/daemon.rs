@@ -15,6 +15,7 @@ use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
 use crate::manager::streams::Specs;
+use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::waiters::Waiter;
 use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
 use crate::model::signal::Signal;
@@ -51,6 +52,7 @@ pub struct Daemon {
     pub spawner: Spawner,
     pub http: http::Context,
     pub servers: Vec<Server>,
+    pub wanted_upgrade: Option<Wanted>,
     /// The snapshot with the keeper does not show what is in force.
     pub snapshot_is_old: bool,
 }
@@ -61,6 +63,14 @@ pub struct Server {
     /// A second descriptor of the same socket, to hand over and to clean up with.
     pub listener: http::listen::Listener,
     pub task: Task<()>,
+}
+
+/// What has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Daemon,
+    /// Another one takes over at once.
+    Manager,
 }
 
 /// What ended the loop's waiting.
@@ -88,8 +98,8 @@ pub struct Ears {
 }
 
 impl Daemon {
-    /// Runs until the daemon is to end.
-    pub async fn run(&mut self, mut ears: Ears) {
+    /// Runs until the daemon, or only this manager, is to end.
+    pub async fn run(&mut self, mut ears: Ears) -> End {
         loop {
             let rest = self.absorb_ledger();
             for _ in 0..CALLS_PER_TURN {
@@ -98,9 +108,12 @@ impl Daemon {
             }
             self.fire_deadlines();
             if self.progress_of_end() {
-                return;
+                return End::Daemon;
             }
             self.save_snapshot();
+            if !self.snapshot_is_old && self.progress_of_upgrade() == Decision::HandOver {
+                return End::Manager;
+            }
             if rest == Rest::More {
                 continue;
             }
@@ -183,6 +196,10 @@ impl Daemon {
             Signal::USR2 => {
                 ::log::info!("received {signal} indicating log reopen request");
                 self.reopen_logs();
+            }
+            Signal::USR1 => {
+                ::log::warn!("received {signal} indicating upgrade request");
+                self.upgrade(None, None);
             }
             _ => ::log::info!("received {signal}, which means nothing here"),
         }

@@ -56,6 +56,7 @@ impl Daemon {
                     Err(fault) => Err(fault),
                 },
             },
+            Request::Upgrade(binary) => return self.upgrade(binary, Some(reply)),
             other => self.answer(other),
         };
         // What was asked for stands in shared memory before anybody hears that it was done.
@@ -117,8 +118,9 @@ impl Daemon {
             }
             Request::SendProcessStdin(target, bytes) => self.send_stdin(&target, &bytes),
             Request::SendRemoteCommEvent { .. } => Ok(Answer::Done),
+            Request::UpgradeState => Ok(Answer::Text(self.upgrade_state())),
             // `handle` has taken these.
-            Request::Start(..) | Request::Stop(..) | Request::Signal(..) => {
+            Request::Start(..) | Request::Stop(..) | Request::Signal(..) | Request::Upgrade(_) => {
                 Err(Fault::new(FaultCode::IncorrectParameters))
             }
         }
@@ -475,7 +477,7 @@ impl Daemon {
             match (open, log_source(proc, stream)) {
                 (Some(mut open), _) => open.clear().map_err(failed)?,
                 (None, LogSource::File(path)) if path.exists() => {
-                    crate::log::read::clear_file(&path).map_err(failed)?;
+                    crate::log::open::clear_file(&path).map_err(failed)?;
                 }
                 (None, _) => {}
             }

@@ -47,6 +47,10 @@ pub enum Request {
         kind: String,
         data: String,
     },
+    /// Let another binary take over; `None` for what lies where the daemon was started from. Answers a text.
+    Upgrade(Option<PathBuf>),
+    /// How the last upgrade went, as a text.
+    UpgradeState,
 }
 
 /// Whom a request is about.

@@ -128,7 +128,7 @@ impl Server {
             Plan::SupervisorVersion => Ok(Reply::Text(self.version.to_string())),
             Plan::Read { log, offset, length } => logs::read(self.log(log).await?, offset, length).await,
             Plan::Tail { log, offset, length } => Ok(logs::tail(self.log(log).await?, offset, length).await),
-            Plan::BadSignal { target, sent } => Err(self.bad_signal(target, sent).await),
+            Plan::BadSignal { target, sent } => self.bad_signal(target, sent).await,
             Plan::Restart(target, wait) => self.restart(target, wait).await,
             Plan::RestartAll(wait) => self.restart_all(wait).await,
             Plan::Update(group) => self.update(group).await,
@@ -160,13 +160,17 @@ impl Server {
         }
     }
 
-    /// What an unknown signal is answered with. Signal 0 harms nobody, but whether the target exists comes
+    /// What an unknown signal is answered with. Signal 0 harms nobody, but who would have been sent it comes
     /// to light.
-    async fn bad_signal(&self, target: Target, sent: String) -> Fault {
-        let probe = self.handle.call(Request::Signal(target, Signal::from_raw(0))).await;
-        match probe {
-            Err(fault) if matches!(fault.code, FaultCode::BadName | FaultCode::ShutdownState) => fault,
-            _ => Fault::with(FaultCode::BadSignal, sent),
+    async fn bad_signal(&self, target: Target, sent: String) -> Result<Reply, Fault> {
+        let unknown = || Fault::with(FaultCode::BadSignal, &sent);
+        match self.handle.call(Request::Signal(target, Signal::from_raw(0))).await {
+            Err(fault) if matches!(fault.code, FaultCode::BadName | FaultCode::ShutdownState) => Err(fault),
+            Ok(Answer::Bulk(mut statuses)) => {
+                statuses.iter_mut().for_each(|status| status.outcome = Err(unknown()));
+                Ok(Reply::Bulk(statuses))
+            }
+            _ => Err(unknown()),
         }
     }
 
