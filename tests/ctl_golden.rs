@@ -384,3 +384,59 @@ fn nobody_reading_is_no_reason_for_a_message() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     assert_eq!(output.status.code(), Some(141));
 }
+
+#[test]
+fn the_end_of_a_log_that_is_followed_is_told() {
+    let fake = obliging();
+    let (output, hints, exit) = fake.run("tail -f short");
+    assert_eq!((output.as_str(), exit), ("==> Press Ctrl-C to exit <==\nlast", 1));
+    assert_eq!(hints, "short: the log stream ended: supervisord closed it\n");
+    check(&fake, "tail -f nolog", "nolog: ERROR (no log file)\n", 1);
+    let (output, _, exit) = fake.run("tail -f short nolog");
+    assert_eq!(
+        (output.as_str(), exit),
+        ("nolog: ERROR (no log file)\n==> Press Ctrl-C to exit <==\nlast", 1)
+    );
+}
+
+/// What bash would complete the line to.
+fn bash_completions(line: &str) -> Vec<String> {
+    let program = env!("CARGO_BIN_EXE_supervisord");
+    let script = format!(
+        "source <({program} completions bash); COMP_LINE=$0 COMP_POINT=${{#0}}; _supervisor; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    );
+    let output = std::process::Command::new("bash").args(["-c", &script, line]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_string).collect()
+}
+
+#[test]
+fn bash_completes_actions_options_and_names() {
+    let fake = obliging();
+    let program = env!("CARGO_BIN_EXE_supervisord");
+    let client = format!("{program} ctl -c {}", fake.conf().display());
+    for (line, expected) in [
+        (format!("{program} c"), &["ctl", "check", "completions"][..]),
+        (format!("{program} completions z"), &["zsh"]),
+        (format!("{client} sta"), &["start", "start-group", "status"]),
+        (format!("{client} start w"), &["web:web_0", "web:*", "web:web_1"]),
+        (format!("{client} start web:w"), &["web_0", "web_1"]),
+        (format!("{client} signal KI"), &["KILL"]),
+        (format!("{client} signal KILL ca"), &["cat"]),
+        (format!("{client} remove "), &["cat", "web"]),
+        (format!("{client} help upd"), &["update"]),
+    ] {
+        assert_eq!(bash_completions(&line), expected, "{line}");
+    }
+}
+
+#[test]
+fn calls_a_crowded_daemon_turns_away_are_made_again() {
+    let n_calls = std::sync::atomic::AtomicUsize::new(0);
+    let fake = Fake::start(move |method, _| match method {
+        "supervisor.getVersion" => Reply::Fault(1, ""),
+        _ if n_calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2 => Reply::Http(503),
+        _ => Reply::Value(Value::Boolean(true)),
+    });
+    check(&fake, "start a b c", "a: started\nb: started\nc: started\n", 0);
+}

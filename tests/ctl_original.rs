@@ -1,4 +1,4 @@
-//! The client against an original daemon, compared with what the original client prints there.
+//! Both clients against an original daemon: what they print and leave must be the same.
 //!
 //! Runs if `SUPERVISOR_VENV` names a Python environment with Supervisor 4.3.0; fails if it names anything else. Two
 //! original daemons get the same configuration and the same commands, one from each client. Standard output and
@@ -6,7 +6,7 @@
 
 mod ctl_support;
 
-use ctl_support::{Original, normalize};
+use ctl_support::{Supervised, Whose, normalize};
 use std::path::PathBuf;
 
 /// The environment to compare with; `None` if none is named.
@@ -25,7 +25,7 @@ command=/bin/cat
 startsecs=0
 
 [program:off]
-command=/bin/sleep 100
+command=/bin/sleep 1000
 autostart=false
 startsecs=0
 
@@ -44,21 +44,21 @@ command=/etc/passwd
 autostart=false
 
 [program:talk]
-command=/bin/sh -c 'echo hello; echo oops >&2; exec sleep 100'
+command=/bin/sh -c 'echo hello; echo oops >&2; exec sleep 1000'
 startsecs=0
 
 [program:multi]
-command=/bin/sleep 100
+command=/bin/sleep 1000
 process_name=%(program_name)s_%(process_num)02d
 numprocs=2
 startsecs=0
 
 [program:a]
-command=/bin/sleep 100
+command=/bin/sleep 1000
 startsecs=0
 
 [program:b]
-command=/bin/sleep 100
+command=/bin/sleep 1000
 startsecs=0
 autostart=false
 
@@ -193,23 +193,23 @@ const STEPS: &[&str] = &[
 /// What is typed into both shells, one after the other.
 const LINES: &str = "\n\nfoo\n  status:cat\n? nope\nshutdown\nn\nopen foo\nstop cat nope\nEOF\npid\n";
 
-/// Runs all steps against a daemon of its own; what was printed and left, step by step.
-fn transcript(original: &Original, client: &dyn Fn(&Original, &str) -> (String, i32)) -> Vec<String> {
-    let mut text = Vec::new();
-    for step in STEPS {
+/// Runs steps against a daemon of its own; what was printed and left, step by step.
+fn transcript(client: Whose, daemon: &Supervised, steps: &[&str]) -> Vec<String> {
+    let mut text = vec![format!("{:?}", daemon.piped(LINES, client))];
+    for step in steps {
         if let Some(change) = step.strip_prefix('@') {
-            original.change(change);
+            daemon.change(change);
             continue;
         }
-        let (output, exit) = client(original, step);
-        let mut output = normalize(&output, original);
+        let (output, exit) = daemon.run(client, step);
+        let mut output = normalize(&output, daemon);
         if step.contains("*") || step.contains("all") {
             // The order in which several processes are done differs from time to time.
             output = sorted_lines(&output);
         }
         text.push(format!("$ {step}\n{output}$? {exit}\n"));
         if *step == "shutdown" {
-            original.wait_until_gone();
+            daemon.wait_until_gone();
         }
     }
     text
@@ -221,34 +221,47 @@ fn sorted_lines(text: &str) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-#[test]
-fn both_clients_print_and_leave_the_same_against_an_original_daemon() {
+/// Plays steps with both clients, each on a daemon of its own, and compares.
+fn compare(inet: bool, steps: &[&str]) {
     let Some(venv) = venv() else {
         eprintln!("SUPERVISOR_VENV is not set: nothing to compare with");
         return;
     };
-    for inet in [false, true] {
-        let theirs = Original::start(&venv, PROGRAMS, inet);
-        let ours = Original::start(&venv, PROGRAMS, inet);
-        let (theirs, ours) = std::thread::scope(|scope| {
-            let theirs = scope.spawn(|| {
-                let shell = format!("{:?}", theirs.piped(LINES, theirs.theirs()));
-                let steps = transcript(&theirs, &Original::original_client);
-                [vec![shell], steps].concat()
-            });
-            let ours = scope.spawn(|| {
-                let shell = format!("{:?}", ours.piped(LINES, ctl_support::ours(&ours.conf())));
-                let steps = transcript(&ours, &ctl_support::our_client);
-                [vec![shell], steps].concat()
-            });
-            (theirs.join().unwrap(), ours.join().unwrap())
-        });
-        let differing: Vec<String> = theirs
-            .iter()
-            .zip(&ours)
-            .filter(|(theirs, ours)| theirs != ours)
-            .map(|(theirs, ours)| format!("--- the original client\n{theirs}+++ ours\n{ours}"))
-            .collect();
-        assert!(differing.is_empty(), "{} steps differ:\n{}", differing.len(), differing.join("\n"));
-    }
+    let play = |client| transcript(client, &Supervised::start(Whose::Theirs, &venv, PROGRAMS, inet), steps);
+    let (theirs, ours) = std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| play(Whose::Theirs));
+        let ours = scope.spawn(|| play(Whose::Ours));
+        (theirs.join().unwrap(), ours.join().unwrap())
+    });
+    let differing: Vec<String> = theirs
+        .iter()
+        .zip(&ours)
+        .filter(|(theirs, ours)| theirs != ours)
+        .map(|(theirs, ours)| format!("--- the original client\n{theirs}+++ ours\n{ours}"))
+        .collect();
+    assert!(differing.is_empty(), "{} steps differ:\n{}", differing.len(), differing.join("\n"));
+}
+
+#[test]
+fn clients_agree_over_a_unix_socket() {
+    compare(false, STEPS);
+}
+
+#[test]
+fn clients_agree_over_tcp() {
+    compare(
+        true,
+        &[
+            "status",
+            "start off",
+            "stop off",
+            "signal HUP nope",
+            "avail",
+            "shutdown",
+            "status",
+            "pid",
+            "avail",
+            "shutdown",
+        ],
+    );
 }

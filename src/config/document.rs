@@ -1,6 +1,8 @@
 //! What stands in the files, before anybody asks what it means: sections, keys, raw values, and where each
 //! of them was written.
 
+use crate::config::error::ConfigError;
+use crate::config::ini;
 use configparser::ini::Ini;
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
@@ -73,6 +75,17 @@ impl Default for Document {
 }
 
 impl Document {
+    /// Reads one file's text. Relative to it nothing is looked for; `%(here)s` means the directory of `name`.
+    ///
+    /// # Errors
+    /// The text is not of the dialect.
+    pub fn parse(name: &Path, text: &str) -> Result<Document, ConfigError> {
+        let mut document = Document::default();
+        let here = name.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
+        ini::read(text, name, here, &mut document)?;
+        Ok(document)
+    }
+
     /// Says that what follows was read from this file.
     pub(super) fn begin_file(&mut self, name: &Path, here: String) {
         self.files.push(SourceFile { name: name.to_path_buf(), here });

@@ -23,8 +23,10 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
         let separator = separator.first().filter(|separator| !separator.is(','));
         stray = stray.or([key, value].into_iter().find_map(Token::mark)).or(separator.map(Token::text));
         let (key, value) = (key.text(), value.text());
-        check(&key, &value, text)?;
         variables.insert(key, value);
+    }
+    for (key, value) in &variables {
+        check(key, value, text)?;
     }
     match stray {
         None => Ok(variables),

@@ -114,12 +114,14 @@ struct Spec {
 /// Takes a template apart. After an error nothing more comes.
 pub fn pieces(template: &str) -> impl Iterator<Item = Result<Piece<'_>, ExpandError>> {
     let mut rest = Some(template);
+    let mut after_form = false;
     std::iter::from_fn(move || {
         let text = rest.filter(|text| !text.is_empty())?;
         let offset = template.len() - text.len();
-        match next_piece(text, template, offset) {
+        match next_piece(text, template, offset, after_form) {
             Ok((piece, length)) => {
                 rest = Some(&text[length..]);
+                after_form |= matches!(piece, Piece::Form(_));
                 Some(Ok(piece))
             }
             Err(error) => {
@@ -130,12 +132,17 @@ pub fn pieces(template: &str) -> impl Iterator<Item = Result<Piece<'_>, ExpandEr
     })
 }
 
-fn next_piece<'t>(text: &'t str, template: &str, offset: usize) -> Result<(Piece<'t>, usize), ExpandError> {
+fn next_piece<'t>(
+    text: &'t str,
+    template: &str,
+    offset: usize,
+    after_form: bool,
+) -> Result<(Piece<'t>, usize), ExpandError> {
     match text.find('%') {
         None => Ok((Piece::Literal(text), text.len())),
         Some(0) if text[1..].starts_with('%') => Ok((Piece::Percent, 2)),
         Some(0) => {
-            let (form, length) = parse_form(text, template, offset)?;
+            let (form, length) = parse_form(text, template, offset, after_form)?;
             Ok((Piece::Form(form), length))
         }
         Some(start) => Ok((Piece::Literal(&text[..start]), start)),
@@ -143,7 +150,14 @@ fn next_piece<'t>(text: &'t str, template: &str, offset: usize) -> Result<(Piece
 }
 
 /// Reads the form at the head of `text`, which begins with `%`; gives its length too.
-fn parse_form<'t>(text: &'t str, template: &str, offset: usize) -> Result<(Form<'t>, usize), ExpandError> {
+///
+/// For Python a mapping is an argument that is used up by the first form; a bare one after it finds none left.
+fn parse_form<'t>(
+    text: &'t str,
+    template: &str,
+    offset: usize,
+    after_form: bool,
+) -> Result<(Form<'t>, usize), ExpandError> {
     let mut at = 1;
     let mut name = None;
     if text[at..].starts_with('(') {
@@ -171,6 +185,9 @@ fn parse_form<'t>(text: &'t str, template: &str, offset: usize) -> Result<(Form<
         at += 1;
     }
     let conversion = text[at..].chars().next().ok_or_else(|| bad("incomplete format"))?;
+    if name.is_none() && after_form {
+        return Err(bad("not enough arguments for format string"));
+    }
     if !"sradiuoxXceEfFgG".contains(conversion) {
         return Err(unsupported(conversion, template[..offset + at].chars().count()));
     }
@@ -370,6 +387,8 @@ mod tests {
             ("%(n)*d", "not enough arguments for format string"),
             ("%(n)99999999999999999999d", "width too big"),
             ("%(n).99999d", "precision too big"),
+            ("%(s)s %s", "not enough arguments for format string"),
+            ("%(s)s %H", "not enough arguments for format string"),
             ("%s", "a name in parentheses must follow '%' (write '%%' for a percent sign)"),
         ] {
             assert_eq!(expand(template, &Some3), Err(bad(reason)), "{template:?}");

@@ -2,7 +2,7 @@
 //!
 //! A file and its includes become a [`Document`]: sections, keys, raw values, each with its place. From it the
 //! sections are read one by one, in the order in which Supervisor reads them; reading goes on after an error, so
-//! that [`load`] can show all of them and still name the one Supervisor would have stopped at.
+//! that [`load()`] can show all of them and still name the one Supervisor would have stopped at.
 //!
 //! Only `load` and `include` open files; only `surroundings` looks at the process and the machine. In reading
 //! order: `text`, `values`, `expand` and `environment` (what single values look like), `ini` and `document` (the
@@ -29,7 +29,7 @@ mod programs;
 mod servers;
 mod streams;
 
-mod ctl;
+pub(crate) mod ctl;
 mod include;
 pub(crate) mod load;
 
@@ -44,6 +44,7 @@ pub use document::{Document, Place, SourceFile, Value};
 pub(crate) use dump::dump;
 pub use dump::{Origin, Setting};
 pub use error::{ConfigError, ConfigErrors};
+pub use expand::{Arg, ExpandError, Names, expand};
 pub use listeners::EVENT_TYPES;
 pub use load::{effective, load, parse, root_warning, settings};
 pub use sample::{init_main, sample};

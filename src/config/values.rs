@@ -126,10 +126,11 @@ pub fn autorestart(text: &str) -> Parsed<Autorestart> {
     }
 }
 
-/// The name of a program or group: what stands after the colon of its header.
+/// The name of a program or group: what stands after the colon of its header. Supervisor takes control
+/// characters, which no file name of a log and no terminal is better for.
 pub fn name(text: &str) -> Parsed<&str> {
     let name = strip(text);
-    match name.chars().find(|c| matches!(c, ' ' | ':' | '/')) {
+    match name.chars().find(|c| matches!(c, ' ' | ':' | '/') || c.is_control()) {
         None => Ok(name),
         Some(c) => {
             Err(format!("Invalid name: {} because of character: {}", repr(name), repr(&c.to_string())))
@@ -278,6 +279,8 @@ mod tests {
                 ("a b", Err("Invalid name: 'a b' because of character: ' '")),
                 ("a:b", Err("Invalid name: 'a:b' because of character: ':'")),
                 ("a/b", Err("Invalid name: 'a/b' because of character: '/'")),
+                ("a\tb", Err("Invalid name: 'a\\tb' because of character: '\\t'")),
+                ("a\0", Err("Invalid name: 'a\\x00' because of character: '\\x00'")),
             ],
         );
     }

@@ -148,8 +148,8 @@ pub enum Event {
     Stop,
     /// The daemon ends, and it is this process' turn.
     ShutDown,
-    /// The daemon is to end without waiting any longer.
-    Kill,
+    /// Whoever waits for its end has lost patience: the grace period is over.
+    Escalate,
     /// The answer to [`Effect::Spawn`].
     Spawned(Pid),
     /// The other answer to [`Effect::Spawn`]: nothing was created.
@@ -248,7 +248,7 @@ impl Step<'_> {
             }
             (Backoff { .. }, Event::Stop) => self.stop_backoff(),
             // BACKOFF -> FATAL: as in Supervisor, process.py, give_up(), which says nothing.
-            (Backoff { .. }, Event::ShutDown | Event::Kill) => {
+            (Backoff { .. }, Event::ShutDown) => {
                 self.process.stop = self.at.wall;
                 self.give_up();
             }
@@ -256,13 +256,14 @@ impl Step<'_> {
             (Stopping { pid, kill_at, .. }, Event::Stop | Event::ShutDown) => {
                 self.process.state = Stopping { pid, kill_at, start_after: false };
             }
-            (Stopped | Exited | Fatal | Unknown { .. }, Event::Stop | Event::ShutDown | Event::Kill) => {}
+            (Stopped | Exited | Fatal | Unknown { .. }, Event::Stop | Event::ShutDown) => {}
 
-            (Starting { pid: Some(pid), .. } | Running { pid }, Event::Kill) => {
-                self.stop(pid);
-                self.kill(pid, false);
-            }
-            (Stopping { pid, .. }, Event::Kill) => self.kill(pid, false),
+            (Stopping { pid, start_after, .. }, Event::Escalate) => self.kill(pid, start_after),
+            // There is no grace period that could end.
+            (
+                Stopped | Starting { .. } | Running { .. } | Backoff { .. } | Exited | Fatal | Unknown { .. },
+                Event::Escalate,
+            ) => {}
 
             (Starting { pid: None, up_at }, Event::Spawned(pid)) => self.spawned(pid, up_at),
             (Starting { pid: None, .. }, Event::SpawnFailed(why)) => {
@@ -313,7 +314,7 @@ impl Step<'_> {
 
             // These would be answers to questions nobody asked: a spawn is answered before the next event,
             // and only a live process can exit or fail to take a signal.
-            (Starting { pid: None, .. }, Event::Stop | Event::ShutDown | Event::Kill)
+            (Starting { pid: None, .. }, Event::Stop | Event::ShutDown)
             | (
                 Stopped
                 | Starting { pid: Some(_), .. }
@@ -413,7 +414,7 @@ impl Step<'_> {
         self.change(State::Stopped, 0);
     }
 
-    /// The grace period is over.
+    /// The grace period is over, or was cut short.
     fn kill(&mut self, pid: Pid, start_after: bool) {
         let reach = reach(self.config.killasgroup);
         self.log(Level::Warn, format!("killing '{}' ({pid}) with SIGKILL", self.config.name));

@@ -50,7 +50,7 @@ fn events() -> Vec<(&'static str, f64, Event)> {
         ("Start", 2.0, Event::Start),
         ("Stop", 2.0, Event::Stop),
         ("ShutDown", 2.0, Event::ShutDown),
-        ("Kill", 2.0, Event::Kill),
+        ("Escalate", 2.0, Event::Escalate),
         ("Spawned", 2.0, Event::Spawned(PID)),
         ("SpawnFailed", 2.0, Event::SpawnFailed("no room".to_string())),
         ("Exited 0 too soon", 4.9, exited(ExitStatus::Code(0))),

@@ -79,7 +79,8 @@ pub fn show(session: &mut Session, table: Table, names: &[&str], long: bool) -> 
     for (line, process) in text.lines().zip(shown) {
         let index = processes.iter().position(|other| std::ptr::eq(other, process));
         let details = index.map_or(Ok(String::new()), |index| details(&values[index]))?;
-        session.screen.line(&format!("{line}  {details}"))?;
+        let separator = if details.is_empty() { "" } else { "  " };
+        session.screen.line(&format!("{line}{separator}{details}"))?;
     }
     Ok(())
 }

@@ -11,10 +11,11 @@ use crate::log::auto;
 use crate::log::spec::{Context, StreamSpec};
 use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapshot};
 use crate::manager::child::Common;
-use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::procs::{PastExit, Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
 use crate::manager::streams::Specs;
+use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::waiters::Waiter;
 use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
 use crate::model::signal::Signal;
@@ -33,6 +34,10 @@ use std::time::{Duration, Instant};
 /// How many waiting requests are answered before signals and exits are looked at again.
 const CALLS_PER_TURN: usize = 64;
 
+/// How many exits and signals are dealt with before requests are looked at again. Programs that end as soon as
+/// they are started would otherwise keep the loop busy for ever.
+const ENTRIES_PER_TURN: usize = 32;
+
 /// The daemon, as its manager sees it.
 pub struct Daemon {
     pub link: Link,
@@ -47,6 +52,7 @@ pub struct Daemon {
     pub spawner: Spawner,
     pub http: http::Context,
     pub servers: Vec<Server>,
+    pub wanted_upgrade: Option<Wanted>,
     /// The snapshot with the keeper does not show what is in force.
     pub snapshot_is_old: bool,
 }
@@ -59,6 +65,14 @@ pub struct Server {
     pub task: Task<()>,
 }
 
+/// What has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Daemon,
+    /// Another one takes over at once.
+    Manager,
+}
+
 /// What ended the loop's waiting.
 enum Wake {
     /// The ledger has grown.
@@ -69,6 +83,13 @@ enum Wake {
     Deadline,
 }
 
+/// Whether there may be more in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    None,
+    More,
+}
+
 /// What the loop listens to.
 pub struct Ears {
     pub doorbell: Async<OwnedFd>,
@@ -77,26 +98,30 @@ pub struct Ears {
 }
 
 impl Daemon {
-    /// Runs until the daemon is to end.
-    pub async fn run(&mut self, mut ears: Ears) {
+    /// Runs until the daemon, or only this manager, is to end.
+    pub async fn run(&mut self, mut ears: Ears) -> End {
         loop {
-            self.absorb_ledger();
+            let rest = self.absorb_ledger();
+            for _ in 0..CALLS_PER_TURN {
+                let Ok(call) = ears.calls.try_recv() else { break };
+                self.handle(call);
+            }
             self.fire_deadlines();
             if self.progress_of_end() {
-                return;
+                return End::Daemon;
             }
             self.save_snapshot();
+            if !self.snapshot_is_old && self.progress_of_upgrade() == Decision::HandOver {
+                return End::Manager;
+            }
+            if rest == Rest::More {
+                continue;
+            }
             match self.wait(&mut ears).await {
                 Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
                 Wake::Signal(number) => self.stray_signal(number),
                 Wake::Deadline | Wake::Call(None) => {}
-                Wake::Call(Some(call)) => {
-                    self.handle(call);
-                    for _ in 1..CALLS_PER_TURN {
-                        let Ok(call) = ears.calls.try_recv() else { break };
-                        self.handle(call);
-                    }
-                }
+                Wake::Call(Some(call)) => self.handle(call),
             }
         }
     }
@@ -121,9 +146,10 @@ impl Daemon {
         ledger.or(signals).or(timer).or(calls).await
     }
 
-    /// Deals with everything the keeper has recorded, in its order.
-    pub fn absorb_ledger(&mut self) {
-        while let Some(entry) = self.link.next_entry() {
+    /// Deals with what the keeper has recorded, in its order, up to [`ENTRIES_PER_TURN`].
+    pub fn absorb_ledger(&mut self) -> Rest {
+        for _ in 0..ENTRIES_PER_TURN {
+            let Some(entry) = self.link.next_entry() else { return Rest::None };
             let sequence = entry.sequence;
             match entry.what {
                 What::Exit { .. } => self.exited(entry),
@@ -131,19 +157,22 @@ impl Daemon {
             }
             self.link.advance_past(sequence);
         }
+        Rest::More
     }
 
     fn exited(&mut self, entry: Entry) {
         let What::Exit { status, name } = entry.what else { return };
         let Some(slot) = self.procs.release_pid(entry.pid) else {
             ::log::info!("reaped unknown pid {} ({status})", entry.pid);
-            ::log::debug!("the unknown pid {} was called '{name}'", entry.pid);
+            ::log::debug!("pid {} was called '{name}'", entry.pid);
             return;
         };
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         // What it wrote last stands in its log before anybody hears of its end.
         proc.streams.drain();
         proc.applied = entry.sequence + 1;
+        let lasted = entry.monotonic.since(proc.process.started);
+        proc.remember(PastExit { at: entry.wall, pid: entry.pid, status, lasted });
         let why = proc.failure.take();
         self.apply_at(slot, Event::Exited { status, why }, entry.monotonic, entry.wall);
     }
@@ -154,7 +183,8 @@ impl Daemon {
         match signal {
             Signal::TERM | Signal::INT | Signal::QUIT => {
                 ::log::warn!("received {signal} indicating exit request");
-                self.exit_requested();
+                self.begin_shutdown();
+                self.count_exit_request();
             }
             Signal::HUP if self.state != SupervisorState::Running => {
                 ::log::warn!("ignored {signal} indicating restart request (shutdown in progress)");
@@ -168,6 +198,10 @@ impl Daemon {
             Signal::USR2 => {
                 ::log::info!("received {signal} indicating log reopen request");
                 self.reopen_logs();
+            }
+            Signal::USR1 => {
+                ::log::warn!("received {signal} indicating upgrade request");
+                self.upgrade(None, None);
             }
             _ => ::log::info!("received {signal}, which means nothing here"),
         }

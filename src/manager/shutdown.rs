@@ -16,8 +16,8 @@ use std::time::Duration;
 /// How often the log says who is waited for; Supervisor, supervisord.py, shutdown_report().
 const REPORT_INTERVAL: Duration = Duration::from_secs(3);
 
-/// So many signals mean that the grace periods of the programs are not to be waited for.
-const IMPATIENT_REQUESTS: u32 = 3;
+/// A service manager sends TERM once, some do twice; whoever asks this often does not want to wait any more.
+const REQUESTS_OF_THE_IMPATIENT: u32 = 3;
 
 /// How far the end has come.
 pub struct Ending {
@@ -25,8 +25,8 @@ pub struct Ending {
     /// The groups that are stopping now.
     current: Vec<String>,
     next_report: Monotonic,
-    /// How often a signal asked for the end.
-    exit_requests: u32,
+    /// How many signals asked for the end.
+    n_requests: u32,
     /// What comes after; `None` for the end of the daemon.
     restart_with: Option<Box<Config>>,
 }
@@ -42,20 +42,23 @@ impl Daemon {
         self.begin_end(None);
     }
 
-    /// A signal asks for the end. The second one may come from a tool that signals every process it finds;
-    /// whoever sends a third does not want to wait.
-    pub fn exit_requested(&mut self) {
-        self.begin_shutdown();
+    /// Counts a signal that asked for the end. The one that shows impatience kills what is stopping, and what
+    /// is still to be stopped gets no grace period.
+    pub fn count_exit_request(&mut self) {
         let Some(ending) = &mut self.ending else { return };
-        ending.exit_requests += 1;
-        if ending.exit_requests != IMPATIENT_REQUESTS {
+        ending.n_requests += 1;
+        if ending.n_requests != REQUESTS_OF_THE_IMPATIENT {
             return;
         }
-        ::log::warn!("exit was requested {IMPATIENT_REQUESTS} times, killing everything that still runs");
-        let running: Vec<SlotId> =
-            self.procs.all().filter(|(_, proc)| is_active(proc.state())).map(|(slot, _)| slot).collect();
-        for slot in running {
-            self.apply(slot, Event::Kill);
+        ::log::warn!("asked {REQUESTS_OF_THE_IMPATIENT} times to exit, killing what still runs");
+        for name in ending.current.clone() {
+            self.escalate(&name);
+        }
+    }
+
+    fn escalate(&mut self, group: &str) {
+        for slot in self.last_first(group) {
+            self.apply(slot, Event::Escalate);
         }
     }
 
@@ -98,13 +101,8 @@ impl Daemon {
         let groups = self.procs.groups();
         let phases =
             Phases::new(groups.iter().map(|group| (group.config.priority, group.config.name.clone())));
-        self.ending = Some(Ending {
-            phases,
-            current: Vec::new(),
-            next_report: clock::monotonic(),
-            exit_requests: 0,
-            restart_with,
-        });
+        let (current, next_report) = (Vec::new(), clock::monotonic());
+        self.ending = Some(Ending { phases, current, next_report, n_requests: 0, restart_with });
     }
 
     /// Goes on with an end that an earlier manager had begun.
@@ -150,6 +148,9 @@ impl Daemon {
         for name in &groups {
             for slot in self.last_first(name) {
                 self.apply(slot, Event::ShutDown);
+            }
+            if self.ending.as_ref().is_some_and(|ending| ending.n_requests >= REQUESTS_OF_THE_IMPATIENT) {
+                self.escalate(name);
             }
         }
         if let Some(ending) = &mut self.ending {

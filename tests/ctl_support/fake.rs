@@ -116,6 +116,15 @@ fn serve(mut connection: UnixStream, rules: &Rules) {
             let _ = connection.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
             continue;
         }
+        if head.starts_with("GET /logtail/short/") {
+            let _ = connection
+                .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nlast\r\n0\r\n\r\n");
+            continue;
+        }
+        if head.starts_with("GET /logtail/nolog/") {
+            let _ = connection.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+            continue;
+        }
         if head.starts_with("GET /logtail/") || head.starts_with("GET /mainlogtail") {
             return stream(&mut connection, rules);
         }

@@ -14,10 +14,17 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// An original daemon with a directory of its own. Ends with its programs when dropped.
-pub struct Original {
+/// Whose program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Theirs,
+    Ours,
+}
+
+/// A daemon with a directory of its own. Ends with its programs when dropped.
+pub struct Supervised {
     venv: PathBuf,
     folder: tempfile::TempDir,
     daemon: Mutex<Child>,
@@ -43,9 +50,9 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-impl Original {
+impl Supervised {
     /// Starts one and waits until it answers.
-    pub fn start(venv: &Path, programs: &str, inet: bool) -> Original {
+    pub fn start(whose: Whose, venv: &Path, programs: &str, inet: bool) -> Supervised {
         let folder = tempfile::tempdir().unwrap();
         let inet = inet.then(free_port);
         let url = match inet {
@@ -54,14 +61,18 @@ impl Original {
         };
         let programs = programs.to_string();
         write_conf(folder.path(), &programs, &[], inet, &url);
-        let daemon = Command::new(venv.join("bin/supervisord"))
+        let program = match whose {
+            Whose::Theirs => venv.join("bin/supervisord"),
+            Whose::Ours => env!("CARGO_BIN_EXE_supervisord").into(),
+        };
+        let daemon = Command::new(program)
             .args(["-n", "-c"])
             .arg(folder.path().join("conf"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let original = Original {
+        let daemon = Supervised {
             venv: venv.to_path_buf(),
             folder,
             daemon: Mutex::new(daemon),
@@ -70,11 +81,11 @@ impl Original {
             inet,
             url,
         };
-        wait_for("the original daemon to answer and its programs to run", || {
-            let (text, exit) = our_client(&original, "status");
+        wait_for("the daemon to answer and its programs to run", || {
+            let (text, exit) = daemon.run(Whose::Ours, "status");
             exit == 3 && !text.contains("STARTING") && text.contains("RUNNING")
         });
-        original
+        daemon
     }
 
     pub fn folder(&self) -> &Path {
@@ -85,24 +96,33 @@ impl Original {
         self.folder().join("conf")
     }
 
-    /// What a shell prints that is given these lines: the original one, or ours.
-    pub fn piped(&self, lines: &str, mut shell: Command) -> (String, i32) {
-        let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    /// What a shell prints that is given these lines.
+    pub fn piped(&self, lines: &str, whose: Whose) -> (String, i32) {
+        let mut child = self
+            .client(whose)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         (normalize(&String::from_utf8(output.stdout).unwrap(), self), output.status.code().unwrap())
     }
 
-    /// The original client, to be given an action.
-    pub fn theirs(&self) -> Command {
+    /// A client, to be given an action.
+    fn client(&self, whose: Whose) -> Command {
+        if whose == Whose::Ours {
+            return ours(&self.conf());
+        }
         let mut command = Command::new(self.venv.join("bin/supervisorctl"));
         command.arg("-c").arg(self.conf()).stdin(Stdio::null());
         command
     }
 
-    /// Runs the original client.
-    pub fn original_client(&self, line: &str) -> (String, i32) {
-        let output = self.theirs().args(line.split(' ')).output().unwrap();
+    /// Runs a client.
+    pub fn run(&self, whose: Whose, line: &str) -> (String, i32) {
+        let output = self.client(whose).args(line.split(' ')).output().unwrap();
         (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
     }
 
@@ -125,11 +145,11 @@ impl Original {
     /// Waits until the daemon has ended.
     pub fn wait_until_gone(&self) {
         let mut daemon = self.daemon.lock().unwrap();
-        wait_for("the original daemon to end", || daemon.try_wait().unwrap().is_some());
+        wait_for("the daemon to end", || daemon.try_wait().unwrap().is_some());
     }
 }
 
-impl Drop for Original {
+impl Drop for Supervised {
     fn drop(&mut self) {
         let daemon = self.daemon.get_mut().unwrap();
         if daemon.try_wait().unwrap().is_none() {
@@ -150,8 +170,10 @@ fn write_conf(folder: &Path, programs: &str, extra: &[String], inet: Option<u16>
         Some(port) => format!("[inet_http_server]\nport=127.0.0.1:{port}\n"),
         None => format!("[unix_http_server]\nfile={here}/s\n"),
     };
-    let extra: String =
-        extra.iter().map(|name| format!("[program:{name}]\ncommand=/bin/sleep 100\nstartsecs=0\n")).collect();
+    let extra: String = extra
+        .iter()
+        .map(|name| format!("[program:{name}]\ncommand=/bin/sleep 1000\nstartsecs=0\n"))
+        .collect();
     let conf = format!(
         "{server}[supervisord]\nlogfile={here}/log\npidfile={here}/pid\nchildlogdir={here}\n\
          [rpcinterface:supervisor]\n\
@@ -159,12 +181,6 @@ fn write_conf(folder: &Path, programs: &str, extra: &[String], inet: Option<u16>
          [supervisorctl]\nserverurl={url}\n{programs}{extra}"
     );
     std::fs::write(folder.join("conf"), conf).unwrap();
-}
-
-/// Runs our client.
-pub fn our_client(original: &Original, line: &str) -> (String, i32) {
-    let output = ours(&original.conf()).args(line.split(' ')).output().unwrap();
-    (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
 }
 
 /// Our client, to be given an action. The tester's credentials and terminal decide nothing.
@@ -177,9 +193,8 @@ pub fn ours(conf: &Path) -> Command {
 }
 
 /// Takes out of an output what may differ: process ids, uptimes, the daemon's place, help texts and Python's names.
-pub fn normalize(output: &str, original: &Original) -> String {
-    let output =
-        output.replace(&original.url, "URL").replace(&original.folder().display().to_string(), "HERE");
+pub fn normalize(output: &str, daemon: &Supervised) -> String {
+    let output = output.replace(&daemon.url, "URL").replace(&daemon.folder().display().to_string(), "HERE");
     let mut text = String::new();
     for line in output.lines() {
         if line.starts_with("Error: ") || line == "ERROR: no process name supplied" {
@@ -198,7 +213,7 @@ fn normalize_line(line: &str) -> String {
     }
     if let Some((head, tail)) = line.split_once("   pid ") {
         let digits = tail.trim_start_matches(|c: char| c.is_ascii_digit());
-        assert!(digits.starts_with(", uptime 0:0"), "{line}");
+        assert!(digits.starts_with(", uptime 0:"), "{line}");
         return format!("{head}   pid N, uptime T");
     }
     // A process id alone; 0 is none.

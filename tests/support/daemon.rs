@@ -8,6 +8,7 @@ use super::wait::{LONG, until, until_some};
 use dxr::{Fault, Value};
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -436,7 +437,8 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.tell();
+            // A second panic on the way out would end the whole test run at once and leave daemons behind.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.tell()));
         }
         self.end();
         if std::thread::panicking() && std::env::var_os("KEEP_FAILED").is_some() {

@@ -56,8 +56,10 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
 /// Why the attachment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Ctrl-C or Ctrl-D.
-    Wished,
+    /// Ctrl-C.
+    Interrupted,
+    /// Ctrl-D, or the end of what was piped in.
+    InputEnded,
     ProcessGone,
 }
 
@@ -77,8 +79,11 @@ fn attach(session: &mut Session, name: &str) -> Outcome {
     let end = converse(session, name, &mut streams, interrupt.as_ref())?;
     drop(interrupt);
     session.input.reopen();
-    if end == End::ProcessGone {
-        session.screen.line("Process got killed")?;
+    match end {
+        // The terminal has written `^C`.
+        End::Interrupted if session.screen.terminal => session.screen.line("")?,
+        End::ProcessGone => session.screen.line("Process got killed")?,
+        End::Interrupted | End::InputEnded => {}
     }
     Ok(session.screen.line("Exiting foreground")?)
 }
@@ -99,11 +104,11 @@ fn converse(
             }
         }
         if session.input.has_ended() {
-            return Ok(End::Wished);
+            return Ok(End::InputEnded);
         }
         let woken = wait(streams, interrupt)?;
         if woken.interrupted {
-            return Ok(End::Wished);
+            return Ok(End::Interrupted);
         }
         if woken.input {
             session.input.fill()?;

@@ -26,9 +26,11 @@ pub enum Effect {
     Reads,
     /// Each call leaves a line in the activity log.
     Changes,
+    /// As `Changes`, and only for root and the daemon's own user on a unix socket.
+    Administers,
 }
 
-use Effect::{Changes, Reads};
+use Effect::{Administers, Changes, Reads};
 
 const NAME: (&str, &str) = ("string", "name");
 const WAIT: (&str, &str) = ("boolean", "wait");
@@ -100,7 +102,7 @@ pub static SYSTEM: [Method; 4] = [
 ];
 
 /// The methods of every namespace that publishes the main interface, usually `supervisor`.
-pub static SUPERVISOR: [Method; 40] = [
+pub static SUPERVISOR: [Method; 32] = [
     method("getAPIVersion", Reads, "string", &[], "The version of this API.", |args| {
         plan::plain(args, Plan::ApiVersion)
     })
@@ -323,7 +325,11 @@ pub static SUPERVISOR: [Method; 40] = [
         "Sends an event to the listeners of REMOTE_COMMUNICATION.",
         plan::send_event,
     ),
-    // What follows is not Supervisor's; Go descendants of it have these names.
+];
+
+/// Methods of Supervisor's descendants in Go, in the same namespaces. They are answered but not listed:
+/// clients that make menus of what is listed, without namespaces, are to see what they always saw.
+pub static GO: [Method; 8] = [
     method(
         "getAllProcsProcessInfo",
         Reads,
@@ -392,19 +398,56 @@ pub static SUPERVISOR: [Method; 40] = [
     ),
 ];
 
+/// The namespace of what Supervisor does not have. Clients that flatten namespaces find no name twice.
+const OWN_NAMESPACE: &str = "supervisord";
+
+/// The methods of [`OWN_NAMESPACE`].
+pub static OWN: [Method; 4] = [
+    method(
+        "getProcessHistory",
+        Reads,
+        "struct",
+        &[NAME],
+        "The last exits of a process (at, pid, status, expected, lasted_ms), what happens next, and in how \
+         many seconds; -1 if nothing is due.",
+        |args| plan::about_target(args, Request::ProcessHistory),
+    ),
+    method(
+        "getKeeper",
+        Reads,
+        "struct",
+        &[],
+        "The pids of keeper and manager, their version, and how often a manager was started.",
+        |args| plan::ask(args, Request::Keeper),
+    ),
+    method(
+        "upgrade",
+        Administers,
+        "string",
+        &[("string", "binary")],
+        "Lets another binary take over while every program runs on. Without a path, or with an empty one, it \
+         is what lies where the daemon was started from. Answers once the new one has passed its check.",
+        plan::upgrade,
+    ),
+    method("getUpgradeState", Reads, "string", &[], "How the last upgrade went.", |args| {
+        plan::ask(args, Request::UpgradeState)
+    }),
+];
+
 /// The method of this full name, if there is one. Exactly one dot, exactly one level: whatever else a name
 /// looks like, it is unknown.
 pub fn find(namespaces: &[String], full_name: &str) -> Option<&'static Method> {
     let (namespace, name) = full_name.split_once('.')?;
-    let table: &'static [Method] = match namespace {
-        "system" => &SYSTEM,
-        _ if namespaces.iter().any(|published| published == namespace) => &SUPERVISOR,
+    let tables: [&'static [Method]; 2] = match namespace {
+        "system" => [&SYSTEM, &[]],
+        OWN_NAMESPACE => [&OWN, &[]],
+        _ if namespaces.iter().any(|published| published == namespace) => [&SUPERVISOR, &GO],
         _ => return None,
     };
-    table.iter().find(|method| method.name == name || method.aliases.contains(&name))
+    tables.into_iter().flatten().find(|method| method.name == name || method.aliases.contains(&name))
 }
 
-/// All full names, aliases included, sorted.
+/// The full names of Supervisor's methods, aliases included, sorted.
 pub fn names(namespaces: &[String]) -> Vec<String> {
     let short = |table: &'static [Method]| {
         table.iter().flat_map(|method| std::iter::once(&method.name).chain(method.aliases))
@@ -432,8 +475,13 @@ mod tests {
         let names = names(&namespaces());
         let n_aliases = SUPERVISOR.iter().map(|method| method.aliases.len()).sum::<usize>();
         assert_eq!(names.len(), SYSTEM.len() + SUPERVISOR.len() + n_aliases);
+        assert_eq!(n_aliases + SUPERVISOR.len() + SYSTEM.len(), 41);
         for name in &names {
             assert!(find(&namespaces(), name).is_some(), "{name}");
+        }
+        for method in &GO {
+            let name = format!("supervisor.{}", method.name);
+            assert!(find(&namespaces(), &name).is_some() && !names.contains(&name), "{name}");
         }
     }
 
