@@ -42,7 +42,7 @@ docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 bench: prepare
-	cargo bench --locked --bench life
+	cargo bench --locked --bench life --bench config
 
 clean:
 	cargo clean
