@@ -131,7 +131,7 @@ impl Connection {
         }
         let (body, share) = self.body(&head, framing).await?;
         let _in_progress = self.site.context.begin_request();
-        let caller = Caller { peer: self.peer.to_string(), user };
+        let caller = Caller { peer: self.peer.to_string(), uid: self.peer.uid(), user };
         let response = self.site.answer(route, body, share, &caller).await;
         let persistence = if head.wants_keep_alive() { Persistence::Keep } else { Persistence::Close };
         self.send(&head, response, persistence).await

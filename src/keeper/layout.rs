@@ -50,7 +50,7 @@ pub struct KeeperMemory {
     pub manager_starts: AtomicU32,
     /// Descriptors that could not be taken in.
     pub deposits_lost: AtomicU32,
-    /// How far the upgrade that was asked for last has come: an `UPGRADE_*`.
+    /// How far an upgrade has come: its number in the upper bits, an `UPGRADE_*` in the lowest eight.
     pub upgrade: AtomicU32,
     /// The number the next ledger entry will have; the first one has 0.
     pub head: AtomicU64,

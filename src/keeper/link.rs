@@ -255,7 +255,9 @@ impl Link {
 
     /// How far the upgrade that was asked for last has come: one of `layout`'s `UPGRADE_*`.
     pub fn upgrade(&self) -> u32 {
-        self.shared.get().upgrade.load(Acquire)
+        let told = self.shared.get().upgrade.load(Acquire);
+        let wanted = self.memory.get().upgrades_wanted.load(Acquire);
+        if told >> 8 == wanted & 0xff_ffff { told & 0xff } else { UPGRADE_CHECKING }
     }
 
     /// What a candidate has to say for itself.

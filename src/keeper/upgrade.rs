@@ -68,7 +68,7 @@ impl Keeper {
     }
 
     fn report(&self, state: u32) {
-        self.shared.get().upgrade.store(state, Release);
+        self.shared.get().upgrade.store((self.upgrades_begun << 8) | state, Release);
         ring(&self.manager_doorbell);
     }
 

@@ -11,7 +11,7 @@ use crate::log::auto;
 use crate::log::spec::{Context, StreamSpec};
 use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapshot};
 use crate::manager::child::Common;
-use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::procs::{PastExit, Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
 use crate::manager::streams::Specs;
@@ -171,6 +171,8 @@ impl Daemon {
         // What it wrote last stands in its log before anybody hears of its end.
         proc.streams.drain();
         proc.applied = entry.sequence + 1;
+        let lasted = entry.monotonic.since(proc.process.started);
+        proc.remember(PastExit { at: entry.wall, pid: entry.pid, status, lasted });
         let why = proc.failure.take();
         self.apply_at(slot, Event::Exited { status, why }, entry.monotonic, entry.wall);
     }

@@ -18,7 +18,8 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
 use crate::rpc::api::{
-    Answer, Call, ConfigInfo, LogSource, Outcome, ProcessInfo, Request, Stream, Table, Target, Wait,
+    Answer, Call, ConfigInfo, Fact, Facts, LogSource, Outcome, ProcessInfo, Request, Stream, Table, Target,
+    Wait,
 };
 use crate::rpc::fault::{Fault, FaultCode};
 use crate::sys::{clock, signals};
@@ -118,6 +119,17 @@ impl Daemon {
             }
             Request::SendProcessStdin(target, bytes) => self.send_stdin(&target, &bytes),
             Request::SendRemoteCommEvent { .. } => Ok(Answer::Done),
+            Request::ProcessHistory(target) => {
+                let (_, proc) = self.one(&target)?;
+                Ok(Answer::Facts(history(proc)))
+            }
+            Request::Keeper => Ok(Answer::Facts(vec![
+                ("keeper_pid", Fact::Number(i64::from(self.link.keeper_pid()))),
+                ("manager_pid", Fact::Number(i64::from(crate::sys::process::own_pid()))),
+                ("manager_starts", Fact::Number(i64::from(self.link.manager_starts()))),
+                ("manager_version", Fact::Text(crate::cli::VERSION.to_string())),
+                ("upgrade", Fact::Text(self.upgrade_state())),
+            ])),
             Request::UpgradeState => Ok(Answer::Text(self.upgrade_state())),
             // `handle` has taken these.
             Request::Start(..) | Request::Stop(..) | Request::Signal(..) | Request::Upgrade(_) => {
@@ -517,6 +529,37 @@ impl Daemon {
         self.remove_member(&namespec.group, process);
         Ok(Answer::Done)
     }
+}
+
+/// What a process did before and what happens next.
+fn history(proc: &Proc) -> Facts {
+    use crate::core::process::State;
+    let exits = proc.past.iter().map(|exit| {
+        let expected =
+            u8::try_from(exit.status.code()).is_ok_and(|code| proc.config.exitcodes.contains(&code));
+        let millis = i64::try_from(exit.lasted.as_millis()).unwrap_or(i64::MAX);
+        vec![
+            ("at", Fact::Number(exit.at.secs())),
+            ("pid", Fact::Number(i64::from(exit.pid))),
+            ("status", Fact::Text(exit.status.to_string())),
+            ("expected", Fact::Flag(expected)),
+            ("lasted_ms", Fact::Number(millis)),
+        ]
+    });
+    let next = match proc.process.state {
+        State::Starting { .. } => "it counts as RUNNING",
+        State::Backoff { .. } => "it is started again",
+        State::Stopping { .. } => "it is killed with SIGKILL if it has not ended",
+        _ => "",
+    };
+    let due = proc.process.state.deadline().map_or(-1, |deadline| {
+        i64::try_from(deadline.since(clock::monotonic()).as_secs_f64().ceil() as u64).unwrap_or(i64::MAX)
+    });
+    vec![
+        ("exits", Fact::List(exits.collect())),
+        ("next", Fact::Text(next.to_string())),
+        ("next_in", Fact::Number(due)),
+    ]
 }
 
 /// The names of a process: group, name, and both as a namespec.

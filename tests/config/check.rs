@@ -300,3 +300,19 @@ fn the_configurations_that_come_with_us_have_no_errors() {
         assert!(!printed.contains("unknown"), "{name}: {printed}");
     }
 }
+
+#[test]
+fn an_end_that_cannot_come() {
+    let programs =
+        "[program:a]\ncommand=cat\n[program:w]\ncommand=cat\nprocess_name=%(process_num)d\nnumprocs=2\n";
+    for (name, known) in
+        [("a", true), ("w:1", true), ("w:*", true), ("w:2", false), ("b", false), ("any_exit", true)]
+    {
+        let expected = format!(
+            "x.conf:2: warning: [supervisord] exit_when: there is no process or group named '{name}'"
+        );
+        let expected: &[&str] = if known { &[] } else { &[&expected] };
+        let text = format!("[supervisord]\nexit_when={name}\n{programs}");
+        check(&text, i32::from(!known), expected);
+    }
+}

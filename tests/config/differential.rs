@@ -15,10 +15,15 @@ const N_TEMPLATES: usize = 6000;
 const N_ENVIRONMENTS: usize = 6000;
 
 /// A small generator of pseudo-random numbers (xorshift64*), so that every run makes the same texts.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// A number from 0 to `limit` - 1.
+    pub fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -153,7 +158,7 @@ fn random_texts_mean_the_same_to_python() {
         eprintln!("SUPERVISOR_VENV is not set: nothing to compare with");
         return;
     };
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     let mut files = random.texts(N_FILES, &FILE_PIECES, 30);
     // Most files that begin without a header are refused for that alone.
     files.iter_mut().step_by(2).for_each(|file| file.insert_str(0, "[a]\n"));
@@ -364,7 +369,7 @@ fn random_configurations_survive_being_dumped() {
         ..Surroundings::of_this_process()
     };
     let args = Default::default();
-    let mut random = Random(0xfeed);
+    let mut random = Random::new(0xfeed);
     let mut n_right = 0;
     for _ in 0..3000 {
         let text = format!("[supervisord]\n{}", random.text(&CONFIG_PIECES, 14));
