@@ -316,3 +316,15 @@ fn an_end_that_cannot_come() {
         check(&text, i32::from(!known), expected);
     }
 }
+
+#[test]
+fn a_file_that_everybody_can_change() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = with_config("[supervisord]\n");
+    let path = directory.path().join("x.conf");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).expect("changed");
+    let output = run(directory.path(), &["check", "-c", "x.conf"]);
+    let expected = "x.conf: warning: everybody can change this file (mode 0666), and with it what is run\n\
+                    x.conf: 0 errors, 1 warning\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
