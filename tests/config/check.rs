@@ -328,3 +328,13 @@ fn a_file_that_everybody_can_change() {
                     x.conf: 0 errors, 1 warning\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
 }
+
+#[test]
+fn by_another_name_it_prints_the_sample() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let link = directory.path().join("echo_supervisord_conf");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_supervisord"), &link).expect("linked");
+    let output = Command::new(&link).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), config::sample());
+}
