@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub struct Boot {
     /// With the configuration's path made absolute: rereads must find it from anywhere.
     pub args: DaemonArgs,
+    /// The binary that was started; an upgrade takes what lies there by then.
+    pub binary: PathBuf,
     /// Where the daemon was started; relative paths in options start here.
     pub current_dir: PathBuf,
     /// The limit on descriptors that programs are to see.

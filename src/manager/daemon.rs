@@ -11,10 +11,11 @@ use crate::log::auto;
 use crate::log::spec::{Context, StreamSpec};
 use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapshot};
 use crate::manager::child::Common;
-use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::procs::{PastExit, Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
 use crate::manager::streams::Specs;
+use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::waiters::Waiter;
 use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
 use crate::model::signal::Signal;
@@ -27,6 +28,7 @@ use futures_lite::{FutureExt, StreamExt};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +53,7 @@ pub struct Daemon {
     pub spawner: Spawner,
     pub http: http::Context,
     pub servers: Vec<Server>,
+    pub wanted_upgrade: Option<Wanted>,
     /// The snapshot with the keeper does not show what is in force.
     pub snapshot_is_old: bool,
 }
@@ -61,6 +64,14 @@ pub struct Server {
     /// A second descriptor of the same socket, to hand over and to clean up with.
     pub listener: http::listen::Listener,
     pub task: Task<()>,
+}
+
+/// What has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Daemon,
+    /// Another one takes over at once.
+    Manager,
 }
 
 /// What ended the loop's waiting.
@@ -88,8 +99,8 @@ pub struct Ears {
 }
 
 impl Daemon {
-    /// Runs until the daemon is to end.
-    pub async fn run(&mut self, mut ears: Ears) {
+    /// Runs until the daemon, or only this manager, is to end.
+    pub async fn run(&mut self, ears: &mut Ears) -> End {
         loop {
             let rest = self.absorb_ledger();
             for _ in 0..CALLS_PER_TURN {
@@ -98,18 +109,47 @@ impl Daemon {
             }
             self.fire_deadlines();
             if self.progress_of_end() {
-                return;
+                return End::Daemon;
             }
             self.save_snapshot();
-            if rest == Rest::More {
-                continue;
+            if !self.snapshot_is_old && self.progress_of_upgrade() == Decision::HandOver {
+                return End::Manager;
             }
-            match self.wait(&mut ears).await {
-                Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
-                Wake::Signal(number) => self.stray_signal(number),
-                Wake::Deadline | Wake::Call(None) => {}
-                Wake::Call(Some(call)) => self.handle(call),
+            if rest == Rest::None {
+                let wake = self.wait(ears).await;
+                self.wake(wake, ears);
             }
+        }
+    }
+
+    fn wake(&mut self, wake: Wake, ears: &Ears) {
+        match wake {
+            Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
+            Wake::Signal(number) => self.stray_signal(number),
+            Wake::Deadline | Wake::Call(None) => {}
+            Wake::Call(Some(call)) => self.handle(call),
+        }
+    }
+
+    /// Makes room for another manager: accepts nobody any more, and answers those who were accepted. Whoever
+    /// comes now waits in the kernel's queue for the successor.
+    pub async fn make_room(&mut self, ears: &mut Ears) {
+        self.http.leave();
+        for server in self.servers.drain(..) {
+            server.task.cancel().await;
+        }
+        let http = self.http.clone();
+        let mut answered = pin!(http.drain(LAST_ANSWERS_BEFORE_SUCCESSOR));
+        loop {
+            let done = async {
+                answered.as_mut().await;
+                None
+            };
+            let Some(wake) = done.or(async { Some(self.wait(ears).await) }).await else { return };
+            self.wake(wake, ears);
+            self.absorb_ledger();
+            self.fire_deadlines();
+            self.save_snapshot();
         }
     }
 
@@ -158,6 +198,8 @@ impl Daemon {
         // What it wrote last stands in its log before anybody hears of its end.
         proc.streams.drain();
         proc.applied = entry.sequence + 1;
+        let lasted = entry.monotonic.since(proc.process.started);
+        proc.remember(PastExit { at: entry.wall, pid: entry.pid, status, lasted });
         let why = proc.failure.take();
         self.apply_at(slot, Event::Exited { status, why }, entry.monotonic, entry.wall);
     }
@@ -183,6 +225,10 @@ impl Daemon {
             Signal::USR2 => {
                 ::log::info!("received {signal} indicating log reopen request");
                 self.reopen_logs();
+            }
+            Signal::USR1 => {
+                ::log::warn!("received {signal} indicating upgrade request");
+                self.upgrade(None, None);
             }
             _ => ::log::info!("received {signal}, which means nothing here"),
         }
@@ -499,6 +545,9 @@ pub fn flush_messages(config: &Config) {
         activity::write(message.level, &message.text);
     }
 }
+
+/// How long answers may take before another manager takes over. Clients of idle connections wait as long.
+const LAST_ANSWERS_BEFORE_SUCCESSOR: Duration = Duration::from_millis(15);
 
 /// How long answers may take to leave before the daemon ends.
 pub const LAST_ANSWERS: Duration = Duration::from_millis(500);

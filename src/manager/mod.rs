@@ -17,6 +17,7 @@ pub mod daemon;
 pub mod procs;
 pub mod requests;
 pub mod shutdown;
+pub mod upgrade;
 pub mod waiters;
 
 pub mod child;

@@ -5,11 +5,13 @@ use crate::manager::boot::AutoLogs;
 use crate::manager::streams::Streams;
 use crate::manager::waiters::Waiter;
 use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
+use crate::model::exit::ExitStatus;
 use crate::model::namespec;
 use crate::model::state::ProcessState;
-use crate::model::time::Monotonic;
-use std::collections::{BTreeSet, HashMap};
+use crate::model::time::{Monotonic, Wall};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The number of a slot in the memory shared with the keeper; with it a process is found at once.
 pub type SlotId = u32;
@@ -61,7 +63,21 @@ pub struct Proc {
     pub logs: AutoLogs,
     pub streams: Streams,
     pub waiters: Vec<Waiter>,
+    /// The last exits that this manager saw, the latest last.
+    pub past: VecDeque<PastExit>,
 }
+
+/// One exit, for people who want to know what happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastExit {
+    pub at: Wall,
+    pub pid: i32,
+    pub status: ExitStatus,
+    pub lasted: Duration,
+}
+
+/// So many exits of each process are remembered.
+const PAST_EXITS: usize = 10;
 
 impl Proc {
     pub fn new(config: Arc<ProcessConfig>, group: &GroupConfig, logs: AutoLogs) -> Proc {
@@ -77,7 +93,16 @@ impl Proc {
             logs,
             streams: Streams::default(),
             waiters: Vec::new(),
+            past: VecDeque::new(),
         }
+    }
+
+    /// Remembers an exit, and forgets the oldest one.
+    pub fn remember(&mut self, exit: PastExit) {
+        if self.past.len() == PAST_EXITS {
+            self.past.pop_front();
+        }
+        self.past.push_back(exit);
     }
 
     pub fn state(&self) -> ProcessState {

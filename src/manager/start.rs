@@ -4,13 +4,14 @@ use crate::cli::VERSION;
 use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
-use crate::keeper::link::{Birth, Link, SlotContent};
+use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, SlotContent};
 use crate::log::{activity, auto};
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
-use crate::manager::daemon::{Daemon, Ears, LAST_ANSWERS, Server, flush_messages, stream_specs};
+use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, stream_specs};
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::streams::Streams;
+use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt};
 use crate::model::config::{ActivityLog, HttpServerConfig};
 use crate::model::state::SupervisorState;
@@ -32,6 +33,10 @@ pub fn run_if_manager() -> Option<u8> {
     process::set_own_name(c"supervisord");
     let result = inherited.map_err(|error| format!("the manager cannot reach its keeper: {error}")).and_then(
         |(link, doorbell)| {
+            if std::env::var_os(CHECK_VARIABLE).is_some() {
+                return Ok(look_around(&link));
+            }
+            link.set_handing_over(false);
             // A manager without its keeper would supervise nothing.
             if !process::die_with_parent(link.keeper_pid()) {
                 return Err("the keeper has ended".to_string());
@@ -90,18 +95,21 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         common,
         spawner: Spawner::new().map_err(reason("cannot prepare to create programs"))?,
         servers: Vec::new(),
+        wanted_upgrade: None,
         snapshot_is_old: !takes_over,
     };
     activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
         .map_err(|error| error.to_string())?;
-    let ears = ears_for(calls).map_err(reason("cannot wait for events"))?;
+    let mut ears = ears_for(calls).map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {
             Some(snapshot) => daemon.take_over(snapshot.active),
             None => daemon.start_afresh()?,
         }
-        daemon.run(ears).await;
-        daemon.finish().await;
+        match daemon.run(&mut ears).await {
+            End::Daemon => daemon.finish().await,
+            End::Manager => daemon.make_room(&mut ears).await,
+        }
         Ok(0)
     })
 }
