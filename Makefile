@@ -39,10 +39,10 @@ lint:
 	cargo clippy --locked --all-targets -- -D warnings
 
 docs:
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 
 bench: prepare
-	cargo bench --locked --bench life
+	cargo bench --locked --bench life --bench config
 
 clean:
 	cargo clean
