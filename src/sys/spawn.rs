@@ -321,7 +321,8 @@ unsafe fn unblock_signals() {
     }
 }
 
-/// Leaves the shared table of descriptors and takes 0, 1 and 2. Everything else is close-on-exec.
+/// Leaves the shared table of descriptors and takes 0, 1 and 2. Everything else is closed by the exec, whoever
+/// opened it and however.
 ///
 /// # Safety
 /// In the child only.
@@ -338,7 +339,16 @@ unsafe fn take_descriptors(plan: &Plan<'_>) -> bool {
         if unshared != 0 && libc::unshare(libc::CLONE_FILES) != 0 {
             return false;
         }
-        plan.staged.iter().zip(0..).all(|(source, target)| libc::dup2(*source, target) == target)
+        let taken = plan.staged.iter().zip(0..).all(|(source, target)| libc::dup2(*source, target) == target);
+        // Ours are close-on-exec from birth, those of a library may not be. Linux before 5.11 does not know this
+        // flag; there the habit has to do.
+        libc::syscall(
+            libc::SYS_close_range,
+            plan.staged.len() as libc::c_uint,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC as libc::c_uint,
+        );
+        taken
     }
 }
 
@@ -458,6 +468,8 @@ pub fn start_manager(
                 libc::setpgid(0, 0);
                 reset_dispositions();
                 unblock_signals();
+                // A script's interpreter reads it through this very descriptor.
+                libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0);
                 exec_fd(file.as_raw_fd(), arguments, environment);
                 libc::_exit(NOT_SPAWNED)
             }
