@@ -11,6 +11,8 @@ use crate::log::auto;
 use crate::log::spec::{Context, StreamSpec};
 use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapshot};
 use crate::manager::child::Common;
+use crate::manager::events::Events;
+use crate::manager::events::outlet::Written;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
@@ -51,6 +53,7 @@ pub struct Daemon {
     pub spawner: Spawner,
     pub http: http::Context,
     pub servers: Vec<Server>,
+    pub events: Events,
     /// The snapshot with the keeper does not show what is in force.
     pub snapshot_is_old: bool,
 }
@@ -70,6 +73,10 @@ enum Wake {
     Call(Option<Call>),
     /// A signal that was sent to the manager itself.
     Signal(i32),
+    /// An event listener has written something.
+    Listener,
+    /// Somebody's output is to become an event.
+    Written(Option<Written>),
     Deadline,
 }
 
@@ -85,6 +92,8 @@ pub struct Ears {
     pub doorbell: Async<OwnedFd>,
     pub calls: async_channel::Receiver<Call>,
     pub signals: signal_hook_async_std::Signals,
+    /// Readable when an event listener has written something.
+    pub listeners: Async<Arc<OwnedFd>>,
 }
 
 impl Daemon {
@@ -107,14 +116,17 @@ impl Daemon {
             match self.wait(&mut ears).await {
                 Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
                 Wake::Signal(number) => self.stray_signal(number),
-                Wake::Deadline | Wake::Call(None) => {}
+                Wake::Deadline | Wake::Call(None) | Wake::Written(None) => {}
+                Wake::Listener => self.hear_listeners(),
+                Wake::Written(Some(written)) => self.take_all_written(written),
                 Wake::Call(Some(call)) => self.handle(call),
             }
         }
     }
 
     async fn wait(&self, ears: &mut Ears) -> Wake {
-        let deadline = [self.procs.next_deadline(), self.ending_deadline()].into_iter().flatten().min();
+        let deadlines = [self.procs.next_deadline(), self.ending_deadline(), self.events.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         let timer = async {
             match deadline {
                 Some(deadline) => {
@@ -130,7 +142,12 @@ impl Daemon {
         };
         let calls = async { Wake::Call(ears.calls.recv().await.ok()) };
         let signals = async { Wake::Signal(ears.signals.next().await.unwrap_or(0)) };
-        ledger.or(signals).or(timer).or(calls).await
+        let listeners = async {
+            let _ = ears.listeners.readable().await;
+            Wake::Listener
+        };
+        let written = async { Wake::Written(self.events.next_written().await) };
+        ledger.or(signals).or(timer).or(listeners).or(calls).or(written).await
     }
 
     /// Deals with what the keeper has recorded, in its order, up to [`ENTRIES_PER_TURN`].
@@ -154,9 +171,9 @@ impl Daemon {
             ::log::debug!("pid {} was called '{name}'", entry.pid);
             return;
         };
+        // What it wrote last stands in its log, and was heard, before anybody hears of its end.
+        self.finish_streams(slot);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        // What it wrote last stands in its log before anybody hears of its end.
-        proc.streams.drain();
         proc.applied = entry.sequence + 1;
         let why = proc.failure.take();
         self.apply_at(slot, Event::Exited { status, why }, entry.monotonic, entry.wall);
@@ -230,8 +247,10 @@ impl Daemon {
         self.procs.replace(slot, process);
         // Said before it is committed: after a crash in between it is said twice rather than never.
         for effect in &effects {
-            if let Effect::Log(level, text) = effect {
-                activity::write(*level, text);
+            match effect {
+                Effect::Log(level, text) => activity::write(*level, text),
+                Effect::Publish(change) => self.announce(slot, *change),
+                Effect::Kill { .. } | Effect::KillStragglers { .. } | Effect::Spawn => {}
             }
         }
         self.commit(slot);
@@ -298,9 +317,7 @@ impl Daemon {
         match self.try_spawn(slot) {
             Ok(pid) => {
                 self.apply(slot, Event::Spawned(pid));
-                if let Some(proc) = self.procs.proc(slot) {
-                    proc.streams.begin(pid);
-                }
+                self.begin_streams(slot);
             }
             Err(why) => self.apply(slot, Event::SpawnFailed(why)),
         }
@@ -356,6 +373,7 @@ impl Daemon {
         }
         self.procs.add_group(Arc::clone(config), members);
         self.snapshot_is_old = true;
+        self.announce_group(config);
         Ok(())
     }
 
@@ -379,6 +397,7 @@ impl Daemon {
     /// Takes out a group that is at rest.
     pub fn remove_group(&mut self, name: &str) {
         let Some((_, procs)) = self.procs.remove_group(name) else { return };
+        self.forget_pool(name);
         self.snapshot_is_old = true;
         // First out of what a successor would restore, then out of the slots.
         self.save_snapshot();
@@ -391,13 +410,14 @@ impl Daemon {
             return self.remove_group(group);
         }
         let Some((slot, proc)) = self.procs.remove_member(group, name) else { return };
+        self.forget_listener(slot);
         self.snapshot_is_old = true;
         self.save_snapshot();
         self.let_go(slot, proc);
     }
 
     fn let_go(&self, slot: SlotId, mut proc: Proc) {
-        proc.streams.drain();
+        proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);
     }

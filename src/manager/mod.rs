@@ -24,6 +24,8 @@ pub mod command;
 pub mod describe;
 pub mod streams;
 
+pub mod events;
+
 pub mod rt;
 
 pub use launch::daemon_main;

@@ -116,7 +116,10 @@ impl Daemon {
                 self.clear_process_logs(slot)
             }
             Request::SendProcessStdin(target, bytes) => self.send_stdin(&target, &bytes),
-            Request::SendRemoteCommEvent { .. } => Ok(Answer::Done),
+            Request::SendRemoteCommEvent { kind, data } => {
+                self.announce_remote(&kind, &data);
+                Ok(Answer::Done)
+            }
             // `handle` has taken these.
             Request::Start(..) | Request::Stop(..) | Request::Signal(..) => {
                 Err(Fault::new(FaultCode::IncorrectParameters))
@@ -449,6 +452,7 @@ impl Daemon {
             return Err(Fault::with(FaultCode::StillRunning, name));
         }
         self.remove_group(name);
+        self.announce_removal(name);
         Ok(Answer::Done)
     }
 
@@ -513,6 +517,9 @@ impl Daemon {
             return Err(Fault::with(FaultCode::StillRunning, sent.clone()));
         }
         self.remove_member(&namespec.group, process);
+        if self.procs.group(&namespec.group).is_none() {
+            self.announce_removal(&namespec.group);
+        }
         Ok(Answer::Done)
     }
 }

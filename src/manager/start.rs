@@ -1,6 +1,7 @@
 //! A manager comes up: as the first one, or in the place of one that died.
 
 use crate::cli::VERSION;
+use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
@@ -9,6 +10,7 @@ use crate::log::{activity, auto};
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
 use crate::manager::daemon::{Daemon, Ears, LAST_ANSWERS, Server, flush_messages, stream_specs};
+use crate::manager::events::Events;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::streams::Streams;
 use crate::manager::{pidfile, rt};
@@ -63,11 +65,12 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     } else {
         None
     };
-    let ears_for = |calls| -> std::io::Result<Ears> {
+    let ears_for = |calls, listeners| -> std::io::Result<Ears> {
         Ok(Ears {
             doorbell: rt::Async::new_nonblocking(doorbell)?,
             calls,
             signals: signal_hook_async_std::Signals::new(STRAY_SIGNALS)?,
+            listeners: rt::Async::new_nonblocking(listeners)?,
         })
     };
     let config = Arc::new(snapshot.as_ref().map_or_else(|| boot.config.clone(), |old| old.config.clone()));
@@ -79,6 +82,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         oom_score_adj: boot.oom_score_adj.as_ref().and_then(|score| CString::new(score.as_str()).ok()),
         dies_with: Some(link.keeper_pid()),
     };
+    let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;
     let mut daemon = Daemon {
         http: http::Context::new(handle, &config.rpc_namespaces, VERSION),
         link,
@@ -90,11 +94,12 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         common,
         spawner: Spawner::new().map_err(reason("cannot prepare to create programs"))?,
         servers: Vec::new(),
+        events,
         snapshot_is_old: !takes_over,
     };
     activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
         .map_err(|error| error.to_string())?;
-    let ears = ears_for(calls).map_err(reason("cannot wait for events"))?;
+    let ears = ears_for(calls, daemon.events.ears()).map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {
             Some(snapshot) => daemon.take_over(snapshot.active),
@@ -175,6 +180,7 @@ impl Daemon {
                 crate::crit!("could not add group '{}': {problem}", group.name);
             }
         }
+        self.announce_state(Kind::SupervisorRunning);
         self.save_snapshot();
         for group in &groups {
             self.autostart(&group.name);
@@ -257,6 +263,7 @@ impl Daemon {
             "the manager was replaced (start {}), {n_running} programs went on running",
             self.link.manager_starts()
         );
+        self.resume_events();
         // What was under way when it died is finished first.
         for (slot, birth) in births {
             match birth {
@@ -268,9 +275,7 @@ impl Daemon {
                 Birth::Stillborn => self.spawn_again(slot),
                 Birth::None | Birth::Known => {}
             }
-            if let Some(proc) = self.procs.proc(slot) {
-                proc.streams.begin(proc.process.state.pid().unwrap_or(0));
-            }
+            self.begin_streams(slot);
         }
         self.resume_end();
         self.link.set_ready();
