@@ -109,6 +109,7 @@ impl Daemon {
             if self.progress_of_end() {
                 return;
             }
+            self.dispatch_events();
             self.save_snapshot();
             if rest == Rest::More {
                 continue;
