@@ -7,11 +7,12 @@ SHELL := /bin/bash
 SUPERVISOR_VENV ?= $(CURDIR)/.venv
 export SUPERVISOR_VENV
 
-.PHONY: help run prepare test check fmt lint docs bench clean
+.PHONY: help run prepare test soak check fmt lint docs bench clean
 
 help:
 	@echo "make run     build, then supervise the sample programs of conf/supervisord.conf in the foreground"
 	@echo "make test    install what the tests need, then run all of them"
+	@echo "make soak    the long tests: a thousand kills of the manager"
 	@echo "make check   what the automatic checks run: format, lints, documentation, tests"
 	@echo "make bench   measure process life against a bare spawn loop and the original"
 	@echo "make clean   remove what was built and installed here"
@@ -26,6 +27,9 @@ prepare:
 test: prepare
 	cargo test --locked
 
+soak: prepare
+	cargo test --locked --test e2e -- --ignored
+
 check: fmt lint docs test
 
 fmt:
@@ -38,7 +42,7 @@ docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 bench: prepare
-	cargo bench --locked --bench life
+	cargo bench --locked --bench life --bench config
 
 clean:
 	cargo clean

@@ -429,3 +429,14 @@ fn bash_completes_actions_options_and_names() {
         assert_eq!(bash_completions(&line), expected, "{line}");
     }
 }
+
+#[test]
+fn calls_a_crowded_daemon_turns_away_are_made_again() {
+    let n_calls = std::sync::atomic::AtomicUsize::new(0);
+    let fake = Fake::start(move |method, _| match method {
+        "supervisor.getVersion" => Reply::Fault(1, ""),
+        _ if n_calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2 => Reply::Http(503),
+        _ => Reply::Value(Value::Boolean(true)),
+    });
+    check(&fake, "start a b c", "a: started\nb: started\nc: started\n", 0);
+}

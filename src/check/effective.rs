@@ -2,13 +2,13 @@
 //! cannot be written, two programs in each other's way.
 
 use crate::check::problem::{Problem, Severity};
-use crate::config::Document;
+use crate::config::{Document, repr};
 use crate::manager::command;
 use crate::model::config::{
-    ActivityLog, ChildLog, Config, GroupConfig, GroupKind, HttpAddress, LogTarget, ProcessConfig,
+    ActivityLog, ChildLog, Config, ExitWhen, GroupConfig, GroupKind, HttpAddress, LogTarget, ProcessConfig,
     StreamConfig,
 };
-use crate::model::namespec;
+use crate::model::namespec::{self, Namespec};
 use nix::unistd::AccessFlags;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -89,6 +89,15 @@ impl Check<'_> {
         });
         if needs_logs && let Err(why) = writable(&config.supervisord.childlogdir.join("x")) {
             self.warn("supervisord", "childlogdir", why);
+        }
+        if let ExitWhen::Named(name) = &config.supervisord.exit_when
+            && !is_known(config, name)
+        {
+            self.warn(
+                "supervisord",
+                "exit_when",
+                format!("there is no process or group named {}", repr(name)),
+            );
         }
         self.servers(config);
     }
@@ -177,6 +186,15 @@ impl Check<'_> {
             self.warn(&section, key, text);
         }
     }
+}
+
+/// Whether a namespec names a process, or a group with at least one.
+fn is_known(config: &Config, namespec: &str) -> bool {
+    let Namespec { group, process } = Namespec::parse(namespec);
+    let group = config.groups.iter().find(|known| known.name == group);
+    group.is_some_and(|group| {
+        group.processes.iter().any(|known| process.as_ref().is_none_or(|name| known.name == *name))
+    })
 }
 
 /// The files a stream goes to.

@@ -3,6 +3,7 @@
 //! At run time unknown keys and sections are ignored without a word, as in Supervisor; this is the place that
 //! mentions them. `written` looks at the text, `effective` at what it means on this machine.
 
+mod client;
 mod effective;
 mod problem;
 mod similar;
@@ -25,7 +26,7 @@ pub struct Report {
     pub file: Option<String>,
     /// By file and line.
     pub problems: Vec<Problem>,
-    /// The effective configuration as a file that loads again; only if there are no errors.
+    /// The effective configuration as a file that loads again, if it was asked for and there are no errors.
     pub dump: Option<String>,
 }
 
@@ -50,9 +51,9 @@ pub fn main(args: &CheckArgs) -> ExitCode {
     let mut out = std::io::stdout().lock();
     // Nobody reading it does not change the verdict.
     let _ = match (&report.dump, args.json) {
-        (Some(dump), _) if args.dump => out.write_all(dump.as_bytes()),
-        (_, true) => out.write_all(as_json(&report).as_bytes()),
-        (_, false) => out.write_all(as_text(&report).as_bytes()),
+        (Some(dump), _) => out.write_all(dump.as_bytes()),
+        (None, true) => out.write_all(as_json(&report).as_bytes()),
+        (None, false) => out.write_all(as_text(&report).as_bytes()),
     };
     ExitCode::from(report.status(args.strict))
 }
@@ -76,6 +77,7 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
         }
     }
     problems.extend(written::problems(&document));
+    problems.extend(client::problems(&document, args, surroundings));
     if let Some(config) = &outcome.config {
         problems.extend(effective::problems(&document, config));
     }
@@ -87,7 +89,7 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
     Report {
         file: document.files().first().map(|file| file.name.display().to_string()),
         problems,
-        dump: outcome.config.map(|_| dump(&document, &args.daemon, surroundings)),
+        dump: outcome.config.filter(|_| args.dump).map(|_| dump(&document, &args.daemon, surroundings)),
     }
 }
 

@@ -54,8 +54,18 @@ pub fn load_ctl(args: &CtlArgs, surroundings: &Surroundings) -> Result<CtlConfig
             return Err(ConfigError { file: Some(name.clone()), ..ConfigError::plain(text) }.into());
         }
     }
-    let context = Context::new(&document, surroundings);
-    let config = read(&context, args, name.as_deref());
+    interpret(&document, args, surroundings, name.as_deref())
+}
+
+/// Reads the client's sections of a document.
+pub(crate) fn interpret(
+    document: &Document,
+    args: &CtlArgs,
+    surroundings: &Surroundings,
+    name: Option<&Path>,
+) -> Result<CtlConfig, ConfigErrors> {
+    let context = Context::new(document, surroundings);
+    let config = read(&context, args, name);
     for plugin in document.sections().filter(|name| name.starts_with("ctlplugin:")) {
         ctlplugin(&context.section(plugin));
     }

@@ -115,9 +115,12 @@ impl Dump<'_> {
         let Some(value) = self.document.get(section, key.name) else {
             return key.default.map(|default| (default.to_string(), Origin::Default));
         };
-        let filled = self.filled_in(value.text, value.place, own);
         // What cannot be written, for example a comment's marker from the environment, stays a name.
-        let text = if survives(key.name, &filled) { filled } else { value.text.to_string() };
+        let no_variables = |name: &str| !name.starts_with("ENV_");
+        let attempts: [&dyn Fn(&str) -> bool; 2] = [&|_| true, &no_variables];
+        let mut filled =
+            attempts.into_iter().map(|wanted| self.filled_in(value.text, value.place, own, wanted));
+        let text = filled.find(|text| survives(key.name, text)).unwrap_or_else(|| value.text.to_string());
         Some((text, self.origin(value.place)))
     }
 
@@ -143,8 +146,14 @@ impl Dump<'_> {
         text.and_then(|text| environment::parse(&text).ok()).unwrap_or_default()
     }
 
-    /// Replaces the names that mean the same for all processes.
-    fn filled_in(&self, template: &str, place: Place, own: &BTreeMap<String, String>) -> String {
+    /// Replaces the wanted names that mean the same for all processes.
+    fn filled_in(
+        &self,
+        template: &str,
+        place: Place,
+        own: &BTreeMap<String, String>,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> String {
         let extra = Extra { host_node_name: Some(&self.surroundings.host_node_name), ..Extra::default() };
         let here = &self.document.file(place).here;
         let names = Scope { here, environment: &self.environment, extra };
@@ -156,7 +165,7 @@ impl Dump<'_> {
                 Piece::Form(form) => {
                     let name = form.name.unwrap_or_default();
                     let is_own = name.strip_prefix("ENV_").is_some_and(|variable| own.contains_key(variable));
-                    let value = names.lookup(name).filter(|_| !is_own);
+                    let value = names.lookup(name).filter(|_| !is_own && wanted(name));
                     match value.and_then(|_| expand(form.written, &names).ok()) {
                         Some(value) => text.push_str(&value.replace('%', "%%")),
                         None => text.push_str(form.written),

@@ -22,7 +22,7 @@ pub(super) fn read_socket(context: &Context<'_>, name: &str, program_name: &str)
         }
         return None;
     };
-    let address = address(&plain, &text, &attributes).and_then(|address| attributes.allow(address));
+    let address = attributes.allow(&text).and_then(|()| address(&plain, &text, &attributes));
     let address = address.map_err(|text| format!("{text} in [{name}] socket"));
     Some(FcgiSocket { address: section.ok("socket", address)?, backlog })
 }
@@ -60,12 +60,12 @@ impl Attributes {
     }
 
     /// Nobody owns a port.
-    fn allow(&self, address: FcgiAddress) -> Parsed<FcgiAddress> {
-        if matches!(address, FcgiAddress::Tcp { .. }) && (self.owner.is_some() || self.mode.is_some()) {
+    fn allow(&self, text: &str) -> Parsed<()> {
+        if !text.starts_with("unix://") && (self.owner.is_some() || self.mode.is_some()) {
             let text = "socket_owner and socket_mode params should only be used with a Unix domain socket";
             return Err(text.to_string());
         }
-        Ok(address)
+        Ok(())
     }
 }
 

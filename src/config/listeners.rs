@@ -49,16 +49,9 @@ pub(super) fn read(section: &Section<'_>) -> Option<PoolConfig> {
     });
     let result_handler = section.text("result_handler").map(|text| result_handler(section, &text));
     let events = match section.raw("events") {
-        None => Err(no_events(name)),
-        Some(_) => section.get("events", |text| events(name, text)).ok_or_else(String::new),
+        None => section.ok("events", Err(no_events(name))),
+        Some(_) => section.get("events", |text| events(name, text)),
     };
-    let events = events
-        .map_err(|text| {
-            if !text.is_empty() {
-                section.error(Some("events"), text)
-            }
-        })
-        .ok();
     if section.get("redirect_stderr", values::boolean) == Some(true) {
         let text = format!(
             "[{name}] section sets redirect_stderr=true but this is not allowed because it will interfere with \

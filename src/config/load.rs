@@ -126,7 +126,9 @@ pub(crate) fn interpret(
     let (errors, said) = context.finish();
     notes.extend(said);
     let path = document.files().first().map(|file| surroundings.absolute(&file.name)).unwrap_or_default();
-    let messages = notes.iter().map(|note| note.message.clone()).collect();
+    let mut messages: Vec<_> = notes.iter().map(|note| note.message.clone()).collect();
+    // As Supervisor logs them: what is worst comes first.
+    messages.sort_by_key(|message| std::cmp::Reverse(message.level));
     let config = Config { path, supervisord, http_servers, rpc_namespaces, groups, messages };
     Outcome { config: errors.is_empty().then_some(config), errors, notes }
 }
@@ -216,4 +218,91 @@ pub fn root_warning(args: &DaemonArgs, surroundings: &Surroundings) -> Option<&'
          (including its current working directory); you probably want to specify a \"-c\" argument specifying an \
          absolute path to a configuration file for improved security.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// A program in `bin` of a directory, called from `work` in it.
+    fn surroundings(directory: &Path) -> Surroundings {
+        std::fs::create_dir_all(directory.join("work/etc")).expect("created");
+        std::fs::create_dir_all(directory.join("etc")).expect("created");
+        Surroundings {
+            environment: BTreeMap::new(),
+            current_dir: directory.join("work"),
+            host_node_name: "box".into(),
+            executable: directory.join("bin/supervisord"),
+            is_root: true,
+        }
+    }
+
+    #[test]
+    fn the_first_file_that_is_there_is_found() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let around = surroundings(directory.path());
+        // From the last place, of those a test can write to, to the first.
+        for place in ["work/etc", "work", "", "etc"] {
+            let path = directory.path().join(place).join("supervisord.conf");
+            std::fs::write(&path, "[supervisord]\n").expect("written");
+            let config = load(&DaemonArgs::default(), &around).expect("it is right");
+            assert_eq!(config.path, path);
+        }
+    }
+
+    #[test]
+    fn all_places_are_named_when_nothing_is_found() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let around = surroundings(directory.path());
+        if search(&around).is_some() {
+            return; // This machine has one in /etc.
+        }
+        let text = load(&DaemonArgs::default(), &around).expect_err("there is none").to_string();
+        let here = directory.path().display();
+        assert_eq!(
+            text,
+            format!(
+                "No config file found at default paths ({here}/etc/supervisord.conf, {here}/supervisord.conf, \
+                 supervisord.conf, etc/supervisord.conf, /etc/supervisord.conf, \
+                 /etc/supervisor/supervisord.conf); use the -c option to specify a config file at a different path"
+            )
+        );
+    }
+
+    #[test]
+    fn root_is_warned_unless_it_says_which_file() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut around = surroundings(directory.path());
+        let named = DaemonArgs { configuration: Some("x".into()), ..DaemonArgs::default() };
+        assert!(root_warning(&DaemonArgs::default(), &around).is_some());
+        assert!(root_warning(&named, &around).is_none());
+        around.is_root = false;
+        assert!(root_warning(&DaemonArgs::default(), &around).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let around = surroundings(directory.path());
+        let load = |name: &str| {
+            let configuration = Some(name.to_string());
+            load(&DaemonArgs { configuration, ..DaemonArgs::default() }, &around)
+                .expect_err("it is wrong")
+                .to_string()
+        };
+        assert_eq!(load("nope"), "could not find config file nope");
+        assert_eq!(load("etc"), "could not read config file etc");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text() {
+        for (bytes, text) in [
+            (&b"\xff"[..], "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+            (b"ab\xe9\n", "'utf-8' codec can't decode byte 0xe9 in position 2: invalid continuation byte"),
+            (b"ab\xe9", "'utf-8' codec can't decode byte 0xe9 in position 2: unexpected end of data"),
+        ] {
+            assert_eq!(decode(bytes.to_vec()), Err(text.to_string()));
+        }
+    }
 }

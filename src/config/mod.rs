@@ -2,7 +2,7 @@
 //!
 //! A file and its includes become a [`Document`]: sections, keys, raw values, each with its place. From it the
 //! sections are read one by one, in the order in which Supervisor reads them; reading goes on after an error, so
-//! that [`load`] can show all of them and still name the one Supervisor would have stopped at.
+//! that [`load()`] can show all of them and still name the one Supervisor would have stopped at.
 //!
 //! Only `load` and `include` open files; only `surroundings` looks at the process and the machine. In reading
 //! order: `text`, `values`, `expand` and `environment` (what single values look like), `ini` and `document` (the
@@ -29,7 +29,7 @@ mod programs;
 mod servers;
 mod streams;
 
-mod ctl;
+pub(crate) mod ctl;
 mod include;
 pub(crate) mod load;
 

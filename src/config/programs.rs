@@ -4,7 +4,7 @@ use crate::config::environment;
 use crate::config::fcgi;
 use crate::config::section::{Context, Extra, MAX_PROCESSES, Section};
 use crate::config::streams::{self, STDERR, STDOUT, Shared};
-use crate::config::text::{repr, strip};
+use crate::config::text::strip;
 use crate::config::values::{self, Parsed};
 use crate::model::config::{Autorestart, FcgiAddress, FcgiSocket, ProcessConfig, StreamConfig, User};
 use crate::model::signal::Signal;
@@ -236,13 +236,5 @@ fn process_name(section: &Section<'_>, shared: &SharedKeys, program_name: &str) 
         return Some(program_name.to_string());
     }
     let text = section.text_of_process("process_name")?;
-    let name = section.ok("process_name", values::name(&text))?;
-    if name.chars().any(|c| c.is_control()) {
-        section.error(
-            Some("process_name"),
-            format!("Invalid name: {} because of a control character", repr(name)),
-        );
-        return None;
-    }
-    Some(name.to_string())
+    section.ok("process_name", values::name(&text)).map(str::to_string)
 }

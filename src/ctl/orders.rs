@@ -4,7 +4,7 @@
 //! same time, so that the slowest decides how long it takes; lines are still printed in the order of the names.
 
 use crate::ctl::daemon::{bulk, text};
-use crate::ctl::error::Outcome;
+use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::names;
 use crate::ctl::records::{BulkLine, Process};
@@ -120,11 +120,7 @@ pub fn carry_out(session: &mut Session, order: Order<'_>, words: &[&str]) -> Out
 }
 
 /// Turns words into targets. Wildcards that match nothing are told here.
-fn plan(
-    session: &mut Session,
-    order: Order<'_>,
-    words: &[&str],
-) -> Result<Vec<Whom>, crate::ctl::error::CtlError> {
+fn plan(session: &mut Session, order: Order<'_>, words: &[&str]) -> Result<Vec<Whom>, CtlError> {
     if words.contains(&"all") {
         return Ok(vec![Whom::All]);
     }
@@ -171,7 +167,7 @@ pub fn suggest(session: &mut Session, word: &str) {
     }
 }
 
-fn members(session: &mut Session, group: &str) -> Result<Vec<Whom>, crate::ctl::error::CtlError> {
+fn members(session: &mut Session, group: &str) -> Result<Vec<Whom>, CtlError> {
     let members: Vec<Whom> = session
         .known_processes()
         .iter()
@@ -227,19 +223,19 @@ fn in_parallel(session: &mut Session, order: Order<'_>, targets: Vec<Whom>) -> O
             let Some(whom) = targets.next() else { break };
             let (method, params) = order.call(&whom);
             // A single call goes over the connection that is open already.
-            let pending = if single { None } else { Some(session.daemon.post(method, params)?) };
+            let pending = if single { None } else { session.daemon.post(method, params).ok() };
             waiting.push_back((whom, pending));
         }
         let Some((whom, pending)) = waiting.pop_front() else { return Ok(()) };
         let mut progress = session.screen.progress(describe(&whom, waiting.len()));
         let mut tick = || progress.tick();
-        let answer = match pending {
-            Some(pending) => pending.wait(Some(&mut tick)),
-            None => {
-                let (method, params) = order.call(&whom);
-                session.daemon.client.call(method, params, Some(&mut tick))
-            }
-        };
+        let posted = pending.map(|pending| pending.wait(Some(&mut tick)));
+        // A daemon that has no room for so many calls at a time gets this one once more, alone.
+        let answer = posted.filter(|answer| !answer.as_ref().is_err_and(CallError::was_not_heard));
+        let answer = answer.unwrap_or_else(|| {
+            let (method, params) = order.call(&whom);
+            session.daemon.client.call(method, params, Some(&mut tick))
+        });
         drop(progress);
         report(session, order, &whom, answer)?;
     }

@@ -28,6 +28,16 @@ pub enum Peer {
     Unknown,
 }
 
+impl Peer {
+    /// The user at the other end of a unix socket.
+    pub fn uid(&self) -> Option<u32> {
+        match self {
+            Peer::Unix { uid, .. } => Some(*uid),
+            Peer::Tcp(_) | Peer::Unknown => None,
+        }
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

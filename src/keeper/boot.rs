@@ -8,6 +8,7 @@
 use crate::keeper::layout::*;
 use crate::keeper::link;
 use crate::keeper::run::{Keeper, Manager};
+use crate::keeper::upgrade::Upgrade;
 use crate::model::time::Monotonic;
 use crate::sys::memory::{Access, Mapping};
 use crate::sys::spawn::{self, ExecStrings};
@@ -22,6 +23,9 @@ use std::sync::atomic::Ordering::*;
 
 /// Tells a freshly executed process that it is the keeper, and where its descriptors are.
 const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
+
+/// Tells a candidate that it is only to look around.
+const CHECK_SETTING: &str = "SUPERVISORD_CHECK=1";
 
 /// What the manager is called in lists of processes.
 const MANAGER_TITLE: &str = "supervisord: manager";
@@ -76,9 +80,8 @@ fn prepare(launch: Launch) -> io::Result<(OwnedFd, ExecStrings, ExecStrings)> {
     memory.magic.store(MANAGER_MAGIC, Release);
 
     let arguments = std::env::args_os().map(c_string).collect::<io::Result<Vec<_>>>()?;
-    let mut environment = environment_without(&[KEEPER_VARIABLE, link::MANAGER_VARIABLE])?;
-    environment.push(c_string(OsString::from(format!("{KEEPER_VARIABLE}={}", inherited.leave_open()?)))?);
-    Ok((binary, ExecStrings::new(arguments), ExecStrings::new(environment)))
+    let environment = keeper_environment(&inherited.leave_open()?)?;
+    Ok((binary, ExecStrings::new(arguments), environment))
 }
 
 /// Puts a descriptor into the vault, open across exec.
@@ -102,10 +105,24 @@ struct Inherited {
 }
 
 impl Inherited {
-    /// Writes the numbers down: this process' pid, then every descriptor, −1 for none.
-    fn leave_open(self) -> io::Result<String> {
-        let mut words = vec![process::own_pid().to_string()];
-        let fds = [
+    /// Where the next keeper finds them: the order of [`Inherited::find`], −1 for none.
+    fn numbers(&self, launched: Option<&OwnedFd>) -> [RawFd; 8] {
+        [
+            self.keeper_memory.as_raw_fd(),
+            self.manager_memory.as_raw_fd(),
+            self.deposits.as_raw_fd(),
+            self.deposit_into.as_raw_fd(),
+            self.doorbell.as_raw_fd(),
+            self.manager_doorbell.as_raw_fd(),
+            self.binary.as_raw_fd(),
+            launched.map_or(-1, AsRawFd::as_raw_fd),
+        ]
+    }
+
+    /// Lets all of them live through exec and returns their numbers.
+    fn leave_open(self) -> io::Result<[RawFd; 8]> {
+        let numbers = self.numbers(self.launched.as_ref());
+        let all = [
             Some(self.keeper_memory),
             Some(self.manager_memory),
             Some(self.deposits),
@@ -115,16 +132,11 @@ impl Inherited {
             Some(self.binary),
             self.launched,
         ];
-        for held in fds {
-            words.push(match held {
-                Some(held) => {
-                    fd::set_cloexec(&held, false)?;
-                    held.into_raw_fd().to_string()
-                }
-                None => "-1".to_string(),
-            });
+        for held in all.into_iter().flatten() {
+            fd::set_cloexec(&held, false)?;
+            let _ = held.into_raw_fd();
         }
-        Ok(words.join(" "))
+        Ok(numbers)
     }
 
     /// Finds them again. `None` if this process was not executed to be the keeper.
@@ -195,8 +207,17 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
         &inherited.doorbell,
         &inherited.manager_doorbell,
     ];
-    let manager_environment = manager_environment(&handed_on)?;
+    let manager_environment = manager_environment(&handed_on, &[])?;
+    let check_environment = self::manager_environment(&handed_on, &[CHECK_SETTING])?;
+    let upgrades_begun = manager_memory.get().upgrades_wanted.load(Acquire);
     let keeper = Keeper {
+        check_environment,
+        keeper_arguments: ExecStrings::new(std::env::args_os().map(c_string).collect::<io::Result<_>>()?),
+        keeper_environment: keeper_environment(&inherited.numbers(None))?,
+        binary_number: inherited.binary.as_raw_fd(),
+        former_binary: None,
+        upgrade: Upgrade::None,
+        upgrades_begun,
         shared,
         manager_memory,
         manager_arguments: manager_arguments()?,
@@ -227,8 +248,21 @@ fn manager_arguments() -> io::Result<ExecStrings> {
     Ok(ExecStrings::new(arguments))
 }
 
-fn manager_environment(handed_on: &[&OwnedFd]) -> io::Result<ExecStrings> {
+fn keeper_environment(numbers: &[RawFd]) -> io::Result<ExecStrings> {
+    let mut environment = environment_without(&[KEEPER_VARIABLE, link::MANAGER_VARIABLE])?;
+    let mut value = format!("{KEEPER_VARIABLE}={}", process::own_pid());
+    for number in numbers {
+        value.push_str(&format!(" {number}"));
+    }
+    environment.push(c_string(OsString::from(value))?);
+    Ok(ExecStrings::new(environment))
+}
+
+fn manager_environment(handed_on: &[&OwnedFd], settings: &[&str]) -> io::Result<ExecStrings> {
     let mut environment = environment_without(&[KEEPER_VARIABLE])?;
+    for setting in settings {
+        environment.push(c_string(OsString::from(setting))?);
+    }
     let mut value = format!("{}={}", link::MANAGER_VARIABLE, process::own_pid());
     for fd in handed_on {
         value.push_str(&format!(" {}", fd.as_raw_fd()));

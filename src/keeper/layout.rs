@@ -50,7 +50,8 @@ pub struct KeeperMemory {
     pub manager_starts: AtomicU32,
     /// Descriptors that could not be taken in.
     pub deposits_lost: AtomicU32,
-    _reserved: AtomicU32,
+    /// How far an upgrade has come: its number in the upper bits, an `UPGRADE_*` in the lowest eight.
+    pub upgrade: AtomicU32,
     /// The number the next ledger entry will have; the first one has 0.
     pub head: AtomicU64,
     pub ledger: [LedgerEntry; LEDGER_ENTRIES],
@@ -60,6 +61,21 @@ pub struct KeeperMemory {
 
 // SAFETY: repr(C), atomics only.
 unsafe impl Shareable for KeeperMemory {}
+
+/// [`KeeperMemory::upgrade`]: no upgrade is under way.
+pub const UPGRADE_NONE: u32 = 0;
+/// The candidate is looking at the shared memory and the configuration.
+pub const UPGRADE_CHECKING: u32 = 1;
+/// It refused, crashed or took too long. Nothing has changed.
+pub const UPGRADE_REFUSED: u32 = 2;
+/// It passed. The manager is to make room.
+pub const UPGRADE_PASSED: u32 = 3;
+/// It runs, and has to prove itself for a while before the keeper follows.
+pub const UPGRADE_ON_TRIAL: u32 = 4;
+/// It failed, and the former binary runs again.
+pub const UPGRADE_ROLLED_BACK: u32 = 5;
+/// Manager and keeper run the new binary.
+pub const UPGRADE_DONE: u32 = 6;
 
 /// Something that happened and that no manager may miss: an exit or a signal.
 #[repr(C)]
@@ -103,6 +119,12 @@ pub struct ManagerMemory {
     pub supervisor_state: AtomicU32,
     /// The number, counted as `manager_starts`, of the last manager that came up completely.
     pub manager_up: AtomicU32,
+    /// How many upgrades have been asked for.
+    pub upgrades_wanted: AtomicU32,
+    /// 1 while the manager is making room for the candidate: its end is no crash.
+    pub handing_over: AtomicU32,
+    /// Why a candidate refused, in its own words.
+    pub upgrade_report: Text,
     pub slots: [Slot; SLOTS],
 }
 
@@ -206,10 +228,14 @@ pub enum Place {
     Snapshot,
     /// The binary that is running.
     Binary,
+    /// The one that is to take its place.
+    Candidate,
     /// The lock that keeps a second daemon away.
     Lock,
     /// The listening sockets, in the order of their configuration.
     HttpListener(u16),
+    /// The listening sockets of programs; which is whose stands in the snapshot.
+    Socket(u16),
     Stdout(u32),
     Stderr(u32),
     Stdin(u32),
@@ -217,8 +243,11 @@ pub enum Place {
 
 impl Place {
     const FIRST_LISTENER: u16 = 16;
-    /// As many listening sockets as fit into the global places.
-    pub const MAX_LISTENERS: u16 = GLOBAL_PLACES as u16 - Self::FIRST_LISTENER;
+    const FIRST_SOCKET: u16 = 128;
+    /// As many listening sockets as fit before those of programs.
+    pub const MAX_LISTENERS: u16 = Self::FIRST_SOCKET - Self::FIRST_LISTENER;
+    /// As many sockets of programs as fit into the rest of the global places.
+    pub const MAX_SOCKETS: u16 = GLOBAL_PLACES as u16 - Self::FIRST_SOCKET;
 
     /// The number of this place. Beyond the vault for a slot or listener that does not exist.
     pub fn index(self) -> u32 {
@@ -228,7 +257,9 @@ impl Place {
             Place::Snapshot => 1,
             Place::Binary => 2,
             Place::Lock => 3,
+            Place::Candidate => 4,
             Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
+            Place::Socket(number) => u32::from(Self::FIRST_SOCKET + number),
             Place::Stdout(slot) => of_slot(slot, 0),
             Place::Stderr(slot) => of_slot(slot, 1),
             Place::Stdin(slot) => of_slot(slot, 2),
@@ -261,7 +292,8 @@ mod tests {
 
     #[test]
     fn places_do_not_overlap_and_stay_inside() {
-        assert_eq!(Place::HttpListener(Place::MAX_LISTENERS - 1).index(), GLOBAL_PLACES as u32 - 1);
+        assert!(Place::HttpListener(Place::MAX_LISTENERS - 1).index() < Place::Socket(0).index());
+        assert_eq!(Place::Socket(Place::MAX_SOCKETS - 1).index(), GLOBAL_PLACES as u32 - 1);
         assert_eq!(Place::Stdout(0).index(), GLOBAL_PLACES as u32);
         let last = Place::Stdin(SLOTS as u32 - 1).index();
         assert!((last as usize) < VAULT_PLACES);

@@ -19,6 +19,9 @@ use std::sync::atomic::{AtomicI32, Ordering::*};
 /// Tells a freshly executed process that it is a manager, and where its descriptors are.
 pub const MANAGER_VARIABLE: &str = "SUPERVISORD_MANAGER";
 
+/// Tells a manager that it is a candidate and only to look around.
+pub const CHECK_VARIABLE: &str = "SUPERVISORD_CHECK";
+
 /// The connection of a manager to its keeper.
 pub struct Link {
     shared: Mapping<KeeperMemory>,
@@ -234,6 +237,42 @@ impl Link {
     /// Remembers what the daemon is doing, as its number on the wire.
     pub fn set_supervisor_state(&self, code: i32) {
         self.memory.get().supervisor_state.store((code + 2) as u32, Release);
+    }
+
+    /// Asks the keeper to let a binary take over.
+    ///
+    /// # Errors
+    /// It could not be handed over; nothing was asked for then.
+    pub fn ask_for_upgrade(&self, binary: BorrowedFd<'_>) -> io::Result<()> {
+        let memory = self.memory.get();
+        memory.upgrade_report.set("");
+        memory.handing_over.store(0, Release);
+        self.deposit(&[(Place::Candidate, binary)])?;
+        memory.upgrades_wanted.fetch_add(1, AcqRel);
+        self.ring();
+        Ok(())
+    }
+
+    /// How far the upgrade that was asked for last has come: one of `layout`'s `UPGRADE_*`.
+    pub fn upgrade(&self) -> u32 {
+        let told = self.shared.get().upgrade.load(Acquire);
+        let wanted = self.memory.get().upgrades_wanted.load(Acquire);
+        if told >> 8 == wanted & 0xff_ffff { told & 0xff } else { UPGRADE_CHECKING }
+    }
+
+    /// What a candidate has to say for itself.
+    pub fn upgrade_report(&self) -> String {
+        self.memory.get().upgrade_report.get()
+    }
+
+    /// Leaves word why this candidate refuses.
+    pub fn refuse_upgrade(&self, why: &str) {
+        self.memory.get().upgrade_report.set(why);
+    }
+
+    /// Says whether this process is about to end in order to make room for a candidate.
+    pub fn set_handing_over(&self, handing_over: bool) {
+        self.memory.get().handing_over.store(u32::from(handing_over), Release);
     }
 
     fn slot(&self, slot: u32) -> &Slot {

@@ -4,6 +4,7 @@
 //! what it was at its start: nothing in here allocates.
 
 use crate::keeper::layout::*;
+use crate::keeper::upgrade::Upgrade;
 use crate::model::time::Monotonic;
 use crate::sys::memory::Mapping;
 use crate::sys::spawn::{self, ExecStrings};
@@ -13,7 +14,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use std::ffi::c_int;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, Ordering::*};
 use std::time::Duration;
 
@@ -43,6 +44,18 @@ pub struct Keeper {
     pub binary: OwnedFd,
     pub manager_arguments: ExecStrings,
     pub manager_environment: ExecStrings,
+    /// That of a candidate which is only to look around.
+    pub check_environment: ExecStrings,
+    /// Our own, for the day we are replaced.
+    pub keeper_arguments: ExecStrings,
+    pub keeper_environment: ExecStrings,
+    /// Under this number the next keeper looks for its binary.
+    pub binary_number: RawFd,
+    /// What ran before the candidate that is on trial.
+    pub former_binary: Option<OwnedFd>,
+    pub upgrade: Upgrade,
+    /// How many of the upgrades that were asked for have been begun.
+    pub upgrades_begun: u32,
     /// Where the process that the shell waits for learns how the start went; `None` once told, or if nobody
     /// waits.
     pub launched: Option<OwnedFd>,
@@ -79,12 +92,14 @@ impl Keeper {
             if ready.doorbell {
                 drain_counter(&self.doorbell);
                 self.report_launch();
+                self.begin_upgrade();
                 // The manager may have made room for exits that are waiting.
                 self.sweep_due = true;
             }
             if let Some(status) = self.sweep() {
                 return status;
             }
+            self.watch_upgrade();
         }
     }
 
@@ -129,7 +144,7 @@ impl Keeper {
     fn next_deadline(&self) -> Option<Monotonic> {
         let restart = self.manager.is_none().then_some(self.restart_at);
         let sweep = (self.sweep_due && !self.is_full()).then(|| self.last_sweep + SWEEP_INTERVAL);
-        [restart, sweep].into_iter().flatten().min()
+        [restart, sweep, self.upgrade_deadline()].into_iter().flatten().min()
     }
 
     /// Reads every pending signal. A death is looked at at once, by its pid, which costs the same however
@@ -151,7 +166,7 @@ impl Keeper {
                 if info.ssi_signo == libc::SIGCHLD as u32 {
                     self.sweep_due = true;
                     let pid = info.ssi_pid as i32;
-                    if self.manager.is_none_or(|manager| manager.pid != pid) {
+                    if self.manager.is_none_or(|manager| manager.pid != pid) && !self.is_checking(pid) {
                         self.record_exit(Which::Pid(pid));
                     }
                 } else {
@@ -173,6 +188,13 @@ impl Keeper {
             if let Some(status) = self.manager_ended(manager, status.status, now) {
                 return Some(status);
             }
+        }
+        if let Upgrade::Checking { pid, .. } = self.upgrade
+            && self.sweep_due
+            && let Some(dead) = wait_status(Which::Pid(pid))
+        {
+            reap(pid);
+            self.check_ended(dead.status);
         }
         if !self.sweep_due || now < self.last_sweep + SWEEP_INTERVAL {
             return None;
@@ -206,9 +228,17 @@ impl Keeper {
             self.tell_launcher(code);
             return Some(code);
         }
-        let was_up = memory.manager_up.load(Acquire) == self.shared.get().manager_starts.load(Relaxed);
+        if self.take_candidate() {
+            self.died_young = 0;
+            self.restart_at = now;
+            return None;
+        }
+        let was_up = self.manager_is_up();
         let killed = status & 0x7f == libc::SIGKILL;
         if was_up && (killed || now.since(manager.since) >= LIVED_LONG) {
+            self.died_young = 0;
+            self.restart_at = now;
+        } else if self.roll_back() {
             self.died_young = 0;
             self.restart_at = now;
         } else {
@@ -246,7 +276,7 @@ impl Keeper {
             return false;
         }
         let Some(dead) = wait_status(which) else { return false };
-        if self.manager.is_some_and(|manager| manager.pid == dead.pid) {
+        if self.manager.is_some_and(|manager| manager.pid == dead.pid) || self.is_checking(dead.pid) {
             // Dealt with in the next round of `run`.
             return false;
         }

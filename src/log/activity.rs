@@ -9,9 +9,9 @@
 
 use crate::log::device::Device;
 use crate::log::file::{Break, Limits, SharedFile};
+use crate::log::open;
 use crate::log::stamp::Stamp;
 use crate::log::syslog::Syslog;
-use crate::log::{open, read};
 use crate::model::config::{ActivityLog, DaemonConfig, Level, LogFormat};
 use ::log::{LevelFilter, Log, Metadata, Record};
 use std::fmt;
@@ -170,7 +170,7 @@ pub fn clear() -> io::Result<()> {
     let mut writer = lock_writer();
     match writer.as_mut().map(|writer| (&writer.place, &writer.path)) {
         Some((Place::File(file, _), _)) => file.clear(),
-        Some((_, Some(path))) => read::clear_file(path),
+        Some((_, Some(path))) => open::clear_file(path),
         _ => Ok(()),
     }
 }

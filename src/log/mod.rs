@@ -1,7 +1,7 @@
 //! Logs: what programs print, and what the daemon says about itself.
 //!
 //! A program's stream goes `pump` (when) → `stream` (which way) → `shape` (what becomes of the bytes) → `sink`
-//! and its kin (where to). The daemon's own log is `activity`. Reading them back is `read`.
+//! and its kin (where to). The daemon's own log is `activity`.
 
 pub mod activity;
 
@@ -27,5 +27,3 @@ pub mod auto;
 pub mod open;
 pub mod rotate;
 pub mod stamp;
-
-pub mod read;

@@ -135,6 +135,24 @@ pub fn facts_at(path: &Path) -> io::Result<Facts> {
     Ok(rustix::fs::statat(rustix::fs::CWD, path, AtFlags::empty())?.into())
 }
 
+/// Empties a log file; one that is missing is empty already.
+///
+/// # Errors
+/// The system's. Nothing happens to what is not a regular file, and that is no error.
+pub fn clear_file(path: &Path) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => file,
+        // ENXIO: a FIFO that nobody reads, or a socket.
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NXIO) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    };
+    if facts(&file)?.regular {
+        rustix::fs::ftruncate(&file, 0)?;
+    }
+    Ok(())
+}
+
 /// A descriptor of our own for one of the daemon's standard streams.
 ///
 /// # Errors
@@ -187,5 +205,18 @@ mod tests {
         let path = dir.path().join("fifo");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(open_log(&path, PLAIN_MODE).unwrap_err().raw_os_error(), Some(libc::ENXIO));
+    }
+
+    #[test]
+    fn clearing_touches_regular_files_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, fifo) = (dir.path().join("file"), dir.path().join("fifo"));
+        std::fs::write(&file, "text").unwrap();
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [&file, &fifo, &dir.path().join("missing"), Path::new("/dev/null")] {
+            clear_file(path).unwrap();
+        }
+        assert_eq!(std::fs::metadata(&file).unwrap().len(), 0);
+        assert!(fifo.exists() && Path::new("/dev/null").exists());
     }
 }

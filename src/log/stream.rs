@@ -16,7 +16,7 @@
 use crate::log::shape::{ShapeSpec, Shaped, Shaper};
 use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
 use crate::log::spec::channel_name;
-use crate::log::{activity, read};
+use crate::log::{activity, open};
 use crate::model::config::Level;
 use crate::rpc::api::LogSource;
 use rustix::io::Errno;
@@ -360,7 +360,7 @@ impl LogStream {
         let Some(sink) = self.sinks.first().filter(|_| self.readable) else { return Ok(()) };
         match (sink.file(), sink.spec()) {
             (Some(file), _) => file.clear(),
-            (None, SinkSpec::Path { path, .. }) => read::clear_file(path),
+            (None, SinkSpec::Path { path, .. }) => open::clear_file(path),
             (None, SinkSpec::Memory(ring)) => {
                 ring.clear();
                 Ok(())

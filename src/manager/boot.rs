@@ -6,6 +6,7 @@
 use crate::cli::DaemonArgs;
 use crate::keeper::layout::Place;
 use crate::keeper::link::Link;
+use crate::manager::sockets::SocketRecord;
 use crate::model::config::{Config, GroupConfig};
 use crate::sys::limits::Limit;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -22,6 +23,8 @@ use std::sync::Arc;
 pub struct Boot {
     /// With the configuration's path made absolute: rereads must find it from anywhere.
     pub args: DaemonArgs,
+    /// The binary that was started; an upgrade takes what lies there by then.
+    pub binary: PathBuf,
     /// Where the daemon was started; relative paths in options start here.
     pub current_dir: PathBuf,
     /// The limit on descriptors that programs are to see.
@@ -40,6 +43,12 @@ pub struct Snapshot {
     /// The daemon's own settings; its groups are those of the last reread, not the active ones.
     pub config: Config,
     pub active: Vec<ActiveGroup>,
+    /// The listening sockets of programs.
+    #[serde(default)]
+    pub sockets: Vec<SocketRecord>,
+    /// The daemon's exit status, once a program's end has decided it.
+    #[serde(default)]
+    pub exit_status: u8,
 }
 
 /// A group that was added.

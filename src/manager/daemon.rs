@@ -13,10 +13,12 @@ use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapsh
 use crate::manager::child::Common;
 use crate::manager::events::Events;
 use crate::manager::events::outlet::Written;
-use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::procs::{PastExit, Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
+use crate::manager::sockets::Sockets;
 use crate::manager::streams::Specs;
+use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::waiters::Waiter;
 use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
 use crate::model::signal::Signal;
@@ -29,6 +31,7 @@ use futures_lite::{FutureExt, StreamExt};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,6 +57,10 @@ pub struct Daemon {
     pub http: http::Context,
     pub servers: Vec<Server>,
     pub events: Events,
+    pub sockets: Sockets,
+    /// What the daemon's own exit status is to be.
+    pub exit_status: u8,
+    pub wanted_upgrade: Option<Wanted>,
     /// The snapshot with the keeper does not show what is in force.
     pub snapshot_is_old: bool,
 }
@@ -64,6 +71,14 @@ pub struct Server {
     /// A second descriptor of the same socket, to hand over and to clean up with.
     pub listener: http::listen::Listener,
     pub task: Task<()>,
+}
+
+/// What has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Daemon,
+    /// Another one takes over at once.
+    Manager,
 }
 
 /// What ended the loop's waiting.
@@ -97,8 +112,8 @@ pub struct Ears {
 }
 
 impl Daemon {
-    /// Runs until the daemon is to end.
-    pub async fn run(&mut self, mut ears: Ears) {
+    /// Runs until the daemon, or only this manager, is to end.
+    pub async fn run(&mut self, ears: &mut Ears) -> End {
         loop {
             let rest = self.absorb_ledger();
             for _ in 0..CALLS_PER_TURN {
@@ -107,21 +122,50 @@ impl Daemon {
             }
             self.fire_deadlines();
             if self.progress_of_end() {
-                return;
+                return End::Daemon;
             }
             self.dispatch_events();
             self.save_snapshot();
-            if rest == Rest::More {
-                continue;
+            if !self.snapshot_is_old && self.progress_of_upgrade() == Decision::HandOver {
+                return End::Manager;
             }
-            match self.wait(&mut ears).await {
-                Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
-                Wake::Signal(number) => self.stray_signal(number),
-                Wake::Deadline | Wake::Call(None) | Wake::Written(None) => {}
-                Wake::Listener => self.hear_listeners(),
-                Wake::Written(Some(written)) => self.take_all_written(written),
-                Wake::Call(Some(call)) => self.handle(call),
+            if rest == Rest::None {
+                let wake = self.wait(ears).await;
+                self.wake(wake, ears);
             }
+        }
+    }
+
+    fn wake(&mut self, wake: Wake, ears: &Ears) {
+        match wake {
+            Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
+            Wake::Signal(number) => self.stray_signal(number),
+            Wake::Deadline | Wake::Call(None) | Wake::Written(None) => {}
+            Wake::Listener => self.hear_listeners(),
+            Wake::Written(Some(written)) => self.take_all_written(written),
+            Wake::Call(Some(call)) => self.handle(call),
+        }
+    }
+
+    /// Makes room for another manager: accepts nobody any more, and answers those who were accepted. Whoever
+    /// comes now waits in the kernel's queue for the successor.
+    pub async fn make_room(&mut self, ears: &mut Ears) {
+        self.http.leave();
+        for server in self.servers.drain(..) {
+            server.task.cancel().await;
+        }
+        let http = self.http.clone();
+        let mut answered = pin!(http.drain(LAST_ANSWERS_BEFORE_SUCCESSOR));
+        loop {
+            let done = async {
+                answered.as_mut().await;
+                None
+            };
+            let Some(wake) = done.or(async { Some(self.wait(ears).await) }).await else { return };
+            self.wake(wake, ears);
+            self.absorb_ledger();
+            self.fire_deadlines();
+            self.save_snapshot();
         }
     }
 
@@ -176,6 +220,8 @@ impl Daemon {
         self.finish_streams(slot);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         proc.applied = entry.sequence + 1;
+        let lasted = entry.monotonic.since(proc.process.started);
+        proc.remember(PastExit { at: entry.wall, pid: entry.pid, status, lasted });
         let why = proc.failure.take();
         self.apply_at(slot, Event::Exited { status, why }, entry.monotonic, entry.wall);
     }
@@ -201,6 +247,10 @@ impl Daemon {
             Signal::USR2 => {
                 ::log::info!("received {signal} indicating log reopen request");
                 self.reopen_logs();
+            }
+            Signal::USR1 => {
+                ::log::warn!("received {signal} indicating upgrade request");
+                self.upgrade(None, None);
             }
             _ => ::log::info!("received {signal}, which means nothing here"),
         }
@@ -244,13 +294,21 @@ impl Daemon {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
         let at = Circumstances { now, wall, may_start: self.state == SupervisorState::Running };
+        let ended = match &event {
+            Event::Exited { status, .. } => Some(*status),
+            _ => None,
+        };
         let (process, effects) = step(proc.process.clone(), event, &config, at);
         self.procs.replace(slot, process);
+        let mut changes = Vec::new();
         // Said before it is committed: after a crash in between it is said twice rather than never.
         for effect in &effects {
             match effect {
                 Effect::Log(level, text) => activity::write(*level, text),
-                Effect::Publish(change) => self.announce(slot, *change),
+                Effect::Publish(change) => {
+                    self.announce(slot, *change);
+                    changes.push(*change);
+                }
                 Effect::Kill { .. } | Effect::KillStragglers { .. } | Effect::Spawn => {}
             }
         }
@@ -265,6 +323,7 @@ impl Daemon {
             }
         }
         self.disappoint_waiters(slot);
+        self.check_exit_condition(slot, &changes, ended);
     }
 
     /// Publishes a process' state to the memory that survives this manager.
@@ -332,14 +391,19 @@ impl Daemon {
         let Some(proc) = self.procs.proc_mut(slot) else { return Err("no such process".to_string()) };
         let name = &proc.config.name;
         let program = self.common.program(&proc.config, &proc.group).map_err(|error| error.to_string())?;
+        if self.sockets.ensure(&proc.group, &proc.config, &self.link).map_err(|error| error.to_string())? {
+            self.snapshot_is_old = true;
+        }
+        let sockets = self.sockets.for_process(&proc.group, &proc.config);
         let specs =
             proc.streams.are_missing().then(|| stream_specs(proc, self.config.supervisord.strip_ansi));
         let ends =
             proc.streams.prepare(slot, specs, &self.link).map_err(|error| dispatcher_error(name, &error))?;
         let stdio = Stdio {
-            stdin: ends.stdin.as_fd(),
+            stdin: sockets.stdin.unwrap_or(ends.stdin.as_fd()),
             stdout: ends.stdout.as_fd(),
             stderr: ends.stderr.as_ref().unwrap_or(&ends.stdout).as_fd(),
+            listeners: &sockets.listeners,
         };
         proc.born_at = self.link.head();
         let cell = self.link.announce_birth(slot);
@@ -355,8 +419,12 @@ impl Daemon {
     /// Adds a group and starts what is to start by itself.
     ///
     /// # Errors
-    /// There are as many processes as there can be.
+    /// There are as many processes as there can be, or one of the group's sockets cannot be made.
     pub fn add_group(&mut self, config: &Arc<GroupConfig>) -> Result<(), String> {
+        if let Err(error) = self.sockets.open_for(config, &self.link) {
+            self.sockets.close_group(&config.name, &self.link);
+            return Err(error.to_string());
+        }
         let mut members = Vec::with_capacity(config.processes.len());
         for process in &config.processes {
             let Some(slot) = self.procs.unused_slot() else {
@@ -399,6 +467,7 @@ impl Daemon {
     pub fn remove_group(&mut self, name: &str) {
         let Some((_, procs)) = self.procs.remove_group(name) else { return };
         self.forget_pool(name);
+        self.sockets.close_group(name, &self.link);
         self.snapshot_is_old = true;
         // First out of what a successor would restore, then out of the slots.
         self.save_snapshot();
@@ -436,7 +505,12 @@ impl Daemon {
                 .map(|slot| self.procs.proc(*slot).map(|proc| proc.logs.clone()).unwrap_or_default())
                 .collect(),
         });
-        let snapshot = Snapshot { config: (*self.config).clone(), active: active.collect() };
+        let snapshot = Snapshot {
+            sockets: self.sockets.records(),
+            exit_status: self.exit_status,
+            config: (*self.config).clone(),
+            active: active.collect(),
+        };
         match deposit_snapshot(&self.link, &snapshot) {
             Ok(()) => self.snapshot_is_old = false,
             Err(error) => ::log::error!("could not leave the configuration with the keeper: {error}"),
@@ -520,6 +594,9 @@ pub fn flush_messages(config: &Config) {
         activity::write(message.level, &message.text);
     }
 }
+
+/// How long answers may take before another manager takes over. Clients of idle connections wait as long.
+const LAST_ANSWERS_BEFORE_SUCCESSOR: Duration = Duration::from_millis(15);
 
 /// How long answers may take to leave before the daemon ends.
 pub const LAST_ANSWERS: Duration = Duration::from_millis(500);

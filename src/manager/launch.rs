@@ -77,7 +77,8 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.supervisord.umask));
 
     let current_dir = surroundings.current_dir.clone();
-    let boot = Boot { args, current_dir, descriptors, oom_score_adj, background, config };
+    let binary = surroundings.executable.clone();
+    let boot = Boot { args, binary, current_dir, descriptors, oom_score_adj, background, config };
     let boot = store(&boot)?;
     if let Some(lock) = &mut lock {
         lock.write_pid(process::own_pid()).map_err(failed("cannot write the lock file"))?;

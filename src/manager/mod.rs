@@ -14,14 +14,17 @@ pub mod boot;
 pub mod start;
 
 pub mod daemon;
+pub mod exit_when;
 pub mod procs;
 pub mod requests;
 pub mod shutdown;
+pub mod upgrade;
 pub mod waiters;
 
 pub mod child;
 pub mod command;
 pub mod describe;
+pub mod sockets;
 pub mod streams;
 
 pub mod events;

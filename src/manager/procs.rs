@@ -5,11 +5,13 @@ use crate::manager::boot::AutoLogs;
 use crate::manager::streams::Streams;
 use crate::manager::waiters::Waiter;
 use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
+use crate::model::exit::ExitStatus;
 use crate::model::namespec;
 use crate::model::state::ProcessState;
-use crate::model::time::Monotonic;
-use std::collections::{BTreeSet, HashMap};
+use crate::model::time::{Monotonic, Wall};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The number of a slot in the memory shared with the keeper; with it a process is found at once.
 pub type SlotId = u32;
@@ -30,6 +32,8 @@ pub struct ProcessManager {
     deadlines: BTreeSet<(Monotonic, SlotId)>,
     /// How many processes are neither stopped nor at rest.
     active: usize,
+    /// How many of them are event listeners.
+    active_listeners: usize,
 }
 
 /// An active group.
@@ -61,7 +65,21 @@ pub struct Proc {
     pub logs: AutoLogs,
     pub streams: Streams,
     pub waiters: Vec<Waiter>,
+    /// The last exits that this manager saw, the latest last.
+    pub past: VecDeque<PastExit>,
 }
+
+/// One exit, for people who want to know what happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastExit {
+    pub at: Wall,
+    pub pid: i32,
+    pub status: ExitStatus,
+    pub lasted: Duration,
+}
+
+/// So many exits of each process are remembered.
+const PAST_EXITS: usize = 10;
 
 impl Proc {
     pub fn new(config: Arc<ProcessConfig>, group: &GroupConfig, logs: AutoLogs) -> Proc {
@@ -77,7 +95,16 @@ impl Proc {
             logs,
             streams: Streams::default(),
             waiters: Vec::new(),
+            past: VecDeque::new(),
         }
+    }
+
+    /// Remembers an exit, and forgets the oldest one.
+    pub fn remember(&mut self, exit: PastExit) {
+        if self.past.len() == PAST_EXITS {
+            self.past.pop_front();
+        }
+        self.past.push_back(exit);
     }
 
     pub fn state(&self) -> ProcessState {
@@ -130,6 +157,11 @@ impl ProcessManager {
         self.active
     }
 
+    /// The same without event listeners, which run as long as the daemon does.
+    pub fn active_programs(&self) -> usize {
+        self.active - self.active_listeners
+    }
+
     /// A slot that nobody uses.
     ///
     /// `None` if there are as many processes as there can be.
@@ -163,6 +195,9 @@ impl ProcessManager {
         let by_name = members.iter().map(|(slot, proc)| (proc.config.name.clone(), *slot)).collect();
         let active = members.iter().filter(|(_, proc)| is_active(proc.state())).count();
         self.active += active;
+        if matches!(config.kind, GroupKind::EventListener(_)) {
+            self.active_listeners += active;
+        }
         for (slot, proc) in members {
             if let Some(pid) = proc.process.state.pid() {
                 self.claim_pid(pid, slot, proc.born_at);
@@ -217,6 +252,7 @@ impl ProcessManager {
         let (before, after) = (is_active(proc.state()), is_active(process.state.kind()));
         let (old_deadline, new_deadline) = (proc.process.state.deadline(), process.state.deadline());
         proc.process = process;
+        let is_listener = proc.is_listener;
         if old_deadline != new_deadline {
             self.deadlines.extend(new_deadline.map(|deadline| (deadline, slot)));
             if let Some(deadline) = old_deadline {
@@ -226,7 +262,8 @@ impl ProcessManager {
         if before != after {
             let index = self.group_by_name.get(&proc.group).copied();
             let group = index.map(|index| &mut self.groups[index].active);
-            for count in [Some(&mut self.active), group].into_iter().flatten() {
+            let listeners = is_listener.then_some(&mut self.active_listeners);
+            for count in [Some(&mut self.active), group, listeners].into_iter().flatten() {
                 *count = if after { *count + 1 } else { count.saturating_sub(1) };
             }
         }

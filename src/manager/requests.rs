@@ -18,7 +18,8 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
 use crate::rpc::api::{
-    Answer, Call, ConfigInfo, LogSource, Outcome, ProcessInfo, Request, Stream, Table, Target, Wait,
+    Answer, Call, ConfigInfo, Fact, Facts, LogSource, Outcome, ProcessInfo, Request, Stream, Table, Target,
+    Wait,
 };
 use crate::rpc::fault::{Fault, FaultCode};
 use crate::sys::{clock, signals};
@@ -56,6 +57,7 @@ impl Daemon {
                     Err(fault) => Err(fault),
                 },
             },
+            Request::Upgrade(binary) => return self.upgrade(binary, Some(reply)),
             other => self.answer(other),
         };
         // What was asked for stands in shared memory before anybody hears that it was done.
@@ -120,8 +122,20 @@ impl Daemon {
                 self.announce_remote(&kind, &data);
                 Ok(Answer::Done)
             }
+            Request::ProcessHistory(target) => {
+                let (_, proc) = self.one(&target)?;
+                Ok(Answer::Facts(history(proc)))
+            }
+            Request::Keeper => Ok(Answer::Facts(vec![
+                ("keeper_pid", Fact::Number(i64::from(self.link.keeper_pid()))),
+                ("manager_pid", Fact::Number(i64::from(crate::sys::process::own_pid()))),
+                ("manager_starts", Fact::Number(i64::from(self.link.manager_starts()))),
+                ("manager_version", Fact::Text(crate::cli::VERSION.to_string())),
+                ("upgrade", Fact::Text(self.upgrade_state())),
+            ])),
+            Request::UpgradeState => Ok(Answer::Text(self.upgrade_state())),
             // `handle` has taken these.
-            Request::Start(..) | Request::Stop(..) | Request::Signal(..) => {
+            Request::Start(..) | Request::Stop(..) | Request::Signal(..) | Request::Upgrade(_) => {
                 Err(Fault::new(FaultCode::IncorrectParameters))
             }
         }
@@ -479,7 +493,7 @@ impl Daemon {
             match (open, log_source(proc, stream)) {
                 (Some(mut open), _) => open.clear().map_err(failed)?,
                 (None, LogSource::File(path)) if path.exists() => {
-                    crate::log::read::clear_file(&path).map_err(failed)?;
+                    crate::log::open::clear_file(&path).map_err(failed)?;
                 }
                 (None, _) => {}
             }
@@ -495,6 +509,10 @@ impl Daemon {
         };
         if !matches!(proc.state(), ProcessState::Starting | ProcessState::Running) {
             return Err(Fault::with(FaultCode::NotRunning, namespec));
+        }
+        if proc.config.fcgi_socket.is_some() {
+            // Its standard input is its socket.
+            return Err(Fault::with(FaultCode::NoFile, namespec));
         }
         match proc.streams.write_stdin(bytes) {
             Ok(()) => Ok(Answer::Done),
@@ -522,6 +540,37 @@ impl Daemon {
         }
         Ok(Answer::Done)
     }
+}
+
+/// What a process did before and what happens next.
+fn history(proc: &Proc) -> Facts {
+    use crate::core::process::State;
+    let exits = proc.past.iter().map(|exit| {
+        let expected =
+            u8::try_from(exit.status.code()).is_ok_and(|code| proc.config.exitcodes.contains(&code));
+        let millis = i64::try_from(exit.lasted.as_millis()).unwrap_or(i64::MAX);
+        vec![
+            ("at", Fact::Number(exit.at.secs())),
+            ("pid", Fact::Number(i64::from(exit.pid))),
+            ("status", Fact::Text(exit.status.to_string())),
+            ("expected", Fact::Flag(expected)),
+            ("lasted_ms", Fact::Number(millis)),
+        ]
+    });
+    let next = match proc.process.state {
+        State::Starting { .. } => "it counts as RUNNING",
+        State::Backoff { .. } => "it is started again",
+        State::Stopping { .. } => "it is killed with SIGKILL if it has not ended",
+        _ => "",
+    };
+    let due = proc.process.state.deadline().map_or(-1, |deadline| {
+        i64::try_from(deadline.since(clock::monotonic()).as_secs_f64().ceil() as u64).unwrap_or(i64::MAX)
+    });
+    vec![
+        ("exits", Fact::List(exits.collect())),
+        ("next", Fact::Text(next.to_string())),
+        ("next_in", Fact::Number(due)),
+    ]
 }
 
 /// The names of a process: group, name, and both as a namespec.

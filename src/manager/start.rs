@@ -5,14 +5,16 @@ use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
-use crate::keeper::link::{Birth, Link, SlotContent};
+use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, SlotContent};
 use crate::log::{activity, auto};
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
-use crate::manager::daemon::{Daemon, Ears, LAST_ANSWERS, Server, flush_messages, stream_specs};
+use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, stream_specs};
 use crate::manager::events::Events;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::sockets::Sockets;
 use crate::manager::streams::Streams;
+use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt};
 use crate::model::config::{ActivityLog, HttpServerConfig};
 use crate::model::state::SupervisorState;
@@ -34,6 +36,10 @@ pub fn run_if_manager() -> Option<u8> {
     process::set_own_name(c"supervisord");
     let result = inherited.map_err(|error| format!("the manager cannot reach its keeper: {error}")).and_then(
         |(link, doorbell)| {
+            if std::env::var_os(CHECK_VARIABLE).is_some() {
+                return Ok(look_around(&link));
+            }
+            link.set_handing_over(false);
             // A manager without its keeper would supervise nothing.
             if !process::die_with_parent(link.keeper_pid()) {
                 return Err("the keeper has ended".to_string());
@@ -82,6 +88,10 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         oom_score_adj: boot.oom_score_adj.as_ref().and_then(|score| CString::new(score.as_str()).ok()),
         dies_with: Some(link.keeper_pid()),
     };
+    let sockets = match &snapshot {
+        Some(snapshot) => Sockets::resume(snapshot.sockets.clone(), &link),
+        None => Sockets::default(),
+    };
     let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;
     let mut daemon = Daemon {
         http: http::Context::new(handle, &config.rpc_namespaces, VERSION),
@@ -95,18 +105,23 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         spawner: Spawner::new().map_err(reason("cannot prepare to create programs"))?,
         servers: Vec::new(),
         events,
+        sockets,
+        exit_status: snapshot.as_ref().map_or(0, |snapshot| snapshot.exit_status),
+        wanted_upgrade: None,
         snapshot_is_old: !takes_over,
     };
     activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
         .map_err(|error| error.to_string())?;
-    let ears = ears_for(calls, daemon.events.ears()).map_err(reason("cannot wait for events"))?;
+    let mut ears = ears_for(calls, daemon.events.ears()).map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {
             Some(snapshot) => daemon.take_over(snapshot.active),
             None => daemon.start_afresh()?,
         }
-        daemon.run(ears).await;
-        daemon.finish().await;
+        match daemon.run(&mut ears).await {
+            End::Daemon => daemon.finish().await,
+            End::Manager => daemon.make_room(&mut ears).await,
+        }
         Ok(0)
     })
 }
@@ -142,6 +157,9 @@ impl Daemon {
             self.serve(config, listener);
         }
         self.deposit_listeners();
+        self.open_sockets().inspect_err(|_| {
+            self.servers.iter().for_each(|server| server.listener.remove_file());
+        })?;
         self.clean_up_auto_logs();
         self.write_pidfile();
         self.link.set_supervisor_state(SupervisorState::Running.code());
@@ -152,6 +170,17 @@ impl Daemon {
             let _ = fd::detach_stdio();
         }
         self.start_groups();
+        Ok(())
+    }
+
+    /// Makes the sockets of all programs, while a mistake can still be told on the terminal.
+    fn open_sockets(&mut self) -> Result<(), String> {
+        for group in self.config.groups.clone() {
+            if let Err(error) = self.sockets.open_for(&group, &self.link) {
+                self.sockets.close_all(&self.link);
+                return Err(error.to_string());
+            }
+        }
         Ok(())
     }
 
@@ -366,10 +395,11 @@ impl Daemon {
     async fn finish(&mut self) {
         self.http.drain(LAST_ANSWERS).await;
         self.servers.drain(..).for_each(close);
+        self.sockets.close_all(&self.link);
         pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
         // Of the pidfile it was started with: the lock stays where it is when a restart moves the pidfile.
         crate::manager::lock::remove(&self.boot.config.supervisord.pidfile);
-        self.link.say_goodbye(0);
+        self.link.say_goodbye(self.exit_status);
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Config {
     pub rpc_namespaces: Vec<String>,
     /// Ascending by (priority, name).
     pub groups: Vec<Arc<GroupConfig>>,
-    /// What reading it had to say, in order, for the activity log.
+    /// What reading it had to say, the worst first, for the activity log.
     pub messages: Vec<Message>,
 }
 

@@ -47,6 +47,14 @@ pub enum Request {
         kind: String,
         data: String,
     },
+    /// Let another binary take over; `None` for what lies where the daemon was started from. Answers a text.
+    Upgrade(Option<PathBuf>),
+    /// How the last upgrade went, as a text.
+    UpgradeState,
+    /// The last exits of a process and what happens next. Answers facts.
+    ProcessHistory(Target),
+    /// Keeper and manager. Answers facts.
+    Keeper,
 }
 
 /// Whom a request is about.
@@ -107,6 +115,18 @@ pub enum Answer {
     Bulk(Vec<BulkStatus>),
     Reread(Reread),
     Log(LogSource),
+    Facts(Facts),
+}
+
+/// A struct of the daemon's own methods: names and values.
+pub type Facts = Vec<(&'static str, Fact)>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    Text(String),
+    Number(i64),
+    Flag(bool),
+    List(Vec<Facts>),
 }
 
 pub type Outcome = Result<Answer, Fault>;

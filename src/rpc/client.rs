@@ -52,6 +52,19 @@ impl CallError {
         }
     }
 
+    /// Whether the request was certainly not carried out: the connection was closed before a word of an answer, or the
+    /// daemon has no room for one more. It may be sent again.
+    pub fn was_not_heard(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        match self {
+            CallError::Broken(problem) => {
+                matches!(problem.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+            }
+            CallError::Http { status, .. } => *status == 503,
+            _ => false,
+        }
+    }
+
     /// The kind of the error that prevented a connection.
     pub fn connect_kind(&self) -> Option<io::ErrorKind> {
         match self {
@@ -135,7 +148,7 @@ impl Client {
             // A daemon may close a connection it has not heard from for a while. It has then not read the request
             // either, so it is safe to send it again.
             match self.exchange(idle, &request, &mut tick) {
-                Err(CallError::Broken(problem)) if hung_up(&problem) => {}
+                Err(problem) if problem.was_not_heard() => {}
                 result => return result,
             }
         }
@@ -208,12 +221,6 @@ impl Client {
             }
         }
     }
-}
-
-/// Whether the other side closed the connection without a word.
-fn hung_up(problem: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    matches!(problem.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
 /// A call that was sent and whose answer was not read yet.

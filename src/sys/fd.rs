@@ -79,3 +79,21 @@ pub fn fill_stdio() -> io::Result<()> {
         set_cloexec(borrowed, false)?;
     }
 }
+
+/// A second descriptor, close-on-exec, of whatever is open under a number that somebody else owns.
+pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the borrow only lives for this call; a number that is closed answers EBADF.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    Ok(rustix::io::fcntl_dupfd_cloexec(borrowed, 3)?)
+}
+
+/// Puts a second descriptor, open across exec, under a certain number, which must be unused.
+pub fn duplicate_to(fd: impl AsFd, number: RawFd) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: the number is nobody's by the contract above, so nothing that is owned gets closed.
+    let result = unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

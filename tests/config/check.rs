@@ -277,3 +277,42 @@ fn every_line_of_the_sample_is_a_setting() {
 fn uncommented(line: &str) -> String {
     format!("{}\n", line.strip_prefix(';').unwrap_or(line))
 }
+
+#[test]
+fn the_clients_section() {
+    check(
+        "[supervisord]\n[supervisorctl]\nprompt=%(x)s\n",
+        1,
+        &[
+            "x.conf:3: warning: [supervisorctl] prompt: Format string '%(x)s' for 'supervisorctl.prompt' contains \
+           names ('x') which cannot be expanded. Available names: here",
+        ],
+    );
+}
+
+#[test]
+fn the_configurations_that_come_with_us_have_no_errors() {
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    for name in ["supervisord.conf", "container/supervisord.conf"] {
+        let output = run(&conf, &["check", "-c", name]);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{name}: {printed}");
+        assert!(!printed.contains("unknown"), "{name}: {printed}");
+    }
+}
+
+#[test]
+fn an_end_that_cannot_come() {
+    let programs =
+        "[program:a]\ncommand=cat\n[program:w]\ncommand=cat\nprocess_name=%(process_num)d\nnumprocs=2\n";
+    for (name, known) in
+        [("a", true), ("w:1", true), ("w:*", true), ("w:2", false), ("b", false), ("any_exit", true)]
+    {
+        let expected = format!(
+            "x.conf:2: warning: [supervisord] exit_when: there is no process or group named '{name}'"
+        );
+        let expected: &[&str] = if known { &[] } else { &[&expected] };
+        let text = format!("[supervisord]\nexit_when={name}\n{programs}");
+        check(&text, i32::from(!known), expected);
+    }
+}

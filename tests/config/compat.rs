@@ -21,16 +21,24 @@ fn the_original_agrees() {
         return;
     };
     let cases: Vec<Case> = corpus::files().iter().flat_map(|file| corpus::read(file)).collect();
+    compare_all(&venv, &cases);
+}
+
+/// # Panics
+/// If a case means something else to the original than it says.
+pub fn compare_all(venv: &Path, cases: &[Case]) {
     let directories: Vec<TempDir> = cases.iter().map(Case::unpack).collect();
-    let answers = ask(&venv, &cases, &directories);
+    let answers = ask(venv, cases, &directories);
     assert_eq!(answers.len(), cases.len(), "the original did not answer for every case");
     let mut failures = Vec::new();
     for ((case, directory), answer) in cases.iter().zip(&directories).zip(&answers) {
         if let Err(why) = compare(case, directory, answer) {
-            failures.push(format!("{}: {why}", case.name));
+            let text = std::fs::read_to_string(directory.path().join("supervisord.conf")).unwrap_or_default();
+            failures.push(format!("{}: {why}\n{text}", case.name));
         }
     }
-    assert!(failures.is_empty(), "{} of {} cases\n{}", failures.len(), cases.len(), failures.join("\n\n"));
+    let shown = failures.iter().take(10).cloned().collect::<Vec<_>>().join("\n\n");
+    assert!(failures.is_empty(), "{} of {} cases differ\n{shown}", failures.len(), cases.len());
 }
 
 /// Lets the original read all cases in one go.

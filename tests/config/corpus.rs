@@ -265,7 +265,7 @@ impl Case {
     /// What `supervisord check` finds.
     pub fn check(&self, directory: &TempDir) -> Report {
         let daemon = self.daemon_args(directory).unwrap_or_default();
-        check::check(&CheckArgs { daemon, ..CheckArgs::default() }, &self.surroundings(directory))
+        check::check(&CheckArgs { daemon, dump: true, ..CheckArgs::default() }, &self.surroundings(directory))
     }
 
     /// What the case leads to, in the form of its expectations.

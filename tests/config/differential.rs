@@ -15,10 +15,15 @@ const N_TEMPLATES: usize = 6000;
 const N_ENVIRONMENTS: usize = 6000;
 
 /// A small generator of pseudo-random numbers (xorshift64*), so that every run makes the same texts.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// A number from 0 to `limit` - 1.
+    pub fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -153,7 +158,7 @@ fn random_texts_mean_the_same_to_python() {
         eprintln!("SUPERVISOR_VENV is not set: nothing to compare with");
         return;
     };
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     let mut files = random.texts(N_FILES, &FILE_PIECES, 30);
     // Most files that begin without a header are refused for that alone.
     files.iter_mut().step_by(2).for_each(|file| file.insert_str(0, "[a]\n"));
@@ -291,4 +296,94 @@ fn written(text: &str) -> String {
 fn read_back(conf: &str) -> String {
     let document = Document::parse(Path::new("x.conf"), conf).expect("it is right");
     document.get("program:p", "environment").map(|value| value.text.replace("%%", "%")).unwrap_or_default()
+}
+
+const CONFIG_PIECES: [&str; 58] = [
+    "[supervisord]\n",
+    "[program:a]\ncommand=x\n",
+    "[program:b]\ncommand=%(ENV_B)s\n",
+    "[group:g]\nprograms=a,b\n",
+    "[eventlistener:e]\nevents=TICK_5\ncommand=e\n",
+    "[fcgi-program:f]\nsocket=tcp://h:1\ncommand=f\n",
+    "[unix_http_server]\nfile=%(here)s/s\n",
+    "[inet_http_server]\nport=9001\n",
+    "[DEFAULT]\n",
+    "[include]\nfiles=*.conf\n",
+    "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
+    "process_name=%(program_name)s_%(process_num)02d\n",
+    "process_name=%(ENV_A)s\n",
+    "numprocs=3\n",
+    "numprocs_start=2\n",
+    "command=%(here)s/x %(ENV_A)s \"%(ENV_C)s\" 100%%\n",
+    "command=%(ENV_B)s\n",
+    "command=a\n  b\n\n  c\n",
+    "directory=/tmp ; x\n",
+    "environment=A=\"1\",X=\"%(ENV_A)s\"\n",
+    "environment=A=%(process_num)d\n",
+    "environment=\n",
+    "autostart=false\n",
+    "autorestart=true\n",
+    "startsecs=0\n",
+    "stopsignal=INT\n",
+    "stopasgroup=true\n",
+    "killasgroup=true\n",
+    "exitcodes=\n",
+    "exitcodes=0,2\n",
+    "user=root\n",
+    "umask=027\n",
+    "priority=3\n",
+    "redirect_stderr=true\n",
+    "stdout_logfile=/tmp/%(ENV_A)s\n",
+    "stdout_logfile=syslog\n",
+    "stdout_logfile=NONE\n",
+    "stderr_logfile=memory,/dev/stderr\n",
+    "stdout_logfile_maxbytes=1KB\n",
+    "stdout_logfile_prefix=\"%(program_name)s: \"\n",
+    "stdout_logfile_timestamps=%%H\n",
+    "stderr_capture_maxbytes=5\n",
+    "identifier=%(ENV_B)s\n",
+    "identifier=;x\n",
+    "identifier=a;b#c\n",
+    "nodaemon=true\n",
+    "loglevel=debug\n",
+    "umask=077\n",
+    "username=%(ENV_C)s\n",
+    "password=%%(x)s\n",
+    "chmod=0777\n",
+    "socket_mode=0700\n",
+    "buffer_size=5\n",
+    "sockets=unix:///tmp/s\n",
+    "serverurl=AUTO\n",
+    "exit_when=any_fatal\n",
+    "# comment\n",
+    "junk%\n",
+];
+
+/// The effective configuration means what the files meant, whatever is in them and in the environment.
+#[test]
+fn random_configurations_survive_being_dumped() {
+    let around = Surroundings {
+        environment: [("A", "a"), ("B", "50% ; # b"), ("C", "line\n  line")]
+            .map(|(k, v)| (k.into(), v.into()))
+            .into(),
+        ..Surroundings::of_this_process()
+    };
+    let args = Default::default();
+    let mut random = Random::new(0xfeed);
+    let mut n_right = 0;
+    for _ in 0..3000 {
+        let text = format!("[supervisord]\n{}", random.text(&CONFIG_PIECES, 14));
+        let Ok(config) = config::parse(Path::new("/etc/a.conf"), &text, &args, &around) else { continue };
+        let effective =
+            config::effective(Path::new("/etc/a.conf"), &text, &args, &around).expect("it was right");
+        let again = config::parse(Path::new("/var/b.conf"), &effective, &args, &around);
+        let again = again.unwrap_or_else(|errors| panic!("{errors}\n{text}\n{effective}"));
+        let same = config.supervisord == again.supervisord
+            && config.groups == again.groups
+            && config.http_servers == again.http_servers
+            && config.rpc_namespaces == again.rpc_namespaces;
+        assert!(same, "{text}\n---- became\n{effective}\n{config:#?}\n{again:#?}");
+        n_right += 1;
+    }
+    assert!(n_right > 300, "only {n_right} of the texts were right");
 }

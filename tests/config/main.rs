@@ -4,6 +4,7 @@ mod check;
 mod compat;
 mod corpus;
 mod differential;
+mod random_configs;
 #[path = "../support/mod.rs"]
 mod support;
 mod wild;

@@ -1,6 +1,7 @@
 //! Configurations as people write them, running: what the programs get is what their authors meant.
 
 use crate::support::{Daemon, LONG, Side, Start, text, until};
+use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use supervisord::model::state::ProcessState::Running;
@@ -162,5 +163,25 @@ fn a_broken_file_on_reread_changes_nothing() {
     assert_eq!((fault.code(), fault.string()), (92, expected.as_str()));
     let fault = daemon.try_call("supervisor.addProcessGroup", vec![text("b")]).expect_err("b was not read");
     assert_eq!(fault.code(), 10);
+    for words in [&["reread"][..], &["update"]] {
+        let run = daemon.ctl(words);
+        assert!(run.stdout.contains("not a valid boolean value: 'maybe'") && run.code != 0, "{run}");
+    }
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_log("the old configuration stays in force: not a valid boolean value: 'maybe'");
     assert_eq!(daemon.pid_of("a"), pid);
+}
+
+#[test]
+fn a_daemon_that_cannot_start_says_where_the_mistake_is() {
+    let start = Start::new(Side::under_test(), "[program:a]\ncommand=cat\nstartsecs=soon\n");
+    let (run, daemon) = start.run();
+    let (conf, line) = (daemon.conf(), daemon.read("supervisord.conf").lines().count());
+    let expected = format!(
+        "Error: invalid literal for int() with base 10: 'soon' in section 'program:a' (file: '{0}')\n\
+         At {0}:{line}: [program:a] startsecs\nFor help, use ",
+        conf.display()
+    );
+    let run = run.expect(2);
+    assert!(run.stderr.starts_with(&expected), "{run}");
 }

@@ -2,7 +2,8 @@
 
 use crate::start;
 use crate::support::{
-    AS_PID_1, Daemon, LONG, Side, Start, flag, kill, member, running, text, until, until_some, wait_gone,
+    AS_PID_1, Daemon, LONG, Side, Start, cmdline, flag, kill, member, running, text, until, until_some,
+    wait_gone,
 };
 use nix::sys::signal::Signal;
 use supervisord::model::state::ProcessState::{Exited, Running};
@@ -81,7 +82,7 @@ fn survive(n_kills: usize, under: &[&str]) {
     let conf = format!(
         "{COUNTER}
 [program:restless]
-command=/bin/sh -c 'echo begin >> restless; sleep 0.02; echo end >> restless; exit 3'
+command=/bin/sh -c 'test -e enough && exec sleep 1000; echo begin >> restless; sleep 0.02; echo end >> restless; exit 3'
 directory=%(here)s
 startsecs=0
 autorestart=true
@@ -98,16 +99,29 @@ autorestart=true
     }
     assert_eq!(daemon.pid_of("counter"), counter);
     assert_unbroken(&daemon.read("counter.log"));
-    daemon.call("supervisor.stopProcess", vec![text("restless")]);
+    std::fs::write(daemon.path("enough"), "").expect("the test's directory can be written");
+    until("the restless one rests", LONG, || cmdline(daemon.pid_of("restless")).starts_with("sleep"));
 
     // Every exit was seen and named as what it was, and no two of it ran at the same time.
     let written = daemon.read("restless");
-    let begins = written.lines().filter(|line| *line == "begin").count();
-    let exits = daemon.log().matches("exited: restless (exit status 3; not expected)").count();
-    let stops = daemon.log().matches("stopped: restless").count();
-    assert_eq!(begins, exits + stops, "starts that a program wrote down against ends that the log names");
     let alternating = written.lines().enumerate().all(|(at, line)| line == ["begin", "end"][at % 2]);
     assert!(alternating, "two of one program ran at the same time:\n{written}");
+    let log = daemon.log();
+    let story: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("spawned: 'restless'") || line.contains("exited: restless"))
+        .collect();
+    for (at, pair) in story.chunks(2).enumerate() {
+        let [spawned, exited] = pair else { continue };
+        let in_turn = spawned.contains("spawned: 'restless'")
+            && exited.contains("exited: restless (exit status 3; not expected)");
+        assert!(
+            in_turn,
+            "a line is missing or doubled: {:#?}",
+            &story[(2 * at).saturating_sub(4)..story.len().min(2 * at + 4)]
+        );
+    }
+    assert_eq!(written.lines().count() / 2, story.len() / 2, "lives of the program against lives in the log");
 }
 
 #[test]
@@ -121,7 +135,7 @@ fn as_pid_1_nothing_is_lost_either() {
 }
 
 #[test]
-#[ignore = "takes minutes; run it with --ignored"]
+#[ignore = "takes a minute; `make soak` runs it"]
 fn a_thousand_kills_later_nothing_is_lost() {
     survive(1000, &[]);
 }

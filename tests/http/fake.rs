@@ -186,7 +186,10 @@ impl Programs {
             Request::Shutdown
             | Request::Restart
             | Request::ClearLog
-            | Request::SendRemoteCommEvent { .. } => Ok(Answer::Done),
+            | Request::Upgrade(_)
+            | Request::UpgradeState => Ok(Answer::Text(String::new())),
+            Request::ProcessHistory(_) | Request::Keeper => Ok(Answer::Facts(Vec::new())),
+            Request::SendRemoteCommEvent { .. } => Ok(Answer::Done),
         }
     }
 

@@ -7,3 +7,4 @@ mod attacks;
 mod calls;
 mod ending;
 mod protocol;
+mod python;

@@ -8,6 +8,7 @@ mod exit;
 mod fg;
 mod groups;
 mod help;
+mod keeper;
 mod logtail;
 mod maintail;
 mod methods;
@@ -26,6 +27,7 @@ mod status;
 mod stop;
 mod tail;
 mod update;
+mod upgrade;
 mod version;
 mod why;
 
@@ -72,6 +74,7 @@ pub const COMMANDS: &[&Command] = &[
     &exit::COMMAND,
     &fg::COMMAND,
     &help::COMMAND,
+    &keeper::COMMAND,
     &logtail::COMMAND,
     &maintail::COMMAND,
     &methods::COMMAND,
@@ -91,6 +94,7 @@ pub const COMMANDS: &[&Command] = &[
     &groups::STOP,
     &tail::COMMAND,
     &update::COMMAND,
+    &upgrade::COMMAND,
     &version::COMMAND,
     &why::COMMAND,
 ];

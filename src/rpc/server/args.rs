@@ -15,6 +15,11 @@ impl Args {
         Args { values: values.into_iter() }
     }
 
+    /// Whether every argument has been taken.
+    pub fn is_empty(&self) -> bool {
+        self.values.len() == 0
+    }
+
     /// A string. Base64 that holds text counts as that text, as in Supervisor, xmlrpc.py.
     pub fn text(&mut self) -> Result<String, Fault> {
         match self.next()? {

@@ -26,9 +26,11 @@ pub enum Effect {
     Reads,
     /// Each call leaves a line in the activity log.
     Changes,
+    /// As `Changes`, and only for root and the daemon's own user on a unix socket.
+    Administers,
 }
 
-use Effect::{Changes, Reads};
+use Effect::{Administers, Changes, Reads};
 
 const NAME: (&str, &str) = ("string", "name");
 const WAIT: (&str, &str) = ("boolean", "wait");
@@ -396,12 +398,49 @@ pub static GO: [Method; 8] = [
     ),
 ];
 
+/// The namespace of what Supervisor does not have. Clients that flatten namespaces find no name twice.
+const OWN_NAMESPACE: &str = "supervisord";
+
+/// The methods of [`OWN_NAMESPACE`].
+pub static OWN: [Method; 4] = [
+    method(
+        "getProcessHistory",
+        Reads,
+        "struct",
+        &[NAME],
+        "The last exits of a process (at, pid, status, expected, lasted_ms), what happens next, and in how \
+         many seconds; -1 if nothing is due.",
+        |args| plan::about_target(args, Request::ProcessHistory),
+    ),
+    method(
+        "getKeeper",
+        Reads,
+        "struct",
+        &[],
+        "The pids of keeper and manager, their version, and how often a manager was started.",
+        |args| plan::ask(args, Request::Keeper),
+    ),
+    method(
+        "upgrade",
+        Administers,
+        "string",
+        &[("string", "binary")],
+        "Lets another binary take over while every program runs on. Without a path, or with an empty one, it \
+         is what lies where the daemon was started from. Answers once the new one has passed its check.",
+        plan::upgrade,
+    ),
+    method("getUpgradeState", Reads, "string", &[], "How the last upgrade went.", |args| {
+        plan::ask(args, Request::UpgradeState)
+    }),
+];
+
 /// The method of this full name, if there is one. Exactly one dot, exactly one level: whatever else a name
 /// looks like, it is unknown.
 pub fn find(namespaces: &[String], full_name: &str) -> Option<&'static Method> {
     let (namespace, name) = full_name.split_once('.')?;
     let tables: [&'static [Method]; 2] = match namespace {
         "system" => [&SYSTEM, &[]],
+        OWN_NAMESPACE => [&OWN, &[]],
         _ if namespaces.iter().any(|published| published == namespace) => [&SUPERVISOR, &GO],
         _ => return None,
     };

@@ -40,8 +40,23 @@ pub struct Server {
 pub struct Caller {
     /// The address, or uid and pid of whoever is at the other end of a unix socket.
     pub peer: String,
+    /// The user at the other end of a unix socket, from the kernel.
+    pub uid: Option<u32>,
     /// The name that was authenticated.
     pub user: Option<String>,
+}
+
+impl Caller {
+    /// What replaces the daemon's own code is only for those who could do so anyway: root, and the daemon's
+    /// own user, on this machine.
+    fn may(&self, effect: Effect) -> Result<(), Fault> {
+        let own = nix::unistd::geteuid().as_raw();
+        if effect != Effect::Administers || self.uid.is_some_and(|uid| uid == 0 || uid == own) {
+            return Ok(());
+        }
+        let text = "only root and the daemon's own user may ask for this, and only through a unix socket";
+        Err(Fault::with(FaultCode::Failed, text))
+    }
 }
 
 impl fmt::Display for Caller {
@@ -67,7 +82,7 @@ impl Server {
     pub async fn call(&self, call: Call, caller: &Caller) -> Result<Reply, Fault> {
         let method = self.find(&call.method)?;
         let audit = Audit::of(method, &call, caller);
-        let result = match (method.plan)(Args::new(call.params)) {
+        let result = match caller.may(method.effect).and_then(|()| (method.plan)(Args::new(call.params))) {
             Ok(Plan::Multicall(elements)) => Ok(self.multicall(elements, caller).await),
             Ok(plan) => self.perform(plan).await,
             Err(fault) => Err(fault),
@@ -113,7 +128,7 @@ impl Server {
     async fn element(&self, call: Call, caller: &Caller, budget: usize) -> Result<Reply, Fault> {
         let method = self.find(&call.method)?;
         let audit = Audit::of(method, &call, caller);
-        let result = match (method.plan)(Args::new(call.params)) {
+        let result = match caller.may(method.effect).and_then(|()| (method.plan)(Args::new(call.params))) {
             Ok(plan) => self.perform(plan).await,
             Err(fault) => Err(fault),
         };
@@ -128,7 +143,7 @@ impl Server {
             Plan::SupervisorVersion => Ok(Reply::Text(self.version.to_string())),
             Plan::Read { log, offset, length } => logs::read(self.log(log).await?, offset, length).await,
             Plan::Tail { log, offset, length } => Ok(logs::tail(self.log(log).await?, offset, length).await),
-            Plan::BadSignal { target, sent } => Err(self.bad_signal(target, sent).await),
+            Plan::BadSignal { target, sent } => self.bad_signal(target, sent).await,
             Plan::Restart(target, wait) => self.restart(target, wait).await,
             Plan::RestartAll(wait) => self.restart_all(wait).await,
             Plan::Update(group) => self.update(group).await,
@@ -160,13 +175,17 @@ impl Server {
         }
     }
 
-    /// What an unknown signal is answered with. Signal 0 harms nobody, but whether the target exists comes
+    /// What an unknown signal is answered with. Signal 0 harms nobody, but who would have been sent it comes
     /// to light.
-    async fn bad_signal(&self, target: Target, sent: String) -> Fault {
-        let probe = self.handle.call(Request::Signal(target, Signal::from_raw(0))).await;
-        match probe {
-            Err(fault) if matches!(fault.code, FaultCode::BadName | FaultCode::ShutdownState) => fault,
-            _ => Fault::with(FaultCode::BadSignal, sent),
+    async fn bad_signal(&self, target: Target, sent: String) -> Result<Reply, Fault> {
+        let unknown = || Fault::with(FaultCode::BadSignal, &sent);
+        match self.handle.call(Request::Signal(target, Signal::from_raw(0))).await {
+            Err(fault) if matches!(fault.code, FaultCode::BadName | FaultCode::ShutdownState) => Err(fault),
+            Ok(Answer::Bulk(mut statuses)) => {
+                statuses.iter_mut().for_each(|status| status.outcome = Err(unknown()));
+                Ok(Reply::Bulk(statuses))
+            }
+            _ => Err(unknown()),
         }
     }
 

@@ -110,6 +110,12 @@ pub fn signal_group(mut args: Args) -> Planned {
     signal(args, target)
 }
 
+/// The path is optional.
+pub fn upgrade(mut args: Args) -> Planned {
+    let path = if args.is_empty() { String::new() } else { args.text()? };
+    ask(args, Request::Upgrade((!path.is_empty()).then(|| path.into())))
+}
+
 pub fn read_main(mut args: Args) -> Planned {
     let (offset, length) = (args.int()?, args.int()?);
     plain(args, Plan::Read { log: Request::MainLog, offset, length })

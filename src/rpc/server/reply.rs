@@ -3,7 +3,7 @@
 use super::logs::LogSlice;
 use crate::model::config::{ChildLog, StreamConfig};
 use crate::model::state::SupervisorState;
-use crate::rpc::api::{Answer, BulkStatus, ConfigInfo, ProcessInfo, Reread};
+use crate::rpc::api::{Answer, BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, Reread};
 use crate::rpc::fault::Fault;
 use crate::rpc::wire::{WireFault, Writer, int_member, string_member};
 use std::path::PathBuf;
@@ -21,6 +21,7 @@ pub enum Reply {
     Configs(Vec<ConfigInfo>),
     Bulk(Vec<BulkStatus>),
     Reread(Reread),
+    Facts(Facts),
     /// Part of a log, to be read when it is sent.
     Log(LogSlice),
     /// The result of the tail methods.
@@ -48,6 +49,7 @@ impl From<Answer> for Reply {
             Answer::Configs(configs) => Reply::Configs(configs),
             Answer::Bulk(statuses) => Reply::Bulk(statuses),
             Answer::Reread(reread) => Reply::Reread(reread),
+            Answer::Facts(facts) => Reply::Facts(facts),
         }
     }
 }
@@ -73,6 +75,23 @@ pub fn encode(result: Result<Reply, Fault>) -> Document {
         Ok(reply) => encode_reply(reply),
         Err(fault) => Document::whole(crate::rpc::wire::encode_fault(&WireFault::from(&fault))),
     }
+}
+
+fn write_facts(writer: &mut Writer, facts: &Facts) {
+    writer.structure(|writer| {
+        for (name, fact) in facts {
+            writer.member(name, |writer| match fact {
+                Fact::Text(text) => writer.string(text),
+                Fact::Number(number) => writer.int(*number),
+                Fact::Flag(truth) => writer.boolean(*truth),
+                Fact::List(list) => writer.array(|writer| {
+                    for facts in list {
+                        write_facts(writer, facts);
+                    }
+                }),
+            });
+        }
+    });
 }
 
 fn encode_reply(reply: Reply) -> Document {
@@ -138,6 +157,7 @@ fn write(writer: &mut Writer, reply: &Reply) {
     match reply {
         Reply::Boolean(truth) => writer.boolean(*truth),
         Reply::Int(number) => writer.int(*number),
+        Reply::Facts(facts) => write_facts(writer, facts),
         Reply::Text(text) => writer.string(text),
         Reply::Texts(texts) => writer.strings(texts),
         Reply::State(state) => writer.structure(|writer| {

@@ -1,0 +1,39 @@
+//! Problems of the client's section: the daemon does not look at it, but people find out at the wrong moment.
+
+use crate::check::problem::{Problem, Severity};
+use crate::cli::{CheckArgs, CtlArgs};
+use crate::config::{Document, Surroundings, ctl};
+use std::path::Path;
+
+const SECTION: &str = "supervisorctl";
+
+/// Every such problem. A file without the section is for a daemon alone.
+pub fn problems(document: &Document, args: &CheckArgs, surroundings: &Surroundings) -> Vec<Problem> {
+    if !document.has_section(SECTION) {
+        return Vec::new();
+    }
+    let name = args.daemon.configuration.as_deref().map(Path::new);
+    match ctl::interpret(document, &CtlArgs::default(), surroundings, name) {
+        Err(errors) => {
+            let problems = errors.iter().cloned().map(Problem::from);
+            // The daemon starts nevertheless.
+            problems.map(|problem| Problem { severity: Severity::Warning, ..problem }).collect()
+        }
+        Ok(_) => in_included_file(document).into_iter().collect(),
+    }
+}
+
+/// The client does not follow `[include]`.
+fn in_included_file(document: &Document) -> Option<Problem> {
+    let main = document.files().first()?;
+    let (key, place) = document.own_keys(SECTION).find(|(_, place)| document.file(*place) != main)?;
+    Some(Problem {
+        severity: Severity::Warning,
+        text: "the client reads the main file only: what an included file says here has no effect"
+            .to_string(),
+        file: Some(document.file(place).name.clone()),
+        line: Some(place.line),
+        section: Some(SECTION.to_string()),
+        key: Some(key.to_string()),
+    })
+}

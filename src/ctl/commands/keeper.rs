@@ -1,0 +1,40 @@
+//! `keeper`: the two processes of the daemon.
+
+use super::{Command, Completes};
+use crate::ctl::error::Outcome;
+use crate::ctl::exit::Exit;
+use crate::ctl::records::Members;
+use crate::ctl::session::Session;
+use crate::rpc::fault::FaultCode;
+
+pub const COMMAND: Command = Command {
+    name: "keeper",
+    forms: &[("keeper", "Show the daemon's two processes, and how often the manager was started")],
+    note: "",
+    completes: Completes::Nothing,
+    run,
+};
+
+fn run(session: &mut Session, arguments: &str) -> Outcome {
+    if !arguments.is_empty() {
+        return session.misused(&COMMAND, "Error: keeper accepts no arguments", Exit::GENERIC);
+    }
+    session.check()?;
+    let answer = match session.daemon.call("supervisord.getKeeper", vec![]) {
+        Ok(answer) => answer,
+        Err(problem) if problem.fault() == Some(FaultCode::UnknownMethod.code()) => {
+            return session.complain("ERROR: this daemon has no keeper", Exit::GENERIC);
+        }
+        Err(problem) => return Err(problem.into()),
+    };
+    let members = Members::of(&answer)?;
+    for (label, name) in
+        [("keeper", "keeper_pid"), ("manager", "manager_pid"), ("managers started", "manager_starts")]
+    {
+        session.screen.line(&format!("{label:<18}{}", members.number(name)))?;
+    }
+    for (label, name) in [("version", "manager_version"), ("upgrade", "upgrade")] {
+        session.screen.line(&format!("{label:<18}{}", members.text(name)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! A new binary takes over: the manager's part. The keeper's, and the whole story, is in `keeper::upgrade`.
+
+use crate::cli::VERSION;
+use crate::keeper::layout::*;
+use crate::keeper::link::Link;
+use crate::manager::boot::{self, Boot, Snapshot};
+use crate::manager::daemon::Daemon;
+use crate::rpc::api::{Answer, Outcome};
+use crate::rpc::fault::{Fault, FaultCode};
+use async_channel::Sender;
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// An upgrade that was asked for and about which the keeper has not decided.
+pub struct Wanted {
+    binary: PathBuf,
+    /// Who asked; nobody did if a signal was the reason.
+    reply: Option<Sender<Outcome>>,
+}
+
+/// What an upgrade leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing yet, or nothing any more.
+    GoOn,
+    /// This manager is to end, in favour of the candidate.
+    HandOver,
+}
+
+impl Daemon {
+    /// Begins an upgrade to `binary`, or to whatever now lies where this daemon was started from.
+    pub fn upgrade(&mut self, binary: Option<PathBuf>, reply: Option<Sender<Outcome>>) {
+        let binary = binary.unwrap_or_else(|| self.boot.binary.clone());
+        if let Err(problem) = self.try_upgrade(&binary) {
+            let text = format!("cannot upgrade to {}: {problem}", binary.display());
+            ::log::error!("{text}");
+            answer(reply, Err(Fault::with(FaultCode::Failed, text)));
+            return;
+        }
+        ::log::warn!("upgrade to {} was asked for, checking it", binary.display());
+        self.wanted_upgrade = Some(Wanted { binary, reply });
+    }
+
+    fn try_upgrade(&self, binary: &Path) -> Result<(), String> {
+        let under_way = matches!(self.link.upgrade(), UPGRADE_CHECKING | UPGRADE_PASSED | UPGRADE_ON_TRIAL);
+        if self.wanted_upgrade.is_some() || under_way {
+            return Err(
+                "another upgrade is under way; it is decided half a minute after it began".to_string()
+            );
+        }
+        let file = open_executable(binary)?;
+        self.link
+            .ask_for_upgrade(file.as_fd())
+            .map_err(|error| format!("cannot hand it to the keeper: {error}"))
+    }
+
+    /// Looks whether the keeper has decided.
+    pub fn progress_of_upgrade(&mut self) -> Decision {
+        let (Some(wanted), state) = (&self.wanted_upgrade, self.link.upgrade()) else {
+            return Decision::GoOn;
+        };
+        if !matches!(state, UPGRADE_REFUSED | UPGRADE_PASSED) {
+            return Decision::GoOn;
+        }
+        let binary = wanted.binary.display().to_string();
+        let reply = self.wanted_upgrade.take().and_then(|wanted| wanted.reply);
+        if state == UPGRADE_PASSED {
+            ::log::warn!("{binary} passed its check and takes over");
+            answer(reply, Ok(Answer::Text(format!("{binary} passed its check and takes over"))));
+            self.link.set_handing_over(true);
+            return Decision::HandOver;
+        }
+        let text = format!("{binary} was refused: {}", why(&self.link));
+        ::log::error!("{text}; nothing has changed");
+        answer(reply, Err(Fault::with(FaultCode::Failed, text)));
+        Decision::GoOn
+    }
+
+    /// What is to be known of the last upgrade, in words.
+    pub fn upgrade_state(&self) -> String {
+        match self.link.upgrade() {
+            UPGRADE_NONE => format!("version {VERSION} runs; no upgrade was asked for"),
+            UPGRADE_CHECKING | UPGRADE_PASSED => "the candidate is being checked".to_string(),
+            UPGRADE_REFUSED => {
+                format!("version {VERSION} runs; the candidate was refused: {}", why(&self.link))
+            }
+            UPGRADE_ON_TRIAL => {
+                format!("version {VERSION} runs; it is on trial for half a minute, then the keeper follows")
+            }
+            UPGRADE_ROLLED_BACK => {
+                format!("version {VERSION} runs again; the candidate failed: {}", why(&self.link))
+            }
+            _ => format!("version {VERSION} runs, keeper and manager"),
+        }
+    }
+}
+
+fn why(link: &Link) -> String {
+    let report = link.upgrade_report();
+    if report.is_empty() { "it ended without a word or did not answer in time".to_string() } else { report }
+}
+
+fn answer(reply: Option<Sender<Outcome>>, outcome: Outcome) {
+    if let Some(reply) = reply {
+        let _ = reply.try_send(outcome);
+    }
+}
+
+/// Opens a file that can be executed, without executing anything.
+fn open_executable(path: &Path) -> Result<File, String> {
+    if !path.is_absolute() {
+        return Err("its path is not absolute".to_string());
+    }
+    // Not to wait for a writer if it is a FIFO.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| error.to_string())?;
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
+        return Err("it is not an executable file".to_string());
+    }
+    Ok(file)
+}
+
+/// A candidate looks around: whether it understands what the running daemon left in shared memory. The exit
+/// status.
+pub fn look_around(link: &Link) -> u8 {
+    let looked = boot::read::<Boot>(link, Place::Boot)
+        .map_err(|error| format!("version {VERSION} cannot read how the daemon was started: {error}"))
+        .and_then(|_| {
+            boot::read::<Snapshot>(link, Place::Snapshot)
+                .map_err(|error| format!("version {VERSION} cannot read the configuration in force: {error}"))
+        });
+    match looked {
+        Ok(_) => {
+            let _ = link.contents();
+            0
+        }
+        Err(why) => {
+            link.refuse_upgrade(&why);
+            1
+        }
+    }
+}
