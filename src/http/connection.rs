@@ -138,7 +138,7 @@ impl Connection {
         let _in_progress = self.site.context.begin_request();
         let caller = Caller { peer: self.peer.to_string(), uid: self.peer.uid(), user };
         let response = self.site.answer(route, body, share, &caller).await;
-        let keep = head.wants_keep_alive() && !self.site.context.is_leaving();
+        let keep = head.wants_keep_alive() && !self.site.context.is_leaving() && !self.site.is_closed();
         let persistence = if keep { Persistence::Keep } else { Persistence::Close };
         self.send(&head, response, persistence).await
     }
