@@ -10,7 +10,7 @@ use super::response::{Body, Response};
 use super::socket::within;
 use crate::manager::rt::Timer;
 use crate::model::config::{HttpAddress, HttpServerConfig};
-use crate::rpc::api::{Answer, LogSource, Request, Stream, Target};
+use crate::rpc::api::{Answer, Request, Stream, Target};
 use crate::rpc::server::{Caller, reply};
 use crate::rpc::wire::{self, Call};
 use async_channel::Receiver;
@@ -133,13 +133,12 @@ impl Site {
     }
 
     async fn follow(&self, log: Request) -> Response {
-        let path = match self.context.handle().call(log).await {
-            Ok(Answer::Log(LogSource::File(path))) => path,
-            _ => return Response::error(404),
+        let Ok(Answer::Log(source)) = self.context.handle().call(log).await else {
+            return Response::error(404);
         };
-        match Follower::open(path, self.context.watcher().clone()).await {
+        match Follower::open(source, self.context.watcher().clone()).await {
             Ok(follower) => {
-                let modified = httpdate::fmt_http_date(follower.modified.unwrap_or_else(SystemTime::now));
+                let modified = httpdate::fmt_http_date(follower.modified().unwrap_or_else(SystemTime::now));
                 let body = Body::Follow(Box::new(follower));
                 Response::new(200, "text/plain;charset=utf-8", body).with_header("Last-Modified", modified)
             }
