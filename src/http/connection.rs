@@ -92,7 +92,8 @@ impl Connection {
     async fn next_head(&mut self) -> Result<Head, End> {
         let limits = *self.site.context.limits();
         let _waiting = self.site.context.admission().waiting(&self.socket);
-        if self.input.is_empty() {
+        // Some clients end a request with a line break too many; that begins no new one.
+        if self.input.iter().all(|byte| b"\r\n".contains(byte)) {
             // An idle connection needs no buffer.
             self.input = Vec::new();
             within(limits.idle, self.socket.readable()).await.ok_or(End::Silent)??;
