@@ -43,7 +43,7 @@ docs:
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
 
 bench: prepare
-	cargo bench --locked --bench life
+	cargo bench --locked --bench life --bench config
 
 clean:
 	cargo clean

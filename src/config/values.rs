@@ -36,26 +36,28 @@ fn within(text: &str, value: i128, least: i128, most: i128) -> Parsed<i128> {
     }
 }
 
-fn ranged(text: &str, least: i128, most: i128) -> Parsed<i128> {
-    within(text, integer(text)?, least, most)
-}
-
 /// Any integer. What does not fit into 64 bits becomes the nearest number that does.
 pub fn any_integer(text: &str) -> Parsed<i64> {
     // The clamp makes the conversion lossless.
     Ok(integer(text)?.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
 }
 
-/// A number of things, 0 to 2^31 - 1. Supervisor takes negative ones and misbehaves later.
-pub fn count(text: &str) -> Parsed<u32> {
-    // The range fits into 31 bits.
-    ranged(text, 0, MAX_COUNT).map(|value| value as u32)
+/// A number that is not negative; Supervisor takes negative ones and misbehaves later. What is more than `most`
+/// becomes `most`: people write enormous numbers to say "for ever".
+fn up_to(text: &str, value: i128, most: i128) -> Parsed<u64> {
+    // The range fits into 63 bits.
+    within(text, value, 0, i128::MAX).map(|value| value.min(most) as u64)
 }
 
-/// Whole seconds, 0 to a century.
+/// A number of things, at most 2^31 - 1.
+pub fn count(text: &str) -> Parsed<u32> {
+    // The limit fits into 31 bits.
+    up_to(text, integer(text)?, MAX_COUNT).map(|value| value as u32)
+}
+
+/// Whole seconds, at most a century.
 pub fn seconds(text: &str) -> Parsed<Duration> {
-    // The range is that of non-negative u64 numbers.
-    ranged(text, 0, MAX_SECONDS).map(|value| Duration::from_secs(value as u64))
+    up_to(text, integer(text)?, MAX_SECONDS).map(Duration::from_secs)
 }
 
 /// A number of bytes, `KB`, `MB` or `GB` (1024-based, any case).
@@ -64,9 +66,7 @@ pub fn bytes(text: &str) -> Parsed<u64> {
     let suffixes = [("kb", 1 << 10), ("mb", 1 << 20), ("gb", 1 << 30)];
     let found = suffixes.iter().find_map(|(suffix, factor)| Some((lower.strip_suffix(suffix)?, *factor)));
     let (number, factor) = found.unwrap_or((&lower, 1));
-    let value = integer(number)?.saturating_mul(factor);
-    // The range is that of non-negative u64 numbers.
-    within(text, value, 0, MAX_BYTES).map(|value| value as u64)
+    up_to(text, integer(number)?.saturating_mul(factor), MAX_BYTES)
 }
 
 /// An octal number up to `most`.
@@ -220,10 +220,13 @@ mod tests {
                 ("1.5MB", Err("invalid literal for int() with base 10: '1.5'")),
                 ("KB", Err("invalid literal for int() with base 10: ''")),
                 ("-1", Err("-1 is below lower bound (0)")),
-                ("99999999999GB", Err("99999999999GB is above upper bound (1152921504606846976)")),
+                ("99999999999GB", Ok(1 << 60)),
             ],
         );
-        check(count, &[("7", Ok(7)), ("-7", Err("-7 is below lower bound (0)"))]);
+        check(
+            count,
+            &[("7", Ok(7)), ("9999999999", Ok(i32::MAX as u32)), ("-7", Err("-7 is below lower bound (0)"))],
+        );
         check(seconds, &[("7", Ok(Duration::from_secs(7))), ("-1", Err("-1 is below lower bound (0)"))]);
         check(any_integer, &[("-7", Ok(-7)), ("99999999999999999999", Ok(i64::MAX))]);
         check(

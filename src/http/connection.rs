@@ -35,6 +35,8 @@ pub struct Connection {
     site: Arc<Site>,
     /// What was received and not yet used. Requests may come faster than they are answered.
     input: Vec<u8>,
+    /// Held until the first request has been answered: whoever was accepted has most likely sent it already.
+    first: Option<async_channel::Sender<()>>,
     _place: Place,
 }
 
@@ -60,7 +62,8 @@ impl From<Refusal> for End {
 impl Connection {
     pub fn new(socket: Socket, site: Arc<Site>, place: Place) -> Connection {
         let peer = socket.peer();
-        Connection { socket: Arc::new(socket), peer, site, input: Vec::new(), _place: place }
+        let first = site.context.begin_request();
+        Connection { socket: Arc::new(socket), peer, site, input: Vec::new(), first, _place: place }
     }
 
     /// Serves the client until either side has had enough.
@@ -70,6 +73,8 @@ impl Connection {
                 Ok(head) => self.serve(head).await,
                 Err(end) => Err(end),
             };
+            // From now on the client may be idle for as long as it likes.
+            self.first = None;
             match served {
                 Ok(Persistence::Keep) => {}
                 Ok(Persistence::Close) => break,
@@ -133,7 +138,8 @@ impl Connection {
         let _in_progress = self.site.context.begin_request();
         let caller = Caller { peer: self.peer.to_string(), uid: self.peer.uid(), user };
         let response = self.site.answer(route, body, share, &caller).await;
-        let persistence = if head.wants_keep_alive() { Persistence::Keep } else { Persistence::Close };
+        let keep = head.wants_keep_alive() && !self.site.context.is_leaving();
+        let persistence = if keep { Persistence::Keep } else { Persistence::Close };
         self.send(&head, response, persistence).await
     }
 

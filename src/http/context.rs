@@ -8,6 +8,7 @@ use super::watch::Watcher;
 use crate::rpc::api::Handle;
 use crate::rpc::server::Server;
 use async_channel::{Receiver, Sender};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ struct Shared {
     budget: Budget,
     admission: Admission,
     in_progress: InProgress,
+    /// This process is about to end.
+    leaving: AtomicBool,
     limits: Limits,
 }
 
@@ -62,7 +65,17 @@ impl Context {
             admission: Admission::new(connections_max()),
             limits,
             in_progress: InProgress { sender: Mutex::new(Some(sender)), receiver },
+            leaving: AtomicBool::new(false),
         }))
+    }
+
+    /// Lets every connection end with its next answer, so that clients come back to whoever serves then.
+    pub fn leave(&self) {
+        self.0.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Relaxed)
     }
 
     /// Waits until the requests that were being carried out when this was called have been answered, but no

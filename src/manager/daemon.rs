@@ -28,6 +28,7 @@ use futures_lite::{FutureExt, StreamExt};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,7 +100,7 @@ pub struct Ears {
 
 impl Daemon {
     /// Runs until the daemon, or only this manager, is to end.
-    pub async fn run(&mut self, mut ears: Ears) -> End {
+    pub async fn run(&mut self, ears: &mut Ears) -> End {
         loop {
             let rest = self.absorb_ledger();
             for _ in 0..CALLS_PER_TURN {
@@ -114,15 +115,41 @@ impl Daemon {
             if !self.snapshot_is_old && self.progress_of_upgrade() == Decision::HandOver {
                 return End::Manager;
             }
-            if rest == Rest::More {
-                continue;
+            if rest == Rest::None {
+                let wake = self.wait(ears).await;
+                self.wake(wake, ears);
             }
-            match self.wait(&mut ears).await {
-                Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
-                Wake::Signal(number) => self.stray_signal(number),
-                Wake::Deadline | Wake::Call(None) => {}
-                Wake::Call(Some(call)) => self.handle(call),
-            }
+        }
+    }
+
+    fn wake(&mut self, wake: Wake, ears: &Ears) {
+        match wake {
+            Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
+            Wake::Signal(number) => self.stray_signal(number),
+            Wake::Deadline | Wake::Call(None) => {}
+            Wake::Call(Some(call)) => self.handle(call),
+        }
+    }
+
+    /// Makes room for another manager: accepts nobody any more, and answers those who were accepted. Whoever
+    /// comes now waits in the kernel's queue for the successor.
+    pub async fn make_room(&mut self, ears: &mut Ears) {
+        self.http.leave();
+        for server in self.servers.drain(..) {
+            server.task.cancel().await;
+        }
+        let http = self.http.clone();
+        let mut answered = pin!(http.drain(LAST_ANSWERS_BEFORE_SUCCESSOR));
+        loop {
+            let done = async {
+                answered.as_mut().await;
+                None
+            };
+            let Some(wake) = done.or(async { Some(self.wait(ears).await) }).await else { return };
+            self.wake(wake, ears);
+            self.absorb_ledger();
+            self.fire_deadlines();
+            self.save_snapshot();
         }
     }
 
@@ -518,6 +545,9 @@ pub fn flush_messages(config: &Config) {
         activity::write(message.level, &message.text);
     }
 }
+
+/// How long answers may take before another manager takes over. Clients of idle connections wait as long.
+const LAST_ANSWERS_BEFORE_SUCCESSOR: Duration = Duration::from_millis(15);
 
 /// How long answers may take to leave before the daemon ends.
 pub const LAST_ANSWERS: Duration = Duration::from_millis(500);

@@ -100,15 +100,15 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     };
     activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
         .map_err(|error| error.to_string())?;
-    let ears = ears_for(calls).map_err(reason("cannot wait for events"))?;
+    let mut ears = ears_for(calls).map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {
             Some(snapshot) => daemon.take_over(snapshot.active),
             None => daemon.start_afresh()?,
         }
-        match daemon.run(ears).await {
+        match daemon.run(&mut ears).await {
             End::Daemon => daemon.finish().await,
-            End::Manager => daemon.http.drain(LAST_ANSWERS).await,
+            End::Manager => daemon.make_room(&mut ears).await,
         }
         Ok(0)
     })

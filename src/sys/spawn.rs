@@ -468,6 +468,8 @@ pub fn start_manager(
                 libc::setpgid(0, 0);
                 reset_dispositions();
                 unblock_signals();
+                // A script's interpreter reads it through this very descriptor.
+                libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0);
                 exec_fd(file.as_raw_fd(), arguments, environment);
                 libc::_exit(NOT_SPAWNED)
             }

@@ -16,6 +16,7 @@ mod sample;
 mod signals;
 mod start;
 mod stop;
+mod upgrade;
 mod wire;
 
 use support::{Daemon, Side, Start};

@@ -1,0 +1,113 @@
+//! Another binary takes over while every program runs on.
+
+use crate::start;
+use crate::support::{Daemon, LONG, until, until_some};
+use nix::sys::signal::Signal;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use supervisord::model::state::ProcessState::Running;
+
+const COUNTER: &str = "
+[program:counter]
+command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; sleep 0.001; done'
+startsecs=0
+stdout_logfile=%(here)s/counter.log
+stdout_logfile_maxbytes=0
+";
+
+fn counting() -> Daemon {
+    let daemon = start(COUNTER);
+    daemon.wait_for_state("counter", Running, LONG);
+    daemon
+}
+
+/// Lines 1 to n, none missing, none twice.
+#[track_caller]
+fn assert_unbroken(log: &str) {
+    let complete = &log[..log.rfind('\n').map_or(0, |end| end + 1)];
+    for (index, line) in complete.lines().enumerate() {
+        assert_eq!(line, format!("line {}", index + 1), "the log of the program has a gap or a double");
+    }
+}
+
+/// A script in the daemon's directory that somebody could mistake for a new version.
+fn impostor(daemon: &Daemon, text: &str) -> PathBuf {
+    let path = daemon.path("impostor");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_copy_takes_over_and_no_program_notices() {
+    let daemon = counting();
+    let copy = daemon.path("copy");
+    std::fs::copy(env!("CARGO_BIN_EXE_supervisord"), &copy).unwrap();
+    let (keeper, manager, program) = (daemon.pid(), daemon.manager(), daemon.pid_of("counter"));
+
+    let upgrade = daemon.ctl(&["upgrade", "--binary", copy.to_str().unwrap()]).expect(0);
+    assert!(upgrade.stdout.contains("passed its check and takes over"), "{upgrade}");
+    assert!(upgrade.stdout.contains("on trial"), "{upgrade}");
+
+    let successor = until_some("the new manager", LONG, || daemon.manager());
+    assert_ne!(Some(successor), manager);
+    assert_eq!((daemon.pid(), daemon.pid_of("counter")), (keeper, program));
+    assert_eq!(std::fs::read_link(format!("/proc/{successor}/exe")).unwrap(), copy);
+    assert_unbroken(&daemon.read("counter.log"));
+    let second = daemon.ctl(&["upgrade"]).expect(1);
+    assert!(second.stdout.contains("another upgrade is under way"), "{second}");
+}
+
+#[test]
+fn no_call_fails_while_another_binary_takes_over() {
+    let daemon = counting();
+    let before = until_some("a manager", LONG, || daemon.manager());
+    daemon.signal(Signal::SIGUSR1);
+    until("another manager answers", LONG, || {
+        // Every call on a connection of its own; one that is refused or broken off panics.
+        daemon.call("supervisor.getState", vec![]);
+        daemon.manager().is_some_and(|manager| manager != before)
+    });
+    daemon.wait_log("received SIGUSR1 indicating upgrade request");
+    assert_unbroken(&daemon.read("counter.log"));
+}
+
+#[test]
+fn what_cannot_take_over_is_refused_and_nothing_changes() {
+    let daemon = counting();
+    let manager = daemon.manager();
+    for (text, why) in [
+        ("#!/bin/sh\nexit 3\n", "was refused"),
+        ("#!/bin/sh\nkill -SEGV $$\n", "was refused"),
+        ("this is not a program\n", "was refused"),
+        // It never answers, and is given up after five seconds.
+        ("#!/bin/sh\nexec sleep 1000\n", "did not answer in time"),
+    ] {
+        let path = impostor(&daemon, text);
+        let upgrade = daemon.ctl(&["upgrade", "--binary", path.to_str().unwrap()]).expect(1);
+        assert!(upgrade.stdout.contains(why), "{upgrade}");
+    }
+    let missing = daemon.ctl(&["upgrade", "--binary", "/nonexistent"]).expect(1);
+    assert!(missing.stdout.contains("No such file or directory"), "{missing}");
+    assert_eq!(daemon.manager(), manager);
+    assert_unbroken(&daemon.read("counter.log"));
+}
+
+#[test]
+fn one_that_fails_in_office_is_rolled_back() {
+    let daemon = counting();
+    let program = daemon.pid_of("counter");
+    // Passes the check, then does not do the work.
+    let real = env!("CARGO_BIN_EXE_supervisord");
+    let path = impostor(
+        &daemon,
+        &format!(
+            "#!/bin/bash\n[ -n \"$SUPERVISORD_CHECK\" ] && exec -a 'supervisord: manager' {real}\nexit 9\n"
+        ),
+    );
+    daemon.ctl(&["upgrade", "--binary", path.to_str().unwrap()]).expect(1);
+    let keeper = daemon.ctl(&["keeper"]).expect(0);
+    assert!(keeper.stdout.contains("runs again; the candidate failed"), "{keeper}");
+    assert_eq!(daemon.pid_of("counter"), program);
+    assert_unbroken(&daemon.read("counter.log"));
+}
