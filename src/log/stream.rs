@@ -143,6 +143,16 @@ impl LogStream {
         Arc::clone(&self.pipe)
     }
 
+    /// Whether these are the answers of an event listener.
+    pub fn is_listener(&self) -> bool {
+        self.shape.as_ref().is_some_and(|shape| shape.listener)
+    }
+
+    /// Whether every piece that is read becomes an event.
+    pub fn makes_events(&self) -> bool {
+        self.shape.as_ref().is_some_and(|shape| shape.events)
+    }
+
     /// Tells which process writes from now on; JSON lines name it.
     pub fn set_pid(&mut self, pid: i32) {
         self.pid = pid;
