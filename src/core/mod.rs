@@ -1,7 +1,9 @@
 //! Deciding. Facts go in, actions come out; nothing here reads a clock, touches a descriptor or waits.
 //!
+//! [`events`] is what event listeners hear.
 //! Start with [`process::step`], the life of one process. [`shutdown::Phases`] says in which order groups end.
 
+pub mod events;
 pub mod process;
 pub mod shutdown;
 

@@ -234,6 +234,8 @@ pub enum Place {
     Lock,
     /// The listening sockets, in the order of their configuration.
     HttpListener(u16),
+    /// The listening sockets of programs; which is whose stands in the snapshot.
+    Socket(u16),
     Stdout(u32),
     Stderr(u32),
     Stdin(u32),
@@ -241,8 +243,11 @@ pub enum Place {
 
 impl Place {
     const FIRST_LISTENER: u16 = 16;
-    /// As many listening sockets as fit into the global places.
-    pub const MAX_LISTENERS: u16 = GLOBAL_PLACES as u16 - Self::FIRST_LISTENER;
+    const FIRST_SOCKET: u16 = 128;
+    /// As many listening sockets as fit before those of programs.
+    pub const MAX_LISTENERS: u16 = Self::FIRST_SOCKET - Self::FIRST_LISTENER;
+    /// As many sockets of programs as fit into the rest of the global places.
+    pub const MAX_SOCKETS: u16 = GLOBAL_PLACES as u16 - Self::FIRST_SOCKET;
 
     /// The number of this place. Beyond the vault for a slot or listener that does not exist.
     pub fn index(self) -> u32 {
@@ -254,6 +259,7 @@ impl Place {
             Place::Lock => 3,
             Place::Candidate => 4,
             Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
+            Place::Socket(number) => u32::from(Self::FIRST_SOCKET + number),
             Place::Stdout(slot) => of_slot(slot, 0),
             Place::Stderr(slot) => of_slot(slot, 1),
             Place::Stdin(slot) => of_slot(slot, 2),
@@ -286,7 +292,8 @@ mod tests {
 
     #[test]
     fn places_do_not_overlap_and_stay_inside() {
-        assert_eq!(Place::HttpListener(Place::MAX_LISTENERS - 1).index(), GLOBAL_PLACES as u32 - 1);
+        assert!(Place::HttpListener(Place::MAX_LISTENERS - 1).index() < Place::Socket(0).index());
+        assert_eq!(Place::Socket(Place::MAX_SOCKETS - 1).index(), GLOBAL_PLACES as u32 - 1);
         assert_eq!(Place::Stdout(0).index(), GLOBAL_PLACES as u32);
         let last = Place::Stdin(SLOTS as u32 - 1).index();
         assert!((last as usize) < VAULT_PLACES);

@@ -15,6 +15,10 @@ const BUDGET: usize = 1 << 20;
 /// How long output may gather in the pipe of a program that writes now and then.
 const GATHERING: Duration = Duration::from_millis(1);
 
+/// The same where each piece becomes an event, which costs a listener more than a line costs us: fewer and
+/// larger pieces reach it sooner than many small ones.
+const GATHERING_EVENTS: Duration = Duration::from_millis(10);
+
 /// A stream that has gathered so much by its next turn is busy.
 const BUSY_BYTES: usize = 16 * 1024;
 
@@ -57,7 +61,11 @@ where
 }
 
 async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
-    let pipe = stream.lock().unwrap_or_else(PoisonError::into_inner).pipe();
+    let (pipe, makes_events) = {
+        let stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+        (stream.pipe(), stream.makes_events())
+    };
+    let gathering = if makes_events { GATHERING_EVENTS } else { GATHERING };
     let pipe = match Async::new_nonblocking(pipe) {
         Ok(pipe) => pipe,
         Err(error) => {
@@ -66,7 +74,7 @@ async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
             return;
         }
     };
-    let mut last = Instant::now() - GATHERING;
+    let mut last = Instant::now() - gathering;
     let mut outcome = Turn::Empty;
     loop {
         match outcome {
@@ -75,7 +83,7 @@ async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
             Turn::Empty | Turn::Moved { .. } => {
                 // An error would be the kernel's refusal to watch a pipe; draining is right in any case.
                 let _ = pipe.readable().await;
-                let gathering = GATHERING.saturating_sub(last.elapsed());
+                let gathering = gathering.saturating_sub(last.elapsed());
                 if !gathering.is_zero() {
                     Timer::after(gathering).await;
                 }

@@ -6,6 +6,7 @@
 use crate::cli::DaemonArgs;
 use crate::keeper::layout::Place;
 use crate::keeper::link::Link;
+use crate::manager::sockets::SocketRecord;
 use crate::model::config::{Config, GroupConfig};
 use crate::sys::limits::Limit;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -42,6 +43,12 @@ pub struct Snapshot {
     /// The daemon's own settings; its groups are those of the last reread, not the active ones.
     pub config: Config,
     pub active: Vec<ActiveGroup>,
+    /// The listening sockets of programs.
+    #[serde(default)]
+    pub sockets: Vec<SocketRecord>,
+    /// The daemon's exit status, once a program's end has decided it.
+    #[serde(default)]
+    pub exit_status: u8,
 }
 
 /// A group that was added.

@@ -74,6 +74,12 @@ impl Common {
         for (key, value) in &config.environment {
             set(key, value);
         }
+        if !config.sockets.is_empty() {
+            // The daemon's own, if it was started by somebody who hands over sockets.
+            merged.retain(|key, _| {
+                !["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].iter().any(|ours| key == ours)
+            });
+        }
         merged
             .into_iter()
             .filter_map(|(mut key, value)| {

@@ -11,9 +11,12 @@ use crate::log::auto;
 use crate::log::spec::{Context, StreamSpec};
 use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapshot};
 use crate::manager::child::Common;
+use crate::manager::events::Events;
+use crate::manager::events::outlet::Written;
 use crate::manager::procs::{PastExit, Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
+use crate::manager::sockets::Sockets;
 use crate::manager::streams::Specs;
 use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::waiters::Waiter;
@@ -53,6 +56,10 @@ pub struct Daemon {
     pub spawner: Spawner,
     pub http: http::Context,
     pub servers: Vec<Server>,
+    pub events: Events,
+    pub sockets: Sockets,
+    /// What the daemon's own exit status is to be.
+    pub exit_status: u8,
     pub wanted_upgrade: Option<Wanted>,
     /// The snapshot with the keeper does not show what is in force.
     pub snapshot_is_old: bool,
@@ -81,6 +88,10 @@ enum Wake {
     Call(Option<Call>),
     /// A signal that was sent to the manager itself.
     Signal(i32),
+    /// An event listener has written something.
+    Listener,
+    /// Somebody's output is to become an event.
+    Written(Option<Written>),
     Deadline,
 }
 
@@ -96,6 +107,8 @@ pub struct Ears {
     pub doorbell: Async<OwnedFd>,
     pub calls: async_channel::Receiver<Call>,
     pub signals: signal_hook_async_std::Signals,
+    /// Readable when an event listener has written something.
+    pub listeners: Async<Arc<OwnedFd>>,
 }
 
 impl Daemon {
@@ -111,6 +124,7 @@ impl Daemon {
             if self.progress_of_end() {
                 return End::Daemon;
             }
+            self.dispatch_events();
             self.save_snapshot();
             if !self.snapshot_is_old && self.progress_of_upgrade() == Decision::HandOver {
                 return End::Manager;
@@ -126,7 +140,9 @@ impl Daemon {
         match wake {
             Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
             Wake::Signal(number) => self.stray_signal(number),
-            Wake::Deadline | Wake::Call(None) => {}
+            Wake::Deadline | Wake::Call(None) | Wake::Written(None) => {}
+            Wake::Listener => self.hear_listeners(),
+            Wake::Written(Some(written)) => self.take_all_written(written),
             Wake::Call(Some(call)) => self.handle(call),
         }
     }
@@ -154,7 +170,8 @@ impl Daemon {
     }
 
     async fn wait(&self, ears: &mut Ears) -> Wake {
-        let deadline = [self.procs.next_deadline(), self.ending_deadline()].into_iter().flatten().min();
+        let deadlines = [self.procs.next_deadline(), self.ending_deadline(), self.events.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         let timer = async {
             match deadline {
                 Some(deadline) => {
@@ -170,7 +187,12 @@ impl Daemon {
         };
         let calls = async { Wake::Call(ears.calls.recv().await.ok()) };
         let signals = async { Wake::Signal(ears.signals.next().await.unwrap_or(0)) };
-        ledger.or(signals).or(timer).or(calls).await
+        let listeners = async {
+            let _ = ears.listeners.readable().await;
+            Wake::Listener
+        };
+        let written = async { Wake::Written(self.events.next_written().await) };
+        ledger.or(signals).or(timer).or(listeners).or(calls).or(written).await
     }
 
     /// Deals with what the keeper has recorded, in its order, up to [`ENTRIES_PER_TURN`].
@@ -194,9 +216,9 @@ impl Daemon {
             ::log::debug!("pid {} was called '{name}'", entry.pid);
             return;
         };
+        // What it wrote last stands in its log, and was heard, before anybody hears of its end.
+        self.finish_streams(slot);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        // What it wrote last stands in its log before anybody hears of its end.
-        proc.streams.drain();
         proc.applied = entry.sequence + 1;
         let lasted = entry.monotonic.since(proc.process.started);
         proc.remember(PastExit { at: entry.wall, pid: entry.pid, status, lasted });
@@ -272,12 +294,22 @@ impl Daemon {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
         let at = Circumstances { now, wall, may_start: self.state == SupervisorState::Running };
+        let ended = match &event {
+            Event::Exited { status, .. } => Some(*status),
+            _ => None,
+        };
         let (process, effects) = step(proc.process.clone(), event, &config, at);
         self.procs.replace(slot, process);
+        let mut changes = Vec::new();
         // Said before it is committed: after a crash in between it is said twice rather than never.
         for effect in &effects {
-            if let Effect::Log(level, text) = effect {
-                activity::write(*level, text);
+            match effect {
+                Effect::Log(level, text) => activity::write(*level, text),
+                Effect::Publish(change) => {
+                    self.announce(slot, *change);
+                    changes.push(*change);
+                }
+                Effect::Kill { .. } | Effect::KillStragglers { .. } | Effect::Spawn => {}
             }
         }
         self.commit(slot);
@@ -291,6 +323,7 @@ impl Daemon {
             }
         }
         self.disappoint_waiters(slot);
+        self.check_exit_condition(slot, &changes, ended);
     }
 
     /// Publishes a process' state to the memory that survives this manager.
@@ -344,9 +377,7 @@ impl Daemon {
         match self.try_spawn(slot) {
             Ok(pid) => {
                 self.apply(slot, Event::Spawned(pid));
-                if let Some(proc) = self.procs.proc(slot) {
-                    proc.streams.begin(pid);
-                }
+                self.begin_streams(slot);
             }
             Err(why) => self.apply(slot, Event::SpawnFailed(why)),
         }
@@ -360,14 +391,19 @@ impl Daemon {
         let Some(proc) = self.procs.proc_mut(slot) else { return Err("no such process".to_string()) };
         let name = &proc.config.name;
         let program = self.common.program(&proc.config, &proc.group).map_err(|error| error.to_string())?;
+        if self.sockets.ensure(&proc.group, &proc.config, &self.link).map_err(|error| error.to_string())? {
+            self.snapshot_is_old = true;
+        }
+        let sockets = self.sockets.for_process(&proc.group, &proc.config);
         let specs =
             proc.streams.are_missing().then(|| stream_specs(proc, self.config.supervisord.strip_ansi));
         let ends =
             proc.streams.prepare(slot, specs, &self.link).map_err(|error| dispatcher_error(name, &error))?;
         let stdio = Stdio {
-            stdin: ends.stdin.as_fd(),
+            stdin: sockets.stdin.unwrap_or(ends.stdin.as_fd()),
             stdout: ends.stdout.as_fd(),
             stderr: ends.stderr.as_ref().unwrap_or(&ends.stdout).as_fd(),
+            listeners: &sockets.listeners,
         };
         proc.born_at = self.link.head();
         let cell = self.link.announce_birth(slot);
@@ -383,8 +419,12 @@ impl Daemon {
     /// Adds a group and starts what is to start by itself.
     ///
     /// # Errors
-    /// There are as many processes as there can be.
+    /// There are as many processes as there can be, or one of the group's sockets cannot be made.
     pub fn add_group(&mut self, config: &Arc<GroupConfig>) -> Result<(), String> {
+        if let Err(error) = self.sockets.open_for(config, &self.link) {
+            self.sockets.close_group(&config.name, &self.link);
+            return Err(error.to_string());
+        }
         let mut members = Vec::with_capacity(config.processes.len());
         for process in &config.processes {
             let Some(slot) = self.procs.unused_slot() else {
@@ -402,6 +442,7 @@ impl Daemon {
         }
         self.procs.add_group(Arc::clone(config), members);
         self.snapshot_is_old = true;
+        self.announce_group(config);
         Ok(())
     }
 
@@ -425,6 +466,8 @@ impl Daemon {
     /// Takes out a group that is at rest.
     pub fn remove_group(&mut self, name: &str) {
         let Some((_, procs)) = self.procs.remove_group(name) else { return };
+        self.forget_pool(name);
+        self.sockets.close_group(name, &self.link);
         self.snapshot_is_old = true;
         // First out of what a successor would restore, then out of the slots.
         self.save_snapshot();
@@ -437,13 +480,14 @@ impl Daemon {
             return self.remove_group(group);
         }
         let Some((slot, proc)) = self.procs.remove_member(group, name) else { return };
+        self.forget_listener(slot);
         self.snapshot_is_old = true;
         self.save_snapshot();
         self.let_go(slot, proc);
     }
 
     fn let_go(&self, slot: SlotId, mut proc: Proc) {
-        proc.streams.drain();
+        proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);
     }
@@ -461,7 +505,12 @@ impl Daemon {
                 .map(|slot| self.procs.proc(*slot).map(|proc| proc.logs.clone()).unwrap_or_default())
                 .collect(),
         });
-        let snapshot = Snapshot { config: (*self.config).clone(), active: active.collect() };
+        let snapshot = Snapshot {
+            sockets: self.sockets.records(),
+            exit_status: self.exit_status,
+            config: (*self.config).clone(),
+            active: active.collect(),
+        };
         match deposit_snapshot(&self.link, &snapshot) {
             Ok(()) => self.snapshot_is_old = false,
             Err(error) => ::log::error!("could not leave the configuration with the keeper: {error}"),

@@ -14,6 +14,7 @@ pub mod boot;
 pub mod start;
 
 pub mod daemon;
+pub mod exit_when;
 pub mod procs;
 pub mod requests;
 pub mod shutdown;
@@ -23,7 +24,10 @@ pub mod waiters;
 pub mod child;
 pub mod command;
 pub mod describe;
+pub mod sockets;
 pub mod streams;
+
+pub mod events;
 
 pub mod rt;
 

@@ -32,6 +32,8 @@ pub struct ProcessManager {
     deadlines: BTreeSet<(Monotonic, SlotId)>,
     /// How many processes are neither stopped nor at rest.
     active: usize,
+    /// How many of them are event listeners.
+    active_listeners: usize,
 }
 
 /// An active group.
@@ -155,6 +157,11 @@ impl ProcessManager {
         self.active
     }
 
+    /// The same without event listeners, which run as long as the daemon does.
+    pub fn active_programs(&self) -> usize {
+        self.active - self.active_listeners
+    }
+
     /// A slot that nobody uses.
     ///
     /// `None` if there are as many processes as there can be.
@@ -188,6 +195,9 @@ impl ProcessManager {
         let by_name = members.iter().map(|(slot, proc)| (proc.config.name.clone(), *slot)).collect();
         let active = members.iter().filter(|(_, proc)| is_active(proc.state())).count();
         self.active += active;
+        if matches!(config.kind, GroupKind::EventListener(_)) {
+            self.active_listeners += active;
+        }
         for (slot, proc) in members {
             if let Some(pid) = proc.process.state.pid() {
                 self.claim_pid(pid, slot, proc.born_at);
@@ -242,6 +252,7 @@ impl ProcessManager {
         let (before, after) = (is_active(proc.state()), is_active(process.state.kind()));
         let (old_deadline, new_deadline) = (proc.process.state.deadline(), process.state.deadline());
         proc.process = process;
+        let is_listener = proc.is_listener;
         if old_deadline != new_deadline {
             self.deadlines.extend(new_deadline.map(|deadline| (deadline, slot)));
             if let Some(deadline) = old_deadline {
@@ -251,7 +262,8 @@ impl ProcessManager {
         if before != after {
             let index = self.group_by_name.get(&proc.group).copied();
             let group = index.map(|index| &mut self.groups[index].active);
-            for count in [Some(&mut self.active), group].into_iter().flatten() {
+            let listeners = is_listener.then_some(&mut self.active_listeners);
+            for count in [Some(&mut self.active), group, listeners].into_iter().flatten() {
                 *count = if after { *count + 1 } else { count.saturating_sub(1) };
             }
         }

@@ -110,7 +110,7 @@ impl Daemon {
             Request::MainLog => Ok(Answer::Log(activity_source(&self.config.supervisord.logfile))),
             Request::ProcessLog(target, stream) => {
                 let (_, proc) = self.one(&target)?;
-                Ok(Answer::Log(log_source(proc, stream)))
+                Ok(Answer::Log(readable_source(proc, stream)))
             }
             Request::ClearLog => self.clear_log(),
             Request::ClearProcessLogs(Target::Name { sent, namespec }) => {
@@ -119,7 +119,10 @@ impl Daemon {
             }
             Request::ClearProcessLogs(target) => self.clear_logs_of_several(&target),
             Request::SendProcessStdin(target, bytes) => self.send_stdin(&target, &bytes),
-            Request::SendRemoteCommEvent { .. } => Ok(Answer::Done),
+            Request::SendRemoteCommEvent { kind, data } => {
+                self.announce_remote(&kind, &data);
+                Ok(Answer::Done)
+            }
             Request::ProcessHistory(target) => {
                 let (_, proc) = self.one(&target)?;
                 Ok(Answer::Facts(history(proc)))
@@ -464,6 +467,7 @@ impl Daemon {
             return Err(Fault::with(FaultCode::StillRunning, name));
         }
         self.remove_group(name);
+        self.announce_removal(name);
         Ok(Answer::Done)
     }
 
@@ -517,6 +521,10 @@ impl Daemon {
         if !matches!(proc.state(), ProcessState::Starting | ProcessState::Running) {
             return Err(Fault::with(FaultCode::NotRunning, namespec));
         }
+        if proc.config.fcgi_socket.is_some() {
+            // Its standard input is its socket.
+            return Err(Fault::with(FaultCode::NoFile, namespec));
+        }
         match proc.streams.write_stdin(bytes) {
             Ok(()) => Ok(Answer::Done),
             Err(StdinError::Closed) => Err(Fault::with(FaultCode::NoFile, namespec)),
@@ -538,6 +546,9 @@ impl Daemon {
             return Err(Fault::with(FaultCode::StillRunning, sent.clone()));
         }
         self.remove_member(&namespec.group, process);
+        if self.procs.group(&namespec.group).is_none() {
+            self.announce_removal(&namespec.group);
+        }
         Ok(Answer::Done)
     }
 }
@@ -580,7 +591,20 @@ fn names(proc: &Proc) -> (String, String, String) {
     (group, name, namespec)
 }
 
-/// Where a stream of a process can be read.
+/// Where a stream of a process can be read, its memory included.
+fn readable_source(proc: &Proc, stream: Stream) -> LogSource {
+    let open = match stream {
+        Stream::Stdout => proc.streams.stdout(),
+        Stream::Stderr => proc.streams.stderr(),
+    };
+    match open.map(|open| open.read_source()) {
+        Some(LogSource::Memory(ring)) => LogSource::Memory(ring),
+        // A file can be read although the process has never run.
+        _ => log_source(proc, stream),
+    }
+}
+
+/// The file that a stream of a process is logged to.
 fn log_source(proc: &Proc, stream: Stream) -> LogSource {
     let (config, auto) = match stream {
         Stream::Stdout => (&proc.config.stdout, &proc.logs.stdout),

@@ -1,6 +1,7 @@
 //! The end, and the new beginning: stopping everything phase by phase.
 
 use crate::config::{self, Surroundings};
+use crate::core::events::kind::Kind;
 use crate::core::process::Event;
 use crate::core::shutdown::Phases;
 use crate::manager::daemon::{Daemon, flush_messages};
@@ -35,8 +36,9 @@ impl Daemon {
     /// Begins to stop everything for good. Asking again changes nothing; during a restart it makes that
     /// the end.
     pub fn begin_shutdown(&mut self) {
-        if let Some(ending) = &mut self.ending {
-            ending.restart_with = None;
+        match &mut self.ending {
+            Some(ending) => ending.restart_with = None,
+            None => self.announce_state(Kind::SupervisorStopping),
         }
         self.set_state(SupervisorState::Shutdown);
         self.begin_end(None);
@@ -68,6 +70,9 @@ impl Daemon {
     /// What is wrong with that; nothing has changed then.
     pub fn begin_restart(&mut self) -> Result<(), String> {
         let config = self.read_config()?;
+        if self.ending.is_none() {
+            self.announce_state(Kind::SupervisorStopping);
+        }
         self.set_state(SupervisorState::Restarting);
         self.begin_end(Some(Box::new(config)));
         Ok(())
@@ -214,6 +219,7 @@ impl Daemon {
         }
         self.set_up_activity_log();
         flush_messages(&self.config);
+        self.events.rename_server(&self.config.supervisord.identifier);
         self.common.server_url = self.config.child_server_url();
         self.renew_servers();
         self.write_pidfile();

@@ -1,6 +1,7 @@
 //! A manager comes up: as the first one, or in the place of one that died.
 
 use crate::cli::VERSION;
+use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
@@ -9,7 +10,9 @@ use crate::log::{activity, auto};
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
 use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, stream_specs};
+use crate::manager::events::Events;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::sockets::Sockets;
 use crate::manager::streams::Streams;
 use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt};
@@ -68,11 +71,12 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     } else {
         None
     };
-    let ears_for = |calls| -> std::io::Result<Ears> {
+    let ears_for = |calls, listeners| -> std::io::Result<Ears> {
         Ok(Ears {
             doorbell: rt::Async::new_nonblocking(doorbell)?,
             calls,
             signals: signal_hook_async_std::Signals::new(STRAY_SIGNALS)?,
+            listeners: rt::Async::new_nonblocking(listeners)?,
         })
     };
     let config = Arc::new(snapshot.as_ref().map_or_else(|| boot.config.clone(), |old| old.config.clone()));
@@ -84,6 +88,11 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         oom_score_adj: boot.oom_score_adj.as_ref().and_then(|score| CString::new(score.as_str()).ok()),
         dies_with: Some(link.keeper_pid()),
     };
+    let sockets = match &snapshot {
+        Some(snapshot) => Sockets::resume(snapshot.sockets.clone(), &link),
+        None => Sockets::default(),
+    };
+    let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;
     let mut daemon = Daemon {
         http: http::Context::new(handle, &config.rpc_namespaces, VERSION),
         link,
@@ -95,12 +104,15 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         common,
         spawner: Spawner::new().map_err(reason("cannot prepare to create programs"))?,
         servers: Vec::new(),
+        events,
+        sockets,
+        exit_status: snapshot.as_ref().map_or(0, |snapshot| snapshot.exit_status),
         wanted_upgrade: None,
         snapshot_is_old: !takes_over,
     };
     activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
         .map_err(|error| error.to_string())?;
-    let mut ears = ears_for(calls).map_err(reason("cannot wait for events"))?;
+    let mut ears = ears_for(calls, daemon.events.ears()).map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {
             Some(snapshot) => daemon.take_over(snapshot.active),
@@ -145,6 +157,9 @@ impl Daemon {
             self.serve(config, listener);
         }
         self.deposit_listeners();
+        self.open_sockets().inspect_err(|_| {
+            self.servers.iter().for_each(|server| server.listener.remove_file());
+        })?;
         self.clean_up_auto_logs();
         self.write_pidfile();
         self.link.set_supervisor_state(SupervisorState::Running.code());
@@ -155,6 +170,17 @@ impl Daemon {
             let _ = fd::detach_stdio();
         }
         self.start_groups();
+        Ok(())
+    }
+
+    /// Makes the sockets of all programs, while a mistake can still be told on the terminal.
+    fn open_sockets(&mut self) -> Result<(), String> {
+        for group in self.config.groups.clone() {
+            if let Err(error) = self.sockets.open_for(&group, &self.link) {
+                self.sockets.close_all(&self.link);
+                return Err(error.to_string());
+            }
+        }
         Ok(())
     }
 
@@ -183,6 +209,7 @@ impl Daemon {
                 crate::crit!("could not add group '{}': {problem}", group.name);
             }
         }
+        self.announce_state(Kind::SupervisorRunning);
         self.save_snapshot();
         for group in &groups {
             self.autostart(&group.name);
@@ -265,6 +292,7 @@ impl Daemon {
             "the manager was replaced (start {}), {n_running} programs went on running",
             self.link.manager_starts()
         );
+        self.resume_events();
         // What was under way when it died is finished first.
         for (slot, birth) in births {
             match birth {
@@ -276,9 +304,7 @@ impl Daemon {
                 Birth::Stillborn => self.spawn_again(slot),
                 Birth::None | Birth::Known => {}
             }
-            if let Some(proc) = self.procs.proc(slot) {
-                proc.streams.begin(proc.process.state.pid().unwrap_or(0));
-            }
+            self.begin_streams(slot);
         }
         self.resume_end();
         self.link.set_ready();
@@ -369,10 +395,11 @@ impl Daemon {
     async fn finish(&mut self) {
         self.http.drain(LAST_ANSWERS).await;
         self.servers.drain(..).for_each(close);
+        self.sockets.close_all(&self.link);
         pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
         // Of the pidfile it was started with: the lock stays where it is when a restart moves the pidfile.
         crate::manager::lock::remove(&self.boot.config.supervisord.pidfile);
-        self.link.say_goodbye(0);
+        self.link.say_goodbye(self.exit_status);
     }
 }
 

@@ -4,13 +4,17 @@ use crate::keeper::layout::Place;
 use crate::keeper::link::Link;
 use crate::log::pump;
 use crate::log::spec::StreamSpec;
-use crate::log::stream::{Drained, LogStream};
+use crate::log::stream::{Drained, LogStream, StreamOutput};
+use crate::manager::events::outlet::Outlet;
 use crate::manager::rt;
+use crate::rpc::api::Stream;
 use crate::sys::pipe;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How much may wait for a program that does not read its standard input.
 const STDIN_QUEUE_BYTES: usize = 1 << 20;
@@ -19,12 +23,27 @@ const STDIN_QUEUE_BYTES: usize = 1 << 20;
 /// on writing.
 const LAST_DRAIN_BYTES: usize = 4 << 20;
 
+/// How much of a listener is heard at once, before others have their turn.
+const HEAR_BYTES: usize = 64 * 1024;
+
 /// The pipes of one process. They outlive restarts of its program.
 #[derive(Debug, Default)]
 pub struct Streams {
     stdin: Option<Input>,
     stdout: Option<Output>,
     stderr: Option<Output>,
+    /// Who writes now; what is read out of the outputs is told with it.
+    pid: Arc<AtomicI32>,
+}
+
+/// What a listener has written.
+#[derive(Debug)]
+pub struct Heard {
+    pub output: Vec<StreamOutput>,
+    /// Nobody has the other end.
+    pub eof: bool,
+    /// Its log takes nothing; not to be heard again before this time has passed.
+    pub pause: Option<Duration>,
 }
 
 type Output = Arc<Mutex<LogStream>>;
@@ -85,6 +104,7 @@ impl Streams {
             stdin: Some(Input::new(stdin)),
             stdout: Some(output(specs.stdout, stdout)),
             stderr: specs.stderr.zip(stderr).map(|(spec, pipe)| output(spec, pipe)),
+            pid: Arc::default(),
         };
         Ok(())
     }
@@ -99,22 +119,62 @@ impl Streams {
             stdin: Some(Input::new(stdin)),
             stdout: Some(output(specs.stdout, stdout)),
             stderr: specs.stderr.and_then(|spec| Some(output(spec, link.take(Place::Stderr(slot))?))),
+            pid: Arc::default(),
         }
     }
 
-    /// Lets the outputs of a program flow, until nobody has their other ends.
-    pub fn begin(&self, pid: i32) {
-        for stream in self.outputs() {
+    /// Lets the outputs of a program flow, until nobody has their other ends. What a listener says on its
+    /// standard output is not among them: the loop [hears](Streams::hear) it itself.
+    pub fn begin(&self, slot: u32, pid: i32, outlet: &Outlet) {
+        self.pid.store(pid, Ordering::Release);
+        for (channel, stream) in self.named_outputs() {
             lock(stream).set_pid(pid);
-            if let Some(pump) = pump::pump(stream, |_| {}) {
-                rt::spawn(pump).detach();
+            let is_listener = lock(stream).is_listener();
+            if !is_listener {
+                self.begin_pump(slot, channel, stream, outlet);
             }
         }
     }
 
-    /// Moves what is in the pipes now to the logs.
-    pub fn drain(&self) -> Vec<Drained> {
-        self.outputs().map(|stream| lock(stream).drain(LAST_DRAIN_BYTES)).collect()
+    /// Lets a listener that broke the rules talk to its log.
+    pub fn begin_unheard(&self, slot: u32, outlet: &Outlet) {
+        if let Some(stream) = &self.stdout {
+            self.begin_pump(slot, Stream::Stdout, stream, outlet);
+        }
+    }
+
+    fn begin_pump(&self, slot: u32, channel: Stream, stream: &Output, outlet: &Outlet) {
+        if let Some(pump) = pump::pump(stream, outlet.of(slot, Arc::clone(&self.pid), channel)) {
+            rt::spawn(pump).detach();
+        }
+    }
+
+    /// Reads what a listener has written.
+    pub fn hear(&self) -> Option<Heard> {
+        let Drained { eof, pause, output, .. } = lock(self.stdout.as_ref()?).drain(HEAR_BYTES);
+        Some(Heard { output, eof, pause })
+    }
+
+    /// The pipe of the standard output, to wait for.
+    pub fn stdout_pipe(&self) -> Option<Arc<OwnedFd>> {
+        self.stdout.as_ref().map(|stream| lock(stream).pipe())
+    }
+
+    /// Moves what is in the pipes now to the logs, after their program has ended, and what was held back.
+    /// Returns what was read out of them for others.
+    pub fn finish(&self) -> Vec<(Stream, Vec<StreamOutput>)> {
+        let finish = |(channel, stream): (Stream, &Output)| {
+            let mut stream = lock(stream);
+            let mut output = stream.drain(LAST_DRAIN_BYTES).output;
+            output.extend(stream.flush_at_exit());
+            (channel, output)
+        };
+        self.named_outputs().map(finish).collect()
+    }
+
+    fn named_outputs(&self) -> impl Iterator<Item = (Stream, &Output)> {
+        let stdout = self.stdout.iter().map(|stream| (Stream::Stdout, stream));
+        stdout.chain(self.stderr.iter().map(|stream| (Stream::Stderr, stream)))
     }
 
     pub fn reopen(&self) {
@@ -136,7 +196,12 @@ impl Streams {
 
     /// Sends bytes to the program, later if it does not read now.
     pub fn write_stdin(&self, bytes: &[u8]) -> Result<(), StdinError> {
-        self.stdin.as_ref().ok_or(StdinError::Closed)?.write(bytes)
+        self.stdin.as_ref().ok_or(StdinError::Closed)?.queue(bytes, STDIN_QUEUE_BYTES)
+    }
+
+    /// Sends an event to a listener, however long it is, later if it does not read now.
+    pub fn deliver(&self, bytes: &[u8]) -> Result<(), StdinError> {
+        self.stdin.as_ref().ok_or(StdinError::Closed)?.queue(bytes, usize::MAX)
     }
 
     /// Closes everything, here and in the keeper.
@@ -184,9 +249,9 @@ impl Input {
         lock(&self.0.waiting).clear();
     }
 
-    fn write(&self, bytes: &[u8]) -> Result<(), StdinError> {
+    fn queue(&self, bytes: &[u8], most_bytes: usize) -> Result<(), StdinError> {
         let mut waiting = lock(&self.0.waiting);
-        if waiting.len() + bytes.len() > STDIN_QUEUE_BYTES {
+        if waiting.len() + bytes.len() > most_bytes {
             return Err(StdinError::Full);
         }
         let idle = waiting.is_empty();

@@ -69,6 +69,8 @@ pub struct Stdio<'a> {
     pub stdin: BorrowedFd<'a>,
     pub stdout: BorrowedFd<'a>,
     pub stderr: BorrowedFd<'a>,
+    /// Listening sockets the program is to find from descriptor 3 on, announced as `sd_listen_fds(3)` says.
+    pub listeners: &'a [BorrowedFd<'a>],
 }
 
 /// A child that ended before it became its program.
@@ -121,8 +123,10 @@ impl Spawner {
         for (source, staged) in [stdio.stdin, stdio.stdout, stdio.stderr].into_iter().zip(&mut self.staging) {
             rustix::io::dup3(source, staged, rustix::io::DupFlags::CLOEXEC)?;
         }
+        let mut listeners = Listeners::new(stdio.listeners);
         let arguments = pointers(&program.arguments);
-        let environment = pointers(&program.environment);
+        let mut environment = pointers(&program.environment);
+        listeners.announce(&mut environment);
         let staged = [0, 1, 2].map(|i: usize| self.staging[i].as_raw_fd());
         let notes = Notes::new(program);
         let mut plan = Plan {
@@ -131,7 +135,13 @@ impl Spawner {
             arguments: arguments.as_ptr(),
             environment: environment.as_ptr(),
             staged,
-            first_unneeded: staged.iter().copied().max().map_or(3, |highest| highest + 1),
+            first_unneeded: staged
+                .iter()
+                .chain(&listeners.fds)
+                .copied()
+                .max()
+                .map_or(3, |highest| highest + 1),
+            listeners: &mut listeners,
             failure: None,
         };
         let flags = libc::CLONE_VM
@@ -228,9 +238,60 @@ struct Plan<'a> {
     arguments: *const *const c_char,
     environment: *const *const c_char,
     staged: [RawFd; 3],
+    listeners: &'a mut Listeners,
     /// From here on every descriptor is somebody else's.
     first_unneeded: RawFd,
     failure: Option<Failure>,
+}
+
+/// The listening sockets a child takes over.
+struct Listeners {
+    /// Where they are; changed by the child, which moves them.
+    fds: Vec<RawFd>,
+    /// `LISTEN_PID=` and room for a pid, which only the child knows, with the zero that ends it.
+    pid: Vec<u8>,
+    count: CString,
+}
+
+const LISTEN_PID: &[u8] = b"LISTEN_PID=";
+/// The digits of the largest pid, and a zero.
+const PID_BYTES: usize = 11;
+
+impl Listeners {
+    fn new(listeners: &[BorrowedFd<'_>]) -> Listeners {
+        let mut pid = LISTEN_PID.to_vec();
+        pid.resize(LISTEN_PID.len() + PID_BYTES, 0);
+        Listeners {
+            fds: listeners.iter().map(AsRawFd::as_raw_fd).collect(),
+            pid,
+            // Digits have no zero byte.
+            count: CString::new(format!("LISTEN_FDS={}", listeners.len())).unwrap_or_default(),
+        }
+    }
+
+    /// Puts the two variables into an environment for exec, if there is anything to announce.
+    fn announce(&self, environment: &mut Vec<*const c_char>) {
+        if !self.fds.is_empty() {
+            let end = environment.len().saturating_sub(1);
+            environment.splice(end..end, [self.pid.as_ptr().cast(), self.count.as_ptr()]);
+        }
+    }
+
+    /// Writes the calling process' pid to where the environment points.
+    fn write_pid(&mut self) {
+        // SAFETY: asks for a number.
+        let mut rest = unsafe { libc::getpid() };
+        let mut digits = [0_u8; PID_BYTES];
+        let mut n_digits = 0;
+        while rest > 0 && n_digits < PID_BYTES - 1 {
+            digits[n_digits] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            n_digits += 1;
+        }
+        for (place, digit) in self.pid[LISTEN_PID.len()..].iter_mut().zip(digits[..n_digits].iter().rev()) {
+            *place = *digit;
+        }
+    }
 }
 
 /// A null-terminated array for exec.
@@ -256,7 +317,7 @@ extern "C" fn child_main(plan: *mut c_void) -> c_int {
 /// # Safety
 /// Only in the child of `Spawner::spawn`: it changes descriptors, identity and signal handling of the
 /// calling process.
-unsafe fn become_program(plan: &Plan<'_>) -> Stage {
+unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
     let program = plan.program;
     // SAFETY: by this function's contract these change the child only. Every pointer comes from `plan`,
     // whose owner is held still, and every call is async-signal-safe or a bare system call.
@@ -326,7 +387,7 @@ unsafe fn unblock_signals() {
 ///
 /// # Safety
 /// In the child only.
-unsafe fn take_descriptors(plan: &Plan<'_>) -> bool {
+unsafe fn take_descriptors(plan: &mut Plan<'_>) -> bool {
     // SAFETY: system calls on numbers; after the first one the table is the child's own.
     unsafe {
         let unshared = libc::syscall(
@@ -348,8 +409,26 @@ unsafe fn take_descriptors(plan: &Plan<'_>) -> bool {
             libc::c_uint::MAX,
             libc::CLOSE_RANGE_CLOEXEC as libc::c_uint,
         );
-        taken
+        taken && take_listeners(plan.listeners)
     }
+}
+
+/// Takes the listening sockets as descriptors 3, 4, …
+///
+/// # Safety
+/// In the child only, with a table of descriptors of its own in which nothing but 0, 1 and 2 is needed.
+unsafe fn take_listeners(listeners: &mut Listeners) -> bool {
+    let count = listeners.fds.len() as c_int;
+    // First out of the way: one may stand where another is to go.
+    for fd in &mut listeners.fds {
+        // SAFETY: a copy with a number above all targets, closed by exec.
+        *fd = unsafe { libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, 3 + count) };
+    }
+    if count > 0 {
+        listeners.write_pid();
+    }
+    // SAFETY: numbers; a failed copy above is -1 and fails here.
+    listeners.fds.iter().zip(3..).all(|(source, target)| unsafe { libc::dup2(*source, target) } == target)
 }
 
 /// # Safety
@@ -595,7 +674,7 @@ mod tests {
         let end = crate::sys::pipe::writing_end(&pipe).unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let pid = AtomicI32::new(0);
-        let stdio = Stdio { stdin: null.as_fd(), stdout: end.as_fd(), stderr: end.as_fd() };
+        let stdio = Stdio { stdin: null.as_fd(), stdout: end.as_fd(), stderr: end.as_fd(), listeners: &[] };
         let (returned, failure) = spawner.spawn(program, stdio, &pid).unwrap();
         drop(end);
         rustix::io::ioctl_fionbio(&pipe, false).unwrap();
@@ -629,5 +708,34 @@ mod tests {
         let failure = failure.unwrap();
         assert_eq!(failure.describe(&lost), "couldn't chdir to /nonexistent: ENOENT");
         assert!(text.starts_with("supervisor: couldn't chdir to /nonexistent: ENOENT\n"), "{text}");
+    }
+
+    #[test]
+    fn listening_sockets_begin_at_three_and_are_announced() {
+        let mut spawner = Spawner::new().unwrap();
+        let pipe = crate::sys::pipe::output().unwrap();
+        let end = crate::sys::pipe::writing_end(&pipe).unwrap();
+        let files = tempfile::tempdir().unwrap();
+        let open = |name: &str| {
+            std::fs::write(files.path().join(name), name).unwrap();
+            std::fs::File::open(files.path().join(name)).unwrap()
+        };
+        let (zero, one, two) = (open("zero"), open("one"), open("two"));
+        let script = "cat <&0; cat <&3; cat <&4; echo; echo $LISTEN_FDS $(($LISTEN_PID - $$))";
+        let stdio = Stdio {
+            stdin: zero.as_fd(),
+            stdout: end.as_fd(),
+            stderr: end.as_fd(),
+            listeners: &[one.as_fd(), two.as_fd()],
+        };
+        let mut wanted = program("/bin/sh", &["sh", "-c", script]);
+        wanted.environment = vec![c"PATH=/bin:/usr/bin".into()];
+        let (_, failure) = spawner.spawn(&wanted, stdio, &AtomicI32::new(0)).unwrap();
+        assert_eq!(failure, None);
+        drop(end);
+        rustix::io::ioctl_fionbio(&pipe, false).unwrap();
+        let mut text = String::new();
+        io::Read::read_to_string(&mut std::fs::File::from(pipe), &mut text).unwrap();
+        assert_eq!(text, "zeroonetwo\n2 0\n");
     }
 }

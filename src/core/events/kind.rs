@@ -1,0 +1,165 @@
+//! What can happen, by name.
+
+use crate::model::state::ProcessState;
+use serde::{Deserialize, Serialize};
+
+/// A concrete type of event; the abstract ones are only ever subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Kind {
+    Starting,
+    Running,
+    Backoff,
+    Stopping,
+    Exited,
+    Stopped,
+    Fatal,
+    Unknown,
+    CommunicationStdout,
+    CommunicationStderr,
+    LogStdout,
+    LogStderr,
+    RemoteCommunication,
+    SupervisorRunning,
+    SupervisorStopping,
+    Tick5,
+    Tick60,
+    Tick3600,
+    GroupAdded,
+    GroupRemoved,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 20] = [
+        Kind::Starting,
+        Kind::Running,
+        Kind::Backoff,
+        Kind::Stopping,
+        Kind::Exited,
+        Kind::Stopped,
+        Kind::Fatal,
+        Kind::Unknown,
+        Kind::CommunicationStdout,
+        Kind::CommunicationStderr,
+        Kind::LogStdout,
+        Kind::LogStderr,
+        Kind::RemoteCommunication,
+        Kind::SupervisorRunning,
+        Kind::SupervisorStopping,
+        Kind::Tick5,
+        Kind::Tick60,
+        Kind::Tick3600,
+        Kind::GroupAdded,
+        Kind::GroupRemoved,
+    ];
+
+    /// The name on the wire (Supervisor, events.py, EventTypes).
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Starting => "PROCESS_STATE_STARTING",
+            Kind::Running => "PROCESS_STATE_RUNNING",
+            Kind::Backoff => "PROCESS_STATE_BACKOFF",
+            Kind::Stopping => "PROCESS_STATE_STOPPING",
+            Kind::Exited => "PROCESS_STATE_EXITED",
+            Kind::Stopped => "PROCESS_STATE_STOPPED",
+            Kind::Fatal => "PROCESS_STATE_FATAL",
+            Kind::Unknown => "PROCESS_STATE_UNKNOWN",
+            Kind::CommunicationStdout => "PROCESS_COMMUNICATION_STDOUT",
+            Kind::CommunicationStderr => "PROCESS_COMMUNICATION_STDERR",
+            Kind::LogStdout => "PROCESS_LOG_STDOUT",
+            Kind::LogStderr => "PROCESS_LOG_STDERR",
+            Kind::RemoteCommunication => "REMOTE_COMMUNICATION",
+            Kind::SupervisorRunning => "SUPERVISOR_STATE_CHANGE_RUNNING",
+            Kind::SupervisorStopping => "SUPERVISOR_STATE_CHANGE_STOPPING",
+            Kind::Tick5 => "TICK_5",
+            Kind::Tick60 => "TICK_60",
+            Kind::Tick3600 => "TICK_3600",
+            Kind::GroupAdded => "PROCESS_GROUP_ADDED",
+            Kind::GroupRemoved => "PROCESS_GROUP_REMOVED",
+        }
+    }
+
+    /// The event of a process that has entered this state.
+    pub fn of_state(state: ProcessState) -> Kind {
+        match state {
+            ProcessState::Starting => Kind::Starting,
+            ProcessState::Running => Kind::Running,
+            ProcessState::Backoff => Kind::Backoff,
+            ProcessState::Stopping => Kind::Stopping,
+            ProcessState::Exited => Kind::Exited,
+            ProcessState::Stopped => Kind::Stopped,
+            ProcessState::Fatal => Kind::Fatal,
+            ProcessState::Unknown => Kind::Unknown,
+        }
+    }
+
+    /// Whether a subscription under this name, concrete or abstract, is one to this kind.
+    fn is_meant_by(self, name: &str) -> bool {
+        let rest = self.name().strip_prefix(name);
+        name == "EVENT" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    }
+}
+
+/// A set of kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kinds(u32);
+
+impl Kinds {
+    /// What a list of names subscribes to. Names that mean nothing are left out.
+    pub fn from_names<S: AsRef<str>>(names: &[S]) -> Kinds {
+        let meant = |kind: &Kind| names.iter().any(|name| kind.is_meant_by(name.as_ref()));
+        Kinds(Kind::ALL.into_iter().filter(meant).map(bit).sum())
+    }
+
+    /// A set as [`Kinds::bits`] gave it.
+    pub fn from_bits(bits: u32) -> Kinds {
+        Kinds(bits)
+    }
+
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub fn contain(self, kind: Kind) -> bool {
+        self.0 & bit(kind) != 0
+    }
+
+    pub fn union(self, other: Kinds) -> Kinds {
+        Kinds(self.0 | other.0)
+    }
+}
+
+/// Twenty kinds fit into 32 bits.
+fn bit(kind: Kind) -> u32 {
+    1 << kind as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EVENT_TYPES;
+
+    fn meant(name: &str) -> Vec<&'static str> {
+        let kinds = Kinds::from_names(&[name]);
+        Kind::ALL.into_iter().filter(|kind| kinds.contain(*kind)).map(Kind::name).collect()
+    }
+
+    #[test]
+    fn abstract_types_mean_their_subtypes() {
+        assert_eq!(meant("EVENT").len(), 20);
+        assert_eq!(meant("PROCESS_STATE").len(), 8);
+        assert_eq!(meant("PROCESS_LOG"), ["PROCESS_LOG_STDOUT", "PROCESS_LOG_STDERR"]);
+        assert_eq!(meant("TICK"), ["TICK_5", "TICK_60", "TICK_3600"]);
+        assert_eq!(meant("PROCESS_GROUP"), ["PROCESS_GROUP_ADDED", "PROCESS_GROUP_REMOVED"]);
+        assert_eq!(meant("REMOTE_COMMUNICATION"), ["REMOTE_COMMUNICATION"]);
+        assert_eq!(meant("NONSENSE"), [""; 0]);
+    }
+
+    #[test]
+    fn every_name_that_may_be_configured_means_something() {
+        for name in EVENT_TYPES {
+            let found = meant(name);
+            assert!(found == [name] || found.len() > 1, "{name}: {found:?}");
+        }
+    }
+}

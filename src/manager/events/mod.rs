@@ -1,0 +1,367 @@
+//! Event listeners: what happens is put into words, the core says who is told, and the loop tells them.
+//!
+//! The loop reads the answers of listeners itself, without a detour through the tasks that pump logs: a
+//! listener waits for its next event until its answer was understood.
+
+pub mod outlet;
+
+use crate::core::events::kind::Kind;
+use crate::core::events::payload;
+use crate::core::events::pools::{Effect, Input, Pools};
+use crate::core::events::protocol::Mood;
+use crate::core::process::StateChange;
+use crate::log::activity;
+use crate::log::readable::readable;
+use crate::log::spec::channel_name;
+use crate::log::stream::StreamOutput;
+use crate::manager::daemon::Daemon;
+use crate::manager::events::outlet::{Inlet, Outlet, Written};
+use crate::manager::procs::SlotId;
+use crate::manager::streams::Heard;
+use crate::model::config::{GroupConfig, GroupKind};
+use crate::model::state::ProcessState;
+use crate::model::time::Monotonic;
+use crate::rpc::api::Stream;
+use crate::sys::clock;
+use rustix::event::epoll;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many pieces of output are turned into events before signals and exits are looked at again.
+const PIECES_PER_TURN: usize = 256;
+
+/// How many blocks of lines may wait for our own standard output.
+const PRINT_QUEUE: usize = 1024;
+
+/// The events of this daemon.
+pub struct Events {
+    pools: Pools,
+    /// Becomes readable when a listener has written something.
+    ears: Arc<OwnedFd>,
+    inlet: Inlet,
+    pub outlet: Outlet,
+    /// Listeners whose log takes nothing now, and when they are heard again.
+    paused: Vec<(Monotonic, SlotId)>,
+    printer: Option<async_channel::Sender<String>>,
+}
+
+impl Events {
+    /// # Errors
+    /// The system's.
+    pub fn new(server: &str) -> io::Result<Events> {
+        let (outlet, inlet) = outlet::channel();
+        Ok(Events {
+            pools: Pools::new(server),
+            ears: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?),
+            inlet,
+            outlet,
+            paused: Vec::new(),
+            printer: None,
+        })
+    }
+
+    /// Becomes readable when a listener has written something.
+    pub fn ears(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.ears)
+    }
+
+    /// Waits until a program has written something for listeners.
+    pub async fn next_written(&self) -> Option<Written> {
+        self.inlet.next().await
+    }
+
+    /// When the loop has something to do for listeners even though nothing happens.
+    pub fn deadline(&self) -> Option<Monotonic> {
+        let paused = self.paused.iter().map(|(until, _)| *until).min();
+        [self.next_tick(), self.pools.deadline(), paused].into_iter().flatten().min()
+    }
+
+    /// The clock that goes forward shows this at the next tick, if the other clock is not set meanwhile.
+    fn next_tick(&self) -> Option<Monotonic> {
+        let (now, wall) = (clock::monotonic(), clock::wall());
+        let tick = self.pools.next_tick(wall.secs())?;
+        let nanos = u64::try_from(tick).ok()?.saturating_mul(1_000_000_000).saturating_sub(wall.0);
+        Some(now + Duration::from_nanos(nanos))
+    }
+}
+
+impl Daemon {
+    /// Takes one input and does what follows from it.
+    fn feed(&mut self, input: Input) {
+        for effect in self.events.pools.step(input) {
+            match effect {
+                Effect::Log(level, text) => activity::write(level, &text),
+                Effect::Send { slot, bytes } => self.send_event(slot, &bytes),
+                Effect::Print(text) => self.events.print(text),
+            }
+        }
+    }
+
+    fn send_event(&mut self, slot: SlotId, bytes: &[u8]) {
+        let delivered = self.procs.proc(slot).is_some_and(|proc| proc.streams.deliver(bytes).is_ok());
+        if !delivered {
+            self.feed(Input::Undelivered { slot });
+        }
+    }
+
+    /// Puts something into the queues of those who asked for it.
+    fn publish_event(&mut self, kind: Kind, payload: impl FnOnce() -> String) {
+        if self.events.pools.wants(kind) {
+            self.feed(Input::Publish { kind, payload: payload() });
+        }
+    }
+
+    /// Tells of a change of state.
+    pub fn announce(&mut self, slot: SlotId, change: StateChange) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let (name, group, is_listener) = (&proc.config.name, &proc.group, proc.is_listener);
+        let kind = Kind::of_state(change.to);
+        if self.events.pools.wants(kind) {
+            let payload = payload::state_change(name, group, change);
+            self.feed(Input::Publish { kind, payload });
+        }
+        if !is_listener {
+            return;
+        }
+        self.feed(Input::Changed { slot, state: change.to });
+        if !change.to.is_signallable() {
+            self.feed(Input::Reaped { slot, now: clock::monotonic() });
+        }
+    }
+
+    /// A group was added: its own pool hears of that, too.
+    pub fn announce_group(&mut self, group: &GroupConfig) {
+        if let GroupKind::EventListener(config) = &group.kind {
+            let slots = self.procs.group(&group.name).map(|group| group.members.clone()).unwrap_or_default();
+            let name = |slot: SlotId| self.procs.proc(slot).map(|proc| (slot, proc.config.name.clone()));
+            let listeners = slots.into_iter().filter_map(name).collect();
+            let (pool, config) = (group.name.clone(), config.clone());
+            self.feed(Input::Add { pool, config, listeners });
+            self.events.wanted_changed();
+        }
+        self.publish_event(Kind::GroupAdded, || payload::group(&group.name));
+    }
+
+    /// A group is gone: its own pool does not hear of that any more.
+    pub fn forget_pool(&mut self, group: &str) {
+        if self.events.pools.members().any(|(pool, _)| pool == group) {
+            self.feed(Input::Remove { pool: group.to_string() });
+            self.events.wanted_changed();
+        }
+    }
+
+    pub fn announce_removal(&mut self, group: &str) {
+        self.publish_event(Kind::GroupRemoved, || payload::group(group));
+    }
+
+    /// The daemon as a whole is up, or begins to stop.
+    pub fn announce_state(&mut self, kind: Kind) {
+        self.publish_event(kind, String::new);
+    }
+
+    /// What a client sends to listeners.
+    pub fn announce_remote(&mut self, kind: &str, data: &str) {
+        self.publish_event(Kind::RemoteCommunication, || payload::remote(kind, data));
+    }
+
+    /// Lets the outputs of a program flow.
+    pub fn begin_streams(&mut self, slot: SlotId) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        proc.streams.begin(slot, proc.process.state.pid().unwrap_or(0), &self.events.outlet);
+        if proc.is_listener {
+            self.events.paused.retain(|(_, paused)| *paused != slot);
+            self.listen_to(slot);
+        }
+    }
+
+    /// Hears a listener from now on.
+    fn listen_to(&self, slot: SlotId) {
+        let Some(pipe) = self.procs.proc(slot).and_then(|proc| proc.streams.stdout_pipe()) else { return };
+        let data = epoll::EventData::new_u64(u64::from(slot));
+        match epoll::add(&self.events.ears, &pipe, data, epoll::EventFlags::IN) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(errno) => ::log::error!("cannot hear event listener in slot {slot}: {errno}"),
+        }
+    }
+
+    fn stop_listening(&self, slot: SlotId) {
+        if let Some(pipe) = self.procs.proc(slot).and_then(|proc| proc.streams.stdout_pipe()) {
+            let _ = epoll::delete(&self.events.ears, &pipe);
+        }
+    }
+
+    /// Reads what listeners have written.
+    pub fn hear_listeners(&mut self) {
+        let mut events = Vec::with_capacity(64);
+        let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let spare = rustix::buffer::spare_capacity(&mut events);
+        if epoll::wait(&self.events.ears, spare, Some(&at_once)).is_err() {
+            return;
+        }
+        for event in events {
+            // What `listen_to` stored.
+            let slot = event.data.u64() as SlotId;
+            self.hear(slot);
+        }
+    }
+
+    fn hear(&mut self, slot: SlotId) {
+        let Some(Heard { output, eof, pause }) = self.procs.proc(slot).and_then(|proc| proc.streams.hear())
+        else {
+            return;
+        };
+        self.take_output(slot, 0, Stream::Stdout, output);
+        if eof {
+            return self.stop_listening(slot);
+        }
+        if let Some(pause) = pause {
+            self.stop_listening(slot);
+            self.events.paused.push((clock::monotonic() + pause, slot));
+        } else if self.events.pools.mood(slot) == Some(Mood::Unknown) {
+            // Whatever it says goes to its log and nowhere else.
+            self.stop_listening(slot);
+            if let Some(proc) = self.procs.proc(slot) {
+                proc.streams.begin_unheard(slot, &self.events.outlet);
+            }
+        }
+    }
+
+    /// Reads the outputs of a program that has ended to their end.
+    pub fn finish_streams(&mut self, slot: SlotId) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let pid = proc.process.state.pid().unwrap_or(0);
+        let last = proc.streams.finish();
+        // What was read before comes first.
+        while let Some(written) = self.events.inlet.try_next() {
+            self.take_written(written);
+        }
+        for (channel, output) in last {
+            self.take_output(slot, pid, channel, output);
+        }
+    }
+
+    /// Turns what programs have written into events.
+    pub fn take_all_written(&mut self, first: Written) {
+        self.take_written(first);
+        for _ in 1..PIECES_PER_TURN {
+            let Some(written) = self.events.inlet.try_next() else { break };
+            self.take_written(written);
+        }
+        let n_left_out = self.events.inlet.take_left_out();
+        if n_left_out > 0 {
+            ::log::error!("{n_left_out} pieces of program output came too fast to become events");
+        }
+    }
+
+    fn take_written(&mut self, written: Written) {
+        let Written { slot, pid, channel, output } = written;
+        self.take_output(slot, pid, channel, output);
+    }
+
+    fn take_output(&mut self, slot: SlotId, pid: i32, channel: Stream, output: Vec<StreamOutput>) {
+        for output in output {
+            let (kind, data) = match output {
+                StreamOutput::Protocol(bytes) => {
+                    if self.events.pools.mood(slot).is_some_and(|mood| mood != Mood::Unknown) {
+                        self.feed(Input::Heard { slot, bytes, now: clock::monotonic() });
+                    }
+                    continue;
+                }
+                StreamOutput::Communication(data) => (outlet::communication(channel), data),
+                StreamOutput::Log(data) => (outlet::log(channel), data),
+            };
+            let Some(proc) = self.procs.proc(slot).filter(|_| self.events.pools.wants(kind)) else {
+                continue;
+            };
+            let (name, group, data) = (&proc.config.name, &proc.group, readable(&data));
+            let payload = match kind {
+                Kind::LogStdout | Kind::LogStderr => {
+                    payload::log(name, group, pid, channel_name(channel), &data)
+                }
+                _ => payload::communication(name, group, pid, &data),
+            };
+            self.feed(Input::Publish { kind, payload });
+        }
+    }
+
+    /// Sends what can be sent now, and ticks if it is time.
+    pub fn dispatch_events(&mut self) {
+        let secs = clock::wall().secs();
+        if self.events.pools.needs_clock(secs) {
+            self.feed(Input::Clock { secs });
+        }
+        let now = clock::monotonic();
+        let due: Vec<_> = self.events.paused.extract_if(.., |(until, _)| *until <= now).collect();
+        for (_, slot) in due {
+            self.listen_to(slot);
+        }
+        // A listener that cannot be written to is not asked again, so this ends.
+        while self.events.pools.can_dispatch(now) {
+            self.feed(Input::Dispatch { now });
+        }
+    }
+
+    /// A member of a group is gone.
+    pub fn forget_listener(&mut self, slot: SlotId) {
+        if self.events.pools.has(slot) {
+            self.feed(Input::RemoveListener { slot });
+        }
+    }
+
+    /// Finds the listeners that an earlier manager had, after a takeover.
+    pub fn resume_events(&mut self) {
+        let groups: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
+        for group in groups {
+            let GroupKind::EventListener(config) = &group.kind else { continue };
+            let slots = self.procs.group(&group.name).map(|group| group.members.clone()).unwrap_or_default();
+            let known =
+                self.events.pools.members().any(|(pool, members)| pool == group.name && members == slots);
+            if !known {
+                let name = |slot: &SlotId| Some((*slot, self.procs.proc(*slot)?.config.name.clone()));
+                let listeners = slots.iter().filter_map(name).collect();
+                let (pool, config) = (group.name.clone(), config.clone());
+                self.feed(Input::Add { pool, config, listeners });
+            }
+            for slot in slots {
+                let state = self.procs.proc(slot).map_or(ProcessState::Stopped, |proc| proc.state());
+                if state != ProcessState::Starting {
+                    self.feed(Input::Changed { slot, state });
+                }
+            }
+        }
+        self.events.wanted_changed();
+    }
+}
+
+impl Events {
+    fn wanted_changed(&self) {
+        self.outlet.set_wanted(self.pools.wanted());
+    }
+
+    /// Changes how this daemon is called in events.
+    pub fn rename_server(&mut self, server: &str) {
+        self.pools.rename_server(server);
+    }
+
+    /// Writes to our standard output, on a thread of its own because nobody may be reading there.
+    fn print(&mut self, text: String) {
+        if self.printer.is_none() {
+            let (printer, texts) = async_channel::bounded::<String>(PRINT_QUEUE);
+            let print = move || {
+                while let Ok(text) = texts.recv_blocking() {
+                    let mut stdout = io::stdout().lock();
+                    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+                }
+            };
+            match std::thread::Builder::new().name("stdout".to_string()).spawn(print) {
+                Ok(_) => self.printer = Some(printer),
+                Err(error) => return ::log::error!("cannot print to standard output: {error}"),
+            }
+        }
+        if self.printer.as_ref().is_some_and(|printer| printer.try_send(text).is_err()) {
+            ::log::debug!("standard output takes nothing, lines of programs were dropped");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! How what programs write for listeners gets from the tasks that read it to the loop.
+
+use crate::core::events::kind::{Kind, Kinds};
+use crate::core::events::pools::Slot;
+use crate::log::stream::StreamOutput;
+use crate::rpc::api::Stream;
+use async_channel::{Receiver, Sender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering::*};
+
+/// How much may be on its way. Beyond that pieces of logs are left out, as a full queue would; the loop is
+/// behind by seconds then.
+const MOST_BYTES: usize = 16 << 20;
+
+/// The way out of a stream. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    sender: Sender<Written>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// The kinds of events somebody wants, as [`Kinds::bits`].
+    wanted: AtomicU32,
+    n_bytes: AtomicUsize,
+    n_left_out: AtomicUsize,
+}
+
+/// What came out of a stream.
+#[derive(Debug)]
+pub struct Written {
+    pub slot: Slot,
+    pub pid: i32,
+    pub channel: Stream,
+    pub output: Vec<StreamOutput>,
+}
+
+/// The loop's end.
+#[derive(Debug)]
+pub struct Inlet {
+    receiver: Receiver<Written>,
+    shared: Arc<Shared>,
+}
+
+/// An outlet for all streams.
+pub fn channel() -> (Outlet, Inlet) {
+    let (sender, receiver) = async_channel::unbounded();
+    let shared = Arc::new(Shared::default());
+    (Outlet { sender, shared: Arc::clone(&shared) }, Inlet { receiver, shared })
+}
+
+impl Outlet {
+    /// Says which kinds of events somebody wants.
+    pub fn set_wanted(&self, wanted: Kinds) {
+        self.shared.wanted.store(wanted.bits(), Release);
+    }
+
+    /// What a stream's reader hands on to. The pid is that of the program at the time.
+    pub fn of(
+        &self,
+        slot: Slot,
+        pid: Arc<AtomicI32>,
+        channel: Stream,
+    ) -> impl FnMut(Vec<StreamOutput>) + Send + 'static {
+        let outlet = self.clone();
+        move |output| outlet.hand_on(Written { slot, pid: pid.load(Acquire), channel, output })
+    }
+
+    fn hand_on(&self, mut written: Written) {
+        let wanted = Kinds::from_bits(self.shared.wanted.load(Acquire));
+        let is_full = self.shared.n_bytes.load(Relaxed) > MOST_BYTES;
+        let before = written.output.len();
+        written.output.retain(|output| match output {
+            StreamOutput::Protocol(_) => true,
+            StreamOutput::Communication(_) => wanted.contain(communication(written.channel)),
+            StreamOutput::Log(_) => wanted.contain(log(written.channel)) && !is_full,
+        });
+        if is_full {
+            self.shared.n_left_out.fetch_add(before - written.output.len(), Relaxed);
+        }
+        if !written.output.is_empty() {
+            self.shared.n_bytes.fetch_add(written.n_bytes(), Relaxed);
+            // Without a loop there is nobody to tell.
+            let _ = self.sender.try_send(written);
+        }
+    }
+}
+
+impl Written {
+    fn n_bytes(&self) -> usize {
+        let n_bytes = |output: &StreamOutput| match output {
+            StreamOutput::Log(bytes) | StreamOutput::Communication(bytes) | StreamOutput::Protocol(bytes) => {
+                bytes.len()
+            }
+        };
+        self.output.iter().map(n_bytes).sum()
+    }
+}
+
+impl Inlet {
+    /// Waits for the next.
+    pub async fn next(&self) -> Option<Written> {
+        self.receiver.recv().await.ok().inspect(|written| self.arrived(written))
+    }
+
+    /// The next one that is there already.
+    pub fn try_next(&self) -> Option<Written> {
+        self.receiver.try_recv().ok().inspect(|written| self.arrived(written))
+    }
+
+    fn arrived(&self, written: &Written) {
+        self.shared.n_bytes.fetch_sub(written.n_bytes(), Relaxed);
+    }
+
+    /// How many pieces were left out since this was last asked.
+    pub fn take_left_out(&self) -> usize {
+        self.shared.n_left_out.swap(0, Relaxed)
+    }
+}
+
+/// The kind of event for captured data.
+pub fn communication(channel: Stream) -> Kind {
+    match channel {
+        Stream::Stdout => Kind::CommunicationStdout,
+        Stream::Stderr => Kind::CommunicationStderr,
+    }
+}
+
+/// The kind of event for a piece of a log.
+pub fn log(channel: Stream) -> Kind {
+    match channel {
+        Stream::Stdout => Kind::LogStdout,
+        Stream::Stderr => Kind::LogStderr,
+    }
+}
