@@ -286,6 +286,8 @@ impl Daemon {
                 None => ::log::error!("the keeper holds no socket for [{}]", config.section),
             }
         }
+        // What happens to processes from here on is an event already.
+        self.events.recall(&self.link);
         let births = self.restore(active);
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(

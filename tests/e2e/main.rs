@@ -8,12 +8,15 @@
 mod support;
 
 mod environment;
+mod events;
+mod exit_when;
 mod faults;
 mod keeper;
 mod life;
 mod order;
 mod sample;
 mod signals;
+mod sockets;
 mod start;
 mod stop;
 mod upgrade;

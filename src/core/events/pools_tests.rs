@@ -38,7 +38,9 @@ impl Scene {
         for effect in self.pools.step(input) {
             self.seen.push(match effect {
                 Effect::Log(level, text) => format!("{level:?} {text}"),
-                Effect::Send { slot, bytes } => format!("to {slot}: {}", String::from_utf8(bytes).unwrap()),
+                Effect::Send { slot, bytes, .. } => {
+                    format!("to {slot}: {}", String::from_utf8(bytes).unwrap())
+                }
                 Effect::Print(text) => format!("print {text}"),
             });
         }
