@@ -22,21 +22,21 @@ fn check(exit_when: &str, programs: &str, status: i32, reason: &str) {
 #[test]
 fn any_exit_counts_even_one_that_is_restarted() {
     let once = "[program:once]\ncommand=sh -c 'exit 7'\nstartsecs=0\nautorestart=true\n";
-    check("any_exit", &format!("{SLEEPER}{once}"), 7, "once is STARTING (exit_when=any_exit)");
+    check("any_exit", &format!("{SLEEPER}{once}"), 7, "once has become EXITED (exit_when=any_exit)");
 }
 
 #[test]
 fn a_signal_counts_as_in_a_shell() {
     let killed = "[program:killed]\ncommand=sh -c 'kill -9 $$'\nstartsecs=0\nautorestart=false\n";
-    check("any_exit", &format!("{SLEEPER}{killed}"), 137, "killed is EXITED");
+    check("any_exit", &format!("{SLEEPER}{killed}"), 137, "killed has become EXITED");
 }
 
 #[test]
 fn giving_up_is_a_failure() {
     let broken = "[program:broken]\ncommand=true\nstartretries=0\n";
-    check("any_fatal", &format!("{SLEEPER}{broken}"), 1, "broken is FATAL (exit_when=any_fatal)");
+    check("any_fatal", &format!("{SLEEPER}{broken}"), 1, "broken has become FATAL (exit_when=any_fatal)");
     let broken = "[program:broken]\ncommand=sh -c 'exit 4'\nstartretries=0\n";
-    check("any_fatal", &format!("{SLEEPER}{broken}"), 4, "broken is FATAL (exit_when=any_fatal)");
+    check("any_fatal", &format!("{SLEEPER}{broken}"), 4, "broken has become FATAL (exit_when=any_fatal)");
 }
 
 #[test]
@@ -44,15 +44,15 @@ fn the_last_one_decides_when_all_have_exited() {
     let programs = "[program:first]\ncommand=sh -c 'exit 3'\nstartsecs=0\nautorestart=false\n\
                     [program:last]\ncommand=sh -c 'sleep 0.3; exit 5'\nstartsecs=0\nautorestart=false\n\
                     [eventlistener:l]\ncommand=cat\nevents=TICK_3600\nstartsecs=0\n";
-    check("all_exited", programs, 5, "last is EXITED (exit_when=all_exited)");
+    check("all_exited", programs, 5, "last has become EXITED (exit_when=all_exited)");
 }
 
 #[test]
 fn one_can_be_named_and_be_essential() {
     let two = "[program:one]\ncommand=sh -c 'exit 1'\nstartsecs=0\nautorestart=false\n\
                [program:two]\ncommand=sh -c 'sleep 0.3; exit 2'\nstartsecs=0\nautorestart=false\n";
-    check("two", two, 2, "two is EXITED (exit_when=two)");
-    check("never", &format!("{two}essential=true\n"), 2, "two is EXITED (essential=true)");
+    check("two", two, 2, "two has become EXITED (exit_when=two)");
+    check("never", &format!("{two}essential=true\n"), 2, "two has become EXITED (essential=true)");
 }
 
 #[test]

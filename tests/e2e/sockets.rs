@@ -187,7 +187,7 @@ fn any_program_can_have_sockets() {
 fn a_socket_that_cannot_be_made_is_told_at_once() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let fcgi = format!("[fcgi-program:app]\ncommand=cat\nsocket=tcp://127.0.0.1:{port}\n");
+    let fcgi = format!("[fcgi-program:app]\ncommand=sleep 1000\nsocket=tcp://127.0.0.1:{port}\n");
     let (run, daemon) = Start::new(Side::under_test(), &fcgi).run();
     let expected = format!("Error: Could not create FastCGI socket tcp://127.0.0.1:{port}: ");
     assert!(run.stderr.starts_with(&expected), "{run}");
