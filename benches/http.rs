@@ -1,8 +1,8 @@
-//! How many calls per second the HTTP side answers.
+//! How many calls per second are answered.
 //!
-//! `cargo bench --bench http` measures it in front of a loop without programs, in a process of its own. With
-//! `ORIGINAL=/path/to/supervisord` it also starts the original daemon with as many programs, in the same run,
-//! and prints how many times faster we are.
+//! `cargo bench --bench http` measures the HTTP side in front of a loop without programs (`seam`) and the whole
+//! daemon (`ours`), each in a process of its own. Where the original is installed (`SUPERVISOR_VENV`) it is
+//! measured in the same run, and the last column says how many times faster we are.
 
 #[path = "../tests/http/fake.rs"]
 #[allow(dead_code)]
@@ -36,7 +36,7 @@ struct Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if self._dir.is_some() {
-            // The original stops its programs when it is asked to.
+            // A whole daemon stops its programs when it is asked to.
             let pid = rustix::process::Pid::from_child(&self.child);
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         } else {
@@ -46,8 +46,8 @@ impl Drop for Daemon {
     }
 }
 
-/// This program again, as the server.
-fn ours(n_processes: usize) -> Daemon {
+/// This program again, as the HTTP side of a daemon without programs.
+fn seam(n_processes: usize) -> Daemon {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["serve", &n_processes.to_string()])
         .stdout(Stdio::piped())
@@ -55,7 +55,7 @@ fn ours(n_processes: usize) -> Daemon {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut line = || lines.next().unwrap().unwrap();
-    Daemon { name: "ours", address: line(), socket: line().into(), child, _dir: None }
+    Daemon { name: "seam", address: line(), socket: line().into(), child, _dir: None }
 }
 
 fn serve(n_processes: usize) {
@@ -65,7 +65,8 @@ fn serve(n_processes: usize) {
     rt::block_on(std::future::pending::<()>());
 }
 
-fn original(program: &str, n_processes: usize) -> Daemon {
+/// A whole daemon with its programs.
+fn whole(name: &'static str, program: &Path, n_processes: usize) -> Daemon {
     let dir = tempfile::tempdir().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let here = dir.path().display();
@@ -80,11 +81,10 @@ fn original(program: &str, n_processes: usize) -> Daemon {
     std::fs::write(&conf, text).unwrap();
     let child = Command::new(program).arg("-c").arg(&conf).stdout(Stdio::null()).spawn().unwrap();
     let socket = dir.path().join("sock");
-    let daemon =
-        Daemon { name: "original", child, address: format!("127.0.0.1:{port}"), socket, _dir: Some(dir) };
+    let daemon = Daemon { name, child, address: format!("127.0.0.1:{port}"), socket, _dir: Some(dir) };
     let deadline = Instant::now() + Duration::from_secs(120);
     while !all_running(&daemon.socket, n_processes) {
-        assert!(Instant::now() < deadline, "the original did not start {n_processes} programs");
+        assert!(Instant::now() < deadline, "{name} did not start {n_processes} programs");
         std::thread::sleep(Duration::from_millis(500));
     }
     daemon
@@ -202,11 +202,12 @@ fn main() {
         ("supervisor.getAllProcessInfo", 10),
         ("supervisor.getAllProcessInfo", 1000),
     ] {
-        let mut daemons = Vec::new();
-        if let Ok(program) = std::env::var("ORIGINAL") {
-            daemons.push(original(&program, n_processes));
-        }
-        daemons.push(ours(n_processes));
+        let venv = std::env::var_os("SUPERVISOR_VENV").map(PathBuf::from);
+        let original = venv.map(|venv| venv.join("bin/supervisord")).filter(|program| program.exists());
+        let mut daemons: Vec<Daemon> =
+            original.iter().map(|program| whole("original", program, n_processes)).collect();
+        daemons.push(whole("ours", Path::new(env!("CARGO_BIN_EXE_supervisord")), n_processes));
+        daemons.push(seam(n_processes));
         println!("{method}, {n_processes} processes");
         for tcp in [false, true] {
             for n_clients in [1, 4, 16] {

@@ -191,6 +191,20 @@ fn credentials_are_asked_for_and_the_password_is_not_shown() {
 }
 
 #[test]
+fn ctrl_c_at_the_password_leaves_a_terminal_that_shows_what_is_typed() {
+    let fake = Fake::start_with(Some("Basic nobody".into()), |_, _| Reply::Fault(1, ""));
+    let mut command = ours(&fake.conf());
+    let mut client = Terminal::start(command.args(["-i", "version"]));
+    client.expect("Username:");
+    client.send("me\r");
+    client.expect("Password:");
+    wait_for("the terminal to be silent", || !client.echoes());
+    client.send("\x03");
+    client.wait_for_signal();
+    assert!(client.echoes());
+}
+
+#[test]
 fn long_operations_show_that_they_go_on() {
     let fake = daemon();
     let mut command = ours(&fake.conf());

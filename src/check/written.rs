@@ -21,8 +21,24 @@ pub fn problems(document: &Document) -> Vec<Problem> {
     found.extend(repeated_keys(document));
     found.extend(nested_includes(document));
     found.extend(files_read_twice(document));
+    found.extend(writable_files(document));
     found.extend(readable_secrets(document));
     found
+}
+
+/// Files that everybody may write to. Whoever can change what a daemon runs is as good as its user.
+fn writable_files(document: &Document) -> impl Iterator<Item = Problem> {
+    document.files().iter().filter_map(|file| {
+        let mode = file.path().metadata().ok()?.permissions().mode() & 0o777;
+        (mode & 0o002 != 0).then(|| Problem {
+            severity: Severity::Warning,
+            text: format!("everybody can change this file (mode {mode:04o}), and with it what is run"),
+            file: Some(file.name.clone()),
+            line: None,
+            section: None,
+            key: None,
+        })
+    })
 }
 
 fn warning(

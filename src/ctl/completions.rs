@@ -11,9 +11,9 @@ pub const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 /// The script for a shell, to be read by it at its start; `None` for shells we do not know.
 pub fn completions(shell: &str) -> Option<String> {
     match shell {
-        "bash" => Some(filled(BASH)),
-        "zsh" => Some(filled(ZSH)),
-        "fish" => Some(fish()),
+        "bash" => Some(filled(BASH, "|")),
+        "zsh" => Some(filled(ZSH, "|")),
+        "fish" => Some(filled(FISH, " ")),
         _ => None,
     }
 }
@@ -25,16 +25,17 @@ fn actions(kinds: &[Completes], separator: &str) -> String {
     names.join(separator)
 }
 
-/// Puts the lists of actions into a script.
-fn filled(script: &str) -> String {
+/// Puts the lists of actions into a script whose `case` separates words like this.
+fn filled(script: &str, separator: &str) -> String {
     let all: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
     script
         .replace("@ACTIONS@", &all.join(" "))
-        .replace("@PROCESSES@", &actions(&[Completes::Processes], "|"))
-        .replace("@SIGNAL@", &actions(&[Completes::SignalThenProcesses], "|"))
-        .replace("@GROUPS@", &actions(&[Completes::Groups, Completes::AnyGroups], "|"))
-        .replace("@INACTIVE@", &actions(&[Completes::InactiveGroups], "|"))
-        .replace("@HELP@", &actions(&[Completes::Commands], "|"))
+        .replace("@MEANINGS@", &meanings())
+        .replace("@PROCESSES@", &actions(&[Completes::Processes], separator))
+        .replace("@SIGNAL@", &actions(&[Completes::SignalThenProcesses], separator))
+        .replace("@GROUPS@", &actions(&[Completes::Groups, Completes::AnyGroups], separator))
+        .replace("@INACTIVE@", &actions(&[Completes::InactiveGroups], separator))
+        .replace("@HELP@", &actions(&[Completes::Commands], separator))
 }
 
 const BASH: &str = r#"# Completion of supervisorctl and supervisord for bash.
@@ -149,85 +150,84 @@ _supervisor_processes() {
 compdef _supervisor supervisorctl supervisord
 "#;
 
-/// The head of the script for fish; the actions follow.
 const FISH: &str = r#"# Completion of supervisorctl and supervisord for fish.
 # Use: supervisord completions fish | source
 
-function __supervisor_rest
-    # The action and what follows it.
-    set -l words (commandline -opc)[2..-1]
-    while set -q words[1]
-        switch $words[1]
-            case -c -s -u -p -r --configuration --serverurl --username --password
-                set words $words[3..-1]
-            case '-*' ctl
-                set words $words[2..-1]
-            case '*'
-                break
+function __supervisor_complete
+    set -l words (commandline -opc)
+    set -l client $words[1]
+    set -l part ''
+    set -l action ''
+    set -l value ''
+    string match -q '*supervisorctl' -- $words[1]; and set part ctl
+    for word in $words[2..-1]
+        if test -n "$action"
+            break
+        else if test -n "$value"
+            set value ''
+            set client $client $word
+        else if contains -- $word -c -s -u -p -r --configuration --serverurl --username --password --history_file
+            set value $word
+            set client $client $word
+        else if string match -q -- '-*' $word
+            set client $client $word
+        else if test -z "$part"
+            set part $word
+            set client $client $word
+        else
+            set action $word
         end
     end
-    string join \n -- $words
-end
-
-function __supervisor_action
-    set -l rest (__supervisor_rest)
-    test (count $rest) -gt 0; and contains -- $rest[1] $argv
-end
-
-function __supervisor_needs_action
-    set -l words (commandline -opc)
-    test (count (__supervisor_rest)) -eq 0; or return 1
-    string match -q '*supervisorctl' -- $words[1]; or contains -- ctl $words
-end
-
-function __supervisor_run
-    set -l words (commandline -opc)
-    set -l n_rest (count (__supervisor_rest))
-    $words[1..(math (count $words) - $n_rest)] $argv 2>/dev/null
+    switch "$value"
+        case -c --configuration -r --history_file
+            __fish_complete_path (commandline -ct)
+            return
+        case '?*'
+            return
+    end
+    switch "$part"
+        case ''
+            printf '%s\n' ctl check init version completions man
+        case completions
+            printf '%s\n' bash zsh fish
+        case ctl
+            switch "$action"
+                case ''
+                    printf '%s\t%s\n' @MEANINGS@
+                case @PROCESSES@
+                    __supervisor_processes $client
+                case @SIGNAL@
+                    if test "$words[-1]" = "$action"
+                        printf '%s\n' TERM HUP INT QUIT KILL USR1 USR2 STOP CONT
+                    else
+                        __supervisor_processes $client
+                    end
+                case @GROUPS@
+                    $client status 2>/dev/null | awk '{ print $1 }' | cut -d: -f1 | sort -u
+                case @INACTIVE@
+                    $client avail 2>/dev/null | awk '$2 == "avail" { print $1 }' | cut -d: -f1 | sort -u
+                case @HELP@
+                    printf '%s\n' @ACTIONS@
+            end
+    end
 end
 
 function __supervisor_processes
-    __supervisor_run status | awk '{ print $1; if (split($1, part, ":") > 1 && part[1] != last) { print part[1] ":*"; last = part[1] } } END { print "all" }'
+    $argv status 2>/dev/null | awk '{ print $1; if (split($1, part, ":") > 1 && part[1] != last) { print part[1] ":*"; last = part[1] } }
+        END { print "all" }'
 end
 
-function __supervisor_groups
-    __supervisor_run status | awk '{ print $1 }' | cut -d: -f1 | sort -u
-end
-
-function __supervisor_inactive
-    __supervisor_run avail | awk '$2 == "avail" { print $1 }' | cut -d: -f1 | sort -u
-end
-
+complete -c supervisorctl -f -a '(__supervisor_complete)'
+complete -c supervisord -f -a '(__supervisor_complete)'
 "#;
 
-fn fish() -> String {
-    let mut script = FISH.to_string();
-    for program in ["supervisorctl", "supervisord"] {
-        script.push_str(&format!("complete -c {program} -f\n"));
-        for command in COMMANDS {
-            // The meaning of the first form stands for the whole; a quote ends at a quote.
-            let meaning = command.forms.first().map_or("", |(_, meaning)| meaning).replace('\'', "\\'");
-            let name = command.name;
-            script.push_str(&format!(
-                "complete -c {program} -n __supervisor_needs_action -a {name} -d '{meaning}'\n"
-            ));
-        }
-        for (kinds, words) in [
-            (&[Completes::Processes, Completes::SignalThenProcesses][..], "(__supervisor_processes)"),
-            (&[Completes::SignalThenProcesses], "TERM HUP INT QUIT KILL USR1 USR2 STOP CONT"),
-            (&[Completes::Groups, Completes::AnyGroups], "(__supervisor_groups)"),
-            (&[Completes::InactiveGroups, Completes::AnyGroups], "(__supervisor_inactive)"),
-        ] {
-            let actions = actions(kinds, " ");
-            script.push_str(&format!(
-                "complete -c {program} -n '__supervisor_action {actions}' -a '{words}'\n"
-            ));
-        }
-    }
-    script.push_str(
-        "complete -c supervisord -n __fish_use_subcommand -a 'ctl check init version completions man'\n",
-    );
-    script
+/// Every action and what its first form does, as arguments of fish's `printf`.
+fn meanings() -> String {
+    let pairs = COMMANDS.iter().filter_map(|command| {
+        let (_, meaning) = command.forms.first()?;
+        Some(format!("{} '{}'", command.name, meaning.replace('\'', "\\'")))
+    });
+    pairs.collect::<Vec<String>>().join(" ")
 }
 
 #[cfg(test)]
@@ -238,7 +238,7 @@ mod tests {
     fn every_script_knows_every_action() {
         for shell in SHELLS {
             let script = completions(shell).unwrap();
-            assert!(!script.contains('@') || shell != "fish", "{shell}: a list is missing");
+            assert!(!script.contains("S@") && !script.contains("L@"), "{shell}: a list is missing");
             for command in COMMANDS {
                 assert!(script.contains(command.name), "{shell}: {}", command.name);
             }

@@ -3,9 +3,11 @@
 //! Has its own buffer instead of the standard library's, because `fg` must know whether a line is waiting before it
 //! waits for the descriptor.
 
+use crate::ctl::interrupt::Interrupt;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::SIGINT;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 
 /// The longest line; what is longer comes in pieces.
 const MAX_LINE: usize = 1 << 20;
@@ -72,19 +74,41 @@ impl Input {
         self.ended = false;
     }
 
-    /// Waits for a line that the terminal does not show.
+    /// Waits for a line that the terminal does not show. Ctrl-C ends the client, as everywhere, but not before the
+    /// terminal shows again what is typed.
     ///
     /// # Errors
     /// What the descriptor says.
     pub fn read_secret(&mut self) -> io::Result<Option<String>> {
-        let _silence = Silence::begin();
-        self.read_line()
+        let interrupt = Interrupt::catch();
+        let silence = Silence::begin();
+        loop {
+            if let Some(line) = self.waiting_line() {
+                return Ok(Some(line));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            if interrupted(interrupt.as_ref())? {
+                drop((silence, interrupt));
+                signal_hook::low_level::emulate_default_handler(SIGINT)?;
+                return Ok(None);
+            }
+            self.fill()?;
+        }
     }
 }
 
-/// The descriptor to poll.
-pub fn descriptor(stdin: &io::Stdin) -> BorrowedFd<'_> {
-    stdin.as_fd()
+/// Waits until something is typed; `true` if that is Ctrl-C.
+fn interrupted(interrupt: Option<&Interrupt>) -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut fds = vec![PollFd::new(&stdin, PollFlags::IN)];
+    fds.extend(interrupt.map(|interrupt| PollFd::new(interrupt, PollFlags::IN)));
+    match poll(&mut fds, None) {
+        Ok(_) => Ok(fds.get(1).is_some_and(|fd| !fd.revents().is_empty())),
+        Err(rustix::io::Errno::INTR) => interrupted(interrupt),
+        Err(problem) => Err(problem.into()),
+    }
 }
 
 /// Keeps the terminal from showing what is typed, until dropped.

@@ -50,7 +50,15 @@ impl Response {
             "<head>\r\n<title>Error response</title>\r\n</head>\r\n<body>\r\n<h1>Error response</h1>\r\n<p>Error \
              code {status}.\r\n<p>Message: {message}.\r\n</body>\r\n"
         );
-        Response::new(status, "text/html", Body::Whole(page.into_bytes()))
+        Response::new(status, "text/html", Body::Whole(page.into_bytes())).guarded()
+    }
+
+    /// Tells browsers to take the page for nothing but what it is: no scripts, no frames around it, no guessing
+    /// what kind of file it might be.
+    pub fn guarded(self) -> Response {
+        self.with_header("X-Content-Type-Options", "nosniff")
+            .with_header("X-Frame-Options", "DENY")
+            .with_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     }
 
     pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Response {

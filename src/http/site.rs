@@ -76,7 +76,7 @@ impl Site {
     ) -> Response {
         match route {
             Route::Rpc => self.rpc(body, share, caller).await,
-            Route::Alive => uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))),
+            Route::Alive => uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))).guarded(),
             Route::LogTail(target, stream) => {
                 let response = self.follow(Request::ProcessLog(target, stream)).await;
                 response.with_header("X-Accel-Buffering", "no")

@@ -235,10 +235,8 @@ impl Keeper {
         }
         let was_up = self.manager_is_up();
         let killed = status & 0x7f == libc::SIGKILL;
-        if was_up && (killed || now.since(manager.since) >= LIVED_LONG) {
-            self.died_young = 0;
-            self.restart_at = now;
-        } else if self.roll_back() {
+        let lived_long = now.since(manager.since) >= LIVED_LONG;
+        if (was_up && killed) || self.roll_back() || (was_up && lived_long) {
             self.died_young = 0;
             self.restart_at = now;
         } else {

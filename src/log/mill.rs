@@ -1,12 +1,12 @@
 //! Draining busy streams: one thread that goes round all of them and naps in between.
 //!
 //! A timer per stream and round costs more than moving the bytes. A busy stream is therefore handed to the
-//! mill, which drains every stream it has, sleeps until the fastest of them has filled a good part of its
-//! pipe, and goes round again. A stream that has calmed down is given back to its pump. The thread ends with
+//! mill, which drains every stream it has, sleeps until the fastest of them has filled a quarter of its pipe,
+//! and goes round again. A stream that has calmed down is given back to its pump. The thread ends with
 //! its last stream: an idle daemon has none and does not wake.
 
 use crate::log::pump::{HandOn, Turn, turn};
-use crate::log::stream::LogStream;
+use crate::log::stream::{LARGE_PIPE, LogStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ const SHORTEST_NAP: Duration = Duration::from_micros(30);
 const CALM_BYTES: usize = 2048;
 
 /// After so many calm rounds it goes.
-const CALM_ROUNDS: u32 = 10;
+const CALM_ROUNDS: u32 = 12;
 
 /// A stream in the mill.
 struct Grist {
@@ -29,8 +29,18 @@ struct Grist {
     /// Where it goes back to.
     back: async_channel::Sender<(HandOn, Turn)>,
     drained_at: Instant,
+    /// How long it could be left alone when it was drained last.
+    nap: Duration,
     n_calm: u32,
 }
+
+/// What all pipes in the mill together hold at most, roughly. Few busy programs get large pipes, so that they
+/// need not wait for us; many get small ones, because bytes that are still in the processor's caches when
+/// they are moved cost half as much.
+const ALL_PIPES: usize = 4 << 20;
+
+/// The size a pipe has by default (pipe(7)).
+const SMALL_PIPE: usize = 1 << 16;
 
 /// The streams that are to join the thread; `None` while there is no thread.
 static JOINING: Mutex<Option<Vec<Grist>>> = Mutex::new(None);
@@ -39,7 +49,7 @@ static JOINING: Mutex<Option<Vec<Grist>>> = Mutex::new(None);
 pub async fn grind(stream: &Arc<Mutex<LogStream>>, hand_on: HandOn) -> (HandOn, Turn) {
     let (back, given_back) = async_channel::bounded(1);
     let drained_at = Instant::now();
-    join(Grist { stream: Arc::clone(stream), hand_on, back, drained_at, n_calm: 0 });
+    join(Grist { stream: Arc::clone(stream), hand_on, back, drained_at, nap: Duration::ZERO, n_calm: 0 });
     match given_back.recv().await {
         Ok(result) => result,
         // The thread has panicked over another stream, and ours with it. Its output has nowhere to go now,
@@ -76,10 +86,11 @@ fn go_round() {
                 return;
             }
         }
+        let pipe_share = pipe_share(all.len());
         let mut nap = LONGEST_NAP;
         let mut index = 0;
         while index < all.len() {
-            match all[index].drain() {
+            match all[index].drain(pipe_share) {
                 Ok(until_full) => {
                     nap = nap.min(until_full);
                     index += 1;
@@ -100,7 +111,7 @@ impl Grist {
     }
 
     /// Drains once; how long the pipe may be left alone then, or why the stream is to leave.
-    fn drain(&mut self) -> Result<Duration, Turn> {
+    fn drain(&mut self, pipe_share: usize) -> Result<Duration, Turn> {
         let now = Instant::now();
         let elapsed = now.duration_since(std::mem::replace(&mut self.drained_at, now));
         match turn(&self.stream, &mut self.hand_on) {
@@ -108,24 +119,59 @@ impl Grist {
             Turn::Empty => self.calm(Turn::Empty),
             Turn::Moved { n_bytes, pipe_size } => {
                 self.n_calm = 0;
-                Ok(until_half_full(n_bytes, pipe_size, elapsed))
+                let too_small = n_bytes >= pipe_size / 2 && pipe_size < pipe_share;
+                if too_small || pipe_size > pipe_share {
+                    let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+                    stream.resize_pipe(pipe_share);
+                }
+                self.nap = until_quarter_full(n_bytes, pipe_size, elapsed).min(LONGEST_NAP);
+                Ok(self.nap)
             }
             leaving => Err(leaving),
         }
     }
 
+    /// A program that has just been woken because its pipe is empty may be about to fill it again, so the naps
+    /// grow by and by.
     fn calm(&mut self, turn: Turn) -> Result<Duration, Turn> {
         self.n_calm += 1;
-        if self.n_calm > CALM_ROUNDS { Err(turn) } else { Ok(LONGEST_NAP) }
+        self.nap = (self.nap * 2).clamp(SHORTEST_NAP, LONGEST_NAP);
+        if self.n_calm > CALM_ROUNDS { Err(turn) } else { Ok(self.nap) }
     }
 }
 
-/// How long a pipe that has received so many bytes in that time needs to be half full.
-fn until_half_full(n_bytes: usize, pipe_size: usize, elapsed: Duration) -> Duration {
+/// What each of so many pipes may hold: a power of two, as the kernel rounds to.
+fn pipe_share(n_pipes: usize) -> usize {
+    let share = (ALL_PIPES / n_pipes.max(1)).clamp(SMALL_PIPE, LARGE_PIPE);
+    1 << share.ilog2()
+}
+
+/// How long a pipe that has received so many bytes in that time needs to be a quarter full.
+fn until_quarter_full(n_bytes: usize, pipe_size: usize, elapsed: Duration) -> Duration {
     if n_bytes >= pipe_size - pipe_size / 8 {
         // It was full: the program has been waiting, and how fast it is nobody knows.
         return Duration::ZERO;
     }
-    let nanos = elapsed.as_nanos() * (pipe_size as u128 / 2) / (n_bytes as u128).max(1);
+    let nanos = elapsed.as_nanos() * (pipe_size as u128 / 4) / (n_bytes as u128).max(1);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_pipes_are_large_and_many_small() {
+        for (n_pipes, share) in [(1, 1 << 20), (4, 1 << 20), (5, 1 << 19), (50, 1 << 16), (5000, 1 << 16)] {
+            assert_eq!(pipe_share(n_pipes), share, "{n_pipes}");
+        }
+    }
+
+    #[test]
+    fn naps_follow_the_rate() {
+        let millis = Duration::from_millis;
+        assert_eq!(until_quarter_full(1 << 17, 1 << 20, millis(1)), millis(2));
+        assert_eq!(until_quarter_full(1 << 19, 1 << 20, millis(1)), Duration::from_micros(500));
+        assert_eq!(until_quarter_full(1 << 20, 1 << 20, millis(1)), Duration::ZERO);
+    }
 }

@@ -1,7 +1,7 @@
 //! When a stream is drained: at once when it was idle, in batches when it is busy, never otherwise.
 //!
 //! Waking up for each line costs more than moving it. So after a drain the next one waits a little for bytes
-//! to gather, and a stream that gathers many goes to the [`mill`](crate::log::mill) until it is calm again.
+//! to gather, and a stream that gathers many goes to the [`mill`] until it is calm again.
 
 use crate::log::mill;
 use crate::log::stream::{LogStream, StreamOutput};

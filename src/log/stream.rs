@@ -30,7 +30,7 @@ use std::time::Duration;
 pub use crate::log::spec::StreamSpec;
 
 /// The largest pipe an unprivileged process may ask for (`/proc/sys/fs/pipe-max-size`).
-const LARGE_PIPE: usize = 1 << 20;
+pub const LARGE_PIPE: usize = 1 << 20;
 
 /// How much is read at once where bytes come into our memory; also the longest chunk of a PROCESS_LOG event.
 const CHUNK: usize = 64 * 1024;
@@ -174,10 +174,27 @@ impl LogStream {
         if drained.pause.is_none() {
             self.pause = SHORTEST_PAUSE;
         }
-        if drained.n_bytes >= self.pipe_size / 2 {
-            self.enlarge_pipe();
-        }
         drained
+    }
+
+    /// Asks for a pipe of this size and takes what it gets: at least what is in it now, and no more than the
+    /// system allows.
+    ///
+    /// A large pipe saves a busy program from waiting, but an idle one costs the kernel 40 bytes per page of
+    /// size, and what an unprivileged user may have in all is limited (`/proc/sys/fs/pipe-user-pages-soft`).
+    pub fn resize_pipe(&mut self, wanted: usize) {
+        let mut wanted = wanted.min(LARGE_PIPE);
+        while wanted != self.pipe_size {
+            match rustix::pipe::fcntl_setpipe_size(&self.pipe, wanted) {
+                Ok(size) => self.pipe_size = size,
+                Err(_) if wanted / 2 > self.pipe_size => {
+                    wanted /= 2;
+                    continue;
+                }
+                Err(_) => {}
+            }
+            return;
+        }
     }
 
     fn route(&self) -> Route {
@@ -323,7 +340,8 @@ impl LogStream {
 
     /// Leaves the bytes where they are while the only sink fails, but never lets the pipe fill up.
     fn hold(&mut self, drained: &mut Drained) {
-        self.enlarge_pipe();
+        // There may be a long time to bridge.
+        self.resize_pipe(LARGE_PIPE);
         let waiting = rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0) as usize;
         if waiting == 0 {
             return;
@@ -339,21 +357,6 @@ impl LogStream {
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
         drained.pause = Some(self.pause);
-    }
-
-    /// Asks for a large pipe: fewer wake-ups for a busy stream, more patience for one whose log fails.
-    ///
-    /// Not done before there is a need: an idle large pipe costs the kernel 10 KiB, and what an unprivileged
-    /// user may have in all is limited (`/proc/sys/fs/pipe-user-pages-soft`).
-    fn enlarge_pipe(&mut self) {
-        let mut wanted = LARGE_PIPE;
-        while wanted > self.pipe_size {
-            if let Ok(size) = rustix::pipe::fcntl_setpipe_size(&self.pipe, wanted) {
-                self.pipe_size = size;
-                return;
-            }
-            wanted /= 2;
-        }
     }
 
     /// Opens every log anew by its name. What cannot be opened is reported; the old file stays in use.

@@ -18,8 +18,8 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
 use crate::rpc::api::{
-    Answer, Call, ConfigInfo, Fact, Facts, LogSource, Outcome, ProcessInfo, Request, Stream, Table, Target,
-    Wait,
+    Answer, BulkStatus, Call, ConfigInfo, Fact, Facts, LogSource, Outcome, ProcessInfo, Request, Stream,
+    Table, Target, Wait,
 };
 use crate::rpc::fault::{Fault, FaultCode};
 use crate::sys::{clock, signals};
@@ -113,10 +113,11 @@ impl Daemon {
                 Ok(Answer::Log(log_source(proc, stream)))
             }
             Request::ClearLog => self.clear_log(),
-            Request::ClearProcessLogs(target) => {
-                let (slot, _) = self.one(&target)?;
-                self.clear_process_logs(slot)
+            Request::ClearProcessLogs(Target::Name { sent, namespec }) => {
+                let (slot, _) = self.find(&namespec.group, namespec.process.as_deref(), &sent)?;
+                self.clear_process_logs(slot).map(|()| Answer::Done)
             }
+            Request::ClearProcessLogs(target) => self.clear_logs_of_several(&target),
             Request::SendProcessStdin(target, bytes) => self.send_stdin(&target, &bytes),
             Request::SendRemoteCommEvent { kind, data } => {
                 self.announce_remote(&kind, &data);
@@ -482,7 +483,17 @@ impl Daemon {
         }
     }
 
-    fn clear_process_logs(&mut self, slot: SlotId) -> Outcome {
+    /// Clears the logs of every process that is meant, whatever comes of one of them.
+    fn clear_logs_of_several(&mut self, target: &Target) -> Outcome {
+        let slots = self.several(target)?;
+        let cleared = slots.into_iter().filter_map(|slot| {
+            let (group, name, _) = names(self.procs.proc(slot)?);
+            Some(BulkStatus { name, group, outcome: self.clear_process_logs(slot) })
+        });
+        Ok(Answer::Bulk(cleared.collect()))
+    }
+
+    fn clear_process_logs(&self, slot: SlotId) -> Result<(), Fault> {
         let Some(proc) = self.procs.proc(slot) else { return Err(Fault::new(FaultCode::BadName)) };
         let failed = |_| Fault::with(FaultCode::Failed, proc.namespec());
         for stream in [Stream::Stdout, Stream::Stderr] {
@@ -498,7 +509,7 @@ impl Daemon {
                 (None, _) => {}
             }
         }
-        Ok(Answer::Done)
+        Ok(())
     }
 
     fn send_stdin(&mut self, target: &Target, bytes: &[u8]) -> Outcome {

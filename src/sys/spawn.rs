@@ -382,7 +382,8 @@ unsafe fn unblock_signals() {
     }
 }
 
-/// Leaves the shared table of descriptors and takes 0, 1 and 2. Everything else is close-on-exec.
+/// Leaves the shared table of descriptors and takes 0, 1 and 2. Everything else is closed by the exec, whoever
+/// opened it and however.
 ///
 /// # Safety
 /// In the child only.
@@ -399,8 +400,17 @@ unsafe fn take_descriptors(plan: &mut Plan<'_>) -> bool {
         if unshared != 0 && libc::unshare(libc::CLONE_FILES) != 0 {
             return false;
         }
-        plan.staged.iter().zip(0..).all(|(source, target)| libc::dup2(*source, target) == target)
-            && take_listeners(plan.listeners)
+        let taken = plan.staged.iter().zip(0..).all(|(source, target)| libc::dup2(*source, target) == target)
+            && take_listeners(plan.listeners);
+        // Ours are close-on-exec from birth, those of a library may not be. Linux before 5.11 does not know this
+        // flag; there the habit has to do.
+        libc::syscall(
+            libc::SYS_close_range,
+            (plan.staged.len() + plan.listeners.fds.len()) as libc::c_uint,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC as libc::c_uint,
+        );
+        taken
     }
 }
 

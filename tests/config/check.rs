@@ -316,3 +316,25 @@ fn an_end_that_cannot_come() {
         check(&text, i32::from(!known), expected);
     }
 }
+
+#[test]
+fn a_file_that_everybody_can_change() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = with_config("[supervisord]\n");
+    let path = directory.path().join("x.conf");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).expect("changed");
+    let output = run(directory.path(), &["check", "-c", "x.conf"]);
+    let expected = "x.conf: warning: everybody can change this file (mode 0666), and with it what is run\n\
+                    x.conf: 0 errors, 1 warning\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+#[test]
+fn by_another_name_it_prints_the_sample() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let link = directory.path().join("echo_supervisord_conf");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_supervisord"), &link).expect("linked");
+    let output = Command::new(&link).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), config::sample());
+}

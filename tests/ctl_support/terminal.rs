@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub struct Terminal {
     child: Child,
     keyboard: File,
+    /// The program's side of it.
+    terminal: File,
     screen: Arc<Mutex<Vec<u8>>>,
     /// How much of the screen was looked at.
     seen: usize,
@@ -29,7 +31,8 @@ impl Terminal {
                 None => started.env_remove(name),
             };
         }
-        started.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
+        started.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap());
+        started.stderr(slave.try_clone().unwrap());
         let child = started.spawn().unwrap();
         drop(started);
         let keyboard = File::from(pty.master);
@@ -43,7 +46,7 @@ impl Terminal {
                 written.lock().unwrap().extend_from_slice(&bytes[..n_bytes]);
             }
         });
-        Terminal { child, keyboard, screen, seen: 0 }
+        Terminal { child, keyboard, terminal: slave, screen, seen: 0 }
     }
 
     /// Types.
@@ -68,13 +71,31 @@ impl Terminal {
         }
     }
 
+    /// Whether the terminal shows what is typed.
+    pub fn echoes(&self) -> bool {
+        let modes = rustix::termios::tcgetattr(&self.terminal).unwrap().local_modes;
+        modes.contains(rustix::termios::LocalModes::ECHO)
+    }
+
+    /// Waits until a signal ends the program.
+    #[track_caller]
+    pub fn wait_for_signal(&mut self) {
+        let status = self.end();
+        assert_eq!(status.code(), None, "{status}");
+    }
+
     /// Waits until the program ends; its exit status.
     #[track_caller]
     pub fn wait(&mut self) -> i32 {
+        self.end().code().unwrap()
+    }
+
+    #[track_caller]
+    fn end(&mut self) -> ExitStatus {
         let begin = Instant::now();
         while begin.elapsed() < super::DEADLINE {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap();
+                return status;
             }
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -2,8 +2,7 @@
 
 use crate::start;
 use crate::support::{
-    AS_PID_1, Daemon, LONG, Side, Start, cmdline, flag, kill, member, running, text, until, until_some,
-    wait_gone,
+    AS_PID_1, Daemon, LONG, Side, Start, flag, kill, member, running, text, until, until_some, wait_gone,
 };
 use nix::sys::signal::Signal;
 use supervisord::model::state::ProcessState::{Exited, Running};
@@ -82,7 +81,7 @@ fn survive(n_kills: usize, under: &[&str]) {
     let conf = format!(
         "{COUNTER}
 [program:restless]
-command=/bin/sh -c 'test -e enough && exec sleep 1000; echo begin >> restless; sleep 0.02; echo end >> restless; exit 3'
+command=/bin/sh -c 'test -e enough && touch resting && exec sleep 1000; echo begin >> restless; sleep 0.02; echo end >> restless; exit 3'
 directory=%(here)s
 startsecs=0
 autorestart=true
@@ -100,7 +99,7 @@ autorestart=true
     assert_eq!(daemon.pid_of("counter"), counter);
     assert_unbroken(&daemon.read("counter.log"));
     std::fs::write(daemon.path("enough"), "").expect("the test's directory can be written");
-    until("the restless one rests", LONG, || cmdline(daemon.pid_of("restless")).starts_with("sleep"));
+    until("the restless one rests", LONG, || daemon.path("resting").exists());
 
     // Every exit was seen and named as what it was, and no two of it ran at the same time.
     let written = daemon.read("restless");

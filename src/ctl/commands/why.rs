@@ -55,7 +55,7 @@ fn explain(session: &mut Session, process: &Process) -> Outcome {
     let meaning = meaning(process);
     session.screen.line(&format!("{}: {state}, {meaning}", process.namespec()))?;
     match history(session, &process.namespec())? {
-        Some(history) => tell_history(session, &history)?,
+        Some(history) => tell_history(session, process, &history)?,
         None => tell_last_exit(session, process)?,
     }
     show_log(session, process)
@@ -83,7 +83,7 @@ fn meaning(process: &Process) -> String {
 
 /// What our own daemons remember about a process.
 struct History {
-    /// Newest first.
+    /// In the order in which they happened.
     exits: Vec<PastExit>,
     /// What happens next, empty if nothing does by itself.
     next: String,
@@ -128,7 +128,7 @@ fn past_exit(value: &crate::rpc::wire::Value) -> Result<PastExit, CallError> {
     })
 }
 
-fn tell_history(session: &mut Session, history: &History) -> Outcome {
+fn tell_history(session: &mut Session, process: &Process, history: &History) -> Outcome {
     if !history.exits.is_empty() {
         session.screen.line("last exits:")?;
     }
@@ -141,6 +141,8 @@ fn tell_history(session: &mut Session, history: &History) -> Outcome {
         session.screen.line(&format!("  {time}  pid {pid}: {status}, {judgement}, after {seconds:.1} s"))?;
     }
     match (history.next.as_str(), history.next_in) {
+        // What runs goes on running.
+        ("", _) if process.pid != 0 => {}
         ("", _) => session.screen.line("next: nothing until somebody asks for it")?,
         (next, ..0) => session.screen.line(&format!("next: {next}"))?,
         (next, seconds) => session.screen.line(&format!("next: {next} in {seconds} s"))?,
