@@ -19,6 +19,7 @@ mod signals;
 mod sockets;
 mod start;
 mod stop;
+mod superlance;
 mod upgrade;
 mod wire;
 

@@ -249,7 +249,7 @@ impl Pools {
                 if let Some((queue, listener)) = self.find(slot) {
                     listener.n_heard += bytes.len() as u64;
                     listener.conversation.hear(&bytes);
-                    while let Some(said) = listener.conversation.next() {
+                    while let Some(said) = listener.conversation.next_said() {
                         listener.said(said, queue, now, &mut effects);
                     }
                 }
