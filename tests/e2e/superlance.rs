@@ -49,7 +49,7 @@ fn memmon_restarts_a_grower() {
         );
         daemon.wait_for_state("grower", Running, LONG);
         let before = daemon.pid_of("grower");
-        until("there is a mail", SOME_TICKS, || daemon.read("mail").contains("memmon restarted"));
+        until("there is a mail", SOME_TICKS, || daemon.read("mail").contains("restarted"));
         until("another one runs", LONG, || ![0, before].contains(&daemon.pid_of("grower")));
         assert!(daemon.read("mail").contains("To: me@example.org"));
     }
