@@ -120,7 +120,10 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         }
         match daemon.run(&mut ears).await {
             End::Daemon => daemon.finish().await,
-            End::Manager => daemon.make_room(&mut ears).await,
+            End::Manager => {
+                daemon.make_room(&mut ears).await;
+                daemon.take_rest_written();
+            }
         }
         Ok(0)
     })

@@ -251,9 +251,7 @@ impl Daemon {
         let Some(proc) = self.procs.proc(slot) else { return };
         let last = proc.streams.finish();
         // What was read before comes first.
-        while let Some(written) = self.events.inlet.try_next() {
-            self.take_written(written);
-        }
+        self.take_rest_written();
         for (channel, output) in last {
             self.take_output(slot, pid, channel, output);
         }
@@ -276,6 +274,13 @@ impl Daemon {
         let n_left_out = self.events.inlet.take_left_out();
         if n_left_out > 0 {
             ::log::error!("{n_left_out} pieces of program output came too fast to become events");
+        }
+    }
+
+    /// What is on its way here would not reach a successor.
+    pub fn take_rest_written(&mut self) {
+        while let Some(written) = self.events.inlet.try_next() {
+            self.take_written(written);
         }
     }
 
