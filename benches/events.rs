@@ -8,7 +8,6 @@
 //! - logs: 20 programs write 3,000 lines a second each, which become PROCESS_LOG events; how late the latest is.
 
 #[path = "../tests/support/mod.rs"]
-#[allow(dead_code)]
 mod support;
 
 use std::collections::HashSet;

@@ -119,7 +119,7 @@ impl Streams {
     }
 
     /// Lets the outputs of a program flow, until nobody has their other ends. What a listener says on its
-    /// standard output is not among them: the loop [hears](Streams::hear) it itself.
+    /// standard output is not among them: the loop [collects](Streams::collect) it itself.
     pub fn begin(&self, slot: u32, pid: i32, outlet: &Outlet) {
         self.pid.store(pid, Ordering::Release);
         for (channel, stream) in self.named_outputs() {
