@@ -5,20 +5,9 @@
 //! the volume over the time from the first write to the last, the cost the daemon's CPU time per 10^9 bytes.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use supervisord::log::file::Limits;
-use supervisord::log::open::PLAIN_MODE;
-use supervisord::log::pump;
-use supervisord::log::shape::ShapeSpec;
-use supervisord::log::sink::SinkSpec;
-use supervisord::log::spec::StreamSpec;
-use supervisord::log::stream::LogStream;
-use supervisord::manager::rt;
-use supervisord::rpc::api::Stream;
 
 /// Programs at once, and the size of their writes.
 struct Scenario {
@@ -43,7 +32,6 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("writer") => writer(&arguments[2..]),
-        Some("drainer") => drainer(&arguments[2..]),
         _ => compare(&arguments),
     }
 }
@@ -51,14 +39,14 @@ fn main() {
 fn compare(arguments: &[String]) {
     let megabytes = arguments.iter().find_map(|argument| argument.parse::<u64>().ok()).unwrap_or(1000);
     let only = std::env::var("LOG_BENCH_ONLY").unwrap_or_default();
-    let original =
-        std::env::var_os("SUPERVISOR_VENV").map(|venv| PathBuf::from(venv).join("bin/supervisord"));
+    let ours = Daemon(env!("CARGO_BIN_EXE_supervisord").into());
+    let venv = std::env::var_os("SUPERVISOR_VENV").map(PathBuf::from);
+    let original = venv.map(|venv| Daemon(venv.join("bin/supervisord"))).filter(|daemon| daemon.0.exists());
     println!("{:<30}{:>22}{:>22}{:>10}{:>10}", "", "ours", "original", "rate", "CPU");
     for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&only)) {
         let volume = megabytes * 1_000_000;
-        let ours = run(scenario, volume, &Daemon::Ours);
-        let theirs =
-            original.as_ref().map(|program| run(scenario, volume, &Daemon::Original(program.clone())));
+        let ours = run(scenario, volume, &ours);
+        let theirs = original.as_ref().map(|program| run(scenario, volume, program));
         print!("{:<30}{:>22}", scenario.name, show(&ours));
         match theirs {
             Some(theirs) => println!(
@@ -76,10 +64,8 @@ fn show(figures: &Figures) -> String {
     format!("{:.0} MB/s {:.2} s/GB", figures.megabytes_per_second, figures.cpu_seconds_per_gigabyte)
 }
 
-enum Daemon {
-    Ours,
-    Original(PathBuf),
-}
+/// The program that supervises.
+struct Daemon(PathBuf);
 
 /// One scenario with one daemon, in a directory of its own.
 fn run(scenario: &Scenario, volume: u64, daemon: &Daemon) -> Figures {
@@ -95,7 +81,7 @@ fn run(scenario: &Scenario, volume: u64, daemon: &Daemon) -> Figures {
         assert!(Instant::now() < deadline, "{} is not done after 5 minutes", scenario.name);
         std::thread::sleep(Duration::from_millis(50));
     };
-    let cpu = cpu_seconds(child.id());
+    let cpu = Daemon::cpu_seconds(child.id());
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
         .unwrap();
     child.wait().unwrap();
@@ -128,29 +114,28 @@ fn cpu_seconds(pid: u32) -> f64 {
 impl Daemon {
     fn start(&self, scenario: &Scenario, volume: u64, dir: &Path) -> Child {
         let me = std::env::current_exe().unwrap();
-        let share = (volume / scenario.n_writers as u64).to_string();
-        match self {
-            Daemon::Ours => Command::new(me)
-                .args(["drainer", dir.to_str().unwrap(), &scenario.n_writers.to_string()])
-                .args([&scenario.write_size.to_string(), &share])
-                .spawn()
-                .unwrap(),
-            Daemon::Original(program) => {
-                let conf = dir.join("conf");
-                let d = dir.display();
-                let text = format!(
-                    "[supervisord]\nnodaemon=true\nlogfile={d}/activity\npidfile={d}/pid\n\
-                     [program:w]\nprocess_name=w%(process_num)s\nnumprocs={}\nautorestart=false\n\
-                     command={} writer {d}/%(process_num)s.time {} {share}\n\
-                     stdout_logfile={d}/%(process_num)s.out\n",
-                    scenario.n_writers,
-                    me.display(),
-                    scenario.write_size,
-                );
-                fs::write(&conf, text).unwrap();
-                Command::new(program).arg("-c").arg(conf).stdout(Stdio::null()).spawn().unwrap()
-            }
-        }
+        let share = volume / scenario.n_writers as u64;
+        let (n_writers, write_size) = (scenario.n_writers, scenario.write_size);
+        let (d, me) = (dir.display(), me.display());
+        let text = format!(
+            "[supervisord]\nnodaemon=true\nlogfile={d}/activity\npidfile={d}/pid\nuser=root\n\
+             [program:w]\nprocess_name=w%(process_num)s\nnumprocs={n_writers}\nautorestart=false\n\
+             command={me} writer {d}/%(process_num)s.time {write_size} {share}\n\
+             stdout_logfile={d}/%(process_num)s.out\n",
+        );
+        let conf = dir.join("conf");
+        fs::write(&conf, text).unwrap();
+        Command::new(&self.0).arg("-c").arg(conf).stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    /// User and system time that the daemon has used: all of its processes, none of its programs'.
+    fn cpu_seconds(pid: u32) -> f64 {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let exe = |pid: u32| fs::read_link(format!("/proc/{pid}/exe")).ok();
+        let children = children.split_whitespace().map(|pid| pid.parse().unwrap());
+        // Our daemon's manager is its child, and the same binary; the programs are not.
+        let managers = children.filter(|child| exe(*child) == exe(pid));
+        cpu_seconds(pid) + managers.map(cpu_seconds).sum::<f64>()
     }
 }
 
@@ -163,7 +148,6 @@ fn writer(arguments: &[String]) {
     let (size, volume): (usize, usize) = (arguments[1].parse().unwrap(), arguments[2].parse().unwrap());
     let mut piece = vec![b'x'; size];
     piece[size - 1] = b'\n';
-    // Whoever starts first waits for the others a little.
     let begin = now();
     let mut left = volume;
     while left > 0 {
@@ -173,37 +157,4 @@ fn writer(arguments: &[String]) {
     let fresh = format!("{}.new", arguments[0]);
     fs::write(&fresh, times).unwrap();
     fs::rename(&fresh, &arguments[0]).unwrap();
-}
-
-/// `drainer DIR WRITERS SIZE VOLUME`: the daemon's log path with these programs, until it is killed.
-fn drainer(arguments: &[String]) {
-    let dir = PathBuf::from(&arguments[0]);
-    let mut children = Vec::new();
-    for number in 0..arguments[1].parse::<usize>().unwrap() {
-        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-        let limits = Limits { maxbytes: 50 << 20, backups: 10 };
-        let sink = SinkSpec::Path { path: dir.join(format!("{number}.out")), mode: PLAIN_MODE, limits };
-        let name = format!("w{number}");
-        let spec = StreamSpec {
-            process: name.clone(),
-            group: name,
-            channel: Stream::Stdout,
-            readable: true,
-            sinks: vec![sink],
-            shape: ShapeSpec::default(),
-        };
-        let stream = Arc::new(Mutex::new(LogStream::new(spec, read)));
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["writer", dir.join(format!("{number}.time")).to_str().unwrap()])
-            .args(&arguments[2..])
-            .stdout(write)
-            .spawn()
-            .unwrap();
-        children.push(child);
-        rt::spawn(pump::pump(&stream, |_| ()).unwrap()).detach();
-    }
-    std::io::stdout().flush().unwrap();
-    loop {
-        std::thread::park();
-    }
 }

@@ -1,5 +1,6 @@
 //! Programs write numbered lines, the process that drains them is killed with SIGKILL every few milliseconds
-//! and started again. Every line must be in the files exactly once and in order, whichever way it went.
+//! and started again. Every line must be in the files exactly once and in order; where lines are dressed up on
+//! their way, at least once.
 //!
 //! `LOG_KILL_MEGABYTES` sets the volume (16 for each case), `LOG_KILL_SEED` repeats a run.
 
@@ -10,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use supervisord::log::file::Limits;
+use supervisord::log::lines::Dress;
 use supervisord::log::open::PLAIN_MODE;
 use supervisord::log::pump;
 use supervisord::log::rotate::backup_name;
@@ -17,9 +19,12 @@ use supervisord::log::shape::ShapeSpec;
 use supervisord::log::sink::SinkSpec;
 use supervisord::log::stream::{LogStream, StreamSpec};
 use supervisord::manager::rt;
+use supervisord::model::config::Timestamps;
 use supervisord::rpc::api::Stream;
 
 const LINE: usize = 128;
+/// In front of a dressed line, with a blank.
+const PREFIX: &str = "web";
 const MAXBYTES: u64 = 1_000_000;
 const BACKUPS: u32 = 100_000;
 
@@ -27,7 +32,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("writer") => writer(&arguments[2]),
-        Some("drainer") => drainer(Path::new(&arguments[2]), &arguments[3..]),
+        Some("drainer") => drainer(Way::from_name(&arguments[2]), Path::new(&arguments[3]), &arguments[4..]),
         // What `cargo test` passes on, for example a filter or --list, has no meaning here.
         _ => run_all(),
     }
@@ -39,12 +44,27 @@ fn run_all() {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos() as usize
     });
     println!("seed {seed}");
-    for (n_writers, volumes) in [(1, 1), (50, 4)] {
+    for (way, n_writers, volumes) in [(Way::Raw, 1, 1), (Way::Raw, 50, 4), (Way::Dressed, 1, 1)] {
         // The pipes of many programs hold much: only a larger volume outlasts a few kills.
         let n_lines = volumes * megabytes * 1_000_000 / LINE / n_writers;
-        let n_kills = kill_while_logging(n_writers, n_lines, &mut Random(seed as u64 | 1));
-        println!("{n_writers} writers, {n_lines} lines each, {n_kills} kills: every line once and in order");
+        let n_kills = kill_while_logging(way, n_writers, n_lines, &mut Random(seed as u64 | 1));
+        println!("{way:?}: {n_writers} writers, {n_lines} lines each, {n_kills} kills: nothing was lost");
         assert!(n_kills > 1, "too few kills to mean anything");
+    }
+}
+
+/// How lines go to their file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// Inside the kernel.
+    Raw,
+    /// Through memory.
+    Dressed,
+}
+
+impl Way {
+    fn from_name(name: &str) -> Way {
+        if name == "Raw" { Way::Raw } else { Way::Dressed }
     }
 }
 
@@ -76,7 +96,7 @@ impl Drop for Guard {
     }
 }
 
-fn kill_while_logging(n_writers: usize, n_lines: usize, random: &mut Random) -> usize {
+fn kill_while_logging(way: Way, n_writers: usize, n_lines: usize, random: &mut Random) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let me = std::env::current_exe().unwrap();
     let mut writers = Guard(Vec::new());
@@ -93,7 +113,7 @@ fn kill_while_logging(n_writers: usize, n_lines: usize, random: &mut Random) -> 
     let deadline = Instant::now() + Duration::from_secs(120);
     let mut n_kills = 0;
     loop {
-        let mut drainer = Guard(vec![start_drainer(&me, dir.path(), &names)]);
+        let mut drainer = Guard(vec![start_drainer(way, &me, dir.path(), &names)]);
         let life = Instant::now() + Duration::from_micros(random.below(8000));
         let ended = wait_until(life, || drainer.0[0].try_wait().unwrap().is_some());
         let done = ended && writers.0.iter_mut().all(|writer| writer.try_wait().unwrap().is_some());
@@ -104,13 +124,24 @@ fn kill_while_logging(n_writers: usize, n_lines: usize, random: &mut Random) -> 
         n_kills += 1;
         assert!(Instant::now() < deadline, "the writers are not done after 2 minutes");
     }
-    (0..n_writers).for_each(|number| verify(&dir.path().join(number.to_string()), n_lines));
+    for number in 0..n_writers {
+        let path = dir.path().join(number.to_string());
+        match way {
+            Way::Raw => verify(&path, n_lines),
+            Way::Dressed => verify_nothing_is_missing(&path, n_lines),
+        }
+    }
     n_kills
 }
 
-fn start_drainer(me: &Path, dir: &Path, pipes: &[String]) -> Child {
-    let mut child =
-        Command::new(me).arg("drainer").arg(dir).args(pipes).stdout(Stdio::piped()).spawn().unwrap();
+fn start_drainer(way: Way, me: &Path, dir: &Path, pipes: &[String]) -> Child {
+    let mut child = Command::new(me)
+        .args(["drainer", &format!("{way:?}")])
+        .arg(dir)
+        .args(pipes)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     // It says when it has begun, so that its random life is spent draining.
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -127,13 +158,37 @@ fn wait_until(deadline: Instant, mut condition: impl FnMut() -> bool) -> bool {
     condition()
 }
 
-/// The files put together, oldest first, must be the lines in order.
-#[track_caller]
-fn verify(path: &Path, n_lines: usize) {
+/// The files of a log, oldest first.
+fn files_of(path: &Path) -> Vec<PathBuf> {
     let mut names: Vec<PathBuf> =
         (1..).map(|i| backup_name(path, i)).take_while(|name| name.exists()).collect();
     names.reverse();
     names.push(path.to_path_buf());
+    names
+}
+
+/// Every line must be there with its prefix. A line may be there twice, and behind a piece of one that was being
+/// written when the drainer was killed.
+#[track_caller]
+fn verify_nothing_is_missing(path: &Path, n_lines: usize) {
+    let mut seen = vec![false; n_lines];
+    for name in files_of(path) {
+        let text = std::fs::read_to_string(name).unwrap();
+        for line in text.split_inclusive('\n') {
+            let Some(begin) = line.len().checked_sub(LINE + PREFIX.len() + 1) else { continue };
+            let number = line[begin..].strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(' '));
+            if let Some(number) = number {
+                seen[number.trim_end().parse::<usize>().unwrap()] = true;
+            }
+        }
+    }
+    assert_eq!(seen.iter().position(|seen| !seen), None, "the first line that is missing");
+}
+
+/// The files put together, oldest first, must be the lines in order.
+#[track_caller]
+fn verify(path: &Path, n_lines: usize) {
+    let names = files_of(path);
     let mut text = Vec::new();
     for name in &names {
         let bytes = std::fs::read(name).unwrap_or_default();
@@ -161,8 +216,10 @@ fn writer(n_lines: &str) {
     }
 }
 
-/// `drainer DIR PIPE...`: logs each pipe to a numbered file until all have ended.
-fn drainer(dir: &Path, pipes: &[String]) {
+/// `drainer WAY DIR PIPE...`: logs each pipe to a numbered file until all have ended.
+fn drainer(way: Way, dir: &Path, pipes: &[String]) {
+    let prefix = Dress::Text { timestamps: Timestamps::Off, prefix: PREFIX.to_string() };
+    let dress = (way == Way::Dressed).then_some(prefix);
     let mut tasks = Vec::new();
     for (number, pipe) in pipes.iter().enumerate() {
         // Opening the name of a pipe makes a description of our own of the same pipe.
@@ -176,7 +233,7 @@ fn drainer(dir: &Path, pipes: &[String]) {
             channel: Stream::Stdout,
             readable: true,
             sinks: vec![sink],
-            shape: ShapeSpec::default(),
+            shape: ShapeSpec { dress: dress.clone(), ..ShapeSpec::default() },
         };
         let stream = Arc::new(Mutex::new(LogStream::new(spec, pipe)));
         tasks.push(rt::spawn(pump::pump(&stream, |_| ()).unwrap()));

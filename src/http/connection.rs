@@ -92,7 +92,8 @@ impl Connection {
     async fn next_head(&mut self) -> Result<Head, End> {
         let limits = *self.site.context.limits();
         let _waiting = self.site.context.admission().waiting(&self.socket);
-        if self.input.is_empty() {
+        // Some clients end a request with a line break too many; that begins no new one.
+        if self.input.iter().all(|byte| b"\r\n".contains(byte)) {
             // An idle connection needs no buffer.
             self.input = Vec::new();
             within(limits.idle, self.socket.readable()).await.ok_or(End::Silent)??;
@@ -138,7 +139,7 @@ impl Connection {
         let _in_progress = self.site.context.begin_request();
         let caller = Caller { peer: self.peer.to_string(), uid: self.peer.uid(), user };
         let response = self.site.answer(route, body, share, &caller).await;
-        let keep = head.wants_keep_alive() && !self.site.context.is_leaving();
+        let keep = head.wants_keep_alive() && !self.site.context.is_leaving() && !self.site.is_closed();
         let persistence = if keep { Persistence::Keep } else { Persistence::Close };
         self.send(&head, response, persistence).await
     }

@@ -1,12 +1,16 @@
 //! Following a log as it grows: `/logtail` and `/mainlogtail`.
 
 use super::watch::{Changes, Watcher};
+use crate::log::memory::Ring;
 use crate::manager::rt;
+use crate::rpc::api::LogSource;
+use async_channel::Receiver;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// As in Supervisor, http.py: a follower first gets so many bytes of what is there, or all of it.
@@ -20,12 +24,81 @@ const TRUNCATED: &[u8] = b"==> File truncated <==\n";
 
 /// Reads a log from near its end on, wherever rotation takes it.
 #[derive(Debug)]
-pub struct Follower {
+pub enum Follower {
+    File(FileFollower),
+    Memory(RingFollower),
+}
+
+impl Follower {
+    /// Begins to follow a log.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none; others if it cannot be read or is no regular file.
+    pub async fn open(source: LogSource, watcher: Watcher) -> io::Result<Follower> {
+        match source {
+            LogSource::None => Err(io::ErrorKind::NotFound.into()),
+            LogSource::File(path) => Ok(Follower::File(FileFollower::open(path, watcher).await?)),
+            LogSource::Memory(ring) => Ok(Follower::Memory(RingFollower::new(ring))),
+        }
+    }
+
+    /// Waits for the next piece of the log.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn next(&mut self) -> io::Result<Vec<u8>> {
+        match self {
+            Follower::File(follower) => follower.next().await,
+            Follower::Memory(follower) => Ok(follower.next().await),
+        }
+    }
+
+    /// When the log was last written to before it was opened, if that is known.
+    pub fn modified(&self) -> Option<SystemTime> {
+        match self {
+            Follower::File(follower) => follower.modified,
+            Follower::Memory(_) => None,
+        }
+    }
+}
+
+/// Follows a log in memory.
+#[derive(Debug)]
+pub struct RingFollower {
+    ring: Arc<Ring>,
+    notes: Receiver<()>,
+    /// How many of the bytes that were ever written have been read.
+    at: u64,
+}
+
+impl RingFollower {
+    fn new(ring: Arc<Ring>) -> RingFollower {
+        // In this order: what is written in between is read, not missed.
+        let notes = ring.notes();
+        let (_, n_written) = ring.since(u64::MAX);
+        RingFollower { ring, notes, at: n_written.saturating_sub(INITIAL) }
+    }
+
+    async fn next(&mut self) -> Vec<u8> {
+        loop {
+            let (bytes, at) = self.ring.since(self.at);
+            self.at = at;
+            if !bytes.is_empty() {
+                return bytes;
+            }
+            // The ring holds the sender and we hold the ring: this ends only with a note.
+            let _ = self.notes.recv().await;
+        }
+    }
+}
+
+/// Follows a file.
+#[derive(Debug)]
+pub struct FileFollower {
     log: Option<Log>,
     watcher: Watcher,
     changes: Changes,
-    /// When the log was last written to, as it was opened.
-    pub modified: Option<SystemTime>,
+    modified: Option<SystemTime>,
 }
 
 /// The file being read. Travels to the threads on which reading happens and back.
@@ -47,28 +120,20 @@ enum Found {
     Nothing,
 }
 
-impl Follower {
-    /// Begins to follow the log at `path`.
-    ///
-    /// # Errors
-    /// If it cannot be opened or is no regular file.
-    pub async fn open(path: PathBuf, watcher: Watcher) -> io::Result<Follower> {
+impl FileFollower {
+    async fn open(path: PathBuf, watcher: Watcher) -> io::Result<FileFollower> {
         rt::unblock(move || {
             // Watched before it is read: nothing written in between goes unnoticed.
             let changes = watcher.watch(&path);
             let (file, metadata) = open(&path)?;
             let log =
                 Log { path, file, identity: identity(&metadata), at: metadata.len().saturating_sub(INITIAL) };
-            Ok(Follower { log: Some(log), watcher, changes, modified: metadata.modified().ok() })
+            Ok(FileFollower { log: Some(log), watcher, changes, modified: metadata.modified().ok() })
         })
         .await
     }
 
-    /// Waits for the next piece of the log.
-    ///
-    /// # Errors
-    /// Those of reading.
-    pub async fn next(&mut self) -> io::Result<Vec<u8>> {
+    async fn next(&mut self) -> io::Result<Vec<u8>> {
         loop {
             let Some(mut log) = self.log.take() else {
                 // Only if a call before was given up while it read.
@@ -170,7 +235,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         append(&path, &"x".repeat(2000));
-        let mut follower = Follower::open(path.clone(), watcher).await.unwrap();
+        let mut follower = Follower::open(LogSource::File(path.clone()), watcher).await.unwrap();
         assert_eq!(next(&mut follower).await, "x".repeat(1024));
 
         append(&path, "one\n");
@@ -206,12 +271,27 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("log");
             append(&path, "a long first line\n");
-            let mut follower = Follower::open(path.clone(), Watcher::default()).await.unwrap();
+            let mut follower =
+                Follower::open(LogSource::File(path.clone()), Watcher::default()).await.unwrap();
             assert_eq!(next(&mut follower).await, "a long first line\n");
             File::create(&path).unwrap();
             assert_eq!(next(&mut follower).await, "==> File truncated <==\n");
             append(&path, "new\n");
             assert_eq!(next(&mut follower).await, "new\n");
+        });
+    }
+
+    #[test]
+    fn a_log_in_memory_is_followed() {
+        rt::block_on(async {
+            let ring = Arc::new(Ring::new(0));
+            ring.write("x".repeat(2000).as_bytes());
+            let source = LogSource::Memory(ring.clone());
+            let mut follower = Follower::open(source, Watcher::default()).await.unwrap();
+            assert_eq!(next(&mut follower).await, "x".repeat(1024));
+            assert!(within(Duration::from_millis(20), follower.next()).await.is_none());
+            ring.write(b"one\n");
+            assert_eq!(next(&mut follower).await, "one\n");
         });
     }
 }

@@ -17,13 +17,16 @@ use std::time::Duration;
 /// So long nobody is accepted after the descriptors ran out.
 const BREATHER: Duration = Duration::from_millis(100);
 
-/// Serves the clients of one listener until the task is cancelled. Clients that are connected then are
-/// served on.
+/// Serves the clients of one listener until the task is cancelled. Connections made by then end with their next
+/// answer, because the settings they came in under are not in force any more.
 pub fn serve(listener: Listener, config: &HttpServerConfig, context: Context) -> Task<()> {
     announce(config, &context);
     let section = config.section.clone();
-    let site = Arc::new(Site::new(config, context));
+    let (accepting, open) = async_channel::bounded(1);
+    let site = Arc::new(Site::new(config, context, open));
     rt::spawn(async move {
+        // Dropped with this task, which closes the channel.
+        let _accepting = accepting;
         if let Err(error) = accept_all(listener, site).await {
             log::error!("{section} accepts no more clients: {error}");
         }

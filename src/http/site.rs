@@ -10,9 +10,10 @@ use super::response::{Body, Response};
 use super::socket::within;
 use crate::manager::rt::Timer;
 use crate::model::config::{HttpAddress, HttpServerConfig};
-use crate::rpc::api::{Answer, LogSource, Request, Stream, Target};
+use crate::rpc::api::{Answer, Request, Stream, Target};
 use crate::rpc::server::{Caller, reply};
 use crate::rpc::wire::{self, Call};
+use async_channel::Receiver;
 use std::time::{Duration, SystemTime};
 
 /// What a result that may be large is counted as before it is known, in bytes.
@@ -30,6 +31,8 @@ pub struct Site {
     pub context: Context,
     guard: Guard,
     expected: Expected,
+    /// Closed when the server no longer accepts.
+    open: Receiver<()>,
 }
 
 /// What a request is for, as far as its head tells.
@@ -44,9 +47,15 @@ pub enum Route {
 }
 
 impl Site {
-    pub fn new(config: &HttpServerConfig, context: Context) -> Site {
+    /// `open` is closed when the server no longer accepts: its settings are not in force any more then.
+    pub fn new(config: &HttpServerConfig, context: Context, open: Receiver<()>) -> Site {
         let expected = Expected { hosts: expected_hosts(config) };
-        Site { context, guard: Guard::new(config.credentials.clone()), expected }
+        Site { context, guard: Guard::new(config.credentials.clone()), expected, open }
+    }
+
+    /// Whether the server no longer accepts.
+    pub fn is_closed(&self) -> bool {
+        self.open.is_closed()
     }
 
     /// Lets a client in, under the name it gave.
@@ -124,13 +133,12 @@ impl Site {
     }
 
     async fn follow(&self, log: Request) -> Response {
-        let path = match self.context.handle().call(log).await {
-            Ok(Answer::Log(LogSource::File(path))) => path,
-            _ => return Response::error(404),
+        let Ok(Answer::Log(source)) = self.context.handle().call(log).await else {
+            return Response::error(404);
         };
-        match Follower::open(path, self.context.watcher().clone()).await {
+        match Follower::open(source, self.context.watcher().clone()).await {
             Ok(follower) => {
-                let modified = httpdate::fmt_http_date(follower.modified.unwrap_or_else(SystemTime::now));
+                let modified = httpdate::fmt_http_date(follower.modified().unwrap_or_else(SystemTime::now));
                 let body = Body::Follow(Box::new(follower));
                 Response::new(200, "text/plain;charset=utf-8", body).with_header("Last-Modified", modified)
             }

@@ -1,5 +1,6 @@
 //! A log in the daemon's memory: the last bytes, readable like a file.
 
+use async_channel::{Receiver, Sender, TrySendError};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +11,16 @@ pub const MAX_RING: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Ring {
     capacity: usize,
-    bytes: Mutex<VecDeque<u8>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    bytes: VecDeque<u8>,
+    /// How many bytes were ever written.
+    n_written: u64,
+    /// Who is told when there is more.
+    followers: Vec<Sender<()>>,
 }
 
 impl Ring {
@@ -20,30 +30,33 @@ impl Ring {
             Ok(0) | Err(_) => MAX_RING,
             Ok(maxbytes) => maxbytes.min(MAX_RING),
         };
-        Ring { capacity, bytes: Mutex::new(VecDeque::new()) }
+        Ring { capacity, held: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<u8>> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         // No method can panic half way.
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes all the bytes; the oldest make room.
     pub fn write(&self, bytes: &[u8]) -> usize {
         let newest = &bytes[bytes.len().saturating_sub(self.capacity)..];
         let mut held = self.lock();
-        let excess = (held.len() + newest.len()).saturating_sub(self.capacity);
-        held.drain(..excess);
-        held.extend(newest);
+        let excess = (held.bytes.len() + newest.len()).saturating_sub(self.capacity);
+        held.bytes.drain(..excess);
+        held.bytes.extend(newest);
+        held.n_written += bytes.len() as u64;
+        // One note is enough, however much is written before it is read.
+        held.followers.retain(|follower| !matches!(follower.try_send(()), Err(TrySendError::Closed(()))));
         bytes.len()
     }
 
     pub fn clear(&self) {
-        *self.lock() = VecDeque::new();
+        self.lock().bytes = VecDeque::new();
     }
 
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().bytes.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -53,7 +66,24 @@ impl Ring {
     /// At most `length` bytes from `offset`, counted from the oldest byte held.
     pub fn read(&self, offset: usize, length: usize) -> Vec<u8> {
         let held = self.lock();
-        held.iter().skip(offset).take(length).copied().collect()
+        held.bytes.iter().skip(offset).take(length).copied().collect()
+    }
+
+    /// A channel that holds a note whenever something was written since the last one was taken.
+    pub fn notes(&self) -> Receiver<()> {
+        let (sender, receiver) = async_channel::bounded(1);
+        self.lock().followers.push(sender);
+        receiver
+    }
+
+    /// What was written after the first `position` bytes, as far as it is still held, and how many bytes were ever
+    /// written.
+    pub fn since(&self, position: u64) -> (Vec<u8>, u64) {
+        let held = self.lock();
+        let n_new = held.n_written.saturating_sub(position);
+        // What is more than the address space is more than is held.
+        let skipped = held.bytes.len().saturating_sub(usize::try_from(n_new).unwrap_or(usize::MAX));
+        (held.bytes.iter().skip(skipped).copied().collect(), held.n_written)
     }
 }
 
@@ -72,5 +102,21 @@ mod tests {
         }
         assert_eq!(ring.read(1, 2), b"67");
         assert_eq!(ring.read(9, 2), b"");
+    }
+
+    #[test]
+    fn what_is_new_can_be_asked_for() {
+        let ring = Ring::new(5);
+        let notes = ring.notes();
+        assert!(notes.is_empty());
+        ring.write(b"abc");
+        ring.write(b"def");
+        assert!(notes.try_recv().is_ok() && notes.is_empty());
+        assert_eq!(ring.since(4), (b"ef".to_vec(), 6));
+        assert_eq!(ring.since(0), (b"bcdef".to_vec(), 6));
+        assert_eq!(ring.since(6), (b"".to_vec(), 6));
+        ring.clear();
+        ring.write(b"g");
+        assert_eq!(ring.since(6), (b"g".to_vec(), 7));
     }
 }

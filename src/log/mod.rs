@@ -10,6 +10,8 @@ pub mod pump;
 pub mod spec;
 pub mod stream;
 
+pub mod peek;
+
 pub mod capture;
 pub mod lines;
 pub mod readable;

@@ -3,8 +3,12 @@
 //! # What is guaranteed when the daemon is killed at any instant
 //!
 //! A raw log (one file, nothing derived) is exact: bytes move from pipe to file inside the kernel, and a
-//! SIGKILL acts before or after such a move, never within. Everything else is read into memory first, and
-//! what was read and not yet written dies with the daemon.
+//! SIGKILL acts before or after such a move, never within.
+//!
+//! Everything else comes into our memory, and stays in the pipe until it has been written (see
+//! [`peek`](crate::log::peek)): nothing is lost, but what was written last, at most 64 KiB, can be written a
+//! second time by the next manager. What is held back to be completed (a line without its end, captured
+//! data, what waits for a sink that fails) is in our memory only and is lost.
 //!
 //! # What happens while a log does not work
 //!
@@ -16,24 +20,18 @@
 use crate::log::shape::{ShapeSpec, Shaped, Shaper};
 use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
 use crate::log::spec::channel_name;
-use crate::log::{activity, open};
+use crate::log::{activity, open, peek};
 use crate::model::config::Level;
 use crate::rpc::api::LogSource;
-use rustix::io::Errno;
-use rustix::pipe::SpliceFlags;
-use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::log::spec::StreamSpec;
 
 /// The largest pipe an unprivileged process may ask for (`/proc/sys/fs/pipe-max-size`).
 pub const LARGE_PIPE: usize = 1 << 20;
-
-/// How much is read at once where bytes come into our memory; also the longest chunk of a PROCESS_LOG event.
-const CHUNK: usize = 64 * 1024;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -233,7 +231,7 @@ impl LogStream {
 
     fn drain_into_nothing(&mut self, budget: usize, drained: &mut Drained) {
         while drained.n_bytes < budget {
-            match discard(self.pipe.as_fd(), budget - drained.n_bytes) {
+            match peek::discard(&self.pipe, budget - drained.n_bytes) {
                 Ok(0) => {
                     drained.eof = true;
                     return;
@@ -246,6 +244,7 @@ impl LogStream {
     }
 
     fn drain_through_memory(&mut self, budget: usize, drained: &mut Drained) {
+        let waiting = rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0) as usize;
         while drained.n_bytes < budget {
             match self.flush_sinks() {
                 Some(Refusal::Slow) => return self.wait(drained),
@@ -253,12 +252,10 @@ impl LogStream {
                 _ => {}
             }
             let pipe = Arc::clone(&self.pipe);
-            let result = with_buffer(|buffer| {
-                let n_bytes = rustix::io::retry_on_intr(|| rustix::io::read(&pipe, &mut buffer[..]))?;
+            let result = peek::look_and_take(&pipe, |bytes| {
                 let pid = self.pid;
-                let shaped = self.shaper().feed(&buffer[..n_bytes], pid);
+                let shaped = self.shaper().feed(bytes, pid);
                 self.distribute(shaped, drained);
-                Ok::<usize, Errno>(n_bytes)
             });
             match result {
                 Ok(0) => {
@@ -268,7 +265,7 @@ impl LogStream {
                 Ok(n_bytes) => drained.n_bytes += n_bytes,
                 Err(_) => break,
             }
-            if !drained.n_bytes.is_multiple_of(CHUNK) {
+            if drained.n_bytes >= waiting {
                 break;
             }
         }
@@ -349,7 +346,7 @@ impl LogStream {
         // Writes of little more than half a page fill a pipe with hardly half of its size.
         if waiting >= (self.pipe_size / 2).saturating_sub(4096) {
             let excess = waiting - self.pipe_size / 4;
-            let n_dropped = discard(self.pipe.as_fd(), excess).unwrap_or(0);
+            let n_dropped = peek::discard(&self.pipe, excess).unwrap_or(0);
             self.sinks[0].dropped(n_dropped as u64);
             drained.n_bytes += n_dropped;
             self.pause = (self.pause / 2).max(SHORTEST_PAUSE);
@@ -396,32 +393,4 @@ impl AsFd for LogStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
-}
-
-/// Takes at most `max` bytes out of a pipe and forgets them.
-fn discard(pipe: BorrowedFd<'_>, max: usize) -> Result<usize, Errno> {
-    static NULL: OnceLock<Option<OwnedFd>> = OnceLock::new();
-    let null = NULL.get_or_init(|| {
-        let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
-        rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).ok()
-    });
-    if let Some(null) = null {
-        return rustix::pipe::splice(pipe, None, null, None, max, SpliceFlags::NONBLOCK);
-    }
-    // There may be no /dev in a chroot.
-    with_buffer(|buffer| {
-        let length = max.min(buffer.len());
-        rustix::io::read(pipe, &mut buffer[..length])
-    })
-}
-
-/// Lends the calling thread's buffer.
-fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
-    thread_local! {
-        static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    }
-    BUFFER.with_borrow_mut(|buffer| {
-        buffer.resize(CHUNK, 0);
-        work(buffer)
-    })
 }

@@ -110,7 +110,7 @@ impl Daemon {
             Request::MainLog => Ok(Answer::Log(activity_source(&self.config.supervisord.logfile))),
             Request::ProcessLog(target, stream) => {
                 let (_, proc) = self.one(&target)?;
-                Ok(Answer::Log(log_source(proc, stream)))
+                Ok(Answer::Log(readable_source(proc, stream)))
             }
             Request::ClearLog => self.clear_log(),
             Request::ClearProcessLogs(Target::Name { sent, namespec }) => {
@@ -591,7 +591,20 @@ fn names(proc: &Proc) -> (String, String, String) {
     (group, name, namespec)
 }
 
-/// Where a stream of a process can be read.
+/// Where a stream of a process can be read, its memory included.
+fn readable_source(proc: &Proc, stream: Stream) -> LogSource {
+    let open = match stream {
+        Stream::Stdout => proc.streams.stdout(),
+        Stream::Stderr => proc.streams.stderr(),
+    };
+    match open.map(|open| open.read_source()) {
+        Some(LogSource::Memory(ring)) => LogSource::Memory(ring),
+        // A file can be read although the process has never run.
+        _ => log_source(proc, stream),
+    }
+}
+
+/// The file that a stream of a process is logged to.
 fn log_source(proc: &Proc, stream: Stream) -> LogSource {
     let (config, auto) = match stream {
         Stream::Stdout => (&proc.config.stdout, &proc.logs.stdout),

@@ -400,17 +400,16 @@ unsafe fn take_descriptors(plan: &mut Plan<'_>) -> bool {
         if unshared != 0 && libc::unshare(libc::CLONE_FILES) != 0 {
             return false;
         }
-        let taken = plan.staged.iter().zip(0..).all(|(source, target)| libc::dup2(*source, target) == target)
-            && take_listeners(plan.listeners);
+        let taken = plan.staged.iter().zip(0..).all(|(source, target)| libc::dup2(*source, target) == target);
         // Ours are close-on-exec from birth, those of a library may not be. Linux before 5.11 does not know this
         // flag; there the habit has to do.
         libc::syscall(
             libc::SYS_close_range,
-            (plan.staged.len() + plan.listeners.fds.len()) as libc::c_uint,
+            plan.staged.len() as libc::c_uint,
             libc::c_uint::MAX,
             libc::CLOSE_RANGE_CLOEXEC as libc::c_uint,
         );
-        taken
+        taken && take_listeners(plan.listeners)
     }
 }
 

@@ -183,13 +183,12 @@ impl Programs {
             | Request::ClearProcessLogs(target @ Target::Name { .. })
             | Request::SendProcessStdin(target, _) => self.one(target).map(|_| Answer::Done),
             Request::ClearProcessLogs(_) => Ok(Answer::Bulk(Vec::new())),
+            Request::Upgrade(_) | Request::UpgradeState => Ok(Answer::Text(String::new())),
+            Request::ProcessHistory(_) | Request::Keeper => Ok(Answer::Facts(Vec::new())),
             Request::Shutdown
             | Request::Restart
             | Request::ClearLog
-            | Request::Upgrade(_)
-            | Request::UpgradeState => Ok(Answer::Text(String::new())),
-            Request::ProcessHistory(_) | Request::Keeper => Ok(Answer::Facts(Vec::new())),
-            Request::SendRemoteCommEvent { .. } => Ok(Answer::Done),
+            | Request::SendRemoteCommEvent { .. } => Ok(Answer::Done),
         }
     }
 

@@ -5,6 +5,7 @@ mod fake;
 
 mod attacks;
 mod calls;
+mod clients;
 mod ending;
 mod protocol;
 mod python;

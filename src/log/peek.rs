@@ -1,0 +1,127 @@
+//! Looking at what waits in a pipe without taking it out.
+//!
+//! Bytes that are read die with us if we are killed before they are written. So where bytes have to come into
+//! our memory, they are copied out of the pipe first (`tee` shares the pages), written, and only then taken:
+//! a kill in between makes the next manager write them once more, but loses none.
+
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, SpliceFlags};
+use std::cell::RefCell;
+use std::fs::OpenOptions;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
+
+/// How much is looked at once; also the longest chunk of a PROCESS_LOG event.
+pub const CHUNK: usize = 64 * 1024;
+
+/// What a thread needs to look into pipes.
+#[derive(Default)]
+struct Glass {
+    /// Holds the copy for a moment; both ends of it.
+    scratch: Option<(OwnedFd, OwnedFd)>,
+    buffer: Vec<u8>,
+}
+
+thread_local! {
+    static GLASS: RefCell<Glass> = const { RefCell::new(Glass { scratch: None, buffer: Vec::new() }) };
+}
+
+/// Shows the first bytes in a pipe, at most [`CHUNK`], to `look`, and takes them out when it is done with them;
+/// how many, or 0 at the end of the pipe.
+///
+/// # Errors
+/// EAGAIN if the pipe is empty. `look` was not called then.
+pub fn look_and_take(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize, Errno> {
+    let mut glass = GLASS.take();
+    let result = glass.copy(&pipe);
+    if let Ok(n_bytes @ 1..) = result {
+        look(&glass.buffer[..n_bytes]);
+        take(&pipe, n_bytes)?;
+    }
+    // Not given back before, so that `look` may look into another pipe.
+    GLASS.set(glass);
+    result
+}
+
+/// Takes so many bytes out of a pipe, of which we are the only reader and know that it holds them.
+fn take(pipe: impl AsFd, n_bytes: usize) -> Result<(), Errno> {
+    let mut left = n_bytes;
+    while left > 0 {
+        left -= match discard(&pipe, left)? {
+            0 => break,
+            n_taken => n_taken,
+        };
+    }
+    Ok(())
+}
+
+/// Takes at most `max` bytes out of a pipe and forgets them; 0 is its end.
+///
+/// # Errors
+/// EAGAIN if it is empty.
+pub fn discard(pipe: impl AsFd, max: usize) -> Result<usize, Errno> {
+    static NULL: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    let open = || OpenOptions::new().write(true).open("/dev/null").ok().map(OwnedFd::from);
+    match NULL.get_or_init(open) {
+        Some(null) => rustix::pipe::splice(pipe, None, null, None, max, SpliceFlags::NONBLOCK),
+        // There may be no /dev in a chroot.
+        None => rustix::io::read(pipe, &mut vec![0; max.min(CHUNK)]),
+    }
+}
+
+impl Glass {
+    /// Copies the first bytes of a pipe into the buffer.
+    fn copy(&mut self, pipe: impl AsFd) -> Result<usize, Errno> {
+        self.buffer.resize(CHUNK, 0);
+        if self.scratch.is_none() {
+            self.scratch = Some(rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?);
+        }
+        // Just filled.
+        let Some((read_end, write_end)) = &self.scratch else { return Err(Errno::INVAL) };
+        let n_bytes = rustix::pipe::tee(pipe, write_end, CHUNK, SpliceFlags::NONBLOCK)?;
+        let mut n_read = 0;
+        while n_read < n_bytes {
+            match rustix::io::read(read_end, &mut self.buffer[n_read..n_bytes]) {
+                Ok(n) => n_read += n,
+                Err(errno) => {
+                    // Whatever is left in it belongs to no one now.
+                    self.scratch = None;
+                    return Err(errno);
+                }
+            }
+        }
+        Ok(n_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_stay_until_they_were_looked_at() {
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
+        rustix::io::ioctl_fionbio(&read, true).unwrap();
+        rustix::io::write(&write, b"hello").unwrap();
+        let waiting = || rustix::io::ioctl_fionread(&read).unwrap();
+        let n_bytes = look_and_take(&read, |bytes| {
+            assert_eq!(bytes, b"hello");
+            assert_eq!(waiting(), 5);
+        });
+        assert_eq!((n_bytes, waiting()), (Ok(5), 0));
+        assert_eq!(look_and_take(&read, |_| panic!()), Err(Errno::AGAIN));
+        drop(write);
+        assert_eq!(look_and_take(&read, |_| panic!()), Ok(0));
+    }
+
+    #[test]
+    fn a_full_pipe_is_looked_at_piece_by_piece() {
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
+        let _ = rustix::pipe::fcntl_setpipe_size(&read, 1 << 18);
+        let sent: Vec<u8> = (0..200_000_u32).map(|number| (number % 251) as u8).collect();
+        let n_sent = rustix::io::write(&write, &sent).unwrap();
+        let mut seen = Vec::new();
+        while look_and_take(&read, |bytes| seen.extend_from_slice(bytes)).is_ok() {}
+        assert!(seen == sent[..n_sent]);
+    }
+}
