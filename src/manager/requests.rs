@@ -564,7 +564,7 @@ fn history(proc: &Proc) -> Facts {
             ("at", Fact::Number(exit.at.secs())),
             ("pid", Fact::Number(i64::from(exit.pid))),
             ("status", Fact::Text(exit.status.to_string())),
-            ("expected", Fact::Flag(expected)),
+            ("expected", Fact::Flag(exit.expected)),
             ("lasted_ms", Fact::Number(millis)),
         ]
     });
