@@ -1,5 +1,8 @@
 //! A program's output on its way from the pipe to its logs.
 
+mod log_support;
+
+use log_support::SmallDisk;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -105,40 +108,8 @@ fn a_pump_runs_until_the_last_writer_is_gone() {
     assert!(pump::pump(&stream, |_| ()).is_some(), "the next program needs a new pump");
 }
 
-/// A tiny file system of its own that is gone with the test.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` without the right to mount.
-    fn mount(kilobytes: u32) -> Option<SmallDisk> {
-        let dir = tempfile::tempdir().unwrap();
-        let options = format!("size={kilobytes}k");
-        let mut mount = std::process::Command::new("mount");
-        let status = mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir.path()).status();
-        status.is_ok_and(|status| status.success()).then(|| SmallDisk(dir))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 fn numbered_lines(n_lines: usize) -> String {
     (0..n_lines).map(|number| format!("{number:>99}\n")).collect()
-}
-
-/// Fills what is left of the disk.
-fn fill(disk: &SmallDisk) -> PathBuf {
-    let path = disk.path("filler");
-    let mut filler = std::fs::File::create(&path).unwrap();
-    while filler.write_all(&[0; 4096]).is_ok() {}
-    path
 }
 
 #[test]
@@ -148,7 +119,7 @@ fn what_waits_while_the_disk_is_full_is_not_lost() {
     let (mut stream, mut program) = stream(vec![to_file(path.clone(), NO_LIMITS)]);
     program.write_all(b"before\n").unwrap();
     stream.drain(1 << 20);
-    let filler = fill(&disk);
+    let filler = disk.fill();
     let lines = numbered_lines(500);
     program.write_all(lines.as_bytes()).unwrap();
     for _ in 0..20 {
@@ -165,7 +136,7 @@ fn a_full_disk_does_not_stop_a_program() {
     let Some(disk) = SmallDisk::mount(4096) else { return };
     let path = disk.path("log");
     let (stream, mut program) = stream(vec![to_file(path.clone(), NO_LIMITS)]);
-    let filler = fill(&disk);
+    let filler = disk.fill();
     let stream = Arc::new(Mutex::new(stream));
     rt::spawn(pump::pump(&stream, |_| ()).unwrap()).detach();
     // Far more than any pipe holds. It has to come to an end although nothing can be written.

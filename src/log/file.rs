@@ -216,10 +216,12 @@ impl LogFile {
         self.looked = Instant::now();
         match open::facts_at(&self.path) {
             Ok(named) if named.identity == self.identity => Ok(facts),
-            Ok(_) | Err(_) => {
-                self.reopen()?;
-                open::facts(&self.file)
-            }
+            Ok(_) | Err(_) => match self.reopen() {
+                Ok(()) => open::facts(&self.file),
+                // It was moved to where we may not make another: it is still the log that people find.
+                Err(_) if facts.linked => Ok(facts),
+                Err(error) => Err(error),
+            },
         }
     }
 
@@ -387,6 +389,19 @@ mod tests {
         file.lock().looked -= LOOK_EVERY;
         append_all(&file, b"after", limits, Break::Anywhere);
         assert_eq!((read(&path).unwrap(), read(&moved).unwrap()), (b"after".to_vec(), b"before".to_vec()));
+    }
+
+    #[test]
+    fn a_moved_file_goes_on_if_there_can_be_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, moved) = (dir.path().join("sub/f"), dir.path().join("f"));
+        let (file, limits) = (open_shared(&path), Limits { maxbytes: 0, backups: 0 });
+        std::fs::rename(&path, &moved).unwrap();
+        std::fs::remove_dir(dir.path().join("sub")).unwrap();
+        write(dir.path().join("sub"), "in the way").unwrap();
+        file.lock().looked -= LOOK_EVERY;
+        append_all(&file, b"text", limits, Break::Anywhere);
+        assert_eq!(read(&moved).unwrap(), b"text");
     }
 
     #[test]

@@ -285,6 +285,16 @@ impl LogStream {
         drained.output.extend(shaped.output);
     }
 
+    /// Takes bytes that somebody else has read from the pipe already. What its logs do not take now waits for
+    /// the next time, or is dropped.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut drained = Drained::default();
+        let pid = self.pid;
+        let shaped = self.shaper().feed(bytes, pid);
+        self.distribute(shaped, &mut drained);
+        self.flush_sinks();
+    }
+
     /// Writes out what was held back until it would be complete, after the process has ended and its pipe has
     /// been drained. What is read out of it for others is returned.
     pub fn flush_at_exit(&mut self) -> Vec<StreamOutput> {
