@@ -28,7 +28,7 @@ pub const LEDGER_ENTRIES: usize = 16_384;
 /// Vault places 0 to this are for descriptors that belong to no process.
 pub const GLOBAL_PLACES: usize = 1024;
 
-/// Vault places per slot: standard output, error and input, and one in reserve.
+/// Vault places per slot: standard output, error and input, and the mailbox of an event listener.
 pub const PLACES_PER_SLOT: usize = 4;
 
 pub const VAULT_PLACES: usize = GLOBAL_PLACES + SLOTS * PLACES_PER_SLOT;
@@ -232,6 +232,8 @@ pub enum Place {
     Candidate,
     /// The lock that keeps a second daemon away.
     Lock,
+    /// What became of events.
+    Events,
     /// The listening sockets, in the order of their configuration.
     HttpListener(u16),
     /// The listening sockets of programs; which is whose stands in the snapshot.
@@ -239,6 +241,8 @@ pub enum Place {
     Stdout(u32),
     Stderr(u32),
     Stdin(u32),
+    /// What goes to an event listener and comes from it.
+    Mailbox(u32),
 }
 
 impl Place {
@@ -258,11 +262,13 @@ impl Place {
             Place::Binary => 2,
             Place::Lock => 3,
             Place::Candidate => 4,
+            Place::Events => 5,
             Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
             Place::Socket(number) => u32::from(Self::FIRST_SOCKET + number),
             Place::Stdout(slot) => of_slot(slot, 0),
             Place::Stderr(slot) => of_slot(slot, 1),
             Place::Stdin(slot) => of_slot(slot, 2),
+            Place::Mailbox(slot) => of_slot(slot, 3),
         }
     }
 }
@@ -295,7 +301,7 @@ mod tests {
         assert!(Place::HttpListener(Place::MAX_LISTENERS - 1).index() < Place::Socket(0).index());
         assert_eq!(Place::Socket(Place::MAX_SOCKETS - 1).index(), GLOBAL_PLACES as u32 - 1);
         assert_eq!(Place::Stdout(0).index(), GLOBAL_PLACES as u32);
-        let last = Place::Stdin(SLOTS as u32 - 1).index();
+        let last = Place::Mailbox(SLOTS as u32 - 1).index();
         assert!((last as usize) < VAULT_PLACES);
     }
 }

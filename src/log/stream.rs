@@ -6,7 +6,7 @@
 //! SIGKILL acts before or after such a move, never within.
 //!
 //! Everything else comes into our memory, and stays in the pipe until it has been written (see
-//! [`peek`](crate::log::peek)): nothing is lost, but what was written last, at most 64 KiB, can be written a
+//! `crate::log::peek`): nothing is lost, but what was written last, at most 64 KiB, can be written a
 //! second time by the next manager. What is held back to be completed (a line without its end, captured
 //! data, what waits for a sink that fails) is in our memory only and is lost.
 //!
@@ -283,6 +283,16 @@ impl LogStream {
             }
         }
         drained.output.extend(shaped.output);
+    }
+
+    /// Takes bytes that somebody else has read from the pipe already. What its logs do not take now waits for
+    /// the next time, or is dropped.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut drained = Drained::default();
+        let pid = self.pid;
+        let shaped = self.shaper().feed(bytes, pid);
+        self.distribute(shaped, &mut drained);
+        self.flush_sinks();
     }
 
     /// Writes out what was held back until it would be complete, after the process has ended and its pipe has

@@ -20,10 +20,11 @@ impl Daemon {
         };
         let Some(reason) = self.reason_to_exit(proc, changes) else { return };
         let status = exit_status(proc, ended);
+        let is_end = |change: &&StateChange| matches!(change.to, ProcessState::Exited | ProcessState::Fatal);
+        let became = changes.iter().find(is_end).map_or(proc.state(), |change| change.to);
         ::log::warn!(
-            "exiting with status {status} because {} is {} ({reason})",
-            proc.namespec(),
-            proc.state()
+            "exiting with status {status} because {} has become {became} ({reason})",
+            proc.namespec()
         );
         self.exit_status = status;
         self.snapshot_is_old = true;

@@ -120,7 +120,10 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         }
         match daemon.run(&mut ears).await {
             End::Daemon => daemon.finish().await,
-            End::Manager => daemon.make_room(&mut ears).await,
+            End::Manager => {
+                daemon.make_room(&mut ears).await;
+                daemon.take_rest_written();
+            }
         }
         Ok(0)
     })
@@ -286,6 +289,8 @@ impl Daemon {
                 None => ::log::error!("the keeper holds no socket for [{}]", config.section),
             }
         }
+        // What happens to processes from here on is an event already.
+        self.events.recall(&self.link);
         let births = self.restore(active);
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(

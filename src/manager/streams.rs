@@ -4,7 +4,8 @@ use crate::keeper::layout::Place;
 use crate::keeper::link::Link;
 use crate::log::pump;
 use crate::log::spec::StreamSpec;
-use crate::log::stream::{Drained, LogStream, StreamOutput};
+use crate::log::stream::{LogStream, StreamOutput};
+use crate::manager::events::mailbox::{Collected, Mailbox};
 use crate::manager::events::outlet::Outlet;
 use crate::manager::rt;
 use crate::rpc::api::Stream;
@@ -14,7 +15,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// How much may wait for a program that does not read its standard input.
 const STDIN_QUEUE_BYTES: usize = 1 << 20;
@@ -23,27 +23,16 @@ const STDIN_QUEUE_BYTES: usize = 1 << 20;
 /// on writing.
 const LAST_DRAIN_BYTES: usize = 4 << 20;
 
-/// How much of a listener is heard at once, before others have their turn.
-const HEAR_BYTES: usize = 64 * 1024;
-
 /// The pipes of one process. They outlive restarts of its program.
 #[derive(Debug, Default)]
 pub struct Streams {
     stdin: Option<Input>,
     stdout: Option<Output>,
     stderr: Option<Output>,
+    /// Only listeners have one.
+    mailbox: Option<Arc<Mailbox>>,
     /// Who writes now; what is read out of the outputs is told with it.
     pid: Arc<AtomicI32>,
-}
-
-/// What a listener has written.
-#[derive(Debug)]
-pub struct Heard {
-    pub output: Vec<StreamOutput>,
-    /// Nobody has the other end.
-    pub eof: bool,
-    /// Its log takes nothing; not to be heard again before this time has passed.
-    pub pause: Option<Duration>,
 }
 
 type Output = Arc<Mutex<LogStream>>;
@@ -97,11 +86,15 @@ impl Streams {
         let stdin = pipe::input()?;
         let stdout = pipe::output()?;
         let stderr = specs.stderr.is_some().then(pipe::output).transpose()?;
+        let is_listener = specs.stdout.shape.listener;
+        let mailbox = is_listener.then(Mailbox::new).transpose()?.map(Arc::new);
         let mut deposits = vec![(Place::Stdin(slot), stdin.as_fd()), (Place::Stdout(slot), stdout.as_fd())];
         deposits.extend(stderr.as_ref().map(|stderr| (Place::Stderr(slot), stderr.as_fd())));
+        deposits.extend(mailbox.as_ref().map(|mailbox| (Place::Mailbox(slot), mailbox.as_fd())));
         link.deposit(&deposits)?;
         *self = Streams {
-            stdin: Some(Input::new(stdin)),
+            stdin: Some(Input::new(stdin, mailbox.clone())),
+            mailbox,
             stdout: Some(output(specs.stdout, stdout)),
             stderr: specs.stderr.zip(stderr).map(|(spec, pipe)| output(spec, pipe)),
             pid: Arc::default(),
@@ -115,8 +108,10 @@ impl Streams {
         else {
             return Streams::default();
         };
+        let mailbox = link.take(Place::Mailbox(slot)).map(|fd| Arc::new(Mailbox::from_fd(fd)));
         Streams {
-            stdin: Some(Input::new(stdin)),
+            stdin: Some(Input::new(stdin, mailbox.clone())),
+            mailbox,
             stdout: Some(output(specs.stdout, stdout)),
             stderr: specs.stderr.and_then(|spec| Some(output(spec, link.take(Place::Stderr(slot))?))),
             pid: Arc::default(),
@@ -124,7 +119,7 @@ impl Streams {
     }
 
     /// Lets the outputs of a program flow, until nobody has their other ends. What a listener says on its
-    /// standard output is not among them: the loop [hears](Streams::hear) it itself.
+    /// standard output is not among them: the loop [collects](Streams::collect) it itself.
     pub fn begin(&self, slot: u32, pid: i32, outlet: &Outlet) {
         self.pid.store(pid, Ordering::Release);
         for (channel, stream) in self.named_outputs() {
@@ -149,10 +144,29 @@ impl Streams {
         }
     }
 
-    /// Reads what a listener has written.
-    pub fn hear(&self) -> Option<Heard> {
-        let Drained { eof, pause, output, .. } = lock(self.stdout.as_ref()?).drain(HEAR_BYTES);
-        Some(Heard { output, eof, pause })
+    /// Takes in what a listener has written.
+    pub fn collect(&self) -> Collected {
+        match (&self.mailbox, &self.stdout) {
+            (Some(mailbox), Some(stdout)) => mailbox.collect(lock(stdout).as_fd()),
+            _ => Collected::End,
+        }
+    }
+
+    /// Forgets what a listener has said, if nobody remembers how much of it was heard.
+    pub fn reset_mailbox(&self) {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.reset();
+        }
+    }
+
+    /// What was taken in after the first `n_heard` bytes. It goes to the log, too.
+    pub fn heard_after(&self, n_heard: u64) -> Vec<u8> {
+        let (Some(mailbox), Some(stdout)) = (&self.mailbox, &self.stdout) else { return Vec::new() };
+        let bytes = mailbox.heard_after(n_heard);
+        if !bytes.is_empty() {
+            lock(stdout).feed(&bytes);
+        }
+        bytes
     }
 
     /// The pipe of the standard output, to wait for.
@@ -196,12 +210,17 @@ impl Streams {
 
     /// Sends bytes to the program, later if it does not read now.
     pub fn write_stdin(&self, bytes: &[u8]) -> Result<(), StdinError> {
-        self.stdin.as_ref().ok_or(StdinError::Closed)?.queue(bytes, STDIN_QUEUE_BYTES)
+        self.stdin.as_ref().ok_or(StdinError::Closed)?.queue(bytes)
     }
 
     /// Sends an event to a listener, however long it is, later if it does not read now.
-    pub fn deliver(&self, bytes: &[u8]) -> Result<(), StdinError> {
-        self.stdin.as_ref().ok_or(StdinError::Closed)?.queue(bytes, usize::MAX)
+    pub fn deliver(&self, number: u64, bytes: &[u8]) -> Result<(), StdinError> {
+        self.stdin.as_ref().ok_or(StdinError::Closed)?.deliver(number, bytes)
+    }
+
+    /// Goes on with the delivery that an earlier manager had begun. False if it had not.
+    pub fn resume_delivery(&self, number: u64) -> bool {
+        self.stdin.as_ref().is_some_and(|stdin| stdin.resume(number))
     }
 
     /// Closes everything, here and in the keeper.
@@ -210,7 +229,7 @@ impl Streams {
             return;
         }
         *self = Streams::default();
-        let places = [Place::Stdin(slot), Place::Stdout(slot), Place::Stderr(slot)];
+        let places = [Place::Stdin(slot), Place::Stdout(slot), Place::Stderr(slot), Place::Mailbox(slot)];
         if let Err(error) = link.drop_deposits(&places) {
             ::log::error!("could not tell the keeper to close the pipes of slot {slot}: {error}");
         }
@@ -234,31 +253,57 @@ struct Input(Arc<InputShared>);
 struct InputShared {
     pipe: Arc<OwnedFd>,
     waiting: Mutex<VecDeque<u8>>,
+    /// Where the event is that goes first; only written to under the lock.
+    mailbox: Option<Arc<Mailbox>>,
 }
 
 impl Input {
-    fn new(pipe: OwnedFd) -> Input {
+    fn new(pipe: OwnedFd, mailbox: Option<Arc<Mailbox>>) -> Input {
         if let Err(error) = rustix::io::ioctl_fionbio(&pipe, true) {
             ::log::error!("could not make a program's input non-blocking: {error}");
         }
-        Input(Arc::new(InputShared { pipe: Arc::new(pipe), waiting: Mutex::default() }))
+        Input(Arc::new(InputShared { pipe: Arc::new(pipe), waiting: Mutex::default(), mailbox }))
     }
 
     /// Drops what waits: it was meant for a program that has ended.
     fn forget(&self) {
-        lock(&self.0.waiting).clear();
+        let mut waiting = lock(&self.0.waiting);
+        waiting.clear();
+        if let Some(mailbox) = &self.0.mailbox {
+            mailbox.skip();
+        }
     }
 
-    fn queue(&self, bytes: &[u8], most_bytes: usize) -> Result<(), StdinError> {
+    fn queue(&self, bytes: &[u8]) -> Result<(), StdinError> {
         let mut waiting = lock(&self.0.waiting);
-        if waiting.len() + bytes.len() > most_bytes {
+        if waiting.len() + bytes.len() > STDIN_QUEUE_BYTES {
             return Err(StdinError::Full);
         }
-        let idle = waiting.is_empty();
+        let is_idle = self.0.is_idle(&waiting);
         waiting.extend(bytes);
-        if !idle {
-            return Ok(());
+        if is_idle { self.write_now(waiting) } else { Ok(()) }
+    }
+
+    fn deliver(&self, number: u64, event: &[u8]) -> Result<(), StdinError> {
+        let mailbox = self.0.mailbox.as_ref().ok_or(StdinError::Closed)?;
+        let waiting = lock(&self.0.waiting);
+        let is_idle = self.0.is_idle(&waiting);
+        if let Err(error) = mailbox.put(number, event) {
+            ::log::error!("could not keep an event of {} bytes: {error}", event.len());
+            return Err(StdinError::Full);
         }
+        if is_idle { self.write_now(waiting) } else { Ok(()) }
+    }
+
+    fn resume(&self, number: u64) -> bool {
+        let holds = self.0.mailbox.as_ref().is_some_and(|mailbox| mailbox.holds(number));
+        if holds {
+            let _ = self.write_now(lock(&self.0.waiting));
+        }
+        holds
+    }
+
+    fn write_now(&self, mut waiting: MutexGuard<'_, VecDeque<u8>>) -> Result<(), StdinError> {
         match self.0.write_some(&mut waiting) {
             Ok(()) => {}
             Err(rustix::io::Errno::AGAIN) => rt::spawn(self.clone().write_later()).detach(),
@@ -286,8 +331,16 @@ impl Input {
 }
 
 impl InputShared {
+    /// Whether nobody is writing.
+    fn is_idle(&self, waiting: &VecDeque<u8>) -> bool {
+        waiting.is_empty() && self.mailbox.as_ref().is_none_or(|mailbox| mailbox.n_unsent() == 0)
+    }
+
     /// Writes until nothing waits.
     fn write_some(&self, waiting: &mut VecDeque<u8>) -> rustix::io::Result<()> {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.send(self.pipe.as_fd())?;
+        }
         while !waiting.is_empty() {
             let n_bytes = rustix::io::retry_on_intr(|| rustix::io::write(&self.pipe, waiting.as_slices().0))?;
             waiting.drain(..n_bytes);

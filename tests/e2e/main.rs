@@ -8,14 +8,18 @@
 mod support;
 
 mod environment;
+mod events;
+mod exit_when;
 mod faults;
 mod keeper;
 mod life;
 mod order;
 mod sample;
 mod signals;
+mod sockets;
 mod start;
 mod stop;
+mod superlance;
 mod upgrade;
 mod wire;
 

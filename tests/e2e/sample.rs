@@ -23,11 +23,11 @@ fn the_sample_of_make_run_comes_up() {
     }
     daemon.spawn();
     daemon.at("run/supervisor.sock").wait_ready();
-    for name in ["web", "ticker", "echo", "worker:worker_00", "worker:worker_01"] {
+    for name in ["web", "ticker", "echo", "obituary", "worker:worker_00", "worker:worker_01"] {
         daemon.wait_for_state(name, Running, LONG);
     }
     let status = daemon.ctl(&["status"]).expect(0);
-    assert_eq!(status.stdout.lines().filter(|line| line.contains(" RUNNING ")).count(), 5, "{status}");
+    assert_eq!(status.stdout.lines().filter(|line| line.contains(" RUNNING ")).count(), 6, "{status}");
     assert!(daemon.read("run/ticker.log").starts_with("line 1\n"));
 }
 

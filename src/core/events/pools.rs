@@ -61,8 +61,10 @@ pub enum Input {
 pub enum Effect {
     Log(Level, String),
     /// Write this to the listener's standard input. If it is closed, answer with [`Input::Undelivered`].
+    /// Whatever is sent to a listener has another number, an event that is sent again, too.
     Send {
         slot: Slot,
+        number: u64,
         bytes: Vec<u8>,
     },
     /// Write this to the daemon's standard output.
@@ -129,11 +131,20 @@ struct Listener {
     conversation: Conversation,
     /// What it is busy with.
     event: Option<Queued>,
+    /// How many events were sent to it.
+    n_sent: u64,
+    /// How many bytes were heard from it.
+    n_heard: u64,
 }
 
 impl Pools {
     pub fn new(server: &str) -> Pools {
         Pools { server: server.to_string(), ..Pools::default() }
+    }
+
+    /// How this daemon is called.
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     /// Changes how this daemon is called.
@@ -166,6 +177,20 @@ impl Pools {
     pub fn mood(&self, slot: Slot) -> Option<Mood> {
         let (pool, listener) = *self.places.get(&slot)?;
         Some(self.pools[pool].listeners[listener].conversation.mood())
+    }
+
+    /// How many bytes were heard from a listener.
+    pub fn n_heard(&self, slot: Slot) -> Option<u64> {
+        let (pool, listener) = *self.places.get(&slot)?;
+        Some(self.pools[pool].listeners[listener].n_heard)
+    }
+
+    /// What a listener is busy with, as it was or is to be sent: its number and its bytes.
+    pub fn under_way(&self, slot: Slot) -> Option<(u64, Vec<u8>)> {
+        let (pool, listener) = *self.places.get(&slot)?;
+        let (pool, listener) = (&self.pools[pool], &self.pools[pool].listeners[listener]);
+        let event = listener.event.as_ref()?;
+        Some((listener.n_sent, pool.queue.envelope(event, &self.server)))
     }
 
     /// Whether [`Input::Dispatch`] would send something.
@@ -222,8 +247,9 @@ impl Pools {
             }
             Input::Heard { slot, bytes, now } => {
                 if let Some((queue, listener)) = self.find(slot) {
+                    listener.n_heard += bytes.len() as u64;
                     listener.conversation.hear(&bytes);
-                    while let Some(said) = listener.conversation.next() {
+                    while let Some(said) = listener.conversation.next_said() {
                         listener.said(said, queue, now, &mut effects);
                     }
                 }
@@ -263,6 +289,8 @@ impl Pools {
             is_deaf: false,
             conversation: Conversation::default(),
             event: None,
+            n_sent: 0,
+            n_heard: 0,
         });
         self.pools.retain(|existing| existing.queue.pool != pool);
         self.pools.push(Pool {
@@ -346,7 +374,8 @@ impl Pool {
             // `front` has just shown it.
             let Some(event) = self.queue.events.pop_front() else { return };
             let bytes = self.queue.envelope(&event, server);
-            effects.push(Effect::Send { slot: listener.slot, bytes });
+            listener.n_sent += 1;
+            effects.push(Effect::Send { slot: listener.slot, number: listener.n_sent, bytes });
             let (serial, name) = (event.event.serial, &listener.name);
             log(effects, Level::Debug, format!("event {serial} sent to listener {name}"));
             listener.conversation.begin();

@@ -38,7 +38,9 @@ impl Scene {
         for effect in self.pools.step(input) {
             self.seen.push(match effect {
                 Effect::Log(level, text) => format!("{level:?} {text}"),
-                Effect::Send { slot, bytes } => format!("to {slot}: {}", String::from_utf8(bytes).unwrap()),
+                Effect::Send { slot, bytes, .. } => {
+                    format!("to {slot}: {}", String::from_utf8(bytes).unwrap())
+                }
                 Effect::Print(text) => format!("print {text}"),
             });
         }
@@ -325,9 +327,9 @@ fn ticks_come_at_boundaries_and_once_after_a_jump() {
         scene.step(Input::Changed { slot: 0, state: ProcessState::Running });
         heard
     };
-    assert_eq!(at(1_201_063_876), [""; 0]);
-    assert_eq!(at(1_201_063_879), [""; 0]);
-    assert_eq!(at(1_201_063_880), ["TICK_5 when:1201063880", "TICK_60 when:1201063880"]);
-    assert_eq!(at(1_201_063_891), ["TICK_5 when:1201063890"]);
-    assert_eq!(at(1_201_063_879), ["TICK_5 when:1201063875", "TICK_60 when:1201063820"]);
+    assert_eq!(at(1_201_063_916), [""; 0]);
+    assert_eq!(at(1_201_063_919), [""; 0]);
+    assert_eq!(at(1_201_063_920), ["TICK_5 when:1201063920", "TICK_60 when:1201063920"]);
+    assert_eq!(at(1_201_063_931), ["TICK_5 when:1201063930"]);
+    assert_eq!(at(1_201_063_919), ["TICK_5 when:1201063915", "TICK_60 when:1201063860"]);
 }

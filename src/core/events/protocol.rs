@@ -74,7 +74,7 @@ impl Conversation {
     }
 
     /// The next complete thing in what was heard, if there is one.
-    pub fn next(&mut self) -> Option<Said> {
+    pub fn next_said(&mut self) -> Option<Said> {
         match self.mood {
             Mood::Unknown => None,
             _ if self.heard.is_empty() && self.announced != Some(0) => None,
@@ -156,7 +156,7 @@ mod tests {
             let mut words = Vec::new();
             for piece in said.chunks(size) {
                 conversation.hear(piece);
-                while let Some(said) = conversation.next() {
+                while let Some(said) = conversation.next_said() {
                     words.push(match said {
                         Said::Ready => "ready".to_string(),
                         Said::Result(result) => {
@@ -184,7 +184,7 @@ mod tests {
             let mut words = Vec::new();
             for piece in said.chunks(size) {
                 conversation.hear(piece);
-                while let Some(said) = conversation.next() {
+                while let Some(said) = conversation.next_said() {
                     if matches!(said, Said::Result(_)) {
                         conversation.settle(true);
                     }
@@ -258,9 +258,9 @@ mod tests {
     fn a_line_without_an_end_is_not_remembered_for_ever() {
         let mut conversation = Conversation { mood: Mood::Busy, ..Conversation::default() };
         conversation.hear(&[b'x'; LINE_BYTES]);
-        assert_eq!(conversation.next(), None);
+        assert_eq!(conversation.next_said(), None);
         conversation.hear(b"x");
-        assert_eq!(conversation.next(), Some(Said::NoResult(vec![b'x'; LINE_BYTES])));
+        assert_eq!(conversation.next_said(), Some(Said::NoResult(vec![b'x'; LINE_BYTES])));
         conversation.hear(&[b'x'; 1 << 20]);
         assert_eq!(conversation.heard.len(), 0);
     }
@@ -268,9 +268,9 @@ mod tests {
     #[test]
     fn whoever_speaks_while_ready_breaks_the_rules() {
         let mut conversation = Conversation { mood: Mood::Ready, ..Conversation::default() };
-        assert_eq!(conversation.next(), None);
+        assert_eq!(conversation.next_said(), None);
         conversation.hear(b"R");
-        assert_eq!(conversation.next(), Some(Said::Nonsense(Mood::Ready)));
+        assert_eq!(conversation.next_said(), Some(Said::Nonsense(Mood::Ready)));
         assert_eq!(conversation.mood(), Mood::Unknown);
     }
 }

@@ -3,6 +3,8 @@
 //! The loop reads the answers of listeners itself, without a detour through the tasks that pump logs: a
 //! listener waits for its next event until its answer was understood.
 
+pub mod journal;
+pub mod mailbox;
 pub mod outlet;
 
 use crate::core::events::kind::Kind;
@@ -10,14 +12,16 @@ use crate::core::events::payload;
 use crate::core::events::pools::{Effect, Input, Pools};
 use crate::core::events::protocol::Mood;
 use crate::core::process::StateChange;
+use crate::keeper::link::Link;
 use crate::log::activity;
 use crate::log::readable::readable;
 use crate::log::spec::channel_name;
 use crate::log::stream::StreamOutput;
 use crate::manager::daemon::Daemon;
+use crate::manager::events::journal::Journal;
+use crate::manager::events::mailbox::Collected;
 use crate::manager::events::outlet::{Inlet, Outlet, Written};
 use crate::manager::procs::SlotId;
-use crate::manager::streams::Heard;
 use crate::model::config::{GroupConfig, GroupKind};
 use crate::model::state::ProcessState;
 use crate::model::time::Monotonic;
@@ -32,6 +36,9 @@ use std::time::Duration;
 /// How many pieces of output are turned into events before signals and exits are looked at again.
 const PIECES_PER_TURN: usize = 256;
 
+/// In so many rounds the output of a listener that has ended is read, 64 KiB each: more than a pipe holds.
+const LAST_ROUNDS: u32 = 32;
+
 /// How many blocks of lines may wait for our own standard output.
 const PRINT_QUEUE: usize = 1024;
 
@@ -42,8 +49,8 @@ pub struct Events {
     ears: Arc<OwnedFd>,
     inlet: Inlet,
     pub outlet: Outlet,
-    /// Listeners whose log takes nothing now, and when they are heard again.
-    paused: Vec<(Monotonic, SlotId)>,
+    /// `None` while there are no pools, and after it could not be kept.
+    journal: Option<Journal>,
     printer: Option<async_channel::Sender<String>>,
 }
 
@@ -57,7 +64,7 @@ impl Events {
             ears: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?),
             inlet,
             outlet,
-            paused: Vec::new(),
+            journal: None,
             printer: None,
         })
     }
@@ -74,8 +81,7 @@ impl Events {
 
     /// When the loop has something to do for listeners even though nothing happens.
     pub fn deadline(&self) -> Option<Monotonic> {
-        let paused = self.paused.iter().map(|(until, _)| *until).min();
-        [self.next_tick(), self.pools.deadline(), paused].into_iter().flatten().min()
+        [self.next_tick(), self.pools.deadline()].into_iter().flatten().min()
     }
 
     /// The clock that goes forward shows this at the next tick, if the other clock is not set meanwhile.
@@ -90,17 +96,19 @@ impl Events {
 impl Daemon {
     /// Takes one input and does what follows from it.
     fn feed(&mut self, input: Input) {
+        self.events.write_down(&input, &self.link);
         for effect in self.events.pools.step(input) {
             match effect {
                 Effect::Log(level, text) => activity::write(level, &text),
-                Effect::Send { slot, bytes } => self.send_event(slot, &bytes),
+                Effect::Send { slot, number, bytes } => self.send_event(slot, number, &bytes),
                 Effect::Print(text) => self.events.print(text),
             }
         }
     }
 
-    fn send_event(&mut self, slot: SlotId, bytes: &[u8]) {
-        let delivered = self.procs.proc(slot).is_some_and(|proc| proc.streams.deliver(bytes).is_ok());
+    fn send_event(&mut self, slot: SlotId, number: u64, bytes: &[u8]) {
+        let proc = self.procs.proc(slot);
+        let delivered = proc.is_some_and(|proc| proc.streams.deliver(number, bytes).is_ok());
         if !delivered {
             self.feed(Input::Undelivered { slot });
         }
@@ -171,7 +179,6 @@ impl Daemon {
         let Some(proc) = self.procs.proc(slot) else { return };
         proc.streams.begin(slot, proc.process.state.pid().unwrap_or(0), &self.events.outlet);
         if proc.is_listener {
-            self.events.paused.retain(|(_, paused)| *paused != slot);
             self.listen_to(slot);
         }
     }
@@ -208,18 +215,12 @@ impl Daemon {
     }
 
     fn hear(&mut self, slot: SlotId) {
-        let Some(Heard { output, eof, pause }) = self.procs.proc(slot).and_then(|proc| proc.streams.hear())
-        else {
-            return;
-        };
-        self.take_output(slot, 0, Stream::Stdout, output);
-        if eof {
-            return self.stop_listening(slot);
-        }
-        if let Some(pause) = pause {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let collected = proc.streams.collect();
+        self.understand(slot);
+        if collected == Collected::End {
             self.stop_listening(slot);
-            self.events.paused.push((clock::monotonic() + pause, slot));
-        } else if self.events.pools.mood(slot) == Some(Mood::Unknown) {
+        } else if self.events.pools.mood(slot).is_none_or(|mood| mood == Mood::Unknown) {
             // Whatever it says goes to its log and nowhere else.
             self.stop_listening(slot);
             if let Some(proc) = self.procs.proc(slot) {
@@ -228,18 +229,39 @@ impl Daemon {
         }
     }
 
+    /// Understands what a listener has written and was taken in.
+    fn understand(&mut self, slot: SlotId) {
+        let Some(n_heard) = self.events.pools.n_heard(slot) else { return };
+        let bytes = self.procs.proc(slot).map(|proc| proc.streams.heard_after(n_heard)).unwrap_or_default();
+        if !bytes.is_empty() {
+            self.feed(Input::Heard { slot, bytes, now: clock::monotonic() });
+        }
+    }
+
     /// Reads the outputs of a program that has ended to their end.
     pub fn finish_streams(&mut self, slot: SlotId) {
         let Some(proc) = self.procs.proc(slot) else { return };
         let pid = proc.process.state.pid().unwrap_or(0);
+        let is_listener = proc.is_listener;
+        let mut n_rounds = 0;
+        // A straggler may go on writing; a pipe is empty after some rounds.
+        while is_listener && n_rounds < LAST_ROUNDS && self.collect_and_understand(slot) {
+            n_rounds += 1;
+        }
+        let Some(proc) = self.procs.proc(slot) else { return };
         let last = proc.streams.finish();
         // What was read before comes first.
-        while let Some(written) = self.events.inlet.try_next() {
-            self.take_written(written);
-        }
+        self.take_rest_written();
         for (channel, output) in last {
             self.take_output(slot, pid, channel, output);
         }
+    }
+
+    /// Whether there was anything.
+    fn collect_and_understand(&mut self, slot: SlotId) -> bool {
+        let collected = self.procs.proc(slot).map(|proc| proc.streams.collect());
+        self.understand(slot);
+        collected == Some(Collected::Something)
     }
 
     /// Turns what programs have written into events.
@@ -255,6 +277,13 @@ impl Daemon {
         }
     }
 
+    /// What is on its way here would not reach a successor.
+    pub fn take_rest_written(&mut self) {
+        while let Some(written) = self.events.inlet.try_next() {
+            self.take_written(written);
+        }
+    }
+
     fn take_written(&mut self, written: Written) {
         let Written { slot, pid, channel, output } = written;
         self.take_output(slot, pid, channel, output);
@@ -263,12 +292,8 @@ impl Daemon {
     fn take_output(&mut self, slot: SlotId, pid: i32, channel: Stream, output: Vec<StreamOutput>) {
         for output in output {
             let (kind, data) = match output {
-                StreamOutput::Protocol(bytes) => {
-                    if self.events.pools.mood(slot).is_some_and(|mood| mood != Mood::Unknown) {
-                        self.feed(Input::Heard { slot, bytes, now: clock::monotonic() });
-                    }
-                    continue;
-                }
+                // Of a listener that is not heard any more; see `hear`.
+                StreamOutput::Protocol(_) => continue,
                 StreamOutput::Communication(data) => (outlet::communication(channel), data),
                 StreamOutput::Log(data) => (outlet::log(channel), data),
             };
@@ -293,10 +318,6 @@ impl Daemon {
             self.feed(Input::Clock { secs });
         }
         let now = clock::monotonic();
-        let due: Vec<_> = self.events.paused.extract_if(.., |(until, _)| *until <= now).collect();
-        for (_, slot) in due {
-            self.listen_to(slot);
-        }
         // A listener that cannot be written to is not asked again, so this ends.
         while self.events.pools.can_dispatch(now) {
             self.feed(Input::Dispatch { now });
@@ -326,16 +347,68 @@ impl Daemon {
             }
             for slot in slots {
                 let state = self.procs.proc(slot).map_or(ProcessState::Stopped, |proc| proc.state());
-                if state != ProcessState::Starting {
+                if !known {
+                    if let Some(proc) = self.procs.proc(slot) {
+                        proc.streams.reset_mailbox();
+                    }
                     self.feed(Input::Changed { slot, state });
                 }
+                self.resume_listener(slot);
             }
         }
         self.events.wanted_changed();
     }
 }
 
+impl Daemon {
+    /// Goes on where an earlier manager was in its conversation with a listener.
+    fn resume_listener(&mut self, slot: SlotId) {
+        if let Some((number, bytes)) = self.events.pools.under_way(slot)
+            && let Some(proc) = self.procs.proc(slot)
+            && proc.process.state.pid().is_some()
+            && !proc.streams.resume_delivery(number)
+        {
+            self.send_event(slot, number, &bytes);
+        }
+        self.understand(slot);
+    }
+}
+
 impl Events {
+    /// Rebuilds the pools that an earlier manager left with the keeper.
+    pub fn recall(&mut self, link: &Link) {
+        match Journal::read(link) {
+            Ok(Some(pools)) => {
+                let server = self.pools.server().to_string();
+                self.pools = pools;
+                self.pools.rename_server(&server);
+                self.begin_journal(link);
+            }
+            Ok(None) => {}
+            Err(error) => ::log::error!("the events of the former manager are lost: {error}"),
+        }
+    }
+
+    /// Keeps an input for a successor.
+    fn write_down(&mut self, input: &Input, link: &Link) {
+        match &mut self.journal {
+            Some(journal) if journal.is_large() => self.begin_journal(link),
+            None if matches!(input, Input::Add { .. }) => self.begin_journal(link),
+            _ => {}
+        }
+        if let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.append(input)) {
+            ::log::error!("events are not kept for the next manager: {error}");
+            self.journal = None;
+        }
+    }
+
+    fn begin_journal(&mut self, link: &Link) {
+        match Journal::begin(&self.pools, link) {
+            Ok(journal) => self.journal = Some(journal),
+            Err(error) => ::log::error!("events are not kept for the next manager: {error}"),
+        }
+    }
+
     fn wanted_changed(&self) {
         self.outlet.set_wanted(self.pools.wanted());
     }
