@@ -234,6 +234,8 @@ pub enum Place {
     Lock,
     /// What became of events.
     Events,
+    /// The three descriptors of the pipe that busy logs go through.
+    Transfer(u8),
     /// The listening sockets, in the order of their configuration.
     HttpListener(u16),
     /// The listening sockets of programs; which is whose stands in the snapshot.
@@ -263,6 +265,7 @@ impl Place {
             Place::Lock => 3,
             Place::Candidate => 4,
             Place::Events => 5,
+            Place::Transfer(number) => 6 + u32::from(number.min(2)),
             Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
             Place::Socket(number) => u32::from(Self::FIRST_SOCKET + number),
             Place::Stdout(slot) => of_slot(slot, 0),

@@ -13,7 +13,7 @@ use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_mess
 use crate::manager::events::Events;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::sockets::Sockets;
-use crate::manager::streams::Streams;
+use crate::manager::streams::{Streams, set_up_transfer};
 use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt};
 use crate::model::config::{ActivityLog, HttpServerConfig};
@@ -112,6 +112,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     };
     activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
         .map_err(|error| error.to_string())?;
+    set_up_transfer(&daemon.link);
     let mut ears = ears_for(calls, daemon.events.ears()).map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {

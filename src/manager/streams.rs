@@ -5,6 +5,7 @@ use crate::keeper::link::Link;
 use crate::log::pump;
 use crate::log::spec::StreamSpec;
 use crate::log::stream::{LogStream, StreamOutput};
+use crate::log::transfer::{self, Transfer};
 use crate::manager::events::mailbox::{Collected, Mailbox};
 use crate::manager::events::outlet::Outlet;
 use crate::manager::rt;
@@ -95,8 +96,8 @@ impl Streams {
         *self = Streams {
             stdin: Some(Input::new(stdin, mailbox.clone())),
             mailbox,
-            stdout: Some(output(specs.stdout, stdout)),
-            stderr: specs.stderr.zip(stderr).map(|(spec, pipe)| output(spec, pipe)),
+            stdout: Some(new_output(slot, specs.stdout, stdout)),
+            stderr: specs.stderr.zip(stderr).map(|(spec, pipe)| new_output(slot, spec, pipe)),
             pid: Arc::default(),
         };
         Ok(())
@@ -112,8 +113,10 @@ impl Streams {
         Streams {
             stdin: Some(Input::new(stdin, mailbox.clone())),
             mailbox,
-            stdout: Some(output(specs.stdout, stdout)),
-            stderr: specs.stderr.and_then(|spec| Some(output(spec, link.take(Place::Stderr(slot))?))),
+            stdout: Some(resumed_output(slot, specs.stdout, stdout)),
+            stderr: specs
+                .stderr
+                .and_then(|spec| Some(resumed_output(slot, spec, link.take(Place::Stderr(slot))?))),
             pid: Arc::default(),
         }
     }
@@ -349,8 +352,49 @@ impl InputShared {
     }
 }
 
-fn output(spec: StreamSpec, pipe: OwnedFd) -> Output {
-    Arc::new(Mutex::new(LogStream::new(spec, pipe)))
+fn new_output(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> Output {
+    let id = stream_id(slot, spec.channel);
+    let mut stream = LogStream::new(spec, pipe);
+    stream.set_id(id);
+    Arc::new(Mutex::new(stream))
+}
+
+fn resumed_output(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> Output {
+    let id = stream_id(slot, spec.channel);
+    let mut stream = LogStream::new(spec, pipe);
+    stream.resume_as(id);
+    Arc::new(Mutex::new(stream))
+}
+
+/// What managers among themselves call a stream.
+fn stream_id(slot: u32, channel: Stream) -> u64 {
+    let channel = match channel {
+        Stream::Stdout => 1,
+        Stream::Stderr => 2,
+    };
+    u64::from(slot) * 2 + channel
+}
+
+/// Takes over the pipe that busy logs go through from an earlier manager, or makes it and leaves it with the
+/// keeper. Without it they go the slower way.
+pub fn set_up_transfer(link: &Link) {
+    let held = [0, 1, 2].map(|number| link.take(Place::Transfer(number)));
+    let transfer = match held {
+        [Some(read_end), Some(write_end), Some(note)] => Transfer::resume([read_end, write_end, note]),
+        _ => new_transfer(link),
+    };
+    match transfer {
+        Ok(transfer) => transfer::install(transfer),
+        Err(error) => ::log::warn!("could not prepare a pipe for busy logs: {error}"),
+    }
+}
+
+fn new_transfer(link: &Link) -> io::Result<Transfer> {
+    let transfer = Transfer::create()?;
+    let [read_end, write_end, note] = transfer.descriptors();
+    let places = [Place::Transfer(0), Place::Transfer(1), Place::Transfer(2)];
+    link.deposit(&[(places[0], read_end), (places[1], write_end), (places[2], note)])?;
+    Ok(transfer)
 }
 
 /// A panic elsewhere leaves a stream as usable as an error would.
