@@ -5,7 +5,7 @@
 //! and goes round again. A stream that has calmed down is given back to its pump. The thread ends with
 //! its last stream: an idle daemon has none and does not wake.
 
-use crate::log::pump::{HandOn, Turn, turn_with};
+use crate::log::pump::{HandOn, Turn, Way, turn_with};
 use crate::log::stream::LogStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,6 +44,10 @@ const BUSY_PIPE: usize = 1 << 19;
 
 /// How long the fastest of programs need to fill a pipe of 1 MiB.
 const FASTEST_FILL: Duration = Duration::from_micros(100);
+
+/// With more streams than this, none of their programs is likely to run just while its own pipe is emptied, so
+/// moving the bytes aside first is not worth its system calls.
+const FEW: usize = 4;
 
 /// The size a pipe has by default (pipe(7)).
 const SMALL_PIPE: usize = 1 << 16;
@@ -93,10 +97,11 @@ fn go_round() {
             }
         }
         let pipe_share = pipe_share(all.len());
+        let way = if all.len() <= FEW { LogStream::drain_aside } else { LogStream::drain };
         let mut nap = LONGEST_NAP;
         let mut index = 0;
         while index < all.len() {
-            match all[index].drain(pipe_share) {
+            match all[index].drain(way, pipe_share) {
                 Ok(until_full) => {
                     nap = nap.min(until_full);
                     index += 1;
@@ -117,10 +122,10 @@ impl Grist {
     }
 
     /// Drains once; how long the pipe may be left alone then, or why the stream is to leave.
-    fn drain(&mut self, pipe_share: usize) -> Result<Duration, Turn> {
+    fn drain(&mut self, way: Way, pipe_share: usize) -> Result<Duration, Turn> {
         let now = Instant::now();
         let elapsed = now.duration_since(std::mem::replace(&mut self.drained_at, now));
-        match turn_with(&self.stream, &mut self.hand_on, LogStream::drain_aside) {
+        match turn_with(&self.stream, &mut self.hand_on, way) {
             Turn::Moved { n_bytes, .. } if n_bytes < CALM_BYTES => self.calm(Turn::Empty),
             Turn::Empty => self.calm(Turn::Empty),
             Turn::Moved { n_bytes, pipe_size } => {

@@ -41,6 +41,9 @@ pub enum Turn {
     End,
 }
 
+/// A way of draining a stream, with a budget of bytes.
+pub(super) type Way = fn(&mut LogStream, usize) -> Drained;
+
 /// Drains a stream until nobody has the other end of its pipe, handing on what was read out of it.
 ///
 /// `Some(pump)` is a future for the runtime; `None`: the stream has a pump already. A pump ends with the last
@@ -103,11 +106,7 @@ fn turn(stream: &Mutex<LogStream>, hand_on: &mut HandOn) -> Turn {
 }
 
 /// One turn at a stream, with a way of draining.
-pub(super) fn turn_with(
-    stream: &Mutex<LogStream>,
-    hand_on: &mut HandOn,
-    drain: fn(&mut LogStream, usize) -> Drained,
-) -> Turn {
+pub(super) fn turn_with(stream: &Mutex<LogStream>, hand_on: &mut HandOn, drain: Way) -> Turn {
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
     let drained = drain(&mut stream, BUDGET);
     if !drained.output.is_empty() {
