@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use supervisord::log::file::Limits;
+use supervisord::log::lines::Dress;
 use supervisord::log::open::PLAIN_MODE;
 use supervisord::log::pump;
 use supervisord::log::shape::ShapeSpec;
@@ -15,6 +16,7 @@ use supervisord::log::sink::SinkSpec;
 use supervisord::log::spec::StreamSpec;
 use supervisord::log::stream::LogStream;
 use supervisord::manager::rt;
+use supervisord::model::config::Timestamps;
 use supervisord::rpc::api::Stream;
 
 const NO_LIMITS: Limits = Limits { maxbytes: 0, backups: 0 };
@@ -357,4 +359,32 @@ fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+}
+
+#[test]
+fn lines_that_grow_beyond_all_buffers_wait_for_a_slow_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let reader = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).unwrap();
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    let mut program = std::fs::File::from(write);
+    let prefix = "p".repeat(100);
+    let dress = Dress::Text { timestamps: Timestamps::Off, prefix: prefix.clone() };
+    let mut spec = spec(vec![to_file(path, NO_LIMITS)]);
+    spec.shape.dress = Some(dress);
+    let mut stream = LogStream::new(spec, read);
+    program.write_all("\n".repeat(20_000).as_bytes()).unwrap();
+    let expected = format!("{prefix} \n").repeat(20_000);
+    let mut got = Vec::new();
+    wait_until("everything has been read", || {
+        stream.drain(1 << 20);
+        let mut buffer = vec![0; 50_000];
+        while let Ok(n_bytes @ 1..) = rustix::io::read(&reader, &mut buffer) {
+            got.extend_from_slice(&buffer[..n_bytes]);
+        }
+        got.len() >= expected.len()
+    });
+    assert!(got == expected.as_bytes());
 }

@@ -123,7 +123,7 @@ impl SharedFile {
             log_file.roll_before_line(bytes, limits)?;
         }
         log_file.write_with(limits, breaks, |file, offset, room| {
-            let piece = &bytes[..piece_length(bytes, room, breaks)];
+            let piece = &bytes[..breaks.piece_length(bytes, room)];
             rustix::io::retry_on_intr(|| rustix::io::pwrite(file, piece, offset))
         })
     }
@@ -163,13 +163,15 @@ impl SharedFile {
     }
 }
 
-/// How much of `bytes` goes into a file that has `room` for so many more.
-fn piece_length(bytes: &[u8], room: u64, breaks: Break) -> usize {
-    let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-    if breaks == Break::Anywhere || fits == bytes.len() {
-        return fits;
+impl Break {
+    /// How much of `bytes` goes where there is `room` for so many more.
+    pub fn piece_length(self, bytes: &[u8], room: u64) -> usize {
+        let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        if self == Break::Anywhere || fits == bytes.len() {
+            return fits;
+        }
+        bytes[..fits].iter().rposition(|byte| *byte == b'\n').map_or(fits, |newline| newline + 1)
     }
-    bytes[..fits].iter().rposition(|byte| *byte == b'\n').map_or(fits, |newline| newline + 1)
 }
 
 impl LogFile {
