@@ -4,6 +4,7 @@
 //!
 //! `LOG_KILL_MEGABYTES` sets the volume (16 for each case), `LOG_KILL_SEED` repeats a run.
 
+use rustix::fs::OFlags;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use supervisord::log::rotate::backup_name;
 use supervisord::log::shape::ShapeSpec;
 use supervisord::log::sink::SinkSpec;
 use supervisord::log::stream::{LogStream, StreamSpec};
+use supervisord::log::transfer::{self, Transfer};
 use supervisord::manager::rt;
 use supervisord::model::config::Timestamps;
 use supervisord::rpc::api::Stream;
@@ -108,8 +110,10 @@ fn kill_while_logging(way: Way, n_writers: usize, n_lines: usize, random: &mut R
         writers.0.push(writer);
         pipes.push(read);
     }
-    let names: Vec<String> =
-        pipes.iter().map(|pipe| format!("/proc/{}/fd/{}", std::process::id(), pipe.as_raw_fd())).collect();
+    let transfer = Transfer::create().unwrap();
+    let held = pipes.iter().map(AsRawFd::as_raw_fd);
+    let held = transfer.descriptors().map(|fd| fd.as_raw_fd()).into_iter().chain(held);
+    let names: Vec<String> = held.map(|fd| format!("/proc/{}/fd/{fd}", std::process::id())).collect();
     let deadline = Instant::now() + Duration::from_secs(120);
     let mut n_kills = 0;
     loop {
@@ -117,7 +121,8 @@ fn kill_while_logging(way: Way, n_writers: usize, n_lines: usize, random: &mut R
         let life = Instant::now() + Duration::from_micros(random.below(8000));
         let ended = wait_until(life, || drainer.0[0].try_wait().unwrap().is_some());
         let done = ended && writers.0.iter_mut().all(|writer| writer.try_wait().unwrap().is_some());
-        if done && pipes.iter().all(|pipe| rustix::io::ioctl_fionread(pipe).unwrap() == 0) {
+        let all_taken = pipes.iter().all(|pipe| rustix::io::ioctl_fionread(pipe).unwrap() == 0);
+        if done && all_taken && transfer.waiting() == 0 {
             break;
         }
         drainer.0[0].kill().unwrap();
@@ -216,15 +221,17 @@ fn writer(n_lines: &str) {
     }
 }
 
-/// `drainer WAY DIR PIPE...`: logs each pipe to a numbered file until all have ended.
+/// `drainer WAY DIR TRANSFER TRANSFER TRANSFER PIPE...`: logs each pipe to a numbered file until all have ended.
 fn drainer(way: Way, dir: &Path, pipes: &[String]) {
     let prefix = Dress::Text { timestamps: Timestamps::Off, prefix: PREFIX.to_string() };
     let dress = (way == Way::Dressed).then_some(prefix);
+    let (transfer, pipes) = pipes.split_at(3);
+    let held = [(0, OFlags::RDONLY), (1, OFlags::WRONLY), (2, OFlags::RDWR)];
+    let held = held.map(|(number, access)| open(&transfer[number], access));
+    transfer::install(Transfer::resume(held).unwrap());
     let mut tasks = Vec::new();
     for (number, pipe) in pipes.iter().enumerate() {
-        // Opening the name of a pipe makes a description of our own of the same pipe.
-        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-        let pipe = rustix::fs::open(pipe, flags, rustix::fs::Mode::empty()).unwrap();
+        let pipe = open(pipe, OFlags::RDONLY);
         let limits = Limits { maxbytes: MAXBYTES, backups: BACKUPS };
         let sink = SinkSpec::Path { path: dir.join(number.to_string()), mode: PLAIN_MODE, limits };
         let spec = StreamSpec {
@@ -235,7 +242,9 @@ fn drainer(way: Way, dir: &Path, pipes: &[String]) {
             sinks: vec![sink],
             shape: ShapeSpec { dress: dress.clone(), ..ShapeSpec::default() },
         };
-        let stream = Arc::new(Mutex::new(LogStream::new(spec, pipe)));
+        let mut stream = LogStream::new(spec, pipe);
+        stream.resume_as(number as u64 + 1);
+        let stream = Arc::new(Mutex::new(stream));
         tasks.push(rt::spawn(pump::pump(&stream, |_| ()).unwrap()));
     }
     let mut stdout = BufWriter::new(std::io::stdout());
@@ -243,4 +252,10 @@ fn drainer(way: Way, dir: &Path, pipes: &[String]) {
     stdout.flush().unwrap();
     drop(stdout);
     tasks.into_iter().for_each(|task| rt::block_on(task.join()));
+}
+
+/// Opens what the test holds. The name of a pipe gives a description of our own of the same pipe.
+fn open(name: &str, access: OFlags) -> OwnedFd {
+    let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(name, flags, rustix::fs::Mode::empty()).unwrap()
 }

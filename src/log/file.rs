@@ -3,7 +3,7 @@
 //! Nobody writes in append mode, because the kernel does not splice into such a file. Every write names its
 //! offset, which is the size the file has at that moment: a truncation from outside leaves no hole, and what
 //! somebody else appended stays. That needs one writer per file, so streams that were given the same name
-//! (the stdout and stderr of a program, say) share one [`LogFile`] through its lock.
+//! (the stdout and stderr of a program, say) share one [`SharedFile`] through its lock.
 
 use crate::log::open::{self, Facts, Identity};
 use crate::log::rotate;

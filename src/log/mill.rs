@@ -5,7 +5,7 @@
 //! and goes round again. A stream that has calmed down is given back to its pump. The thread ends with
 //! its last stream: an idle daemon has none and does not wake.
 
-use crate::log::pump::{HandOn, Turn, turn};
+use crate::log::pump::{HandOn, Turn, turn_with};
 use crate::log::stream::LogStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -120,7 +120,7 @@ impl Grist {
     fn drain(&mut self, pipe_share: usize) -> Result<Duration, Turn> {
         let now = Instant::now();
         let elapsed = now.duration_since(std::mem::replace(&mut self.drained_at, now));
-        match turn(&self.stream, &mut self.hand_on) {
+        match turn_with(&self.stream, &mut self.hand_on, LogStream::drain_aside) {
             Turn::Moved { n_bytes, .. } if n_bytes < CALM_BYTES => self.calm(Turn::Empty),
             Turn::Empty => self.calm(Turn::Empty),
             Turn::Moved { n_bytes, pipe_size } => {

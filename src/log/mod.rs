@@ -11,6 +11,7 @@ pub mod spec;
 pub mod stream;
 
 pub mod peek;
+pub mod transfer;
 
 pub mod capture;
 pub mod lines;

@@ -4,7 +4,7 @@
 //! to gather, and a stream that gathers many goes to the [`mill`] until it is calm again.
 
 use crate::log::mill;
-use crate::log::stream::{LogStream, StreamOutput};
+use crate::log::stream::{Drained, LogStream, StreamOutput};
 use crate::manager::rt::{Async, Timer};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -98,9 +98,18 @@ async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
 }
 
 /// One turn at a stream.
-pub(super) fn turn(stream: &Mutex<LogStream>, hand_on: &mut HandOn) -> Turn {
+fn turn(stream: &Mutex<LogStream>, hand_on: &mut HandOn) -> Turn {
+    turn_with(stream, hand_on, LogStream::drain)
+}
+
+/// One turn at a stream, with a way of draining.
+pub(super) fn turn_with(
+    stream: &Mutex<LogStream>,
+    hand_on: &mut HandOn,
+    drain: fn(&mut LogStream, usize) -> Drained,
+) -> Turn {
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
-    let drained = stream.drain(BUDGET);
+    let drained = drain(&mut stream, BUDGET);
     if !drained.output.is_empty() {
         hand_on(drained.output);
     }

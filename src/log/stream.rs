@@ -20,7 +20,7 @@
 use crate::log::shape::{ShapeSpec, Shaped, Shaper};
 use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
 use crate::log::spec::channel_name;
-use crate::log::{activity, open, peek};
+use crate::log::{activity, open, peek, transfer};
 use crate::model::config::Level;
 use crate::rpc::api::LogSource;
 use std::io;
@@ -55,6 +55,10 @@ pub struct LogStream {
     shape: Option<Box<ShapeSpec>>,
     /// The process that has the other end; 0 if there is none.
     pid: i32,
+    /// What the transfer pipe's note calls this stream; 0 keeps it from being used.
+    id: u64,
+    /// Bytes of this stream, older than those in its pipe, are in the transfer pipe.
+    in_transfer: bool,
     /// The kernel has refused to splice into the only sink.
     cannot_splice: bool,
     /// How long to wait next for a sink that takes nothing.
@@ -132,6 +136,8 @@ impl LogStream {
             shaper: None,
             shape: (!transparent).then(|| Box::new(shape)),
             pid: 0,
+            id: 0,
+            in_transfer: false,
             cannot_splice: false,
             pause: SHORTEST_PAUSE,
             pumped: false,
@@ -158,12 +164,36 @@ impl LogStream {
         self.pid = pid;
     }
 
+    /// Gives a new stream a number by which a later manager will know it; not 0.
+    pub fn set_id(&mut self, id: u64) {
+        self.id = id;
+        if let Some(transfer) = transfer::installed().filter(|transfer| transfer.owner() == Some(id)) {
+            // Left by a stream that is gone and had the same number.
+            let _ = peek::discard(transfer.read_end(), LARGE_PIPE);
+        }
+    }
+
+    /// The same for a stream of an earlier manager, which may have left some of it in the transfer pipe. To be
+    /// called before anything is drained.
+    pub fn resume_as(&mut self, id: u64) {
+        self.id = id;
+        self.in_transfer = transfer::installed().is_some_and(|transfer| transfer.owner() == Some(id));
+        if self.in_transfer {
+            self.finish_transfer();
+        }
+    }
+
     /// Moves what waits in the pipe to the logs, about `budget` bytes at most. Never blocks.
     ///
     /// It ends as soon as the pipe was empty once. Running after a program that goes on writing would move its
     /// lines one by one, at ten times the cost.
     pub fn drain(&mut self, budget: usize) -> Drained {
         let mut drained = Drained { pipe_size: self.pipe_size, ..Drained::default() };
+        if self.in_transfer && !self.finish_transfer() {
+            self.hold(&mut drained);
+            drained.pause.get_or_insert(LONGEST_PAUSE);
+            return drained;
+        }
         match self.route() {
             Route::Kernel => self.drain_by_splicing(budget, &mut drained),
             Route::Discard => self.drain_into_nothing(budget, &mut drained),
@@ -173,6 +203,52 @@ impl LogStream {
             self.pause = SHORTEST_PAUSE;
         }
         drained
+    }
+
+    /// As [`LogStream::drain`], but does not keep the program waiting while bytes are copied, if there is a
+    /// [transfer pipe](crate::log::transfer) and it is free. For one busy stream at a time.
+    pub fn drain_aside(&mut self, budget: usize) -> Drained {
+        let to_file = self.route() == Route::Kernel && self.sinks[0].file().is_some();
+        if self.id == 0 || self.in_transfer || !to_file {
+            return self.drain(budget);
+        }
+        let filled = transfer::installed().and_then(|mut transfer| {
+            let free = transfer.reserve(self.id).unwrap_or(false);
+            free.then(|| transfer.fill(&self.pipe, budget))
+        });
+        let mut drained = Drained { pipe_size: self.pipe_size, ..Drained::default() };
+        match filled {
+            None => return self.drain(budget),
+            Some(Err(_)) => {}
+            Some(Ok(0)) => drained.eof = true,
+            Some(Ok(n_bytes)) => {
+                drained.n_bytes = n_bytes;
+                self.in_transfer = true;
+                if !self.finish_transfer() {
+                    drained.pause = Some(self.pause);
+                }
+            }
+        }
+        drained
+    }
+
+    /// Writes what is in the transfer pipe; whether that is all of it.
+    fn finish_transfer(&mut self) -> bool {
+        let Some(transfer) = transfer::installed() else { return true };
+        while transfer.owner() == Some(self.id) {
+            match self.sinks.first_mut().map(|sink| sink.splice(transfer.read_end(), LARGE_PIPE)) {
+                Some(Ok(_) | Err(Refusal::Empty)) => {}
+                Some(Err(Refusal::Failing | Refusal::Slow)) => return false,
+                Some(Err(Refusal::CannotSplice)) => {
+                    let sink = &mut self.sinks[0];
+                    let _ = peek::look_and_take(transfer.read_end(), |bytes| sink.push(bytes));
+                }
+                // Its configuration says by now that it has no log.
+                None => drop(peek::discard(transfer.read_end(), LARGE_PIPE)),
+            }
+        }
+        self.in_transfer = false;
+        true
     }
 
     /// Asks for a pipe of this size and takes what it gets: at least what is in it now, and no more than the
