@@ -14,7 +14,7 @@ help:
 	@echo "make test    install what the tests need, then run all of them"
 	@echo "make soak    the long tests: a thousand kills of the manager"
 	@echo "make check   what the automatic checks run: format, lints, documentation, tests"
-	@echo "make bench   measure process life against a bare spawn loop and the original"
+	@echo "make bench   measure process life and logs against a bare spawn loop and the original"
 	@echo "make clean   remove what was built and installed here"
 
 run:
@@ -44,6 +44,7 @@ docs:
 
 bench: prepare
 	cargo bench --locked --bench life
+	cargo bench --locked --bench logs
 
 clean:
 	cargo clean

@@ -71,7 +71,7 @@ struct Daemon(PathBuf);
 fn run(scenario: &Scenario, volume: u64, daemon: &Daemon) -> Figures {
     let base = std::env::var_os("LOG_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = tempfile::Builder::new().prefix("logs").tempdir_in(base).unwrap();
-    let mut child = daemon.start(scenario, volume, dir.path());
+    let mut child = Running(daemon.start(scenario, volume, dir.path()));
     let deadline = Instant::now() + Duration::from_secs(300);
     let times = loop {
         let times = finished(dir.path());
@@ -81,15 +81,32 @@ fn run(scenario: &Scenario, volume: u64, daemon: &Daemon) -> Figures {
         assert!(Instant::now() < deadline, "{} is not done after 5 minutes", scenario.name);
         std::thread::sleep(Duration::from_millis(50));
     };
-    let cpu = Daemon::cpu_seconds(child.id());
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
-        .unwrap();
-    child.wait().unwrap();
+    let cpu = Daemon::cpu_seconds(child.0.id());
+    child.end();
     let begin = times.iter().map(|(begin, _)| *begin).fold(f64::MAX, f64::min);
     let end = times.iter().map(|(_, end)| *end).fold(0.0, f64::max);
     Figures {
         megabytes_per_second: volume as f64 / 1e6 / (end - begin),
         cpu_seconds_per_gigabyte: cpu / (volume as f64 / 1e9),
+    }
+}
+
+/// Ends the daemon, and with it its programs, however the bench ends.
+struct Running(Child);
+
+impl Running {
+    fn end(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        if matches!(self.0.try_wait(), Ok(None)) {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+            self.0.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -1,7 +1,9 @@
 //! Logs of a whole daemon: what only we offer, and what must survive our manager.
 
+mod log_support;
 mod support;
 
+use log_support::SmallDisk;
 use nix::sys::signal::Signal;
 use std::time::Duration;
 use supervisord::log::rotate::backup_name;
@@ -124,4 +126,26 @@ stdout_logfile_backups=1000
     until("everything is logged", LONG, || log_of().len() >= LINES * 32);
     let expected: String = (0..LINES).map(|number| format!("{number:031}\n")).collect();
     assert!(log_of() == expected.as_bytes(), "every line once and in order");
+}
+
+#[test]
+fn a_full_disk_costs_activity_log_lines_and_nothing_else() {
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let log = disk.path("activity");
+    let daemon = start(&format!(
+        "[supervisord]\nlogfile={}\n[program:a]\ncommand=sleep 1000\nautostart=false\nstartsecs=0\n",
+        log.display()
+    ));
+    let filler = disk.fill();
+    // Enough lines for the page that the file had begun.
+    for _ in 0..40 {
+        daemon.call("supervisor.startProcess", vec![text("a")]);
+        daemon.call("supervisor.stopProcess", vec![text("a")]);
+    }
+    std::fs::remove_file(filler).unwrap();
+    daemon.call("supervisor.startProcess", vec![text("a")]);
+    let notice = " lines before this one could not be written\n";
+    let later =
+        || std::fs::read_to_string(&log).unwrap().split_once(notice).map(|(_, later)| later.to_string());
+    until("the log goes on", LONG, || later().is_some_and(|later| later.contains("entered RUNNING state")));
 }

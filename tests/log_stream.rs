@@ -1,10 +1,14 @@
 //! A program's output on its way from the pipe to its logs.
 
+mod log_support;
+
+use log_support::SmallDisk;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use supervisord::log::file::Limits;
+use supervisord::log::lines::Dress;
 use supervisord::log::open::PLAIN_MODE;
 use supervisord::log::pump;
 use supervisord::log::shape::ShapeSpec;
@@ -12,6 +16,7 @@ use supervisord::log::sink::SinkSpec;
 use supervisord::log::spec::StreamSpec;
 use supervisord::log::stream::LogStream;
 use supervisord::manager::rt;
+use supervisord::model::config::Timestamps;
 use supervisord::rpc::api::Stream;
 
 const NO_LIMITS: Limits = Limits { maxbytes: 0, backups: 0 };
@@ -105,40 +110,8 @@ fn a_pump_runs_until_the_last_writer_is_gone() {
     assert!(pump::pump(&stream, |_| ()).is_some(), "the next program needs a new pump");
 }
 
-/// A tiny file system of its own that is gone with the test.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` without the right to mount.
-    fn mount(kilobytes: u32) -> Option<SmallDisk> {
-        let dir = tempfile::tempdir().unwrap();
-        let options = format!("size={kilobytes}k");
-        let mut mount = std::process::Command::new("mount");
-        let status = mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir.path()).status();
-        status.is_ok_and(|status| status.success()).then(|| SmallDisk(dir))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 fn numbered_lines(n_lines: usize) -> String {
     (0..n_lines).map(|number| format!("{number:>99}\n")).collect()
-}
-
-/// Fills what is left of the disk.
-fn fill(disk: &SmallDisk) -> PathBuf {
-    let path = disk.path("filler");
-    let mut filler = std::fs::File::create(&path).unwrap();
-    while filler.write_all(&[0; 4096]).is_ok() {}
-    path
 }
 
 #[test]
@@ -148,7 +121,7 @@ fn what_waits_while_the_disk_is_full_is_not_lost() {
     let (mut stream, mut program) = stream(vec![to_file(path.clone(), NO_LIMITS)]);
     program.write_all(b"before\n").unwrap();
     stream.drain(1 << 20);
-    let filler = fill(&disk);
+    let filler = disk.fill();
     let lines = numbered_lines(500);
     program.write_all(lines.as_bytes()).unwrap();
     for _ in 0..20 {
@@ -165,7 +138,7 @@ fn a_full_disk_does_not_stop_a_program() {
     let Some(disk) = SmallDisk::mount(4096) else { return };
     let path = disk.path("log");
     let (stream, mut program) = stream(vec![to_file(path.clone(), NO_LIMITS)]);
-    let filler = fill(&disk);
+    let filler = disk.fill();
     let stream = Arc::new(Mutex::new(stream));
     rt::spawn(pump::pump(&stream, |_| ()).unwrap()).detach();
     // Far more than any pipe holds. It has to come to an end although nothing can be written.
@@ -386,4 +359,32 @@ fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+}
+
+#[test]
+fn lines_that_grow_beyond_all_buffers_wait_for_a_slow_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let reader = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).unwrap();
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    let mut program = std::fs::File::from(write);
+    let prefix = "p".repeat(100);
+    let dress = Dress::Text { timestamps: Timestamps::Off, prefix: prefix.clone() };
+    let mut spec = spec(vec![to_file(path, NO_LIMITS)]);
+    spec.shape.dress = Some(dress);
+    let mut stream = LogStream::new(spec, read);
+    program.write_all("\n".repeat(20_000).as_bytes()).unwrap();
+    let expected = format!("{prefix} \n").repeat(20_000);
+    let mut got = Vec::new();
+    wait_until("everything has been read", || {
+        stream.drain(1 << 20);
+        let mut buffer = vec![0; 50_000];
+        while let Ok(n_bytes @ 1..) = rustix::io::read(&reader, &mut buffer) {
+            got.extend_from_slice(&buffer[..n_bytes]);
+        }
+        got.len() >= expected.len()
+    });
+    assert!(got == expected.as_bytes());
 }

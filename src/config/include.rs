@@ -2,7 +2,7 @@
 
 use crate::config::document::Document;
 use crate::config::error::{ConfigError, ConfigErrors};
-use crate::config::load::read_file;
+use crate::config::load::{read_bytes, read_text};
 use crate::config::section::{Context, Extra, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::text::is_space;
@@ -51,18 +51,17 @@ fn read_included(
     errors: &mut Vec<ConfigError>,
 ) {
     let unreadable = match file.metadata() {
-        Ok(metadata) if metadata.is_dir() => Some("it is a directory".to_string()),
+        Ok(metadata) if metadata.is_dir() => "it is a directory".to_string(),
         // Opening a FIFO would wait for its other end.
-        Ok(metadata) if !metadata.is_file() => Some("it is not a regular file".to_string()),
-        Ok(_) => std::fs::File::open(file).err().map(|error| error.to_string()),
-        Err(error) => Some(error.to_string()),
+        Ok(metadata) if !metadata.is_file() => "it is not a regular file".to_string(),
+        Ok(_) => match read_bytes(file) {
+            Ok(bytes) => return errors.extend(read_text(file, bytes, surroundings, document).err()),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
     };
-    match unreadable {
-        Some(reason) => {
-            notes.push(warning(format!("could not read included file \"{}\": {reason}", file.display())))
-        }
-        None => errors.extend(read_file(file, surroundings, document).err()),
-    }
+    let text = format!("could not read included file \"{}\": {unreadable}", file.display());
+    notes.push(warning(text));
 }
 
 fn warning(text: String) -> Note {

@@ -139,14 +139,24 @@ pub(super) fn read_file(
     surroundings: &Surroundings,
     document: &mut Document,
 ) -> Result<(), ConfigError> {
-    let path = surroundings.absolute(name);
-    let bytes = read_bytes(&path).map_err(|error| unreadable(name, &error))?;
+    let bytes = read_bytes(&surroundings.absolute(name)).map_err(|error| unreadable(name, &error))?;
+    read_text(name, bytes, surroundings, document)
+}
+
+/// Reads what was found in a file into a document.
+pub(super) fn read_text(
+    name: &Path,
+    bytes: Vec<u8>,
+    surroundings: &Surroundings,
+    document: &mut Document,
+) -> Result<(), ConfigError> {
     let text =
         decode(bytes).map_err(|text| ConfigError { file: Some(name.into()), ..ConfigError::plain(text) })?;
     ini::read(&text, name, here(name, surroundings), document)
 }
 
-fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+/// The bytes of a file, if it is not too large.
+pub(super) fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = std::fs::File::open(path)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;

@@ -177,7 +177,7 @@ const INET_SERVER: &[Key] =
 
 const CREDENTIALS: &[Key] = &[
     optional("username", "user", "without it everybody is let in"),
-    optional("password", "123", "plain, or {SHA} and a hexadecimal SHA-1"),
+    optional("password", "123", "plain, {SHA} and a hexadecimal SHA-1, or {BCRYPT} and a bcrypt hash"),
 ];
 
 const SUPERVISORD: &[Key] = &[

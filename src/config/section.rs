@@ -9,8 +9,8 @@ use crate::config::values::Parsed;
 use crate::model::config::{Level, Message};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
 /// More errors than anybody reads.
 const MAX_ERRORS: usize = 1000;
@@ -30,6 +30,8 @@ pub(super) struct Context<'a> {
     notes: RefCell<Vec<Note>>,
     expanded: Cell<usize>,
     n_processes: Cell<i64>,
+    /// Directories that are there; ten thousand programs usually log into one.
+    directories: RefCell<HashSet<PathBuf>>,
 }
 
 impl<'a> Context<'a> {
@@ -44,6 +46,7 @@ impl<'a> Context<'a> {
             notes: RefCell::default(),
             expanded: Cell::new(0),
             n_processes: Cell::new(0),
+            directories: RefCell::default(),
         }
     }
 
@@ -61,6 +64,24 @@ impl<'a> Context<'a> {
         let all = self.n_processes.get().saturating_add(more);
         self.n_processes.set(all);
         all <= MAX_PROCESSES
+    }
+
+    /// Whether a path could be made: the nearest thing above it that is there is a directory.
+    pub fn can_be_made(&self, path: &Path) -> bool {
+        let mut above = self.surroundings.current_dir.join(path);
+        while above.pop() {
+            if self.directories.borrow().contains(&above) {
+                return true;
+            }
+            if above.is_dir() {
+                self.directories.borrow_mut().insert(above);
+                return true;
+            }
+            if above.symlink_metadata().is_ok() {
+                return false;
+            }
+        }
+        false
     }
 
     /// What was collected.

@@ -3,7 +3,7 @@
 use crate::config::section::Section;
 use crate::config::values::{self, Parsed};
 use crate::model::config::{ChildLog, Level, LogTarget, StreamConfig, StreamFormat, Timestamps};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The names of one stream's keys.
 pub(super) struct Keys {
@@ -161,15 +161,9 @@ fn split(text: &str) -> Vec<&str> {
 
 /// The path of a log. Missing directories are made when it is opened, so only a file in their place is wrong.
 fn log_path(section: &Section<'_>, text: &str) -> Parsed<PathBuf> {
-    let around = section.context.surroundings;
-    let path = PathBuf::from(around.expand_user(text));
-    let mut parents = around.current_dir.join(&path);
-    while parents.pop() {
-        match parents.symlink_metadata() {
-            Err(_) => {}
-            Ok(_) if Path::is_dir(&parents) => return Ok(path),
-            Ok(_) => break,
-        }
+    let path = PathBuf::from(section.context.surroundings.expand_user(text));
+    if section.context.can_be_made(&path) {
+        return Ok(path);
     }
     Err(format!("The directory named as part of the path {text} does not exist"))
 }

@@ -12,12 +12,15 @@ mod limits;
 mod serve;
 
 mod auth;
+mod body;
 mod connection;
 mod origin;
 mod request;
 mod response;
 mod send;
 mod site;
+
+mod input;
 
 mod follow;
 mod watch;

@@ -1,14 +1,14 @@
 //! One server as its clients meet it: who is let in, and which path leads where.
 
 use super::auth::{Denied, Guard};
-use super::budget::Share;
+use super::body::{self, RequestBody};
 use super::context::Context;
 use super::follow::Follower;
 use super::origin::{self, Expected};
 use super::request::Head;
 use super::response::{Body, Response};
 use super::socket::within;
-use crate::manager::rt::Timer;
+use crate::manager::rt::{self, Timer};
 use crate::model::config::{HttpAddress, HttpServerConfig};
 use crate::rpc::api::{Answer, Request, Stream, Target};
 use crate::rpc::server::{Caller, reply};
@@ -75,16 +75,10 @@ impl Site {
         if origin::is_welcome(head, &self.expected) { Ok(user) } else { Err(Response::error(403)) }
     }
 
-    /// Answers a request that was let in. `share` is what its body occupies of the memory for bodies.
-    pub async fn answer(
-        &self,
-        route: Route,
-        body: Vec<u8>,
-        share: Option<Share>,
-        caller: &Caller,
-    ) -> Response {
+    /// Answers a request that was let in.
+    pub async fn answer(&self, route: Route, body: RequestBody, caller: &Caller) -> Response {
         match route {
-            Route::Rpc => self.rpc(body, share, caller).await,
+            Route::Rpc => self.rpc(body, caller).await,
             Route::Alive => uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))).guarded(),
             Route::LogTail(target, stream) => {
                 let response = self.follow(Request::ProcessLog(target, stream)).await;
@@ -95,16 +89,23 @@ impl Site {
         }
     }
 
-    async fn rpc(&self, body: Vec<u8>, share: Option<Share>, caller: &Caller) -> Response {
-        let n_bytes = body.len();
-        let call = match wire::decode_call(&body) {
+    async fn rpc(&self, body: RequestBody, caller: &Caller) -> Response {
+        let RequestBody { bytes, share } = body;
+        let n_bytes = bytes.len();
+        let decoded = if n_bytes > body::SMALL {
+            // This takes a while, in which others are to be served.
+            rt::unblock(move || wire::decode_call(&bytes)).await
+        } else {
+            wire::decode_call(&bytes)
+        };
+        drop(share);
+        let call = match decoded {
             Ok(call) => call,
             Err(error) => {
                 log::error!("XML-RPC request of {n_bytes} bytes from {caller} is invalid: {error}");
                 return Response::error(400);
             }
         };
-        drop((body, share));
         match self.carry_out(call, caller).await {
             Some(response) => response,
             None => Response::error(503),

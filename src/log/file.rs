@@ -123,7 +123,7 @@ impl SharedFile {
             log_file.roll_before_line(bytes, limits)?;
         }
         log_file.write_with(limits, breaks, |file, offset, room| {
-            let piece = &bytes[..piece_length(bytes, room, breaks)];
+            let piece = &bytes[..breaks.piece_length(bytes, room)];
             rustix::io::retry_on_intr(|| rustix::io::pwrite(file, piece, offset))
         })
     }
@@ -163,13 +163,15 @@ impl SharedFile {
     }
 }
 
-/// How much of `bytes` goes into a file that has `room` for so many more.
-fn piece_length(bytes: &[u8], room: u64, breaks: Break) -> usize {
-    let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-    if breaks == Break::Anywhere || fits == bytes.len() {
-        return fits;
+impl Break {
+    /// How much of `bytes` goes where there is `room` for so many more.
+    pub fn piece_length(self, bytes: &[u8], room: u64) -> usize {
+        let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        if self == Break::Anywhere || fits == bytes.len() {
+            return fits;
+        }
+        bytes[..fits].iter().rposition(|byte| *byte == b'\n').map_or(fits, |newline| newline + 1)
     }
-    bytes[..fits].iter().rposition(|byte| *byte == b'\n').map_or(fits, |newline| newline + 1)
 }
 
 impl LogFile {
@@ -216,10 +218,12 @@ impl LogFile {
         self.looked = Instant::now();
         match open::facts_at(&self.path) {
             Ok(named) if named.identity == self.identity => Ok(facts),
-            Ok(_) | Err(_) => {
-                self.reopen()?;
-                open::facts(&self.file)
-            }
+            Ok(_) | Err(_) => match self.reopen() {
+                Ok(()) => open::facts(&self.file),
+                // It was moved to where we may not make another: it is still the log that people find.
+                Err(_) if facts.linked => Ok(facts),
+                Err(error) => Err(error),
+            },
         }
     }
 
@@ -387,6 +391,19 @@ mod tests {
         file.lock().looked -= LOOK_EVERY;
         append_all(&file, b"after", limits, Break::Anywhere);
         assert_eq!((read(&path).unwrap(), read(&moved).unwrap()), (b"after".to_vec(), b"before".to_vec()));
+    }
+
+    #[test]
+    fn a_moved_file_goes_on_if_there_can_be_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, moved) = (dir.path().join("sub/f"), dir.path().join("f"));
+        let (file, limits) = (open_shared(&path), Limits { maxbytes: 0, backups: 0 });
+        std::fs::rename(&path, &moved).unwrap();
+        std::fs::remove_dir(dir.path().join("sub")).unwrap();
+        write(dir.path().join("sub"), "in the way").unwrap();
+        file.lock().looked -= LOOK_EVERY;
+        append_all(&file, b"text", limits, Break::Anywhere);
+        assert_eq!(read(&moved).unwrap(), b"text");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Opening what a log is written to, without being led astray.
 
+use crate::log::device::Device;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File};
@@ -140,6 +141,10 @@ pub fn facts_at(path: &Path) -> io::Result<Facts> {
 /// # Errors
 /// The system's. Nothing happens to what is not a regular file, and that is no error.
 pub fn clear_file(path: &Path) -> io::Result<()> {
+    if Device::is_standard_stream(path) {
+        // Our output may have been redirected to a file, but that is somebody else's.
+        return Ok(());
+    }
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => file,

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// How long a name that could not be opened is left alone.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// How many bytes wait at most for a sink that cannot take them now.
+/// How many bytes wait at most for a sink that fails.
 const MAX_PENDING: usize = 256 * 1024;
 
 /// How long a reader that is slow is waited for before the sink counts as failing.
@@ -123,15 +123,6 @@ impl Sink {
         let _ = self.ready();
     }
 
-    /// Whether bytes wait that have to go first.
-    pub fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
-    pub fn is_failing(&self) -> bool {
-        self.trouble.is_some()
-    }
-
     /// The file behind the sink, if it is open and one.
     pub fn file(&self) -> Option<&SharedFile> {
         match &self.target {
@@ -164,6 +155,8 @@ impl Sink {
                 Ok(spliced)
             }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(Refusal::CannotSplice),
+            // The bytes are in the pipe still, and will be seen again.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Refusal::Empty),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked(&pipe),
             Err(error) => Err(self.fails(&error)),
         }
@@ -177,7 +170,8 @@ impl Sink {
         }
     }
 
-    /// Gives bytes to the sink, which keeps what it cannot write now, up to a limit.
+    /// Gives bytes to the sink, which keeps what it cannot write now: all of it while its reader is merely slow,
+    /// for then nothing more is read from the program, and up to a limit while it fails.
     pub fn push(&mut self, bytes: &[u8]) {
         let mut bytes = bytes;
         while self.pending.is_empty() && !bytes.is_empty() {
@@ -186,8 +180,11 @@ impl Sink {
                 Err(_) => break,
             }
         }
-        let room = MAX_PENDING.saturating_sub(self.pending.len());
-        let (kept, dropped) = bytes.split_at(bytes.len().min(room));
+        let room = match &self.trouble {
+            Some(_) => MAX_PENDING.saturating_sub(self.pending.len()),
+            None => bytes.len(),
+        };
+        let (kept, dropped) = bytes.split_at(self.breaks.piece_length(bytes, room as u64));
         self.pending.extend(kept);
         if !dropped.is_empty() {
             self.dropped(dropped.len() as u64);
@@ -236,26 +233,30 @@ impl Sink {
                 self.works();
                 Ok(n_bytes)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(self.slow()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Err(self.slow())
+            }
             Err(error) => Err(self.fails(&error)),
         }
     }
 
     /// Closes what is open and opens the name anew.
     pub fn reopen(&mut self) {
-        if let Some(Target::File(file)) = &self.target {
-            match file.reopen() {
-                Ok(()) => return,
-                // The file that is open goes on being used.
-                Err(error) => {
+        match &self.target {
+            Some(Target::Memory(_)) => {}
+            Some(Target::File(file)) => {
+                // Otherwise the file that is open goes on being used.
+                if let Err(error) = file.reopen() {
                     ::log::error!("could not reopen {}: {error}", self.label());
-                    return;
                 }
             }
-        }
-        if !matches!(self.target, Some(Target::Memory(_))) {
-            self.target = None;
-            self.open();
+            Some(Target::Device(_) | Target::Syslog(_)) | None => {
+                self.target = None;
+                if let Some(trouble) = &mut self.trouble {
+                    trouble.open_again = Instant::now();
+                }
+                self.open();
+            }
         }
     }
 

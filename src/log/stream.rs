@@ -6,7 +6,7 @@
 //! SIGKILL acts before or after such a move, never within.
 //!
 //! Everything else comes into our memory, and stays in the pipe until it has been written (see
-//! [`peek`](crate::log::peek)): nothing is lost, but what was written last, at most 64 KiB, can be written a
+//! `crate::log::peek`): nothing is lost, but what was written last, at most 64 KiB, can be written a
 //! second time by the next manager. What is held back to be completed (a line without its end, captured
 //! data, what waits for a sink that fails) is in our memory only and is lost.
 //!

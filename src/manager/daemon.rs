@@ -21,8 +21,9 @@ use crate::manager::streams::Specs;
 use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::waiters::Waiter;
 use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
+use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
-use crate::model::state::SupervisorState;
+use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::{Monotonic, Wall};
 use crate::rpc::api::{Call, Stream};
 use crate::sys::spawn::{Spawner, Stdio, errno_name};
@@ -221,7 +222,9 @@ impl Daemon {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         proc.applied = entry.sequence + 1;
         let lasted = entry.monotonic.since(proc.process.started);
-        proc.remember(PastExit { at: entry.wall, pid: entry.pid, status, lasted });
+        let expected = proc.state() == ProcessState::Stopping
+            || matches!(status, ExitStatus::Code(code) if proc.config.exitcodes.contains(&code));
+        proc.remember(PastExit { at: entry.wall, pid: entry.pid, status, expected, lasted });
         let why = proc.failure.take();
         self.apply_at(slot, Event::Exited { status, why }, entry.monotonic, entry.wall);
     }

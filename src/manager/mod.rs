@@ -29,6 +29,7 @@ pub mod streams;
 
 pub mod events;
 
+mod blocking;
 pub mod rt;
 
 pub use launch::daemon_main;

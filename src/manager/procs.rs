@@ -75,6 +75,8 @@ pub struct PastExit {
     pub at: Wall,
     pub pid: i32,
     pub status: ExitStatus,
+    /// It was told to stop, or its exit code is one of `exitcodes`.
+    pub expected: bool,
     pub lasted: Duration,
 }
 

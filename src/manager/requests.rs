@@ -557,14 +557,12 @@ impl Daemon {
 fn history(proc: &Proc) -> Facts {
     use crate::core::process::State;
     let exits = proc.past.iter().map(|exit| {
-        let expected =
-            u8::try_from(exit.status.code()).is_ok_and(|code| proc.config.exitcodes.contains(&code));
         let millis = i64::try_from(exit.lasted.as_millis()).unwrap_or(i64::MAX);
         vec![
             ("at", Fact::Number(exit.at.secs())),
             ("pid", Fact::Number(i64::from(exit.pid))),
             ("status", Fact::Text(exit.status.to_string())),
-            ("expected", Fact::Flag(expected)),
+            ("expected", Fact::Flag(exit.expected)),
             ("lasted_ms", Fact::Number(millis)),
         ]
     });

@@ -37,5 +37,5 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Runs something that blocks on a thread of its own and waits for it.
 pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    async_std::task::spawn_blocking(work).await
+    crate::manager::blocking::run(work).await
 }

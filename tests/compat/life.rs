@@ -44,7 +44,7 @@ fn what_cannot_be_spawned() {
         "
 [program:x]
 command=/nonexistent/program
-startretries=1
+startretries=3
 ",
         &[Wait("x", Backoff), Ctl("status"), Wait("x", Fatal), Ctl("status"), Ctl("shutdown"), Exit, Log],
     );

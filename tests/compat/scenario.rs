@@ -9,6 +9,8 @@ use supervisord::model::state::ProcessState;
 pub enum Step {
     /// Runs the client with these words, which the transcript records.
     Ctl(&'static str),
+    /// Types these lines into the client's shell, which the transcript records.
+    Shell(&'static str),
     /// Like `Ctl`, but its lines are compared in alphabetical order: they come as things happen to end.
     Sorted(&'static str),
     /// Like `Ctl`, but ours differs on purpose: only the exit status is compared, and that ours prints `ours`.
@@ -75,6 +77,7 @@ fn play(conf: &str, steps: &[Step], cast: Cast) -> Vec<String> {
     for step in steps {
         match *step {
             Step::Ctl(words) => seen.push(record(&daemon, &daemon.ctl(&split(words)))),
+            Step::Shell(lines) => seen.push(record(&daemon, &daemon.ctl_with_input(&[], lines))),
             Step::Sorted(words) => seen.push(sorted(&record(&daemon, &daemon.ctl(&split(words))))),
             Step::Ours(words, ours) => {
                 let run = daemon.ctl(&split(words));

@@ -8,7 +8,7 @@ use crate::corpus::{self, Case};
 use crate::differential::Random;
 use std::path::PathBuf;
 
-const N_CONFIGS: usize = 1500;
+const N_CONFIGS: usize = 600;
 
 /// Values that every kind of program takes, wrong ones among them.
 const PROGRAM_KEYS: [(&str, &[&str]); 27] = [

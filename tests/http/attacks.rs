@@ -251,3 +251,47 @@ fn followers_that_leave_are_noticed_without_a_log_line() {
     drop(clients);
     eventually("all descriptors are closed", || n_descriptors() <= before + 10);
 }
+
+#[test]
+fn small_chunks_and_dripping_heads_cost_little() {
+    let mut daemon = Daemon::new();
+    let address = daemon.on_tcp(None);
+    let begin = Instant::now();
+    let mut client = Client::tcp(address);
+    client.send("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send("1\r\n \r\n".repeat(1_000_000));
+    client.send("0\r\n\r\n");
+    assert_eq!(client.response().unwrap().status, 400);
+
+    let mut client = Client::tcp(address);
+    client.send("GET /ok.html HTTP/1.1\r\nA: ");
+    for _ in 0..14_000 {
+        client.send("x");
+    }
+    client.send("\r\n\r\n");
+    assert_eq!(client.response().unwrap().text(), "OK");
+    assert!(begin.elapsed() < Duration::from_secs(8), "took {:?}", begin.elapsed());
+}
+
+#[test]
+fn whoever_never_stops_asking_does_not_keep_others_waiting() {
+    let mut daemon = Daemon::new();
+    let address = daemon.on_tcp(None);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = Client::tcp(address);
+                let burst = "GET /ok.html HTTP/1.1\r\n\r\n".repeat(100);
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    client.send(&burst);
+                    (0..100).for_each(|_| assert_eq!(client.response().unwrap().status, 200));
+                }
+            });
+        }
+        for _ in 0..20 {
+            is_served(address);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

@@ -113,6 +113,8 @@ fn what_cannot_be_answered_gets_an_error_and_the_connection_ends() {
         ("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         ("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", 400),
         ("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n", 413),
+        ("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nffffffffffffffff\r\n", 413),
+        ("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nfffffffffffffffff\r\n", 400),
         ("POST /RPC2 HTTP/1.1\r\nContent-Length: 3\r\nExpect: tea\r\n\r\nabc", 417),
     ] {
         let mut client = Client::tcp(address);

@@ -2,7 +2,7 @@
 
 use super::proc::{self, Descendant, Leftovers};
 use super::rpc::{Address, member, text};
-use super::run::{Run, finish, run};
+use super::run::{Run, finish, run, run_with_input};
 use super::side::Side;
 use super::wait::{LONG, until, until_some};
 use dxr::{Fault, Value};
@@ -290,10 +290,15 @@ impl Daemon {
 
     /// Runs the client with these words.
     pub fn ctl(&self, arguments: &[&str]) -> Run {
+        self.ctl_with_input(arguments, "")
+    }
+
+    /// Runs the client with these words and something to read: lines for its shell.
+    pub fn ctl_with_input(&self, arguments: &[&str], input: &str) -> Run {
         let mut command = self.client.ctl();
         command.arg("-c").arg(self.conf()).args(arguments);
         command.current_dir(self.directory());
-        let mut run = run(&mut command);
+        let mut run = run_with_input(&mut command, input);
         run.command = format!("supervisorctl {}", arguments.join(" "));
         run
     }

@@ -2,7 +2,7 @@
 
 use super::wait::{LONG, until_some};
 use std::fmt;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -45,9 +45,17 @@ impl fmt::Display for Run {
 /// If it cannot be started or takes longer than [`LONG`]; it is killed then.
 #[track_caller]
 pub fn run(command: &mut Command) -> Run {
+    run_with_input(command, "")
+}
+
+/// [`run`] with something on standard input, which ends after it.
+#[track_caller]
+pub fn run_with_input(command: &mut Command, input: &str) -> Run {
     let text = typed(command);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {text}: {error}"));
+    // Short enough for the pipe; a command that does not read it may be gone already.
+    let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
     let code = finish(&mut child, &text, LONG);

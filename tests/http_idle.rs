@@ -1,0 +1,52 @@
+//! A daemon with an idle client and a followed log does not wake while nothing happens.
+
+#[path = "http/client.rs"]
+#[allow(dead_code)]
+mod client;
+#[path = "http/fake.rs"]
+#[allow(dead_code)]
+mod fake;
+
+use client::Client;
+use fake::Daemon;
+use std::time::{Duration, Instant};
+
+/// How often the other threads of this process have slept. The only test of its binary: there are no threads but
+/// those of the daemon, and the one that runs the test.
+fn n_sleeps() -> u64 {
+    let own = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let others = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let others = others.filter(|task| task.file_name().to_string_lossy() != own);
+    let statuses = others.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+    let count = |status: String| {
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        line.trim().parse::<u64>().unwrap()
+    };
+    statuses.map(count).sum()
+}
+
+#[test]
+fn an_idle_daemon_sleeps() {
+    let mut daemon = Daemon::new();
+    let address = daemon.on_tcp(None);
+    std::fs::write(daemon.log_of("a"), "hello\n").unwrap();
+    let mut idle = Client::tcp(address);
+    assert_eq!(idle.get("/ok.html", "").status, 200);
+    let mut follower = Client::tcp(address);
+    follower.send("GET /logtail/a HTTP/1.1\r\n\r\n");
+    follower.head().unwrap();
+    assert_eq!(follower.chunk().unwrap(), b"hello\n");
+
+    // What was just done may leave threads that wait for a while before they end.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let before = n_sleeps();
+        std::thread::sleep(Duration::from_secs(2));
+        if n_sleeps() == before {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it never comes to rest");
+    }
+    // It was asleep, not dead.
+    assert_eq!(idle.get("/ok.html", "").status, 200);
+}
