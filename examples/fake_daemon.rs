@@ -1,5 +1,5 @@
-//! The HTTP side in front of a loop without programs, for trying clients against it:
-//! `cargo run --example fake_daemon -- DIRECTORY PORT`.
+//! The HTTP side in front of a loop without programs, for trying clients against it.
+//! `cargo run --example fake_daemon -- 10` for ten processes more than it has anyway. Prints where it listens.
 
 #[path = "../tests/http/fake.rs"]
 #[allow(dead_code)]

@@ -13,7 +13,7 @@ use crate::rpc::api::Stream;
 use crate::sys::pipe;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +23,9 @@ const STDIN_QUEUE_BYTES: usize = 1 << 20;
 /// How much is drained at once when a program has ended. A pipe holds at most 1 MiB, but a straggler may go
 /// on writing.
 const LAST_DRAIN_BYTES: usize = 4 << 20;
+
+/// So many descriptors programs leave to those who want to know what is wrong.
+const FREE_FOR_CLIENTS: usize = 8;
 
 /// The pipes of one process. They outlive restarts of its program.
 #[derive(Debug, Default)]
@@ -92,6 +95,7 @@ impl Streams {
         let mut deposits = vec![(Place::Stdin(slot), stdin.as_fd()), (Place::Stdout(slot), stdout.as_fd())];
         deposits.extend(stderr.as_ref().map(|stderr| (Place::Stderr(slot), stderr.as_fd())));
         deposits.extend(mailbox.as_ref().map(|mailbox| (Place::Mailbox(slot), mailbox.as_fd())));
+        leave_some_free(stdin.as_fd())?;
         link.deposit(&deposits)?;
         *self = Streams {
             stdin: Some(Input::new(stdin, mailbox.clone())),
@@ -237,6 +241,16 @@ impl Streams {
             ::log::error!("could not tell the keeper to close the pipes of slot {slot}: {error}");
         }
     }
+}
+
+/// Checks that clients still find free descriptors once a program has got its own.
+///
+/// # Errors
+/// EMFILE.
+fn leave_some_free(any: BorrowedFd<'_>) -> io::Result<()> {
+    let probes: Result<Vec<OwnedFd>, _> =
+        (0..FREE_FOR_CLIENTS).map(|_| rustix::io::fcntl_dupfd_cloexec(any, 0)).collect();
+    Ok(probes.map(drop)?)
 }
 
 /// Why bytes did not go to a program's standard input.

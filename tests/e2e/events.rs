@@ -375,10 +375,9 @@ command=sleep 1000
         daemon.ctl(&["stop", "killed"]).expect(0);
         daemon.call("supervisor.removeProcessGroup", vec![text("killed")]);
         until("broken was given up and the others have ended", LONG, || {
-            let told = payloads(&daemon, "l").join("\n");
-            ["processname:broken groupname:broken from_state:BACKOFF\n", "expected:0", "expected:1"]
-                .iter()
-                .all(|text| format!("{told}\n").contains(text))
+            let told = payloads(&daemon, "l").join("\n") + "\n";
+            let ends = ["from_state:BACKOFF\n", "expected:0", "expected:1", "Hello!", "oops", "und mehr"];
+            ends.iter().all(|text| told.contains(text)) && told.matches("groupname:killed|\n").count() == 2
         });
         ["", "broken", "once", "fine", "talker", "killed"].map(|about| story(&daemon, about))
     };

@@ -4,6 +4,7 @@ mod client;
 mod fake;
 
 mod attacks;
+mod audit;
 mod calls;
 mod clients;
 mod ending;

@@ -268,3 +268,33 @@ fn a_big_part_of_a_log_is_sent_in_pieces_and_complete() {
     let response = client.response().unwrap();
     assert_eq!(wire::decode_response(&response.body), Ok(Ok(wire::Value::String(expected))));
 }
+
+#[test]
+fn the_daemons_own_log_is_followed_through_rotation() {
+    let mut daemon = Daemon::new();
+    let mut client = Client::unix(&daemon.on_unix(Some(Daemon::credentials())));
+    let log = daemon.dir.path().join("main.log");
+    std::fs::write(&log, "first\n").unwrap();
+    client.send("GET /mainlogtail HTTP/1.1\r\nAuthorization: Basic dXNlcjoxMjM=\r\n\r\n");
+    assert_eq!(client.head().unwrap().status, 200);
+    assert_eq!(client.chunk().unwrap(), b"first\n");
+    std::fs::rename(&log, daemon.dir.path().join("main.log.1")).unwrap();
+    std::fs::write(&log, "second\n").unwrap();
+    assert_eq!(client.chunk().unwrap(), b"second\n");
+    File::create(&log).unwrap();
+    assert_eq!(client.chunk().unwrap(), b"==> File truncated <==\n");
+}
+
+#[test]
+fn names_in_paths_are_decoded_once() {
+    let mut daemon = Daemon::new();
+    let address = daemon.on_tcp(None);
+    std::fs::write(daemon.log_of("x"), "x's log\n").unwrap();
+    for path in ["/logtail/g:x", "/logtail/g%3Ax", "/logtail/g%3ax/stdout?ignored"] {
+        let mut client = Client::tcp(address);
+        client.send(format!("GET {path} HTTP/1.1\r\n\r\n"));
+        assert_eq!(client.head().unwrap().status, 200, "{path}");
+        assert_eq!(client.chunk().unwrap(), b"x's log\n", "{path}");
+    }
+    assert_eq!(Client::tcp(address).get("/logtail/g%253Ax", "").status, 404);
+}

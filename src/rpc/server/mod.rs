@@ -277,6 +277,12 @@ async fn collected(reply: Reply, budget: usize) -> Result<Reply, Fault> {
     })
 }
 
+/// A text that may quote a client, on one line and not too long.
+fn printable(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().take(2 * AUDITED_MAX).map(visible).collect()
+}
+
 /// The line a state-changing call leaves in the activity log.
 struct Audit(Option<String>);
 
@@ -301,7 +307,7 @@ impl Audit {
         match (self.0, result) {
             (None, _) => {}
             (Some(line), Ok(_)) => log::info!("{line}: ok"),
-            (Some(line), Err(fault)) => log::info!("{line}: {fault}"),
+            (Some(line), Err(fault)) => log::info!("{line}: {}", printable(&fault.to_string())),
         }
     }
 }
