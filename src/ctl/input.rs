@@ -74,14 +74,16 @@ impl Input {
         self.ended = false;
     }
 
-    /// Waits for a line that the terminal does not show. Ctrl-C ends the client, as everywhere, but not before the
+    /// Waits for a line that the terminal does not show, once it is ready for that and `ask` has been called. Ctrl-C ends the client, as everywhere, but not before the
     /// terminal shows again what is typed.
     ///
     /// # Errors
     /// What the descriptor says.
-    pub fn read_secret(&mut self) -> io::Result<Option<String>> {
+    pub fn read_secret(&mut self, ask: impl FnOnce() -> io::Result<()>) -> io::Result<Option<String>> {
         let interrupt = Interrupt::catch();
         let silence = Silence::begin();
+        // Only now: whoever answers quickly must not see it either.
+        ask()?;
         loop {
             if let Some(line) = self.waiting_line() {
                 return Ok(Some(line));

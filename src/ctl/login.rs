@@ -26,8 +26,7 @@ pub fn hints() -> Vec<String> {
 pub fn ask(session: &mut Session) -> io::Result<Option<Login>> {
     session.screen.bytes(b"Username:")?;
     let Some(username) = session.input.read_line()? else { return Ok(None) };
-    session.screen.bytes(b"Password:")?;
-    let password = session.input.read_secret()?;
+    let password = session.input.read_secret(|| session.screen.bytes(b"Password:"))?;
     // The line end that was typed was not shown either. The second one is Supervisor's empty line.
     session.screen.bytes(b"\n\n")?;
     Ok(password.map(|password| Login { username, password }))
