@@ -61,7 +61,7 @@ pub fn run_if_manager() -> Option<u8> {
 /// # Errors
 /// What keeps it from coming up.
 fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
-    signals::ignore_sigpipe();
+    signals::ignore_write_signals();
     let reason = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     let boot: Boot =
         boot::read(&link, Place::Boot).map_err(reason("cannot read how the daemon was started"))?;

@@ -92,18 +92,12 @@ pub fn reset_all() {
     }
 }
 
-/// Lets a write to a closed pipe fail instead of ending this process.
-pub fn ignore_sigpipe() {
-    // SAFETY: ignoring a signal runs no code of ours.
-    unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-    }
-}
-
-/// Lets a write to a closed pipe end this process quietly, as a command in a pipeline should.
-pub fn default_sigpipe() {
-    // SAFETY: the default action runs no code of ours.
-    unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+/// Lets a write to a closed pipe, or beyond a limit on the size of files, fail instead of ending this process.
+pub fn ignore_write_signals() {
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: ignoring a signal runs no code of ours.
+        unsafe {
+            libc::signal(signal, libc::SIG_IGN);
+        }
     }
 }

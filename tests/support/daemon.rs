@@ -209,9 +209,13 @@ impl Daemon {
     }
 
     /// The pid of the manager, the keeper's other kind of child.
+    ///
+    /// Until it executes, a program that is being created bears the manager's name, too. It has a single thread;
+    /// the manager has several from its first milliseconds on.
     pub fn manager(&self) -> Option<i32> {
         let below = proc::descendants(self.keeper());
-        below.into_iter().find(is_manager).map(|process| process.pid)
+        let named = below.into_iter().filter(is_manager).map(|process| process.pid);
+        named.into_iter().find(|pid| proc::n_threads(*pid) > 1)
     }
 
     /// The programs that run now, and what they started in turn.

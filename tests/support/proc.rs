@@ -47,6 +47,11 @@ pub fn running(pid: i32) -> bool {
     !matches!(stat(pid, 0).as_deref(), None | Some("Z" | "X"))
 }
 
+/// How many threads it has; 0 if it has ended.
+pub fn n_threads(pid: i32) -> usize {
+    stat(pid, 17).and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
 /// The pid of the parent.
 pub fn parent(pid: i32) -> Option<i32> {
     stat(pid, 1)?.parse().ok()
