@@ -105,14 +105,19 @@ impl Keeper {
 
     fn start_manager(&mut self) {
         let now = clock::monotonic();
+        let shared = self.shared.get();
+        // Counted before: on a busy machine the manager may read its number, and say that it is up under it,
+        // before we run again.
+        shared.manager_starts.fetch_add(1, AcqRel);
         match spawn::start_manager(self.binary.as_fd(), &self.manager_arguments, &self.manager_environment) {
             Ok(pid) => {
-                let shared = self.shared.get();
                 shared.manager_pid.store(pid, Release);
-                shared.manager_starts.fetch_add(1, AcqRel);
                 self.manager = Some(Manager { pid, since: now });
             }
-            Err(_) => self.pause(now),
+            Err(_) => {
+                shared.manager_starts.fetch_sub(1, AcqRel);
+                self.pause(now);
+            }
         }
     }
 
