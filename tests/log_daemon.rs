@@ -149,3 +149,23 @@ fn a_full_disk_costs_activity_log_lines_and_nothing_else() {
         || std::fs::read_to_string(&log).unwrap().split_once(notice).map(|(_, later)| later.to_string());
     until("the log goes on", LONG, || later().is_some_and(|later| later.contains("entered RUNNING state")));
 }
+
+#[test]
+fn a_full_disk_is_told_once_and_so_is_its_end() {
+    let Some(disk) = SmallDisk::mount(256) else { return };
+    let daemon = start(&format!(
+        "[program:a]\ncommand=sh -c 'while :; do echo line; sleep 0.01; done'\nstdout_logfile={}\n",
+        disk.path("a.out").display()
+    ));
+    daemon.wait_for_state("a", Running, LONG);
+    let filler = disk.fill();
+    daemon.wait_log("could not write log file");
+    std::fs::remove_file(filler).unwrap();
+    daemon.wait_log("works again after");
+    let log = daemon.log();
+    let count = |text| log.matches(text).count();
+    assert_eq!((count("could not write log file"), count("works again after")), (1, 1), "{log}");
+    assert!(log.contains("0 bytes were dropped"), "{log}");
+    let lines = std::fs::read_to_string(disk.path("a.out")).unwrap();
+    assert!(lines.lines().all(|line| line == "line"), "no line was torn");
+}

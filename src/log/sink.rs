@@ -24,6 +24,9 @@ const MAX_PENDING: usize = 256 * 1024;
 /// How long a reader that is slow is waited for before the sink counts as failing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Trouble so soon after a recovery is told only if it lasts as long.
+const RELAPSE: Duration = Duration::from_secs(10);
+
 /// What a sink is to write to.
 #[derive(Clone, Debug)]
 pub enum SinkSpec {
@@ -53,6 +56,8 @@ pub struct Sink {
     /// Since when a device that works takes nothing.
     stuck: Option<Instant>,
     trouble: Option<Box<Trouble>>,
+    /// When it last worked again, and how much had been dropped by then that nobody was told of.
+    recovered: Option<Box<(Instant, u64)>>,
 }
 
 #[derive(Debug)]
@@ -68,6 +73,8 @@ struct Trouble {
     since: Instant,
     open_again: Instant,
     n_dropped: u64,
+    /// Whether the activity log has it.
+    told: bool,
 }
 
 /// What a splice moved.
@@ -96,7 +103,7 @@ impl Sink {
     /// `whose` is for messages, for example `'web' stdout`. Nothing is opened yet.
     pub fn new(spec: SinkSpec, whose: Arc<str>) -> Sink {
         let (breaks, pending) = (Break::Anywhere, VecDeque::new());
-        Sink { spec, whose, target: None, breaks, pending, stuck: None, trouble: None }
+        Sink { spec, whose, target: None, breaks, pending, stuck: None, trouble: None, recovered: None }
     }
 
     /// What messages call it.
@@ -285,44 +292,49 @@ impl Sink {
     }
 
     fn fails(&mut self, error: &io::Error) -> Refusal {
-        let now = Instant::now();
-        if self.trouble.is_none() {
-            ::log::error!("could not write {}: {error}; trying again until it works", self.label());
-            self.trouble = Some(Box::new(Trouble { since: now, open_again: now, n_dropped: 0 }));
-        }
         if !matches!(self.target, Some(Target::File(_) | Target::Memory(_))) {
             // A device or a socket that failed has to be opened anew.
             self.target = None;
         }
-        if let Some(trouble) = &mut self.trouble {
-            trouble.open_again = now + OPEN_AGAIN_AFTER;
-        }
+        self.in_trouble(Instant::now(), |label| format!("could not write {label}: {error}"));
         Refusal::Failing
     }
 
     fn slow(&mut self) -> Refusal {
         let since = *self.stuck.get_or_insert_with(Instant::now);
-        if self.trouble.is_some() || since.elapsed() > PATIENCE {
-            if self.trouble.is_none() {
-                let seconds = PATIENCE.as_secs();
-                ::log::error!(
-                    "{} takes nothing since {seconds} seconds; trying again until it works",
-                    self.label()
-                );
-                let now = Instant::now();
-                self.trouble = Some(Box::new(Trouble { since, open_again: now, n_dropped: 0 }));
-            }
-            return Refusal::Failing;
+        if self.trouble.is_none() && since.elapsed() <= PATIENCE {
+            return Refusal::Slow;
         }
-        Refusal::Slow
+        let seconds = PATIENCE.as_secs();
+        self.in_trouble(since, |label| format!("{label} takes nothing since {seconds} seconds"));
+        Refusal::Failing
+    }
+
+    /// Notes that it does not work, and says so unless it has been said. A disk that is full now and then is not
+    /// worth two lines each time: after a recovery, trouble must have lasted for a while.
+    fn in_trouble(&mut self, since: Instant, what: impl FnOnce(&str) -> String) {
+        let now = Instant::now();
+        let relapse = self.recovered.as_ref().is_some_and(|recovered| recovered.0.elapsed() < RELAPSE);
+        let n_untold = self.recovered.as_mut().map_or(0, |recovered| std::mem::take(&mut recovered.1));
+        let trouble = self.trouble.get_or_insert_with(|| {
+            Box::new(Trouble { since, open_again: now, n_dropped: n_untold, told: false })
+        });
+        trouble.open_again = now + OPEN_AGAIN_AFTER;
+        if !trouble.told && (!relapse || trouble.since.elapsed() >= RELAPSE) {
+            trouble.told = true;
+            let text = what(&self.label());
+            ::log::error!("{text}; trying again until it works");
+        }
     }
 
     fn works(&mut self) {
         self.stuck = None;
-        if let Some(trouble) = self.trouble.take() {
-            let (seconds, n) = (trouble.since.elapsed().as_secs(), trouble.n_dropped);
+        let Some(trouble) = self.trouble.take() else { return };
+        let (seconds, n) = (trouble.since.elapsed().as_secs(), trouble.n_dropped);
+        if trouble.told {
             ::log::warn!("{} works again after {seconds} seconds; {n} bytes were dropped", self.label());
         }
+        self.recovered = Some(Box::new((Instant::now(), if trouble.told { 0 } else { n })));
     }
 }
 

@@ -31,6 +31,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+        // Somebody may have a log open still; it goes when that is closed.
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
 }
