@@ -94,6 +94,34 @@ priority=999
 }
 
 #[test]
+fn gunicorn_behind_a_socket() {
+    let conf = r#"
+[program:gunicorn]
+command=%(here)s/stand-in app.wsgi:application --bind unix:%(here)s/app.sock --workers 4
+    --access-logformat '%%(h)s %%(l)s "%%(r)s" %%(s)s'
+directory=%(here)s
+autorestart=true
+redirect_stderr=true
+stdout_logfile=%(here)s/gunicorn.log
+environment=RECORD="record",DJANGO_SETTINGS_MODULE="app.settings.production",
+    SECRET_KEY="a,b;c%%d=e",DATABASE_URL="postgres://u:p@db/x?sslmode=require"
+[group:app]
+programs=gunicorn
+"#;
+    let daemon = start(conf, &[]);
+    daemon.wait_for_state("app:gunicorn", Running, LONG);
+    let socket = format!("unix:{}", daemon.path("app.sock").display());
+    let format = r#"%(h)s %(l)s "%(r)s" %(s)s"#;
+    let expected =
+        ["app.wsgi:application", "--bind", &socket, "--workers", "4", "--access-logformat", format];
+    assert_eq!(arguments(&daemon, "record"), expected);
+    let record = daemon.read("record");
+    for line in ["SECRET_KEY=a,b;c%d=e", "DATABASE_URL=postgres://u:p@db/x?sslmode=require"] {
+        assert!(record.lines().any(|found| found == line), "{line}\nis not in\n{record}");
+    }
+}
+
+#[test]
 fn nginx_and_php_fpm_in_a_container() {
     let program = |name: &str, command: &str, priority: u32| {
         format!(
