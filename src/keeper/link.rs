@@ -13,7 +13,7 @@ use crate::sys::{fd, process};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering::*};
 
 /// Tells a freshly executed process that it is a manager, and where its descriptors are.
@@ -355,10 +355,6 @@ impl Link {
         let generation = (slot.phase.load(Relaxed) >> 8).wrapping_add(1);
         slot.phase.store((generation << 8) | PHASE_SPAWNING, Release);
         &slot.pid
-    }
-
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
-        self.deposits.as_fd()
     }
 }
 

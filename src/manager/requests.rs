@@ -27,6 +27,23 @@ use async_channel::Sender;
 
 use std::sync::Arc;
 
+/// What can be asked of processes and may take a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Start,
+    Stop,
+}
+
+impl Order {
+    /// Whether a process in this state takes part when the order is for several.
+    fn applies_to(self, state: ProcessState) -> bool {
+        match self {
+            Order::Start => !state.is_running(),
+            Order::Stop => is_active(state),
+        }
+    }
+}
+
 impl Daemon {
     /// Answers a request, now or when what it waits for has happened.
     pub fn handle(&mut self, call: Call) {
@@ -36,20 +53,8 @@ impl Daemon {
             return;
         }
         let outcome = match request {
-            Request::Start(Target::Name { sent, namespec }, wait) if namespec.process.is_some() => {
-                return self.start_one(&sent, &namespec.group, namespec.process.as_deref(), wait, reply);
-            }
-            Request::Stop(Target::Name { sent, namespec }, wait) if namespec.process.is_some() => {
-                return self.stop_one(&sent, &namespec.group, namespec.process.as_deref(), wait, reply);
-            }
-            Request::Start(target, wait) => match self.several(&target) {
-                Ok(slots) => return self.start_several(slots, wait, reply),
-                Err(fault) => Err(fault),
-            },
-            Request::Stop(target, wait) => match self.several(&target) {
-                Ok(slots) => return self.stop_several(slots, wait, reply),
-                Err(fault) => Err(fault),
-            },
+            Request::Start(target, wait) => return self.order(Order::Start, &target, wait, reply),
+            Request::Stop(target, wait) => return self.order(Order::Stop, &target, wait, reply),
             Request::Signal(target, signal) => match self.signal_request(&target, signal) {
                 Some(outcome) => outcome,
                 None => match self.several(&target) {
@@ -183,26 +188,65 @@ impl Daemon {
         Ok(slots)
     }
 
-    fn start_one(
-        &mut self,
-        sent: &str,
-        group: &str,
-        process: Option<&str>,
-        wait: Wait,
-        reply: Sender<Outcome>,
-    ) {
-        match self.find(group, process, sent).map(|(slot, _)| slot) {
-            Ok(slot) => {
-                let waiter =
-                    |wants| Waiter { wants, namespec: sent.to_string(), reply: Reply::Single(reply.clone()) };
-                if let Some(outcome) = self.start(slot, sent, wait, waiter) {
-                    let _ = reply.try_send(outcome.map(|()| Answer::Done));
+    /// Carries out an order for one process, or for several.
+    fn order(&mut self, order: Order, target: &Target, wait: Wait, reply: Sender<Outcome>) {
+        let outcome = match target {
+            Target::Name { sent, namespec } if namespec.process.is_some() => match self.one(target) {
+                Ok((slot, _)) => {
+                    let reply = reply.clone();
+                    let waiter =
+                        |wants| Waiter { wants, namespec: sent.clone(), reply: Reply::Single(reply) };
+                    self.carry_out(order, slot, sent, wait, waiter).map(|done| done.map(|()| Answer::Done))
                 }
-            }
-            Err(fault) => {
-                let _ = reply.try_send(Err(fault));
+                Err(fault) => Some(Err(fault)),
+            },
+            _ => match self.several(target) {
+                Ok(slots) => return self.order_several(order, slots, wait, reply),
+                Err(fault) => Some(Err(fault)),
+            },
+        };
+        if let Some(outcome) = outcome {
+            let _ = reply.try_send(outcome);
+        }
+    }
+
+    /// `None` if the answer comes later, through the waiter.
+    fn carry_out(
+        &mut self,
+        order: Order,
+        slot: SlotId,
+        namespec: &str,
+        wait: Wait,
+        waiter: impl FnOnce(Wants) -> Waiter,
+    ) -> Option<Result<(), Fault>> {
+        match order {
+            Order::Start => self.start(slot, namespec, wait, waiter),
+            Order::Stop => self.stop(slot, namespec, wait, waiter),
+        }
+    }
+
+    /// Only those take part to whom the order applies. The last ones to be started are the first to be stopped.
+    fn order_several(&mut self, order: Order, mut slots: Vec<SlotId>, wait: Wait, reply: Sender<Outcome>) {
+        if order == Order::Stop {
+            slots.reverse();
+        }
+        let batch = Batch::open(reply);
+        for slot in slots {
+            let Some(proc) = self.procs.proc(slot).filter(|proc| order.applies_to(proc.state())) else {
+                continue;
+            };
+            let (group, name, namespec) = names(proc);
+            let waiter = |wants| Waiter {
+                wants,
+                namespec: namespec.clone(),
+                reply: Reply::Member { batch: batch.clone(), group: group.clone(), name: name.clone() },
+            };
+            match self.carry_out(order, slot, &namespec, wait, waiter) {
+                Some(outcome) => batch.borrow_mut().add(&group, &name, outcome),
+                None => batch.borrow_mut().expect(),
             }
         }
+        batch.borrow_mut().close();
     }
 
     /// Starts a process. `None` if the answer comes later, through the waiter.
@@ -241,28 +285,6 @@ impl Daemon {
         None
     }
 
-    fn stop_one(
-        &mut self,
-        sent: &str,
-        group: &str,
-        process: Option<&str>,
-        wait: Wait,
-        reply: Sender<Outcome>,
-    ) {
-        match self.find(group, process, sent).map(|(slot, _)| slot) {
-            Ok(slot) => {
-                let waiter =
-                    |wants| Waiter { wants, namespec: sent.to_string(), reply: Reply::Single(reply.clone()) };
-                if let Some(outcome) = self.stop(slot, sent, wait, waiter) {
-                    let _ = reply.try_send(outcome.map(|()| Answer::Done));
-                }
-            }
-            Err(fault) => {
-                let _ = reply.try_send(Err(fault));
-            }
-        }
-    }
-
     /// Stops a process. `None` if the answer comes later, through the waiter.
     fn stop(
         &mut self,
@@ -290,45 +312,6 @@ impl Daemon {
             }
             _ => Some(Ok(())),
         }
-    }
-
-    fn start_several(&mut self, slots: Vec<SlotId>, wait: Wait, reply: Sender<Outcome>) {
-        let batch = Batch::open(reply);
-        for slot in slots {
-            let Some(proc) = self.procs.proc(slot).filter(|proc| !proc.state().is_running()) else {
-                continue;
-            };
-            let (group, name, namespec) = names(proc);
-            let waiter = |wants| Waiter {
-                wants,
-                namespec: namespec.clone(),
-                reply: Reply::Member { batch: batch.clone(), group: group.clone(), name: name.clone() },
-            };
-            match self.start(slot, &namespec, wait, waiter) {
-                Some(outcome) => batch.borrow_mut().add(&group, &name, outcome),
-                None => batch.borrow_mut().expect(),
-            }
-        }
-        batch.borrow_mut().close();
-    }
-
-    /// The last ones to be started are the first to be stopped.
-    fn stop_several(&mut self, slots: Vec<SlotId>, wait: Wait, reply: Sender<Outcome>) {
-        let batch = Batch::open(reply);
-        for slot in slots.into_iter().rev() {
-            let Some(proc) = self.procs.proc(slot).filter(|proc| is_active(proc.state())) else { continue };
-            let (group, name, namespec) = names(proc);
-            let waiter = |wants| Waiter {
-                wants,
-                namespec: namespec.clone(),
-                reply: Reply::Member { batch: batch.clone(), group: group.clone(), name: name.clone() },
-            };
-            match self.stop(slot, &namespec, wait, waiter) {
-                Some(outcome) => batch.borrow_mut().add(&group, &name, outcome),
-                None => batch.borrow_mut().expect(),
-            }
-        }
-        batch.borrow_mut().close();
     }
 
     /// A signal for one process; `None` if the target is several.
