@@ -228,8 +228,10 @@ startsecs=0
 command=bash -c "printf 'READY\n'; while read line; do kill -TERM $PPID; printf 'RESULT 2\nOKREADY\n'; done"
 events=PROCESS_STATE_FATAL
 startsecs=0
+; Fails once the other listener has written down what it heard.
 [program:broken]
-command=false
+command=sh -c "until [ -s %(here)s/lines ]; do sleep 0.01; done; exit 1"
+startsecs=1000
 startretries=0
 "#;
     let mut daemon = start(conf);
