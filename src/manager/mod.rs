@@ -19,6 +19,7 @@ pub mod procs;
 pub mod requests;
 pub mod shutdown;
 pub mod upgrade;
+pub mod viewers;
 pub mod waiters;
 
 pub mod child;
