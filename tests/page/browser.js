@@ -54,7 +54,7 @@ export async function theBrowser() {
  */
 export function testPage(name, { expected, ...options }, body) {
   test(name, { timeout: 4 * PATIENCE }, async () => {
-    const context = await (await theBrowser()).newContext({ viewport: { width: 1360, height: 820 }, ...options });
+    const context = await (await theBrowser()).newContext({ baseURL: address, viewport: { width: 1360, height: 820 }, ...options });
     context.setDefaultTimeout(PATIENCE);
     const page = await context.newPage();
     const errors = [];
