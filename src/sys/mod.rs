@@ -12,6 +12,7 @@ pub mod localtime;
 pub mod memory;
 pub mod pipe;
 pub mod process;
+pub mod schedule;
 pub mod signals;
 pub mod spawn;
 pub mod user;

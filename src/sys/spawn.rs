@@ -15,6 +15,7 @@
 //! words, and to the caller as [`Failure`].
 
 use crate::sys::limits::Limit;
+use crate::sys::schedule;
 use crate::sys::signals::Blocked;
 use crate::sys::user::Identity;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -325,6 +326,7 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
         // As Supervisor does: a group of its own, so that Ctrl-C on our terminal is not for it.
         libc::setpgid(0, 0);
         reset_dispositions();
+        schedule::take_usual_turns();
         if !take_descriptors(plan) {
             return Stage::Descriptors;
         }
