@@ -123,7 +123,7 @@ impl Link {
     /// Takes a descriptor out of what this process inherited from the vault. The vault keeps its own. Once
     /// per place and process.
     pub fn take(&self, place: Place) -> Option<OwnedFd> {
-        let held = self.shared.get().vault.get(place.index() as usize)?.load(Acquire);
+        let held = self.shared.get().place(place.index())?.load(Acquire);
         fd::adopt(held - 1)
     }
 
@@ -216,9 +216,26 @@ impl Link {
 
     /// Says that this manager is up, and with the first one the daemon.
     pub fn set_ready(&self) {
+        // Before: until then nobody relies on what an earlier one has left, and afterwards only on ours.
+        self.memory.get().drains_by.store(self.manager_starts(), Release);
         self.memory.get().manager_up.store(self.manager_starts(), Release);
         self.memory.get().ready.store(1, Release);
         self.ring();
+    }
+
+    /// Says what the keeper is to do with an output while there is no manager: a `DRAIN_*` of `layout`. `channel` is
+    /// 0 for standard output, 1 for standard error.
+    pub fn set_drain(&self, slot: u32, channel: u32, what: u32) {
+        let Some(drains) = self.memory.get().drains.get(slot as usize) else { return };
+        let shift = DRAIN_BITS * channel.min(1);
+        let replace = |old: u32| Some(old & !(DRAIN_MASK << shift) | (what & DRAIN_MASK) << shift);
+        // Never refuses.
+        let _ = drains.fetch_update(AcqRel, Acquire, replace);
+    }
+
+    /// How many bytes of output the keeper has moved itself.
+    pub fn drained_by_keeper(&self) -> u64 {
+        self.shared.get().drained.load(Acquire)
     }
 
     /// Says that the keeper is to end with this status as soon as this process has ended.

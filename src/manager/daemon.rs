@@ -45,7 +45,7 @@ const ENTRIES_PER_TURN: usize = 32;
 
 /// The daemon, as its manager sees it.
 pub struct Daemon {
-    pub link: Link,
+    pub link: Arc<Link>,
     pub boot: Boot,
     /// The daemon's own settings. Its groups are those of the last reread.
     pub config: Arc<Config>,

@@ -13,7 +13,7 @@ use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_mess
 use crate::manager::events::Events;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::sockets::Sockets;
-use crate::manager::streams::{Streams, set_up_transfer};
+use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
 use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt};
 use crate::model::config::{ActivityLog, HttpServerConfig};
@@ -95,6 +95,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         None => Sockets::default(),
     };
     let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;
+    let link = Arc::new(link);
     let mut daemon = Daemon {
         http: http::Context::new(handle, &config.rpc_namespaces, VERSION),
         link,
@@ -115,6 +116,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
         .map_err(|error| error.to_string())?;
     set_up_transfer(&daemon.link);
+    set_up_custody(&daemon.link);
     let mut ears = ears_for(calls, daemon.events.ears()).map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {

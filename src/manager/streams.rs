@@ -1,7 +1,8 @@
 //! A program's pipes, and what becomes of what it writes.
 
-use crate::keeper::layout::Place;
+use crate::keeper::layout::{DRAIN_DISCARD, DRAIN_LEAVE, DRAIN_TO_LOG, Place};
 use crate::keeper::link::Link;
+use crate::log::custody::{self, Custodian};
 use crate::log::pump;
 use crate::log::spec::StreamSpec;
 use crate::log::stream::{LogStream, StreamOutput};
@@ -117,10 +118,10 @@ impl Streams {
         Streams {
             stdin: Some(Input::new(stdin, mailbox.clone())),
             mailbox,
-            stdout: Some(resumed_output(slot, specs.stdout, stdout)),
+            stdout: Some(resumed_output(slot, specs.stdout, stdout, link)),
             stderr: specs
                 .stderr
-                .and_then(|spec| Some(resumed_output(slot, spec, link.take(Place::Stderr(slot))?))),
+                .and_then(|spec| Some(resumed_output(slot, spec, link.take(Place::Stderr(slot))?, link))),
             pid: Arc::default(),
         }
     }
@@ -235,8 +236,17 @@ impl Streams {
         if self.stdout.is_none() {
             return;
         }
+        // A pump may hold on to it for a while.
+        self.outputs().for_each(|stream| lock(stream).withdraw());
         *self = Streams::default();
-        let places = [Place::Stdin(slot), Place::Stdout(slot), Place::Stderr(slot), Place::Mailbox(slot)];
+        let places = [
+            Place::Stdin(slot),
+            Place::Stdout(slot),
+            Place::Stderr(slot),
+            Place::Mailbox(slot),
+            Place::Log(slot, 0),
+            Place::Log(slot, 1),
+        ];
         if let Err(error) = link.drop_deposits(&places) {
             ::log::error!("could not tell the keeper to close the pipes of slot {slot}: {error}");
         }
@@ -373,10 +383,11 @@ fn new_output(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> Output {
     Arc::new(Mutex::new(stream))
 }
 
-fn resumed_output(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> Output {
+fn resumed_output(slot: u32, spec: StreamSpec, pipe: OwnedFd, link: &Link) -> Output {
     let id = stream_id(slot, spec.channel);
+    let log = link.take(place_of_log(id));
     let mut stream = LogStream::new(spec, pipe);
-    stream.resume_as(id);
+    stream.resume_as(id, log);
     Arc::new(Mutex::new(stream))
 }
 
@@ -387,6 +398,56 @@ fn stream_id(slot: u32, channel: Stream) -> u64 {
         Stream::Stderr => 2,
     };
     u64::from(slot) * 2 + channel
+}
+
+/// The slot of a stream with this number, and which of its outputs it is.
+fn slot_and_channel(id: u64) -> (u32, u32) {
+    // Numbers come from `stream_id`.
+    ((id.saturating_sub(1) / 2) as u32, (id.saturating_sub(1) % 2) as u32)
+}
+
+fn place_of_log(id: u64) -> Place {
+    let (slot, channel) = slot_and_channel(id);
+    Place::Log(slot, channel)
+}
+
+/// Leaves log files with the keeper, which moves programs' output to them while there is no manager.
+struct KeeperHasThem(Arc<Link>);
+
+impl Custodian for KeeperHasThem {
+    fn keep(&self, streams: &[u64], file: BorrowedFd<'_>) {
+        let deposits: Vec<_> = streams.iter().map(|id| (place_of_log(*id), file)).collect();
+        let kept = self.0.deposit(&deposits);
+        if let Err(error) = &kept {
+            ::log::error!("could not leave a log with the keeper: {error}");
+        }
+        let what = if kept.is_ok() { DRAIN_TO_LOG } else { DRAIN_LEAVE };
+        streams.iter().for_each(|id| self.set(*id, what));
+    }
+
+    fn keep_on(&self, stream: u64) {
+        self.set(stream, DRAIN_TO_LOG);
+    }
+
+    fn discard(&self, stream: u64) {
+        self.set(stream, DRAIN_DISCARD);
+    }
+
+    fn release(&self, stream: u64) {
+        self.set(stream, DRAIN_LEAVE);
+    }
+}
+
+impl KeeperHasThem {
+    fn set(&self, stream: u64, what: u32) {
+        let (slot, channel) = slot_and_channel(stream);
+        self.0.set_drain(slot, channel, what);
+    }
+}
+
+/// Lets the keeper move programs' output while there is no manager.
+pub fn set_up_custody(link: &Arc<Link>) {
+    custody::install(Box::new(KeeperHasThem(Arc::clone(link))));
 }
 
 /// Takes over the pipe that busy logs go through from an earlier manager, or makes it and leaves it with the
