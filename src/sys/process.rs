@@ -63,3 +63,8 @@ pub fn own_parent() -> i32 {
 pub fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()
 }
+
+/// What tells this boot of the machine from every other one (random(4)); empty if the kernel does not say.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_string()).unwrap_or_default()
+}
