@@ -102,7 +102,7 @@ enum Wake {
     Signal(i32),
     /// An event listener has written something.
     Listener,
-    /// Something is new with an adopted program.
+    /// An adopted program has ended.
     Adopted,
     /// Somebody's output is to become an event.
     Written(Option<Written>),
@@ -123,7 +123,7 @@ pub struct Ears {
     pub signals: signal_hook_async_std::Signals,
     /// Readable when an event listener has written something.
     pub listeners: Async<Arc<OwnedFd>>,
-    /// Readable when something is new with an adopted program.
+    /// Readable when an adopted program has ended.
     pub adopted: Async<Arc<OwnedFd>>,
 }
 
@@ -188,13 +188,8 @@ impl Daemon {
     }
 
     async fn wait(&self, ears: &mut Ears) -> Wake {
-        let deadlines = [
-            self.procs.next_deadline(),
-            self.ending_deadline(),
-            self.events.deadline(),
-            self.map_deadline(),
-            self.adopted.deadline(),
-        ];
+        let deadlines =
+            [self.procs.next_deadline(), self.ending_deadline(), self.events.deadline(), self.map_deadline()];
         let deadline = deadlines.into_iter().flatten().min();
         let timer = async {
             match deadline {
@@ -305,7 +300,6 @@ impl Daemon {
     }
 
     fn fire_deadlines(&mut self) {
-        self.give_up_collecting();
         let now = clock::monotonic();
         while let Some(slot) = self.procs.due(now) {
             let before = self.procs.next_deadline();

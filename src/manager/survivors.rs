@@ -4,8 +4,9 @@
 //! machine was not started anew since and the kernel created it at the very tick the table says; from then on it
 //! is held by a pidfd, so that no signal ever reaches whoever gets its pid later.
 //!
-//! It is nobody's child that we could wait for: the pidfd tells of its end, and from Linux 6.15 on of its exit
-//! status, once its parent has collected it. Older kernels leave that unknown, and we say so.
+//! It is no child that we could wait for: the pidfd tells of its end. Its exit status stands in `/proc` until its
+//! parent has collected it, and from Linux 6.15 on the pidfd knows it afterwards. On older kernels it stays unknown
+//! if the parent was faster than us, and we say so.
 //!
 //! Its pipes have lived on, because with `exitkillall=false` a program holds both ends of each. They are taken up
 //! again through `/proc`, with whatever it wrote meanwhile. A program that has closed them since, or forbids
@@ -36,11 +37,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long a killed program may take to be gone. One that takes longer hangs in the kernel.
 const DEATH: Duration = Duration::from_secs(5);
 
-/// How long the parent of a program may take to collect its exit status before we call it unknown.
-const COLLECTION: Duration = Duration::from_secs(2);
-
 /// What an adopted program's end is called when nobody knows its status.
-const NOBODY_KNOWS: &str = "exit status unknown: it was adopted, and its parent or the kernel did not tell";
+const NOBODY_KNOWS: &str = "exit status unknown: it was adopted, and somebody else collected it";
 
 /// A program of a former daemon, with hold of it.
 #[derive(Debug)]
@@ -59,32 +57,21 @@ pub struct Legacy {
 
 /// The adopted programs that are alive.
 pub struct Adopted {
-    /// Readable when one of them has ended, or was collected by its parent.
+    /// Readable when one of them has ended.
     ears: Arc<OwnedFd>,
     pidfds: HashMap<SlotId, OwnedFd>,
-    /// Those that have ended and were not collected, and how long that may take.
-    uncollected: Vec<(SlotId, Monotonic)>,
 }
 
 impl Adopted {
     /// # Errors
     /// The system's.
     pub fn new() -> io::Result<Adopted> {
-        Ok(Adopted {
-            ears: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?),
-            pidfds: HashMap::new(),
-            uncollected: Vec::new(),
-        })
+        Ok(Adopted { ears: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?), pidfds: HashMap::new() })
     }
 
-    /// Becomes readable when there is news of one of them.
+    /// Becomes readable when one of them has ended.
     pub fn ears(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.ears)
-    }
-
-    /// When the end of one has to be dealt with even though nobody collects it.
-    pub fn deadline(&self) -> Option<Monotonic> {
-        self.uncollected.iter().map(|(_, deadline)| *deadline).min()
     }
 
     /// Whether the program of this process is one of them.
@@ -101,13 +88,12 @@ impl Adopted {
     }
 
     fn forget(&mut self, slot: SlotId) {
-        self.uncollected.retain(|(uncollected, _)| *uncollected != slot);
         if let Some(pidfd) = self.pidfds.remove(&slot) {
             let _ = epoll::delete(&self.ears, &pidfd);
         }
     }
 
-    /// The slots of which there is news.
+    /// The slots of those that have ended.
     fn news(&self) -> Vec<SlotId> {
         let mut events = Vec::with_capacity(64);
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -118,33 +104,6 @@ impl Adopted {
         // What `watch` stored.
         events.iter().map(|event| event.data.u64() as SlotId).collect()
     }
-
-    /// How one has ended, once that is known or nobody will tell.
-    fn fate(&mut self, slot: SlotId) -> Option<ExitStatus> {
-        let Some(held) = self.pidfds.get(&slot) else { return Some(ExitStatus::Unknown) };
-        if let Some(status) = pidfd::exit_status(held) {
-            return Some(status);
-        }
-        let now = clock::monotonic();
-        match self.uncollected.iter().find(|(uncollected, _)| *uncollected == slot) {
-            Some((_, deadline)) => (now >= *deadline || is_collected(held)).then_some(ExitStatus::Unknown),
-            None if is_collected(held) => Some(ExitStatus::Unknown),
-            None => {
-                // From here on only that it is collected is news.
-                let data = epoll::EventData::new_u64(u64::from(slot));
-                let _ = epoll::modify(&self.ears, held, data, epoll::EventFlags::empty());
-                self.uncollected.push((slot, now + COLLECTION));
-                None
-            }
-        }
-    }
-}
-
-/// Whether the parent of a process that has ended has collected its status. Linux before 6.9 never says so.
-fn is_collected(pidfd: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    matches!(poll(&mut fds, Some(&at_once)), Ok(1)) && fds[0].revents().contains(PollFlags::HUP)
 }
 
 /// Gets hold of those programs of a table that are alive and who they were.
@@ -339,25 +298,19 @@ impl Daemon {
         }
     }
 
-    /// Looks what is new with adopted programs.
+    /// Deals with the adopted programs that have ended.
     pub fn look_after_adopted(&mut self) {
         for slot in self.adopted.news() {
-            self.look_after(slot);
-        }
-    }
-
-    /// Deals with those that nobody has collected in time.
-    pub fn give_up_collecting(&mut self) {
-        let now = clock::monotonic();
-        let due = self.adopted.uncollected.iter().filter(|(_, deadline)| now >= *deadline);
-        for slot in due.map(|(slot, _)| *slot).collect::<Vec<_>>() {
-            self.look_after(slot);
-        }
-    }
-
-    fn look_after(&mut self, slot: SlotId) {
-        if let Some(status) = self.adopted.fate(slot) {
-            self.survivor_ended(slot, status);
+            let Some(proc) = self.procs.proc(slot) else { continue };
+            let pid = proc.process.state.pid().unwrap_or(0);
+            let status = self.adopted.pidfds.get(&slot).and_then(|held| {
+                // Its parent may collect it at any moment: the one or the other knows.
+                let from_parent = || pidfd::exit_status(held);
+                from_parent()
+                    .or_else(|| process::zombie_status(pid, proc.origin.start_ticks))
+                    .or_else(from_parent)
+            });
+            self.survivor_ended(slot, status.unwrap_or(ExitStatus::Unknown));
         }
     }
 
