@@ -66,6 +66,8 @@ pub struct KeeperMemory {
     pub drained: AtomicU64,
     /// As `vault`, the log files of the outputs: two per slot.
     pub logs: [AtomicI32; LOG_PLACES],
+    /// As `vault`, the programs that are not the keeper's children: one per slot.
+    pub pidfds: [AtomicI32; SLOTS],
 }
 
 // SAFETY: repr(C), atomics only.
@@ -77,7 +79,9 @@ impl KeeperMemory {
     /// A place in the vault by its number; `None` if there is no such place.
     pub fn place(&self, index: u32) -> Option<&AtomicI32> {
         let index = index as usize;
-        self.vault.get(index).or_else(|| self.logs.get(index.checked_sub(VAULT_PLACES)?))
+        let log = || self.logs.get(index.checked_sub(VAULT_PLACES)?);
+        let pidfd = || self.pidfds.get(index.checked_sub(VAULT_PLACES + LOG_PLACES)?);
+        self.vault.get(index).or_else(log).or_else(pidfd)
     }
 }
 
@@ -201,7 +205,7 @@ pub struct Record {
     pub state: AtomicU32,
     pub pid: AtomicI32,
     pub failures: AtomicU32,
-    /// Bit 0: a start waits for the stop to finish.
+    /// `FLAG_*`, and from [`GENERATION_SHIFT`] on the run of the daemon that started the program.
     pub flags: AtomicU32,
     pub deadline: AtomicU64,
     pub started: AtomicU64,
@@ -218,8 +222,12 @@ pub struct Record {
     pub spawnerr: Text,
 }
 
-/// Flag in [`Record::flags`].
+/// Flag in [`Record::flags`]: a start waits for the stop to finish.
 pub const FLAG_START_AFTER: u32 = 1;
+/// Flag in [`Record::flags`]: the program is not the keeper's child.
+pub const FLAG_ADOPTED: u32 = 2;
+/// See [`Record::flags`]. The runs that fit, one each second, last for half a year.
+pub const GENERATION_SHIFT: u32 = 8;
 
 /// See [`Record::exit`].
 pub const EXIT_BASE: u32 = 0x1_0000;
@@ -285,6 +293,8 @@ pub enum Place {
     Mailbox(u32),
     /// The file that a slot's output is written to as it is: 0 for standard output, 1 for standard error.
     Log(u32, u32),
+    /// A program that is not the keeper's child.
+    Pidfd(u32),
 }
 
 impl Place {
@@ -313,6 +323,7 @@ impl Place {
             Place::Stdin(slot) => of_slot(slot, 2),
             Place::Mailbox(slot) => of_slot(slot, 3),
             Place::Log(slot, channel) => VAULT_PLACES as u32 + slot * 2 + channel.min(1),
+            Place::Pidfd(slot) => (VAULT_PLACES + LOG_PLACES) as u32 + slot,
         }
     }
 }
@@ -349,6 +360,7 @@ mod tests {
         assert!((last as usize) < VAULT_PLACES);
         assert_eq!(Place::Log(0, 0).index() as usize, VAULT_PLACES);
         assert_eq!(Place::Log(SLOTS as u32 - 1, 1).index() as usize, VAULT_PLACES + LOG_PLACES - 1);
+        assert_eq!(Place::Pidfd(0).index() as usize, VAULT_PLACES + LOG_PLACES);
     }
 
     /// What an upgrade from the first release finds.

@@ -1,6 +1,8 @@
 //! The table of everything that is supervised.
 
+use crate::core::info_map::ProcessInfoMap;
 use crate::core::process::Process;
+use crate::keeper::link::Origin;
 use crate::manager::boot::AutoLogs;
 use crate::manager::streams::Streams;
 use crate::manager::waiters::Waiter;
@@ -9,6 +11,7 @@ use crate::model::exit::ExitStatus;
 use crate::model::namespec;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +37,8 @@ pub struct ProcessManager {
     active: usize,
     /// How many of them are event listeners.
     active_listeners: usize,
+    /// What is alive, by slot.
+    pub info_map: ProcessInfoMap,
 }
 
 /// An active group.
@@ -60,6 +65,10 @@ pub struct Proc {
     pub applied: u64,
     /// The ledger's head when its program was created.
     pub born_at: u64,
+    /// Where its program is from.
+    pub origin: Origin,
+    /// That of its configuration, once somebody wanted to know.
+    pub fingerprint: OnceCell<u64>,
     /// What went wrong between the creation of its program and the first instruction.
     pub failure: Option<String>,
     pub logs: AutoLogs,
@@ -93,6 +102,8 @@ impl Proc {
             starts: 0,
             applied: 0,
             born_at: 0,
+            origin: Origin::default(),
+            fingerprint: OnceCell::new(),
             failure: None,
             logs,
             streams: Streams::default(),
@@ -111,6 +122,11 @@ impl Proc {
 
     pub fn state(&self) -> ProcessState {
         self.process.state.kind()
+    }
+
+    /// Whether it runs and nothing it writes reaches its log.
+    pub fn is_mute(&self) -> bool {
+        self.origin.adopted && self.process.state.pid().is_some() && !self.streams.are_connected()
     }
 
     /// How the process is named where names have to be unique.
@@ -201,7 +217,8 @@ impl ProcessManager {
             self.active_listeners += active;
         }
         for (slot, proc) in members {
-            if let Some(pid) = proc.process.state.pid() {
+            // The ledger does not tell of those that were adopted, so their pids stay out of it.
+            if let Some(pid) = proc.process.state.pid().filter(|_| !proc.origin.adopted) {
                 self.claim_pid(pid, slot, proc.born_at);
             }
             if let Some(deadline) = proc.process.state.deadline() {

@@ -10,6 +10,7 @@ pub mod fd;
 pub mod limits;
 pub mod localtime;
 pub mod memory;
+pub mod pidfd;
 pub mod pipe;
 pub mod process;
 pub mod schedule;

@@ -673,7 +673,7 @@ mod tests {
     fn run(program: &Program) -> (i32, Option<Failure>, String) {
         let mut spawner = Spawner::new().unwrap();
         let pipe = crate::sys::pipe::output().unwrap();
-        let end = crate::sys::pipe::writing_end(&pipe).unwrap();
+        let end = crate::sys::pipe::writing_end(&pipe, crate::sys::pipe::Ends::Own).unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let pid = AtomicI32::new(0);
         let stdio = Stdio { stdin: null.as_fd(), stdout: end.as_fd(), stderr: end.as_fd(), listeners: &[] };
@@ -716,7 +716,7 @@ mod tests {
     fn listening_sockets_begin_at_three_and_are_announced() {
         let mut spawner = Spawner::new().unwrap();
         let pipe = crate::sys::pipe::output().unwrap();
-        let end = crate::sys::pipe::writing_end(&pipe).unwrap();
+        let end = crate::sys::pipe::writing_end(&pipe, crate::sys::pipe::Ends::Own).unwrap();
         let files = tempfile::tempdir().unwrap();
         let open = |name: &str| {
             std::fs::write(files.path().join(name), name).unwrap();
