@@ -296,6 +296,7 @@ mod tests {
             section: "unix_http_server".into(),
             address: HttpAddress::Unix { file: file.into(), chmod: 0o600, chown: Owner::default() },
             credentials: None,
+            legacy_get_actions: false,
         }
     }
 
@@ -304,6 +305,7 @@ mod tests {
             section: "inet_http_server".into(),
             address: HttpAddress::Inet { host: host.into(), port },
             credentials: None,
+            legacy_get_actions: false,
         }
     }
 

@@ -4,7 +4,7 @@
 
 use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
 use crate::http;
-use crate::keeper::link::{Entry, Link, What};
+use crate::keeper::link::{Entry, Link, Origin, What};
 use crate::keeper::run::drain_counter;
 use crate::log::activity;
 use crate::log::auto;
@@ -13,11 +13,13 @@ use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapsh
 use crate::manager::child::Common;
 use crate::manager::events::Events;
 use crate::manager::events::outlet::Written;
+use crate::manager::info_map::MapFile;
 use crate::manager::procs::{PastExit, Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
 use crate::manager::sockets::Sockets;
 use crate::manager::streams::Specs;
+use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::waiters::Waiter;
 use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
@@ -26,9 +28,12 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::{Monotonic, Wall};
 use crate::rpc::api::{Call, Stream};
+use crate::sys::pipe::Ends;
 use crate::sys::spawn::{Spawner, Stdio, errno_name};
 use crate::sys::{clock, process, signals};
 use futures_lite::{FutureExt, StreamExt};
+use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -45,7 +50,7 @@ const ENTRIES_PER_TURN: usize = 32;
 
 /// The daemon, as its manager sees it.
 pub struct Daemon {
-    pub link: Link,
+    pub link: Arc<Link>,
     pub boot: Boot,
     /// The daemon's own settings. Its groups are those of the last reread.
     pub config: Arc<Config>,
@@ -64,6 +69,12 @@ pub struct Daemon {
     pub wanted_upgrade: Option<Wanted>,
     /// The snapshot with the keeper does not show what is in force.
     pub snapshot_is_old: bool,
+    /// Which run of the daemon this is, counted from 1; managers of one run share it.
+    pub generation: u32,
+    pub map_file: MapFile,
+    /// What a former daemon left behind, until it is taken over.
+    pub legacy: Legacy,
+    pub adopted: Adopted,
 }
 
 /// An HTTP server that accepts.
@@ -91,6 +102,8 @@ enum Wake {
     Signal(i32),
     /// An event listener has written something.
     Listener,
+    /// An adopted program has ended.
+    Adopted,
     /// Somebody's output is to become an event.
     Written(Option<Written>),
     Deadline,
@@ -110,6 +123,8 @@ pub struct Ears {
     pub signals: signal_hook_async_std::Signals,
     /// Readable when an event listener has written something.
     pub listeners: Async<Arc<OwnedFd>>,
+    /// Readable when an adopted program has ended.
+    pub adopted: Async<Arc<OwnedFd>>,
 }
 
 impl Daemon {
@@ -127,6 +142,7 @@ impl Daemon {
             }
             self.dispatch_events();
             self.save_snapshot();
+            self.save_map();
             if !self.snapshot_is_old && self.progress_of_upgrade() == Decision::HandOver {
                 return End::Manager;
             }
@@ -143,6 +159,7 @@ impl Daemon {
             Wake::Signal(number) => self.stray_signal(number),
             Wake::Deadline | Wake::Call(None) | Wake::Written(None) => {}
             Wake::Listener => self.hear_listeners(),
+            Wake::Adopted => self.look_after_adopted(),
             Wake::Written(Some(written)) => self.take_all_written(written),
             Wake::Call(Some(call)) => self.handle(call),
         }
@@ -171,7 +188,8 @@ impl Daemon {
     }
 
     async fn wait(&self, ears: &mut Ears) -> Wake {
-        let deadlines = [self.procs.next_deadline(), self.ending_deadline(), self.events.deadline()];
+        let deadlines =
+            [self.procs.next_deadline(), self.ending_deadline(), self.events.deadline(), self.map_deadline()];
         let deadline = deadlines.into_iter().flatten().min();
         let timer = async {
             match deadline {
@@ -192,8 +210,12 @@ impl Daemon {
             let _ = ears.listeners.readable().await;
             Wake::Listener
         };
+        let adopted = async {
+            let _ = ears.adopted.readable().await;
+            Wake::Adopted
+        };
         let written = async { Wake::Written(self.events.next_written().await) };
-        ledger.or(signals).or(timer).or(listeners).or(calls).or(written).await
+        ledger.or(signals).or(timer).or(listeners).or(adopted).or(calls).or(written).await
     }
 
     /// Deals with what the keeper has recorded, in its order, up to [`ENTRIES_PER_TURN`].
@@ -296,6 +318,7 @@ impl Daemon {
     fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
+        let was_adopted = self.adopted.has(slot);
         let at = Circumstances { now, wall, may_start: self.state == SupervisorState::Running };
         let ended = match &event {
             Event::Exited { status, .. } => Some(*status),
@@ -316,12 +339,14 @@ impl Daemon {
             }
         }
         self.commit(slot);
-        self.show_changes(slot, &changes, wall);
+        self.show_changes(slot, &changes, now, wall);
         for effect in effects {
             match effect {
                 Effect::Log(..) => {}
                 Effect::Publish(change) => self.publish(slot, change),
                 Effect::Kill { pid, signal, reach } => self.kill(slot, pid, signal, reach),
+                // Who was adopted leads no group of ours any more: its number may be another's by now.
+                Effect::KillStragglers { .. } if was_adopted => {}
                 Effect::KillStragglers { pid } => kill_stragglers(&config.name, pid),
                 Effect::Spawn => self.spawn(slot),
             }
@@ -331,10 +356,11 @@ impl Daemon {
     }
 
     /// Publishes a process' state to the memory that survives this manager.
-    pub fn commit(&self, slot: SlotId) {
+    pub fn commit(&mut self, slot: SlotId) {
         if let Some(proc) = self.procs.proc(slot) {
-            self.link.commit(slot, &proc.process, proc.starts, proc.applied);
+            self.link.commit(slot, &proc.process, proc.origin, proc.starts, proc.applied);
         }
+        self.note(slot);
     }
 
     fn publish(&mut self, slot: SlotId, change: StateChange) {
@@ -361,11 +387,7 @@ impl Daemon {
     }
 
     fn kill(&mut self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) {
-        let result = match reach {
-            Reach::Process => signals::send(pid, signal),
-            Reach::ProcessGroup => signals::send_group(pid, signal),
-        };
-        let Err(error) = result else { return };
+        let Err(error) = self.send_signal(slot, pid, signal, reach) else { return };
         if error.raw_os_error() == Some(libc::ESRCH) {
             let name = self.procs.proc(slot).map_or("", |proc| &proc.config.name);
             ::log::debug!(
@@ -393,6 +415,7 @@ impl Daemon {
     /// # Errors
     /// What `spawnerr` is to say.
     fn try_spawn(&mut self, slot: SlotId) -> Result<i32, String> {
+        let keeps_map = self.keeps_map();
         let Some(proc) = self.procs.proc_mut(slot) else { return Err("no such process".to_string()) };
         let name = &proc.config.name;
         let program = self.common.program(&proc.config, &proc.group).map_err(|error| error.to_string())?;
@@ -402,8 +425,11 @@ impl Daemon {
         let sockets = self.sockets.for_process(&proc.group, &proc.config);
         let specs =
             proc.streams.are_missing().then(|| stream_specs(proc, self.config.supervisord.strip_ansi));
-        let ends =
-            proc.streams.prepare(slot, specs, &self.link).map_err(|error| dispatcher_error(name, &error))?;
+        let both = if self.common.dies_with.is_none() { Ends::Both } else { Ends::Own };
+        let ends = proc
+            .streams
+            .prepare(slot, specs, both, &self.link)
+            .map_err(|error| dispatcher_error(name, &error))?;
         let stdio = Stdio {
             stdin: sockets.stdin.unwrap_or(ends.stdin.as_fd()),
             stdout: ends.stdout.as_fd(),
@@ -415,6 +441,9 @@ impl Daemon {
         let (pid, failure) =
             self.spawner.spawn(&program, stdio, cell).map_err(|error| fork_error(name, &error))?;
         proc.starts = proc.starts.saturating_add(1);
+        proc.fingerprint = OnceCell::new();
+        let start_ticks = if keeps_map { process::start_ticks(pid).unwrap_or(0) } else { 0 };
+        proc.origin = Origin { start_ticks, generation: self.generation, adopted: false };
         proc.failure = failure.map(|failure| failure.describe(&program));
         let born_at = proc.born_at;
         self.procs.claim_pid(pid, slot, born_at);
@@ -454,12 +483,17 @@ impl Daemon {
 
     /// Starts those members of a group that are to start by themselves, the most urgent first.
     pub fn autostart(&mut self, group: &str) {
+        self.autostart_except(group, &HashSet::new());
+    }
+
+    /// The same without those that are to stay at rest.
+    pub fn autostart_except(&mut self, group: &str, at_rest: &HashSet<SlotId>) {
         let Some(group) = self.procs.group(group) else { return };
         let mut slots: Vec<(i64, SlotId)> = group
             .members
             .iter()
             .filter_map(|slot| self.procs.proc(*slot).map(|proc| (*slot, proc)))
-            .filter(|(_, proc)| proc.config.autostart)
+            .filter(|(slot, proc)| proc.config.autostart && !at_rest.contains(slot))
             .map(|(slot, proc)| (proc.config.priority, slot))
             .collect();
         // Stable: equal priorities start in the order of the configuration.
@@ -492,8 +526,9 @@ impl Daemon {
         self.let_go(slot, proc);
     }
 
-    fn let_go(&self, slot: SlotId, mut proc: Proc) {
+    fn let_go(&mut self, slot: SlotId, mut proc: Proc) {
         self.http.feed().tell_removed(&proc.group, &proc.config.name);
+        self.unnote(slot);
         proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);
@@ -515,6 +550,7 @@ impl Daemon {
         let snapshot = Snapshot {
             sockets: self.sockets.records(),
             exit_status: self.exit_status,
+            generation: self.generation,
             config: (*self.config).clone(),
             active: active.collect(),
         };

@@ -4,7 +4,7 @@
 //! changes nothing. Requests that wait leave a [`Waiter`] with the process.
 
 use crate::config::{self, ConfigSource};
-use crate::core::process::Event;
+use crate::core::process::{Event, Reach};
 use crate::log::activity;
 use crate::manager::daemon::Daemon;
 use crate::manager::describe::description;
@@ -19,10 +19,10 @@ use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
 use crate::rpc::api::{
     Answer, BulkStatus, Call, ConfigInfo, Fact, Facts, LogSource, Outcome, ProcessInfo, Request, Stream,
-    Table, Target, Wait,
+    Target, Wait,
 };
 use crate::rpc::fault::{Fault, FaultCode};
-use crate::sys::{clock, signals};
+use crate::sys::clock;
 use async_channel::Sender;
 
 use std::sync::Arc;
@@ -101,11 +101,7 @@ impl Daemon {
                 Ok(Answer::Processes(vec![self.process_info(proc, clock::wall())]))
             }
             Request::AllProcessInfo => Ok(Answer::Processes(self.all_process_info(|_| true))),
-            Request::Table(table) => Ok(Answer::Processes(self.all_process_info(|proc| match table {
-                Table::Procs => true,
-                Table::InfoMap => proc.process.state.pid().is_some(),
-                Table::Prestart => false,
-            }))),
+            Request::Table(table) => Ok(Answer::Rows(self.rows(table))),
             Request::AllConfigInfo => Ok(Answer::Configs(self.all_config_info())),
             Request::ReloadConfig => self.reload_config(),
             Request::AddProcessGroup(name) => self.add_request(&name),
@@ -360,7 +356,7 @@ impl Daemon {
         let pid =
             proc.process.state.pid().filter(|_| proc.state().is_signallable()).ok_or_else(not_running)?;
         ::log::debug!("sending {} (pid {pid}) sig {signal}", proc.config.name);
-        match signals::send(pid, signal) {
+        match self.send_signal(slot, pid, signal, Reach::Process) {
             Ok(()) => Ok(()),
             // It has ended, and its exit is on its way to us.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(not_running()),
@@ -388,7 +384,7 @@ impl Daemon {
             stdout_logfile: path(Stream::Stdout),
             stderr_logfile: path(Stream::Stderr),
             pid: process.state.pid().unwrap_or(0),
-            description: description(process, &proc.config.name, now),
+            description: description(process, &proc.config.name, now) + note(proc),
         }
     }
 
@@ -563,6 +559,22 @@ pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
     Some((what, proc.process.state.deadline()?.since(clock::monotonic())))
 }
 
+/// What a row of `status` says about a program beyond the usual.
+fn note(proc: &Proc) -> &'static str {
+    if proc.is_mute() { ", adopted, output not logged" } else { "" }
+}
+
+/// The same, for people who ask.
+pub fn note_in_full(proc: &Proc) -> &'static str {
+    if proc.is_mute() {
+        "it was adopted after its keeper was killed, and its output is not logged any more; a restart mends that"
+    } else if proc.origin.adopted {
+        "it was adopted after its keeper was killed; when it ends, its exit status may stay unknown"
+    } else {
+        ""
+    }
+}
+
 /// What a process did before and what happens next.
 fn history(proc: &Proc) -> Facts {
     let exits = proc.past.iter().map(|exit| {
@@ -583,6 +595,7 @@ fn history(proc: &Proc) -> Facts {
         ("exits", Fact::List(exits.collect())),
         ("next", Fact::Text(next.to_string())),
         ("next_in", Fact::Number(due)),
+        ("note", Fact::Text(note_in_full(proc).to_string())),
     ]
 }
 

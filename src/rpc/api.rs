@@ -34,7 +34,7 @@ pub enum Request {
     RemoveProcessGroup(String),
     /// Forgets one process that does not run, or with `group:*` all of a group, until its group is added anew.
     RemoveProcess(Target),
-    /// One of the daemon's tables as rows of process information, for looking inside.
+    /// One of the daemon's tables, for looking inside. Answers rows.
     Table(Table),
     Shutdown,
     Restart,
@@ -101,7 +101,7 @@ pub enum Table {
     Procs,
     /// What is alive.
     InfoMap,
-    /// What was alive already when this manager started.
+    /// What was alive already when this run of the daemon began.
     Prestart,
 }
 
@@ -120,6 +120,8 @@ pub enum Answer {
     Number(i64),
     Text(String),
     Processes(Vec<ProcessInfo>),
+    /// Processes, each with more to say about it.
+    Rows(Vec<(ProcessInfo, Facts)>),
     Configs(Vec<ConfigInfo>),
     /// One line per process that a request for several was applied to.
     Bulk(Vec<BulkStatus>),

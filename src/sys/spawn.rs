@@ -15,6 +15,7 @@
 //! words, and to the caller as [`Failure`].
 
 use crate::sys::limits::Limit;
+use crate::sys::schedule;
 use crate::sys::signals::Blocked;
 use crate::sys::user::Identity;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -325,6 +326,7 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
         // As Supervisor does: a group of its own, so that Ctrl-C on our terminal is not for it.
         libc::setpgid(0, 0);
         reset_dispositions();
+        schedule::take_usual_turns();
         if !take_descriptors(plan) {
             return Stage::Descriptors;
         }
@@ -671,7 +673,7 @@ mod tests {
     fn run(program: &Program) -> (i32, Option<Failure>, String) {
         let mut spawner = Spawner::new().unwrap();
         let pipe = crate::sys::pipe::output().unwrap();
-        let end = crate::sys::pipe::writing_end(&pipe).unwrap();
+        let end = crate::sys::pipe::writing_end(&pipe, crate::sys::pipe::Ends::Own).unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let pid = AtomicI32::new(0);
         let stdio = Stdio { stdin: null.as_fd(), stdout: end.as_fd(), stderr: end.as_fd(), listeners: &[] };
@@ -714,7 +716,7 @@ mod tests {
     fn listening_sockets_begin_at_three_and_are_announced() {
         let mut spawner = Spawner::new().unwrap();
         let pipe = crate::sys::pipe::output().unwrap();
-        let end = crate::sys::pipe::writing_end(&pipe).unwrap();
+        let end = crate::sys::pipe::writing_end(&pipe, crate::sys::pipe::Ends::Own).unwrap();
         let files = tempfile::tempdir().unwrap();
         let open = |name: &str| {
             std::fs::write(files.path().join(name), name).unwrap();

@@ -14,6 +14,7 @@ mod faults;
 mod keeper;
 mod life;
 mod order;
+mod outage;
 mod sample;
 mod signals;
 mod sockets;

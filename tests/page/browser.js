@@ -80,6 +80,13 @@ export async function open(page, view = "") {
   await page.locator("#connection.is-live").waitFor();
 }
 
+/** Asks the daemon for a change, as a page of its own would. */
+export async function ask(path) {
+  const { token } = await (await fetch(`${address}api/v1/session`)).json();
+  const response = await fetch(`${address}api/v1/${path}`, { method: "POST", headers: { "X-Supervisord-Token": token } });
+  assert.equal(response.status, 200, await response.text());
+}
+
 /** The row of a process. */
 export const row = (page, namespec) => page.locator(`tr.process[data-namespec="${CSS.escape(namespec)}"]`);
 

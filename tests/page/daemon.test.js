@@ -1,7 +1,7 @@
 /** What the page says when the daemon is not there, and that it finds back by itself. */
 
 import assert from "node:assert/strict";
-import { address, open, row, testPage, until, waitForState } from "./browser.js";
+import { address, ask, open, row, testPage, until, waitForState } from "./browser.js";
 
 /** What browsers log about connections that break. */
 const expected = /net::ERR_|Failed to load resource/;
@@ -29,11 +29,11 @@ testPage("a restart is waited for, and an end is said plainly", { expected }, as
   await open(page);
   await waitForState(page, "web", "RUNNING");
   const before = await row(page, "web").locator(".cell-pid").textContent();
-  await fetch(`${address}api/v1/daemon/restart`, { method: "POST" });
+  await ask("daemon/restart");
   await until("the restarted daemon has started it anew", async () => !["", before].includes(await row(page, "web").locator(".cell-pid").textContent()));
   await page.locator("#connection.is-live").waitFor();
 
-  await fetch(`${address}api/v1/daemon/shutdown`, { method: "POST" });
+  await ask("daemon/shutdown");
   await page.locator("#banner", { hasText: "The daemon has stopped" }).waitFor();
   await page.locator("#connection.is-stopped", { hasText: "Stopped" }).waitFor();
   assert.match(await page.title(), /^\(!\)/);

@@ -285,6 +285,47 @@ async fn look_at(context: &Context, results: &mut [Result1]) {
     }
 }
 
+/// Carries out one of the actions that need nothing but a name, for the older interfaces; leaves a line in the
+/// activity log. `path` is what the client asked for.
+///
+/// # Errors
+/// There is nobody of this name, or the daemon ends.
+pub async fn plainly(
+    context: &Context,
+    action: Action,
+    target: Target,
+    caller: &Caller,
+    path: &str,
+) -> Result<Vec<BulkStatus>, Fault> {
+    let order = Order { action, signal: None, wait: Wait::Yes, patience: PATIENCE };
+    let audit = Audit::of(caller, path, &printed(&target));
+    let result = obey(context.handle(), order, target).await;
+    audit.note(result.as_ref().err().map(Fault::to_string));
+    result
+}
+
+/// Makes the active groups what the file says.
+///
+/// # Errors
+/// What is wrong with it, or what kept a group from changing.
+pub async fn update_all(context: &Context, caller: &Caller, path: &str) -> Result<(), Fault> {
+    let audit = Audit::of(caller, path, "");
+    let result = context.server().update(None).await;
+    audit.note(result.as_ref().err().map(Fault::to_string));
+    result.map(drop)
+}
+
+/// Begins to stop everything.
+///
+/// # Errors
+/// It has begun already.
+pub async fn shut_down(context: &Context, caller: &Caller, path: &str) -> Result<(), Fault> {
+    let audit = Audit::of(caller, path, "");
+    let result = context.handle().call(Request::Shutdown).await;
+    audit.note(result.as_ref().err().map(Fault::to_string));
+    result.map(drop)
+}
+
 /// What became of an order for one target: a line for each of its processes. A fault about the target itself is an
 /// error, one about a process a line.
 async fn obey(handle: &Handle, order: Order, target: Target) -> Result<Vec<BulkStatus>, Fault> {
@@ -392,10 +433,14 @@ impl Audit {
     }
 
     fn finish(self, answered: Answered) -> Answered {
-        match &answered {
-            Ok(_) => log::info!("{}: ok", self.0),
-            Err(problem) => log::info!("{}: {:?}", self.0, problem.detail()),
-        }
+        self.note(answered.as_ref().err().map(|problem| problem.detail().to_string()));
         answered
+    }
+
+    fn note(self, problem: Option<String>) {
+        match problem {
+            None => log::info!("{}: ok", self.0),
+            Some(problem) => log::info!("{}: {problem:?}", self.0),
+        }
     }
 }
