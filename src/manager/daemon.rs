@@ -339,6 +339,7 @@ impl Daemon {
             }
         }
         self.commit(slot);
+        self.show_changes(slot, &changes, wall);
         for effect in effects {
             match effect {
                 Effect::Log(..) => {}
@@ -402,6 +403,7 @@ impl Daemon {
         match self.try_spawn(slot) {
             Ok(pid) => {
                 self.apply(slot, Event::Spawned(pid));
+                self.show_process(slot);
                 self.begin_streams(slot);
             }
             Err(why) => self.apply(slot, Event::SpawnFailed(why)),
@@ -475,6 +477,7 @@ impl Daemon {
         self.procs.add_group(Arc::clone(config), members);
         self.snapshot_is_old = true;
         self.announce_group(config);
+        self.show_group(&config.name);
         Ok(())
     }
 
@@ -525,6 +528,7 @@ impl Daemon {
 
     fn let_go(&mut self, slot: SlotId, mut proc: Proc) {
         self.unnote(slot);
+        self.http.feed().tell_removed(&proc.group, &proc.config.name);
         proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);

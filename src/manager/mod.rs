@@ -21,6 +21,7 @@ pub mod requests;
 pub mod shutdown;
 pub mod survivors;
 pub mod upgrade;
+pub mod viewers;
 pub mod waiters;
 
 pub mod child;
