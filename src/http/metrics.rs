@@ -148,7 +148,7 @@ fn processes(
             "The last exit status; 0 if there was none yet, -1 after a death by signal.",
         ),
         overview,
-        |process| Some(process.info.exitstatus),
+        |process| Some(process.last_exit.map_or(0, ExitStatus::code)),
     );
     page.per_process(
         (

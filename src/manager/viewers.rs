@@ -135,7 +135,9 @@ fn detail(proc: &Proc, change: StateChange) -> String {
         ProcessState::Running | ProcessState::Stopping if change.pid > 0 => format!("pid {}", change.pid),
         ProcessState::Backoff | ProcessState::Fatal | ProcessState::Unknown => proc.process.spawnerr.clone(),
         ProcessState::Exited | ProcessState::Stopped => {
-            let status = proc.process.exit.map(|status| status.to_string()).unwrap_or_default();
+            // It may be on its way up again already.
+            let last = proc.past.back().filter(|_| change.to == ProcessState::Exited).map(|exit| exit.status);
+            let status = proc.process.exit.or(last).map(|status| status.to_string()).unwrap_or_default();
             let unexpected = change.to == ProcessState::Exited && !change.expected;
             if unexpected { format!("{status}; not expected") } else { status }
         }

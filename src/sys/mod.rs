@@ -6,8 +6,11 @@
 
 pub mod clock;
 pub mod daemonize;
+pub mod errno;
+pub mod exec;
 pub mod fd;
 pub mod limits;
+mod listeners;
 pub mod localtime;
 pub mod memory;
 pub mod pidfd;

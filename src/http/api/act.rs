@@ -25,7 +25,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The longest it can be asked to wait, in seconds.
-const PATIENCE_MAX: u64 = 600;
+const PATIENCE_MAX: f64 = 600.0;
 
 /// So many names one request may select.
 const NAMES_MAX: usize = 10_000;
@@ -42,7 +42,7 @@ struct Wishes {
     /// Whether to wait for what was asked; yes if nothing is said.
     wait: Option<bool>,
     /// How long to wait, in seconds.
-    timeout: Option<u64>,
+    timeout: Option<f64>,
 }
 
 /// What the body for a selection says.
@@ -54,14 +54,14 @@ struct Selection {
     names: Option<Vec<String>>,
     signal: Option<SignalName>,
     wait: Option<bool>,
-    timeout: Option<u64>,
+    timeout: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum SignalName {
     Name(String),
-    Number(i64),
+    Number(f64),
 }
 
 /// An order for processes, with everything it needs.
@@ -136,9 +136,9 @@ impl Order {
         };
         let patience = match wishes.timeout {
             None => PATIENCE,
-            Some(seconds @ 1..=PATIENCE_MAX) => Duration::from_secs(seconds),
+            Some(seconds) if (0.0..=PATIENCE_MAX).contains(&seconds) => Duration::from_secs_f64(seconds),
             Some(seconds) => {
-                let text = format!("timeout must be 1 to {PATIENCE_MAX} seconds, not {seconds}");
+                let text = format!("timeout must be 0 to {PATIENCE_MAX} seconds, not {seconds}");
                 return Err(Problem::new(400, text));
             }
         };
@@ -147,12 +147,17 @@ impl Order {
     }
 }
 
+/// Names as `kill -l` prints them, with or without SIG; numbers may be written as 15.0, which JSON takes for the same.
 fn signal(name: &SignalName) -> Result<Signal, Problem> {
-    let text = match name {
-        SignalName::Name(name) => name.clone(),
-        SignalName::Number(number) => number.to_string(),
+    let (text, signal) = match name {
+        SignalName::Name(name) => {
+            let bare = name.strip_prefix("SIG").unwrap_or(name);
+            let known = |signal: &Signal| signal.name().is_some_and(|name| name[3..] == *bare);
+            (name.clone(), Signal::parse(bare).filter(known))
+        }
+        SignalName::Number(number) => (number.to_string(), Signal::parse(&number.to_string())),
     };
-    Signal::parse(&text).ok_or_else(|| {
+    signal.ok_or_else(|| {
         Problem::from(Fault::with(FaultCode::BadSignal, text.chars().take(100).collect::<String>()))
     })
 }
