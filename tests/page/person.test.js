@@ -55,6 +55,12 @@ testPage("filters and columns find and order", {}, async (page) => {
   await page.keyboard.type("work run");
   await until("two are shown", async () => (await page.locator("tr.process").count()) === 2);
   assert.equal(await page.locator("tr.group").count(), 1);
+  assert.equal(await page.locator("#acting-on").textContent(), "2 shown");
+  await page.locator("#acting").getByRole("button", { name: "Restart" }).click();
+  const names = page.getByRole("dialog").locator(".names li");
+  assert.deepEqual(await names.allTextContents(), ["worker:worker_00", "worker:worker_01"]);
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+  await press(page, "/");
   await press(page, "Escape");
   await press(page, "Escape");
   await until("all are shown", async () => (await page.locator("tr.process").count()) > 4);
