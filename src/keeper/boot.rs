@@ -23,7 +23,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::atomic::Ordering::*;
 
 /// Tells a freshly executed process that it is the keeper, and where its descriptors are.
-const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
+pub(super) const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
 
 /// Tells a candidate that it is only to look around.
 const CHECK_SETTING: &str = "SUPERVISORD_CHECK=1";
@@ -39,6 +39,8 @@ pub struct Launch {
     pub lock: Option<OwnedFd>,
     /// The pipe on which the process the shell waits for learns how the start went.
     pub launched: Option<OwnedFd>,
+    /// The pipe on which it learns how everything ended.
+    pub attendant: Option<OwnedFd>,
 }
 
 /// Replaces this process by the keeper. Returns only if that failed.
@@ -74,6 +76,9 @@ fn prepare(launch: Launch) -> io::Result<(OwnedFd, ExecStrings, ExecStrings)> {
     put(shared, Place::Binary, rustix::io::fcntl_dupfd_cloexec(&binary, 3)?)?;
     if let Some(lock) = launch.lock {
         put(shared, Place::Lock, lock)?;
+    }
+    if let Some(attendant) = launch.attendant {
+        put(shared, Place::Attendant, attendant)?;
     }
     shared.magic.store(KEEPER_MAGIC, Release);
     let memory = memory.get();
@@ -219,6 +224,7 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
         former_binary: None,
         upgrade: Upgrade::None,
         upgrades_begun,
+        detached: None,
         shared,
         manager_memory,
         manager_arguments: manager_arguments()?,
@@ -294,7 +300,7 @@ fn c_string(text: OsString) -> io::Result<CString> {
 }
 
 /// Blocks every signal and makes them readable. SIGCHLD from programs comes this way, too.
-fn block_signals() -> io::Result<OwnedFd> {
+pub(super) fn block_signals() -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the first call initialises the set that the others read; a non-negative result of signalfd is

@@ -68,6 +68,8 @@ pub struct KeeperMemory {
     pub logs: [AtomicI32; LOG_PLACES],
     /// As `vault`, the programs that are not the keeper's children: one per slot.
     pub pidfds: [AtomicI32; SLOTS],
+    /// Signals that are in the ledger under a lower number were about an end of the daemon that has come.
+    pub heeds_from: AtomicU64,
 }
 
 // SAFETY: repr(C), atomics only.
@@ -156,6 +158,10 @@ pub struct ManagerMemory {
     /// What the keeper is to do with the outputs of each slot while there is no manager: a `DRAIN_*` for
     /// standard output in the lowest bits, and one for standard error above it.
     pub drains: [AtomicU32; SLOTS],
+    /// 1 from the moment on from which a manager's end leaves the programs running without one, until another
+    /// one has resumed the daemon.
+    pub detached: AtomicU32,
+    _reserved_too: AtomicU32,
 }
 
 // SAFETY: repr(C), atomics only.
@@ -282,6 +288,10 @@ pub enum Place {
     Events,
     /// The three descriptors of the pipe that busy logs go through.
     Transfer(u8),
+    /// Where a daemon is resumed that has ended and left its programs running.
+    Resume,
+    /// Where whoever stands in for the keeper learns of the end.
+    Attendant,
     /// The listening sockets, in the order of their configuration.
     HttpListener(u16),
     /// The listening sockets of programs; which is whose stands in the snapshot.
@@ -316,6 +326,8 @@ impl Place {
             Place::Candidate => 4,
             Place::Events => 5,
             Place::Transfer(number) => 6 + u32::from(number.min(2)),
+            Place::Resume => 9,
+            Place::Attendant => 10,
             Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
             Place::Socket(number) => u32::from(Self::FIRST_SOCKET + number),
             Place::Stdout(slot) => of_slot(slot, 0),

@@ -232,6 +232,7 @@ impl Link {
         self.memory.get().drains_by.store(self.manager_starts(), Release);
         self.memory.get().manager_up.store(self.manager_starts(), Release);
         self.memory.get().ready.store(1, Release);
+        self.memory.get().detached.store(0, Release);
         self.ring();
     }
 
@@ -248,6 +249,21 @@ impl Link {
     /// How many bytes of output the keeper has moved itself.
     pub fn drained_by_keeper(&self) -> u64 {
         self.shared.get().drained.load(Acquire)
+    }
+
+    /// Whether the daemon had ended and left its programs running: this manager is to resume it.
+    pub fn is_detached(&self) -> bool {
+        self.memory.get().detached.load(Acquire) == 1
+    }
+
+    /// Signals with lower numbers in the ledger came before the daemon had ended last.
+    pub fn heeds_from(&self) -> u64 {
+        self.shared.get().heeds_from.load(Acquire)
+    }
+
+    /// Says that the end of this process leaves the programs to the keeper alone.
+    pub fn set_detached(&self) {
+        self.memory.get().detached.store(1, Release);
     }
 
     /// Says that the keeper is to end with this status as soon as this process has ended.

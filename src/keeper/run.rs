@@ -69,6 +69,8 @@ pub struct Keeper {
     pub sweep_due: bool,
     /// What moves output to logs while there is no manager.
     pub drain: Drain,
+    /// Since when the programs run without a daemon.
+    pub detached: Option<Monotonic>,
 }
 
 /// The manager that is alive.
@@ -81,8 +83,14 @@ pub struct Manager {
 impl Keeper {
     /// Keeps. Returns with the daemon's exit status.
     pub fn run(mut self) -> u8 {
+        let status = self.keep();
+        self.tell_attendant(status);
+        status
+    }
+
+    fn keep(&mut self) -> u8 {
         loop {
-            if self.manager.is_none() && clock::monotonic() >= self.restart_at {
+            if self.wants_manager() && clock::monotonic() >= self.restart_at {
                 self.drain.end();
                 self.start_manager();
             }
@@ -102,6 +110,12 @@ impl Keeper {
                 self.begin_upgrade();
                 // The manager may have made room for exits that are waiting.
                 self.sweep_due = true;
+            }
+            if ready.attendant {
+                self.lose_attendant();
+            }
+            if ready.guest {
+                self.take_guest();
             }
             if let Some(status) = self.sweep() {
                 return status;
@@ -143,31 +157,34 @@ impl Keeper {
     }
 
     fn wait(&self) -> Ready {
-        let outputs = self.drain.fd();
+        let always = PollFd::new(&self.signals, PollFlags::IN);
+        // What there is nothing to wait for at is replaced by the signals, which are waited for anyway.
+        let maybe = |fd, flags| PollFd::from_borrowed_fd(fd, flags);
+        let [guest, attendant] = self.outsiders();
         let mut fds = [
-            PollFd::new(&self.signals, PollFlags::IN),
+            always.clone(),
             PollFd::new(&self.deposits, PollFlags::IN),
             PollFd::new(&self.doorbell, PollFlags::IN),
-            // Last, to be left out; the signals stand in for it.
-            outputs.map_or(PollFd::new(&self.signals, PollFlags::empty()), |outputs| {
-                PollFd::from_borrowed_fd(outputs, PollFlags::IN)
-            }),
+            self.drain.fd().map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
+            guest.map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
+            // The end of its reader shows by itself.
+            attendant.map_or(always, |fd| maybe(fd, PollFlags::empty())),
         ];
-        let n_fds = if outputs.is_some() { 4 } else { 3 };
         let timeout = self.next_deadline().map(|deadline| {
             let rest = deadline.since(clock::monotonic());
             // Not negative, and at most LONGEST_PAUSE.
             rustix::event::Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: i64::from(rest.subsec_nanos()) }
         });
-        if poll(&mut fds[..n_fds], timeout.as_ref()).is_err() {
-            return Ready { signals: true, deposits: true, doorbell: true };
+        if poll(&mut fds, timeout.as_ref()).is_err() {
+            return Ready { signals: true, deposits: true, doorbell: true, guest: false, attendant: false };
         }
         let is = |index: usize| !fds[index].revents().is_empty();
-        Ready { signals: is(0), deposits: is(1), doorbell: is(2) }
+        let (guest, attendant) = (guest.is_some() && is(4), attendant.is_some() && is(5));
+        Ready { signals: is(0), deposits: is(1), doorbell: is(2), guest, attendant }
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {
-        let restart = self.manager.is_none().then_some(self.restart_at);
+        let restart = self.wants_manager().then_some(self.restart_at);
         let sweep = (self.sweep_due && !self.is_full()).then(|| self.last_sweep + SWEEP_INTERVAL);
         [restart, sweep, self.upgrade_deadline(), self.drain.deadline()].into_iter().flatten().min()
     }
@@ -237,6 +254,11 @@ impl Keeper {
         self.shared.get().manager_pid.store(0, Release);
         // What it deposited before it died counts.
         self.take_deposits();
+        if self.is_left_alone() {
+            // It either ended so, or could not resume such a daemon: its message is on the terminal.
+            self.detach(if status & 0x7f == 0 { ((status >> 8) & 0xff) as u8 } else { 1 });
+            return None;
+        }
         let memory = self.manager_memory.get();
         let goodbye = memory.goodbye.load(Acquire);
         let ended = if goodbye != 0 {
@@ -273,13 +295,14 @@ impl Keeper {
 
     /// Tells whoever waits that the daemon is up, and leaves the terminal.
     fn report_launch(&mut self) {
-        if self.launched.is_some() && self.manager_memory.get().ready.load(Acquire) == 1 {
+        let is_up = self.manager_memory.get().ready.load(Acquire) == 1 && !self.is_left_alone();
+        if self.launched.is_some() && is_up {
             let _ = fd::detach_stdio();
             self.tell_launcher(0);
         }
     }
 
-    fn tell_launcher(&mut self, status: u8) {
+    pub(super) fn tell_launcher(&mut self, status: u8) {
         if let Some(launched) = self.launched.take() {
             let _ = rustix::io::write(&launched, &[status]);
         }
@@ -320,7 +343,7 @@ impl Keeper {
     }
 
     /// A full ledger loses a signal rather than an exit.
-    fn record_signal(&mut self, signal: u32, sender: i32) {
+    pub(super) fn record_signal(&mut self, signal: u32, sender: i32) {
         if self.is_full() {
             return;
         }
@@ -403,6 +426,8 @@ struct Ready {
     signals: bool,
     deposits: bool,
     doorbell: bool,
+    guest: bool,
+    attendant: bool,
 }
 
 /// Whose end to ask for.

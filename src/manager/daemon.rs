@@ -72,6 +72,10 @@ pub struct Daemon {
     /// Which run of the daemon this is, counted from 1; managers of one run share it.
     pub generation: u32,
     pub map_file: MapFile,
+    /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
+    pub renewing: Vec<String>,
+    /// Whoever wants the daemon to end wants its programs to end, whatever is configured.
+    pub kills_all: bool,
     /// What a former daemon left behind, until it is taken over.
     pub legacy: Legacy,
     pub adopted: Adopted,
@@ -137,6 +141,7 @@ impl Daemon {
                 self.handle(call);
             }
             self.fire_deadlines();
+            self.progress_of_renewal();
             if self.progress_of_end() {
                 return End::Daemon;
             }
@@ -225,6 +230,9 @@ impl Daemon {
             let sequence = entry.sequence;
             match entry.what {
                 What::Exit { .. } => self.exited(entry),
+                What::Signal(number) if sequence < self.link.heeds_from() => {
+                    ::log::debug!("ignored signal {number}, which was about the end of the last run");
+                }
                 What::Signal(number) => self.signalled(number),
             }
             self.link.advance_past(sequence);
@@ -547,6 +555,7 @@ impl Daemon {
             sockets: self.sockets.records(),
             exit_status: self.exit_status,
             generation: self.generation,
+            renewing: self.renewing.clone(),
             config: (*self.config).clone(),
             active: active.collect(),
         };

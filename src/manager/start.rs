@@ -6,7 +6,7 @@ use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
 use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, SlotContent};
-use crate::log::{activity, auto};
+use crate::log::activity;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
 use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, stream_specs};
@@ -21,9 +21,10 @@ use crate::manager::{pidfile, rt};
 use crate::model::config::{ActivityLog, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
+use crate::sys::limits::{self, Limited};
 use crate::sys::spawn::Spawner;
 use crate::sys::{fd, process, signals};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -82,12 +83,19 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
             adopted: rt::Async::new_nonblocking(adopted)?,
         })
     };
-    let config = Arc::new(snapshot.as_ref().map_or_else(|| boot.config.clone(), |old| old.config.clone()));
+    let resumes = takes_over && link.is_detached();
+    let in_force = snapshot.as_ref().filter(|_| !resumes).map_or(&boot.config, |old| &old.config);
+    let config = Arc::new(in_force.clone());
+    if let Some(directory) = &boot.work_dir {
+        // The keeper is where it was started, as whoever started it had it.
+        let _ = std::env::set_current_dir(directory);
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.supervisord.umask));
+    }
     let (handle, calls) = Handle::channel();
     let common = Common {
         environment: own_environment(),
         server_url: config.child_server_url(),
-        descriptors: boot.descriptors,
+        descriptors: boot.descriptors.within(limits::get(Limited::Descriptors).ok()),
         oom_score_adj: boot.oom_score_adj.as_ref().and_then(|score| CString::new(score.as_str()).ok()),
         dies_with: config.supervisord.exitkillall.then(|| link.keeper_pid()),
     };
@@ -115,6 +123,8 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         snapshot_is_old: !takes_over,
         generation: snapshot.as_ref().map_or(1, |snapshot| snapshot.generation),
         map_file: MapFile::default(),
+        renewing: snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.renewing.clone()),
+        kills_all: false,
         legacy: Legacy::default(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
     };
@@ -126,11 +136,16 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         .map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {
+            Some(snapshot) if resumes => daemon.resume(snapshot)?,
             Some(snapshot) => daemon.take_over(snapshot.active),
             None => daemon.start_afresh()?,
         }
         match daemon.run(&mut ears).await {
-            End::Daemon => daemon.finish().await,
+            End::Daemon => {
+                daemon.finish().await;
+                // Of interest only if it leaves its programs; see `keeper::detach`.
+                return Ok(daemon.exit_status);
+            }
             End::Manager => {
                 daemon.make_room(&mut ears).await;
                 daemon.take_rest_written();
@@ -163,14 +178,7 @@ impl Daemon {
     fn start_afresh(&mut self) -> Result<(), String> {
         flush_messages(&self.config);
         // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
-        for config in self.config.http_servers.clone() {
-            let listener = http::listen::open(&config).map_err(|error| {
-                self.servers.iter().for_each(|server| server.listener.remove_file());
-                error.to_string()
-            })?;
-            self.serve(config, listener);
-        }
-        self.deposit_listeners();
+        self.open_servers()?;
         let found = self.find_survivors();
         found.and_then(|()| self.open_sockets()).inspect_err(|_| {
             self.servers.iter().for_each(|server| server.listener.remove_file());
@@ -188,6 +196,20 @@ impl Daemon {
         Ok(())
     }
 
+    /// # Errors
+    /// One cannot be opened; none is open then.
+    pub fn open_servers(&mut self) -> Result<(), String> {
+        for config in self.config.http_servers.clone() {
+            let listener = http::listen::open(&config).map_err(|error| {
+                self.servers.iter().for_each(|server| server.listener.remove_file());
+                error.to_string()
+            })?;
+            self.serve(config, listener);
+        }
+        self.deposit_listeners();
+        Ok(())
+    }
+
     /// Makes the sockets of all programs, while a mistake can still be told on the terminal.
     fn open_sockets(&mut self) -> Result<(), String> {
         for group in self.config.groups.clone() {
@@ -197,23 +219,6 @@ impl Daemon {
             }
         }
         Ok(())
-    }
-
-    /// Removes the automatic logs of former runs, unless they are to be kept.
-    fn clean_up_auto_logs(&self) {
-        let config = &self.config.supervisord;
-        if config.nocleanup {
-            return;
-        }
-        match auto::clean(&config.childlogdir, &config.identifier, &HashSet::new()) {
-            Ok(failures) => {
-                for (path, _) in failures {
-                    let path = crate::config::repr(&path.to_string_lossy());
-                    ::log::warn!("Failed to clean up {path}");
-                }
-            }
-            Err(_) => ::log::warn!("Could not clear childlog dir"),
-        }
     }
 
     /// Adds every configured group, then starts what is to start by itself.
@@ -306,15 +311,22 @@ impl Daemon {
         self.events.recall(&self.link);
         self.map_file = MapFile::resume(self.config.supervisord.processinfomapfile.clone());
         let births = self.restore(active);
-        let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
-        slots.into_iter().for_each(|slot| self.note(slot));
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
             "the manager was replaced (start {}), {n_running} programs went on running",
             self.link.manager_starts()
         );
+        self.revive(births);
+        self.resume_end();
+        self.link.set_ready();
+    }
+
+    /// Goes on with every process that was there before.
+    pub fn revive(&mut self, births: Vec<(SlotId, Birth)>) {
+        let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
+        slots.into_iter().for_each(|slot| self.note(slot));
         self.resume_events();
-        // What was under way when it died is finished first.
+        // What was under way when the last manager ended is finished first.
         for (slot, birth) in births {
             match birth {
                 Birth::Unannounced(pid) => {
@@ -329,12 +341,10 @@ impl Daemon {
             self.begin_streams(slot);
         }
         self.resume_adopted();
-        self.resume_end();
-        self.link.set_ready();
     }
 
     /// Rebuilds the table from the groups in force and what the slots say.
-    fn restore(&mut self, active: Vec<ActiveGroup>) -> Vec<(SlotId, Birth)> {
+    pub fn restore(&mut self, active: Vec<ActiveGroup>) -> Vec<(SlotId, Birth)> {
         let contents = self.link.contents();
         self.procs.reserve_slots(&contents.iter().map(|content| content.slot).collect::<Vec<_>>());
         // Entries are dealt with in their order, so everything before the last applied one is done.
@@ -427,11 +437,16 @@ impl Daemon {
     async fn finish(&mut self) {
         self.http.drain(LAST_ANSWERS).await;
         self.servers.drain(..).for_each(close);
+        let leaves = self.ending.as_ref().is_some_and(|ending| ending.leaves) && self.n_alive() > 0;
+        if leaves {
+            self.leave_programs();
+            return pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
+        }
+        self.withdraw_inheritance();
         self.sockets.close_all(&self.link);
         self.map_file.remove();
         pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
-        // Of the pidfile it was started with: the lock stays where it is when a restart moves the pidfile.
-        crate::manager::lock::remove(&self.boot.config.supervisord.pidfile);
+        self.remove_lock();
         self.link.say_goodbye(self.exit_status);
     }
 }
