@@ -222,6 +222,8 @@ impl Daemon {
         self.events.rename_server(&self.config.supervisord.identifier);
         self.common.server_url = self.config.child_server_url();
         self.renew_servers();
+        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.list_files();
         self.write_pidfile();
     }
 }

@@ -24,6 +24,7 @@ use crate::sys::{fd, process, signals};
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Signals that a manager takes itself only to say that it ignores them.
@@ -80,7 +81,12 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         })
     };
     let config = Arc::new(snapshot.as_ref().map_or_else(|| boot.config.clone(), |old| old.config.clone()));
+    let link = Arc::new(link);
     let (handle, calls) = Handle::channel();
+    let handle = handle.on_call({
+        let link = Arc::clone(&link);
+        move || link.expect_turn()
+    });
     let common = Common {
         environment: own_environment(),
         server_url: config.child_server_url(),
@@ -93,7 +99,6 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         None => Sockets::default(),
     };
     let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;
-    let link = Arc::new(link);
     let mut daemon = Daemon {
         http: http::Context::new(handle, &config.rpc_namespaces, VERSION),
         link,
@@ -170,6 +175,8 @@ impl Daemon {
         self.write_pidfile();
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.save_snapshot();
+        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.list_files();
         self.link.set_ready();
         if self.boot.background {
             activity::stop_copying();
@@ -227,6 +234,17 @@ impl Daemon {
         match pidfile::write(path, pid) {
             Ok(()) => ::log::info!("supervisord started with pid {pid}"),
             Err(_) => crate::crit!("could not write pidfile {}", path.display()),
+        }
+    }
+
+    /// Tells the keeper which files are to be removed at the end, in case it has to do that itself.
+    pub fn list_files(&self) {
+        let pidfile = &self.config.supervisord.pidfile;
+        let lock = crate::manager::lock::path_beside(&self.boot.config.supervisord.pidfile);
+        let mut paths = vec![pidfile.clone(), lock];
+        paths.extend(self.servers.iter().filter_map(|server| server.listener.path()).map(Path::to_path_buf));
+        if let Err(error) = boot::deposit_files(&self.link, &paths) {
+            ::log::error!("could not tell the keeper which files to remove at the end: {error}");
         }
     }
 
@@ -300,6 +318,10 @@ impl Daemon {
             "the manager was replaced (start {}), {n_running} programs went on running",
             self.link.manager_starts()
         );
+        if self.link.former_hung() {
+            let seconds = self.config.supervisord.manager_watchdog.as_secs();
+            ::log::error!("the former manager did not react for {seconds} seconds and was killed");
+        }
         self.resume_events();
         // What was under way when it died is finished first.
         for (slot, birth) in births {
@@ -315,6 +337,8 @@ impl Daemon {
             self.begin_streams(slot);
         }
         self.resume_end();
+        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.list_files();
         self.link.set_ready();
     }
 
@@ -343,12 +367,14 @@ impl Daemon {
                 let slot = match by_name.remove(&key) {
                     Some(content) => {
                         births.push((content.slot, content.birth));
+                        self.link.set_stop(content.slot, config, group.config.priority);
                         self.fill(&mut proc, content)
                     }
                     None => {
                         // Its group was being added: the slot had not been opened yet.
                         let Some(slot) = self.procs.unused_slot() else { continue };
                         self.link.open_slot(slot, &proc.group, &proc.config.name);
+                        self.link.set_stop(slot, config, group.config.priority);
                         unheard_of.push(slot);
                         slot
                     }
