@@ -6,10 +6,12 @@
 //! variable, and is the keeper.
 
 use crate::keeper::drain::Drain;
+use crate::keeper::end::End;
 use crate::keeper::layout::*;
 use crate::keeper::link;
 use crate::keeper::run::{Keeper, Manager};
 use crate::keeper::upgrade::Upgrade;
+use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
 use crate::sys::memory::{Access, Mapping};
 use crate::sys::spawn::{self, ExecStrings};
@@ -241,6 +243,8 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
         last_sweep: Monotonic(0),
         sweep_due: true,
         drain: Drain::new()?,
+        end: End::default(),
+        watch: Watch::new()?,
     };
     // The managers find these by number for as long as this process lives.
     for handed_on in [inherited.keeper_memory, inherited.manager_memory, inherited.deposit_into] {

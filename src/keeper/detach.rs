@@ -35,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Arguments and environment together are not longer than this; the kernel takes less.
 const MOST_WORDS_BYTES: u64 = 8 << 20;
 
+/// For so long after the end of the daemon signals are taken to be about that end.
+const QUIET: Duration = Duration::from_secs(5);
+
 const MAGIC: [u8; 8] = *b"SUPVRSUM";
 
 /// The answer to somebody whose daemon may go on.
@@ -114,7 +117,7 @@ impl Keeper {
 
     /// Whether a manager may be started.
     pub(super) fn wants_manager(&self) -> bool {
-        self.manager.is_none() && self.detached.is_none()
+        self.manager.is_none() && self.detached.is_none() && !self.ends_alone()
     }
 
     /// Tells whoever attends the daemon in the foreground that it has ended.
@@ -127,8 +130,9 @@ impl Keeper {
     /// The descriptors that this part of the keeper waits for: whoever wants to resume the daemon, and the end of
     /// the attendant.
     pub(super) fn outsiders(&self) -> [Option<BorrowedFd<'_>>; 2] {
-        let resume = self.held(Place::Resume).filter(|_| self.detached.is_some());
-        [resume, self.held(Place::Attendant)]
+        let shared = self.shared.get();
+        let resume = shared.held(Place::Resume).filter(|_| self.detached.is_some() && !self.ends_alone());
+        [resume, shared.held(Place::Attendant)]
     }
 
     /// The attendant has been killed. Whoever did that wanted the daemon to end.
@@ -139,7 +143,7 @@ impl Keeper {
 
     /// Somebody wants to resume the daemon. Returns only if that came to nothing.
     pub(super) fn take_guest(&mut self) {
-        let Some(listener) = self.held(Place::Resume) else { return };
+        let Some(listener) = self.shared.get().held(Place::Resume) else { return };
         let Ok(guest) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) else { return };
         let own_uid = rustix::process::geteuid();
         let is_trusted = rustix::net::sockopt::socket_peercred(&guest)
@@ -201,14 +205,6 @@ impl Keeper {
         Ok(CString::new(format!("{KEEPER_VARIABLE}={numbers} {launched}"))?)
     }
 
-    /// What the vault holds in a place.
-    fn held(&self, place: Place) -> Option<BorrowedFd<'_>> {
-        let number = self.shared.get().place(place.index())?.load(Acquire) - 1;
-        // SAFETY: what stands in a place is open until this thread, the keeper's only one, takes it out, for which
-        // it needs `&mut self`.
-        (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
-    }
-
     fn take_out(&mut self, place: Place) -> Option<OwnedFd> {
         let number = self.shared.get().place(place.index())?.swap(0, AcqRel);
         fd::adopt(number - 1)
@@ -224,11 +220,15 @@ impl Keeper {
         former
     }
 
-    /// Whether the daemon has ended so recently that a signal may still be about that end: whoever signals every
-    /// process of a name, or twice, means no second end.
-    pub(super) fn has_just_detached(&self) -> bool {
-        const QUIET: Duration = Duration::from_secs(5);
-        self.detached.is_some_and(|since| clock::monotonic() < since + QUIET)
+    /// A signal, without a daemon. Whoever asks for the end by then means the programs.
+    ///
+    /// Only some time after the daemon's end: whoever signals every process of a name, or signals twice, means no
+    /// second end.
+    pub(super) fn hear_while_detached(&mut self, asks_for_end: bool) {
+        let is_late = self.detached.is_some_and(|since| clock::monotonic() >= since + QUIET);
+        if asks_for_end && is_late && !self.ends_alone() {
+            self.end_alone();
+        }
     }
 }
 

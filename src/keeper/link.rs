@@ -5,6 +5,7 @@ use crate::core::process::{Process, State};
 use crate::keeper::boot::numbers_from;
 use crate::keeper::layout::*;
 use crate::keeper::run::entry_name;
+use crate::model::config::ProcessConfig;
 use crate::model::exit::ExitStatus;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
@@ -15,6 +16,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::time::Duration;
 
 /// Tells a freshly executed process that it is a manager, and where its descriptors are.
 pub const MANAGER_VARIABLE: &str = "SUPERVISORD_MANAGER";
@@ -229,7 +231,7 @@ impl Link {
     /// Says that this manager is up, and with the first one the daemon.
     pub fn set_ready(&self) {
         // Before: until then nobody relies on what an earlier one has left, and afterwards only on ours.
-        self.memory.get().drains_by.store(self.manager_starts(), Release);
+        self.memory.get().hints_by.store(self.manager_starts(), Release);
         self.memory.get().manager_up.store(self.manager_starts(), Release);
         self.memory.get().ready.store(1, Release);
         self.memory.get().detached.store(0, Release);
@@ -244,6 +246,48 @@ impl Link {
         let replace = |old: u32| Some(old & !(DRAIN_MASK << shift) | (what & DRAIN_MASK) << shift);
         // Never refuses.
         let _ = drains.fetch_update(AcqRel, Acquire, replace);
+    }
+
+    /// Says how the program of a slot is stopped if there is no manager to do it.
+    pub fn set_stop(&self, slot: u32, config: &ProcessConfig, group_priority: i64) {
+        let Some(hint) = self.memory.get().stops.get(slot as usize) else { return };
+        let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
+        let flags = flag(config.stopasgroup, STOP_ASKS_GROUP) | flag(config.killasgroup, STOP_KILLS_GROUP);
+        // Signals are positive.
+        hint.signal.store(config.stopsignal.raw() as u32, Relaxed);
+        hint.flags.store(flags, Relaxed);
+        hint.group_priority.store(group_priority, Relaxed);
+        let grace = u64::try_from(config.stopwaitsecs.as_nanos()).unwrap_or(u64::MAX);
+        hint.grace.store(grace, Release);
+    }
+
+    /// Says how long a manager may take to react to something before it is replaced; zero: for ever.
+    pub fn set_watchdog(&self, patience: Duration) {
+        let millis = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        self.memory.get().watchdog_millis.store(millis, Release);
+    }
+
+    /// Shows that the manager's loop turns.
+    pub fn pulse(&self) {
+        // Only the loop writes it.
+        let turns = &self.memory.get().turns;
+        turns.store(turns.load(Relaxed).wrapping_add(1), Release);
+    }
+
+    /// Lets the keeper look whether the loop turns, because something was posted to it. Wakes the keeper only if
+    /// it is not about to look anyway.
+    pub fn expect_turn(&self) {
+        let memory = self.memory.get();
+        let next = self.shared.get().looks.load(Acquire).wrapping_add(1);
+        if memory.watchdog_millis.load(Relaxed) != 0 && memory.look_wanted.swap(next, AcqRel) != next {
+            self.ring();
+        }
+    }
+
+    /// Whether the manager before this one was killed because it hung.
+    pub fn former_hung(&self) -> bool {
+        let hung = self.shared.get().hung.load(Acquire);
+        hung != 0 && hung + 1 == self.manager_starts()
     }
 
     /// How many bytes of output the keeper has moved itself.

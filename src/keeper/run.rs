@@ -4,8 +4,10 @@
 //! what it was at its start: nothing in here allocates.
 
 use crate::keeper::drain::{Drain, Shared};
+use crate::keeper::end::End;
 use crate::keeper::layout::*;
 use crate::keeper::upgrade::Upgrade;
+use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
 use crate::sys::memory::Mapping;
 use crate::sys::spawn::{self, ExecStrings};
@@ -69,6 +71,8 @@ pub struct Keeper {
     pub sweep_due: bool,
     /// What moves output to logs while there is no manager.
     pub drain: Drain,
+    pub end: End,
+    pub watch: Watch,
     /// Since when the programs run without a daemon.
     pub detached: Option<Monotonic>,
 }
@@ -97,6 +101,7 @@ impl Keeper {
             if self.manager.is_none() {
                 self.drain_logs();
             }
+            self.watch_clients();
             let ready = self.wait();
             if ready.signals {
                 self.take_signals();
@@ -108,6 +113,7 @@ impl Keeper {
                 drain_counter(&self.doorbell);
                 self.report_launch();
                 self.begin_upgrade();
+                self.note_look_wanted();
                 // The manager may have made room for exits that are waiting.
                 self.sweep_due = true;
             }
@@ -117,10 +123,17 @@ impl Keeper {
             if ready.guest {
                 self.take_guest();
             }
+            if ready.clients {
+                self.client_came();
+            }
             if let Some(status) = self.sweep() {
                 return status;
             }
+            if self.progress_of_end() {
+                return 0;
+            }
             self.watch_upgrade();
+            self.watch_manager();
         }
     }
 
@@ -134,25 +147,31 @@ impl Keeper {
             Ok(pid) => {
                 shared.manager_pid.store(pid, Release);
                 self.manager = Some(Manager { pid, since: now });
+                self.expect_reaction();
             }
             Err(_) => {
                 shared.manager_starts.fetch_sub(1, AcqRel);
-                self.pause(now);
+                self.try_later(false, now);
             }
         }
     }
 
     /// Moves what programs write to their logs, in the place of a manager.
     fn drain_logs(&mut self) {
+        // Not `Shared::of`, which would borrow all of us.
         let shared = Shared { keeper: self.shared.get(), manager: self.manager_memory.get() };
         self.drain.begin(shared);
         self.drain.round(shared);
     }
 
-    /// Puts the next attempt off, longer each time.
-    fn pause(&mut self, now: Monotonic) {
+    /// Puts the next attempt off, longer each time, or gives up if the daemon is to end anyway. `was_up` says
+    /// whether the last manager had come up.
+    fn try_later(&mut self, was_up: bool, now: Monotonic) {
         let doublings = self.died_young.min(16);
         self.died_young = self.died_young.saturating_add(1);
+        if self.end_without_manager(was_up) {
+            return;
+        }
         self.restart_at = now + FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
     }
 
@@ -166,6 +185,7 @@ impl Keeper {
             PollFd::new(&self.deposits, PollFlags::IN),
             PollFd::new(&self.doorbell, PollFlags::IN),
             self.drain.fd().map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
+            self.watch.fd().map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
             guest.map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
             // The end of its reader shows by itself.
             attendant.map_or(always, |fd| maybe(fd, PollFlags::empty())),
@@ -176,17 +196,25 @@ impl Keeper {
             rustix::event::Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: i64::from(rest.subsec_nanos()) }
         });
         if poll(&mut fds, timeout.as_ref()).is_err() {
-            return Ready { signals: true, deposits: true, doorbell: true, guest: false, attendant: false };
+            return Ready {
+                signals: true,
+                deposits: true,
+                doorbell: true,
+                clients: true,
+                guest: false,
+                attendant: false,
+            };
         }
         let is = |index: usize| !fds[index].revents().is_empty();
-        let (guest, attendant) = (guest.is_some() && is(4), attendant.is_some() && is(5));
-        Ready { signals: is(0), deposits: is(1), doorbell: is(2), guest, attendant }
+        let (guest, attendant) = (guest.is_some() && is(5), attendant.is_some() && is(6));
+        Ready { signals: is(0), deposits: is(1), doorbell: is(2), clients: is(4), guest, attendant }
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {
         let restart = self.wants_manager().then_some(self.restart_at);
         let sweep = (self.sweep_due && !self.is_full()).then(|| self.last_sweep + SWEEP_INTERVAL);
-        [restart, sweep, self.upgrade_deadline(), self.drain.deadline()].into_iter().flatten().min()
+        let watch = [self.upgrade_deadline(), self.end_deadline(), self.watch.deadline()];
+        watch.into_iter().chain([restart, sweep, self.drain.deadline()]).flatten().min()
     }
 
     /// Reads every pending signal. A death is looked at at once, by its pid, which costs the same however
@@ -207,6 +235,7 @@ impl Keeper {
                 let info = unsafe { info.assume_init_ref() };
                 if info.ssi_signo == libc::SIGCHLD as u32 {
                     self.sweep_due = true;
+                    self.look_at_end_soon();
                     let pid = info.ssi_pid as i32;
                     if self.manager.is_none_or(|manager| manager.pid != pid) && !self.is_checking(pid) {
                         self.record_exit(Which::Pid(pid));
@@ -288,7 +317,7 @@ impl Keeper {
             self.restart_at = now;
         } else {
             // It fails by itself, and the next one will probably do the same.
-            self.pause(now);
+            self.try_later(was_up, now);
         }
         None
     }
@@ -327,6 +356,7 @@ impl Keeper {
             return false;
         }
         let name = name_of(dead.pid);
+        self.kill_stragglers(dead.pid);
         self.append(|entry| {
             entry.kind.store(ENTRY_EXIT, Relaxed);
             entry.pid.store(dead.pid, Relaxed);
@@ -344,6 +374,13 @@ impl Keeper {
 
     /// A full ledger loses a signal rather than an exit.
     pub(super) fn record_signal(&mut self, signal: u32, sender: i32) {
+        let asks_for_end = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT].contains(&(signal as i32));
+        if self.detached.is_some() {
+            return self.hear_while_detached(asks_for_end);
+        }
+        if asks_for_end {
+            self.note_exit_request(self.shared.get().head.load(Relaxed));
+        }
         if self.is_full() {
             return;
         }
@@ -358,7 +395,7 @@ impl Keeper {
     }
 
     /// Writes one entry, publishes it and wakes the manager.
-    fn append(&self, fill: impl FnOnce(&LedgerEntry)) {
+    fn append(&mut self, fill: impl FnOnce(&LedgerEntry)) {
         let shared = self.shared.get();
         let sequence = shared.head.load(Relaxed);
         let entry = &shared.ledger[(sequence % LEDGER_ENTRIES as u64) as usize];
@@ -367,6 +404,7 @@ impl Keeper {
         fill(entry);
         shared.head.store(sequence + 1, Release);
         ring(&self.manager_doorbell);
+        self.expect_reaction();
     }
 
     /// Takes in whatever lies in the socket.
@@ -426,6 +464,7 @@ struct Ready {
     signals: bool,
     deposits: bool,
     doorbell: bool,
+    clients: bool,
     guest: bool,
     attendant: bool,
 }
@@ -475,6 +514,18 @@ fn wait_status(which: Which) -> Option<Dead> {
             _ => info.si_status(),
         };
         Some(Dead { pid, status, usage: usage.assume_init() })
+    }
+}
+
+/// Whether this is a child of ours that has not ended.
+pub(super) fn is_alive(pid: i32) -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the structure is valid when zeroed and is written by the kernel.
+    unsafe {
+        let flags = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
+        // P_PID wants a number that is not negative; pids are not.
+        libc::waitid(libc::P_PID, pid as libc::id_t, info.as_mut_ptr(), flags) == 0
+            && info.assume_init().si_pid() == 0
     }
 }
 

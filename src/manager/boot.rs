@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -97,6 +98,16 @@ pub fn read<T: DeserializeOwned>(link: &Link, place: Place) -> io::Result<T> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(serde_json::from_slice(&bytes)?)
+}
+
+/// Leaves the names of files with the keeper, which removes them if the daemon ends without a manager.
+pub fn deposit_files(link: &Link, paths: &[PathBuf]) -> io::Result<()> {
+    let mut file = File::from(memfd_create("supervisord-files", MemfdFlags::CLOEXEC)?);
+    for path in paths {
+        file.write_all(path.as_os_str().as_bytes())?;
+        file.write_all(&[0])?;
+    }
+    link.deposit(&[(Place::Files, file.as_fd())])
 }
 
 /// Leaves the configuration in force with the keeper.

@@ -135,6 +135,7 @@ impl Daemon {
     /// Runs until the daemon, or only this manager, is to end.
     pub async fn run(&mut self, ears: &mut Ears) -> End {
         loop {
+            self.link.pulse();
             let rest = self.absorb_ledger();
             for _ in 0..CALLS_PER_TURN {
                 let Ok(call) = ears.calls.try_recv() else { break };
@@ -184,6 +185,7 @@ impl Daemon {
                 answered.as_mut().await;
                 None
             };
+            self.link.pulse();
             let Some(wake) = done.or(async { Some(self.wait(ears).await) }).await else { return };
             self.wake(wake, ears);
             self.absorb_ledger();
@@ -443,6 +445,8 @@ impl Daemon {
             listeners: &sockets.listeners,
         };
         proc.born_at = self.link.head();
+        // Thousands may be started in one turn.
+        self.link.pulse();
         let cell = self.link.announce_birth(slot);
         let (pid, failure) =
             self.spawner.spawn(&program, stdio, cell).map_err(|error| fork_error(name, &error))?;
@@ -479,6 +483,7 @@ impl Daemon {
         }
         for (slot, proc) in &members {
             self.link.open_slot(*slot, &proc.group, &proc.config.name);
+            self.link.set_stop(*slot, &proc.config, config.priority);
         }
         self.procs.add_group(Arc::clone(config), members);
         self.snapshot_is_old = true;

@@ -200,6 +200,7 @@ impl Daemon {
         self.snapshot_is_old = true;
         self.save_snapshot();
         self.save_map_now();
+        self.list_files();
         ::log::warn!(
             "leaving {} programs running (exitkillall=false) with their keeper, pid {}",
             self.n_alive(),
@@ -231,7 +232,7 @@ impl Daemon {
             self.begin_renewal();
         }
         self.save_snapshot();
-        self.link.set_ready();
+        self.come_up();
         self.withdraw_inheritance();
         if self.boot.background {
             activity::stop_copying();

@@ -245,6 +245,8 @@ impl Daemon {
         self.common.server_url = self.config.child_server_url();
         self.common.dies_with = self.config.supervisord.exitkillall.then(|| self.link.keeper_pid());
         self.renew_servers();
+        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.list_files();
         self.write_pidfile();
     }
 }

@@ -27,6 +27,7 @@ use crate::sys::{fd, process, signals};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Signals that a manager takes itself only to say that it ignores them.
@@ -91,7 +92,12 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         let _ = std::env::set_current_dir(directory);
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.supervisord.umask));
     }
+    let link = Arc::new(link);
     let (handle, calls) = Handle::channel();
+    let handle = handle.on_call({
+        let link = Arc::clone(&link);
+        move || link.expect_turn()
+    });
     let common = Common {
         environment: own_environment(),
         server_url: config.child_server_url(),
@@ -104,7 +110,6 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         None => Sockets::default(),
     };
     let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;
-    let link = Arc::new(link);
     let mut daemon = Daemon {
         http: http::Context::new(handle, &config.rpc_namespaces, VERSION),
         link,
@@ -187,6 +192,8 @@ impl Daemon {
         self.write_pidfile();
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.save_snapshot();
+        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.list_files();
         self.link.set_ready();
         if self.boot.background {
             activity::stop_copying();
@@ -242,6 +249,19 @@ impl Daemon {
         match pidfile::write(path, pid) {
             Ok(()) => ::log::info!("supervisord started with pid {pid}"),
             Err(_) => crate::crit!("could not write pidfile {}", path.display()),
+        }
+    }
+
+    /// Tells the keeper which files are to be removed at the end, in case it has to do that itself.
+    pub fn list_files(&self) {
+        let pidfile = &self.config.supervisord.pidfile;
+        let lock = crate::manager::lock::path_beside(&self.boot.config.supervisord.pidfile);
+        let resume = crate::manager::resume::socket_beside(&self.boot.config.supervisord.pidfile);
+        let mut paths = vec![pidfile.clone(), lock, resume];
+        paths.extend(self.map_file.path().map(Path::to_path_buf));
+        paths.extend(self.servers.iter().filter_map(|server| server.listener.path()).map(Path::to_path_buf));
+        if let Err(error) = boot::deposit_files(&self.link, &paths) {
+            ::log::error!("could not tell the keeper which files to remove at the end: {error}");
         }
     }
 
@@ -316,8 +336,19 @@ impl Daemon {
             "the manager was replaced (start {}), {n_running} programs went on running",
             self.link.manager_starts()
         );
+        if self.link.former_hung() {
+            let seconds = self.config.supervisord.manager_watchdog.as_secs();
+            ::log::error!("the former manager did not react for {seconds} seconds and was killed");
+        }
         self.revive(births);
         self.resume_end();
+        self.come_up();
+    }
+
+    /// Says that this manager is up, and what the keeper is to know of it.
+    pub fn come_up(&self) {
+        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.list_files();
         self.link.set_ready();
     }
 
@@ -368,12 +399,14 @@ impl Daemon {
                 let slot = match by_name.remove(&key) {
                     Some(content) => {
                         births.push((content.slot, content.birth));
+                        self.link.set_stop(content.slot, config, group.config.priority);
                         self.fill(&mut proc, content)
                     }
                     None => {
                         // Its group was being added: the slot had not been opened yet.
                         let Some(slot) = self.procs.unused_slot() else { continue };
                         self.link.open_slot(slot, &proc.group, &proc.config.name);
+                        self.link.set_stop(slot, config, group.config.priority);
                         unheard_of.push(slot);
                         slot
                     }

@@ -22,6 +22,7 @@ mod start;
 mod stop;
 mod superlance;
 mod upgrade;
+mod watchdog;
 mod wire;
 
 use support::{Daemon, Side, Start};
