@@ -21,6 +21,7 @@ mod sockets;
 mod start;
 mod stop;
 mod superlance;
+mod survivors;
 mod upgrade;
 mod watchdog;
 mod wire;
