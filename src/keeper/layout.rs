@@ -239,7 +239,7 @@ pub struct Record {
     pub state: AtomicU32,
     pub pid: AtomicI32,
     pub failures: AtomicU32,
-    /// Bit 0: a start waits for the stop to finish.
+    /// `FLAG_*`.
     pub flags: AtomicU32,
     pub deadline: AtomicU64,
     pub started: AtomicU64,
@@ -256,8 +256,10 @@ pub struct Record {
     pub spawnerr: Text,
 }
 
-/// Flag in [`Record::flags`].
+/// Flag in [`Record::flags`]: a start waits for the stop to finish.
 pub const FLAG_START_AFTER: u32 = 1;
+/// Flag in [`Record::flags`]: it was just added and is to be started by itself.
+pub const FLAG_TO_START: u32 = 4;
 
 /// See [`Record::exit`].
 pub const EXIT_BASE: u32 = 0x1_0000;
