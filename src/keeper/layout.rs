@@ -272,6 +272,8 @@ pub const FLAG_START_AFTER: u32 = 1;
 pub const FLAG_ADOPTED: u32 = 2;
 /// See [`Record::flags`]. The runs that fit, one each second, last for half a year.
 pub const GENERATION_SHIFT: u32 = 8;
+/// Flag in [`Record::flags`]: it was just added and is to be started by itself.
+pub const FLAG_TO_START: u32 = 4;
 
 /// See [`Record::exit`].
 pub const EXIT_BASE: u32 = 0x1_0000;

@@ -63,6 +63,8 @@ pub struct SlotContent {
     pub applied: u64,
     pub starts: u32,
     pub origin: Origin,
+    /// It was just added and nobody has started it yet, though it starts by itself.
+    pub to_start: bool,
 }
 
 /// Where the program of a process is from.
@@ -405,17 +407,23 @@ impl Link {
                 generation: record.flags.load(Relaxed) >> GENERATION_SHIFT,
                 adopted: record.flags.load(Relaxed) & FLAG_ADOPTED != 0,
             },
+            to_start: record.flags.load(Relaxed) & FLAG_TO_START != 0,
         })
     }
 
-    /// Takes a slot into use for a process.
-    pub fn open_slot(&self, number: u32, group: &str, name: &str) {
+    /// Takes a slot into use for a process. `to_start` is remembered until the first [`Link::commit`]: it is going
+    /// to be started by itself, if need be by the next manager.
+    pub fn open_slot(&self, number: u32, group: &str, name: &str, to_start: bool) {
         let memory = self.memory.get();
         let slot = self.slot(number);
         slot.group.set(group);
         slot.name.set(name);
         slot.pid.store(0, Relaxed);
         self.commit(number, &Process::default(), Origin::default(), 0, 0);
+        if to_start {
+            let record = &slot.records[(slot.current.load(Relaxed) & 1) as usize];
+            record.flags.store(FLAG_TO_START, Relaxed);
+        }
         memory.slots_used.fetch_max(number + 1, AcqRel);
         set_phase(slot, PHASE_IDLE);
     }

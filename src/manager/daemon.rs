@@ -482,7 +482,7 @@ impl Daemon {
             members.push((slot, Proc::new(Arc::clone(process), config, logs)));
         }
         for (slot, proc) in &members {
-            self.link.open_slot(*slot, &proc.group, &proc.config.name);
+            self.link.open_slot(*slot, &proc.group, &proc.config.name, proc.config.autostart);
             self.link.set_stop(*slot, &proc.config, config.priority);
         }
         self.procs.add_group(Arc::clone(config), members);

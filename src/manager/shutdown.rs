@@ -228,7 +228,8 @@ impl Daemon {
             self.remove_group(&name);
         }
         self.adopt_config(*config);
-        self.set_state(SupervisorState::Running);
+        // Whoever takes over is not told before the groups are there.
+        self.state = SupervisorState::Running;
         self.start_groups();
         false
     }

@@ -190,15 +190,8 @@ impl Daemon {
         })?;
         self.clean_up_auto_logs();
         self.write_pidfile();
-        self.link.set_supervisor_state(SupervisorState::Running.code());
-        self.save_snapshot();
         self.link.set_watchdog(self.config.supervisord.manager_watchdog);
         self.list_files();
-        self.link.set_ready();
-        if self.boot.background {
-            activity::stop_copying();
-            let _ = fd::detach_stdio();
-        }
         self.start_groups();
         Ok(())
     }
@@ -228,7 +221,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// Adds every configured group, then starts what is to start by itself.
+    /// Adds every configured group, then starts what is to start by itself. In between the daemon is up: whoever
+    /// takes over before that begins again, and later finds the groups and what is still to be started.
     pub fn start_groups(&mut self) {
         let groups = self.config.groups.clone();
         for group in &groups {
@@ -237,8 +231,15 @@ impl Daemon {
             }
         }
         self.announce_state(Kind::SupervisorRunning);
+        self.snapshot_is_old = true;
         self.save_snapshot();
         let at_rest = self.adopt_survivors();
+        self.link.set_supervisor_state(SupervisorState::Running.code());
+        self.link.set_ready();
+        if self.boot.background {
+            activity::stop_copying();
+            let _ = fd::detach_stdio();
+        }
         for group in &groups {
             self.autostart_except(&group.name, &at_rest);
         }
@@ -330,7 +331,7 @@ impl Daemon {
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
         self.map_file = MapFile::resume(self.config.supervisord.processinfomapfile.clone());
-        let births = self.restore(active);
+        let (births, to_start) = self.restore(active);
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
             "the manager was replaced (start {}), {n_running} programs went on running",
@@ -340,7 +341,7 @@ impl Daemon {
             let seconds = self.config.supervisord.manager_watchdog.as_secs();
             ::log::error!("the former manager did not react for {seconds} seconds and was killed");
         }
-        self.revive(births);
+        self.revive(births, to_start);
         self.resume_end();
         self.come_up();
     }
@@ -353,7 +354,7 @@ impl Daemon {
     }
 
     /// Goes on with every process that was there before.
-    pub fn revive(&mut self, births: Vec<(SlotId, Birth)>) {
+    pub fn revive(&mut self, births: Vec<(SlotId, Birth)>, to_start: Vec<SlotId>) {
         let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
         slots.into_iter().for_each(|slot| self.note(slot));
         self.resume_events();
@@ -372,10 +373,14 @@ impl Daemon {
             self.begin_streams(slot);
         }
         self.resume_adopted();
+        for slot in to_start {
+            self.apply(slot, Event::Start);
+        }
     }
 
-    /// Rebuilds the table from the groups in force and what the slots say.
-    pub fn restore(&mut self, active: Vec<ActiveGroup>) -> Vec<(SlotId, Birth)> {
+    /// Rebuilds the table from the groups in force and what the slots say. Returns how far each program's creation
+    /// had come, and who is still to be started for the first time.
+    pub fn restore(&mut self, active: Vec<ActiveGroup>) -> (Vec<(SlotId, Birth)>, Vec<SlotId>) {
         let contents = self.link.contents();
         self.procs.reserve_slots(&contents.iter().map(|content| content.slot).collect::<Vec<_>>());
         // Entries are dealt with in their order, so everything before the last applied one is done.
@@ -389,43 +394,44 @@ impl Daemon {
             .map(|content| ((content.group.clone(), content.name.clone()), content))
             .collect();
         let mut births = Vec::new();
-        let mut unheard_of = Vec::new();
-        for group in active {
+        let mut to_start = Vec::new();
+        for (number, group) in active.into_iter().enumerate() {
             let mut members = Vec::new();
             let logs = group.logs.into_iter().chain(std::iter::repeat_with(Default::default));
             for (config, logs) in group.config.processes.iter().zip(logs) {
                 let mut proc = Proc::new(Arc::clone(config), &group.config, logs);
                 let key = (group.config.name.clone(), config.name.clone());
-                let slot = match by_name.remove(&key) {
+                let (slot, is_new) = match by_name.remove(&key) {
                     Some(content) => {
                         births.push((content.slot, content.birth));
                         self.link.set_stop(content.slot, config, group.config.priority);
-                        self.fill(&mut proc, content)
+                        let is_new = content.to_start;
+                        (self.fill(&mut proc, content), is_new)
                     }
                     None => {
                         // Its group was being added: the slot had not been opened yet.
                         let Some(slot) = self.procs.unused_slot() else { continue };
-                        self.link.open_slot(slot, &proc.group, &proc.config.name);
+                        self.link.open_slot(slot, &proc.group, &proc.config.name, config.autostart);
                         self.link.set_stop(slot, config, group.config.priority);
-                        unheard_of.push(slot);
-                        slot
+                        (slot, config.autostart)
                     }
                 };
+                if is_new {
+                    to_start.push((number, config.priority, slot));
+                }
                 members.push((slot, proc));
             }
             self.procs.add_group(group.config, members);
         }
-        // Their groups were being removed.
+        // Their groups were being removed, or had not been added yet.
         for content in by_name.into_values() {
+            Streams::abandon(content.slot, &self.link);
             self.link.free_slot(content.slot);
             self.procs.release_slot(content.slot);
         }
-        for slot in unheard_of {
-            if self.procs.proc(slot).is_some_and(|proc| proc.config.autostart) {
-                self.apply(slot, Event::Start);
-            }
-        }
-        births
+        // Group by group, the most urgent first.
+        to_start.sort_by_key(|(group, priority, _)| (*group, *priority));
+        (births, to_start.into_iter().map(|(_, _, slot)| slot).collect())
     }
 
     fn fill(&self, proc: &mut Proc, content: SlotContent) -> SlotId {
