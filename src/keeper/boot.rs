@@ -13,8 +13,8 @@ use crate::keeper::run::{Keeper, Manager};
 use crate::keeper::upgrade::Upgrade;
 use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
+use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::{Access, Mapping};
-use crate::sys::spawn::{self, ExecStrings};
 use crate::sys::{clock, fd, process};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -48,7 +48,7 @@ pub struct Launch {
 /// Replaces this process by the keeper. Returns only if that failed.
 pub fn become_keeper(launch: Launch) -> io::Error {
     match prepare(launch) {
-        Ok((binary, arguments, environment)) => spawn::replace_self(binary, &arguments, &environment),
+        Ok((binary, arguments, environment)) => exec::replace_self(binary, &arguments, &environment),
         Err(error) => error,
     }
 }
@@ -56,7 +56,7 @@ pub fn become_keeper(launch: Launch) -> io::Error {
 fn prepare(launch: Launch) -> io::Result<(OwnedFd, ExecStrings, ExecStrings)> {
     let (keeper_memory, shared) = Mapping::<KeeperMemory>::create("supervisord-keeper")?;
     let (manager_memory, memory) = Mapping::<ManagerMemory>::create("supervisord-manager")?;
-    let binary = spawn::open_own_binary()?;
+    let binary = exec::open_own_binary()?;
     let (deposits, deposit_into) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);

@@ -9,8 +9,8 @@ use crate::keeper::layout::*;
 use crate::keeper::upgrade::Upgrade;
 use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
+use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::Mapping;
-use crate::sys::spawn::{self, ExecStrings};
 use crate::sys::{clock, fd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -143,7 +143,7 @@ impl Keeper {
         // Counted before: on a busy machine the manager may read its number, and say that it is up under it,
         // before we run again.
         shared.manager_starts.fetch_add(1, AcqRel);
-        match spawn::start_manager(self.binary.as_fd(), &self.manager_arguments, &self.manager_environment) {
+        match exec::start_manager(self.binary.as_fd(), &self.manager_arguments, &self.manager_environment) {
             Ok(pid) => {
                 shared.manager_pid.store(pid, Release);
                 self.manager = Some(Manager { pid, since: now });

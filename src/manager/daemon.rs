@@ -28,8 +28,9 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::{Monotonic, Wall};
 use crate::rpc::api::{Call, Stream};
+use crate::sys::errno::errno_name;
 use crate::sys::pipe::Ends;
-use crate::sys::spawn::{Spawner, Stdio, errno_name};
+use crate::sys::spawn::{Spawner, Stdio};
 use crate::sys::{clock, process, signals};
 use futures_lite::{FutureExt, StreamExt};
 use std::cell::OnceCell;
@@ -349,6 +350,7 @@ impl Daemon {
             }
         }
         self.commit(slot);
+        self.show_changes(slot, &changes, wall);
         for effect in effects {
             match effect {
                 Effect::Log(..) => {}
@@ -412,6 +414,7 @@ impl Daemon {
         match self.try_spawn(slot) {
             Ok(pid) => {
                 self.apply(slot, Event::Spawned(pid));
+                self.show_process(slot);
                 self.begin_streams(slot);
             }
             Err(why) => self.apply(slot, Event::SpawnFailed(why)),
@@ -488,6 +491,7 @@ impl Daemon {
         self.procs.add_group(Arc::clone(config), members);
         self.snapshot_is_old = true;
         self.announce_group(config);
+        self.show_group(&config.name);
         Ok(())
     }
 
@@ -538,6 +542,7 @@ impl Daemon {
 
     fn let_go(&mut self, slot: SlotId, mut proc: Proc) {
         self.unnote(slot);
+        self.http.feed().tell_removed(&proc.group, &proc.config.name);
         proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);

@@ -22,6 +22,7 @@ pub mod resume;
 pub mod shutdown;
 pub mod survivors;
 pub mod upgrade;
+pub mod viewers;
 pub mod waiters;
 
 pub mod child;

@@ -7,14 +7,13 @@ use crate::manager::boot::AutoLogs;
 use crate::manager::streams::Streams;
 use crate::manager::waiters::Waiter;
 use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
-use crate::model::exit::ExitStatus;
+pub use crate::model::exit::PastExit;
 use crate::model::namespec;
 use crate::model::state::ProcessState;
-use crate::model::time::{Monotonic, Wall};
+use crate::model::time::Monotonic;
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The number of a slot in the memory shared with the keeper; with it a process is found at once.
 pub type SlotId = u32;
@@ -76,17 +75,6 @@ pub struct Proc {
     pub waiters: Vec<Waiter>,
     /// The last exits that this manager saw, the latest last.
     pub past: VecDeque<PastExit>,
-}
-
-/// One exit, for people who want to know what happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PastExit {
-    pub at: Wall,
-    pub pid: i32,
-    pub status: ExitStatus,
-    /// It was told to stop, or its exit code is one of `exitcodes`.
-    pub expected: bool,
-    pub lasted: Duration,
 }
 
 /// So many exits of each process are remembered.

@@ -3,7 +3,7 @@
 //! A request is checked first and carried out then; what cannot be done now is refused with a fault and
 //! changes nothing. Requests that wait leave a [`Waiter`] with the process.
 
-use crate::config;
+use crate::config::{self, ConfigSource};
 use crate::core::process::{Event, Reach};
 use crate::log::activity;
 use crate::manager::daemon::Daemon;
@@ -26,6 +26,7 @@ use crate::sys::clock;
 use async_channel::Sender;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What can be asked of processes and may take a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,13 @@ impl Daemon {
     fn admit(&self, request: &Request) -> Result<(), Fault> {
         let always = matches!(
             request,
-            Request::State | Request::Pid | Request::Identification | Request::SendRemoteCommEvent { .. }
+            Request::State
+                | Request::Pid
+                | Request::Identification
+                | Request::SendRemoteCommEvent { .. }
+                | Request::Overview(_)
+                | Request::Daemon
+                | Request::Alive
         );
         if always || self.state == SupervisorState::Running {
             Ok(())
@@ -136,6 +143,14 @@ impl Daemon {
                 ("upgrade", Fact::Text(self.upgrade_state())),
             ])),
             Request::UpgradeState => Ok(Answer::Text(self.upgrade_state())),
+            Request::Overview(target) => Ok(Answer::Overview(Box::new(self.overview(&target)?))),
+            Request::Daemon => Ok(Answer::Overview(Box::new(self.overview_of_daemon()))),
+            Request::Alive => Ok(Answer::Alive(self.alive())),
+            Request::ConfigSource => Ok(Answer::ConfigSource(Box::new(ConfigSource {
+                args: self.boot.args.clone(),
+                surroundings: self.surroundings(),
+                active: self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect(),
+            }))),
             // `handle` has taken these.
             Request::Start(..) | Request::Stop(..) | Request::Signal(..) | Request::Upgrade(_) => {
                 Err(Fault::new(FaultCode::IncorrectParameters))
@@ -144,7 +159,7 @@ impl Daemon {
     }
 
     /// The one process a request is about.
-    fn one(&self, target: &Target) -> Result<(SlotId, &Proc), Fault> {
+    pub fn one(&self, target: &Target) -> Result<(SlotId, &Proc), Fault> {
         let Target::Name { sent, namespec } = target else {
             return Err(Fault::new(FaultCode::IncorrectParameters));
         };
@@ -159,7 +174,7 @@ impl Daemon {
     }
 
     /// The processes a request for several is about, in ascending order of (group, process) priority.
-    fn several(&self, target: &Target) -> Result<Vec<SlotId>, Fault> {
+    pub fn several(&self, target: &Target) -> Result<Vec<SlotId>, Fault> {
         let mut groups: Vec<_> = match target {
             Target::All => self.procs.groups().iter().collect(),
             Target::Group(name) => {
@@ -548,9 +563,20 @@ fn note_in_full(proc: &Proc) -> &'static str {
     }
 }
 
+/// What happens to a process by itself, and in what time.
+pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
+    use crate::core::process::State;
+    let what = match proc.process.state {
+        State::Starting { .. } => "it counts as RUNNING",
+        State::Backoff { .. } => "it is started again",
+        State::Stopping { .. } => "it is killed with SIGKILL if it has not ended",
+        _ => return None,
+    };
+    Some((what, proc.process.state.deadline()?.since(clock::monotonic())))
+}
+
 /// What a process did before and what happens next.
 fn history(proc: &Proc) -> Facts {
-    use crate::core::process::State;
     let exits = proc.past.iter().map(|exit| {
         let millis = i64::try_from(exit.lasted.as_millis()).unwrap_or(i64::MAX);
         vec![
@@ -561,15 +587,10 @@ fn history(proc: &Proc) -> Facts {
             ("lasted_ms", Fact::Number(millis)),
         ]
     });
-    let next = match proc.process.state {
-        State::Starting { .. } => "it counts as RUNNING",
-        State::Backoff { .. } => "it is started again",
-        State::Stopping { .. } => "it is killed with SIGKILL if it has not ended",
-        _ => "",
+    let (next, due) = match coming(proc) {
+        Some((what, delay)) => (what, i64::try_from(delay.as_secs_f64().ceil() as u64).unwrap_or(i64::MAX)),
+        None => ("", -1),
     };
-    let due = proc.process.state.deadline().map_or(-1, |deadline| {
-        i64::try_from(deadline.since(clock::monotonic()).as_secs_f64().ceil() as u64).unwrap_or(i64::MAX)
-    });
     vec![
         ("exits", Fact::List(exits.collect())),
         ("next", Fact::Text(next.to_string())),

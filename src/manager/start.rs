@@ -23,7 +23,7 @@ use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
 use crate::sys::limits::{self, Limited};
 use crate::sys::spawn::Spawner;
-use crate::sys::{fd, process, signals};
+use crate::sys::{fd, process, schedule, signals};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -66,6 +66,8 @@ pub fn run_if_manager() -> Option<u8> {
 /// What keeps it from coming up.
 fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     signals::ignore_write_signals();
+    // Before there is another thread.
+    schedule::take_short_turns();
     let reason = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     let boot: Boot =
         boot::read(&link, Place::Boot).map_err(reason("cannot read how the daemon was started"))?;

@@ -4,12 +4,14 @@
 //! A [`Handle`] is what the HTTP side holds. It posts a [`Request`] to the loop and awaits the answer; a
 //! request that waits for a program is answered by the very transition it waits for.
 
+use crate::config::ConfigSource;
 use crate::log::memory::Ring;
 use crate::model::config::GroupConfig;
 use crate::model::namespec::Namespec;
 use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::rpc::fault::{Fault, FaultCode};
+use crate::rpc::overview::{Alive, Overview};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -55,6 +57,14 @@ pub enum Request {
     ProcessHistory(Target),
     /// Keeper and manager. Answers facts.
     Keeper,
+    /// Everything there is to show of the daemon and of one process, a group or all of them.
+    Overview(Target),
+    /// The same of the daemon alone. Answers an overview without processes.
+    Daemon,
+    /// Who is alive.
+    Alive,
+    /// How the configuration is read, and which groups are active.
+    ConfigSource,
 }
 
 /// Whom a request is about.
@@ -118,6 +128,9 @@ pub enum Answer {
     Reread(Reread),
     Log(LogSource),
     Facts(Facts),
+    Overview(Box<Overview>),
+    Alive(Vec<Alive>),
+    ConfigSource(Box<ConfigSource>),
 }
 
 /// A struct of the daemon's own methods: names and values.

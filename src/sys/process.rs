@@ -106,6 +106,28 @@ pub fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_string()).unwrap_or_default()
 }
 
+/// What a process has used of the machine so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Time on processors, in user and kernel mode.
+    pub cpu: std::time::Duration,
+    /// Memory that is in RAM, in bytes.
+    pub resident: u64,
+}
+
+/// What a process has used; `None` if it is gone. Fields 14, 15 and 24 of `/proc/PID/stat` (proc(5)).
+pub fn used(pid: i32) -> Option<Used> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let (user, kernel): (u64, u64) = (fields.nth(11)?.parse().ok()?, fields.next()?.parse().ok()?);
+    let pages: u64 = fields.nth(8)?.parse().ok()?;
+    let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
+    let cpu = std::time::Duration::from_millis((user + kernel).saturating_mul(1000) / ticks_per_second);
+    Some(Used { cpu, resident: pages.saturating_mul(rustix::param::page_size() as u64) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +154,13 @@ mod tests {
         assert_eq!(zombie_status(pid, ticks), Some(ExitStatus::Code(7)));
         child.wait().unwrap();
         assert_eq!(zombie_status(pid, ticks), None);
+    }
+
+    #[test]
+    fn our_own_use_is_seen() {
+        let used = used(own_pid()).unwrap();
+        assert!(used.resident > 100 << 10, "{used:?}");
+        assert!(used.resident < 1 << 40, "{used:?}");
+        assert_eq!(super::used(i32::MAX), None);
     }
 }

@@ -42,6 +42,8 @@ pub enum Reply {
 impl From<Answer> for Reply {
     fn from(answer: Answer) -> Reply {
         match answer {
+            // These are no answers to any method.
+            Answer::Overview(_) | Answer::Alive(_) | Answer::ConfigSource(_) => Reply::Boolean(true),
             // Where a log stands is for us to read, not for the client to see.
             Answer::Done | Answer::Log(_) => Reply::Boolean(true),
             Answer::State(state) => Reply::State(state),
