@@ -14,7 +14,7 @@ use crate::keeper::boot::KEEPER_VARIABLE;
 use crate::keeper::layout::*;
 use crate::keeper::run::Keeper;
 use crate::keeper::upgrade::Upgrade;
-use crate::sys::spawn::{self, ExecStrings};
+use crate::sys::exec::{self, ExecStrings};
 use crate::sys::{clock, fd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
@@ -187,7 +187,7 @@ impl Keeper {
         // It has the number under which the next keeper looks for its binary.
         drop(self.former_binary.take());
         let error = match fd::duplicate_to(&binary, self.binary_number) {
-            Ok(()) => spawn::replace_self(&binary, &arguments, &environment),
+            Ok(()) => exec::replace_self(&binary, &arguments, &environment),
             Err(error) => error,
         };
         let _ = fd::duplicate_to(&former, self.binary_number);

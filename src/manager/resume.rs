@@ -17,7 +17,7 @@ use crate::manager::lock;
 use crate::model::config::Config;
 use crate::model::state::SupervisorState;
 use crate::sys::daemonize::Launched;
-use crate::sys::{fd, spawn};
+use crate::sys::{exec, fd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
@@ -100,7 +100,7 @@ pub fn resume(resumption: Resumption<'_>) -> Result<Option<u8>, String> {
     let pidfd = pidfd_open(pidfd, PidfdFlags::empty()).map_err(|errno| failed(errno.into()))?;
     let (told, tell) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-    let binary = spawn::open_own_binary().map_err(failed)?;
+    let binary = exec::open_own_binary().map_err(failed)?;
     let arguments = words(std::env::args_os()).map_err(failed)?;
     let environment = words(std::env::vars_os().map(|(mut key, value)| {
         key.push("=");
