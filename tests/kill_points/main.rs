@@ -64,8 +64,14 @@ fn lives(daemon: &Daemon) -> Vec<i32> {
     daemon.read("lives").lines().map(|line| line.parse().expect("a pid")).collect()
 }
 
+/// Those of them that run; a number may be somebody else's by now.
 fn alive(daemon: &Daemon) -> Vec<i32> {
-    lives(daemon).into_iter().filter(|pid| running(*pid)).collect()
+    let programs: Vec<i32> = daemon.programs().into_iter().map(|program| program.pid).collect();
+    let mut alive: Vec<i32> = lives(daemon).into_iter().filter(|pid| programs.contains(pid)).collect();
+    alive.retain(|pid| running(*pid));
+    alive.sort_unstable();
+    alive.dedup();
+    alive
 }
 
 const SLEEPER: &str = "
