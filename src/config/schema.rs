@@ -184,6 +184,7 @@ const INET_SERVER: &[Key] =
 const CREDENTIALS: &[Key] = &[
     optional("username", "user", "without it everybody is let in"),
     optional("password", "123", "plain, {SHA} and a hexadecimal SHA-1, or {BCRYPT} and a bcrypt hash"),
+    new(key("legacy_get_actions", "false", "let links to index.html?action=... act without asking")),
 ];
 
 const SUPERVISORD: &[Key] = &[

@@ -350,7 +350,7 @@ impl Daemon {
             }
         }
         self.commit(slot);
-        self.show_changes(slot, &changes, wall);
+        self.show_changes(slot, &changes, now, wall);
         for effect in effects {
             match effect {
                 Effect::Log(..) => {}
@@ -541,8 +541,8 @@ impl Daemon {
     }
 
     fn let_go(&mut self, slot: SlotId, mut proc: Proc) {
-        self.unnote(slot);
         self.http.feed().tell_removed(&proc.group, &proc.config.name);
+        self.unnote(slot);
         proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);

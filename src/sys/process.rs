@@ -101,11 +101,6 @@ pub fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()
 }
 
-/// What tells this boot of the machine from every other one (random(4)); empty if the kernel does not say.
-pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_string()).unwrap_or_default()
-}
-
 /// What a process has used of the machine so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
@@ -128,10 +123,23 @@ pub fn used(pid: i32) -> Option<Used> {
     Some(Used { cpu, resident: pages.saturating_mul(rustix::param::page_size() as u64) })
 }
 
+/// What tells this boot of the machine from every other one (random(4)); empty if the kernel does not say.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_string()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::process::Command;
+
+    #[test]
+    fn our_own_use_is_seen() {
+        let used = used(own_pid()).unwrap();
+        assert!(used.resident > 100 << 10, "{used:?}");
+        assert!(used.resident < 1 << 40, "{used:?}");
+        assert_eq!(super::used(i32::MAX), None);
+    }
 
     #[test]
     fn a_zombie_tells_how_it_ended() {
@@ -154,13 +162,5 @@ mod tests {
         assert_eq!(zombie_status(pid, ticks), Some(ExitStatus::Code(7)));
         child.wait().unwrap();
         assert_eq!(zombie_status(pid, ticks), None);
-    }
-
-    #[test]
-    fn our_own_use_is_seen() {
-        let used = used(own_pid()).unwrap();
-        assert!(used.resident > 100 << 10, "{used:?}");
-        assert!(used.resident < 1 << 40, "{used:?}");
-        assert_eq!(super::used(i32::MAX), None);
     }
 }
