@@ -354,6 +354,11 @@ impl Daemon {
         self.mark().find()
     }
 
+    /// Makes whatever `command` starts one of ours: it is found and ended with the daemon if it is still there.
+    pub fn adopt(&self, command: &mut Command) {
+        command.env(MARK, self.directory());
+    }
+
     fn mark(&self) -> Leftovers {
         Leftovers::with(MARK, &self.directory().to_string_lossy())
     }
@@ -373,7 +378,8 @@ impl Daemon {
         command.arg("-c").arg(self.conf()).args(&self.start.arguments);
         // Programs see a small and known environment.
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TZ", "UTC");
-        command.env(MARK, self.directory()).current_dir(self.directory());
+        self.adopt(&mut command);
+        command.current_dir(self.directory());
         command
     }
 
