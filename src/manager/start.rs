@@ -13,13 +13,13 @@ use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_mess
 use crate::manager::events::Events;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::sockets::Sockets;
+use crate::manager::spawns::Spawns;
 use crate::manager::streams::{Streams, set_up_transfer};
 use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt};
 use crate::model::config::{ActivityLog, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
-use crate::sys::spawn::Spawner;
 use crate::sys::{fd, process, signals};
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
@@ -95,14 +95,14 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;
     let mut daemon = Daemon {
         http: http::Context::new(handle, &config.rpc_namespaces, VERSION),
-        link,
+        link: Arc::new(link),
         boot,
         config,
         procs: ProcessManager::default(),
         state: SupervisorState::Running,
         ending: None,
         common,
-        spawner: Spawner::new().map_err(reason("cannot prepare to create programs"))?,
+        spawns: Spawns::new().map_err(reason("cannot prepare to create programs"))?,
         servers: Vec::new(),
         events,
         sockets,
@@ -215,9 +215,7 @@ impl Daemon {
         }
         self.announce_state(Kind::SupervisorRunning);
         self.save_snapshot();
-        for group in &groups {
-            self.autostart(&group.name);
-        }
+        self.spawn_together(|daemon| groups.iter().for_each(|group| daemon.autostart(&group.name)));
     }
 
     pub fn write_pidfile(&self) {
