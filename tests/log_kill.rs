@@ -243,7 +243,7 @@ fn drainer(way: Way, dir: &Path, pipes: &[String]) {
             shape: ShapeSpec { dress: dress.clone(), ..ShapeSpec::default() },
         };
         let mut stream = LogStream::new(spec, pipe);
-        stream.resume_as(number as u64 + 1);
+        stream.resume_as(number as u64 + 1, None);
         let stream = Arc::new(Mutex::new(stream));
         tasks.push(rt::spawn(pump::pump(&stream, |_| ()).unwrap()));
     }

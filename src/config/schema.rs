@@ -57,6 +57,12 @@ pub fn knows(section: &str, key: &str) -> bool {
 /// Words in the names of variables whose values nobody else should read.
 const SECRET_WORDS: [&str; 5] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY"];
 
+/// Whether a variable of this name is likely to hold something that nobody else should read.
+pub fn names_a_secret(name: &str) -> bool {
+    let name = name.to_uppercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
 /// Whether a value should not be shown to everybody: a password, or an environment with one in it. What stands in
 /// the environment of the daemon is not in the file.
 pub fn is_secret(key: &str, value: &str) -> bool {

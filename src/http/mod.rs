@@ -25,6 +25,14 @@ mod input;
 mod follow;
 mod watch;
 
+pub mod feed;
+mod usage;
+
+mod api;
+mod assets;
+mod query;
+mod token;
+
 mod admission;
 mod budget;
 mod socket;

@@ -1,12 +1,14 @@
 //! One server as its clients meet it: who is let in, and which path leads where.
 
+use super::api::{self, Endpoint};
+use super::assets::{self, Asset};
 use super::auth::{Denied, Guard};
 use super::body::{self, RequestBody};
 use super::context::Context;
 use super::follow::Follower;
 use super::origin::{self, Expected};
 use super::request::Head;
-use super::response::{Body, Response};
+use super::response::{Body, Live, Response};
 use super::socket::within;
 use crate::manager::rt::{self, Timer};
 use crate::model::config::{HttpAddress, HttpServerConfig};
@@ -42,6 +44,9 @@ pub enum Route {
     Alive,
     LogTail(Target, Stream),
     MainLogTail,
+    Api(Box<Endpoint>),
+    /// A file of the page.
+    Page(&'static Asset),
     /// There is nothing there, or not for this method.
     Error(u16),
 }
@@ -76,8 +81,10 @@ impl Site {
     }
 
     /// Answers a request that was let in.
-    pub async fn answer(&self, route: Route, body: RequestBody, caller: &Caller) -> Response {
+    pub async fn answer(&self, route: Route, head: &Head, body: RequestBody, caller: &Caller) -> Response {
         match route {
+            Route::Api(endpoint) => api::answer(*endpoint, &self.context, head, body, caller).await,
+            Route::Page(asset) => asset.response(head),
             Route::Rpc => self.rpc(body, caller).await,
             Route::Alive => uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))).guarded(),
             Route::LogTail(target, stream) => {
@@ -140,7 +147,7 @@ impl Site {
         match Follower::open(source, self.context.watcher().clone()).await {
             Ok(follower) => {
                 let modified = httpdate::fmt_http_date(follower.modified().unwrap_or_else(SystemTime::now));
-                let body = Body::Follow(Box::new(follower));
+                let body = Body::Live(Box::new(Live::Log(follower)));
                 Response::new(200, "text/plain;charset=utf-8", body).with_header("Last-Modified", modified)
             }
             Err(_) => Response::error(404),
@@ -182,6 +189,8 @@ pub fn route(head: &Head) -> Route {
         ["logtail", rest @ ..] => only(head.method == "GET", log_tail(rest)),
         ["mainlogtail"] | ["mainlogtail", ""] => only(head.method == "GET", Route::MainLogTail),
         ["ok.html"] => only(reads || head.method == "POST", Route::Alive),
+        ["api", ..] | ["events"] => Route::Api(Box::new(api::route(&head.method, &segments))),
+        _ if reads && let Some(asset) = assets::find(&segments) => Route::Page(asset),
         _ => Route::Error(if reads { 404 } else { 400 }),
     }
 }

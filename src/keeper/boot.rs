@@ -5,6 +5,7 @@
 //! same pid and with the same arguments. What wakes up finds its descriptors by number in an environment
 //! variable, and is the keeper.
 
+use crate::keeper::drain::Drain;
 use crate::keeper::layout::*;
 use crate::keeper::link;
 use crate::keeper::run::{Keeper, Manager};
@@ -233,6 +234,7 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
         restart_at: now,
         last_sweep: Monotonic(0),
         sweep_due: true,
+        drain: Drain::new()?,
     };
     // The managers find these by number for as long as this process lives.
     for handed_on in [inherited.keeper_memory, inherited.manager_memory, inherited.deposit_into] {

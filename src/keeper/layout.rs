@@ -6,7 +6,8 @@
 //! number of the record that counts.
 //!
 //! Both memories begin with a magic number and the version of this layout; whoever maps one it does not
-//! know refuses.
+//! know refuses. What a later release adds stands at the end, and means "unknown" when it is zero: whoever maps a
+//! memory of an earlier release makes it longer, so managers and keepers of both get along without a new version.
 
 use crate::sys::memory::Shareable;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
@@ -33,6 +34,9 @@ pub const PLACES_PER_SLOT: usize = 4;
 
 pub const VAULT_PLACES: usize = GLOBAL_PLACES + SLOTS * PLACES_PER_SLOT;
 
+/// Places of log files: that of standard output and that of standard error for each slot.
+pub const LOG_PLACES: usize = SLOTS * 2;
+
 /// The longest name of a group or a process, in bytes.
 pub const NAME_BYTES: usize = 252;
 
@@ -57,10 +61,29 @@ pub struct KeeperMemory {
     pub ledger: [LedgerEntry; LEDGER_ENTRIES],
     /// The number of a held descriptor plus one; 0 for an empty place.
     pub vault: [AtomicI32; VAULT_PLACES],
+    // Added after 0.1.0:
+    /// How many bytes of output the keeper itself has moved to logs.
+    pub drained: AtomicU64,
+    /// As `vault`, the log files of the outputs: two per slot.
+    pub logs: [AtomicI32; LOG_PLACES],
+    /// As `vault`, the programs that are not the keeper's children: one per slot.
+    pub pidfds: [AtomicI32; SLOTS],
 }
 
 // SAFETY: repr(C), atomics only.
-unsafe impl Shareable for KeeperMemory {}
+unsafe impl Shareable for KeeperMemory {
+    const LEAST: usize = std::mem::offset_of!(KeeperMemory, drained);
+}
+
+impl KeeperMemory {
+    /// A place in the vault by its number; `None` if there is no such place.
+    pub fn place(&self, index: u32) -> Option<&AtomicI32> {
+        let index = index as usize;
+        let log = || self.logs.get(index.checked_sub(VAULT_PLACES)?);
+        let pidfd = || self.pidfds.get(index.checked_sub(VAULT_PLACES + LOG_PLACES)?);
+        self.vault.get(index).or_else(log).or_else(pidfd)
+    }
+}
 
 /// [`KeeperMemory::upgrade`]: no upgrade is under way.
 pub const UPGRADE_NONE: u32 = 0;
@@ -126,10 +149,29 @@ pub struct ManagerMemory {
     /// Why a candidate refused, in its own words.
     pub upgrade_report: Text,
     pub slots: [Slot; SLOTS],
+    // Added after 0.1.0:
+    /// The number, counted as `manager_starts`, of the last manager that keeps `drains` right.
+    pub drains_by: AtomicU32,
+    _reserved: AtomicU32,
+    /// What the keeper is to do with the outputs of each slot while there is no manager: a `DRAIN_*` for
+    /// standard output in the lowest bits, and one for standard error above it.
+    pub drains: [AtomicU32; SLOTS],
 }
 
 // SAFETY: repr(C), atomics only.
-unsafe impl Shareable for ManagerMemory {}
+unsafe impl Shareable for ManagerMemory {
+    const LEAST: usize = std::mem::offset_of!(ManagerMemory, drains_by);
+}
+
+/// [`ManagerMemory::drains`]: the output waits for a manager.
+pub const DRAIN_LEAVE: u32 = 0;
+/// [`ManagerMemory::drains`]: it goes to the file in the stream's [`Place::Log`] as it is.
+pub const DRAIN_TO_LOG: u32 = 1;
+/// [`ManagerMemory::drains`]: nobody wants it.
+pub const DRAIN_DISCARD: u32 = 2;
+/// So many bits one of them takes.
+pub const DRAIN_BITS: u32 = 4;
+pub const DRAIN_MASK: u32 = (1 << DRAIN_BITS) - 1;
 
 /// One configured process.
 #[repr(C)]
@@ -163,7 +205,7 @@ pub struct Record {
     pub state: AtomicU32,
     pub pid: AtomicI32,
     pub failures: AtomicU32,
-    /// Bit 0: a start waits for the stop to finish.
+    /// `FLAG_*`, and from [`GENERATION_SHIFT`] on the run of the daemon that started the program.
     pub flags: AtomicU32,
     pub deadline: AtomicU64,
     pub started: AtomicU64,
@@ -180,8 +222,12 @@ pub struct Record {
     pub spawnerr: Text,
 }
 
-/// Flag in [`Record::flags`].
+/// Flag in [`Record::flags`]: a start waits for the stop to finish.
 pub const FLAG_START_AFTER: u32 = 1;
+/// Flag in [`Record::flags`]: the program is not the keeper's child.
+pub const FLAG_ADOPTED: u32 = 2;
+/// See [`Record::flags`]. The runs that fit, one each second, last for half a year.
+pub const GENERATION_SHIFT: u32 = 8;
 
 /// See [`Record::exit`].
 pub const EXIT_BASE: u32 = 0x1_0000;
@@ -245,6 +291,10 @@ pub enum Place {
     Stdin(u32),
     /// What goes to an event listener and comes from it.
     Mailbox(u32),
+    /// The file that a slot's output is written to as it is: 0 for standard output, 1 for standard error.
+    Log(u32, u32),
+    /// A program that is not the keeper's child.
+    Pidfd(u32),
 }
 
 impl Place {
@@ -272,6 +322,8 @@ impl Place {
             Place::Stderr(slot) => of_slot(slot, 1),
             Place::Stdin(slot) => of_slot(slot, 2),
             Place::Mailbox(slot) => of_slot(slot, 3),
+            Place::Log(slot, channel) => VAULT_PLACES as u32 + slot * 2 + channel.min(1),
+            Place::Pidfd(slot) => (VAULT_PLACES + LOG_PLACES) as u32 + slot,
         }
     }
 }
@@ -306,5 +358,15 @@ mod tests {
         assert_eq!(Place::Stdout(0).index(), GLOBAL_PLACES as u32);
         let last = Place::Mailbox(SLOTS as u32 - 1).index();
         assert!((last as usize) < VAULT_PLACES);
+        assert_eq!(Place::Log(0, 0).index() as usize, VAULT_PLACES);
+        assert_eq!(Place::Log(SLOTS as u32 - 1, 1).index() as usize, VAULT_PLACES + LOG_PLACES - 1);
+        assert_eq!(Place::Pidfd(0).index() as usize, VAULT_PLACES + LOG_PLACES);
+    }
+
+    /// What an upgrade from the first release finds.
+    #[test]
+    fn the_first_release_is_the_beginning_of_this_one() {
+        assert_eq!(KeeperMemory::LEAST, 2_232_360);
+        assert_eq!(ManagerMemory::LEAST, 78_119_216);
     }
 }

@@ -60,6 +60,18 @@ pub struct SlotContent {
     /// Every ledger entry below this number is in `process` already.
     pub applied: u64,
     pub starts: u32,
+    pub origin: Origin,
+}
+
+/// Where the program of a process is from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// When the kernel created it, in clock ticks since boot; 0 if nobody has looked.
+    pub start_ticks: u64,
+    /// The run of the daemon that started it, counted from 1.
+    pub generation: u32,
+    /// It was found alive and is not the keeper's child: the ledger will not tell of its end.
+    pub adopted: bool,
 }
 
 /// How far the creation of a program had come.
@@ -123,7 +135,7 @@ impl Link {
     /// Takes a descriptor out of what this process inherited from the vault. The vault keeps its own. Once
     /// per place and process.
     pub fn take(&self, place: Place) -> Option<OwnedFd> {
-        let held = self.shared.get().vault.get(place.index() as usize)?.load(Acquire);
+        let held = self.shared.get().place(place.index())?.load(Acquire);
         fd::adopt(held - 1)
     }
 
@@ -216,9 +228,26 @@ impl Link {
 
     /// Says that this manager is up, and with the first one the daemon.
     pub fn set_ready(&self) {
+        // Before: until then nobody relies on what an earlier one has left, and afterwards only on ours.
+        self.memory.get().drains_by.store(self.manager_starts(), Release);
         self.memory.get().manager_up.store(self.manager_starts(), Release);
         self.memory.get().ready.store(1, Release);
         self.ring();
+    }
+
+    /// Says what the keeper is to do with an output while there is no manager: a `DRAIN_*` of `layout`. `channel` is
+    /// 0 for standard output, 1 for standard error.
+    pub fn set_drain(&self, slot: u32, channel: u32, what: u32) {
+        let Some(drains) = self.memory.get().drains.get(slot as usize) else { return };
+        let shift = DRAIN_BITS * channel.min(1);
+        let replace = |old: u32| Some(old & !(DRAIN_MASK << shift) | (what & DRAIN_MASK) << shift);
+        // Never refuses.
+        let _ = drains.fetch_update(AcqRel, Acquire, replace);
+    }
+
+    /// How many bytes of output the keeper has moved itself.
+    pub fn drained_by_keeper(&self) -> u64 {
+        self.shared.get().drained.load(Acquire)
     }
 
     /// Says that the keeper is to end with this status as soon as this process has ended.
@@ -311,6 +340,11 @@ impl Link {
             born_at: slot.born_at.load(Relaxed),
             applied: record.applied.load(Relaxed),
             starts: record.starts.load(Relaxed),
+            origin: Origin {
+                start_ticks: record.start_ticks.load(Relaxed),
+                generation: record.flags.load(Relaxed) >> GENERATION_SHIFT,
+                adopted: record.flags.load(Relaxed) & FLAG_ADOPTED != 0,
+            },
         })
     }
 
@@ -321,7 +355,7 @@ impl Link {
         slot.group.set(group);
         slot.name.set(name);
         slot.pid.store(0, Relaxed);
-        self.commit(number, &Process::default(), 0, 0);
+        self.commit(number, &Process::default(), Origin::default(), 0, 0);
         memory.slots_used.fetch_max(number + 1, AcqRel);
         set_phase(slot, PHASE_IDLE);
     }
@@ -332,11 +366,15 @@ impl Link {
 
     /// Publishes what the state machine knows now. `applied` is one more than the number of the ledger entry
     /// that led to it, or what it was before.
-    pub fn commit(&self, number: u32, process: &Process, starts: u32, applied: u64) {
+    pub fn commit(&self, number: u32, process: &Process, origin: Origin, starts: u32, applied: u64) {
         let slot = self.slot(number);
         let next = 1 - (slot.current.load(Relaxed) & 1);
         let record = &slot.records[next as usize];
         write_record(record, process);
+        // The two other users of this field stand below and above what is added here.
+        let adopted = if origin.adopted { FLAG_ADOPTED } else { 0 };
+        record.flags.fetch_or(adopted | origin.generation << GENERATION_SHIFT, Relaxed);
+        record.start_ticks.store(origin.start_ticks, Relaxed);
         record.starts.store(starts, Relaxed);
         record.applied.store(applied, Relaxed);
         slot.current.store(next, Release);

@@ -5,14 +5,14 @@
 //! and passes signals on. It has one thread, takes no memory after its start, reads no configuration and
 //! speaks no protocol; whatever the manager wrote into shared memory is a hint to it and is bounds-checked.
 //!
-//! [`layout`] is the shared memory. [`run`] is the keeper itself. [`upgrade`] lets a new
-//! binary take over. [`link`] is the manager's side: reading
-//! the ledger, writing the slots, depositing descriptors. [`boot`] turns a freshly started process into the
-//! keeper.
+//! [`layout`] is the shared memory. [`run`] is the keeper itself; [`drain`] is what it does with programs' output while
+//! there is no manager. [`upgrade`] lets a new binary take over. [`link`] is the manager's side: reading the ledger,
+//! writing the slots, depositing descriptors. [`boot`] turns a freshly started process into the keeper.
 
 pub mod layout;
 
 pub mod boot;
+pub mod drain;
 pub mod link;
 pub mod run;
 pub mod upgrade;

@@ -3,6 +3,7 @@
 //! It waits for signals, for descriptors to hold and for the manager's nod, all in one poll. Its memory is
 //! what it was at its start: nothing in here allocates.
 
+use crate::keeper::drain::{Drain, Shared};
 use crate::keeper::layout::*;
 use crate::keeper::upgrade::Upgrade;
 use crate::model::time::Monotonic;
@@ -66,6 +67,8 @@ pub struct Keeper {
     pub restart_at: Monotonic,
     pub last_sweep: Monotonic,
     pub sweep_due: bool,
+    /// What moves output to logs while there is no manager.
+    pub drain: Drain,
 }
 
 /// The manager that is alive.
@@ -80,7 +83,11 @@ impl Keeper {
     pub fn run(mut self) -> u8 {
         loop {
             if self.manager.is_none() && clock::monotonic() >= self.restart_at {
+                self.drain.end();
                 self.start_manager();
+            }
+            if self.manager.is_none() {
+                self.drain_logs();
             }
             let ready = self.wait();
             if ready.signals {
@@ -121,6 +128,13 @@ impl Keeper {
         }
     }
 
+    /// Moves what programs write to their logs, in the place of a manager.
+    fn drain_logs(&mut self) {
+        let shared = Shared { keeper: self.shared.get(), manager: self.manager_memory.get() };
+        self.drain.begin(shared);
+        self.drain.round(shared);
+    }
+
     /// Puts the next attempt off, longer each time.
     fn pause(&mut self, now: Monotonic) {
         let doublings = self.died_young.min(16);
@@ -129,17 +143,23 @@ impl Keeper {
     }
 
     fn wait(&self) -> Ready {
+        let outputs = self.drain.fd();
         let mut fds = [
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::new(&self.deposits, PollFlags::IN),
             PollFd::new(&self.doorbell, PollFlags::IN),
+            // Last, to be left out; the signals stand in for it.
+            outputs.map_or(PollFd::new(&self.signals, PollFlags::empty()), |outputs| {
+                PollFd::from_borrowed_fd(outputs, PollFlags::IN)
+            }),
         ];
+        let n_fds = if outputs.is_some() { 4 } else { 3 };
         let timeout = self.next_deadline().map(|deadline| {
             let rest = deadline.since(clock::monotonic());
             // Not negative, and at most LONGEST_PAUSE.
             rustix::event::Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: i64::from(rest.subsec_nanos()) }
         });
-        if poll(&mut fds, timeout.as_ref()).is_err() {
+        if poll(&mut fds[..n_fds], timeout.as_ref()).is_err() {
             return Ready { signals: true, deposits: true, doorbell: true };
         }
         let is = |index: usize| !fds[index].revents().is_empty();
@@ -149,7 +169,7 @@ impl Keeper {
     fn next_deadline(&self) -> Option<Monotonic> {
         let restart = self.manager.is_none().then_some(self.restart_at);
         let sweep = (self.sweep_due && !self.is_full()).then(|| self.last_sweep + SWEEP_INTERVAL);
-        [restart, sweep, self.upgrade_deadline()].into_iter().flatten().min()
+        [restart, sweep, self.upgrade_deadline(), self.drain.deadline()].into_iter().flatten().min()
     }
 
     /// Reads every pending signal. A death is looked at at once, by its pid, which costs the same however
@@ -357,7 +377,7 @@ impl Keeper {
         let operation = numbers.next();
         for place in numbers {
             let shared = self.shared.get();
-            let Some(place) = shared.vault.get(place as usize) else { continue };
+            let Some(place) = shared.place(place) else { continue };
             let held = match operation {
                 Some(message::DEPOSIT) => match fds.next() {
                     Some(fd) => fd.into_raw_fd() + 1,

@@ -5,6 +5,7 @@
 //! somebody else appended stays. That needs one writer per file, so streams that were given the same name
 //! (the stdout and stderr of a program, say) share one [`SharedFile`] through its lock.
 
+use crate::log::custody;
 use crate::log::open::{self, Facts, Identity};
 use crate::log::rotate;
 use rustix::fs::Mode;
@@ -67,6 +68,8 @@ struct LogFile {
     looked: Instant,
     /// Set while rotating does not work.
     roll_after: Option<Instant>,
+    /// The streams whose raw output is all that they write here; see [`custody`].
+    entrusted: Vec<u64>,
 }
 
 /// Every open log file by its resolved name.
@@ -82,7 +85,8 @@ impl SharedFile {
             return SharedFile(known);
         }
         let (path, identity) = (path.to_path_buf(), facts.identity);
-        let log_file = LogFile { path, mode, file, identity, looked: Instant::now(), roll_after: None };
+        let (looked, roll_after, entrusted) = (Instant::now(), None, Vec::new());
+        let log_file = LogFile { path, mode, file, identity, looked, roll_after, entrusted };
         let shared = Arc::new(Mutex::new(log_file));
         open_files.retain(|_, file| file.strong_count() > 0);
         open_files.insert(name, Arc::downgrade(&shared));
@@ -134,6 +138,29 @@ impl SharedFile {
     /// The system's; the old file stays in use.
     pub fn reopen(&self) -> io::Result<()> {
         self.lock().reopen()
+    }
+
+    /// From now on the output of this stream may be moved here while there is no manager. `held` is what is in
+    /// custody for it already.
+    pub fn entrust(&self, stream: u64, held: Option<impl AsFd>) {
+        let mut log_file = self.lock();
+        let is_held =
+            held.is_some_and(|held| open::facts(held).is_ok_and(|facts| facts.identity == log_file.identity));
+        if is_held {
+            custody::keep_on(stream);
+        } else {
+            custody::keep(&[stream], &log_file.file);
+        }
+        if !log_file.entrusted.contains(&stream) {
+            log_file.entrusted.push(stream);
+        }
+    }
+
+    /// Ends what [`SharedFile::entrust`] began.
+    pub fn withdraw(&self, stream: u64) {
+        let mut log_file = self.lock();
+        log_file.entrusted.retain(|entrusted| *entrusted != stream);
+        custody::release(stream);
     }
 
     /// Empties the file.
@@ -233,6 +260,8 @@ impl LogFile {
         if !facts.regular {
             return Err(io::Error::other("it is no longer a regular file"));
         }
+        // Before anything is written to it: whoever takes our place must not go on with the old one.
+        custody::keep(&self.entrusted, &file);
         (self.file, self.identity, self.looked) = (file, facts.identity, Instant::now());
         Ok(())
     }

@@ -10,6 +10,7 @@ pub mod pump;
 pub mod spec;
 pub mod stream;
 
+pub mod custody;
 pub mod peek;
 pub mod transfer;
 

@@ -58,6 +58,8 @@ pub struct Sink {
     trouble: Option<Box<Trouble>>,
     /// When it last worked again, and how much had been dropped by then that nobody was told of.
     recovered: Option<Box<(Instant, u64)>>,
+    /// The stream whose raw output is all that is written here, if its file may be left in custody.
+    entrusted: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -103,7 +105,8 @@ impl Sink {
     /// `whose` is for messages, for example `'web' stdout`. Nothing is opened yet.
     pub fn new(spec: SinkSpec, whose: Arc<str>) -> Sink {
         let (breaks, pending) = (Break::Anywhere, VecDeque::new());
-        Sink { spec, whose, target: None, breaks, pending, stuck: None, trouble: None, recovered: None }
+        let (target, stuck, trouble, recovered, entrusted) = (None, None, None, None, None);
+        Sink { spec, whose, target, breaks, pending, stuck, trouble, recovered, entrusted }
     }
 
     /// What messages call it.
@@ -119,6 +122,22 @@ impl Sink {
     /// Makes the sink end its files after whole lines.
     pub fn break_at_lines(&mut self) {
         self.breaks = Break::AtLines;
+    }
+
+    /// Leaves the file behind the sink, now and whenever another one is opened, to whoever moves the output of
+    /// this stream while there is no manager. `held` is what is left with them already.
+    pub fn entrust(&mut self, stream: u64, held: Option<impl AsFd>) {
+        self.entrusted = Some(stream);
+        if let Some(file) = self.file() {
+            file.entrust(stream, held);
+        }
+    }
+
+    /// Ends what [`Sink::entrust`] began.
+    pub fn withdraw(&mut self) {
+        if let (Some(stream), Some(file)) = (self.entrusted.take(), self.file()) {
+            file.withdraw(stream);
+        }
     }
 
     pub fn spec(&self) -> &SinkSpec {
@@ -284,6 +303,9 @@ impl Sink {
         }
         match open_target(&self.spec) {
             Ok(target) => {
+                if let (Some(stream), Target::File(file)) = (self.entrusted, &target) {
+                    file.entrust(stream, None::<&std::fs::File>);
+                }
                 self.target = Some(target);
                 Ok(())
             }

@@ -20,7 +20,7 @@
 use crate::log::shape::{ShapeSpec, Shaped, Shaper};
 use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
 use crate::log::spec::channel_name;
-use crate::log::{activity, open, peek, transfer};
+use crate::log::{activity, custody, open, peek, transfer};
 use crate::model::config::Level;
 use crate::rpc::api::LogSource;
 use std::io;
@@ -171,16 +171,38 @@ impl LogStream {
             // Left by a stream that is gone and had the same number.
             let _ = peek::discard(transfer.read_end(), LARGE_PIPE);
         }
+        self.entrust(None);
     }
 
-    /// The same for a stream of an earlier manager, which may have left some of it in the transfer pipe. To be
-    /// called before anything is drained.
-    pub fn resume_as(&mut self, id: u64) {
+    /// The same for a stream of an earlier manager, which may have left some of it in the transfer pipe, and its
+    /// log in custody. To be called before anything is drained.
+    pub fn resume_as(&mut self, id: u64, log_in_custody: Option<OwnedFd>) {
         self.id = id;
         self.in_transfer = transfer::installed().is_some_and(|transfer| transfer.owner() == Some(id));
         if self.in_transfer {
             self.finish_transfer();
         }
+        self.entrust(log_in_custody);
+    }
+
+    /// Says what is to be done with the output while there is no manager, where that can be done without one.
+    fn entrust(&mut self, held: Option<OwnedFd>) {
+        let id = self.id;
+        match self.sinks.as_mut_slice() {
+            [] if self.transparent => custody::discard(id),
+            [sink] if self.transparent => {
+                // Unless its file is open, and the same.
+                custody::release(id);
+                sink.entrust(id, held);
+            }
+            _ => custody::release(id),
+        }
+    }
+
+    /// Ends that: the stream's number will be another's.
+    pub fn withdraw(&mut self) {
+        self.sinks.iter_mut().for_each(Sink::withdraw);
+        custody::release(self.id);
     }
 
     /// Moves what waits in the pipe to the logs, about `budget` bytes at most. Never blocks.
@@ -298,6 +320,7 @@ impl LogStream {
                 Err(Refusal::Failing) => return self.hold(drained),
                 Err(Refusal::CannotSplice) => {
                     self.cannot_splice = true;
+                    self.withdraw();
                     return self.drain_through_memory(budget, drained);
                 }
             }

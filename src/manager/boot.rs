@@ -49,6 +49,9 @@ pub struct Snapshot {
     /// The daemon's exit status, once a program's end has decided it.
     #[serde(default)]
     pub exit_status: u8,
+    /// Which run of the daemon this is, counted from 1.
+    #[serde(default)]
+    pub generation: u32,
 }
 
 /// A group that was added.

@@ -13,12 +13,14 @@ use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapsh
 use crate::manager::child::Common;
 use crate::manager::events::Events;
 use crate::manager::events::outlet::Written;
+use crate::manager::info_map::MapFile;
 use crate::manager::procs::{PastExit, Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
 use crate::manager::streams::Specs;
+use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::waiters::Waiter;
 use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
@@ -29,6 +31,7 @@ use crate::model::time::{Monotonic, Wall};
 use crate::rpc::api::{Call, Stream};
 use crate::sys::{clock, process, signals};
 use futures_lite::{FutureExt, StreamExt};
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -63,6 +66,12 @@ pub struct Daemon {
     pub wanted_upgrade: Option<Wanted>,
     /// The snapshot with the keeper does not show what is in force.
     pub snapshot_is_old: bool,
+    /// Which run of the daemon this is, counted from 1; managers of one run share it.
+    pub generation: u32,
+    pub map_file: MapFile,
+    /// What a former daemon left behind, until it is taken over.
+    pub legacy: Legacy,
+    pub adopted: Adopted,
 }
 
 /// An HTTP server that accepts.
@@ -90,6 +99,8 @@ enum Wake {
     Signal(i32),
     /// An event listener has written something.
     Listener,
+    /// An adopted program has ended.
+    Adopted,
     /// Somebody's output is to become an event.
     Written(Option<Written>),
     Deadline,
@@ -109,6 +120,8 @@ pub struct Ears {
     pub signals: signal_hook_async_std::Signals,
     /// Readable when an event listener has written something.
     pub listeners: Async<Arc<OwnedFd>>,
+    /// Readable when an adopted program has ended.
+    pub adopted: Async<Arc<OwnedFd>>,
 }
 
 impl Daemon {
@@ -126,6 +139,7 @@ impl Daemon {
             }
             self.dispatch_events();
             self.save_snapshot();
+            self.save_map();
             if !self.snapshot_is_old && self.progress_of_upgrade() == Decision::HandOver {
                 return End::Manager;
             }
@@ -142,6 +156,7 @@ impl Daemon {
             Wake::Signal(number) => self.stray_signal(number),
             Wake::Deadline | Wake::Call(None) | Wake::Written(None) => {}
             Wake::Listener => self.hear_listeners(),
+            Wake::Adopted => self.look_after_adopted(),
             Wake::Written(Some(written)) => self.take_all_written(written),
             Wake::Call(Some(call)) => self.handle(call),
         }
@@ -170,7 +185,8 @@ impl Daemon {
     }
 
     async fn wait(&self, ears: &mut Ears) -> Wake {
-        let deadlines = [self.procs.next_deadline(), self.ending_deadline(), self.events.deadline()];
+        let deadlines =
+            [self.procs.next_deadline(), self.ending_deadline(), self.events.deadline(), self.map_deadline()];
         let deadline = deadlines.into_iter().flatten().min();
         let timer = async {
             match deadline {
@@ -191,8 +207,12 @@ impl Daemon {
             let _ = ears.listeners.readable().await;
             Wake::Listener
         };
+        let adopted = async {
+            let _ = ears.adopted.readable().await;
+            Wake::Adopted
+        };
         let written = async { Wake::Written(self.events.next_written().await) };
-        ledger.or(signals).or(timer).or(listeners).or(calls).or(written).await
+        ledger.or(signals).or(timer).or(listeners).or(adopted).or(calls).or(written).await
     }
 
     /// Deals with what the keeper has recorded, in its order, up to [`ENTRIES_PER_TURN`].
@@ -299,6 +319,7 @@ impl Daemon {
     fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
+        let was_adopted = self.adopted.has(slot);
         let at = Circumstances { now, wall, may_start: self.state == SupervisorState::Running };
         let ended = match &event {
             Event::Exited { status, .. } => Some(*status),
@@ -319,11 +340,14 @@ impl Daemon {
             }
         }
         self.commit(slot);
+        self.show_changes(slot, &changes, wall);
         for effect in effects {
             match effect {
                 Effect::Log(..) => {}
                 Effect::Publish(change) => self.publish(slot, change),
                 Effect::Kill { pid, signal, reach } => self.kill(slot, pid, signal, reach),
+                // Who was adopted leads no group of ours any more: its number may be another's by now.
+                Effect::KillStragglers { .. } if was_adopted => {}
                 Effect::KillStragglers { pid } => kill_stragglers(&config.name, pid),
                 Effect::Spawn => self.spawn(slot),
             }
@@ -333,10 +357,11 @@ impl Daemon {
     }
 
     /// Publishes a process' state to the memory that survives this manager.
-    pub fn commit(&self, slot: SlotId) {
+    pub fn commit(&mut self, slot: SlotId) {
         if let Some(proc) = self.procs.proc(slot) {
-            self.link.commit(slot, &proc.process, proc.starts, proc.applied);
+            self.link.commit(slot, &proc.process, proc.origin, proc.starts, proc.applied);
         }
+        self.note(slot);
     }
 
     fn publish(&mut self, slot: SlotId, change: StateChange) {
@@ -363,11 +388,7 @@ impl Daemon {
     }
 
     fn kill(&mut self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) {
-        let result = match reach {
-            Reach::Process => signals::send(pid, signal),
-            Reach::ProcessGroup => signals::send_group(pid, signal),
-        };
-        let Err(error) = result else { return };
+        let Err(error) = self.send_signal(slot, pid, signal, reach) else { return };
         if error.raw_os_error() == Some(libc::ESRCH) {
             let name = self.procs.proc(slot).map_or("", |proc| &proc.config.name);
             ::log::debug!(
@@ -405,17 +426,23 @@ impl Daemon {
         self.procs.add_group(Arc::clone(config), members);
         self.snapshot_is_old = true;
         self.announce_group(config);
+        self.show_group(&config.name);
         Ok(())
     }
 
     /// Starts those members of a group that are to start by themselves, the most urgent first.
     pub fn autostart(&mut self, group: &str) {
+        self.autostart_except(group, &HashSet::new());
+    }
+
+    /// The same without those that are to stay at rest.
+    pub fn autostart_except(&mut self, group: &str, at_rest: &HashSet<SlotId>) {
         let Some(group) = self.procs.group(group) else { return };
         let mut slots: Vec<(i64, SlotId)> = group
             .members
             .iter()
             .filter_map(|slot| self.procs.proc(*slot).map(|proc| (*slot, proc)))
-            .filter(|(_, proc)| proc.config.autostart)
+            .filter(|(slot, proc)| proc.config.autostart && !at_rest.contains(slot))
             .map(|(slot, proc)| (proc.config.priority, slot))
             .collect();
         // Stable: equal priorities start in the order of the configuration.
@@ -450,7 +477,9 @@ impl Daemon {
         self.let_go(slot, proc);
     }
 
-    fn let_go(&self, slot: SlotId, mut proc: Proc) {
+    fn let_go(&mut self, slot: SlotId, mut proc: Proc) {
+        self.unnote(slot);
+        self.http.feed().tell_removed(&proc.group, &proc.config.name);
         proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);
@@ -472,6 +501,7 @@ impl Daemon {
         let snapshot = Snapshot {
             sockets: self.sockets.records(),
             exit_status: self.exit_status,
+            generation: self.generation,
             config: (*self.config).clone(),
             active: active.collect(),
         };

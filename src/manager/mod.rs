@@ -15,10 +15,13 @@ pub mod start;
 
 pub mod daemon;
 pub mod exit_when;
+pub mod info_map;
 pub mod procs;
 pub mod requests;
 pub mod shutdown;
+pub mod survivors;
 pub mod upgrade;
+pub mod viewers;
 pub mod waiters;
 
 pub mod child;

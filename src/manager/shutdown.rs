@@ -83,6 +83,11 @@ impl Daemon {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn read_config(&self) -> Result<Config, String> {
+        config::load(&self.boot.args, &self.surroundings()).map_err(|errors| errors.first().to_string())
+    }
+
+    /// What a configuration is read in: what the daemon was started in.
+    pub fn surroundings(&self) -> Surroundings {
         let mut surroundings = Surroundings::of_this_process();
         surroundings.current_dir = self.boot.current_dir.clone();
         surroundings.environment = self
@@ -91,12 +96,13 @@ impl Daemon {
             .iter()
             .filter_map(|(key, value)| Some((key.to_str()?.to_string(), value.to_str()?.to_string())))
             .collect();
-        config::load(&self.boot.args, &surroundings).map_err(|errors| errors.first().to_string())
+        surroundings
     }
 
     fn set_state(&mut self, state: SupervisorState) {
         self.state = state;
         self.link.set_supervisor_state(state.code());
+        self.show_daemon();
     }
 
     fn begin_end(&mut self, restart_with: Option<Box<Config>>) {

@@ -7,11 +7,14 @@
 //! none of them.
 
 use crate::core::process::Event;
-use crate::keeper::link::Link;
+use crate::keeper::link::{Link, Origin};
 use crate::manager::daemon::{Daemon, stream_specs};
 use crate::manager::procs::SlotId;
 use crate::sys::errno::errno_name;
+use crate::sys::pipe::Ends;
+use crate::sys::process;
 use crate::sys::spawn::{Program, Spawner, Stdio};
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -204,14 +207,19 @@ impl Daemon {
 
     /// Tells the state machine how the creation of a program went.
     fn settle(&mut self, slot: SlotId, born: Result<Born, String>) {
+        let keeps_map = self.keeps_map();
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         match born {
             Ok(Born { pid, failure }) => {
                 proc.starts = proc.starts.saturating_add(1);
+                proc.fingerprint = OnceCell::new();
+                let start_ticks = if keeps_map { process::start_ticks(pid).unwrap_or(0) } else { 0 };
+                proc.origin = Origin { start_ticks, generation: self.generation, adopted: false };
                 proc.failure = failure;
                 let born_at = proc.born_at;
                 self.procs.claim_pid(pid, slot, born_at);
                 self.apply(slot, Event::Spawned(pid));
+                self.show_process(slot);
                 self.begin_streams(slot);
             }
             Err(why) => self.apply(slot, Event::SpawnFailed(why)),
@@ -232,8 +240,11 @@ impl Daemon {
         let sockets = self.sockets.for_process(&proc.group, &proc.config);
         let specs =
             proc.streams.are_missing().then(|| stream_specs(proc, self.config.supervisord.strip_ansi));
-        let ends =
-            proc.streams.prepare(slot, specs, &self.link).map_err(|error| dispatcher_error(name, &error))?;
+        let both = if self.common.dies_with.is_none() { Ends::Both } else { Ends::Own };
+        let ends = proc
+            .streams
+            .prepare(slot, specs, both, &self.link)
+            .map_err(|error| dispatcher_error(name, &error))?;
         let own =
             |fd: &BorrowedFd<'_>| fd.try_clone_to_owned().map_err(|error| dispatcher_error(name, &error));
         let job = Job {

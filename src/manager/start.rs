@@ -5,22 +5,24 @@ use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
-use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, SlotContent};
+use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, SlotContent};
 use crate::log::{activity, auto};
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
 use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, stream_specs};
 use crate::manager::events::Events;
+use crate::manager::info_map::MapFile;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
-use crate::manager::streams::{Streams, set_up_transfer};
+use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
+use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt};
 use crate::model::config::{ActivityLog, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
-use crate::sys::{fd, process, signals};
+use crate::sys::{fd, process, schedule, signals};
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -62,6 +64,8 @@ pub fn run_if_manager() -> Option<u8> {
 /// What keeps it from coming up.
 fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     signals::ignore_write_signals();
+    // Before there is another thread.
+    schedule::take_short_turns();
     let reason = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     let boot: Boot =
         boot::read(&link, Place::Boot).map_err(reason("cannot read how the daemon was started"))?;
@@ -71,12 +75,13 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     } else {
         None
     };
-    let ears_for = |calls, listeners| -> std::io::Result<Ears> {
+    let ears_for = |calls, listeners, adopted| -> std::io::Result<Ears> {
         Ok(Ears {
             doorbell: rt::Async::new_nonblocking(doorbell)?,
             calls,
             signals: signal_hook_async_std::Signals::new(STRAY_SIGNALS)?,
             listeners: rt::Async::new_nonblocking(listeners)?,
+            adopted: rt::Async::new_nonblocking(adopted)?,
         })
     };
     let config = Arc::new(snapshot.as_ref().map_or_else(|| boot.config.clone(), |old| old.config.clone()));
@@ -86,16 +91,17 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         server_url: config.child_server_url(),
         descriptors: boot.descriptors,
         oom_score_adj: boot.oom_score_adj.as_ref().and_then(|score| CString::new(score.as_str()).ok()),
-        dies_with: Some(link.keeper_pid()),
+        dies_with: config.supervisord.exitkillall.then(|| link.keeper_pid()),
     };
     let sockets = match &snapshot {
         Some(snapshot) => Sockets::resume(snapshot.sockets.clone(), &link),
         None => Sockets::default(),
     };
     let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;
+    let link = Arc::new(link);
     let mut daemon = Daemon {
         http: http::Context::new(handle, &config.rpc_namespaces, VERSION),
-        link: Arc::new(link),
+        link,
         boot,
         config,
         procs: ProcessManager::default(),
@@ -109,11 +115,17 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         exit_status: snapshot.as_ref().map_or(0, |snapshot| snapshot.exit_status),
         wanted_upgrade: None,
         snapshot_is_old: !takes_over,
+        generation: snapshot.as_ref().map_or(1, |snapshot| snapshot.generation),
+        map_file: MapFile::default(),
+        legacy: Legacy::default(),
+        adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
     };
     activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
         .map_err(|error| error.to_string())?;
     set_up_transfer(&daemon.link);
-    let mut ears = ears_for(calls, daemon.events.ears()).map_err(reason("cannot wait for events"))?;
+    set_up_custody(&daemon.link);
+    let mut ears = ears_for(calls, daemon.events.ears(), daemon.adopted.ears())
+        .map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {
             Some(snapshot) => daemon.take_over(snapshot.active),
@@ -161,7 +173,8 @@ impl Daemon {
             self.serve(config, listener);
         }
         self.deposit_listeners();
-        self.open_sockets().inspect_err(|_| {
+        let found = self.find_survivors();
+        found.and_then(|()| self.open_sockets()).inspect_err(|_| {
             self.servers.iter().for_each(|server| server.listener.remove_file());
         })?;
         self.clean_up_auto_logs();
@@ -215,7 +228,10 @@ impl Daemon {
         }
         self.announce_state(Kind::SupervisorRunning);
         self.save_snapshot();
-        self.spawn_together(|daemon| groups.iter().for_each(|group| daemon.autostart(&group.name)));
+        let at_rest = self.adopt_survivors();
+        self.spawn_together(|daemon| {
+            groups.iter().for_each(|group| daemon.autostart_except(&group.name, &at_rest));
+        });
     }
 
     pub fn write_pidfile(&self) {
@@ -290,7 +306,10 @@ impl Daemon {
         }
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
+        self.map_file = MapFile::resume(self.config.supervisord.processinfomapfile.clone());
         let births = self.restore(active);
+        let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
+        slots.into_iter().for_each(|slot| self.note(slot));
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
             "the manager was replaced (start {}), {n_running} programs went on running",
@@ -303,6 +322,7 @@ impl Daemon {
                 Birth::Unannounced(pid) => {
                     let born_at = self.procs.proc(slot).map_or(0, |proc| proc.born_at);
                     self.procs.claim_pid(pid, slot, born_at);
+                    self.note_origin(slot, pid);
                     self.apply(slot, Event::Spawned(pid));
                 }
                 Birth::Stillborn => self.spawn_again(slot),
@@ -310,6 +330,7 @@ impl Daemon {
             }
             self.begin_streams(slot);
         }
+        self.resume_adopted();
         self.resume_end();
         self.link.set_ready();
     }
@@ -371,9 +392,18 @@ impl Daemon {
         proc.starts = content.starts;
         proc.applied = content.applied;
         proc.born_at = content.born_at;
+        proc.origin = content.origin;
         let specs = stream_specs(proc, self.config.supervisord.strip_ansi);
         proc.streams = Streams::resume(content.slot, specs, &self.link);
         content.slot
+    }
+
+    /// Says where a program is from whose creation was the last thing a manager did.
+    fn note_origin(&mut self, slot: SlotId, pid: i32) {
+        let start_ticks = process::start_ticks(pid).unwrap_or(0);
+        if let Some(proc) = self.procs.proc_mut(slot) {
+            proc.origin = Origin { start_ticks, generation: self.generation, adopted: false };
+        }
     }
 
     fn skip_ledger_before(&self, applied: u64) {
@@ -400,6 +430,7 @@ impl Daemon {
         self.http.drain(LAST_ANSWERS).await;
         self.servers.drain(..).for_each(close);
         self.sockets.close_all(&self.link);
+        self.map_file.remove();
         pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
         // Of the pidfile it was started with: the lock stays where it is when a restart moves the pidfile.
         crate::manager::lock::remove(&self.boot.config.supervisord.pidfile);

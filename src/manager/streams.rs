@@ -1,7 +1,8 @@
 //! A program's pipes, and what becomes of what it writes.
 
-use crate::keeper::layout::Place;
+use crate::keeper::layout::{DRAIN_DISCARD, DRAIN_LEAVE, DRAIN_TO_LOG, Place};
 use crate::keeper::link::Link;
+use crate::log::custody::{self, Custodian};
 use crate::log::pump;
 use crate::log::spec::StreamSpec;
 use crate::log::stream::{LogStream, StreamOutput};
@@ -10,7 +11,7 @@ use crate::manager::events::mailbox::{Collected, Mailbox};
 use crate::manager::events::outlet::Outlet;
 use crate::manager::rt;
 use crate::rpc::api::Stream;
-use crate::sys::pipe;
+use crate::sys::pipe::{self, Ends};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -69,7 +70,13 @@ impl Streams {
     ///
     /// # Errors
     /// Out of descriptors, mostly; nothing is left open then that was not before.
-    pub fn prepare(&mut self, slot: u32, specs: Option<Specs>, link: &Link) -> io::Result<ProgramEnds> {
+    pub fn prepare(
+        &mut self,
+        slot: u32,
+        specs: Option<Specs>,
+        ends: Ends,
+        link: &Link,
+    ) -> io::Result<ProgramEnds> {
         if let Some(specs) = specs {
             self.create(slot, specs, link)?;
         }
@@ -78,18 +85,58 @@ impl Streams {
             return Err(io::ErrorKind::NotFound.into());
         };
         stdin.forget();
-        let end_of = |output: &Output| pipe::writing_end(lock(output).pipe());
+        let end_of = |output: &Output| pipe::writing_end(lock(output).pipe(), ends);
         Ok(ProgramEnds {
-            stdin: pipe::reading_end(stdin.0.pipe.as_fd())?,
+            stdin: pipe::reading_end(stdin.0.pipe.as_fd(), ends)?,
             stdout: end_of(stdout)?,
             stderr: self.stderr.as_ref().map(end_of).transpose()?,
         })
     }
 
     fn create(&mut self, slot: u32, specs: Specs, link: &Link) -> io::Result<()> {
-        let stdin = pipe::input()?;
-        let stdout = pipe::output()?;
-        let stderr = specs.stderr.is_some().then(pipe::output).transpose()?;
+        self.install(slot, specs, [None, None, None], link)
+    }
+
+    /// Takes up the pipes that a program of a former daemon has: input, output and error. What is missing is made
+    /// anew, for the program's successor.
+    ///
+    /// # Errors
+    /// As [`Streams::prepare`].
+    pub fn adopt(
+        &mut self,
+        slot: u32,
+        specs: Specs,
+        pipes: [Option<OwnedFd>; 3],
+        link: &Link,
+    ) -> io::Result<()> {
+        self.install(slot, specs, pipes, link)
+    }
+
+    /// The inodes of the pipes: input, output, error; 0 for none.
+    pub fn inodes(&self) -> [u64; 3] {
+        let output =
+            |output: &Option<Output>| output.as_ref().map_or(0, |output| pipe::inode(lock(output).pipe()));
+        let stdin = self.stdin.as_ref().map_or(0, |stdin| pipe::inode(&stdin.0.pipe));
+        [stdin, output(&self.stdout), output(&self.stderr)]
+    }
+
+    /// Whether anybody can write into the standard output.
+    pub fn are_connected(&self) -> bool {
+        self.stdout.as_ref().is_some_and(|stdout| pipe::has_writer(lock(stdout).pipe()))
+    }
+
+    fn install(
+        &mut self,
+        slot: u32,
+        specs: Specs,
+        pipes: [Option<OwnedFd>; 3],
+        link: &Link,
+    ) -> io::Result<()> {
+        let [stdin, stdout, stderr] = pipes;
+        let or_new = |found: Option<OwnedFd>| found.map_or_else(pipe::output, Ok);
+        let stdin = stdin.map_or_else(pipe::input, Ok)?;
+        let stdout = or_new(stdout)?;
+        let stderr = specs.stderr.is_some().then(|| or_new(stderr)).transpose()?;
         let is_listener = specs.stdout.shape.listener;
         let mailbox = is_listener.then(Mailbox::new).transpose()?.map(Arc::new);
         let mut deposits = vec![(Place::Stdin(slot), stdin.as_fd()), (Place::Stdout(slot), stdout.as_fd())];
@@ -117,10 +164,10 @@ impl Streams {
         Streams {
             stdin: Some(Input::new(stdin, mailbox.clone())),
             mailbox,
-            stdout: Some(resumed_output(slot, specs.stdout, stdout)),
+            stdout: Some(resumed_output(slot, specs.stdout, stdout, link)),
             stderr: specs
                 .stderr
-                .and_then(|spec| Some(resumed_output(slot, spec, link.take(Place::Stderr(slot))?))),
+                .and_then(|spec| Some(resumed_output(slot, spec, link.take(Place::Stderr(slot))?, link))),
             pid: Arc::default(),
         }
     }
@@ -235,8 +282,17 @@ impl Streams {
         if self.stdout.is_none() {
             return;
         }
+        // A pump may hold on to it for a while.
+        self.outputs().for_each(|stream| lock(stream).withdraw());
         *self = Streams::default();
-        let places = [Place::Stdin(slot), Place::Stdout(slot), Place::Stderr(slot), Place::Mailbox(slot)];
+        let places = [
+            Place::Stdin(slot),
+            Place::Stdout(slot),
+            Place::Stderr(slot),
+            Place::Mailbox(slot),
+            Place::Log(slot, 0),
+            Place::Log(slot, 1),
+        ];
         if let Err(error) = link.drop_deposits(&places) {
             ::log::error!("could not tell the keeper to close the pipes of slot {slot}: {error}");
         }
@@ -373,10 +429,11 @@ fn new_output(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> Output {
     Arc::new(Mutex::new(stream))
 }
 
-fn resumed_output(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> Output {
+fn resumed_output(slot: u32, spec: StreamSpec, pipe: OwnedFd, link: &Link) -> Output {
     let id = stream_id(slot, spec.channel);
+    let log = link.take(place_of_log(id));
     let mut stream = LogStream::new(spec, pipe);
-    stream.resume_as(id);
+    stream.resume_as(id, log);
     Arc::new(Mutex::new(stream))
 }
 
@@ -387,6 +444,56 @@ fn stream_id(slot: u32, channel: Stream) -> u64 {
         Stream::Stderr => 2,
     };
     u64::from(slot) * 2 + channel
+}
+
+/// The slot of a stream with this number, and which of its outputs it is.
+fn slot_and_channel(id: u64) -> (u32, u32) {
+    // Numbers come from `stream_id`.
+    ((id.saturating_sub(1) / 2) as u32, (id.saturating_sub(1) % 2) as u32)
+}
+
+fn place_of_log(id: u64) -> Place {
+    let (slot, channel) = slot_and_channel(id);
+    Place::Log(slot, channel)
+}
+
+/// Leaves log files with the keeper, which moves programs' output to them while there is no manager.
+struct KeeperHasThem(Arc<Link>);
+
+impl Custodian for KeeperHasThem {
+    fn keep(&self, streams: &[u64], file: BorrowedFd<'_>) {
+        let deposits: Vec<_> = streams.iter().map(|id| (place_of_log(*id), file)).collect();
+        let kept = self.0.deposit(&deposits);
+        if let Err(error) = &kept {
+            ::log::error!("could not leave a log with the keeper: {error}");
+        }
+        let what = if kept.is_ok() { DRAIN_TO_LOG } else { DRAIN_LEAVE };
+        streams.iter().for_each(|id| self.set(*id, what));
+    }
+
+    fn keep_on(&self, stream: u64) {
+        self.set(stream, DRAIN_TO_LOG);
+    }
+
+    fn discard(&self, stream: u64) {
+        self.set(stream, DRAIN_DISCARD);
+    }
+
+    fn release(&self, stream: u64) {
+        self.set(stream, DRAIN_LEAVE);
+    }
+}
+
+impl KeeperHasThem {
+    fn set(&self, stream: u64, what: u32) {
+        let (slot, channel) = slot_and_channel(stream);
+        self.0.set_drain(slot, channel, what);
+    }
+}
+
+/// Lets the keeper move programs' output while there is no manager.
+pub fn set_up_custody(link: &Arc<Link>) {
+    custody::install(Box::new(KeeperHasThem(Arc::clone(link))));
 }
 
 /// Takes over the pipe that busy logs go through from an earlier manager, or makes it and leaves it with the

@@ -1,8 +1,21 @@
 //! How a process ended.
 
 use crate::model::signal::Signal;
+use crate::model::time::Wall;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
+
+/// One exit, for people who want to know what happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastExit {
+    pub at: Wall,
+    pub pid: i32,
+    pub status: ExitStatus,
+    /// It was told to stop, or its exit code is one of `exitcodes`.
+    pub expected: bool,
+    pub lasted: Duration,
+}
 
 /// The status a process ended with, as the kernel reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,10 @@ use std::ptr::NonNull;
 ///
 /// # Safety
 /// The implementor must be `repr(C)`, without references, and every field atomic or itself `Shareable`.
-pub unsafe trait Shareable: Sync {}
+pub unsafe trait Shareable: Sync + Sized {
+    /// So many bytes every version of it has. What follows was added later and may be missing.
+    const LEAST: usize = size_of::<Self>();
+}
 
 /// Whether this process may write to a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +47,22 @@ impl<T: Shareable> Mapping<T> {
         Ok((fd, mapping))
     }
 
-    /// Maps shared memory that was created for one `T`.
+    /// Maps shared memory that was created for one `T`, perhaps by an earlier version; what that did not know is
+    /// added to the file, as zeros.
     ///
     /// # Errors
-    /// `InvalidData` if the file is smaller than a `T`: touching the missing part would be a SIGBUS.
+    /// `InvalidData` if the file is smaller than any version's: touching the missing part would be a SIGBUS.
     pub fn map(fd: impl AsFd, access: Access) -> io::Result<Mapping<T>> {
         let size = rustix::fs::fstat(&fd)?.st_size;
-        if u64::try_from(size).unwrap_or(0) < size_of::<T>() as u64 {
+        let size = u64::try_from(size).unwrap_or(0);
+        if size < T::LEAST as u64 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("shared memory has {size} bytes, expected {}", size_of::<T>()),
+                format!("shared memory has {size} bytes, expected {} or more", T::LEAST),
             ));
+        }
+        if size < size_of::<T>() as u64 {
+            ftruncate(&fd, size_of::<T>() as u64)?;
         }
         let protection = match access {
             Access::ReadOnly => ProtFlags::READ,

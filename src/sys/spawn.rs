@@ -18,6 +18,7 @@ use crate::sys::errno::errno_name;
 use crate::sys::exec::pointers;
 use crate::sys::limits::Limit;
 use crate::sys::listeners::Listeners;
+use crate::sys::schedule;
 use crate::sys::signals::{self, Blocked};
 use crate::sys::user::Identity;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -272,6 +273,7 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
         // As Supervisor does: a group of its own, so that Ctrl-C on our terminal is not for it.
         libc::setpgid(0, 0);
         signals::default_dispositions();
+        schedule::take_usual_turns();
         if !take_descriptors(plan) {
             return Stage::Descriptors;
         }
@@ -464,7 +466,7 @@ mod tests {
     fn run(program: &Program) -> (i32, Option<Failure>, String) {
         let mut spawner = Spawner::new().unwrap();
         let pipe = crate::sys::pipe::output().unwrap();
-        let end = crate::sys::pipe::writing_end(&pipe).unwrap();
+        let end = crate::sys::pipe::writing_end(&pipe, crate::sys::pipe::Ends::Own).unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let pid = AtomicI32::new(0);
         let stdio = Stdio { stdin: null.as_fd(), stdout: end.as_fd(), stderr: end.as_fd(), listeners: &[] };
@@ -507,7 +509,7 @@ mod tests {
     fn listening_sockets_begin_at_three_and_are_announced() {
         let mut spawner = Spawner::new().unwrap();
         let pipe = crate::sys::pipe::output().unwrap();
-        let end = crate::sys::pipe::writing_end(&pipe).unwrap();
+        let end = crate::sys::pipe::writing_end(&pipe, crate::sys::pipe::Ends::Own).unwrap();
         let files = tempfile::tempdir().unwrap();
         let open = |name: &str| {
             std::fs::write(files.path().join(name), name).unwrap();

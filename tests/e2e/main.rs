@@ -15,6 +15,7 @@ mod faults;
 mod keeper;
 mod life;
 mod order;
+mod outage;
 mod sample;
 mod signals;
 mod sockets;

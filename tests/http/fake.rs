@@ -185,6 +185,9 @@ impl Programs {
             Request::ClearProcessLogs(_) => Ok(Answer::Bulk(Vec::new())),
             Request::Upgrade(_) | Request::UpgradeState => Ok(Answer::Text(String::new())),
             Request::ProcessHistory(_) | Request::Keeper => Ok(Answer::Facts(Vec::new())),
+            Request::Overview(_) | Request::Daemon | Request::Alive | Request::ConfigSource => {
+                Err(Fault::new(FaultCode::Failed))
+            }
             Request::Shutdown
             | Request::Restart
             | Request::ClearLog

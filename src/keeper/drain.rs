@@ -1,0 +1,301 @@
+//! Moving programs' output to their logs while there is no manager.
+//!
+//! A manager that fails again and again is started with growing pauses. Programs must not wait for it: a pipe
+//! holds little, and whoever writes into a full one stands still. So the keeper moves what arrives in the pipes
+//! to the files that the manager left with it, in the same way: inside the kernel, at the end the file has at
+//! that moment. It starts once no manager is alive and ends before the next one is started, so a pipe never has
+//! two readers and a file never two writers.
+//!
+//! What it does not do:
+//!
+//! - It knows no names and no limits, so it does not rotate: it goes on in the same file, and the next manager
+//!   rotates that before it writes the first byte.
+//! - Output that is changed on its way, read by others or written to several places waits in its pipe: the
+//!   keeper does not know what is to become of it. The same holds while the disk is full.
+//! - A file that was deleted is not written to; nobody would find it.
+
+use crate::keeper::layout::*;
+use crate::model::time::Monotonic;
+use crate::sys::clock;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::pipe::SpliceFlags;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::time::Duration;
+
+/// The most that one stream moves before others have their turn.
+const BUDGET: usize = 1 << 20;
+
+/// How long output gathers in the pipes before it is looked for again: waking up for each line would cost more
+/// than moving it.
+const GATHERING: Duration = Duration::from_millis(1);
+
+/// Who has written so much since the last round may fill the pipe before the next, so that one comes at once.
+const BUSY_BYTES: usize = 16 * 1024;
+
+/// How long a log that takes nothing is left alone.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How many streams one round looks at.
+const STREAMS_PER_ROUND: usize = 64;
+
+/// Moves output while there is no manager.
+pub struct Drain {
+    /// Watches the pipes, each until it has been looked at (`EPOLLONESHOT`). Replaced by an empty one when a
+    /// manager takes over: being watched costs the writers a little.
+    epoll: OwnedFd,
+    null: Option<OwnedFd>,
+    is_watching: bool,
+    /// Before this, nothing is to be looked for.
+    next_round: Monotonic,
+    /// When the streams that could not go on are watched again.
+    try_again: Option<Monotonic>,
+}
+
+/// One stream of one process.
+#[derive(Clone, Copy)]
+struct StreamNumber {
+    slot: u32,
+    /// 0 for standard output, 1 for standard error.
+    channel: u32,
+}
+
+/// How a turn at a stream ended.
+enum Turn {
+    Emptied(usize),
+    More(usize),
+    /// Nobody has the other end, or nothing is to be done with the stream.
+    End,
+    /// Its log takes nothing now.
+    Stuck,
+}
+
+/// What the keeper knows about streams.
+#[derive(Clone, Copy)]
+pub struct Shared<'a> {
+    pub keeper: &'a KeeperMemory,
+    pub manager: &'a ManagerMemory,
+}
+
+impl Drain {
+    /// # Errors
+    /// Out of descriptors.
+    pub fn new() -> io::Result<Drain> {
+        Ok(Drain {
+            epoll: new_epoll()?,
+            null: std::fs::OpenOptions::new().write(true).open("/dev/null").ok().map(OwnedFd::from),
+            is_watching: false,
+            next_round: Monotonic(0),
+            try_again: None,
+        })
+    }
+
+    /// Begins to watch every stream, unless that has begun.
+    pub fn begin(&mut self, shared: Shared<'_>) {
+        if self.is_watching {
+            return;
+        }
+        self.is_watching = true;
+        self.next_round = Monotonic(0);
+        self.try_again = None;
+        if !shared.finish_transfer() {
+            self.try_later();
+        }
+        self.watch_all(shared);
+    }
+
+    /// Leaves all streams to a manager.
+    pub fn end(&mut self) {
+        if !std::mem::take(&mut self.is_watching) {
+            return;
+        }
+        // Without room for another one the old one goes on: it is not looked at, and costs the writers a little.
+        if let Ok(empty) = new_epoll() {
+            self.epoll = empty;
+        }
+    }
+
+    fn watch_all(&self, shared: Shared<'_>) {
+        let used = shared.manager.slots_used.load(Acquire).min(SLOTS as u32);
+        for slot in 0..used {
+            for channel in 0..2 {
+                self.watch(StreamNumber { slot, channel }, shared);
+            }
+        }
+    }
+
+    /// Wakes the keeper once when the stream has something.
+    fn watch(&self, stream: StreamNumber, shared: Shared<'_>) {
+        let Some((pipe, _)) = shared.ends(stream, self.null.as_ref()) else { return };
+        let data = epoll::EventData::new_u64(stream.packed());
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
+        if epoll::modify(&self.epoll, pipe, data, flags) == Err(Errno::NOENT) {
+            // One that cannot be watched waits for the next manager.
+            let _ = epoll::add(&self.epoll, pipe, data, flags);
+        }
+    }
+
+    /// What to wait for besides everything else; `None` while it is not due.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        (self.is_watching && clock::monotonic() >= self.next_round).then(|| self.epoll.as_fd())
+    }
+
+    /// When to look again even though nothing happens.
+    pub fn deadline(&self) -> Option<Monotonic> {
+        if !self.is_watching {
+            return None;
+        }
+        let next_round = (clock::monotonic() < self.next_round).then_some(self.next_round);
+        [next_round, self.try_again].into_iter().flatten().min()
+    }
+
+    /// Moves what has arrived.
+    pub fn round(&mut self, shared: Shared<'_>) {
+        if !self.is_watching {
+            return;
+        }
+        let now = clock::monotonic();
+        if self.try_again.is_some_and(|moment| moment <= now) {
+            self.try_again = None;
+            if !shared.finish_transfer() {
+                self.try_later();
+            }
+            self.watch_all(shared);
+        }
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); STREAMS_PER_ROUND];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let Ok((ready, _)) = epoll::wait(&self.epoll, &mut events, Some(&at_once)) else { return };
+        let mut is_busy = ready.len() == STREAMS_PER_ROUND;
+        for event in ready {
+            let stream = StreamNumber::unpacked(event.data.u64());
+            let Some((pipe, log)) = shared.ends(stream, self.null.as_ref()) else { continue };
+            match move_output(pipe, log) {
+                Turn::Emptied(n_bytes) | Turn::More(n_bytes) => {
+                    is_busy |= n_bytes >= BUSY_BYTES;
+                    shared.keeper.drained.fetch_add(n_bytes as u64, Relaxed);
+                    self.watch(stream, shared);
+                }
+                Turn::End => {}
+                Turn::Stuck => self.try_later(),
+            }
+        }
+        self.next_round = if is_busy { Monotonic(0) } else { clock::monotonic() + GATHERING };
+    }
+
+    fn try_later(&mut self) {
+        self.try_again.get_or_insert_with(|| clock::monotonic() + TRY_AGAIN_AFTER);
+    }
+}
+
+impl StreamNumber {
+    fn packed(self) -> u64 {
+        u64::from(self.slot) * 2 + u64::from(self.channel)
+    }
+
+    fn unpacked(packed: u64) -> StreamNumber {
+        // Only `packed` makes these numbers, or they are checked by whoever uses the slot.
+        StreamNumber { slot: (packed / 2) as u32, channel: (packed % 2) as u32 }
+    }
+}
+
+impl Shared<'_> {
+    /// Whether what stands in shared memory about streams is the last manager's. One of an older version leaves
+    /// it as it was, and then it may be about other programs.
+    fn is_current(&self) -> bool {
+        self.manager.drains_by.load(Acquire) >= self.manager.manager_up.load(Acquire)
+    }
+
+    /// The pipe of a stream and what it goes to; `None` if it is to wait for a manager.
+    fn ends<'a>(
+        &'a self,
+        stream: StreamNumber,
+        null: Option<&'a OwnedFd>,
+    ) -> Option<(BorrowedFd<'a>, BorrowedFd<'a>)> {
+        let drain = self.manager.drains.get(stream.slot as usize)?.load(Acquire);
+        let pipe = match stream.channel {
+            0 => Place::Stdout(stream.slot),
+            _ => Place::Stderr(stream.slot),
+        };
+        let pipe = held(self.keeper.place(pipe.index())?)?;
+        if !self.is_current() || self.transfer_owner() == Some(stream.packed()) {
+            return None;
+        }
+        match drain >> (DRAIN_BITS * stream.channel) & DRAIN_MASK {
+            DRAIN_TO_LOG => Some((pipe, self.log(stream)?)),
+            DRAIN_DISCARD => Some((pipe, null?.as_fd())),
+            _ => None,
+        }
+    }
+
+    /// The log file of a stream.
+    fn log(&self, stream: StreamNumber) -> Option<BorrowedFd<'_>> {
+        held(self.keeper.place(Place::Log(stream.slot, stream.channel).index())?)
+    }
+
+    /// The stream whose bytes are in the transfer pipe; they are older than those in its own pipe.
+    fn transfer_owner(&self) -> Option<u64> {
+        let pipe = held(self.keeper.place(Place::Transfer(0).index())?)?;
+        if rustix::io::ioctl_fionread(pipe).unwrap_or(0) == 0 {
+            return None;
+        }
+        let note = held(self.keeper.place(Place::Transfer(2).index())?)?;
+        let mut owner = [0; 8];
+        match rustix::io::pread(note, &mut owner, 0) {
+            // Streams are counted from 1 there; 0 is nobody.
+            Ok(8) => u64::from_ne_bytes(owner).checked_sub(1),
+            _ => None,
+        }
+    }
+
+    /// Moves what a manager had put aside to the log it belongs to; false if it cannot go there now.
+    fn finish_transfer(&self) -> bool {
+        let Some(owner) = self.transfer_owner() else { return true };
+        let stream = StreamNumber::unpacked(owner);
+        let pipe = self.keeper.place(Place::Transfer(0).index()).and_then(held);
+        let (Some(pipe), Some(log)) = (pipe, self.log(stream)) else { return true };
+        if !self.is_current() {
+            return true;
+        }
+        !matches!(move_output(pipe, log), Turn::Stuck)
+    }
+}
+
+/// Moves what is in a pipe to the end of a file.
+fn move_output(pipe: BorrowedFd<'_>, log: BorrowedFd<'_>) -> Turn {
+    let Ok(facts) = rustix::fs::fstat(log) else { return Turn::Stuck };
+    let is_file = rustix::fs::FileType::from_raw_mode(facts.st_mode) == rustix::fs::FileType::RegularFile;
+    if is_file && facts.st_nlink == 0 {
+        return Turn::Stuck;
+    }
+    // Read once: nobody else writes to it, or a little of what somebody appends now may be overwritten.
+    let mut offset = u64::try_from(facts.st_size).unwrap_or(0);
+    let mut n_moved = 0;
+    while n_moved < BUDGET {
+        let into = is_file.then_some(&mut offset);
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        match rustix::pipe::splice(pipe, None, log, into, BUDGET - n_moved, flags) {
+            Ok(0) => return Turn::End,
+            Ok(n_bytes) => n_moved += n_bytes,
+            Err(Errno::AGAIN) => return Turn::Emptied(n_moved),
+            Err(Errno::INTR) => {}
+            // A full disk, most often.
+            Err(_) => return Turn::Stuck,
+        }
+    }
+    Turn::More(n_moved)
+}
+
+/// What the vault holds in a place.
+fn held(place: &AtomicI32) -> Option<BorrowedFd<'_>> {
+    let number = place.load(Acquire) - 1;
+    // SAFETY: what stands in a place is open until this thread, the keeper's only one, takes it out, and it does
+    // not while it moves output.
+    (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+fn new_epoll() -> io::Result<OwnedFd> {
+    Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?)
+}

@@ -1,0 +1,57 @@
+//! What is left with others, so that programs' output can go to its logs while there is no manager.
+//!
+//! Somebody else may only do what needs no thought: move bytes as they are to one file, or throw them away. So
+//! only streams with a single file and nothing derived are in custody. Who has them is no business of the logs;
+//! without anybody, nothing of this happens.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
+
+/// Somebody who outlives this process.
+pub trait Custodian: Send + Sync {
+    /// The output of these streams goes to this file. What they went to before is forgotten.
+    fn keep(&self, streams: &[u64], file: BorrowedFd<'_>);
+    /// The output of this stream goes to the file that is in custody already.
+    fn keep_on(&self, stream: u64);
+    /// Nobody wants the output of this stream.
+    fn discard(&self, stream: u64);
+    /// The output of this stream waits.
+    fn release(&self, stream: u64);
+}
+
+static CUSTODIAN: OnceLock<Box<dyn Custodian>> = OnceLock::new();
+
+/// Uses this one from now on. Only the first one counts.
+pub fn install(custodian: Box<dyn Custodian>) {
+    let _ = CUSTODIAN.set(custodian);
+}
+
+/// See [`Custodian::keep`]. Once this returns it survives this process.
+pub fn keep(streams: &[u64], file: impl AsFd) {
+    if let Some(custodian) = CUSTODIAN.get()
+        && !streams.is_empty()
+    {
+        custodian.keep(streams, file.as_fd());
+    }
+}
+
+/// See [`Custodian::keep_on`].
+pub fn keep_on(stream: u64) {
+    tell(|custodian| custodian.keep_on(stream));
+}
+
+/// See [`Custodian::discard`].
+pub fn discard(stream: u64) {
+    tell(|custodian| custodian.discard(stream));
+}
+
+/// See [`Custodian::release`].
+pub fn release(stream: u64) {
+    tell(|custodian| custodian.release(stream));
+}
+
+fn tell(what: impl FnOnce(&dyn Custodian)) {
+    if let Some(custodian) = CUSTODIAN.get() {
+        what(custodian.as_ref());
+    }
+}

@@ -1,0 +1,119 @@
+//! What people see of the daemon while it happens, and when they ask.
+
+use crate::core::process::StateChange;
+use crate::manager::daemon::Daemon;
+use crate::manager::procs::{Proc, SlotId};
+use crate::manager::requests::coming;
+use crate::model::state::ProcessState;
+use crate::model::time::Wall;
+use crate::rpc::api::Target;
+use crate::rpc::fault::Fault;
+use crate::rpc::overview::{Alive, Change, DaemonView, Overview, ProcessView};
+use crate::sys::{clock, process};
+
+impl Daemon {
+    /// Tells viewers that a process has changed its state.
+    pub fn show_changes(&self, slot: SlotId, changes: &[StateChange], at: Wall) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        for change in changes {
+            let change = Change {
+                at,
+                group: proc.group.clone(),
+                process: proc.config.name.clone(),
+                from: change.from,
+                to: change.to,
+                detail: detail(proc, *change),
+            };
+            self.http.feed().tell_change(change, || self.process_view(proc, at));
+        }
+    }
+
+    /// Tells viewers what there is to know of a process now, though its state is the same.
+    pub fn show_process(&self, slot: SlotId) {
+        if let Some(proc) = self.procs.proc(slot) {
+            self.http.feed().tell_process(|| self.process_view(proc, clock::wall()));
+        }
+    }
+
+    /// Tells viewers of the processes of a group that was added.
+    pub fn show_group(&self, group: &str) {
+        let members = self.procs.group(group).map(|group| group.members.as_slice()).unwrap_or_default();
+        members.iter().for_each(|slot| self.show_process(*slot));
+    }
+
+    /// Tells viewers what the daemon as a whole does.
+    pub fn show_daemon(&self) {
+        self.http.feed().tell_daemon(&self.daemon_view());
+    }
+
+    /// The daemon, and the processes that are meant.
+    ///
+    /// # Errors
+    /// BAD_NAME.
+    pub fn overview(&self, target: &Target) -> Result<Overview, Fault> {
+        let now = clock::wall();
+        let view = |proc: &Proc| self.process_view(proc, now);
+        let mut processes: Vec<ProcessView> = match target {
+            Target::All => self.procs.all().map(|(_, proc)| view(proc)).collect(),
+            Target::Name { namespec, .. } if namespec.process.is_some() => vec![view(self.one(target)?.1)],
+            Target::Name { .. } | Target::Group(_) => {
+                let slots = self.several(target)?;
+                slots.into_iter().filter_map(|slot| self.procs.proc(slot)).map(view).collect()
+            }
+        };
+        processes.sort_by(|a, b| (&a.info.group, &a.info.name).cmp(&(&b.info.group, &b.info.name)));
+        Ok(Overview { processes, ..self.overview_of_daemon() })
+    }
+
+    /// The daemon without any process.
+    pub fn overview_of_daemon(&self) -> Overview {
+        let (sequence, daemon) = (self.http.feed().sequence(), self.daemon_view());
+        Overview { sequence, daemon, processes: Vec::new() }
+    }
+
+    fn daemon_view(&self) -> DaemonView {
+        DaemonView {
+            state: self.state,
+            identifier: self.config.supervisord.identifier.clone(),
+            keeper_pid: self.link.keeper_pid(),
+            manager_pid: process::own_pid(),
+            manager_starts: self.link.manager_starts(),
+            config: self.config.path.clone(),
+        }
+    }
+
+    /// Who is alive.
+    pub fn alive(&self) -> Vec<Alive> {
+        let alive = self.procs.all().filter_map(|(_, proc)| {
+            let pid = proc.process.state.pid()?;
+            Some(Alive { group: proc.group.clone(), name: proc.config.name.clone(), pid })
+        });
+        alive.collect()
+    }
+
+    fn process_view(&self, proc: &Proc, now: Wall) -> ProcessView {
+        ProcessView {
+            info: self.process_info(proc, now),
+            is_listener: proc.is_listener,
+            starts: proc.starts,
+            failures: proc.process.failures,
+            last_exit: proc.process.exit.or_else(|| proc.past.back().map(|exit| exit.status)),
+            exits: proc.past.iter().cloned().collect(),
+            next: coming(proc),
+        }
+    }
+}
+
+/// What goes with a change of state.
+fn detail(proc: &Proc, change: StateChange) -> String {
+    match change.to {
+        ProcessState::Running | ProcessState::Stopping if change.pid > 0 => format!("pid {}", change.pid),
+        ProcessState::Backoff | ProcessState::Fatal | ProcessState::Unknown => proc.process.spawnerr.clone(),
+        ProcessState::Exited | ProcessState::Stopped => {
+            let status = proc.process.exit.map(|status| status.to_string()).unwrap_or_default();
+            let unexpected = change.to == ProcessState::Exited && !change.expected;
+            if unexpected { format!("{status}; not expected") } else { status }
+        }
+        ProcessState::Starting | ProcessState::Running | ProcessState::Stopping => String::new(),
+    }
+}

@@ -1,0 +1,123 @@
+//! No manager comes up, and programs go on as if there were one.
+
+use crate::start;
+use crate::support::{Daemon, LONG, kill, running, until, until_some};
+use nix::sys::signal::Signal;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use std::fs;
+use supervisord::model::state::ProcessState::Running;
+
+/// Prints numbered lines as fast as a shell can: a pipe of the usual size is full after some 20 ms.
+const COUNTER: &str = "
+[program:counter]
+command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; done'
+startsecs=0
+stdout_logfile=%(here)s/counter.log
+";
+
+/// Keeps every manager from coming up, by leaving too little memory for any, until it is dropped.
+struct Outage {
+    keeper: Pid,
+    former: Rlimit,
+}
+
+impl Outage {
+    fn begin(daemon: &Daemon) -> Outage {
+        let keeper = Pid::from_raw(daemon.keeper()).expect("a pid is not 0");
+        let little = Rlimit { current: Some(1 << 20), maximum: None };
+        let former = prlimit(Some(keeper), Resource::As, little).expect("root may change limits");
+        let manager = until_some("a manager", LONG, || daemon.manager());
+        kill(manager, Signal::SIGKILL);
+        until("the manager is gone", LONG, || !running(manager));
+        Outage { keeper, former }
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        let _ = prlimit(Some(self.keeper), Resource::As, self.former);
+    }
+}
+
+fn size(daemon: &Daemon, name: &str) -> u64 {
+    fs::metadata(daemon.path(name)).map_or(0, |metadata| metadata.len())
+}
+
+/// Waits until a file has grown by more than a pipe could hold for it.
+fn wait_growth(daemon: &Daemon, name: &str) {
+    let before = size(daemon, name);
+    until(&format!("{name} grows"), LONG, || size(daemon, name) > before + (4 << 20));
+}
+
+/// Lines 1 to n, none missing, none twice, in the parts of a log, the oldest first.
+#[track_caller]
+fn assert_unbroken(parts: &[String]) {
+    let log = parts.concat();
+    let complete = &log[..log.rfind('\n').map_or(0, |end| end + 1)];
+    for (index, line) in complete.lines().enumerate() {
+        assert_eq!(line, format!("line {}", index + 1), "the log of the program has a gap or a double");
+    }
+}
+
+#[test]
+fn logs_go_on_while_no_manager_comes_up() {
+    let daemon = start(&format!(
+        "{COUNTER}stdout_logfile_maxbytes=0
+[program:silent]
+command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; echo $n > silent; done'
+directory=%(here)s
+startsecs=0
+stdout_logfile=NONE
+[program:errors]
+command=/bin/sh -c 'while :; do echo out; echo err >&2; sleep 0.01; done'
+startsecs=0
+stdout_logfile=%(here)s/both.log
+redirect_stderr=true
+[program:dressed]
+command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; sleep 0.05; done'
+startsecs=0
+stdout_logfile=%(here)s/dressed.log
+stdout_logfile_prefix=web
+"
+    ));
+    daemon.wait_for_state("dressed", Running, LONG);
+    let pids = ["counter", "silent", "errors", "dressed"].map(|name| daemon.pid_of(name));
+    let outage = Outage::begin(&daemon);
+    let before = (size(&daemon, "both.log"), daemon.read("silent"));
+    for _ in 0..3 {
+        wait_growth(&daemon, "counter.log");
+    }
+    until("the other log grows", LONG, || size(&daemon, "both.log") > before.0);
+    until("who has no log is not blocked", LONG, || daemon.read("silent") != before.1);
+    assert!(pids.iter().all(|pid| running(*pid)));
+    drop(outage);
+
+    until("a manager answers again", LONG, || daemon.answers());
+    wait_growth(&daemon, "counter.log");
+    assert_unbroken(&[daemon.read("counter.log")]);
+    assert_eq!(["counter", "silent", "errors", "dressed"].map(|name| daemon.pid_of(name)), pids);
+    // What is changed on its way has waited in the pipe.
+    let n_dressed = || daemon.read("dressed.log").lines().count();
+    let so_far = n_dressed();
+    until("dressed lines arrive", LONG, || n_dressed() > so_far);
+}
+
+#[test]
+fn a_log_that_grew_beyond_its_limit_is_rotated_by_the_next_manager() {
+    let daemon = start(&format!("{COUNTER}stdout_logfile_maxbytes=6MB\nstdout_logfile_backups=1000\n"));
+    daemon.wait_for_state("counter", Running, LONG);
+    let outage = Outage::begin(&daemon);
+    until("more than the limit", LONG, || size(&daemon, "counter.log") > 8 << 20);
+    drop(outage);
+    until("a manager answers again", LONG, || daemon.answers());
+    let part = |number: usize| format!("counter.log.{number}");
+    until("the next manager rotates", LONG, || size(&daemon, "counter.log") < 6 << 20);
+    let pid = daemon.pid_of("counter");
+    kill(pid, Signal::SIGSTOP);
+    let n_backups = (1..).take_while(|number| daemon.path(&part(*number)).exists()).count();
+    assert!((1..=n_backups).any(|number| size(&daemon, &part(number)) > 8 << 20));
+    let mut parts: Vec<String> = (1..=n_backups).rev().map(|number| daemon.read(&part(number))).collect();
+    parts.push(daemon.read("counter.log"));
+    assert_unbroken(&parts);
+    kill(pid, Signal::SIGCONT);
+}
