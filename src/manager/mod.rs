@@ -29,6 +29,7 @@ pub mod child;
 pub mod command;
 pub mod describe;
 pub mod sockets;
+pub mod spawns;
 pub mod streams;
 
 pub mod events;

@@ -14,6 +14,7 @@ use crate::manager::events::Events;
 use crate::manager::info_map::MapFile;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::sockets::Sockets;
+use crate::manager::spawns::Spawns;
 use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::look_around;
@@ -22,7 +23,6 @@ use crate::model::config::{ActivityLog, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
 use crate::sys::limits::{self, Limited};
-use crate::sys::spawn::Spawner;
 use crate::sys::{fd, process, schedule, signals};
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -121,7 +121,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         state: SupervisorState::Running,
         ending: None,
         common,
-        spawner: Spawner::new().map_err(reason("cannot prepare to create programs"))?,
+        spawns: Spawns::new().map_err(reason("cannot prepare to create programs"))?,
         servers: Vec::new(),
         events,
         sockets,
@@ -242,9 +242,9 @@ impl Daemon {
             activity::stop_copying();
             let _ = fd::detach_stdio();
         }
-        for group in &groups {
-            self.autostart_except(&group.name, &at_rest);
-        }
+        self.spawn_together(|daemon| {
+            groups.iter().for_each(|group| daemon.autostart_except(&group.name, &at_rest));
+        });
     }
 
     pub fn write_pidfile(&self) {
