@@ -194,7 +194,7 @@ impl Daemon {
     }
 
     /// The pid of what was started in the foreground: the daemon, or the command it was started under.
-    fn started_pid(&self) -> i32 {
+    pub fn started_pid(&self) -> i32 {
         let child = self.child.as_ref().expect("a daemon in the foreground, not waited for yet");
         i32::try_from(child.id()).expect("a pid fits")
     }
@@ -363,7 +363,8 @@ impl Daemon {
         Leftovers::with(MARK, &self.directory().to_string_lossy())
     }
 
-    fn command(&self) -> Command {
+    /// What starts it, for a caller who waits for that himself.
+    pub fn command(&self) -> Command {
         let daemon = self.start.side.daemon();
         let mut words = self.start.wrapper.iter();
         let mut command = match words.next() {
