@@ -125,7 +125,7 @@ testPage("the keyboard is enough", {}, async (page) => {
   await question.getByRole("button", { name: "Stop" }).press("Enter");
   await waitForState(page, "worker:worker_00", "STOPPED");
   await waitForState(page, "worker:worker_01", "STOPPED");
-  await notice(page, "success").filter({ hasText: "2 processes" }).waitFor();
+  await notice(page, "success").filter({ hasText: "2 of 2 processes" }).waitFor();
   await press(page, "s");
   await waitForState(page, "worker:worker_01", "RUNNING");
   await press(page, "Escape");
