@@ -145,6 +145,22 @@ testPage("the keyboard is enough", {}, async (page) => {
   await page.locator("#log-name", { hasText: "worker:worker_01" }).waitFor();
 });
 
+testPage("many are selected with the shift key, and told apart by what came of it", {}, async (page) => {
+  await open(page);
+  await waitForState(page, "web", "RUNNING");
+  const names = await page.locator("tr.process").evaluateAll((rows) => rows.map((row) => row.dataset.namespec));
+  await row(page, names.at(-3)).getByRole("checkbox").check();
+  await row(page, names.at(-1)).getByRole("checkbox").click({ modifiers: ["Shift"] });
+  assert.match(await page.locator("#acting-on").textContent(), /^3 selected/);
+  await page.locator("#acting").getByRole("button", { name: "Start", exact: true }).click();
+  await notice(page, "success").filter({ hasText: "3 processes were there already" }).waitFor();
+  await row(page, "missing").getByRole("checkbox").check();
+  await page.locator("#acting").getByRole("button", { name: "Start", exact: true }).click();
+  await notice(page, "failure").filter({ hasText: "missing: NO_FILE" }).waitFor();
+  await page.getByRole("button", { name: "Select none" }).click();
+  assert.equal(await page.locator("tr.is-selected").count(), 0);
+});
+
 testPage("groups are stopped after a question, signals chosen, logs cleared", {}, async (page) => {
   await open(page);
   await waitForState(page, "team:talker", "RUNNING");
