@@ -218,6 +218,7 @@ const SUPERVISORD: &[Key] = &[
     new(optional("processinfomapfile", "%(here)s/processes.map", "file with the table of live processes")),
     new(key("startkillall", "true", "kill processes found alive at start (false: take them over)")),
     new(key("exitkillall", "true", "stop all programs at exit (false: leave them running)")),
+    new(key("manager_watchdog_secs", "30", "seconds after which a manager that hangs is replaced; 0 never")),
 ];
 
 const RPC_INTERFACE: &[Key] = &[optional(

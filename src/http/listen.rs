@@ -68,6 +68,11 @@ impl Listener {
         Ok(Listener { fd: self.fd.try_clone()?, file: self.file.clone() })
     }
 
+    /// The file of a unix socket, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|file| file.path.as_path())
+    }
+
     /// Removes the file of a unix socket, if it still is the one that was made for it. For an orderly exit.
     pub fn remove_file(&self) {
         let Some(file) = &self.file else { return };

@@ -4,7 +4,7 @@
 
 use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
 use crate::http;
-use crate::keeper::link::{Entry, Link, Origin, What};
+use crate::keeper::link::{Entry, Link, What};
 use crate::keeper::run::drain_counter;
 use crate::log::activity;
 use crate::log::auto;
@@ -18,6 +18,7 @@ use crate::manager::procs::{PastExit, Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
 use crate::manager::sockets::Sockets;
+use crate::manager::spawns::Spawns;
 use crate::manager::streams::Specs;
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::{Decision, Wanted};
@@ -28,15 +29,10 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::{Monotonic, Wall};
 use crate::rpc::api::{Call, Stream};
-use crate::sys::errno::errno_name;
-use crate::sys::pipe::Ends;
-use crate::sys::spawn::{Spawner, Stdio};
 use crate::sys::{clock, process, signals};
 use futures_lite::{FutureExt, StreamExt};
-use std::cell::OnceCell;
 use std::collections::HashSet;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -60,7 +56,7 @@ pub struct Daemon {
     /// How far the end has come, once one was asked for.
     pub ending: Option<Ending>,
     pub common: Common,
-    pub spawner: Spawner,
+    pub spawns: Spawns,
     pub http: http::Context,
     pub servers: Vec<Server>,
     pub events: Events,
@@ -73,6 +69,10 @@ pub struct Daemon {
     /// Which run of the daemon this is, counted from 1; managers of one run share it.
     pub generation: u32,
     pub map_file: MapFile,
+    /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
+    pub renewing: Vec<String>,
+    /// Whoever wants the daemon to end wants its programs to end, whatever is configured.
+    pub kills_all: bool,
     /// What a former daemon left behind, until it is taken over.
     pub legacy: Legacy,
     pub adopted: Adopted,
@@ -132,12 +132,14 @@ impl Daemon {
     /// Runs until the daemon, or only this manager, is to end.
     pub async fn run(&mut self, ears: &mut Ears) -> End {
         loop {
+            self.link.pulse();
             let rest = self.absorb_ledger();
             for _ in 0..CALLS_PER_TURN {
                 let Ok(call) = ears.calls.try_recv() else { break };
                 self.handle(call);
             }
             self.fire_deadlines();
+            self.progress_of_renewal();
             if self.progress_of_end() {
                 return End::Daemon;
             }
@@ -180,6 +182,7 @@ impl Daemon {
                 answered.as_mut().await;
                 None
             };
+            self.link.pulse();
             let Some(wake) = done.or(async { Some(self.wait(ears).await) }).await else { return };
             self.wake(wake, ears);
             self.absorb_ledger();
@@ -221,16 +224,21 @@ impl Daemon {
 
     /// Deals with what the keeper has recorded, in its order, up to [`ENTRIES_PER_TURN`].
     pub fn absorb_ledger(&mut self) -> Rest {
-        for _ in 0..ENTRIES_PER_TURN {
-            let Some(entry) = self.link.next_entry() else { return Rest::None };
-            let sequence = entry.sequence;
-            match entry.what {
-                What::Exit { .. } => self.exited(entry),
-                What::Signal(number) => self.signalled(number),
+        self.spawn_together(|daemon| {
+            for _ in 0..ENTRIES_PER_TURN {
+                let Some(entry) = daemon.link.next_entry() else { return Rest::None };
+                let sequence = entry.sequence;
+                match entry.what {
+                    What::Exit { .. } => daemon.exited(entry),
+                    What::Signal(number) if sequence < daemon.link.heeds_from() => {
+                        ::log::debug!("ignored signal {number}, which was about the end of the last run");
+                    }
+                    What::Signal(number) => daemon.signalled(number),
+                }
+                daemon.link.advance_past(sequence);
             }
-            self.link.advance_past(sequence);
-        }
-        Rest::More
+            Rest::More
+        })
     }
 
     fn exited(&mut self, entry: Entry) {
@@ -302,13 +310,15 @@ impl Daemon {
 
     fn fire_deadlines(&mut self) {
         let now = clock::monotonic();
-        while let Some(slot) = self.procs.due(now) {
-            let before = self.procs.next_deadline();
-            self.apply(slot, Event::Tick);
-            if self.procs.due(now) == Some(slot) && self.procs.next_deadline() == before {
-                self.procs.drop_deadline(slot);
+        self.spawn_together(|daemon| {
+            while let Some(slot) = daemon.procs.due(now) {
+                let before = daemon.procs.next_deadline();
+                daemon.apply(slot, Event::Tick);
+                if daemon.procs.due(now) == Some(slot) && daemon.procs.next_deadline() == before {
+                    daemon.procs.drop_deadline(slot);
+                }
             }
-        }
+        });
     }
 
     /// Lets a process take one event, now.
@@ -399,58 +409,6 @@ impl Daemon {
         }
     }
 
-    /// Creates the program of a STARTING process, and tells the state machine how that went.
-    pub fn spawn(&mut self, slot: SlotId) {
-        match self.try_spawn(slot) {
-            Ok(pid) => {
-                self.apply(slot, Event::Spawned(pid));
-                self.show_process(slot);
-                self.begin_streams(slot);
-            }
-            Err(why) => self.apply(slot, Event::SpawnFailed(why)),
-        }
-    }
-
-    /// Creates the program of a process.
-    ///
-    /// # Errors
-    /// What `spawnerr` is to say.
-    fn try_spawn(&mut self, slot: SlotId) -> Result<i32, String> {
-        let keeps_map = self.keeps_map();
-        let Some(proc) = self.procs.proc_mut(slot) else { return Err("no such process".to_string()) };
-        let name = &proc.config.name;
-        let program = self.common.program(&proc.config, &proc.group).map_err(|error| error.to_string())?;
-        if self.sockets.ensure(&proc.group, &proc.config, &self.link).map_err(|error| error.to_string())? {
-            self.snapshot_is_old = true;
-        }
-        let sockets = self.sockets.for_process(&proc.group, &proc.config);
-        let specs =
-            proc.streams.are_missing().then(|| stream_specs(proc, self.config.supervisord.strip_ansi));
-        let both = if self.common.dies_with.is_none() { Ends::Both } else { Ends::Own };
-        let ends = proc
-            .streams
-            .prepare(slot, specs, both, &self.link)
-            .map_err(|error| dispatcher_error(name, &error))?;
-        let stdio = Stdio {
-            stdin: sockets.stdin.unwrap_or(ends.stdin.as_fd()),
-            stdout: ends.stdout.as_fd(),
-            stderr: ends.stderr.as_ref().unwrap_or(&ends.stdout).as_fd(),
-            listeners: &sockets.listeners,
-        };
-        proc.born_at = self.link.head();
-        let cell = self.link.announce_birth(slot);
-        let (pid, failure) =
-            self.spawner.spawn(&program, stdio, cell).map_err(|error| fork_error(name, &error))?;
-        proc.starts = proc.starts.saturating_add(1);
-        proc.fingerprint = OnceCell::new();
-        let start_ticks = if keeps_map { process::start_ticks(pid).unwrap_or(0) } else { 0 };
-        proc.origin = Origin { start_ticks, generation: self.generation, adopted: false };
-        proc.failure = failure.map(|failure| failure.describe(&program));
-        let born_at = proc.born_at;
-        self.procs.claim_pid(pid, slot, born_at);
-        Ok(pid)
-    }
-
     /// Adds a group and starts what is to start by itself.
     ///
     /// # Errors
@@ -473,7 +431,8 @@ impl Daemon {
             members.push((slot, Proc::new(Arc::clone(process), config, logs)));
         }
         for (slot, proc) in &members {
-            self.link.open_slot(*slot, &proc.group, &proc.config.name);
+            self.link.open_slot(*slot, &proc.group, &proc.config.name, proc.config.autostart);
+            self.link.set_stop(*slot, &proc.config, config.priority);
         }
         self.procs.add_group(Arc::clone(config), members);
         self.snapshot_is_old = true;
@@ -499,9 +458,11 @@ impl Daemon {
             .collect();
         // Stable: equal priorities start in the order of the configuration.
         slots.sort_by_key(|(priority, _)| *priority);
-        for (_, slot) in slots {
-            self.apply(slot, Event::Start);
-        }
+        self.spawn_together(|daemon| {
+            for (_, slot) in slots {
+                daemon.apply(slot, Event::Start);
+            }
+        });
     }
 
     /// Takes out a group that is at rest.
@@ -552,6 +513,7 @@ impl Daemon {
             sockets: self.sockets.records(),
             exit_status: self.exit_status,
             generation: self.generation,
+            renewing: self.renewing.clone(),
             config: (*self.config).clone(),
             active: active.collect(),
         };
@@ -591,28 +553,6 @@ fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs 
     AutoLogs {
         stdout: create(Stream::Stdout, &process.stdout),
         stderr: if process.redirect_stderr { None } else { create(Stream::Stderr, &process.stderr) },
-    }
-}
-
-/// As in Supervisor, process.py, spawn().
-fn dispatcher_error(name: &str, error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::EMFILE | libc::ENFILE) => format!("too many open files to spawn '{name}'"),
-        other => {
-            let errno = errno_name(other.unwrap_or(0));
-            format!("unknown error making dispatchers for '{name}': {errno}")
-        }
-    }
-}
-
-/// As in Supervisor, process.py, spawn().
-fn fork_error(name: &str, error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::EAGAIN) => format!("Too many processes in process table to spawn '{name}'"),
-        other => {
-            let errno = errno_name(other.unwrap_or(0));
-            format!("unknown error during fork for '{name}': {errno}")
-        }
     }
 }
 

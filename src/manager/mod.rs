@@ -18,6 +18,7 @@ pub mod exit_when;
 pub mod info_map;
 pub mod procs;
 pub mod requests;
+pub mod resume;
 pub mod shutdown;
 pub mod survivors;
 pub mod upgrade;
@@ -28,6 +29,7 @@ pub mod child;
 pub mod command;
 pub mod describe;
 pub mod sockets;
+pub mod spawns;
 pub mod streams;
 
 pub mod events;

@@ -24,7 +24,6 @@ use crate::rpc::api::{
 use crate::rpc::fault::{Fault, FaultCode};
 use crate::sys::clock;
 use async_channel::Sender;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -231,7 +230,10 @@ impl Daemon {
         waiter: impl FnOnce(Wants) -> Waiter,
     ) -> Option<Result<(), Fault>> {
         match order {
-            Order::Start => self.start(slot, namespec, wait, waiter),
+            Order::Start => match self.begin_start(slot, Some(namespec)) {
+                Ok(()) => self.await_start(slot, namespec, wait, waiter),
+                Err(fault) => Some(Err(fault)),
+            },
             Order::Stop => self.stop(slot, namespec, wait, waiter),
         }
     }
@@ -241,18 +243,29 @@ impl Daemon {
         if order == Order::Stop {
             slots.reverse();
         }
-        let batch = Batch::open(reply);
-        for slot in slots {
-            let Some(proc) = self.procs.proc(slot).filter(|proc| order.applies_to(proc.state())) else {
-                continue;
+        slots.retain(|slot| self.procs.proc(*slot).is_some_and(|proc| order.applies_to(proc.state())));
+        let begun: Vec<Result<(), Fault>> = self.spawn_together(|daemon| {
+            let begin = |slot: &SlotId| match order {
+                Order::Start => daemon.begin_start(*slot, None),
+                Order::Stop => Ok(()),
             };
+            slots.iter().map(begin).collect()
+        });
+        let batch = Batch::open(reply);
+        for (slot, begun) in slots.into_iter().zip(begun) {
+            let Some(proc) = self.procs.proc(slot) else { continue };
             let (group, name, namespec) = names(proc);
             let waiter = |wants| Waiter {
                 wants,
                 namespec: namespec.clone(),
                 reply: Reply::Member { batch: batch.clone(), group: group.clone(), name: name.clone() },
             };
-            match self.carry_out(order, slot, &namespec, wait, waiter) {
+            let outcome = match (order, begun) {
+                (_, Err(fault)) => Some(Err(fault)),
+                (Order::Start, Ok(())) => self.await_start(slot, &namespec, wait, waiter),
+                (Order::Stop, Ok(())) => self.stop(slot, &namespec, wait, waiter),
+            };
+            match outcome {
                 Some(outcome) => batch.borrow_mut().add(&group, &name, outcome),
                 None => batch.borrow_mut().expect(),
             }
@@ -260,29 +273,33 @@ impl Daemon {
         batch.borrow_mut().close();
     }
 
-    /// Starts a process. `None` if the answer comes later, through the waiter.
-    fn start(
+    /// Lets a process start. Among several its program is created later. `sent` is how the client named it.
+    fn begin_start(&mut self, slot: SlotId, sent: Option<&str>) -> Result<(), Fault> {
+        let Some(proc) = self.procs.proc(slot) else { return Err(Fault::new(FaultCode::BadName)) };
+        let namespec = || sent.map_or_else(|| proc.namespec(), str::to_string);
+        match proc.state() {
+            ProcessState::Starting | ProcessState::Running | ProcessState::Backoff => {
+                return Err(Fault::with(FaultCode::AlreadyStarted, namespec()));
+            }
+            ProcessState::Unknown => {
+                let text = format!("{} is in an unknown process state", namespec());
+                return Err(Fault::with(FaultCode::Failed, text));
+            }
+            ProcessState::Stopped | ProcessState::Exited | ProcessState::Fatal | ProcessState::Stopping => {}
+        }
+        self.common.resolve(&proc.config).map_err(|error| error.fault())?;
+        self.apply(slot, Event::Start);
+        Ok(())
+    }
+
+    /// What comes of a start that has begun. `None` if the answer comes later, through the waiter.
+    fn await_start(
         &mut self,
         slot: SlotId,
         namespec: &str,
         wait: Wait,
         waiter: impl FnOnce(Wants) -> Waiter,
     ) -> Option<Result<(), Fault>> {
-        let proc = self.procs.proc(slot)?;
-        match proc.state() {
-            ProcessState::Starting | ProcessState::Running | ProcessState::Backoff => {
-                return Some(Err(Fault::with(FaultCode::AlreadyStarted, namespec)));
-            }
-            ProcessState::Unknown => {
-                let text = format!("{namespec} is in an unknown process state");
-                return Some(Err(Fault::with(FaultCode::Failed, text)));
-            }
-            ProcessState::Stopped | ProcessState::Exited | ProcessState::Fatal | ProcessState::Stopping => {}
-        }
-        if let Err(error) = self.common.resolve(&proc.config) {
-            return Some(Err(error.fault()));
-        }
-        self.apply(slot, Event::Start);
         let proc = self.procs.proc_mut(slot)?;
         let wants = match (proc.state(), wait) {
             (ProcessState::Running, _) => return Some(Ok(())),
