@@ -71,8 +71,6 @@ pub struct Daemon {
     pub map_file: MapFile,
     /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
     pub renewing: Vec<String>,
-    /// Whoever wants the daemon to end wants its programs to end, whatever is configured.
-    pub kills_all: bool,
     /// What a former daemon left behind, until it is taken over.
     pub legacy: Legacy,
     pub adopted: Adopted,

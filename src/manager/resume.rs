@@ -161,10 +161,18 @@ impl Daemon {
     /// Whether the end of the daemon leaves its programs running. The end of PID 1 is the end of its namespace
     /// whatever anybody configures, so there they are stopped in order.
     pub fn leaves_programs(&self) -> bool {
-        !self.config.supervisord.exitkillall
-            && !self.kills_all
-            && self.link.keeper_pid() != 1
-            && self.n_alive() > 0
+        if self.config.supervisord.exitkillall || self.link.keeper_pid() == 1 || self.n_alive() == 0 {
+            return false;
+        }
+        let may_stay = self.boot.background || self.link.has(Place::Attendant);
+        if !may_stay {
+            // The setting has come with a reload.
+            ::log::warn!(
+                "programs are stopped in spite of exitkillall=false: somebody waits for the keeper, which was \
+                 started in the foreground and without this setting"
+            );
+        }
+        may_stay
     }
 
     pub fn n_alive(&self) -> usize {

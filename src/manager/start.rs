@@ -131,7 +131,6 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         generation: snapshot.as_ref().map_or(1, |snapshot| snapshot.generation),
         map_file: MapFile::default(),
         renewing: snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.renewing.clone()),
-        kills_all: false,
         legacy: Legacy::default(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
     };
