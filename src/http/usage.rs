@@ -194,6 +194,19 @@ struct Shared {
 struct State {
     is_running: bool,
     last_look: Option<Instant>,
+    n_watching: usize,
+}
+
+/// That somebody looks all the time, until this is dropped.
+#[derive(Debug)]
+pub struct Watching(Sampler);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.n_watching -= 1;
+        state.last_look = Some(Instant::now());
+    }
 }
 
 impl Sampler {
@@ -213,6 +226,13 @@ impl Sampler {
         }
     }
 
+    /// Somebody wants to see it all the time.
+    pub fn watch(&self) -> Watching {
+        self.lock().n_watching += 1;
+        self.look();
+        Watching(self.clone())
+    }
+
     async fn run(self) {
         let mut n_samples = 0_u32;
         while self.is_wanted() {
@@ -226,7 +246,7 @@ impl Sampler {
     fn is_wanted(&self) -> bool {
         let mut state = self.lock();
         let recently = state.last_look.is_some_and(|look| look.elapsed() < HOUR);
-        state.is_running = recently || self.0.feed.n_viewers() > 0;
+        state.is_running = recently || state.n_watching > 0;
         if !state.is_running {
             self.0.usage.forget();
         }
@@ -259,26 +279,18 @@ impl Sampler {
             Timer::after(SECOND.max(least)).await;
             return;
         }
-        let is_watched = self.0.feed.n_viewers() > 0;
-        let whole = if is_watched { WATCHED } else { UNWATCHED };
         Timer::after(WATCHED.max(least)).await;
-        if is_watched {
-            self.mark_look();
+        if self.lock().n_watching > 0 {
             return;
         }
         // Whoever begins to look does not wait for the end of the long pause.
         let rest = async {
-            Timer::after(whole.saturating_sub(WATCHED.max(least))).await;
+            Timer::after(UNWATCHED.saturating_sub(WATCHED.max(least))).await;
         };
         let looked = async {
             let _ = self.0.looked.1.recv().await;
         };
         rest.or(looked).await;
-    }
-
-    /// Whoever follows what happens looks all the time.
-    fn mark_look(&self) {
-        self.lock().last_look = Some(Instant::now());
     }
 
     /// The data is valid whenever the lock can be had.
