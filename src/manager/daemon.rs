@@ -4,7 +4,7 @@
 
 use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
 use crate::http;
-use crate::keeper::link::{Entry, Link, What};
+use crate::keeper::link::{Entry, Link, Owed, What};
 use crate::keeper::run::drain_counter;
 use crate::log::activity;
 use crate::log::auto;
@@ -305,7 +305,7 @@ impl Daemon {
         };
         let (process, effects) = step(proc.process.clone(), event, &config, at);
         self.procs.replace(slot, process);
-        let mut changes = Vec::new();
+        let (mut changes, mut owed) = (Vec::new(), Owed::default());
         // Said before it is committed: after a crash in between it is said twice rather than never.
         for effect in &effects {
             match effect {
@@ -314,28 +314,32 @@ impl Daemon {
                     self.announce(slot, *change);
                     changes.push(*change);
                 }
-                Effect::Kill { .. } | Effect::KillStragglers { .. } | Effect::Spawn => {}
+                Effect::Kill { signal, reach, .. } => owed.signal = Some((*signal, *reach)),
+                Effect::KillStragglers { .. } => owed.kill_stragglers = true,
+                Effect::Spawn => {}
             }
         }
-        self.commit(slot);
+        if let Some(proc) = self.procs.proc(slot) {
+            self.link.commit_owing(slot, &proc.process, proc.starts, proc.applied, owed);
+        }
         for effect in effects {
             match effect {
                 Effect::Log(..) => {}
                 Effect::Publish(change) => self.publish(slot, change),
-                Effect::Kill { pid, signal, reach } => self.kill(slot, pid, signal, reach),
-                Effect::KillStragglers { pid } => kill_stragglers(&config.name, pid),
+                // Committed before: after a crash in between it is sent twice rather than never.
+                Effect::Kill { pid, signal, reach } => {
+                    self.kill(slot, pid, signal, reach);
+                    self.link.settle(slot);
+                }
+                Effect::KillStragglers { pid } => {
+                    kill_stragglers(&config.name, pid);
+                    self.link.settle(slot);
+                }
                 Effect::Spawn => self.spawn(slot),
             }
         }
         self.disappoint_waiters(slot);
         self.check_exit_condition(slot, &changes, ended);
-    }
-
-    /// Publishes a process' state to the memory that survives this manager.
-    pub fn commit(&self, slot: SlotId) {
-        if let Some(proc) = self.procs.proc(slot) {
-            self.link.commit(slot, &proc.process, proc.starts, proc.applied);
-        }
     }
 
     fn publish(&mut self, slot: SlotId, change: StateChange) {
@@ -359,6 +363,20 @@ impl Daemon {
         }
         let withdrawn = |waiter: &mut Waiter| waiter.wants == crate::manager::waiters::Wants::UpAfterStop;
         proc.waiters.extract_if(.., withdrawn).for_each(Waiter::give_up);
+    }
+
+    /// Does what the former manager had decided and may not have done.
+    pub fn do_owed(&mut self, slot: SlotId, owed: Owed, last_pid: i32) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        if owed.kill_stragglers {
+            kill_stragglers(&proc.config.name, last_pid);
+        }
+        if let (Some((signal, reach)), Some(pid)) = (owed.signal, proc.process.state.pid()) {
+            self.kill(slot, pid, signal, reach);
+        }
+        if owed != Owed::default() {
+            self.link.settle(slot);
+        }
     }
 
     fn kill(&mut self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) {

@@ -5,7 +5,7 @@ use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
-use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, SlotContent};
+use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Owed, SlotContent};
 use crate::log::{activity, auto};
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
@@ -313,7 +313,7 @@ impl Daemon {
         }
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
-        let (births, to_start) = self.restore(active);
+        let Restored { births, to_start, debts } = self.restore(active);
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
             "the manager was replaced (start {}), {n_running} programs went on running",
@@ -324,6 +324,9 @@ impl Daemon {
             ::log::error!("the former manager did not react for {seconds} seconds and was killed");
         }
         self.resume_events();
+        for (slot, owed, last_pid) in debts {
+            self.do_owed(slot, owed, last_pid);
+        }
         // What was under way when it died is finished first.
         for (slot, birth) in births {
             match birth {
@@ -346,9 +349,8 @@ impl Daemon {
         self.link.set_ready();
     }
 
-    /// Rebuilds the table from the groups in force and what the slots say. Returns how far each program's creation
-    /// had come, and who is still to be started for the first time.
-    fn restore(&mut self, active: Vec<ActiveGroup>) -> (Vec<(SlotId, Birth)>, Vec<SlotId>) {
+    /// Rebuilds the table from the groups in force and what the slots say. Returns what was under way.
+    fn restore(&mut self, active: Vec<ActiveGroup>) -> Restored {
         let contents = self.link.contents();
         self.procs.reserve_slots(&contents.iter().map(|content| content.slot).collect::<Vec<_>>());
         // Entries are dealt with in their order, so everything before the last applied one is done.
@@ -361,7 +363,7 @@ impl Daemon {
             .into_iter()
             .map(|content| ((content.group.clone(), content.name.clone()), content))
             .collect();
-        let mut births = Vec::new();
+        let (mut births, mut debts) = (Vec::new(), Vec::new());
         let mut to_start = Vec::new();
         for (number, group) in active.into_iter().enumerate() {
             let mut members = Vec::new();
@@ -372,6 +374,7 @@ impl Daemon {
                 let (slot, is_new) = match by_name.remove(&key) {
                     Some(content) => {
                         births.push((content.slot, content.birth));
+                        debts.push((content.slot, content.owed, content.last_pid));
                         self.link.set_stop(content.slot, config, group.config.priority);
                         let is_new = content.to_start;
                         (self.fill(&mut proc, content), is_new)
@@ -399,7 +402,9 @@ impl Daemon {
         }
         // Group by group, the most urgent first.
         to_start.sort_by_key(|(group, priority, _)| (*group, *priority));
-        (births, to_start.into_iter().map(|(_, _, slot)| slot).collect())
+        let to_start = to_start.into_iter().map(|(_, _, slot)| slot).collect();
+        debts.retain(|(_, owed, _)| *owed != Owed::default());
+        Restored { births, to_start, debts }
     }
 
     fn fill(&self, proc: &mut Proc, content: SlotContent) -> SlotId {
@@ -441,6 +446,16 @@ impl Daemon {
         crate::manager::lock::remove(&self.boot.config.supervisord.pidfile);
         self.link.say_goodbye(self.exit_status);
     }
+}
+
+/// What was under way when the former manager died.
+struct Restored {
+    /// How far each program's creation had come.
+    births: Vec<(SlotId, Birth)>,
+    /// Who is still to be started for the first time.
+    to_start: Vec<SlotId>,
+    /// What was decided and may not have been done, and for which program.
+    debts: Vec<(SlotId, Owed, i32)>,
 }
 
 fn close(server: Server) {
