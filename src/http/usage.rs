@@ -253,16 +253,17 @@ impl Sampler {
         state.is_running
     }
 
-    /// Takes one sample; how long that took.
+    /// Takes one sample; how much of a processor's time that took.
     async fn sample(&self) -> Duration {
         let Ok(Answer::Alive(alive)) = self.0.handle.call(Request::Alive).await else {
             return Duration::ZERO;
         };
         let (sample, at, took) = rt::unblock(move || {
-            let begin = Instant::now();
+            // What it costs is what this thread works, however long it has to wait for its turn.
+            let (at, begin) = (Instant::now(), clock::own_thread());
             let used = |alive: Alive| process::used(alive.pid).map(|used| (alive, used));
             let sample: Vec<_> = alive.into_iter().filter_map(used).collect();
-            (sample, begin, begin.elapsed())
+            (sample, at, clock::own_thread().saturating_sub(begin))
         })
         .await;
         let wall = clock::wall();
