@@ -65,6 +65,9 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
         processinfomapfile: map_file(&section),
         startkillall: section.get("startkillall", values::boolean).unwrap_or(true),
         exitkillall: section.get("exitkillall", values::boolean).unwrap_or(true),
+        manager_watchdog: section
+            .get("manager_watchdog_secs", values::seconds)
+            .unwrap_or_else(DaemonConfig::default_watchdog),
     }
 }
 

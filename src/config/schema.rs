@@ -184,6 +184,7 @@ const INET_SERVER: &[Key] =
 const CREDENTIALS: &[Key] = &[
     optional("username", "user", "without it everybody is let in"),
     optional("password", "123", "plain, {SHA} and a hexadecimal SHA-1, or {BCRYPT} and a bcrypt hash"),
+    new(key("legacy_get_actions", "false", "let links to index.html?action=... act without asking")),
 ];
 
 const SUPERVISORD: &[Key] = &[
@@ -217,6 +218,7 @@ const SUPERVISORD: &[Key] = &[
     new(optional("processinfomapfile", "%(here)s/processes.map", "file with the table of live processes")),
     new(key("startkillall", "true", "kill processes found alive at start (false: take them over)")),
     new(key("exitkillall", "true", "stop all programs at exit (false: leave them running)")),
+    new(key("manager_watchdog_secs", "30", "seconds after which a manager that hangs is replaced; 0 never")),
 ];
 
 const RPC_INTERFACE: &[Key] = &[optional(

@@ -94,7 +94,8 @@ impl Asset {
             .with_header("Content-Security-Policy", POLICY)
             .with_header("X-Content-Type-Options", "nosniff")
             .with_header("X-Frame-Options", "DENY")
-            .with_header("Referrer-Policy", "no-referrer")
+            // Not less than this: without a referrer browsers send `Origin: null` with forms, which is nobody's.
+            .with_header("Referrer-Policy", "same-origin")
             .with_header("Cross-Origin-Resource-Policy", "same-origin")
             .with_header("Cross-Origin-Opener-Policy", "same-origin")
     }

@@ -3,6 +3,7 @@
 use super::admission::Admission;
 use super::budget::Budget;
 use super::feed::Feed;
+use super::figures::Figures;
 use super::limits::Limits;
 use super::socket::within;
 use super::token::Token;
@@ -37,6 +38,7 @@ struct Shared {
     usage: Usage,
     sampler: Sampler,
     token: Token,
+    figures: Figures,
     budget: Budget,
     admission: Admission,
     in_progress: InProgress,
@@ -72,6 +74,7 @@ impl Context {
             feed,
             usage,
             token: Token::new(),
+            figures: Figures::default(),
             handle,
             watcher: Watcher::default(),
             budget: Budget::new(BODIES_MAX),
@@ -108,6 +111,11 @@ impl Context {
     /// Where the loop tells what happens.
     pub fn feed(&self) -> &Feed {
         &self.0.feed
+    }
+
+    /// Where the loop takes down how long things took.
+    pub fn figures(&self) -> &Figures {
+        &self.0.figures
     }
 
     pub(super) fn usage(&self) -> &Usage {

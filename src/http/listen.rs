@@ -68,6 +68,11 @@ impl Listener {
         Ok(Listener { fd: self.fd.try_clone()?, file: self.file.clone() })
     }
 
+    /// The file of a unix socket, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|file| file.path.as_path())
+    }
+
     /// Removes the file of a unix socket, if it still is the one that was made for it. For an orderly exit.
     pub fn remove_file(&self) {
         let Some(file) = &self.file else { return };
@@ -296,6 +301,7 @@ mod tests {
             section: "unix_http_server".into(),
             address: HttpAddress::Unix { file: file.into(), chmod: 0o600, chown: Owner::default() },
             credentials: None,
+            legacy_get_actions: false,
         }
     }
 
@@ -304,6 +310,7 @@ mod tests {
             section: "inet_http_server".into(),
             address: HttpAddress::Inet { host: host.into(), port },
             credentials: None,
+            legacy_get_actions: false,
         }
     }
 

@@ -26,12 +26,18 @@ mod follow;
 mod watch;
 
 pub mod feed;
+pub mod figures;
 mod usage;
 
 mod api;
 mod assets;
 mod query;
 mod token;
+
+mod go;
+mod health;
+mod metrics;
+mod old;
 
 mod admission;
 mod budget;

@@ -6,10 +6,12 @@
 //! variable, and is the keeper.
 
 use crate::keeper::drain::Drain;
+use crate::keeper::end::End;
 use crate::keeper::layout::*;
 use crate::keeper::link;
 use crate::keeper::run::{Keeper, Manager};
 use crate::keeper::upgrade::Upgrade;
+use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
 use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::{Access, Mapping};
@@ -23,7 +25,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::atomic::Ordering::*;
 
 /// Tells a freshly executed process that it is the keeper, and where its descriptors are.
-const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
+pub(super) const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
 
 /// Tells a candidate that it is only to look around.
 const CHECK_SETTING: &str = "SUPERVISORD_CHECK=1";
@@ -39,6 +41,8 @@ pub struct Launch {
     pub lock: Option<OwnedFd>,
     /// The pipe on which the process the shell waits for learns how the start went.
     pub launched: Option<OwnedFd>,
+    /// The pipe on which it learns how everything ended.
+    pub attendant: Option<OwnedFd>,
 }
 
 /// Replaces this process by the keeper. Returns only if that failed.
@@ -74,6 +78,9 @@ fn prepare(launch: Launch) -> io::Result<(OwnedFd, ExecStrings, ExecStrings)> {
     put(shared, Place::Binary, rustix::io::fcntl_dupfd_cloexec(&binary, 3)?)?;
     if let Some(lock) = launch.lock {
         put(shared, Place::Lock, lock)?;
+    }
+    if let Some(attendant) = launch.attendant {
+        put(shared, Place::Attendant, attendant)?;
     }
     shared.magic.store(KEEPER_MAGIC, Release);
     let memory = memory.get();
@@ -219,6 +226,7 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
         former_binary: None,
         upgrade: Upgrade::None,
         upgrades_begun,
+        detached: None,
         shared,
         manager_memory,
         manager_arguments: manager_arguments()?,
@@ -235,6 +243,8 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
         last_sweep: Monotonic(0),
         sweep_due: true,
         drain: Drain::new()?,
+        end: End::default(),
+        watch: Watch::new()?,
     };
     // The managers find these by number for as long as this process lives.
     for handed_on in [inherited.keeper_memory, inherited.manager_memory, inherited.deposit_into] {
@@ -294,7 +304,7 @@ fn c_string(text: OsString) -> io::Result<CString> {
 }
 
 /// Blocks every signal and makes them readable. SIGCHLD from programs comes this way, too.
-fn block_signals() -> io::Result<OwnedFd> {
+pub(super) fn block_signals() -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the first call initialises the set that the others read; a non-negative result of signalfd is

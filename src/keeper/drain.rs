@@ -15,6 +15,7 @@
 //! - A file that was deleted is not written to; nobody would find it.
 
 use crate::keeper::layout::*;
+use crate::keeper::run::Keeper;
 use crate::model::time::Monotonic;
 use crate::sys::clock;
 use rustix::event::{Timespec, epoll};
@@ -23,7 +24,7 @@ use rustix::pipe::SpliceFlags;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::sync::atomic::Ordering::*;
 use std::time::Duration;
 
 /// The most that one stream moves before others have their turn.
@@ -119,10 +120,14 @@ impl Drain {
     }
 
     fn watch_all(&self, shared: Shared<'_>) {
-        let used = shared.manager.slots_used.load(Acquire).min(SLOTS as u32);
-        for slot in 0..used {
-            for channel in 0..2 {
-                self.watch(StreamNumber { slot, channel }, shared);
+        shared.streams().for_each(|stream| self.watch(stream, shared));
+    }
+
+    /// Moves what is in the pipes now, whoever has something.
+    pub(super) fn move_all(&self, shared: Shared<'_>) {
+        for stream in shared.streams() {
+            if let Some((pipe, log)) = shared.ends(stream, self.null.as_ref()) {
+                let _ = move_output(pipe, log);
             }
         }
     }
@@ -201,25 +206,43 @@ impl StreamNumber {
     }
 }
 
-impl Shared<'_> {
+impl<'a> Shared<'a> {
+    pub fn of(keeper: &Keeper) -> Shared<'_> {
+        Shared { keeper: keeper.shared.get(), manager: keeper.manager_memory.get() }
+    }
+
+    /// What the vault holds in a place.
+    pub(super) fn held(&self, place: Place) -> Option<BorrowedFd<'a>> {
+        self.keeper.held(place)
+    }
+
     /// Whether what stands in shared memory about streams is the last manager's. One of an older version leaves
     /// it as it was, and then it may be about other programs.
-    fn is_current(&self) -> bool {
-        self.manager.drains_by.load(Acquire) >= self.manager.manager_up.load(Acquire)
+    pub(super) fn is_current(&self) -> bool {
+        self.manager.hints_by.load(Acquire) >= self.manager.manager_up.load(Acquire)
+    }
+
+    /// Both streams of every slot that was ever used.
+    fn streams(self) -> impl Iterator<Item = StreamNumber> {
+        let used = self.manager.slots_used.load(Acquire).min(SLOTS as u32);
+        (0..used).flat_map(|slot| [0, 1].map(|channel| StreamNumber { slot, channel }))
     }
 
     /// The pipe of a stream and what it goes to; `None` if it is to wait for a manager.
-    fn ends<'a>(
-        &'a self,
+    fn ends<'b>(
+        &self,
         stream: StreamNumber,
-        null: Option<&'a OwnedFd>,
-    ) -> Option<(BorrowedFd<'a>, BorrowedFd<'a>)> {
+        null: Option<&'b OwnedFd>,
+    ) -> Option<(BorrowedFd<'a>, BorrowedFd<'b>)>
+    where
+        'a: 'b,
+    {
         let drain = self.manager.drains.get(stream.slot as usize)?.load(Acquire);
         let pipe = match stream.channel {
             0 => Place::Stdout(stream.slot),
             _ => Place::Stderr(stream.slot),
         };
-        let pipe = held(self.keeper.place(pipe.index())?)?;
+        let pipe = self.held(pipe)?;
         if !self.is_current() || self.transfer_owner() == Some(stream.packed()) {
             return None;
         }
@@ -231,17 +254,17 @@ impl Shared<'_> {
     }
 
     /// The log file of a stream.
-    fn log(&self, stream: StreamNumber) -> Option<BorrowedFd<'_>> {
-        held(self.keeper.place(Place::Log(stream.slot, stream.channel).index())?)
+    fn log(&self, stream: StreamNumber) -> Option<BorrowedFd<'a>> {
+        self.held(Place::Log(stream.slot, stream.channel))
     }
 
     /// The stream whose bytes are in the transfer pipe; they are older than those in its own pipe.
     fn transfer_owner(&self) -> Option<u64> {
-        let pipe = held(self.keeper.place(Place::Transfer(0).index())?)?;
+        let pipe = self.held(Place::Transfer(0))?;
         if rustix::io::ioctl_fionread(pipe).unwrap_or(0) == 0 {
             return None;
         }
-        let note = held(self.keeper.place(Place::Transfer(2).index())?)?;
+        let note = self.held(Place::Transfer(2))?;
         let mut owner = [0; 8];
         match rustix::io::pread(note, &mut owner, 0) {
             // Streams are counted from 1 there; 0 is nobody.
@@ -254,8 +277,7 @@ impl Shared<'_> {
     fn finish_transfer(&self) -> bool {
         let Some(owner) = self.transfer_owner() else { return true };
         let stream = StreamNumber::unpacked(owner);
-        let pipe = self.keeper.place(Place::Transfer(0).index()).and_then(held);
-        let (Some(pipe), Some(log)) = (pipe, self.log(stream)) else { return true };
+        let (Some(pipe), Some(log)) = (self.held(Place::Transfer(0)), self.log(stream)) else { return true };
         if !self.is_current() {
             return true;
         }
@@ -286,14 +308,6 @@ fn move_output(pipe: BorrowedFd<'_>, log: BorrowedFd<'_>) -> Turn {
         }
     }
     Turn::More(n_moved)
-}
-
-/// What the vault holds in a place.
-fn held(place: &AtomicI32) -> Option<BorrowedFd<'_>> {
-    let number = place.load(Acquire) - 1;
-    // SAFETY: what stands in a place is open until this thread, the keeper's only one, takes it out, and it does
-    // not while it moves output.
-    (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
 }
 
 fn new_epoll() -> io::Result<OwnedFd> {

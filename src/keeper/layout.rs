@@ -10,7 +10,8 @@
 //! memory of an earlier release makes it longer, so managers and keepers of both get along without a new version.
 
 use crate::sys::memory::Shareable;
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
 
 /// "SUPVKEEP" and "SUPVMNGR" as numbers, to tell the two memories from anything else.
 pub const KEEPER_MAGIC: u64 = u64::from_le_bytes(*b"SUPVKEEP");
@@ -64,10 +65,16 @@ pub struct KeeperMemory {
     // Added after 0.1.0:
     /// How many bytes of output the keeper itself has moved to logs.
     pub drained: AtomicU64,
+    /// The number, counted as `manager_starts`, of the last manager that was killed because it hung.
+    pub hung: AtomicU32,
+    /// How often the keeper has looked whether a manager reacts.
+    pub looks: AtomicU32,
     /// As `vault`, the log files of the outputs: two per slot.
     pub logs: [AtomicI32; LOG_PLACES],
     /// As `vault`, the programs that are not the keeper's children: one per slot.
     pub pidfds: [AtomicI32; SLOTS],
+    /// Signals that are in the ledger under a lower number were about an end of the daemon that has come.
+    pub heeds_from: AtomicU64,
 }
 
 // SAFETY: repr(C), atomics only.
@@ -82,6 +89,14 @@ impl KeeperMemory {
         let log = || self.logs.get(index.checked_sub(VAULT_PLACES)?);
         let pidfd = || self.pidfds.get(index.checked_sub(VAULT_PLACES + LOG_PLACES)?);
         self.vault.get(index).or_else(log).or_else(pidfd)
+    }
+
+    /// What the vault holds in a place. For the keeper.
+    pub(super) fn held(&self, place: Place) -> Option<BorrowedFd<'_>> {
+        let number = self.place(place.index())?.load(Acquire) - 1;
+        // SAFETY: the keeper has a single thread, and what stands in a place is open until that thread takes it
+        // out, which it only does when it reads messages from the manager.
+        (number >= 0).then(|| unsafe { BorrowedFd::borrow_raw(number) })
     }
 }
 
@@ -150,17 +165,29 @@ pub struct ManagerMemory {
     pub upgrade_report: Text,
     pub slots: [Slot; SLOTS],
     // Added after 0.1.0:
-    /// The number, counted as `manager_starts`, of the last manager that keeps `drains` right.
-    pub drains_by: AtomicU32,
+    /// The number, counted as `manager_starts`, of the last manager that keeps right what follows.
+    pub hints_by: AtomicU32,
+    /// How long a manager may take to react, in milliseconds; 0 for ever.
+    pub watchdog_millis: AtomicU32,
+    /// How often the manager's loop has turned.
+    pub turns: AtomicU64,
+    /// The number, counted as `looks`, of the last look that the manager itself has asked for.
+    pub look_wanted: AtomicU32,
     _reserved: AtomicU32,
     /// What the keeper is to do with the outputs of each slot while there is no manager: a `DRAIN_*` for
     /// standard output in the lowest bits, and one for standard error above it.
     pub drains: [AtomicU32; SLOTS],
+    /// How each slot's program is stopped if there is no manager to do it.
+    pub stops: [StopHint; SLOTS],
+    /// 1 from the moment on from which a manager's end leaves the programs running without one, until another
+    /// one has resumed the daemon.
+    pub detached: AtomicU32,
+    _reserved_too: AtomicU32,
 }
 
 // SAFETY: repr(C), atomics only.
 unsafe impl Shareable for ManagerMemory {
-    const LEAST: usize = std::mem::offset_of!(ManagerMemory, drains_by);
+    const LEAST: usize = std::mem::offset_of!(ManagerMemory, hints_by);
 }
 
 /// [`ManagerMemory::drains`]: the output waits for a manager.
@@ -172,6 +199,23 @@ pub const DRAIN_DISCARD: u32 = 2;
 /// So many bits one of them takes.
 pub const DRAIN_BITS: u32 = 4;
 pub const DRAIN_MASK: u32 = (1 << DRAIN_BITS) - 1;
+
+/// How a program is stopped.
+#[repr(C)]
+pub struct StopHint {
+    pub signal: AtomicU32,
+    /// `STOP_*`.
+    pub flags: AtomicU32,
+    /// Groups with higher numbers go first.
+    pub group_priority: AtomicI64,
+    /// Nanoseconds from the signal to SIGKILL.
+    pub grace: AtomicU64,
+}
+
+/// [`StopHint::flags`]: the signal goes to the program's process group.
+pub const STOP_ASKS_GROUP: u32 = 1;
+/// [`StopHint::flags`]: SIGKILL goes to the program's process group.
+pub const STOP_KILLS_GROUP: u32 = 2;
 
 /// One configured process.
 #[repr(C)]
@@ -228,6 +272,8 @@ pub const FLAG_START_AFTER: u32 = 1;
 pub const FLAG_ADOPTED: u32 = 2;
 /// See [`Record::flags`]. The runs that fit, one each second, last for half a year.
 pub const GENERATION_SHIFT: u32 = 8;
+/// Flag in [`Record::flags`]: it was just added and is to be started by itself.
+pub const FLAG_TO_START: u32 = 4;
 
 /// See [`Record::exit`].
 pub const EXIT_BASE: u32 = 0x1_0000;
@@ -282,6 +328,12 @@ pub enum Place {
     Events,
     /// The three descriptors of the pipe that busy logs go through.
     Transfer(u8),
+    /// The names of the files to be removed at the end, each with a zero behind it.
+    Files,
+    /// Where a daemon is resumed that has ended and left its programs running.
+    Resume,
+    /// Where whoever stands in for the keeper learns of the end.
+    Attendant,
     /// The listening sockets, in the order of their configuration.
     HttpListener(u16),
     /// The listening sockets of programs; which is whose stands in the snapshot.
@@ -316,6 +368,9 @@ impl Place {
             Place::Candidate => 4,
             Place::Events => 5,
             Place::Transfer(number) => 6 + u32::from(number.min(2)),
+            Place::Files => 9,
+            Place::Resume => 10,
+            Place::Attendant => 11,
             Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
             Place::Socket(number) => u32::from(Self::FIRST_SOCKET + number),
             Place::Stdout(slot) => of_slot(slot, 0),

@@ -5,6 +5,7 @@ use crate::core::process::{Process, State};
 use crate::keeper::boot::numbers_from;
 use crate::keeper::layout::*;
 use crate::keeper::run::entry_name;
+use crate::model::config::ProcessConfig;
 use crate::model::exit::ExitStatus;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
@@ -15,6 +16,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::time::Duration;
 
 /// Tells a freshly executed process that it is a manager, and where its descriptors are.
 pub const MANAGER_VARIABLE: &str = "SUPERVISORD_MANAGER";
@@ -61,6 +63,8 @@ pub struct SlotContent {
     pub applied: u64,
     pub starts: u32,
     pub origin: Origin,
+    /// It was just added and nobody has started it yet, though it starts by itself.
+    pub to_start: bool,
 }
 
 /// Where the program of a process is from.
@@ -229,9 +233,10 @@ impl Link {
     /// Says that this manager is up, and with the first one the daemon.
     pub fn set_ready(&self) {
         // Before: until then nobody relies on what an earlier one has left, and afterwards only on ours.
-        self.memory.get().drains_by.store(self.manager_starts(), Release);
+        self.memory.get().hints_by.store(self.manager_starts(), Release);
         self.memory.get().manager_up.store(self.manager_starts(), Release);
         self.memory.get().ready.store(1, Release);
+        self.memory.get().detached.store(0, Release);
         self.ring();
     }
 
@@ -245,9 +250,66 @@ impl Link {
         let _ = drains.fetch_update(AcqRel, Acquire, replace);
     }
 
+    /// Says how the program of a slot is stopped if there is no manager to do it.
+    pub fn set_stop(&self, slot: u32, config: &ProcessConfig, group_priority: i64) {
+        let Some(hint) = self.memory.get().stops.get(slot as usize) else { return };
+        let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
+        let flags = flag(config.stopasgroup, STOP_ASKS_GROUP) | flag(config.killasgroup, STOP_KILLS_GROUP);
+        // Signals are positive.
+        hint.signal.store(config.stopsignal.raw() as u32, Relaxed);
+        hint.flags.store(flags, Relaxed);
+        hint.group_priority.store(group_priority, Relaxed);
+        let grace = u64::try_from(config.stopwaitsecs.as_nanos()).unwrap_or(u64::MAX);
+        hint.grace.store(grace, Release);
+    }
+
+    /// Says how long a manager may take to react to something before it is replaced; zero: for ever.
+    pub fn set_watchdog(&self, patience: Duration) {
+        let millis = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        self.memory.get().watchdog_millis.store(millis, Release);
+    }
+
+    /// Shows that the manager's loop turns.
+    pub fn pulse(&self) {
+        // Only the loop writes it.
+        let turns = &self.memory.get().turns;
+        turns.store(turns.load(Relaxed).wrapping_add(1), Release);
+    }
+
+    /// Lets the keeper look whether the loop turns, because something was posted to it. Wakes the keeper only if
+    /// it is not about to look anyway.
+    pub fn expect_turn(&self) {
+        let memory = self.memory.get();
+        let next = self.shared.get().looks.load(Acquire).wrapping_add(1);
+        if memory.watchdog_millis.load(Relaxed) != 0 && memory.look_wanted.swap(next, AcqRel) != next {
+            self.ring();
+        }
+    }
+
+    /// Whether the manager before this one was killed because it hung.
+    pub fn former_hung(&self) -> bool {
+        let hung = self.shared.get().hung.load(Acquire);
+        hung != 0 && hung + 1 == self.manager_starts()
+    }
+
     /// How many bytes of output the keeper has moved itself.
     pub fn drained_by_keeper(&self) -> u64 {
         self.shared.get().drained.load(Acquire)
+    }
+
+    /// Whether the daemon had ended and left its programs running: this manager is to resume it.
+    pub fn is_detached(&self) -> bool {
+        self.memory.get().detached.load(Acquire) == 1
+    }
+
+    /// Signals with lower numbers in the ledger came before the daemon had ended last.
+    pub fn heeds_from(&self) -> u64 {
+        self.shared.get().heeds_from.load(Acquire)
+    }
+
+    /// Says that the end of this process leaves the programs to the keeper alone.
+    pub fn set_detached(&self) {
+        self.memory.get().detached.store(1, Release);
     }
 
     /// Says that the keeper is to end with this status as soon as this process has ended.
@@ -345,17 +407,23 @@ impl Link {
                 generation: record.flags.load(Relaxed) >> GENERATION_SHIFT,
                 adopted: record.flags.load(Relaxed) & FLAG_ADOPTED != 0,
             },
+            to_start: record.flags.load(Relaxed) & FLAG_TO_START != 0,
         })
     }
 
-    /// Takes a slot into use for a process.
-    pub fn open_slot(&self, number: u32, group: &str, name: &str) {
+    /// Takes a slot into use for a process. `to_start` is remembered until the first [`Link::commit`]: it is going
+    /// to be started by itself, if need be by the next manager.
+    pub fn open_slot(&self, number: u32, group: &str, name: &str, to_start: bool) {
         let memory = self.memory.get();
         let slot = self.slot(number);
         slot.group.set(group);
         slot.name.set(name);
         slot.pid.store(0, Relaxed);
         self.commit(number, &Process::default(), Origin::default(), 0, 0);
+        if to_start {
+            let record = &slot.records[(slot.current.load(Relaxed) & 1) as usize];
+            record.flags.store(FLAG_TO_START, Relaxed);
+        }
         memory.slots_used.fetch_max(number + 1, AcqRel);
         set_phase(slot, PHASE_IDLE);
     }

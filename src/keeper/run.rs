@@ -4,8 +4,10 @@
 //! what it was at its start: nothing in here allocates.
 
 use crate::keeper::drain::{Drain, Shared};
+use crate::keeper::end::End;
 use crate::keeper::layout::*;
 use crate::keeper::upgrade::Upgrade;
+use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
 use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::Mapping;
@@ -69,6 +71,10 @@ pub struct Keeper {
     pub sweep_due: bool,
     /// What moves output to logs while there is no manager.
     pub drain: Drain,
+    pub end: End,
+    pub watch: Watch,
+    /// Since when the programs run without a daemon.
+    pub detached: Option<Monotonic>,
 }
 
 /// The manager that is alive.
@@ -81,14 +87,21 @@ pub struct Manager {
 impl Keeper {
     /// Keeps. Returns with the daemon's exit status.
     pub fn run(mut self) -> u8 {
+        let status = self.keep();
+        self.tell_attendant(status);
+        status
+    }
+
+    fn keep(&mut self) -> u8 {
         loop {
-            if self.manager.is_none() && clock::monotonic() >= self.restart_at {
+            if self.wants_manager() && clock::monotonic() >= self.restart_at {
                 self.drain.end();
                 self.start_manager();
             }
             if self.manager.is_none() {
                 self.drain_logs();
             }
+            self.watch_clients();
             let ready = self.wait();
             if ready.signals {
                 self.take_signals();
@@ -100,13 +113,27 @@ impl Keeper {
                 drain_counter(&self.doorbell);
                 self.report_launch();
                 self.begin_upgrade();
+                self.note_look_wanted();
                 // The manager may have made room for exits that are waiting.
                 self.sweep_due = true;
+            }
+            if ready.attendant {
+                self.lose_attendant();
+            }
+            if ready.guest {
+                self.take_guest();
+            }
+            if ready.clients {
+                self.client_came();
             }
             if let Some(status) = self.sweep() {
                 return status;
             }
+            if self.progress_of_end() {
+                return 0;
+            }
             self.watch_upgrade();
+            self.watch_manager();
         }
     }
 
@@ -120,56 +147,74 @@ impl Keeper {
             Ok(pid) => {
                 shared.manager_pid.store(pid, Release);
                 self.manager = Some(Manager { pid, since: now });
+                self.expect_reaction();
             }
             Err(_) => {
                 shared.manager_starts.fetch_sub(1, AcqRel);
-                self.pause(now);
+                self.try_later(false, now);
             }
         }
     }
 
     /// Moves what programs write to their logs, in the place of a manager.
     fn drain_logs(&mut self) {
+        // Not `Shared::of`, which would borrow all of us.
         let shared = Shared { keeper: self.shared.get(), manager: self.manager_memory.get() };
         self.drain.begin(shared);
         self.drain.round(shared);
     }
 
-    /// Puts the next attempt off, longer each time.
-    fn pause(&mut self, now: Monotonic) {
+    /// Puts the next attempt off, longer each time, or gives up if the daemon is to end anyway. `was_up` says
+    /// whether the last manager had come up.
+    fn try_later(&mut self, was_up: bool, now: Monotonic) {
         let doublings = self.died_young.min(16);
         self.died_young = self.died_young.saturating_add(1);
+        if self.end_without_manager(was_up) {
+            return;
+        }
         self.restart_at = now + FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
     }
 
     fn wait(&self) -> Ready {
-        let outputs = self.drain.fd();
+        let always = PollFd::new(&self.signals, PollFlags::IN);
+        // What there is nothing to wait for at is replaced by the signals, which are waited for anyway.
+        let maybe = |fd, flags| PollFd::from_borrowed_fd(fd, flags);
+        let [guest, attendant] = self.outsiders();
         let mut fds = [
-            PollFd::new(&self.signals, PollFlags::IN),
+            always.clone(),
             PollFd::new(&self.deposits, PollFlags::IN),
             PollFd::new(&self.doorbell, PollFlags::IN),
-            // Last, to be left out; the signals stand in for it.
-            outputs.map_or(PollFd::new(&self.signals, PollFlags::empty()), |outputs| {
-                PollFd::from_borrowed_fd(outputs, PollFlags::IN)
-            }),
+            self.drain.fd().map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
+            self.watch.fd().map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
+            guest.map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
+            // The end of its reader shows by itself.
+            attendant.map_or(always, |fd| maybe(fd, PollFlags::empty())),
         ];
-        let n_fds = if outputs.is_some() { 4 } else { 3 };
         let timeout = self.next_deadline().map(|deadline| {
             let rest = deadline.since(clock::monotonic());
             // Not negative, and at most LONGEST_PAUSE.
             rustix::event::Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: i64::from(rest.subsec_nanos()) }
         });
-        if poll(&mut fds[..n_fds], timeout.as_ref()).is_err() {
-            return Ready { signals: true, deposits: true, doorbell: true };
+        if poll(&mut fds, timeout.as_ref()).is_err() {
+            return Ready {
+                signals: true,
+                deposits: true,
+                doorbell: true,
+                clients: true,
+                guest: false,
+                attendant: false,
+            };
         }
         let is = |index: usize| !fds[index].revents().is_empty();
-        Ready { signals: is(0), deposits: is(1), doorbell: is(2) }
+        let (guest, attendant) = (guest.is_some() && is(5), attendant.is_some() && is(6));
+        Ready { signals: is(0), deposits: is(1), doorbell: is(2), clients: is(4), guest, attendant }
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {
-        let restart = self.manager.is_none().then_some(self.restart_at);
+        let restart = self.wants_manager().then_some(self.restart_at);
         let sweep = (self.sweep_due && !self.is_full()).then(|| self.last_sweep + SWEEP_INTERVAL);
-        [restart, sweep, self.upgrade_deadline(), self.drain.deadline()].into_iter().flatten().min()
+        let watch = [self.upgrade_deadline(), self.end_deadline(), self.watch.deadline()];
+        watch.into_iter().chain([restart, sweep, self.drain.deadline()]).flatten().min()
     }
 
     /// Reads every pending signal. A death is looked at at once, by its pid, which costs the same however
@@ -190,6 +235,7 @@ impl Keeper {
                 let info = unsafe { info.assume_init_ref() };
                 if info.ssi_signo == libc::SIGCHLD as u32 {
                     self.sweep_due = true;
+                    self.look_at_end_soon();
                     let pid = info.ssi_pid as i32;
                     if self.manager.is_none_or(|manager| manager.pid != pid) && !self.is_checking(pid) {
                         self.record_exit(Which::Pid(pid));
@@ -237,6 +283,11 @@ impl Keeper {
         self.shared.get().manager_pid.store(0, Release);
         // What it deposited before it died counts.
         self.take_deposits();
+        if self.is_left_alone() {
+            // It either ended so, or could not resume such a daemon: its message is on the terminal.
+            self.detach(if status & 0x7f == 0 { ((status >> 8) & 0xff) as u8 } else { 1 });
+            return None;
+        }
         let memory = self.manager_memory.get();
         let goodbye = memory.goodbye.load(Acquire);
         let ended = if goodbye != 0 {
@@ -266,20 +317,21 @@ impl Keeper {
             self.restart_at = now;
         } else {
             // It fails by itself, and the next one will probably do the same.
-            self.pause(now);
+            self.try_later(was_up, now);
         }
         None
     }
 
     /// Tells whoever waits that the daemon is up, and leaves the terminal.
     fn report_launch(&mut self) {
-        if self.launched.is_some() && self.manager_memory.get().ready.load(Acquire) == 1 {
+        let is_up = self.manager_memory.get().ready.load(Acquire) == 1 && !self.is_left_alone();
+        if self.launched.is_some() && is_up {
             let _ = fd::detach_stdio();
             self.tell_launcher(0);
         }
     }
 
-    fn tell_launcher(&mut self, status: u8) {
+    pub(super) fn tell_launcher(&mut self, status: u8) {
         if let Some(launched) = self.launched.take() {
             let _ = rustix::io::write(&launched, &[status]);
         }
@@ -304,6 +356,7 @@ impl Keeper {
             return false;
         }
         let name = name_of(dead.pid);
+        self.kill_stragglers(dead.pid);
         self.append(|entry| {
             entry.kind.store(ENTRY_EXIT, Relaxed);
             entry.pid.store(dead.pid, Relaxed);
@@ -320,7 +373,14 @@ impl Keeper {
     }
 
     /// A full ledger loses a signal rather than an exit.
-    fn record_signal(&mut self, signal: u32, sender: i32) {
+    pub(super) fn record_signal(&mut self, signal: u32, sender: i32) {
+        let asks_for_end = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT].contains(&(signal as i32));
+        if self.detached.is_some() {
+            return self.hear_while_detached(asks_for_end);
+        }
+        if asks_for_end {
+            self.note_exit_request(self.shared.get().head.load(Relaxed));
+        }
         if self.is_full() {
             return;
         }
@@ -335,7 +395,7 @@ impl Keeper {
     }
 
     /// Writes one entry, publishes it and wakes the manager.
-    fn append(&self, fill: impl FnOnce(&LedgerEntry)) {
+    fn append(&mut self, fill: impl FnOnce(&LedgerEntry)) {
         let shared = self.shared.get();
         let sequence = shared.head.load(Relaxed);
         let entry = &shared.ledger[(sequence % LEDGER_ENTRIES as u64) as usize];
@@ -344,6 +404,7 @@ impl Keeper {
         fill(entry);
         shared.head.store(sequence + 1, Release);
         ring(&self.manager_doorbell);
+        self.expect_reaction();
     }
 
     /// Takes in whatever lies in the socket.
@@ -403,6 +464,9 @@ struct Ready {
     signals: bool,
     deposits: bool,
     doorbell: bool,
+    clients: bool,
+    guest: bool,
+    attendant: bool,
 }
 
 /// Whose end to ask for.
@@ -450,6 +514,18 @@ fn wait_status(which: Which) -> Option<Dead> {
             _ => info.si_status(),
         };
         Some(Dead { pid, status, usage: usage.assume_init() })
+    }
+}
+
+/// Whether this is a child of ours that has not ended.
+pub(super) fn is_alive(pid: i32) -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the structure is valid when zeroed and is written by the kernel.
+    unsafe {
+        let flags = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
+        // P_PID wants a number that is not negative; pids are not.
+        libc::waitid(libc::P_PID, pid as libc::id_t, info.as_mut_ptr(), flags) == 0
+            && info.assume_init().si_pid() == 0
     }
 }
 

@@ -410,6 +410,7 @@ mod tests {
             log_format: LogFormat::Text,
             exit_when: Default::default(),
             processinfomapfile: None,
+            manager_watchdog: DaemonConfig::default_watchdog(),
             startkillall: false,
             exitkillall: true,
         }

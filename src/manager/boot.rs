@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +34,9 @@ pub struct Boot {
     pub oom_score_adj: Option<String>,
     /// Whether the daemon left its terminal.
     pub background: bool,
+    /// Where a daemon that resumes another one was started, after any change of directory. Its keeper is elsewhere.
+    #[serde(default)]
+    pub work_dir: Option<PathBuf>,
     /// As it was read at the start, with what there is to say about it.
     pub config: Config,
 }
@@ -52,6 +56,9 @@ pub struct Snapshot {
     /// Which run of the daemon this is, counted from 1.
     #[serde(default)]
     pub generation: u32,
+    /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
+    #[serde(default)]
+    pub renewing: Vec<String>,
 }
 
 /// A group that was added.
@@ -91,6 +98,16 @@ pub fn read<T: DeserializeOwned>(link: &Link, place: Place) -> io::Result<T> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(serde_json::from_slice(&bytes)?)
+}
+
+/// Leaves the names of files with the keeper, which removes them if the daemon ends without a manager.
+pub fn deposit_files(link: &Link, paths: &[PathBuf]) -> io::Result<()> {
+    let mut file = File::from(memfd_create("supervisord-files", MemfdFlags::CLOEXEC)?);
+    for path in paths {
+        file.write_all(path.as_os_str().as_bytes())?;
+        file.write_all(&[0])?;
+    }
+    link.deposit(&[(Place::Files, file.as_fd())])
 }
 
 /// Leaves the configuration in force with the keeper.

@@ -69,6 +69,10 @@ pub struct Daemon {
     /// Which run of the daemon this is, counted from 1; managers of one run share it.
     pub generation: u32,
     pub map_file: MapFile,
+    /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
+    pub renewing: Vec<String>,
+    /// Whoever wants the daemon to end wants its programs to end, whatever is configured.
+    pub kills_all: bool,
     /// What a former daemon left behind, until it is taken over.
     pub legacy: Legacy,
     pub adopted: Adopted,
@@ -128,12 +132,14 @@ impl Daemon {
     /// Runs until the daemon, or only this manager, is to end.
     pub async fn run(&mut self, ears: &mut Ears) -> End {
         loop {
+            self.link.pulse();
             let rest = self.absorb_ledger();
             for _ in 0..CALLS_PER_TURN {
                 let Ok(call) = ears.calls.try_recv() else { break };
                 self.handle(call);
             }
             self.fire_deadlines();
+            self.progress_of_renewal();
             if self.progress_of_end() {
                 return End::Daemon;
             }
@@ -176,6 +182,7 @@ impl Daemon {
                 answered.as_mut().await;
                 None
             };
+            self.link.pulse();
             let Some(wake) = done.or(async { Some(self.wait(ears).await) }).await else { return };
             self.wake(wake, ears);
             self.absorb_ledger();
@@ -223,6 +230,9 @@ impl Daemon {
                 let sequence = entry.sequence;
                 match entry.what {
                     What::Exit { .. } => daemon.exited(entry),
+                    What::Signal(number) if sequence < daemon.link.heeds_from() => {
+                        ::log::debug!("ignored signal {number}, which was about the end of the last run");
+                    }
                     What::Signal(number) => daemon.signalled(number),
                 }
                 daemon.link.advance_past(sequence);
@@ -340,7 +350,7 @@ impl Daemon {
             }
         }
         self.commit(slot);
-        self.show_changes(slot, &changes, wall);
+        self.show_changes(slot, &changes, now, wall);
         for effect in effects {
             match effect {
                 Effect::Log(..) => {}
@@ -421,7 +431,8 @@ impl Daemon {
             members.push((slot, Proc::new(Arc::clone(process), config, logs)));
         }
         for (slot, proc) in &members {
-            self.link.open_slot(*slot, &proc.group, &proc.config.name);
+            self.link.open_slot(*slot, &proc.group, &proc.config.name, proc.config.autostart);
+            self.link.set_stop(*slot, &proc.config, config.priority);
         }
         self.procs.add_group(Arc::clone(config), members);
         self.snapshot_is_old = true;
@@ -478,8 +489,8 @@ impl Daemon {
     }
 
     fn let_go(&mut self, slot: SlotId, mut proc: Proc) {
-        self.unnote(slot);
         self.http.feed().tell_removed(&proc.group, &proc.config.name);
+        self.unnote(slot);
         proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);
@@ -502,6 +513,7 @@ impl Daemon {
             sockets: self.sockets.records(),
             exit_status: self.exit_status,
             generation: self.generation,
+            renewing: self.renewing.clone(),
             config: (*self.config).clone(),
             active: active.collect(),
         };

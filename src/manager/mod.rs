@@ -18,6 +18,7 @@ pub mod exit_when;
 pub mod info_map;
 pub mod procs;
 pub mod requests;
+pub mod resume;
 pub mod shutdown;
 pub mod survivors;
 pub mod upgrade;

@@ -8,6 +8,7 @@ use crate::manager::streams::Streams;
 use crate::manager::waiters::Waiter;
 use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
 pub use crate::model::exit::PastExit;
+use crate::model::exit::Tally;
 use crate::model::namespec;
 use crate::model::state::ProcessState;
 use crate::model::time::Monotonic;
@@ -75,6 +76,10 @@ pub struct Proc {
     pub waiters: Vec<Waiter>,
     /// The last exits that this manager saw, the latest last.
     pub past: VecDeque<PastExit>,
+    /// All the exits that this manager saw.
+    pub tally: Tally,
+    /// Since when it has been on its way back after an exit that nobody asked for.
+    pub down_since: Option<Monotonic>,
 }
 
 /// So many exits of each process are remembered.
@@ -97,6 +102,8 @@ impl Proc {
             streams: Streams::default(),
             waiters: Vec::new(),
             past: VecDeque::new(),
+            tally: Tally::default(),
+            down_since: None,
         }
     }
 
@@ -105,6 +112,7 @@ impl Proc {
         if self.past.len() == PAST_EXITS {
             self.past.pop_front();
         }
+        self.tally.count(exit.status);
         self.past.push_back(exit);
     }
 

@@ -564,22 +564,6 @@ impl Daemon {
     }
 }
 
-/// What a row of `status` says about a program beyond the usual.
-fn note(proc: &Proc) -> &'static str {
-    if proc.is_mute() { ", adopted, output not logged" } else { "" }
-}
-
-/// The same, for people who ask.
-fn note_in_full(proc: &Proc) -> &'static str {
-    if proc.is_mute() {
-        "it was adopted after its keeper was killed, and its output is not logged any more; a restart mends that"
-    } else if proc.origin.adopted {
-        "it was adopted after its keeper was killed; when it ends, its exit status may stay unknown"
-    } else {
-        ""
-    }
-}
-
 /// What happens to a process by itself, and in what time.
 pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
     use crate::core::process::State;
@@ -590,6 +574,22 @@ pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
         _ => return None,
     };
     Some((what, proc.process.state.deadline()?.since(clock::monotonic())))
+}
+
+/// What a row of `status` says about a program beyond the usual.
+fn note(proc: &Proc) -> &'static str {
+    if proc.is_mute() { ", adopted, output not logged" } else { "" }
+}
+
+/// The same, for people who ask.
+pub fn note_in_full(proc: &Proc) -> &'static str {
+    if proc.is_mute() {
+        "it was adopted after its keeper was killed, and its output is not logged any more; a restart mends that"
+    } else if proc.origin.adopted {
+        "it was adopted after its keeper was killed; when it ends, its exit status may stay unknown"
+    } else {
+        ""
+    }
 }
 
 /// What a process did before and what happens next.

@@ -256,6 +256,8 @@ impl Daemon {
             listeners: sockets.listeners.iter().map(own).collect::<Result<_, _>>()?,
         };
         proc.born_at = self.link.head();
+        // Thousands may be started in one turn.
+        self.link.pulse();
         Ok(job)
     }
 

@@ -6,7 +6,7 @@ use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
 use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, SlotContent};
-use crate::log::{activity, auto};
+use crate::log::activity;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
 use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, stream_specs};
@@ -22,10 +22,12 @@ use crate::manager::{pidfile, rt};
 use crate::model::config::{ActivityLog, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
+use crate::sys::limits::{self, Limited};
 use crate::sys::{fd, process, schedule, signals};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Signals that a manager takes itself only to say that it ignores them.
@@ -84,12 +86,24 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
             adopted: rt::Async::new_nonblocking(adopted)?,
         })
     };
-    let config = Arc::new(snapshot.as_ref().map_or_else(|| boot.config.clone(), |old| old.config.clone()));
+    let resumes = takes_over && link.is_detached();
+    let in_force = snapshot.as_ref().filter(|_| !resumes).map_or(&boot.config, |old| &old.config);
+    let config = Arc::new(in_force.clone());
+    if let Some(directory) = &boot.work_dir {
+        // The keeper is where it was started, as whoever started it had it.
+        let _ = std::env::set_current_dir(directory);
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.supervisord.umask));
+    }
+    let link = Arc::new(link);
     let (handle, calls) = Handle::channel();
+    let handle = handle.on_call({
+        let link = Arc::clone(&link);
+        move || link.expect_turn()
+    });
     let common = Common {
         environment: own_environment(),
         server_url: config.child_server_url(),
-        descriptors: boot.descriptors,
+        descriptors: boot.descriptors.within(limits::get(Limited::Descriptors).ok()),
         oom_score_adj: boot.oom_score_adj.as_ref().and_then(|score| CString::new(score.as_str()).ok()),
         dies_with: config.supervisord.exitkillall.then(|| link.keeper_pid()),
     };
@@ -98,7 +112,6 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         None => Sockets::default(),
     };
     let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;
-    let link = Arc::new(link);
     let mut daemon = Daemon {
         http: http::Context::new(handle, &config.rpc_namespaces, VERSION),
         link,
@@ -117,6 +130,8 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         snapshot_is_old: !takes_over,
         generation: snapshot.as_ref().map_or(1, |snapshot| snapshot.generation),
         map_file: MapFile::default(),
+        renewing: snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.renewing.clone()),
+        kills_all: false,
         legacy: Legacy::default(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
     };
@@ -128,11 +143,16 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         .map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {
+            Some(snapshot) if resumes => daemon.resume(snapshot)?,
             Some(snapshot) => daemon.take_over(snapshot.active),
             None => daemon.start_afresh()?,
         }
         match daemon.run(&mut ears).await {
-            End::Daemon => daemon.finish().await,
+            End::Daemon => {
+                daemon.finish().await;
+                // Of interest only if it leaves its programs; see `keeper::detach`.
+                return Ok(daemon.exit_status);
+            }
             End::Manager => {
                 daemon.make_room(&mut ears).await;
                 daemon.take_rest_written();
@@ -165,6 +185,24 @@ impl Daemon {
     fn start_afresh(&mut self) -> Result<(), String> {
         flush_messages(&self.config);
         // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
+        let leave_nothing = |daemon: &Daemon| {
+            daemon.servers.iter().for_each(|server| server.listener.remove_file());
+            crate::manager::lock::remove(&daemon.boot.config.supervisord.pidfile);
+        };
+        let opened =
+            self.open_servers().and_then(|()| self.find_survivors()).and_then(|()| self.open_sockets());
+        opened.inspect_err(|_| leave_nothing(self))?;
+        self.clean_up_auto_logs();
+        self.write_pidfile();
+        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.list_files();
+        self.start_groups();
+        Ok(())
+    }
+
+    /// # Errors
+    /// One cannot be opened; none is open then.
+    pub fn open_servers(&mut self) -> Result<(), String> {
         for config in self.config.http_servers.clone() {
             let listener = http::listen::open(&config).map_err(|error| {
                 self.servers.iter().for_each(|server| server.listener.remove_file());
@@ -173,20 +211,6 @@ impl Daemon {
             self.serve(config, listener);
         }
         self.deposit_listeners();
-        let found = self.find_survivors();
-        found.and_then(|()| self.open_sockets()).inspect_err(|_| {
-            self.servers.iter().for_each(|server| server.listener.remove_file());
-        })?;
-        self.clean_up_auto_logs();
-        self.write_pidfile();
-        self.link.set_supervisor_state(SupervisorState::Running.code());
-        self.save_snapshot();
-        self.link.set_ready();
-        if self.boot.background {
-            activity::stop_copying();
-            let _ = fd::detach_stdio();
-        }
-        self.start_groups();
         Ok(())
     }
 
@@ -201,24 +225,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// Removes the automatic logs of former runs, unless they are to be kept.
-    fn clean_up_auto_logs(&self) {
-        let config = &self.config.supervisord;
-        if config.nocleanup {
-            return;
-        }
-        match auto::clean(&config.childlogdir, &config.identifier, &HashSet::new()) {
-            Ok(failures) => {
-                for (path, _) in failures {
-                    let path = crate::config::repr(&path.to_string_lossy());
-                    ::log::warn!("Failed to clean up {path}");
-                }
-            }
-            Err(_) => ::log::warn!("Could not clear childlog dir"),
-        }
-    }
-
-    /// Adds every configured group, then starts what is to start by itself.
+    /// Adds every configured group, then starts what is to start by itself. In between the daemon is up: whoever
+    /// takes over before that begins again, and later finds the groups and what is still to be started.
     pub fn start_groups(&mut self) {
         let groups = self.config.groups.clone();
         for group in &groups {
@@ -227,8 +235,15 @@ impl Daemon {
             }
         }
         self.announce_state(Kind::SupervisorRunning);
+        self.snapshot_is_old = true;
         self.save_snapshot();
         let at_rest = self.adopt_survivors();
+        self.link.set_supervisor_state(SupervisorState::Running.code());
+        self.link.set_ready();
+        if self.boot.background {
+            activity::stop_copying();
+            let _ = fd::detach_stdio();
+        }
         self.spawn_together(|daemon| {
             groups.iter().for_each(|group| daemon.autostart_except(&group.name, &at_rest));
         });
@@ -239,6 +254,19 @@ impl Daemon {
         match pidfile::write(path, pid) {
             Ok(()) => ::log::info!("supervisord started with pid {pid}"),
             Err(_) => crate::crit!("could not write pidfile {}", path.display()),
+        }
+    }
+
+    /// Tells the keeper which files are to be removed at the end, in case it has to do that itself.
+    pub fn list_files(&self) {
+        let pidfile = &self.config.supervisord.pidfile;
+        let lock = crate::manager::lock::path_beside(&self.boot.config.supervisord.pidfile);
+        let resume = crate::manager::resume::socket_beside(&self.boot.config.supervisord.pidfile);
+        let mut paths = vec![pidfile.clone(), lock, resume];
+        paths.extend(self.map_file.path().map(Path::to_path_buf));
+        paths.extend(self.servers.iter().filter_map(|server| server.listener.path()).map(Path::to_path_buf));
+        if let Err(error) = boot::deposit_files(&self.link, &paths) {
+            ::log::error!("could not tell the keeper which files to remove at the end: {error}");
         }
     }
 
@@ -307,16 +335,34 @@ impl Daemon {
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
         self.map_file = MapFile::resume(self.config.supervisord.processinfomapfile.clone());
-        let births = self.restore(active);
-        let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
-        slots.into_iter().for_each(|slot| self.note(slot));
+        let (births, to_start) = self.restore(active);
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
             "the manager was replaced (start {}), {n_running} programs went on running",
             self.link.manager_starts()
         );
+        if self.link.former_hung() {
+            let seconds = self.config.supervisord.manager_watchdog.as_secs();
+            ::log::error!("the former manager did not react for {seconds} seconds and was killed");
+        }
+        self.revive(births, to_start);
+        self.resume_end();
+        self.come_up();
+    }
+
+    /// Says that this manager is up, and what the keeper is to know of it.
+    pub fn come_up(&self) {
+        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.list_files();
+        self.link.set_ready();
+    }
+
+    /// Goes on with every process that was there before.
+    pub fn revive(&mut self, births: Vec<(SlotId, Birth)>, to_start: Vec<SlotId>) {
+        let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
+        slots.into_iter().for_each(|slot| self.note(slot));
         self.resume_events();
-        // What was under way when it died is finished first.
+        // What was under way when the last manager ended is finished first.
         for (slot, birth) in births {
             match birth {
                 Birth::Unannounced(pid) => {
@@ -331,12 +377,14 @@ impl Daemon {
             self.begin_streams(slot);
         }
         self.resume_adopted();
-        self.resume_end();
-        self.link.set_ready();
+        for slot in to_start {
+            self.apply(slot, Event::Start);
+        }
     }
 
-    /// Rebuilds the table from the groups in force and what the slots say.
-    fn restore(&mut self, active: Vec<ActiveGroup>) -> Vec<(SlotId, Birth)> {
+    /// Rebuilds the table from the groups in force and what the slots say. Returns how far each program's creation
+    /// had come, and who is still to be started for the first time.
+    pub fn restore(&mut self, active: Vec<ActiveGroup>) -> (Vec<(SlotId, Birth)>, Vec<SlotId>) {
         let contents = self.link.contents();
         self.procs.reserve_slots(&contents.iter().map(|content| content.slot).collect::<Vec<_>>());
         // Entries are dealt with in their order, so everything before the last applied one is done.
@@ -350,41 +398,44 @@ impl Daemon {
             .map(|content| ((content.group.clone(), content.name.clone()), content))
             .collect();
         let mut births = Vec::new();
-        let mut unheard_of = Vec::new();
-        for group in active {
+        let mut to_start = Vec::new();
+        for (number, group) in active.into_iter().enumerate() {
             let mut members = Vec::new();
             let logs = group.logs.into_iter().chain(std::iter::repeat_with(Default::default));
             for (config, logs) in group.config.processes.iter().zip(logs) {
                 let mut proc = Proc::new(Arc::clone(config), &group.config, logs);
                 let key = (group.config.name.clone(), config.name.clone());
-                let slot = match by_name.remove(&key) {
+                let (slot, is_new) = match by_name.remove(&key) {
                     Some(content) => {
                         births.push((content.slot, content.birth));
-                        self.fill(&mut proc, content)
+                        self.link.set_stop(content.slot, config, group.config.priority);
+                        let is_new = content.to_start;
+                        (self.fill(&mut proc, content), is_new)
                     }
                     None => {
                         // Its group was being added: the slot had not been opened yet.
                         let Some(slot) = self.procs.unused_slot() else { continue };
-                        self.link.open_slot(slot, &proc.group, &proc.config.name);
-                        unheard_of.push(slot);
-                        slot
+                        self.link.open_slot(slot, &proc.group, &proc.config.name, config.autostart);
+                        self.link.set_stop(slot, config, group.config.priority);
+                        (slot, config.autostart)
                     }
                 };
+                if is_new {
+                    to_start.push((number, config.priority, slot));
+                }
                 members.push((slot, proc));
             }
             self.procs.add_group(group.config, members);
         }
-        // Their groups were being removed.
+        // Their groups were being removed, or had not been added yet.
         for content in by_name.into_values() {
+            Streams::abandon(content.slot, &self.link);
             self.link.free_slot(content.slot);
             self.procs.release_slot(content.slot);
         }
-        for slot in unheard_of {
-            if self.procs.proc(slot).is_some_and(|proc| proc.config.autostart) {
-                self.apply(slot, Event::Start);
-            }
-        }
-        births
+        // Group by group, the most urgent first.
+        to_start.sort_by_key(|(group, priority, _)| (*group, *priority));
+        (births, to_start.into_iter().map(|(_, _, slot)| slot).collect())
     }
 
     fn fill(&self, proc: &mut Proc, content: SlotContent) -> SlotId {
@@ -429,11 +480,16 @@ impl Daemon {
     async fn finish(&mut self) {
         self.http.drain(LAST_ANSWERS).await;
         self.servers.drain(..).for_each(close);
+        let leaves = self.ending.as_ref().is_some_and(|ending| ending.leaves) && self.n_alive() > 0;
+        if leaves {
+            self.leave_programs();
+            return pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
+        }
+        self.withdraw_inheritance();
         self.sockets.close_all(&self.link);
         self.map_file.remove();
         pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
-        // Of the pidfile it was started with: the lock stays where it is when a restart moves the pidfile.
-        crate::manager::lock::remove(&self.boot.config.supervisord.pidfile);
+        self.remove_lock();
         self.link.say_goodbye(self.exit_status);
     }
 }

@@ -285,17 +285,37 @@ impl Streams {
         // A pump may hold on to it for a while.
         self.outputs().for_each(|stream| lock(stream).withdraw());
         *self = Streams::default();
-        let places = [
-            Place::Stdin(slot),
-            Place::Stdout(slot),
-            Place::Stderr(slot),
-            Place::Mailbox(slot),
-            Place::Log(slot, 0),
-            Place::Log(slot, 1),
-        ];
-        if let Err(error) = link.drop_deposits(&places) {
-            ::log::error!("could not tell the keeper to close the pipes of slot {slot}: {error}");
+        drop_places(slot, link);
+    }
+
+    /// Closes what an earlier manager has left with the keeper for a slot that nobody uses any more. To be called
+    /// before any stream is opened for that slot.
+    pub fn abandon(slot: u32, link: &Link) {
+        let places = places_of(slot);
+        // Ours were inherited; without them the last reader of the pipes is gone.
+        let inherited = places.map(|place| link.take(place));
+        if inherited.iter().any(Option::is_some) {
+            [0, 1].into_iter().for_each(|channel| link.set_drain(slot, channel, DRAIN_LEAVE));
+            drop_places(slot, link);
         }
+    }
+}
+
+fn places_of(slot: u32) -> [Place; 6] {
+    [
+        Place::Stdin(slot),
+        Place::Stdout(slot),
+        Place::Stderr(slot),
+        Place::Mailbox(slot),
+        Place::Log(slot, 0),
+        Place::Log(slot, 1),
+    ]
+}
+
+fn drop_places(slot: u32, link: &Link) {
+    let places = places_of(slot);
+    if let Err(error) = link.drop_deposits(&places) {
+        ::log::error!("could not tell the keeper to close the pipes of slot {slot}: {error}");
     }
 }
 

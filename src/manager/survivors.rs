@@ -242,6 +242,8 @@ impl Daemon {
         let slots: HashSet<SlotId> =
             at_rest.iter().filter_map(|(group, name)| self.procs.member(group, name)).collect();
         for slot in &slots {
+            // From here on whoever takes over knows, too.
+            self.commit(*slot);
             if let Some(proc) = self.procs.proc(*slot) {
                 ::log::info!("'{}' stays stopped, as it was in the last run", proc.namespec());
             }

@@ -3,17 +3,18 @@
 use crate::core::process::StateChange;
 use crate::manager::daemon::Daemon;
 use crate::manager::procs::{Proc, SlotId};
-use crate::manager::requests::coming;
+use crate::manager::requests::{coming, note_in_full};
 use crate::model::state::ProcessState;
-use crate::model::time::Wall;
+use crate::model::time::{Monotonic, Wall};
 use crate::rpc::api::Target;
 use crate::rpc::fault::Fault;
 use crate::rpc::overview::{Alive, Change, DaemonView, Overview, ProcessView};
 use crate::sys::{clock, process};
 
 impl Daemon {
-    /// Tells viewers that a process has changed its state.
-    pub fn show_changes(&self, slot: SlotId, changes: &[StateChange], at: Wall) {
+    /// Tells viewers that a process has changed its state, `now` and `at` on the two clocks.
+    pub fn show_changes(&mut self, slot: SlotId, changes: &[StateChange], now: Monotonic, at: Wall) {
+        self.measure(slot, changes, now);
         let Some(proc) = self.procs.proc(slot) else { return };
         for change in changes {
             let change = Change {
@@ -25,6 +26,28 @@ impl Daemon {
                 detail: detail(proc, *change),
             };
             self.http.feed().tell_change(change, || self.process_view(proc, at));
+        }
+    }
+
+    /// Takes down how long it took to get a program up, or up again.
+    fn measure(&mut self, slot: SlotId, changes: &[StateChange], now: Monotonic) {
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        for change in changes {
+            match change.to {
+                ProcessState::Running => {
+                    let figures = self.http.figures();
+                    figures.started(now.since(proc.process.started));
+                    if let Some(since) = proc.down_since.take() {
+                        figures.restarted(now.since(since));
+                    }
+                }
+                // Back by itself: in one step with the exit. Whoever starts it later does so in another.
+                ProcessState::Starting if changes.iter().any(|other| other.to == ProcessState::Exited) => {
+                    proc.down_since = Some(now);
+                }
+                ProcessState::Stopped | ProcessState::Fatal | ProcessState::Unknown => proc.down_since = None,
+                _ => {}
+            }
         }
     }
 
@@ -99,6 +122,8 @@ impl Daemon {
             failures: proc.process.failures,
             last_exit: proc.process.exit.or_else(|| proc.past.back().map(|exit| exit.status)),
             exits: proc.past.iter().cloned().collect(),
+            tally: proc.tally.clone(),
+            note: note_in_full(proc),
             next: coming(proc),
         }
     }
@@ -110,7 +135,9 @@ fn detail(proc: &Proc, change: StateChange) -> String {
         ProcessState::Running | ProcessState::Stopping if change.pid > 0 => format!("pid {}", change.pid),
         ProcessState::Backoff | ProcessState::Fatal | ProcessState::Unknown => proc.process.spawnerr.clone(),
         ProcessState::Exited | ProcessState::Stopped => {
-            let status = proc.process.exit.map(|status| status.to_string()).unwrap_or_default();
+            // It may be on its way up again already.
+            let last = proc.past.back().filter(|_| change.to == ProcessState::Exited).map(|exit| exit.status);
+            let status = proc.process.exit.or(last).map(|status| status.to_string()).unwrap_or_default();
             let unexpected = change.to == ProcessState::Exited && !change.expected;
             if unexpected { format!("{status}; not expected") } else { status }
         }

@@ -107,6 +107,16 @@ pub struct DaemonConfig {
     pub startkillall: bool,
     /// At exit: whether every program is stopped (or left running for the next daemon).
     pub exitkillall: bool,
+    /// How long the manager may take to react before it is replaced; zero: for ever. Not in Supervisor.
+    #[serde(default = "DaemonConfig::default_watchdog")]
+    pub manager_watchdog: Duration,
+}
+
+impl DaemonConfig {
+    /// [`DaemonConfig::manager_watchdog`] where nothing is said.
+    pub fn default_watchdog() -> Duration {
+        Duration::from_secs(30)
+    }
 }
 
 /// How a line of the activity log is written.
@@ -174,6 +184,10 @@ pub struct HttpServerConfig {
     pub address: HttpAddress,
     /// Without it everybody who can connect is let in.
     pub credentials: Option<Credentials>,
+    /// Whether `/index.html?action=…` acts when it is followed, as it did in Supervisor. Any page on the web can make
+    /// a browser do that.
+    #[serde(default)]
+    pub legacy_get_actions: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -244,16 +244,30 @@ pub struct Call {
 }
 
 /// The door to the daemon's loop. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Handle {
     calls: async_channel::Sender<Call>,
+    /// Told before each request that is posted.
+    on_call: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("calls", &self.calls).finish_non_exhaustive()
+    }
 }
 
 impl Handle {
     /// A door, and the end from which the loop takes what is posted.
     pub fn channel() -> (Handle, async_channel::Receiver<Call>) {
         let (calls, receiver) = async_channel::bounded(1024);
-        (Handle { calls }, receiver)
+        (Handle { calls, on_call: None }, receiver)
+    }
+
+    /// Lets somebody know that a request is about to be posted, in the task that posts it.
+    pub fn on_call(mut self, on_call: impl Fn() + Send + Sync + 'static) -> Handle {
+        self.on_call = Some(Arc::new(on_call));
+        self
     }
 
     /// Posts a request and awaits its answer.
@@ -263,6 +277,9 @@ impl Handle {
     pub async fn call(&self, request: Request) -> Outcome {
         let (reply, answer) = async_channel::bounded(1);
         let gone = || Fault::new(FaultCode::ShutdownState);
+        if let Some(on_call) = &self.on_call {
+            on_call();
+        }
         self.calls.send(Call { request, reply }).await.map_err(|_| gone())?;
         answer.recv().await.map_err(|_| gone())?
     }

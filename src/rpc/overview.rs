@@ -1,7 +1,7 @@
 //! Everything the daemon shows of itself: what the loop answers to [`super::api::Request::Overview`], and what it tells
 //! viewers as it happens.
 
-use crate::model::exit::{ExitStatus, PastExit};
+use crate::model::exit::{ExitStatus, PastExit, Tally};
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
 use crate::rpc::api::ProcessInfo;
@@ -44,6 +44,10 @@ pub struct ProcessView {
     pub last_exit: Option<ExitStatus>,
     /// The last exits that this manager saw, the latest last.
     pub exits: Vec<PastExit>,
+    /// All the exits that this manager saw.
+    pub tally: Tally,
+    /// What is unusual about it; empty if nothing is.
+    pub note: &'static str,
     /// What happens by itself, and in what time.
     pub next: Option<(&'static str, Duration)>,
 }

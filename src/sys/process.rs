@@ -75,6 +75,23 @@ pub fn own_executable() -> io::Result<PathBuf> {
     fs::read_link("/proc/self/exe")
 }
 
+/// Whether a debugger or the like has attached itself to a process. Allocates nothing.
+pub fn is_traced(pid: i32) -> bool {
+    const FIELD: &[u8] = b"\nTracerPid:\t";
+    let mut path = [0_u8; 32];
+    // 6 + 10 + 7 bytes at most.
+    if io::Write::write_fmt(&mut &mut path[..], format_args!("/proc/{pid}/status")).is_err() {
+        return false;
+    }
+    let Ok(path) = std::ffi::CStr::from_bytes_until_nul(&path) else { return false };
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::open(path, flags, rustix::fs::Mode::empty()) else { return false };
+    let mut text = [0; 2048];
+    let n_bytes = rustix::io::read(&file, &mut text).unwrap_or(0);
+    let field = text[..n_bytes].windows(FIELD.len()).position(|window| window == FIELD);
+    field.and_then(|at| text.get(at + FIELD.len())).is_some_and(|digit| *digit != b'0')
+}
+
 /// Sets the name other programs see for this process; cut at 15 bytes.
 pub fn set_own_name(name: &std::ffi::CStr) {
     let _ = rustix::thread::set_name(name);
@@ -94,11 +111,6 @@ pub fn own_parent() -> i32 {
 /// This process' pid.
 pub fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()
-}
-
-/// What tells this boot of the machine from every other one (random(4)); empty if the kernel does not say.
-pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_string()).unwrap_or_default()
 }
 
 /// What a process has used of the machine so far.
@@ -123,6 +135,11 @@ pub fn used(pid: i32) -> Option<Used> {
     Some(Used { cpu, resident: pages.saturating_mul(rustix::param::page_size() as u64) })
 }
 
+/// What tells this boot of the machine from every other one (random(4)); empty if the kernel does not say.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_string()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +162,14 @@ mod tests {
     use std::process::Command;
 
     #[test]
+    fn our_own_use_is_seen() {
+        let used = used(own_pid()).unwrap();
+        assert!(used.resident > 100 << 10, "{used:?}");
+        assert!(used.resident < 1 << 40, "{used:?}");
+        assert_eq!(super::used(i32::MAX), None);
+    }
+
+    #[test]
     fn a_zombie_tells_how_it_ended() {
         let mut command = Command::new("sh");
         command.args(["-c", "read line; exit 7"]).stdin(std::process::Stdio::piped());
@@ -165,13 +190,5 @@ mod tests {
         assert_eq!(zombie_status(pid, ticks), Some(ExitStatus::Code(7)));
         child.wait().unwrap();
         assert_eq!(zombie_status(pid, ticks), None);
-    }
-
-    #[test]
-    fn our_own_use_is_seen() {
-        let used = used(own_pid()).unwrap();
-        assert!(used.resident > 100 << 10, "{used:?}");
-        assert!(used.resident < 1 << 40, "{used:?}");
-        assert_eq!(super::used(i32::MAX), None);
     }
 }

@@ -23,7 +23,9 @@ mod sockets;
 mod start;
 mod stop;
 mod superlance;
+mod survivors;
 mod upgrade;
+mod watchdog;
 mod wire;
 
 use support::{Daemon, Side, Start};

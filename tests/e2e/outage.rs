@@ -1,7 +1,7 @@
 //! No manager comes up, and programs go on as if there were one.
 
 use crate::start;
-use crate::support::{Daemon, LONG, kill, running, until, until_some};
+use crate::support::{AS_PID_1, Daemon, LONG, Side, Start, kill, running, until, until_some};
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::fs;
@@ -120,4 +120,91 @@ fn a_log_that_grew_beyond_its_limit_is_rotated_by_the_next_manager() {
     parts.push(daemon.read("counter.log"));
     assert_unbroken(&parts);
     kill(pid, Signal::SIGCONT);
+}
+
+/// Three programs that write down when they were asked to stop, one of them not caring.
+const OBEDIENT: &str = "
+[program:first]
+command=/bin/sh -c 'trap \"echo first >> stopped; exit 0\" TERM; echo up; while :; do sleep 0.02; done'
+[program:second]
+command=/bin/sh -c 'trap \"echo second >> stopped; exit 0\" HUP; trap \"\" TERM; echo up; while :; do sleep 0.02; done'
+stopsignal=HUP
+priority=2
+[program:stubborn]
+command=/bin/sh -c 'trap \"echo stubborn >> stopped\" TERM; echo up; while :; do sleep 0.02; done'
+stopwaitsecs=1
+priority=3
+";
+
+fn obedient() -> String {
+    OBEDIENT.replace("\n[program:first]", "\n[program:first]\npriority=1").replace(
+        "command=",
+        "startsecs=0\nstdout_logfile=%(here)s/%(program_name)s.log\ndirectory=%(here)s\ncommand=",
+    )
+}
+
+fn wait_up(daemon: &Daemon) {
+    for name in ["first", "second", "stubborn"] {
+        until("its traps are set", LONG, || daemon.read(&format!("{name}.log")).contains("up"));
+    }
+}
+
+fn assert_ended(daemon: &mut Daemon, outage: Outage) {
+    assert_eq!(daemon.wait_exit(), 0);
+    assert_eq!(daemon.read("stopped"), "stubborn\nsecond\nfirst\n", "the highest priority number first");
+    until("nothing is left", LONG, || daemon.alive().is_empty());
+    for name in ["s.sock", "supervisord.pid", "supervisord.pid.lock"] {
+        assert!(!daemon.path(name).exists(), "{name} is left");
+    }
+    drop(outage);
+}
+
+#[test]
+fn without_a_manager_the_keeper_ends_in_order() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
+        let mut daemon = start(&obedient());
+        wait_up(&daemon);
+        let outage = Outage::begin(&daemon);
+        daemon.signal(signal);
+        assert_ended(&mut daemon, outage);
+        assert!(daemon.read("stderr").contains("the keeper stops the programs itself"));
+    }
+}
+
+#[test]
+fn as_pid_1_without_a_manager_it_ends_in_order() {
+    let mut daemon = Start::new(Side::under_test(), &obedient()).under(&AS_PID_1).ready();
+    wait_up(&daemon);
+    let outage = Outage::begin(&daemon);
+    daemon.signal(Signal::SIGTERM);
+    assert_ended(&mut daemon, outage);
+}
+
+#[test]
+fn whoever_asks_often_does_not_wait_for_the_stubborn() {
+    let conf = obedient().replace("stopwaitsecs=1", "stopwaitsecs=1000");
+    let mut daemon = start(&conf);
+    wait_up(&daemon);
+    let outage = Outage::begin(&daemon);
+    daemon.signal(Signal::SIGTERM);
+    until("the stubborn one was asked", LONG, || daemon.read("stopped").contains("stubborn"));
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        daemon.signal(signal);
+    }
+    assert_eq!(daemon.wait_exit(), 0);
+    // What its shell was waiting for ends by itself.
+    until("nothing is left", LONG, || daemon.alive().is_empty());
+    drop(outage);
+}
+
+#[test]
+fn a_shutdown_that_lost_its_manager_goes_on_without_one() {
+    let mut daemon = start(&obedient());
+    wait_up(&daemon);
+    let manager = until_some("a manager", LONG, || daemon.manager());
+    daemon.signal(Signal::SIGTERM);
+    until("the stop has begun", LONG, || daemon.read("stopped").contains("stubborn"));
+    kill(manager, Signal::SIGSTOP);
+    let outage = Outage::begin(&daemon);
+    assert_ended(&mut daemon, outage);
 }

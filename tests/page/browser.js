@@ -54,7 +54,7 @@ export async function theBrowser() {
  */
 export function testPage(name, { expected, ...options }, body) {
   test(name, { timeout: 4 * PATIENCE }, async () => {
-    const context = await (await theBrowser()).newContext({ viewport: { width: 1360, height: 820 }, ...options });
+    const context = await (await theBrowser()).newContext({ baseURL: address, viewport: { width: 1360, height: 820 }, ...options });
     context.setDefaultTimeout(PATIENCE);
     const page = await context.newPage();
     const errors = [];
@@ -78,6 +78,13 @@ export function testPage(name, { expected, ...options }, body) {
 export async function open(page, view = "") {
   await page.goto(`${address}${view}`);
   await page.locator("#connection.is-live").waitFor();
+}
+
+/** Asks the daemon for a change, as a page of its own would. */
+export async function ask(path) {
+  const { token } = await (await fetch(`${address}api/v1/session`)).json();
+  const response = await fetch(`${address}api/v1/${path}`, { method: "POST", headers: { "X-Supervisord-Token": token } });
+  assert.equal(response.status, 200, await response.text());
 }
 
 /** The row of a process. */

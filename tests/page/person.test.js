@@ -197,7 +197,8 @@ testPage("a log is followed, paused and searched", {}, async (page) => {
   assert.match(fs.readFileSync(await download.path(), "utf8"), /first\nsecond\nthird\n/);
 });
 
-testPage("the configuration is shown, compared and taken over", {}, async (page) => {
+// A file that is wrong is an error in the browser's eyes.
+testPage("the configuration is shown, compared and taken over", { expected: /status of 422/ }, async (page) => {
   await open(page, "#/config");
   const setting = (section, key) => page.locator("#settings .card", { hasText: `[${section}]` }).locator(".setting", { has: page.locator(`dt:text-is("${key}")`) });
   assert.match(await setting("program:web", "command").textContent(), /sleep/);

@@ -20,6 +20,6 @@ pub use proc::{
     wait_gone,
 };
 pub use rpc::{Address, Connection, Reply, flag, free_ports, header, http, member, post, text};
-pub use run::{Run, finish, run};
+pub use run::{Run, finish, run, run_within};
 pub use side::Side;
 pub use wait::{LONG, until, until_some};

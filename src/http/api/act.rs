@@ -25,7 +25,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The longest it can be asked to wait, in seconds.
-const PATIENCE_MAX: u64 = 600;
+const PATIENCE_MAX: f64 = 600.0;
 
 /// So many names one request may select.
 const NAMES_MAX: usize = 10_000;
@@ -42,7 +42,7 @@ struct Wishes {
     /// Whether to wait for what was asked; yes if nothing is said.
     wait: Option<bool>,
     /// How long to wait, in seconds.
-    timeout: Option<u64>,
+    timeout: Option<f64>,
 }
 
 /// What the body for a selection says.
@@ -54,14 +54,14 @@ struct Selection {
     names: Option<Vec<String>>,
     signal: Option<SignalName>,
     wait: Option<bool>,
-    timeout: Option<u64>,
+    timeout: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum SignalName {
     Name(String),
-    Number(i64),
+    Number(f64),
 }
 
 /// An order for processes, with everything it needs.
@@ -136,9 +136,9 @@ impl Order {
         };
         let patience = match wishes.timeout {
             None => PATIENCE,
-            Some(seconds @ 1..=PATIENCE_MAX) => Duration::from_secs(seconds),
+            Some(seconds) if (0.0..=PATIENCE_MAX).contains(&seconds) => Duration::from_secs_f64(seconds),
             Some(seconds) => {
-                let text = format!("timeout must be 1 to {PATIENCE_MAX} seconds, not {seconds}");
+                let text = format!("timeout must be 0 to {PATIENCE_MAX} seconds, not {seconds}");
                 return Err(Problem::new(400, text));
             }
         };
@@ -147,12 +147,17 @@ impl Order {
     }
 }
 
+/// Names as `kill -l` prints them, with or without SIG; numbers may be written as 15.0, which JSON takes for the same.
 fn signal(name: &SignalName) -> Result<Signal, Problem> {
-    let text = match name {
-        SignalName::Name(name) => name.clone(),
-        SignalName::Number(number) => number.to_string(),
+    let (text, signal) = match name {
+        SignalName::Name(name) => {
+            let bare = name.strip_prefix("SIG").unwrap_or(name);
+            let known = |signal: &Signal| signal.name().is_some_and(|name| name[3..] == *bare);
+            (name.clone(), Signal::parse(bare).filter(known))
+        }
+        SignalName::Number(number) => (number.to_string(), Signal::parse(&number.to_string())),
     };
-    Signal::parse(&text).ok_or_else(|| {
+    signal.ok_or_else(|| {
         Problem::from(Fault::with(FaultCode::BadSignal, text.chars().take(100).collect::<String>()))
     })
 }
@@ -285,6 +290,47 @@ async fn look_at(context: &Context, results: &mut [Result1]) {
     }
 }
 
+/// Carries out one of the actions that need nothing but a name, for the older interfaces; leaves a line in the
+/// activity log. `path` is what the client asked for.
+///
+/// # Errors
+/// There is nobody of this name, or the daemon ends.
+pub async fn plainly(
+    context: &Context,
+    action: Action,
+    target: Target,
+    caller: &Caller,
+    path: &str,
+) -> Result<Vec<BulkStatus>, Fault> {
+    let order = Order { action, signal: None, wait: Wait::Yes, patience: PATIENCE };
+    let audit = Audit::of(caller, path, &printed(&target));
+    let result = obey(context.handle(), order, target).await;
+    audit.note(result.as_ref().err().map(Fault::to_string));
+    result
+}
+
+/// Makes the active groups what the file says.
+///
+/// # Errors
+/// What is wrong with it, or what kept a group from changing.
+pub async fn update_all(context: &Context, caller: &Caller, path: &str) -> Result<(), Fault> {
+    let audit = Audit::of(caller, path, "");
+    let result = context.server().update(None).await;
+    audit.note(result.as_ref().err().map(Fault::to_string));
+    result.map(drop)
+}
+
+/// Begins to stop everything.
+///
+/// # Errors
+/// It has begun already.
+pub async fn shut_down(context: &Context, caller: &Caller, path: &str) -> Result<(), Fault> {
+    let audit = Audit::of(caller, path, "");
+    let result = context.handle().call(Request::Shutdown).await;
+    audit.note(result.as_ref().err().map(Fault::to_string));
+    result.map(drop)
+}
+
 /// What became of an order for one target: a line for each of its processes. A fault about the target itself is an
 /// error, one about a process a line.
 async fn obey(handle: &Handle, order: Order, target: Target) -> Result<Vec<BulkStatus>, Fault> {
@@ -392,10 +438,14 @@ impl Audit {
     }
 
     fn finish(self, answered: Answered) -> Answered {
-        match &answered {
-            Ok(_) => log::info!("{}: ok", self.0),
-            Err(problem) => log::info!("{}: {:?}", self.0, problem.detail()),
-        }
+        self.note(answered.as_ref().err().map(|problem| problem.detail().to_string()));
         answered
+    }
+
+    fn note(self, problem: Option<String>) {
+        match problem {
+            None => log::info!("{}: ok", self.0),
+            Some(problem) => log::info!("{}: {problem:?}", self.0),
+        }
     }
 }

@@ -17,6 +17,9 @@ use serde_json::json as object;
 /// So many changes of state are shown if nobody says how many.
 const TIMELINE: usize = 200;
 
+/// The most that are shown.
+const TIMELINE_MAX: usize = 1000;
+
 pub async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> Answered {
     match what {
         Look::Description => Ok(plain(200, "application/json", DESCRIPTION.as_bytes().to_vec())),
@@ -60,9 +63,10 @@ pub async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> Answere
         Look::Timeline => {
             let max = match asked.query.get("limit").map(|text| (text, text.parse::<usize>())) {
                 None => TIMELINE,
-                Some((_, Ok(max))) if max > 0 => max,
+                Some((_, Ok(max @ 1..=TIMELINE_MAX))) => max,
                 Some((text, _)) => {
-                    return Err(Problem::new(400, format!("limit must be a positive number, not {text:?}")));
+                    let text = format!("limit must be 1 to {TIMELINE_MAX}, not {text:?}");
+                    return Err(Problem::new(400, text));
                 }
             };
             let changes = context.feed().timeline(max);

@@ -3,18 +3,18 @@
 //! `route` finds the endpoint of a path; `look` answers what changes nothing, `act` what does; `events` and `logs` are
 //! the streams; `view` says how everything stands in JSON, and `problem` how errors do.
 
-mod act;
+pub mod act;
 mod events;
 mod logs;
-mod look;
+pub mod look;
 mod problem;
 mod route;
 pub mod view;
 
 pub use events::{EventStream, Style};
 pub use logs::LogEvents;
-pub use problem::Problem;
-pub use route::{Endpoint, route};
+pub use problem::{Problem, forbidden};
+pub use route::{Action, Endpoint, route};
 
 use super::body::RequestBody;
 use super::budget::Share;
@@ -68,7 +68,10 @@ pub async fn answer(
 }
 
 /// An answer in JSON.
-fn json(status: u16, value: &impl Serialize) -> Answered {
+///
+/// # Errors
+/// The value cannot be written.
+pub fn json(status: u16, value: &impl Serialize) -> Answered {
     match serde_json::to_vec(value) {
         Ok(bytes) => Ok(plain(status, "application/json", bytes)),
         // Maps have names and numbers are numbers, so this does not happen.
@@ -77,7 +80,7 @@ fn json(status: u16, value: &impl Serialize) -> Answered {
 }
 
 /// An answer with the headers that all of them have.
-fn plain(status: u16, content_type: &str, bytes: Vec<u8>) -> Response {
+pub fn plain(status: u16, content_type: &str, bytes: Vec<u8>) -> Response {
     private(Response::new(status, content_type, Body::Whole(bytes)))
 }
 
@@ -91,13 +94,19 @@ pub fn private(response: Response) -> Response {
 }
 
 /// Memory for an answer whose size is not known yet.
-async fn turn(context: &Context) -> Result<Share, Problem> {
+///
+/// # Errors
+/// Others have it all.
+pub async fn turn(context: &Context) -> Result<Share, Problem> {
     let busy = || Problem::new(503, "too much memory is taken by answers that others do not read; try again");
     within(MEMORY_PATIENCE, context.budget().take(HEAVY)).await.ok_or_else(busy)
 }
 
 /// An answer in JSON that may be large. `turn` was taken while it was made.
-async fn large_json(context: &Context, turn: Share, value: &impl Serialize) -> Answered {
+///
+/// # Errors
+/// There is too little memory.
+pub async fn large_json(context: &Context, turn: Share, value: &impl Serialize) -> Answered {
     let response = json(200, value)?;
     let n_bytes = match &response.body {
         Body::Whole(bytes) => bytes.len(),

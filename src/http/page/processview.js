@@ -48,9 +48,7 @@ export class ProcessView {
     if (namespec === null) this.details.close();
     else this.details.open(namespec);
     this.#showSide();
-    for (const row of byId("rows").querySelectorAll(".is-open")) row.classList.remove("is-open");
-    const row = [...byId("rows").children].find((element) => element.dataset.namespec === namespec);
-    row?.classList.add("is-open");
+    this.table.setOpen(namespec);
     if (namespec !== null && namespec !== former) byId("details-title").focus();
     else if (namespec === null && former !== null) this.table.focus(former);
   }

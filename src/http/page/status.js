@@ -55,5 +55,6 @@ function updateTitle(store) {
   const mark = store.connection.state === "live" ? (trouble > 0 ? `(${trouble}) ` : "") : "(!) ";
   const title = `${mark}${name}`;
   if (document.title !== title) document.title = title;
-  setText(byId("identification"), name === "supervisord" ? "" : name);
+  // The usual one tells nothing.
+  setText(byId("identification"), ["supervisor", "supervisord"].includes(name) ? "" : name);
 }

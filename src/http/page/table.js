@@ -35,6 +35,7 @@ export class ProcessTable {
   #shown = [];
   #limit = FIRST_PORTION;
   #current = null;
+  #open = null;
   #pointerMovedAt = -Infinity;
   #timer = null;
 
@@ -68,6 +69,14 @@ export class ProcessTable {
   membersOf(group) {
     const members = [...this.#store.processes.values()].filter((process) => process.group === group);
     return members.map(({ namespec }) => namespec);
+  }
+
+  /** Marks the row of the process that is shown in detail; `null` for none. */
+  setOpen(namespec) {
+    for (const name of [this.#open, namespec]) {
+      this.#rows.get(name)?.element.classList.toggle("is-open", name === namespec);
+    }
+    this.#open = namespec;
   }
 
   /** The process on whose row the keyboard is, or was last. */
@@ -210,6 +219,7 @@ export class ProcessTable {
       row = new Row(process);
       row.update(process, this.#store.now());
       row.setBusy(this.#busy.has(process.namespec));
+      row.element.classList.toggle("is-open", process.namespec === this.#open);
       this.#rows.set(process.namespec, row);
     }
     return row;

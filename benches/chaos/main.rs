@@ -1,0 +1,48 @@
+//! Ten thousand kills of the manager, and how long clients wait at each. See `tests/chaos.rs` for the short one.
+//!
+//! `cargo bench --bench chaos -- [kills N] [pid1 N] [gaps N]`: how often the manager is killed under load, the
+//! same in a namespace of its own, and how many gaps are measured. By default all of it, 10,000 kills together.
+
+#[path = "../../tests/chaos_support/check.rs"]
+mod check;
+#[path = "../../tests/chaos_support/program.rs"]
+mod program;
+#[path = "../../tests/chaos_support/random.rs"]
+mod random;
+#[path = "../../tests/chaos_support/run.rs"]
+mod run;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+mod gaps;
+
+use run::{Chaos, run};
+use std::time::Duration;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().filter(|word| word != "--bench").collect();
+    if let [_, word, name, kind] = arguments.as_slice()
+        && word == "program"
+    {
+        program::run(name, kind);
+    }
+    let asked = |word: &str| {
+        let at = arguments.iter().position(|argument| argument == word)?;
+        arguments.get(at + 1)?.parse::<usize>().ok()
+    };
+    let is_all = arguments.len() < 2;
+    let wanted = |word, default| asked(word).or(is_all.then_some(default)).filter(|number| *number > 0);
+    let seed = u64::from(std::process::id());
+    let at_most = Duration::from_secs(4 * 3600);
+    println!("seed {seed}");
+    if let Some(n_gaps) = wanted("gaps", 200) {
+        gaps::measure(n_gaps);
+    }
+    if let Some(n_kills) = wanted("kills", 8000) {
+        println!("{}", run(Chaos { under: &[], n_kills, at_most, seed, n_follows: 2 }).line());
+    }
+    if let Some(n_kills) = wanted("pid1", 2000) {
+        let as_pid_1 = Chaos { under: &support::AS_PID_1, n_kills, at_most, seed, n_follows: 1 };
+        println!("as PID 1: {}", run(as_pid_1).line());
+    }
+}

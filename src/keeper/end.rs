@@ -1,0 +1,271 @@
+//! The end without a manager.
+//!
+//! Stopping everything in order is the manager's business, and the keeper starts one for it if there is none. But
+//! if that one does not come up, whoever asked for the end must not wait for a mended manager. Then the keeper
+//! does it, by what the last manager wrote down for each slot: which signal, to whom, how long to wait before
+//! SIGKILL, and in which order. From then on no manager is started any more.
+
+use crate::keeper::drain::{Drain, Shared};
+use crate::keeper::layout::*;
+use crate::keeper::run::{Keeper, is_alive};
+use crate::model::signal::Signal;
+use crate::model::state::{ProcessState, SupervisorState};
+use crate::model::time::Monotonic;
+use crate::sys::{clock, signals};
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::Ordering::*;
+use std::time::Duration;
+
+/// So many managers that came up and died soon, while the end was due, are enough.
+const TRIES: u32 = 4;
+
+/// Who asks this often does not want to wait any more; the manager's rule, too.
+const REQUESTS_OF_THE_IMPATIENT: u32 = 3;
+
+/// A process that is killed and still there (it sits in the kernel) is looked at again after this time.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Deaths in quick succession are looked at together.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(10);
+
+/// What the program gets if nothing is known about it: Supervisor's defaults.
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// The longest list of files that are to be removed, in bytes.
+const MAX_LIST: usize = 64 * 1024;
+
+/// What the keeper knows of an end that was asked for.
+#[derive(Default)]
+pub struct End {
+    /// The number in the ledger of the last signal that asked for it.
+    asked_at: Option<u64>,
+    n_asked: u32,
+    /// Set once the keeper does it itself.
+    alone: Option<Phase>,
+}
+
+/// The groups of one priority are stopping.
+#[derive(Clone, Copy)]
+struct Phase {
+    /// `None` before the first one.
+    priority: Option<i64>,
+    since: Monotonic,
+    /// When to look again even though nothing happens.
+    look_at: Monotonic,
+}
+
+impl Keeper {
+    /// Somebody wants the daemon to end; the ledger has it under this number.
+    pub(super) fn note_exit_request(&mut self, sequence: u64) {
+        self.end.asked_at = Some(sequence);
+        self.end.n_asked += 1;
+        if let Some(phase) = &mut self.end.alone {
+            phase.look_at = Monotonic(0);
+        } else if self.manager.is_none() {
+            // The next manager is to do it, now.
+            self.restart_at = clock::monotonic();
+        }
+    }
+
+    /// Whether the keeper ends the daemon itself.
+    pub(super) fn ends_alone(&self) -> bool {
+        self.end.alone.is_some()
+    }
+
+    /// A manager has died, or could not even be started, and the next one is no more likely to come up: ends the
+    /// daemon without one if that is due. Whether it does.
+    pub(super) fn end_without_manager(&mut self, was_up: bool) -> bool {
+        let memory = self.manager_memory.get();
+        let not_heard = self.end.asked_at.is_some_and(|sequence| memory.tail.load(Acquire) <= sequence);
+        let shutting_down = SupervisorState::Shutdown.code() + 2;
+        let is_due = not_heard || memory.supervisor_state.load(Acquire) == shutting_down as u32;
+        if !is_due || (was_up && self.died_young < TRIES) {
+            return false;
+        }
+        tell("supervisord: no manager comes up; the keeper stops the programs itself\n");
+        self.end_alone();
+        true
+    }
+
+    /// Ends the daemon without a manager.
+    pub(super) fn end_alone(&mut self) {
+        let now = clock::monotonic();
+        self.end.alone = Some(Phase { priority: None, since: now, look_at: now });
+    }
+
+    pub(super) fn end_deadline(&self) -> Option<Monotonic> {
+        self.end.alone.map(|phase| phase.look_at)
+    }
+
+    /// Somebody has died.
+    pub(super) fn look_at_end_soon(&mut self) {
+        let soon = clock::monotonic() + LOOK_AT_MOST_EVERY;
+        if let Some(phase) = &mut self.end.alone {
+            phase.look_at = phase.look_at.min(soon);
+        }
+    }
+
+    /// Goes on with the end; true once nothing runs any more.
+    pub(super) fn progress_of_end(&mut self) -> bool {
+        let now = clock::monotonic();
+        let Some(mut phase) = self.end.alone.filter(|phase| phase.look_at <= now) else { return false };
+        let programs = Programs { shared: Shared::of(self) };
+        let Some(priority) = programs.alive().map(|slot| programs.priority(slot)).max() else {
+            self.leave_nothing_behind();
+            return true;
+        };
+        if phase.priority != Some(priority) {
+            phase = Phase { priority: Some(priority), since: now, look_at: now };
+            programs.alive_of(priority).for_each(|slot| programs.ask_to_stop(slot));
+        }
+        let is_impatient = self.end.n_asked >= REQUESTS_OF_THE_IMPATIENT;
+        phase.look_at = Monotonic(u64::MAX);
+        for slot in programs.alive_of(priority) {
+            let kill_at = programs.kill_at(slot, phase.since);
+            let look_at = if now >= kill_at || is_impatient {
+                programs.kill(slot);
+                now + LOOK_AGAIN
+            } else {
+                kill_at
+            };
+            phase.look_at = phase.look_at.min(look_at);
+        }
+        self.end.alone = Some(phase);
+        false
+    }
+
+    /// Everything has ended: what was written last goes to the logs, and our files go.
+    fn leave_nothing_behind(&mut self) {
+        // Not `Shared::of`, which would borrow all of us.
+        let shared = Shared { keeper: self.shared.get(), manager: self.manager_memory.get() };
+        self.drain.finish(shared);
+        shared.remove_files();
+    }
+
+    /// Kills whoever a program left behind in its process group, if that is what its end means. To be called
+    /// while the program is a zombie, so that the group's number is still its own.
+    pub(super) fn kill_stragglers(&self, pid: i32) {
+        if self.end.alone.is_none() {
+            return;
+        }
+        let programs = Programs { shared: Shared::of(self) };
+        let of_pid = |slot: &u32| programs.shared.manager.slots[*slot as usize].pid.load(Acquire) == pid;
+        if let Some(slot) = programs.used().find(of_pid)
+            && programs.flags(slot) & STOP_KILLS_GROUP != 0
+        {
+            let _ = signals::send_group(pid, Signal::KILL);
+        }
+    }
+}
+
+/// The programs, as shared memory has them.
+struct Programs<'a> {
+    shared: Shared<'a>,
+}
+
+impl Programs<'_> {
+    fn used(&self) -> impl Iterator<Item = u32> {
+        0..self.shared.manager.slots_used.load(Acquire).min(SLOTS as u32)
+    }
+
+    /// The slots whose programs run.
+    fn alive(&self) -> impl Iterator<Item = u32> + '_ {
+        self.used().filter(|slot| self.pid(*slot).is_some())
+    }
+
+    fn alive_of(&self, priority: i64) -> impl Iterator<Item = u32> + '_ {
+        self.alive().filter(move |slot| self.priority(*slot) == priority)
+    }
+
+    fn slot(&self, slot: u32) -> &Slot {
+        // Numbers come from `used`.
+        &self.shared.manager.slots[slot as usize]
+    }
+
+    fn pid(&self, slot: u32) -> Option<i32> {
+        let slot = self.slot(slot);
+        let is_used = matches!(slot.phase.load(Acquire) & 0xff, PHASE_SPAWNING | PHASE_RUNNING);
+        let pid = slot.pid.load(Acquire);
+        (is_used && pid > 0 && is_alive(pid)).then_some(pid)
+    }
+
+    fn hint(&self, slot: u32) -> Option<&StopHint> {
+        self.shared.is_current().then(|| &self.shared.manager.stops[slot as usize])
+    }
+
+    fn priority(&self, slot: u32) -> i64 {
+        self.hint(slot).map_or(0, |hint| hint.group_priority.load(Relaxed))
+    }
+
+    fn flags(&self, slot: u32) -> u32 {
+        self.hint(slot).map_or(0, |hint| hint.flags.load(Relaxed))
+    }
+
+    /// When a manager wanted to kill it, if one had asked it to stop.
+    fn stopping_until(&self, slot: u32) -> Option<Monotonic> {
+        let slot = self.slot(slot);
+        let record = &slot.records[(slot.current.load(Acquire) & 1) as usize];
+        let is_stopping = record.state.load(Relaxed) == ProcessState::Stopping.code() as u32;
+        is_stopping.then(|| Monotonic(record.deadline.load(Relaxed)))
+    }
+
+    fn ask_to_stop(&self, slot: u32) {
+        let Some(pid) = self.pid(slot).filter(|_| self.stopping_until(slot).is_none()) else { return };
+        let number = self.hint(slot).map_or(0, |hint| hint.signal.load(Relaxed));
+        let signal = match i32::try_from(number) {
+            Ok(number @ 1..=64) => Signal::from_raw(number),
+            _ => Signal::TERM,
+        };
+        self.send(pid, signal, self.flags(slot) & STOP_ASKS_GROUP != 0);
+    }
+
+    fn kill(&self, slot: u32) {
+        if let Some(pid) = self.pid(slot) {
+            self.send(pid, Signal::KILL, self.flags(slot) & STOP_KILLS_GROUP != 0);
+        }
+    }
+
+    fn send(&self, pid: i32, signal: Signal, group: bool) {
+        // It may have just ended.
+        let _ = if group { signals::send_group(pid, signal) } else { signals::send(pid, signal) };
+    }
+
+    fn kill_at(&self, slot: u32, asked: Monotonic) -> Monotonic {
+        let grace =
+            self.hint(slot).map_or(DEFAULT_GRACE, |hint| Duration::from_nanos(hint.grace.load(Relaxed)));
+        self.stopping_until(slot).unwrap_or(asked + grace)
+    }
+}
+
+impl Shared<'_> {
+    /// Removes the files that the manager would remove at an orderly end: pidfile, lock and sockets.
+    fn remove_files(&self) {
+        if !self.is_current() {
+            return;
+        }
+        let mut list = [0; MAX_LIST];
+        let Some(held) = self.held(Place::Files) else { return };
+        let n_bytes = rustix::io::pread(held, &mut list[..MAX_LIST - 1], 0).unwrap_or(0);
+        for path in list[..n_bytes].split_inclusive(|byte| *byte == 0) {
+            // One that does not end with a zero did not fit.
+            if let Ok(path) = std::ffi::CStr::from_bytes_with_nul(path) {
+                let _ = rustix::fs::unlink(path);
+            }
+        }
+    }
+}
+
+/// For whoever looks at the terminal or the container's log.
+fn tell(text: &str) {
+    // SAFETY: standard error is open for as long as the process lives; see `fd::fill_stdio`.
+    let stderr = unsafe { BorrowedFd::borrow_raw(2) };
+    let _ = rustix::io::write(stderr, text.as_bytes());
+}
+
+impl Drain {
+    /// Moves what is left in the pipes.
+    fn finish(&mut self, shared: Shared<'_>) {
+        self.begin(shared);
+        self.move_all(shared);
+    }
+}

@@ -1,0 +1,145 @@
+//! Noticing a manager that hangs.
+//!
+//! A manager that has died is noticed at once; one that was stopped, or whose loop waits for something that never
+//! comes, is not. So it is expected to turn its loop once after something has happened for it: an entry in the
+//! ledger, a request, a client that nobody takes, its own start. If it has not within the time of `manager_watchdog_secs`, it is
+//! killed, and the next one finds everything in shared memory.
+//!
+//! Nothing is watched while nothing happens: an idle daemon sleeps. Clients wake the keeper at most twice per
+//! interval, and something that happened costs one wake-up more when the interval is over.
+
+use crate::keeper::layout::*;
+use crate::keeper::run::{Keeper, ring};
+use crate::model::signal::Signal;
+use crate::model::time::Monotonic;
+use crate::sys::{clock, process, signals};
+use rustix::event::{Timespec, epoll};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering::*;
+use std::time::Duration;
+
+/// Watches over the manager.
+pub struct Watch {
+    /// The daemon's listening sockets, each until somebody connects (`EPOLLONESHOT`).
+    clients: OwnedFd,
+    /// The sockets are watched now.
+    is_armed: bool,
+    look: Option<Look>,
+}
+
+/// The manager has to react.
+#[derive(Clone, Copy)]
+struct Look {
+    at: Monotonic,
+    /// How often its loop had turned when this began.
+    turns: u64,
+    /// Which manager.
+    number: u32,
+}
+
+impl Watch {
+    /// # Errors
+    /// Out of descriptors.
+    pub fn new() -> io::Result<Watch> {
+        Ok(Watch { clients: epoll::create(epoll::CreateFlags::CLOEXEC)?, is_armed: false, look: None })
+    }
+
+    /// What to wait for besides everything else.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.is_armed.then(|| self.clients.as_fd())
+    }
+
+    pub fn deadline(&self) -> Option<Monotonic> {
+        self.look.map(|look| look.at)
+    }
+}
+
+impl Keeper {
+    /// How long a manager may take; `None`: it is not watched. One of another version than ours may not know that
+    /// it is.
+    fn manager_patience(&self) -> Option<Duration> {
+        let memory = self.manager_memory.get();
+        let knows = memory.hints_by.load(Acquire) == self.shared.get().manager_starts.load(Relaxed);
+        let starts = memory.ready.load(Acquire) == 1 && !self.manager_is_up();
+        let patience = Duration::from_millis(u64::from(memory.watchdog_millis.load(Relaxed)));
+        ((knows || starts) && self.manager.is_some() && !patience.is_zero()).then_some(patience)
+    }
+
+    /// Something has happened that the manager has to react to.
+    pub(super) fn expect_reaction(&mut self) {
+        if self.watch.look.is_some() {
+            return;
+        }
+        let Some(patience) = self.manager_patience() else { return };
+        self.watch.look = Some(Look {
+            at: clock::monotonic() + patience,
+            turns: self.manager_memory.get().turns.load(Acquire),
+            number: self.shared.get().manager_starts.load(Relaxed),
+        });
+    }
+
+    /// The manager may have asked to be looked at.
+    pub(super) fn note_look_wanted(&mut self) {
+        let wanted = self.manager_memory.get().look_wanted.load(Acquire);
+        if wanted == self.shared.get().looks.load(Relaxed).wrapping_add(1) {
+            self.expect_reaction();
+        }
+    }
+
+    /// Waits for the next client, if there is anything to be gained from it.
+    pub(super) fn watch_clients(&mut self) {
+        if self.watch.is_armed || self.watch.look.is_some() || self.manager_patience().is_none() {
+            return;
+        }
+        self.watch.is_armed = true;
+        for number in 0..Place::MAX_LISTENERS {
+            let Some(listener) = self.shared.get().held(Place::HttpListener(number)) else { continue };
+            let data = epoll::EventData::new_u64(0);
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
+            if epoll::modify(&self.watch.clients, listener, data, flags) == Err(rustix::io::Errno::NOENT) {
+                let _ = epoll::add(&self.watch.clients, listener, data, flags);
+            }
+        }
+    }
+
+    /// Somebody has connected: the manager is asked to turn its loop.
+    pub(super) fn client_came(&mut self) {
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 8];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let came = epoll::wait(&self.watch.clients, &mut events, Some(&at_once));
+        if came.is_ok_and(|(events, _)| !events.is_empty()) {
+            self.watch.is_armed = false;
+            ring(&self.manager_doorbell);
+            self.expect_reaction();
+        }
+    }
+
+    /// Looks whether the manager has reacted, if the time has come.
+    pub(super) fn watch_manager(&mut self) {
+        let now = clock::monotonic();
+        let Some(look) = self.watch.look.filter(|look| look.at <= now) else { return };
+        self.watch.look = None;
+        let looks = self.shared.get().looks.fetch_add(1, AcqRel).wrapping_add(1);
+        let (shared, memory) = (self.shared.get(), self.manager_memory.get());
+        let number = shared.manager_starts.load(Relaxed);
+        let has_turned = memory.turns.load(Acquire) != look.turns || number != look.number;
+        let Some(manager) = self.manager.filter(|_| self.manager_patience().is_some()) else { return };
+        if has_turned {
+            let is_wanted = memory.look_wanted.load(Acquire) == looks;
+            let more = memory.tail.load(Acquire) != shared.head.load(Relaxed);
+            if is_wanted || more || !self.manager_is_up() {
+                self.expect_reaction();
+            }
+            return;
+        }
+        if process::is_traced(manager.pid) {
+            // Somebody looks for the reason right now.
+            return self.expect_reaction();
+        }
+        shared.hung.store(number, Release);
+        // The rest is as if somebody else had killed it.
+        let _ = signals::send(manager.pid, Signal::KILL);
+    }
+}
