@@ -215,9 +215,21 @@ const SUPERVISORD: &[Key] = &[
         "never",
         "never, any_fatal, any_exit, all_exited, or a process whose end is ours: its status becomes ours",
     )),
-    new(optional("processinfomapfile", "%(here)s/processes.map", "file with the table of live processes")),
-    new(key("startkillall", "true", "kill processes found alive at start (false: take them over)")),
-    new(key("exitkillall", "true", "stop all programs at exit (false: leave them running)")),
+    new(optional(
+        "processinfomapfile",
+        "%(here)s/processes.map",
+        "table of live programs, for a start that takes over what outlived its keeper",
+    )),
+    new(key(
+        "startkillall",
+        "true",
+        "end programs of a former run that are still alive (false: take them over)",
+    )),
+    new(key(
+        "exitkillall",
+        "true",
+        "stop all programs at exit (false: leave them running with their keeper)",
+    )),
     new(key("manager_watchdog_secs", "30", "seconds after which a manager that hangs is replaced; 0 never")),
 ];
 

@@ -5,6 +5,7 @@
 
 use crate::cli::DaemonArgs;
 use crate::config::{self, Surroundings};
+use crate::keeper::attendant::hold_signals;
 use crate::keeper::boot::{Launch, become_keeper};
 use crate::manager::boot::{self, Boot};
 use crate::manager::lock::{self, Lock, Taken};
@@ -94,8 +95,9 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
         change_directory(&mut config);
     } else if !config.supervisord.exitkillall && process::own_pid() != 1 {
         // The keeper may stay when the daemon ends, so it is not who is waited for.
+        let held = hold_signals().map_err(failed("cannot start the keeper"))?;
         match fork().map_err(failed("cannot start the keeper"))? {
-            Fork::Parent(keeper) => return Ok(stand_in(keeper)),
+            Fork::Parent(keeper) => return Ok(stand_in(&held, keeper)),
             Fork::Child(pipe) => attendant = Some(pipe),
         }
     }

@@ -6,7 +6,7 @@
 
 use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
-use crate::keeper::attendant::attend;
+use crate::keeper::attendant::{Held, attend, hold_signals};
 use crate::keeper::detach::{Heir, WELCOME, offer};
 use crate::keeper::layout::Place;
 use crate::log::{activity, auto};
@@ -116,12 +116,16 @@ pub fn resume(resumption: Resumption<'_>) -> Result<Option<u8>, String> {
         told: tell.as_fd(),
         attends: !resumption.background,
     };
+    let held = if resumption.background { None } else { Some(hold_signals().map_err(failed)?) };
     let answer = offer(&keeper, &heir).map_err(failed)?;
     if answer != WELCOME {
         return Err(refused(String::from_utf8_lossy(&answer).into_owned()));
     }
     drop(tell);
-    Ok(Some(if resumption.background { Launched::from_fd(told).wait() } else { attend(&pidfd, &told) }))
+    Ok(Some(match held {
+        None => Launched::from_fd(told).wait(),
+        Some(held) => attend(&held, &pidfd, &told),
+    }))
 }
 
 /// `None` if nobody listens there.
@@ -145,11 +149,11 @@ fn words(words: impl Iterator<Item = OsString>) -> io::Result<OwnedFd> {
 }
 
 /// Waits for the end of a keeper that was started in the foreground, in its place: the exit status.
-pub fn stand_in(launched: Launched) -> u8 {
+pub fn stand_in(held: &Held, launched: Launched) -> u8 {
     let (told, pid) = launched.into_parts();
     // It is our child, so the pid is its own for as long as we do not wait for it.
     match Pid::from_raw(pid.max(0)).map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-        Some(Ok(pidfd)) => attend(&pidfd, &told),
+        Some(Ok(pidfd)) => attend(held, &pidfd, &told),
         _ => {
             let _ = poll(&mut [PollFd::new(&told, PollFlags::IN)], None);
             Launched::from_fd(told).wait()
@@ -161,10 +165,18 @@ impl Daemon {
     /// Whether the end of the daemon leaves its programs running. The end of PID 1 is the end of its namespace
     /// whatever anybody configures, so there they are stopped in order.
     pub fn leaves_programs(&self) -> bool {
-        !self.config.supervisord.exitkillall
-            && !self.kills_all
-            && self.link.keeper_pid() != 1
-            && self.n_alive() > 0
+        if self.config.supervisord.exitkillall || self.link.keeper_pid() == 1 || self.n_alive() == 0 {
+            return false;
+        }
+        let may_stay = self.boot.background || self.link.has(Place::Attendant);
+        if !may_stay {
+            // The setting has come with a reload.
+            ::log::warn!(
+                "programs are stopped in spite of exitkillall=false: somebody waits for the keeper, which was \
+                 started in the foreground and without this setting"
+            );
+        }
+        may_stay
     }
 
     pub fn n_alive(&self) -> usize {
@@ -222,11 +234,11 @@ impl Daemon {
         self.state = SupervisorState::Running;
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.events.recall(&self.link);
-        let (births, to_start) = self.restore(snapshot.active);
+        let restored = self.restore(snapshot.active);
         self.clean_up_auto_logs();
         self.write_pidfile();
         ::log::warn!("taking up {} programs that were left running", self.n_alive());
-        self.revive(births, to_start);
+        self.revive(restored);
         self.snapshot_is_old = true;
         if !self.config.supervisord.startkillall {
             self.begin_renewal();

@@ -5,6 +5,7 @@ use crate::core::events::kind::Kind;
 use crate::core::process::Event;
 use crate::core::shutdown::Phases;
 use crate::manager::daemon::{Daemon, flush_messages};
+use crate::manager::info_map::MapFile;
 use crate::manager::procs::{SlotId, is_active};
 use crate::model::config::Config;
 use crate::model::state::ProcessState::Stopping;
@@ -252,6 +253,11 @@ impl Daemon {
         self.common.server_url = self.config.child_server_url();
         self.common.dies_with = self.config.supervisord.exitkillall.then(|| self.link.keeper_pid());
         self.renew_servers();
+        if old.supervisord.processinfomapfile != self.config.supervisord.processinfomapfile {
+            self.map_file.remove();
+            // What another daemon has left there is nobody's business while this one runs.
+            self.map_file = MapFile::open(self.config.supervisord.processinfomapfile.clone()).0;
+        }
         self.link.set_watchdog(self.config.supervisord.manager_watchdog);
         self.list_files();
         self.clean_up_auto_logs();

@@ -5,7 +5,7 @@ use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
-use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, SlotContent};
+use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, Owed, SlotContent};
 use crate::log::activity;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
@@ -131,7 +131,6 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         generation: snapshot.as_ref().map_or(1, |snapshot| snapshot.generation),
         map_file: MapFile::default(),
         renewing: snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.renewing.clone()),
-        kills_all: false,
         legacy: Legacy::default(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
     };
@@ -335,7 +334,7 @@ impl Daemon {
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
         self.map_file = MapFile::resume(self.config.supervisord.processinfomapfile.clone());
-        let (births, to_start) = self.restore(active);
+        let restored = self.restore(active);
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
             "the manager was replaced (start {}), {n_running} programs went on running",
@@ -345,7 +344,7 @@ impl Daemon {
             let seconds = self.config.supervisord.manager_watchdog.as_secs();
             ::log::error!("the former manager did not react for {seconds} seconds and was killed");
         }
-        self.revive(births, to_start);
+        self.revive(restored);
         self.resume_end();
         self.come_up();
     }
@@ -358,10 +357,17 @@ impl Daemon {
     }
 
     /// Goes on with every process that was there before.
-    pub fn revive(&mut self, births: Vec<(SlotId, Birth)>, to_start: Vec<SlotId>) {
+    pub fn revive(&mut self, Restored { births, to_start, debts }: Restored) {
         let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
         slots.into_iter().for_each(|slot| self.note(slot));
         self.resume_events();
+        let of_adopted =
+            |daemon: &Daemon, slot: SlotId| daemon.procs.proc(slot).is_some_and(|proc| proc.origin.adopted);
+        let (later, debts): (Vec<_>, Vec<_>) =
+            debts.into_iter().partition(|(slot, ..)| of_adopted(self, *slot));
+        for (slot, owed, last_pid) in debts {
+            self.do_owed(slot, owed, last_pid);
+        }
         // What was under way when the last manager ended is finished first.
         for (slot, birth) in births {
             match birth {
@@ -377,14 +383,16 @@ impl Daemon {
             self.begin_streams(slot);
         }
         self.resume_adopted();
+        for (slot, owed, last_pid) in later {
+            self.do_owed(slot, owed, last_pid);
+        }
         for slot in to_start {
             self.apply(slot, Event::Start);
         }
     }
 
-    /// Rebuilds the table from the groups in force and what the slots say. Returns how far each program's creation
-    /// had come, and who is still to be started for the first time.
-    pub fn restore(&mut self, active: Vec<ActiveGroup>) -> (Vec<(SlotId, Birth)>, Vec<SlotId>) {
+    /// Rebuilds the table from the groups in force and what the slots say. Returns what was under way.
+    pub fn restore(&mut self, active: Vec<ActiveGroup>) -> Restored {
         let contents = self.link.contents();
         self.procs.reserve_slots(&contents.iter().map(|content| content.slot).collect::<Vec<_>>());
         // Entries are dealt with in their order, so everything before the last applied one is done.
@@ -397,7 +405,7 @@ impl Daemon {
             .into_iter()
             .map(|content| ((content.group.clone(), content.name.clone()), content))
             .collect();
-        let mut births = Vec::new();
+        let (mut births, mut debts) = (Vec::new(), Vec::new());
         let mut to_start = Vec::new();
         for (number, group) in active.into_iter().enumerate() {
             let mut members = Vec::new();
@@ -408,6 +416,7 @@ impl Daemon {
                 let (slot, is_new) = match by_name.remove(&key) {
                     Some(content) => {
                         births.push((content.slot, content.birth));
+                        debts.push((content.slot, content.owed, content.last_pid));
                         self.link.set_stop(content.slot, config, group.config.priority);
                         let is_new = content.to_start;
                         (self.fill(&mut proc, content), is_new)
@@ -435,7 +444,9 @@ impl Daemon {
         }
         // Group by group, the most urgent first.
         to_start.sort_by_key(|(group, priority, _)| (*group, *priority));
-        (births, to_start.into_iter().map(|(_, _, slot)| slot).collect())
+        let to_start = to_start.into_iter().map(|(_, _, slot)| slot).collect();
+        debts.retain(|(_, owed, _)| *owed != Owed::default());
+        Restored { births, to_start, debts }
     }
 
     fn fill(&self, proc: &mut Proc, content: SlotContent) -> SlotId {
@@ -492,6 +503,16 @@ impl Daemon {
         self.remove_lock();
         self.link.say_goodbye(self.exit_status);
     }
+}
+
+/// What was under way when the former manager died.
+pub struct Restored {
+    /// How far each program's creation had come.
+    births: Vec<(SlotId, Birth)>,
+    /// Who is still to be started for the first time.
+    to_start: Vec<SlotId>,
+    /// What was decided and may not have been done, and for which program.
+    debts: Vec<(SlotId, Owed, i32)>,
 }
 
 fn close(server: Server) {

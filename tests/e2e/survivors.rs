@@ -330,7 +330,12 @@ fn signals_reach_the_daemon_through_whoever_stands_in_for_it() {
 
 #[test]
 fn a_keeper_without_a_daemon_ends_with_its_programs_when_it_is_told_to() {
-    let mut daemon = start(SLEEPER);
+    let mut daemon = start(&format!("{COUNTER}{SLEEPER}"));
+    // One program that is its child and one that is not.
+    kill_keeper(&mut daemon);
+    start_again(&mut daemon);
+    daemon.ctl(&["restart", "counter"]).expect(0);
+    assert_eq!(prestart(&daemon), ["sleeper"]);
     let keeper = stop(&mut daemon);
     // At first it takes signals for repetitions of the one that ended the daemon.
     kill(keeper, Signal::SIGTERM);
@@ -363,6 +368,20 @@ fn as_pid_1_everything_is_stopped_in_order() {
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait_exit(), 0);
     assert!(daemon.log().contains("stopped: counter (terminated by SIGTERM)"));
+    assert!(daemon.alive().is_empty());
+}
+
+#[test]
+fn a_keeper_that_somebody_waits_for_does_not_stay() {
+    let mut daemon = Start::new(Side::under_test(), SLEEPER).ready();
+    daemon.wait_for_state("sleeper", Running, LONG);
+    daemon.write_conf(&format!("{LEAVING}{SLEEPER}"));
+    let before = daemon.pid_of("sleeper");
+    daemon.signal(Signal::SIGHUP);
+    wait_gone(&[before], LONG);
+    daemon.wait_for_state("sleeper", Running, LONG);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
     assert!(daemon.alive().is_empty());
 }
 
