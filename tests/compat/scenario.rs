@@ -22,6 +22,8 @@ pub enum Step {
     Up(&'static [&'static str]),
     /// Sends a signal to the daemon.
     Signal(Signal),
+    /// Makes an empty file in the directory, which a program waits for.
+    Touch(&'static str),
     /// Replaces the configuration file.
     Conf(&'static str),
     /// Waits until a file in the directory holds a text.
@@ -97,6 +99,7 @@ fn play(conf: &str, steps: &[Step], cast: Cast) -> Vec<String> {
                 names.iter().for_each(|name| daemon.wait_for_state(name, ProcessState::Running, LONG));
             }
             Step::Signal(signal) => daemon.signal(signal),
+            Step::Touch(name) => std::fs::write(daemon.path(name), "").expect("the directory can be written"),
             Step::Conf(conf) => daemon.write_conf(conf),
             Step::File(name, text) => {
                 until(&format!("{name} holds {text:?}"), LONG, || daemon.read(name).contains(text));
