@@ -370,6 +370,7 @@ impl Daemon {
             self.link.commit(slot, &proc.process, proc.origin, proc.starts, proc.applied);
         }
         self.note(slot);
+        self.save_map_in_long_turn();
     }
 
     fn publish(&mut self, slot: SlotId, change: StateChange) {
