@@ -7,6 +7,10 @@ SHELL := /bin/bash
 SUPERVISOR_VENV ?= $(CURDIR)/.venv
 export SUPERVISOR_VENV
 
+# What the tests of the web interface use.
+TOOLS_VENV ?= $(CURDIR)/.venv-tools
+export TOOLS_VENV
+
 .PHONY: help run prepare test soak check fmt lint docs bench clean
 
 help:
@@ -22,7 +26,7 @@ run:
 	target/release/supervisord -n -c conf/supervisord.conf
 
 prepare:
-	.ci/prepare "$(SUPERVISOR_VENV)"
+	.ci/prepare "$(SUPERVISOR_VENV)" "$(TOOLS_VENV)"
 
 test: prepare
 	cargo test --locked
@@ -48,4 +52,4 @@ bench: prepare
 
 clean:
 	cargo clean
-	rm -rf .venv conf/run/*
+	rm -rf .venv .venv-tools conf/run/*

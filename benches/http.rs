@@ -2,7 +2,10 @@
 //!
 //! `cargo bench --bench http` measures the HTTP side in front of a loop without programs (`seam`) and the whole
 //! daemon (`ours`), each in a process of its own. Where the original is installed (`SUPERVISOR_VENV`) it is
-//! measured in the same run, and the last column says how many times faster we are.
+//! measured in the same run, and the last column says how many times faster we are. At the end four clients ask
+//! while 50 programs write as fast as they can.
+//!
+//! `HTTP_BENCH_ONLY=flood` measures only that.
 
 #[path = "../tests/http/fake.rs"]
 #[allow(dead_code)]
@@ -67,6 +70,11 @@ fn serve(n_processes: usize) {
 
 /// A whole daemon with its programs.
 fn whole(name: &'static str, program: &Path, n_processes: usize) -> Daemon {
+    whole_with(name, program, n_processes, "")
+}
+
+/// The same with more sections.
+fn whole_with(name: &'static str, program: &Path, n_processes: usize, more: &str) -> Daemon {
     let dir = tempfile::tempdir().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let here = dir.path().display();
@@ -76,7 +84,7 @@ fn whole(name: &'static str, program: &Path, n_processes: usize) -> Daemon {
          [unix_http_server]\nfile={here}/sock\n[inet_http_server]\nport=127.0.0.1:{port}\n\
          [rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n\
          [program:p]\ncommand=/bin/sleep 100000\nnumprocs={n_processes}\nprocess_name=p%(process_num)s\n\
-         stdout_logfile=NONE\nstderr_logfile=NONE\n"
+         stdout_logfile=NONE\nstderr_logfile=NONE\n{more}"
     );
     std::fs::write(&conf, text).unwrap();
     let child = Command::new(program).arg("-c").arg(&conf).stdout(Stdio::null()).spawn().unwrap();
@@ -194,19 +202,54 @@ fn main() {
     {
         return serve(n_processes.parse().unwrap());
     }
-    encoding();
+    let only_flood = std::env::var("HTTP_BENCH_ONLY").is_ok_and(|only| only == "flood");
+    if !only_flood {
+        encoding();
+    }
     println!("{:32}{:>10}{:>14}{:>12}{:>8}", "", "clients", "calls/s", "p99", "times");
+    if !only_flood {
+        methods();
+    }
+    flooded();
+}
+
+/// The original, if it is installed, and ours.
+fn programs() -> Vec<(&'static str, PathBuf)> {
+    let venv = std::env::var_os("SUPERVISOR_VENV").map(PathBuf::from);
+    let original = venv.map(|venv| venv.join("bin/supervisord")).filter(|program| program.exists());
+    let mut programs: Vec<_> = original.map(|program| ("original", program)).into_iter().collect();
+    programs.push(("ours", env!("CARGO_BIN_EXE_supervisord").into()));
+    programs
+}
+
+/// 1,000 processes, and 50 more that fill their logs.
+fn flooded() {
+    println!("supervisor.getAllProcessInfo, 1,000 processes, while 50 more flood their logs");
+    let flood = "[program:flood]\ncommand=yes\nnumprocs=50\nprocess_name=f%(process_num)s\n\
+                 stdout_logfile_maxbytes=1MB\nstdout_logfile_backups=1\n";
+    let mut first = None;
+    for (name, program) in programs() {
+        let daemon = whole_with(name, &program, 1000, flood);
+        let figures = measure(&daemon, false, "supervisor.getAllProcessInfo", 4);
+        show(name, "unix", 4, &figures, &mut first);
+    }
+}
+
+fn show(name: &str, transport: &str, n_clients: usize, figures: &Figures, first: &mut Option<f64>) {
+    let times = figures.per_second / *first.get_or_insert(figures.per_second);
+    let p99 = figures.p99.as_secs_f64() * 1000.0;
+    println!("  {name:10}{transport:20}{n_clients:>10}{:>14.1}{p99:>10.2}ms{times:>8.1}", figures.per_second);
+}
+
+fn methods() {
     for (method, n_processes) in [
         ("supervisor.getState", 10),
         ("supervisor.getState", 1000),
         ("supervisor.getAllProcessInfo", 10),
         ("supervisor.getAllProcessInfo", 1000),
     ] {
-        let venv = std::env::var_os("SUPERVISOR_VENV").map(PathBuf::from);
-        let original = venv.map(|venv| venv.join("bin/supervisord")).filter(|program| program.exists());
         let mut daemons: Vec<Daemon> =
-            original.iter().map(|program| whole("original", program, n_processes)).collect();
-        daemons.push(whole("ours", Path::new(env!("CARGO_BIN_EXE_supervisord")), n_processes));
+            programs().iter().map(|(name, program)| whole(name, program, n_processes)).collect();
         daemons.push(seam(n_processes));
         println!("{method}, {n_processes} processes");
         for tcp in [false, true] {
@@ -214,14 +257,7 @@ fn main() {
                 let mut first = None;
                 for daemon in &daemons {
                     let figures = measure(daemon, tcp, method, n_clients);
-                    let times = figures.per_second / *first.get_or_insert(figures.per_second);
-                    println!(
-                        "  {:10}{:20}{n_clients:>10}{:>14.1}{:>10.2}ms{times:>8.1}",
-                        daemon.name,
-                        if tcp { "tcp" } else { "unix" },
-                        figures.per_second,
-                        figures.p99.as_secs_f64() * 1000.0
-                    );
+                    show(daemon.name, if tcp { "tcp" } else { "unix" }, n_clients, &figures, &mut first);
                 }
             }
         }

@@ -1,10 +1,15 @@
-//! How fast program output reaches its logs, and what that costs, beside the original in the same run.
+//! How fast program output reaches its logs, and what that costs, beside a bare loop and the original.
 //!
 //! `cargo bench --bench logs -- [MEGABYTES]`; the original is the one in `$SUPERVISOR_VENV`, and without it only
-//! our figures are shown. Each scenario starts programs that write a volume as fast as they can; the rate is
+//! the others are shown. Each scenario starts programs that write a volume as fast as they can; the rate is
 //! the volume over the time from the first write to the last, the cost the daemon's CPU time per 10^9 bytes.
+//!
+//! The bare loop waits with poll(2), moves bytes with splice(2), rotates, and does nothing else: less than
+//! copying every byte once into the page cache is not to be had, and that is most of what a log costs.
 
-use std::fs;
+use rustix::event::{PollFd, PollFlags};
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -32,6 +37,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("writer") => writer(&arguments[2..]),
+        Some("drain") => drain(&arguments[2..]),
         _ => compare(&arguments),
     }
 }
@@ -39,33 +45,47 @@ fn main() {
 fn compare(arguments: &[String]) {
     let megabytes = arguments.iter().find_map(|argument| argument.parse::<u64>().ok()).unwrap_or(1000);
     let only = std::env::var("LOG_BENCH_ONLY").unwrap_or_default();
-    let ours = Daemon(env!("CARGO_BIN_EXE_supervisord").into());
+    let ours = Daemon::Supervisor(env!("CARGO_BIN_EXE_supervisord").into());
     let venv = std::env::var_os("SUPERVISOR_VENV").map(PathBuf::from);
-    let original = venv.map(|venv| Daemon(venv.join("bin/supervisord"))).filter(|daemon| daemon.0.exists());
-    println!("{:<30}{:>22}{:>22}{:>10}{:>10}", "", "ours", "original", "rate", "CPU");
+    let original = venv.map(|venv| venv.join("bin/supervisord")).filter(|program| program.exists());
+    let original = original.map(Daemon::Supervisor);
+    println!("{:<28}{:>20}{:>20}{:>20}", "", "bare loop", "ours", "original");
     for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&only)) {
         let volume = megabytes * 1_000_000;
+        let floor = run(scenario, volume, &Daemon::Bare);
         let ours = run(scenario, volume, &ours);
         let theirs = original.as_ref().map(|program| run(scenario, volume, program));
-        print!("{:<30}{:>22}", scenario.name, show(&ours));
-        match theirs {
-            Some(theirs) => println!(
-                "{:>22}{:>9.2}x{:>9.2}x",
-                show(&theirs),
-                ours.megabytes_per_second / theirs.megabytes_per_second,
-                ours.cpu_seconds_per_gigabyte / theirs.cpu_seconds_per_gigabyte
-            ),
-            None => println!(),
-        }
+        print!("{:<28}{:>20}{:>20}", scenario.name, show(&floor), show(&ours));
+        println!("{:>20}", theirs.as_ref().map_or("-".to_string(), show));
+        println!(
+            "{:<28}{:>20}{}",
+            "  ours to it",
+            ratio(&ours, &floor),
+            " ".repeat(20)
+                + &match &theirs {
+                    Some(theirs) => format!("{:>20}", ratio(&ours, theirs)),
+                    None => String::new(),
+                }
+        );
     }
+}
+
+fn ratio(ours: &Figures, others: &Figures) -> String {
+    let rate = ours.megabytes_per_second / others.megabytes_per_second;
+    let cpu = ours.cpu_seconds_per_gigabyte / others.cpu_seconds_per_gigabyte;
+    format!("rate {rate:.2}x CPU {cpu:.2}x")
 }
 
 fn show(figures: &Figures) -> String {
     format!("{:.0} MB/s {:.2} s/GB", figures.megabytes_per_second, figures.cpu_seconds_per_gigabyte)
 }
 
-/// The program that supervises.
-struct Daemon(PathBuf);
+/// What takes the output.
+enum Daemon {
+    Supervisor(PathBuf),
+    /// This program, with the bare loop.
+    Bare,
+}
 
 /// One scenario with one daemon, in a directory of its own.
 fn run(scenario: &Scenario, volume: u64, daemon: &Daemon) -> Figures {
@@ -142,7 +162,18 @@ impl Daemon {
         );
         let conf = dir.join("conf");
         fs::write(&conf, text).unwrap();
-        Command::new(&self.0).arg("-c").arg(conf).stdout(Stdio::null()).spawn().unwrap()
+        let mut command = match self {
+            Daemon::Supervisor(program) => Command::new(program),
+            Daemon::Bare => {
+                let mut command = Command::new(std::env::current_exe().unwrap());
+                command
+                    .arg("drain")
+                    .arg(dir)
+                    .args([n_writers, write_size, share as usize].map(|n| n.to_string()));
+                command
+            }
+        };
+        command.arg("-c").arg(conf).stdout(Stdio::null()).spawn().unwrap()
     }
 
     /// User and system time that the daemon has used: all of its processes, none of its programs'.
@@ -153,6 +184,74 @@ impl Daemon {
         // Our daemon's manager is its child, and the same binary; the programs are not.
         let managers = children.filter(|child| exe(*child) == exe(pid));
         cpu_seconds(pid) + managers.map(cpu_seconds).sum::<f64>()
+    }
+}
+
+/// As `stdout_logfile_maxbytes` and `stdout_logfile_backups` are if they are not set.
+const MAXBYTES: u64 = 50 << 20;
+const BACKUPS: u32 = 10;
+
+/// One log of the bare loop.
+struct Drain {
+    pipe: OwnedFd,
+    path: PathBuf,
+    file: File,
+    size: u64,
+}
+
+impl Drain {
+    /// Moves what is there; `false` at the end.
+    fn turn(&mut self) -> bool {
+        let room = (MAXBYTES - self.size) as usize;
+        let flags = rustix::pipe::SpliceFlags::NONBLOCK;
+        let mut offset = self.size;
+        match rustix::pipe::splice(&self.pipe, None, &self.file, Some(&mut offset), room, flags) {
+            Ok(0) => return false,
+            Ok(n_bytes) => self.size += n_bytes as u64,
+            Err(errno) => assert_eq!(errno, rustix::io::Errno::AGAIN),
+        }
+        if self.size == MAXBYTES {
+            let backup = |number: u32| format!("{}.{number}", self.path.display());
+            let _ = fs::remove_file(backup(BACKUPS));
+            for number in (1..BACKUPS).rev() {
+                let _ = fs::rename(backup(number), backup(number + 1));
+            }
+            fs::rename(&self.path, backup(1)).unwrap();
+            self.file = File::create(&self.path).unwrap();
+            self.size = 0;
+        }
+        true
+    }
+}
+
+/// `drain DIR N SIZE SHARE`: N writers and the bare loop; stays until it is killed.
+fn drain(arguments: &[String]) {
+    let dir = Path::new(&arguments[0]);
+    let n_writers: usize = arguments[1].parse().unwrap();
+    // What our daemon gives to so many busy programs.
+    let pipe_size = (4 << 20) / n_writers.next_power_of_two().max(8);
+    let (mut drains, mut writers) = (Vec::new(), Vec::new());
+    for number in 0..n_writers {
+        let (pipe, write_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        rustix::pipe::fcntl_setpipe_size(&pipe, pipe_size).unwrap();
+        let path = dir.join(format!("{number}.out"));
+        drains.push(Drain { pipe, file: File::create(&path).unwrap(), path, size: 0 });
+        let mut writer = Command::new(std::env::current_exe().unwrap());
+        writer.arg("writer").arg(dir.join(format!("{number}.time"))).args(&arguments[2..4]).stdout(write_end);
+        writers.push(writer.spawn().unwrap());
+    }
+    while !drains.is_empty() {
+        let mut waiting: Vec<PollFd> =
+            drains.iter().map(|drain| PollFd::new(&drain.pipe, PollFlags::IN)).collect();
+        rustix::event::poll(&mut waiting, None).unwrap();
+        let mut ready: Vec<bool> = waiting.iter().map(|pipe| !pipe.revents().is_empty()).collect();
+        drop(waiting);
+        let mut ready = ready.drain(..);
+        drains.retain_mut(|drain| !ready.next().unwrap() || drain.turn());
+    }
+    writers.iter_mut().for_each(|writer| drop(writer.wait()));
+    loop {
+        std::thread::park();
     }
 }
 

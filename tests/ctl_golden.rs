@@ -26,8 +26,21 @@ fn obliging() -> Fake {
         "supervisor.getAllProcessInfo" => Reply::Value(processes()),
         "supervisor.getProcessInfo" => Reply::Value(process("cat", "cat", 20, "RUNNING", "")),
         "supervisor.getVersion" => Reply::Fault(1, ""),
+        "supervisor.getAllConfigInfo" => {
+            Reply::Value(Value::Array(vec![configured("cat", true), configured("fresh", false)]))
+        }
         _ => Reply::Value(Value::Boolean(true)),
     })
+}
+
+/// A program of the configuration, in use or not yet.
+fn configured(name: &str, inuse: bool) -> Value {
+    structure([
+        ("name", text(name)),
+        ("group", text(name)),
+        ("inuse", Value::Boolean(inuse)),
+        ("autostart", Value::Boolean(true)),
+    ])
 }
 
 #[test]
@@ -424,6 +437,8 @@ fn bash_completes_actions_options_and_names() {
         (format!("{client} signal KI"), &["KILL"]),
         (format!("{client} signal KILL ca"), &["cat"]),
         (format!("{client} remove "), &["cat", "web"]),
+        (format!("{client} add "), &["fresh"]),
+        (format!("{client} update "), &["cat", "fresh", "web"]),
         (format!("{client} help upd"), &["update"]),
     ] {
         assert_eq!(bash_completions(&line), expected, "{line}");

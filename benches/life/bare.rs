@@ -66,9 +66,9 @@ impl Bare {
     }
 
     fn spawn(&self) -> Child {
-        let [program, word, pipe] = self.births.command();
-        let mut command = Command::new(program);
-        command.arg(word).arg(pipe).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let words = self.births.command();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().expect("a program can be started")
     }
 }

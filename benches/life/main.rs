@@ -5,7 +5,7 @@
 //! same run: for a bare loop of `posix_spawn`, `kill` and `wait` in this process (the floor), for our daemon, and
 //! for the original, if it is installed. The ratios are what to compare.
 //!
-//! Usage: `cargo bench --bench life [-- [--short] [NAME…]]`; names are the first words of the lines printed.
+//! Usage: `cargo bench --bench life [-- [--short] [--self] [NAME…]]`; the names are those of `measure::ALL`.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -29,6 +29,7 @@ fn main() {
     let measures =
         measure::ALL.iter().filter(|one| wanted.is_empty() || wanted.iter().any(|name| *name == one.name));
 
+    let _program = program::choose(arguments.iter().any(|word| word == "--self"));
     let mut table = Table::begin();
     for Measure { name, take, .. } in measures {
         eprintln!("measuring: {name}");

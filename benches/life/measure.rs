@@ -1,7 +1,7 @@
 //! The measurements, and how often each is taken.
 
 use crate::bare::Bare;
-use crate::supervised::Supervised;
+use crate::supervised::{Crew, Supervised};
 use crate::support::Side;
 use crate::table::{Goal, Row, Unit, milliseconds};
 use std::time::Duration;
@@ -12,6 +12,7 @@ pub struct Plan {
     /// The original takes a second for each.
     n_crashes_original: usize,
     n_programs: usize,
+    n_stops: usize,
     n_manager_kills: usize,
     idle: Duration,
 }
@@ -21,6 +22,7 @@ impl Plan {
         n_crashes: 500,
         n_crashes_original: 10,
         n_programs: 1000,
+        n_stops: 1000,
         n_manager_kills: 50,
         idle: Duration::from_secs(60),
     };
@@ -28,6 +30,7 @@ impl Plan {
         n_crashes: 50,
         n_crashes_original: 3,
         n_programs: 100,
+        n_stops: 50,
         n_manager_kills: 5,
         idle: Duration::from_secs(5),
     };
@@ -38,9 +41,12 @@ pub struct Measure {
     pub take: fn(&Plan) -> Vec<Row>,
 }
 
-pub const ALL: [Measure; 5] = [
+pub const ALL: [Measure; 8] = [
     Measure { name: "crash", take: crash },
     Measure { name: "many", take: many },
+    Measure { name: "groups", take: groups },
+    Measure { name: "limit", take: limit },
+    Measure { name: "stop", take: stop },
     Measure { name: "memory", take: memory },
     Measure { name: "idle", take: idle },
     Measure { name: "gap", take: gap },
@@ -61,10 +67,10 @@ fn crash(plan: &Plan) -> Vec<Row> {
     let mut bare = Bare::new();
     bare.start(1);
     let floor = times(plan.n_crashes, Box::new(move || bare.replace_one()));
-    let mut ours = Supervised::new(Side::under_test(), 1);
+    let mut ours = Supervised::new(Side::under_test(), Crew::OneGroup(1));
     let ours = times(plan.n_crashes, Box::new(move || ours.replace_one()));
     let original = original(|| {
-        let mut original = Supervised::new(Side::Original, 1);
+        let mut original = Supervised::new(Side::Original, Crew::OneGroup(1));
         times(plan.n_crashes_original, Box::new(move || original.replace_one()))
     });
     let row = |percent: usize, goal| Row {
@@ -89,7 +95,7 @@ fn many(plan: &Plan) -> Vec<Row> {
     let mut bare = Bare::new();
     let floor = [bare.start(number), bare.replace_all(), bare.stop_all()].map(milliseconds);
     let take = |side| {
-        let mut daemon = Supervised::new(side, number);
+        let mut daemon = Supervised::new(side, Crew::OneGroup(number));
         assert_eq!(daemon.count(), number, "programs of {side:?}");
         let (started, replaced) = (daemon.started, daemon.replace_all());
         [started, replaced, daemon.shut_down()].map(milliseconds)
@@ -108,10 +114,53 @@ fn many(plan: &Plan) -> Vec<Row> {
     (0..3).map(row).collect()
 }
 
+/// A hundred programs that are a group each, stopped with their daemon.
+fn groups(_: &Plan) -> Vec<Row> {
+    let take = |side| milliseconds(Supervised::new(side, Crew::Groups(100)).shut_down());
+    let mut bare = Bare::new();
+    bare.start(100);
+    vec![Row {
+        what: "100 groups shut down".into(),
+        unit: Unit::Milliseconds,
+        floor: Some(milliseconds(bare.stop_all())),
+        ours: take(Side::under_test()),
+        original: original(|| take(Side::Original)),
+        goal: Some(Goal::AtMost(100.0)),
+    }]
+}
+
+/// How many of a thousand programs run under a soft limit of 1,024 descriptors. (The original comes to 203, and then
+/// tries for minutes.)
+fn limit(plan: &Plan) -> Vec<Row> {
+    let number = plan.n_programs;
+    vec![Row {
+        what: format!("of {number} programs run under a limit of 1,024 descriptors"),
+        unit: Unit::Times,
+        floor: None,
+        ours: Supervised::new(Side::under_test(), Crew::Limited(number)).count() as f64,
+        original: None,
+        goal: Some(Goal::AtLeast(number as f64)),
+    }]
+}
+
+/// How many stops directly after a start take effect.
+fn stop(plan: &Plan) -> Vec<Row> {
+    let take = |side, times| 100.0 * Supervised::at_rest(side).stops_after_start(times);
+    vec![Row {
+        what: format!("stops directly after a start that take effect, of {}", plan.n_stops),
+        unit: Unit::Percent,
+        floor: None,
+        ours: take(Side::under_test(), plan.n_stops),
+        original: original(|| take(Side::Original, plan.n_crashes_original)),
+        goal: Some(Goal::AtLeast(100.0)),
+    }]
+}
+
 /// The proportional set size of the daemon's processes, with and without programs.
 fn memory(plan: &Plan) -> Vec<Row> {
     let number = plan.n_programs;
-    let take = |side| [0, number].map(|number| Supervised::new(side, number).memory_kib() as f64);
+    let take =
+        |side| [0, number].map(|number| Supervised::new(side, Crew::OneGroup(number)).memory_kib() as f64);
     let each = |[empty, full]: [f64; 2]| (full - empty) / number as f64;
     let (ours, original) = (take(Side::under_test()), original(|| take(Side::Original)));
     let row = |what: String, ours, original, goal| Row {
@@ -131,7 +180,7 @@ fn memory(plan: &Plan) -> Vec<Row> {
 
 /// How often the daemon wakes up while nothing happens, counted by the kernel.
 fn idle(plan: &Plan) -> Vec<Row> {
-    let take = |side| Supervised::new(side, 100).wake_ups(plan.idle) as f64;
+    let take = |side| Supervised::new(side, Crew::OneGroup(100)).wake_ups(plan.idle) as f64;
     vec![Row {
         what: format!("wake-ups in {} idle seconds, 100 programs", plan.idle.as_secs()),
         unit: Unit::Times,
@@ -144,7 +193,7 @@ fn idle(plan: &Plan) -> Vec<Row> {
 
 /// How long clients wait when the manager is killed. Nobody else has a manager that can be.
 fn gap(plan: &Plan) -> Vec<Row> {
-    let daemon = Supervised::new(Side::under_test(), 10);
+    let daemon = Supervised::new(Side::under_test(), Crew::OneGroup(10));
     let mut times: Vec<f64> = (0..plan.n_manager_kills).map(|_| milliseconds(daemon.control_gap())).collect();
     times.sort_by(f64::total_cmp);
     let row = |percent: usize, goal| Row {

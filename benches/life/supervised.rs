@@ -1,9 +1,12 @@
 //! The same under a daemon, ours or the original.
 
 use crate::program::{Birth, Births, now, until_last};
-use crate::support::{Daemon, LONG, Side, Start, descendants, kill, proportional_kib, sleeps, until_some};
+use crate::support::{
+    Daemon, LONG, Side, Start, descendants, flag, kill, proportional_kib, sleeps, text, until, until_some,
+};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
+use supervisord::model::state::ProcessState;
 
 /// A daemon with a number of programs.
 pub struct Supervised {
@@ -14,36 +17,61 @@ pub struct Supervised {
     running: Vec<Birth>,
 }
 
-/// As users run them: with logs, without any delay of their own.
-fn conf(births: &Births, number: usize) -> String {
-    let [program, word, pipe] = births.command();
-    let command = format!("{} {} {}", program.display(), word.display(), pipe.display());
-    let mut conf = "[supervisord]\nloglevel=info\nminfds=4096\nsilent=true\n".to_string();
-    if number > 0 {
-        conf += &format!(
-            "
-[program:p]
-command={command}
-process_name=%(process_num)d
-numprocs={number}
+/// How many programs there are, and in how many groups.
+#[derive(Clone, Copy)]
+pub enum Crew {
+    OneGroup(usize),
+    Groups(usize),
+    /// One group, and the soft limit on descriptors is as most systems have it.
+    Limited(usize),
+}
+
+impl Crew {
+    fn number(self) -> usize {
+        let (Crew::OneGroup(number) | Crew::Groups(number) | Crew::Limited(number)) = self;
+        number
+    }
+
+    /// As users run them: with logs, without any delay of their own.
+    fn conf(self, births: &Births) -> String {
+        let words = births.command();
+        let words: Vec<String> = words.iter().map(|word| word.display().to_string()).collect();
+        let section = |name: &str, numprocs: usize| {
+            format!(
+                "
+[program:{name}]
+command={}
+process_name={name}%(process_num)d
+numprocs={numprocs}
 startsecs=0
 autorestart=true
 redirect_stderr=true
-stdout_logfile=%(here)s/%(process_num)d.log
-"
-        );
+stdout_logfile=%(here)s/{name}%(process_num)d.log
+",
+                words.join(" ")
+            )
+        };
+        let programs: String = match self {
+            Crew::OneGroup(0) | Crew::Limited(0) => String::new(),
+            Crew::OneGroup(number) | Crew::Limited(number) => section("p", number),
+            Crew::Groups(number) => (0..number).map(|number| section(&format!("p{number}"), 1)).collect(),
+        };
+        let minfds = if matches!(self, Crew::Limited(_)) { "" } else { "minfds=4096\n" };
+        format!("[supervisord]\nloglevel=info\nsilent=true\n{minfds}{programs}")
     }
-    conf
 }
 
 impl Supervised {
-    /// Starts a daemon with `number` programs and waits until they live and the daemon says so.
-    pub fn new(side: Side, number: usize) -> Supervised {
+    /// Starts a daemon with programs and waits until they live and the daemon says so.
+    pub fn new(side: Side, crew: Crew) -> Supervised {
         let mut births = Births::new();
-        let start = Start::new(side, &conf(&births, number));
+        let mut start = Start::new(side, &crew.conf(&births));
+        if let Crew::Limited(_) = crew {
+            start = start.under(&["prlimit", "--nofile=1024:"]);
+        }
         let begin = now();
         let mut daemon = start.spawn();
-        let running = births.take(number);
+        let running = births.take(crew.number());
         let started = until_last(begin, &running);
         daemon.wait_ready();
         Supervised { births, daemon, started, running }
@@ -115,11 +143,34 @@ impl Supervised {
         begin.elapsed()
     }
 
+    /// Stops a program directly after its start, again and again: the share of stops that took effect.
+    pub fn stops_after_start(&self, times: usize) -> f64 {
+        let name = "x";
+        let took_effect = |_: &usize| {
+            self.daemon.call("supervisor.startProcess", vec![text(name), flag(false)]);
+            let stopped = self.daemon.try_call("supervisor.stopProcess", vec![text(name)]);
+            // Who says nothing of the stop, or lets it run on, has failed; the next round begins at rest.
+            let at_rest = stopped.is_ok() && self.daemon.state_of(name) == ProcessState::Stopped;
+            if !at_rest {
+                until("the program is up", LONG, || self.daemon.state_of(name) == ProcessState::Running);
+                self.daemon.call("supervisor.stopProcess", vec![text(name)]);
+            }
+            at_rest
+        };
+        (0..times).filter(took_effect).count() as f64 / times as f64
+    }
+
+    /// A daemon with one program that does not run yet.
+    pub fn at_rest(side: Side) -> Supervised {
+        let births = Births::new();
+        let mut daemon = Start::new(side, "[program:x]\ncommand=sleep 1000\nautostart=false\n").spawn();
+        daemon.wait_ready();
+        Supervised { births, daemon, started: Duration::ZERO, running: Vec::new() }
+    }
+
     /// How many programs are below the daemon.
     pub fn count(&self) -> usize {
-        descendants(self.daemon.pid())
-            .iter()
-            .filter(|process| process.cmdline.contains(crate::program::WORD))
-            .count()
+        let pipe = self.births.path().display().to_string();
+        descendants(self.daemon.pid()).iter().filter(|process| process.cmdline.contains(&pipe)).count()
     }
 }

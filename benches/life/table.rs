@@ -10,7 +10,7 @@ pub struct Row {
     pub floor: Option<f64>,
     pub ours: f64,
     pub original: Option<f64>,
-    /// What ours should not exceed.
+    /// What ours should keep to.
     pub goal: Option<Goal>,
 }
 
@@ -19,6 +19,7 @@ pub enum Unit {
     Milliseconds,
     Kib,
     Times,
+    Percent,
 }
 
 #[derive(Clone, Copy)]
@@ -27,6 +28,7 @@ pub enum Goal {
     Ratio(f64),
     /// In the row's unit.
     AtMost(f64),
+    AtLeast(f64),
 }
 
 /// The value of a row for a time.
@@ -51,11 +53,13 @@ impl Table {
             Unit::Kib if value >= 1024.0 => format!("{:.1} MiB", value / 1024.0),
             Unit::Kib => format!("{value:.1} KiB"),
             Unit::Times => format!("{value:.0}"),
+            Unit::Percent => format!("{value:.1} %"),
         };
         let ratio = row.floor.filter(|floor| *floor > 0.0).map(|floor| row.ours / floor);
         let (goal, met) = match row.goal {
             None => (String::new(), None),
             Some(Goal::AtMost(most)) => (format!("≤ {}", show(most)), Some(row.ours <= most)),
+            Some(Goal::AtLeast(least)) => (format!("≥ {}", show(least)), Some(row.ours >= least)),
             Some(Goal::Ratio(most)) => (format!("≤ {most} × floor"), ratio.map(|ratio| ratio <= most)),
         };
         let verdict = met.map(|met| if met { "met" } else { "MISSED" }).unwrap_or_default();

@@ -99,7 +99,31 @@ impl Check<'_> {
                 format!("there is no process or group named {}", repr(name)),
             );
         }
+        self.survivors(config);
         self.servers(config);
+    }
+
+    /// Settings about programs that outlive the daemon, each of which means little without the others.
+    fn survivors(&mut self, config: &Config) {
+        let settings = &config.supervisord;
+        if let Some(path) = &settings.processinfomapfile
+            && let Err(why) = writable(path)
+        {
+            self.warn("supervisord", "processinfomapfile", why);
+        }
+        if settings.exitkillall {
+            return;
+        }
+        if settings.startkillall {
+            let text = "what exitkillall=false leaves running is stopped by the next start: startkillall=false takes \
+                        it over";
+            self.warn("supervisord", "startkillall", text.to_string());
+        }
+        if settings.processinfomapfile.is_none() {
+            let text =
+                "without processinfomapfile the programs of a keeper that is killed are not found again";
+            self.warn("supervisord", "exitkillall", text.to_string());
+        }
     }
 
     fn servers(&mut self, config: &Config) {

@@ -36,6 +36,7 @@ pub(crate) mod load;
 mod diff;
 mod dump;
 mod sample;
+mod source;
 
 pub use ctl::{CtlConfig, load_ctl};
 pub(crate) use daemon::{existing_directory, path_with_parent};
@@ -48,5 +49,6 @@ pub use expand::{Arg, ExpandError, Names, expand};
 pub use listeners::EVENT_TYPES;
 pub use load::{effective, load, parse, root_warning, settings};
 pub use sample::{init_main, sample};
+pub use source::ConfigSource;
 pub use surroundings::Surroundings;
 pub use text::repr;

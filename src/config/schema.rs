@@ -57,6 +57,12 @@ pub fn knows(section: &str, key: &str) -> bool {
 /// Words in the names of variables whose values nobody else should read.
 const SECRET_WORDS: [&str; 5] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY"];
 
+/// Whether a variable of this name is likely to hold something that nobody else should read.
+pub fn names_a_secret(name: &str) -> bool {
+    let name = name.to_uppercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
 /// Whether a value should not be shown to everybody: a password, or an environment with one in it. What stands in
 /// the environment of the daemon is not in the file.
 pub fn is_secret(key: &str, value: &str) -> bool {
@@ -178,6 +184,7 @@ const INET_SERVER: &[Key] =
 const CREDENTIALS: &[Key] = &[
     optional("username", "user", "without it everybody is let in"),
     optional("password", "123", "plain, {SHA} and a hexadecimal SHA-1, or {BCRYPT} and a bcrypt hash"),
+    new(key("legacy_get_actions", "false", "let links to index.html?action=... act without asking")),
 ];
 
 const SUPERVISORD: &[Key] = &[
@@ -208,9 +215,21 @@ const SUPERVISORD: &[Key] = &[
         "never",
         "never, any_fatal, any_exit, all_exited, or a process whose end is ours: its status becomes ours",
     )),
-    new(optional("processinfomapfile", "%(here)s/processes.map", "file with the table of live processes")),
-    new(key("startkillall", "true", "kill processes found alive at start (false: take them over)")),
-    new(key("exitkillall", "true", "stop all programs at exit (false: leave them running)")),
+    new(optional(
+        "processinfomapfile",
+        "%(here)s/processes.map",
+        "table of live programs, for a start that takes over what outlived its keeper",
+    )),
+    new(key(
+        "startkillall",
+        "true",
+        "end programs of a former run that are still alive (false: take them over)",
+    )),
+    new(key(
+        "exitkillall",
+        "true",
+        "stop all programs at exit (false: leave them running with their keeper)",
+    )),
     new(key("manager_watchdog_secs", "30", "seconds after which a manager that hangs is replaced; 0 never")),
 ];
 

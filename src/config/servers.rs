@@ -35,6 +35,7 @@ fn inet_server(section: &Section<'_>) -> Option<HttpServerConfig> {
         section: section.name.to_string(),
         address: HttpAddress::Inet { host, port },
         credentials,
+        legacy_get_actions: legacy_get_actions(section),
     })
 }
 
@@ -57,7 +58,12 @@ fn unix_server(section: &Section<'_>) -> Option<HttpServerConfig> {
             chown: chown.unwrap_or_default(),
         },
         credentials,
+        legacy_get_actions: legacy_get_actions(section),
     })
+}
+
+fn legacy_get_actions(section: &Section<'_>) -> bool {
+    section.get("legacy_get_actions", values::boolean).unwrap_or(false)
 }
 
 fn credentials(section: &Section<'_>) -> Option<Credentials> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 /// What the process that reads a configuration finds around it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surroundings {
     /// Without variables whose name or value is not UTF-8.
     pub environment: BTreeMap<String, String>,

@@ -154,6 +154,8 @@ pub enum Event {
     Spawned(Pid),
     /// The other answer to [`Effect::Spawn`]: nothing was created.
     SpawnFailed(String),
+    /// A former daemon's program was found alive. `started` and `start` are the moment of its start.
+    Adopted { pid: Pid, started: Monotonic, start: Wall },
     /// The kernel reported its end, at the moment of `now`. `why` names what failed between its creation and
     /// its first instruction.
     Exited { status: ExitStatus, why: Option<String> },
@@ -271,6 +273,10 @@ impl Step<'_> {
                 self.back_off(0, why);
             }
 
+            (Stopped | Exited | Fatal, Event::Adopted { pid, started, start }) => {
+                self.adopt(pid, started, start);
+            }
+
             (Starting { pid: Some(pid), .. }, Event::Exited { status, why }) => {
                 self.exited_while_starting(pid, status, why);
             }
@@ -313,7 +319,7 @@ impl Step<'_> {
             ) => {}
 
             // These would be answers to questions nobody asked: a spawn is answered before the next event,
-            // and only a live process can exit or fail to take a signal.
+            // only a live process can exit or fail to take a signal, and only one at rest can get a program.
             (Starting { pid: None, .. }, Event::Stop | Event::ShutDown)
             | (
                 Stopped
@@ -330,7 +336,11 @@ impl Step<'_> {
                 Stopped | Starting { pid: None, .. } | Backoff { .. } | Exited | Fatal,
                 Event::Exited { .. } | Event::SignalFailed(_),
             )
-            | (Unknown { .. }, Event::SignalFailed(_)) => {}
+            | (Unknown { .. }, Event::SignalFailed(_))
+            | (
+                Starting { .. } | Running { .. } | Backoff { .. } | Stopping { .. } | Unknown { .. },
+                Event::Adopted { .. },
+            ) => {}
         }
     }
 
@@ -354,6 +364,16 @@ impl Step<'_> {
         if self.config.startsecs.is_zero() {
             self.up(pid);
         }
+    }
+
+    /// STOPPED, EXITED or FATAL -> RUNNING, without a start.
+    fn adopt(&mut self, pid: Pid, started: Monotonic, start: Wall) {
+        self.process.started = started;
+        self.process.start = start;
+        self.process.exit = None;
+        self.process.spawnerr.clear();
+        self.change(State::Running { pid }, pid);
+        self.log(Level::Info, format!("adopted: '{}' with pid {pid}", self.config.name));
     }
 
     /// STARTING -> RUNNING: it has stayed up for long enough.

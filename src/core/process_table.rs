@@ -21,7 +21,8 @@ const PID: i32 = 77;
 
 /// Seconds after the start.
 fn at(seconds: f64) -> Monotonic {
-    STARTED + Duration::from_secs_f64(seconds)
+    let distance = Duration::from_secs_f64(seconds.abs());
+    if seconds < 0.0 { STARTED - distance } else { STARTED + distance }
 }
 
 /// Every state, with deadlines five seconds after the start where it has one.
@@ -59,6 +60,7 @@ fn events() -> Vec<(&'static str, f64, Event)> {
         ("Exited by SIGKILL", 5.0, exited(killed)),
         ("Exited 127 before exec", 2.0, Event::Exited { status: ExitStatus::Code(127), why }),
         ("Exited, nobody saw how", 5.0, exited(ExitStatus::Unknown)),
+        ("Adopted", 2.0, Event::Adopted { pid: PID, started: at(-3.0), start: Wall(3) }),
         ("SignalFailed", 2.0, Event::SignalFailed("not allowed".to_string())),
         ("Tick too early", 4.9, Event::Tick),
         ("Tick", 5.0, Event::Tick),

@@ -33,7 +33,8 @@ fn filled(script: &str, separator: &str) -> String {
         .replace("@MEANINGS@", &meanings())
         .replace("@PROCESSES@", &actions(&[Completes::Processes], separator))
         .replace("@SIGNAL@", &actions(&[Completes::SignalThenProcesses], separator))
-        .replace("@GROUPS@", &actions(&[Completes::Groups, Completes::AnyGroups], separator))
+        .replace("@GROUPS@", &actions(&[Completes::Groups], separator))
+        .replace("@ANY@", &actions(&[Completes::AnyGroups], separator))
         .replace("@INACTIVE@", &actions(&[Completes::InactiveGroups], separator))
         .replace("@HELP@", &actions(&[Completes::Commands], separator))
 }
@@ -76,8 +77,9 @@ _supervisor() {
                 then candidates=(TERM HUP INT QUIT KILL USR1 USR2 STOP CONT)
                 else _supervisor_processes
                 fi ;;
-            @GROUPS@) mapfile -t candidates < <("${command[@]}" status 2>/dev/null | awk '{ print $1 }' | cut -d: -f1 | sort -u) ;;
-            @INACTIVE@) mapfile -t candidates < <("${command[@]}" avail 2>/dev/null | awk '$2 == "avail" { print $1 }' | cut -d: -f1 | sort -u) ;;
+            @GROUPS@) mapfile -t candidates < <(_supervisor_groups) ;;
+            @INACTIVE@) mapfile -t candidates < <(_supervisor_inactive) ;;
+            @ANY@) mapfile -t candidates < <({ _supervisor_groups; _supervisor_inactive; } | sort -u) ;;
             @HELP@) candidates=(@ACTIONS@) ;;
         esac ;;
     esac
@@ -89,6 +91,15 @@ _supervisor() {
     if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then
         COMPREPLY=("${COMPREPLY[@]#"${cur%"${cur##*:}"}"}")
     fi
+}
+
+# These see the words of the line that calls the client.
+_supervisor_groups() {
+    "${command[@]}" status 2>/dev/null | awk '{ print $1 }' | cut -d: -f1 | sort -u
+}
+
+_supervisor_inactive() {
+    "${command[@]}" avail 2>/dev/null | awk '$2 == "avail" { print $1 }' | cut -d: -f1 | sort -u
 }
 
 _supervisor_processes() {
@@ -134,12 +145,22 @@ _supervisor() {
                 then candidates=(TERM HUP INT QUIT KILL USR1 USR2 STOP CONT)
                 else _supervisor_processes
                 fi ;;
-            @GROUPS@) candidates=(${(uf)"$("${command[@]}" status 2>/dev/null | awk '{ print $1 }' | cut -d: -f1)"}) ;;
-            @INACTIVE@) candidates=(${(uf)"$("${command[@]}" avail 2>/dev/null | awk '$2 == "avail" { print $1 }' | cut -d: -f1)"}) ;;
+            @GROUPS@) candidates=(${(uf)"$(_supervisor_groups)"}) ;;
+            @INACTIVE@) candidates=(${(uf)"$(_supervisor_inactive)"}) ;;
+            @ANY@) candidates=(${(uf)"$(_supervisor_groups; _supervisor_inactive)"}) ;;
             @HELP@) candidates=(@ACTIONS@) ;;
         esac ;;
     esac
     compadd -a candidates
+}
+
+# These see the words of the line that calls the client.
+_supervisor_groups() {
+    "${command[@]}" status 2>/dev/null | awk '{ print $1 }' | cut -d: -f1
+}
+
+_supervisor_inactive() {
+    "${command[@]}" avail 2>/dev/null | awk '$2 == "avail" { print $1 }' | cut -d: -f1
 }
 
 _supervisor_processes() {
@@ -203,13 +224,23 @@ function __supervisor_complete
                         __supervisor_processes $client
                     end
                 case @GROUPS@
-                    $client status 2>/dev/null | awk '{ print $1 }' | cut -d: -f1 | sort -u
+                    __supervisor_groups $client
                 case @INACTIVE@
-                    $client avail 2>/dev/null | awk '$2 == "avail" { print $1 }' | cut -d: -f1 | sort -u
+                    __supervisor_inactive $client
+                case @ANY@
+                    begin; __supervisor_groups $client; __supervisor_inactive $client; end | sort -u
                 case @HELP@
                     printf '%s\n' @ACTIONS@
             end
     end
+end
+
+function __supervisor_groups
+    $argv status 2>/dev/null | awk '{ print $1 }' | cut -d: -f1 | sort -u
+end
+
+function __supervisor_inactive
+    $argv avail 2>/dev/null | awk '$2 == "avail" { print $1 }' | cut -d: -f1 | sort -u
 end
 
 function __supervisor_processes
@@ -238,7 +269,9 @@ mod tests {
     fn every_script_knows_every_action() {
         for shell in SHELLS {
             let script = completions(shell).unwrap();
-            assert!(!script.contains("S@") && !script.contains("L@"), "{shell}: a list is missing");
+            let is_marker =
+                |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_uppercase());
+            assert!(!script.split('@').any(is_marker), "{shell}: a list is missing");
             for command in COMMANDS {
                 assert!(script.contains(command.name), "{shell}: {}", command.name);
             }

@@ -77,6 +77,15 @@ const DAEMON_DESCRIPTION: &str = "\
 Starts the programs of a configuration file and starts them again when they end. Reads the files of Supervisor as they
 are. The words behind the options make it something else: the client (\\fBctl\\fR), a check of the configuration
 (\\fBcheck\\fR), a sample of one (\\fBinit\\fR), completions for a shell, or this page.
+.PP
+With \\fBexitkillall=false\\fR in [supervisord] the end of the daemon leaves its programs running with a process of it,
+the keeper, which goes on moving their output to their logs. The next start on the same pidfile takes them up again, if
+\\fBstartkillall=false\\fR, and deals with what is configured differently by then as \\fBupdate\\fR does. To end everything
+for good, \\fBstop all\\fR before \\fBshutdown\\fR, or send TERM to the keeper some seconds after the end of the daemon; its pid
+stands in the lock file beside the pidfile. As PID 1 the daemon always stops its programs.
+.PP
+If even the keeper was killed, programs are found by the table in \\fBprocessinfomapfile\\fR and taken over, provided that pid,
+start time and boot agree.
 ";
 
 const NAMES: &str = "\

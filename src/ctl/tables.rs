@@ -42,7 +42,7 @@ impl Table {
 }
 
 /// Members that stand in the row itself, or that every process has anyway.
-const SHOWN: [&str; 14] = [
+const SHOWN: [&str; 13] = [
     "name",
     "group",
     "state",
@@ -56,7 +56,6 @@ const SHOWN: [&str; 14] = [
     "logfile",
     "stdout_logfile",
     "stderr_logfile",
-    "pid",
 ];
 
 /// Prints the rows of a table that have one of the names; with `long`, everything else the daemon says about them.

@@ -142,11 +142,16 @@ impl Connection {
             return Err(Refusal(411).into());
         }
         let body = self.body(&head, framing).await?;
-        let _in_progress = self.site.context.begin_request();
+        let in_progress = self.site.context.begin_request();
         let caller = Caller { peer: self.peer.to_string(), uid: self.peer.uid(), user };
-        let response = self.site.answer(route, body, &caller).await;
+        let response = self.site.answer(route, &head, body, &caller).await;
         let keep = head.wants_keep_alive() && !self.site.context.is_leaving() && !self.site.is_closed();
         let persistence = if keep { Persistence::Keep } else { Persistence::Close };
+        if matches!(response.body, Body::Live(_)) {
+            // It never ends by itself: nobody is to wait for that.
+            drop(in_progress);
+            self.first = None;
+        }
         self.send(&head, response, persistence).await
     }
 
@@ -175,7 +180,7 @@ impl Connection {
         log::trace!("{} {:?} {:?} {}", self.peer, head.method, head.target, response.status);
         let output = self.output(head.minor, head.method == "HEAD");
         match response.body {
-            Body::Follow(_) => {
+            Body::Live(_) => {
                 let gone = peer_gone(&self.socket);
                 let sending = async { output.send(response, Persistence::Close).await.map(drop) };
                 let _ = sending.or(gone).await;

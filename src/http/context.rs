@@ -2,8 +2,12 @@
 
 use super::admission::Admission;
 use super::budget::Budget;
+use super::feed::Feed;
+use super::figures::Figures;
 use super::limits::Limits;
 use super::socket::within;
+use super::token::Token;
+use super::usage::{Sampler, Usage};
 use super::watch::Watcher;
 use crate::rpc::api::Handle;
 use crate::rpc::server::Server;
@@ -30,6 +34,11 @@ struct Shared {
     handle: Handle,
     server: Server,
     watcher: Watcher,
+    feed: Feed,
+    usage: Usage,
+    sampler: Sampler,
+    token: Token,
+    figures: Figures,
     budget: Budget,
     admission: Admission,
     in_progress: InProgress,
@@ -57,8 +66,15 @@ impl Context {
     /// The same with another kind of patience.
     pub fn with_limits(handle: Handle, rpc_namespaces: &[String], version: &str, limits: Limits) -> Context {
         let (sender, receiver) = async_channel::bounded(1);
+        let usage = Usage::default();
+        let feed = Feed::new(usage.clone());
         Context(Arc::new(Shared {
             server: Server::new(handle.clone(), rpc_namespaces, version),
+            sampler: Sampler::new(handle.clone(), usage.clone(), feed.clone()),
+            feed,
+            usage,
+            token: Token::new(),
+            figures: Figures::default(),
             handle,
             watcher: Watcher::default(),
             budget: Budget::new(BODIES_MAX),
@@ -90,6 +106,28 @@ impl Context {
     /// To be held while a request is carried out and its answer sent. `None` once the daemon ends.
     pub(super) fn begin_request(&self) -> Option<Sender<()>> {
         self.0.in_progress.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where the loop tells what happens.
+    pub fn feed(&self) -> &Feed {
+        &self.0.feed
+    }
+
+    /// Where the loop takes down how long things took.
+    pub fn figures(&self) -> &Figures {
+        &self.0.figures
+    }
+
+    pub(super) fn usage(&self) -> &Usage {
+        &self.0.usage
+    }
+
+    pub(super) fn sampler(&self) -> &Sampler {
+        &self.0.sampler
+    }
+
+    pub(super) fn token(&self) -> &Token {
+        &self.0.token
     }
 
     pub(super) fn handle(&self) -> &Handle {

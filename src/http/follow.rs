@@ -22,6 +22,31 @@ const PIECE: usize = 64 << 10;
 /// Said where a log was cut to less than had been sent of it.
 const TRUNCATED: &[u8] = b"==> File truncated <==\n";
 
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// So many bytes before the end, or at the beginning if there are fewer.
+    Tail(u64),
+    /// Where somebody was before. If that is not there any more: so many bytes before the end.
+    At(Position, u64),
+}
+
+/// How far a log was read: which file, and how many of its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Device and inode; of a log in memory, zeros.
+    pub file: (u64, u64),
+    pub at: u64,
+}
+
+/// What comes next in a log.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    Bytes(Vec<u8>),
+    /// It was cut to less than had been read; reading begins anew.
+    Truncated,
+}
+
 /// Reads a log from near its end on, wherever rotation takes it.
 #[derive(Debug)]
 pub enum Follower {
@@ -35,21 +60,48 @@ impl Follower {
     /// # Errors
     /// `NotFound` if there is none; others if it cannot be read or is no regular file.
     pub async fn open(source: LogSource, watcher: Watcher) -> io::Result<Follower> {
+        Follower::open_at(source, watcher, Begin::Tail(INITIAL)).await
+    }
+
+    /// The same from another place on.
+    ///
+    /// # Errors
+    /// As for [`Follower::open`].
+    pub async fn open_at(source: LogSource, watcher: Watcher, begin: Begin) -> io::Result<Follower> {
         match source {
             LogSource::None => Err(io::ErrorKind::NotFound.into()),
-            LogSource::File(path) => Ok(Follower::File(FileFollower::open(path, watcher).await?)),
-            LogSource::Memory(ring) => Ok(Follower::Memory(RingFollower::new(ring))),
+            LogSource::File(path) => Ok(Follower::File(FileFollower::open(path, watcher, begin).await?)),
+            LogSource::Memory(ring) => Ok(Follower::Memory(RingFollower::new(ring, begin))),
         }
+    }
+
+    /// Waits for the next piece of the log, with a line where it was cut.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn next(&mut self) -> io::Result<Vec<u8>> {
+        Ok(match self.next_piece().await? {
+            Piece::Bytes(bytes) => bytes,
+            Piece::Truncated => TRUNCATED.to_vec(),
+        })
     }
 
     /// Waits for the next piece of the log.
     ///
     /// # Errors
     /// Those of reading.
-    pub async fn next(&mut self) -> io::Result<Vec<u8>> {
+    pub async fn next_piece(&mut self) -> io::Result<Piece> {
         match self {
             Follower::File(follower) => follower.next().await,
-            Follower::Memory(follower) => Ok(follower.next().await),
+            Follower::Memory(follower) => Ok(Piece::Bytes(follower.next().await)),
+        }
+    }
+
+    /// How far it was read.
+    pub fn position(&self) -> Position {
+        match self {
+            Follower::File(follower) => follower.position,
+            Follower::Memory(follower) => Position { file: (0, 0), at: follower.at },
         }
     }
 
@@ -72,11 +124,15 @@ pub struct RingFollower {
 }
 
 impl RingFollower {
-    fn new(ring: Arc<Ring>) -> RingFollower {
+    fn new(ring: Arc<Ring>, begin: Begin) -> RingFollower {
         // In this order: what is written in between is read, not missed.
         let notes = ring.notes();
         let (_, n_written) = ring.since(u64::MAX);
-        RingFollower { ring, notes, at: n_written.saturating_sub(INITIAL) }
+        let at = match begin {
+            Begin::At(position, _) if position.file == (0, 0) && position.at <= n_written => position.at,
+            Begin::Tail(n_bytes) | Begin::At(_, n_bytes) => n_written.saturating_sub(n_bytes),
+        };
+        RingFollower { ring, notes, at }
     }
 
     async fn next(&mut self) -> Vec<u8> {
@@ -99,6 +155,7 @@ pub struct FileFollower {
     watcher: Watcher,
     changes: Changes,
     modified: Option<SystemTime>,
+    position: Position,
 }
 
 /// The file being read. Travels to the threads on which reading happens and back.
@@ -117,23 +174,23 @@ enum Found {
     Data(Vec<u8>),
     /// Data of a file that took the place of the last one, perhaps none yet.
     NewFile(Vec<u8>),
+    Truncated,
     Nothing,
 }
 
 impl FileFollower {
-    async fn open(path: PathBuf, watcher: Watcher) -> io::Result<FileFollower> {
+    async fn open(path: PathBuf, watcher: Watcher, begin: Begin) -> io::Result<FileFollower> {
         rt::unblock(move || {
             // Watched before it is read: nothing written in between goes unnoticed.
             let changes = watcher.watch(&path);
-            let (file, metadata) = open(&path)?;
-            let log =
-                Log { path, file, identity: identity(&metadata), at: metadata.len().saturating_sub(INITIAL) };
-            Ok(FileFollower { log: Some(log), watcher, changes, modified: metadata.modified().ok() })
+            let (log, modified) = Log::open(path, begin)?;
+            let position = log.position();
+            Ok(FileFollower { log: Some(log), watcher, changes, modified, position })
         })
         .await
     }
 
-    async fn next(&mut self) -> io::Result<Vec<u8>> {
+    async fn next(&mut self) -> io::Result<Piece> {
         loop {
             let Some(mut log) = self.log.take() else {
                 // Only if a call before was given up while it read.
@@ -144,16 +201,21 @@ impl FileFollower {
                 (log, found)
             })
             .await;
+            self.position = log.position();
             match found? {
                 Found::Data(bytes) => {
                     self.log = Some(log);
-                    return Ok(bytes);
+                    return Ok(Piece::Bytes(bytes));
+                }
+                Found::Truncated => {
+                    self.log = Some(log);
+                    return Ok(Piece::Truncated);
                 }
                 Found::NewFile(bytes) => {
                     self.changes = self.watcher.watch(&log.path);
                     self.log = Some(log);
                     if !bytes.is_empty() {
-                        return Ok(bytes);
+                        return Ok(Piece::Bytes(bytes));
                     }
                 }
                 Found::Nothing => {
@@ -166,6 +228,31 @@ impl FileFollower {
 }
 
 impl Log {
+    /// Opens a log where reading is to begin; when it was last written to.
+    fn open(path: PathBuf, begin: Begin) -> io::Result<(Log, Option<SystemTime>)> {
+        let (file, metadata) = open(&path)?;
+        let modified = metadata.modified().ok();
+        if let Begin::At(position, _) = begin {
+            let fits = |metadata: &std::fs::Metadata| {
+                identity(metadata) == position.file && position.at <= metadata.len()
+            };
+            if fits(&metadata) {
+                return Ok((Log { path, file, identity: position.file, at: position.at }, modified));
+            }
+            // It was rotated meanwhile: its rest comes first.
+            if let Some((file, _)) = open(&rotated(&path)).ok().filter(|(_, metadata)| fits(metadata)) {
+                return Ok((Log { path, file, identity: position.file, at: position.at }, modified));
+            }
+        }
+        let (Begin::Tail(n_bytes) | Begin::At(_, n_bytes)) = begin;
+        let at = metadata.len().saturating_sub(n_bytes);
+        Ok((Log { path, file, identity: identity(&metadata), at }, modified))
+    }
+
+    fn position(&self) -> Position {
+        Position { file: self.identity, at: self.at }
+    }
+
     /// Reads on. The old file is read to its end before the one that took its place.
     fn look(&mut self) -> io::Result<Found> {
         let bytes = self.read()?;
@@ -174,7 +261,7 @@ impl Log {
         }
         if self.file.metadata()?.len() < self.at {
             self.at = 0;
-            return Ok(Found::Data(TRUNCATED.to_vec()));
+            return Ok(Found::Truncated);
         }
         match open(&self.path) {
             Ok((file, metadata)) if identity(&metadata) != self.identity => {
@@ -206,6 +293,13 @@ fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let metadata = file.metadata()?;
     if metadata.is_file() { Ok((file, metadata)) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// Where rotation puts the log that was last in use.
+fn rotated(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(".1");
+    name.into()
 }
 
 fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {

@@ -301,6 +301,7 @@ mod tests {
             section: "unix_http_server".into(),
             address: HttpAddress::Unix { file: file.into(), chmod: 0o600, chown: Owner::default() },
             credentials: None,
+            legacy_get_actions: false,
         }
     }
 
@@ -309,6 +310,7 @@ mod tests {
             section: "inet_http_server".into(),
             address: HttpAddress::Inet { host: host.into(), port },
             credentials: None,
+            legacy_get_actions: false,
         }
     }
 

@@ -25,6 +25,20 @@ mod input;
 mod follow;
 mod watch;
 
+pub mod feed;
+pub mod figures;
+mod usage;
+
+mod api;
+mod assets;
+mod query;
+mod token;
+
+mod go;
+mod health;
+mod metrics;
+mod old;
+
 mod admission;
 mod budget;
 mod socket;

@@ -1,7 +1,9 @@
 //! Answers: a status, headers, and a body that is either whole or comes in pieces.
 
+use super::api::{EventStream, LogEvents};
 use super::budget::Share;
 use super::follow::Follower;
+use crate::rpc::server::logs::LogSlice;
 use crate::rpc::server::reply::Document;
 use std::io;
 
@@ -21,8 +23,32 @@ pub enum Body {
     Whole(Vec<u8>),
     /// The answer to a call, part of which is still in a log file.
     Document(Document),
-    /// A log, and what is appended to it until the client leaves.
-    Follow(Box<Follower>),
+    /// Part of a log, byte for byte.
+    Log(LogSlice),
+    /// What is there and what is added to it, until the client leaves.
+    Live(Box<Live>),
+}
+
+/// What never ends by itself.
+#[derive(Debug)]
+pub enum Live {
+    Log(Follower),
+    LogEvents(LogEvents),
+    Events(EventStream),
+}
+
+impl Live {
+    /// Waits for what comes next.
+    ///
+    /// # Errors
+    /// Those of reading a log.
+    pub async fn next(&mut self) -> io::Result<Vec<u8>> {
+        match self {
+            Live::Log(follower) => follower.next().await,
+            Live::LogEvents(events) => events.next().await,
+            Live::Events(events) => events.next().await,
+        }
+    }
 }
 
 /// What the head says about the connection.

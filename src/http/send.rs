@@ -1,9 +1,8 @@
 //! Putting answers on the wire, never holding more of them in memory than it must.
 
 use super::budget::Budget;
-use super::follow::Follower;
 use super::limits::Limits;
-use super::response::{Body, Persistence, Response};
+use super::response::{Body, Live, Persistence, Response};
 use super::socket::{Socket, within};
 use crate::rpc::server::logs::{LogSlice, TextDecoder};
 use crate::rpc::server::reply::Document;
@@ -33,7 +32,8 @@ impl Output<'_> {
         match std::mem::replace(&mut response.body, Body::Whole(Vec::new())) {
             Body::Whole(body) => self.whole(&response, &body, intended).await,
             Body::Document(document) => self.document(&response, document, intended).await,
-            Body::Follow(follower) => self.follow(&response, *follower).await,
+            Body::Log(log) => self.log(&response, log, intended).await,
+            Body::Live(live) => self.live(&response, *live).await,
         }
     }
 
@@ -83,10 +83,31 @@ impl Output<'_> {
         }
     }
 
-    async fn follow(&self, response: &Response, mut follower: Follower) -> io::Result<Persistence> {
+    /// Part of a log, byte for byte. What is not small is sent as it is read.
+    async fn log(
+        &self,
+        response: &Response,
+        mut log: LogSlice,
+        persistence: Persistence,
+    ) -> io::Result<Persistence> {
+        if log.len() <= SMALL as u64 {
+            let mut bytes = Vec::new();
+            while !log.is_empty() {
+                bytes.extend(log.next_piece().await?);
+            }
+            return self.whole(response, &bytes, persistence).await;
+        }
+        let mut stream = self.stream(response, persistence).await?;
+        while !log.is_empty() && !self.is_head {
+            stream.piece(&log.next_piece().await?).await?;
+        }
+        stream.end().await
+    }
+
+    async fn live(&self, response: &Response, mut live: Live) -> io::Result<Persistence> {
         let mut stream = self.stream(response, Persistence::Keep).await?;
         loop {
-            stream.piece(&follower.next().await?).await?;
+            stream.piece(&live.next().await?).await?;
         }
     }
 
@@ -168,7 +189,7 @@ impl Stream<'_> {
     }
 
     async fn end(self) -> io::Result<Persistence> {
-        if self.chunked {
+        if self.chunked && !self.output.is_head {
             self.output.all(b"0\r\n\r\n").await?;
         }
         Ok(self.persistence)

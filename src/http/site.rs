@@ -1,13 +1,17 @@
 //! One server as its clients meet it: who is let in, and which path leads where.
 
+use super::api::{self, Asked, Endpoint};
+use super::assets::{self, Asset};
 use super::auth::{Denied, Guard};
 use super::body::{self, RequestBody};
 use super::context::Context;
 use super::follow::Follower;
 use super::origin::{self, Expected};
+use super::query::Query;
 use super::request::Head;
-use super::response::{Body, Response};
+use super::response::{Body, Live, Response};
 use super::socket::within;
+use super::{go, health, metrics, old};
 use crate::manager::rt::{self, Timer};
 use crate::model::config::{HttpAddress, HttpServerConfig};
 use crate::rpc::api::{Answer, Request, Stream, Target};
@@ -31,6 +35,7 @@ pub struct Site {
     pub context: Context,
     guard: Guard,
     expected: Expected,
+    legacy_get_actions: bool,
     /// Closed when the server no longer accepts.
     open: Receiver<()>,
 }
@@ -42,6 +47,14 @@ pub enum Route {
     Alive,
     LogTail(Target, Stream),
     MainLogTail,
+    Api(Box<Endpoint>),
+    /// A file of the page.
+    Page(&'static Asset),
+    Go(Box<go::Endpoint>),
+    Old(old::Old),
+    Metrics,
+    Livez,
+    Readyz(Option<String>),
     /// There is nothing there, or not for this method.
     Error(u16),
 }
@@ -50,7 +63,8 @@ impl Site {
     /// `open` is closed when the server no longer accepts: its settings are not in force any more then.
     pub fn new(config: &HttpServerConfig, context: Context, open: Receiver<()>) -> Site {
         let expected = Expected { hosts: expected_hosts(config) };
-        Site { context, guard: Guard::new(config.credentials.clone()), expected, open }
+        let legacy_get_actions = config.legacy_get_actions;
+        Site { context, guard: Guard::new(config.credentials.clone()), expected, legacy_get_actions, open }
     }
 
     /// Whether the server no longer accepts.
@@ -76,8 +90,21 @@ impl Site {
     }
 
     /// Answers a request that was let in.
-    pub async fn answer(&self, route: Route, body: RequestBody, caller: &Caller) -> Response {
+    pub async fn answer(&self, route: Route, head: &Head, body: RequestBody, caller: &Caller) -> Response {
         match route {
+            Route::Api(endpoint) => api::answer(*endpoint, &self.context, head, body, caller).await,
+            Route::Page(asset) => asset.response(head),
+            Route::Go(endpoint) => {
+                let asked = Asked { head, query: Query::of_target(&head.target), body, caller };
+                go::answer(*endpoint, &self.context, &asked).await
+            }
+            Route::Old(old) => {
+                let acts = self.legacy_get_actions;
+                old::answer(old, &self.context, head, &body.bytes, caller, acts).await
+            }
+            Route::Metrics => metrics::answer(&self.context).await,
+            Route::Livez => health::alive(&self.context).await,
+            Route::Readyz(name) => health::ready(&self.context, name.as_deref()).await,
             Route::Rpc => self.rpc(body, caller).await,
             Route::Alive => uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))).guarded(),
             Route::LogTail(target, stream) => {
@@ -140,7 +167,7 @@ impl Site {
         match Follower::open(source, self.context.watcher().clone()).await {
             Ok(follower) => {
                 let modified = httpdate::fmt_http_date(follower.modified().unwrap_or_else(SystemTime::now));
-                let body = Body::Follow(Box::new(follower));
+                let body = Body::Live(Box::new(Live::Log(follower)));
                 Response::new(200, "text/plain;charset=utf-8", body).with_header("Last-Modified", modified)
             }
             Err(_) => Response::error(404),
@@ -182,6 +209,20 @@ pub fn route(head: &Head) -> Route {
         ["logtail", rest @ ..] => only(head.method == "GET", log_tail(rest)),
         ["mainlogtail"] | ["mainlogtail", ""] => only(head.method == "GET", Route::MainLogTail),
         ["ok.html"] => only(reads || head.method == "POST", Route::Alive),
+        ["api", ..] | ["events"] => Route::Api(Box::new(api::route(&head.method, &segments))),
+        ["program" | "supervisor", ..] => Route::Go(Box::new(go::route(&head.method, &segments))),
+        ["metrics"] => only(reads, Route::Metrics),
+        ["livez"] => only(reads, Route::Livez),
+        ["readyz"] => only(reads, Route::Readyz(None)),
+        ["readyz", name] => only(reads, Route::Readyz(Some(name.to_string()))),
+        ["tail.html"] => only(reads, Route::Old(old::Old::Tail(Query::of_target(&head.target)))),
+        [""] | ["index.html"] if head.method == "POST" => Route::Old(old::Old::Submit),
+        [""] | ["index.html"]
+            if reads && let Some(asked) = old::Asked::of(&Query::of_target(&head.target)) =>
+        {
+            Route::Old(old::Old::Follow(asked))
+        }
+        _ if reads && let Some(asset) = assets::find(&segments) => Route::Page(asset),
         _ => Route::Error(if reads { 404 } else { 400 }),
     }
 }

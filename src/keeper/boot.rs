@@ -13,8 +13,8 @@ use crate::keeper::run::{Keeper, Manager};
 use crate::keeper::upgrade::Upgrade;
 use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
+use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::{Access, Mapping};
-use crate::sys::spawn::{self, ExecStrings};
 use crate::sys::{clock, fd, process};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -25,7 +25,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::atomic::Ordering::*;
 
 /// Tells a freshly executed process that it is the keeper, and where its descriptors are.
-const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
+pub(super) const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
 
 /// Tells a candidate that it is only to look around.
 const CHECK_SETTING: &str = "SUPERVISORD_CHECK=1";
@@ -41,12 +41,14 @@ pub struct Launch {
     pub lock: Option<OwnedFd>,
     /// The pipe on which the process the shell waits for learns how the start went.
     pub launched: Option<OwnedFd>,
+    /// The pipe on which it learns how everything ended.
+    pub attendant: Option<OwnedFd>,
 }
 
 /// Replaces this process by the keeper. Returns only if that failed.
 pub fn become_keeper(launch: Launch) -> io::Error {
     match prepare(launch) {
-        Ok((binary, arguments, environment)) => spawn::replace_self(binary, &arguments, &environment),
+        Ok((binary, arguments, environment)) => exec::replace_self(binary, &arguments, &environment),
         Err(error) => error,
     }
 }
@@ -54,7 +56,7 @@ pub fn become_keeper(launch: Launch) -> io::Error {
 fn prepare(launch: Launch) -> io::Result<(OwnedFd, ExecStrings, ExecStrings)> {
     let (keeper_memory, shared) = Mapping::<KeeperMemory>::create("supervisord-keeper")?;
     let (manager_memory, memory) = Mapping::<ManagerMemory>::create("supervisord-manager")?;
-    let binary = spawn::open_own_binary()?;
+    let binary = exec::open_own_binary()?;
     let (deposits, deposit_into) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
@@ -76,6 +78,9 @@ fn prepare(launch: Launch) -> io::Result<(OwnedFd, ExecStrings, ExecStrings)> {
     put(shared, Place::Binary, rustix::io::fcntl_dupfd_cloexec(&binary, 3)?)?;
     if let Some(lock) = launch.lock {
         put(shared, Place::Lock, lock)?;
+    }
+    if let Some(attendant) = launch.attendant {
+        put(shared, Place::Attendant, attendant)?;
     }
     shared.magic.store(KEEPER_MAGIC, Release);
     let memory = memory.get();
@@ -221,6 +226,7 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
         former_binary: None,
         upgrade: Upgrade::None,
         upgrades_begun,
+        detached: None,
         shared,
         manager_memory,
         manager_arguments: manager_arguments()?,
@@ -298,7 +304,7 @@ fn c_string(text: OsString) -> io::Result<CString> {
 }
 
 /// Blocks every signal and makes them readable. SIGCHLD from programs comes this way, too.
-fn block_signals() -> io::Result<OwnedFd> {
+pub(super) fn block_signals() -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the first call initialises the set that the others read; a non-negative result of signalfd is

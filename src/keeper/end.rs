@@ -11,7 +11,7 @@ use crate::keeper::run::{Keeper, is_alive};
 use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Monotonic;
-use crate::sys::{clock, signals};
+use crate::sys::{clock, pidfd, signals};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::*;
 use std::time::Duration;
@@ -83,9 +83,14 @@ impl Keeper {
             return false;
         }
         tell("supervisord: no manager comes up; the keeper stops the programs itself\n");
+        self.end_alone();
+        true
+    }
+
+    /// Ends the daemon without a manager.
+    pub(super) fn end_alone(&mut self) {
         let now = clock::monotonic();
         self.end.alone = Some(Phase { priority: None, since: now, look_at: now });
-        true
     }
 
     pub(super) fn end_deadline(&self) -> Option<Monotonic> {
@@ -124,6 +129,10 @@ impl Keeper {
                 kill_at
             };
             phase.look_at = phase.look_at.min(look_at);
+            if programs.adopted(slot).is_some() {
+                // No signal tells of its end.
+                phase.look_at = phase.look_at.min(now + LOOK_AGAIN);
+            }
         }
         self.end.alone = Some(phase);
         false
@@ -178,10 +187,25 @@ impl Programs<'_> {
     }
 
     fn pid(&self, slot: u32) -> Option<i32> {
+        if let Some(pidfd) = self.adopted(slot) {
+            let pid = self.record(slot).pid.load(Relaxed);
+            return (pid > 0 && !pidfd::has_ended(pidfd)).then_some(pid);
+        }
         let slot = self.slot(slot);
         let is_used = matches!(slot.phase.load(Acquire) & 0xff, PHASE_SPAWNING | PHASE_RUNNING);
         let pid = slot.pid.load(Acquire);
         (is_used && pid > 0 && is_alive(pid)).then_some(pid)
+    }
+
+    /// Hold of a program that is not our child.
+    fn adopted(&self, slot: u32) -> Option<BorrowedFd<'_>> {
+        let is_adopted = self.record(slot).flags.load(Relaxed) & FLAG_ADOPTED != 0;
+        self.shared.keeper.held(Place::Pidfd(slot)).filter(|_| is_adopted)
+    }
+
+    fn record(&self, slot: u32) -> &Record {
+        let slot = self.slot(slot);
+        &slot.records[(slot.current.load(Acquire) & 1) as usize]
     }
 
     fn hint(&self, slot: u32) -> Option<&StopHint> {
@@ -198,8 +222,7 @@ impl Programs<'_> {
 
     /// When a manager wanted to kill it, if one had asked it to stop.
     fn stopping_until(&self, slot: u32) -> Option<Monotonic> {
-        let slot = self.slot(slot);
-        let record = &slot.records[(slot.current.load(Acquire) & 1) as usize];
+        let record = self.record(slot);
         let is_stopping = record.state.load(Relaxed) == ProcessState::Stopping.code() as u32;
         is_stopping.then(|| Monotonic(record.deadline.load(Relaxed)))
     }
@@ -211,18 +234,24 @@ impl Programs<'_> {
             Ok(number @ 1..=64) => Signal::from_raw(number),
             _ => Signal::TERM,
         };
-        self.send(pid, signal, self.flags(slot) & STOP_ASKS_GROUP != 0);
+        self.send(slot, pid, signal, self.flags(slot) & STOP_ASKS_GROUP != 0);
     }
 
     fn kill(&self, slot: u32) {
         if let Some(pid) = self.pid(slot) {
-            self.send(pid, Signal::KILL, self.flags(slot) & STOP_KILLS_GROUP != 0);
+            self.send(slot, pid, Signal::KILL, self.flags(slot) & STOP_KILLS_GROUP != 0);
         }
     }
 
-    fn send(&self, pid: i32, signal: Signal, group: bool) {
+    fn send(&self, slot: u32, pid: i32, signal: Signal, group: bool) {
         // It may have just ended.
-        let _ = if group { signals::send_group(pid, signal) } else { signals::send(pid, signal) };
+        let _ = if let Some(pidfd) = self.adopted(slot) {
+            if group { pidfd::send_group(pidfd, pid, signal) } else { pidfd::send(pidfd, signal) }
+        } else if group {
+            signals::send_group(pid, signal)
+        } else {
+            signals::send(pid, signal)
+        };
     }
 
     fn kill_at(&self, slot: u32, asked: Monotonic) -> Monotonic {

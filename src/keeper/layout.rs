@@ -71,6 +71,10 @@ pub struct KeeperMemory {
     pub looks: AtomicU32,
     /// As `vault`, the log files of the outputs: two per slot.
     pub logs: [AtomicI32; LOG_PLACES],
+    /// As `vault`, the programs that are not the keeper's children: one per slot.
+    pub pidfds: [AtomicI32; SLOTS],
+    /// Signals that are in the ledger under a lower number were about an end of the daemon that has come.
+    pub heeds_from: AtomicU64,
 }
 
 // SAFETY: repr(C), atomics only.
@@ -82,7 +86,9 @@ impl KeeperMemory {
     /// A place in the vault by its number; `None` if there is no such place.
     pub fn place(&self, index: u32) -> Option<&AtomicI32> {
         let index = index as usize;
-        self.vault.get(index).or_else(|| self.logs.get(index.checked_sub(VAULT_PLACES)?))
+        let log = || self.logs.get(index.checked_sub(VAULT_PLACES)?);
+        let pidfd = || self.pidfds.get(index.checked_sub(VAULT_PLACES + LOG_PLACES)?);
+        self.vault.get(index).or_else(log).or_else(pidfd)
     }
 
     /// What the vault holds in a place. For the keeper.
@@ -173,6 +179,10 @@ pub struct ManagerMemory {
     pub drains: [AtomicU32; SLOTS],
     /// How each slot's program is stopped if there is no manager to do it.
     pub stops: [StopHint; SLOTS],
+    /// 1 from the moment on from which a manager's end leaves the programs running without one, until another
+    /// one has resumed the daemon.
+    pub detached: AtomicU32,
+    _reserved_too: AtomicU32,
 }
 
 // SAFETY: repr(C), atomics only.
@@ -239,7 +249,7 @@ pub struct Record {
     pub state: AtomicU32,
     pub pid: AtomicI32,
     pub failures: AtomicU32,
-    /// `FLAG_*`.
+    /// `FLAG_*`, and from [`GENERATION_SHIFT`] on the run of the daemon that started the program.
     pub flags: AtomicU32,
     pub deadline: AtomicU64,
     pub started: AtomicU64,
@@ -258,13 +268,17 @@ pub struct Record {
 
 /// Flag in [`Record::flags`]: a start waits for the stop to finish.
 pub const FLAG_START_AFTER: u32 = 1;
+/// Flag in [`Record::flags`]: the program is not the keeper's child.
+pub const FLAG_ADOPTED: u32 = 2;
+/// See [`Record::flags`]. The runs that fit, one each second, last for half a year.
+pub const GENERATION_SHIFT: u32 = 16;
 /// Flag in [`Record::flags`]: it was just added and is to be started by itself.
 pub const FLAG_TO_START: u32 = 4;
 /// Flag in [`Record::flags`]: what its program left behind in its process group is still to be killed.
 pub const FLAG_STRAGGLERS: u32 = 8;
 /// Flag in [`Record::flags`]: the signal below is for the whole process group.
 pub const FLAG_OWED_TO_GROUP: u32 = 16;
-/// In [`Record::flags`] from this bit on: the number of a signal that is still to be sent; 0 for none.
+/// In [`Record::flags`] from this bit on, in eight of them: a signal that is still to be sent; 0 for none.
 pub const OWED_SIGNAL_SHIFT: u32 = 8;
 /// All of [`Record::flags`] that is still to be done.
 pub const OWED_MASK: u32 = FLAG_STRAGGLERS | FLAG_OWED_TO_GROUP | 0xff << OWED_SIGNAL_SHIFT;
@@ -324,6 +338,10 @@ pub enum Place {
     Transfer(u8),
     /// The names of the files to be removed at the end, each with a zero behind it.
     Files,
+    /// Where a daemon is resumed that has ended and left its programs running.
+    Resume,
+    /// Where whoever stands in for the keeper learns of the end.
+    Attendant,
     /// The listening sockets, in the order of their configuration.
     HttpListener(u16),
     /// The listening sockets of programs; which is whose stands in the snapshot.
@@ -335,6 +353,8 @@ pub enum Place {
     Mailbox(u32),
     /// The file that a slot's output is written to as it is: 0 for standard output, 1 for standard error.
     Log(u32, u32),
+    /// A program that is not the keeper's child.
+    Pidfd(u32),
 }
 
 impl Place {
@@ -357,6 +377,8 @@ impl Place {
             Place::Events => 5,
             Place::Transfer(number) => 6 + u32::from(number.min(2)),
             Place::Files => 9,
+            Place::Resume => 10,
+            Place::Attendant => 11,
             Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
             Place::Socket(number) => u32::from(Self::FIRST_SOCKET + number),
             Place::Stdout(slot) => of_slot(slot, 0),
@@ -364,6 +386,7 @@ impl Place {
             Place::Stdin(slot) => of_slot(slot, 2),
             Place::Mailbox(slot) => of_slot(slot, 3),
             Place::Log(slot, channel) => VAULT_PLACES as u32 + slot * 2 + channel.min(1),
+            Place::Pidfd(slot) => (VAULT_PLACES + LOG_PLACES) as u32 + slot,
         }
     }
 }
@@ -400,6 +423,7 @@ mod tests {
         assert!((last as usize) < VAULT_PLACES);
         assert_eq!(Place::Log(0, 0).index() as usize, VAULT_PLACES);
         assert_eq!(Place::Log(SLOTS as u32 - 1, 1).index() as usize, VAULT_PLACES + LOG_PLACES - 1);
+        assert_eq!(Place::Pidfd(0).index() as usize, VAULT_PLACES + LOG_PLACES);
     }
 
     /// What an upgrade from the first release finds.

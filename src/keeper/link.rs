@@ -63,6 +63,7 @@ pub struct SlotContent {
     /// Every ledger entry below this number is in `process` already.
     pub applied: u64,
     pub starts: u32,
+    pub origin: Origin,
     /// It was just added and nobody has started it yet, though it starts by itself.
     pub to_start: bool,
     /// What was decided and may not have been done.
@@ -99,6 +100,17 @@ impl Owed {
             kill_stragglers: flags & FLAG_STRAGGLERS != 0,
         }
     }
+}
+
+/// Where the program of a process is from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// When the kernel created it, in clock ticks since boot; 0 if nobody has looked.
+    pub start_ticks: u64,
+    /// The run of the daemon that started it, counted from 1.
+    pub generation: u32,
+    /// It was found alive and is not the keeper's child: the ledger will not tell of its end.
+    pub adopted: bool,
 }
 
 /// How far the creation of a program had come.
@@ -164,6 +176,11 @@ impl Link {
     pub fn take(&self, place: Place) -> Option<OwnedFd> {
         let held = self.shared.get().place(place.index())?.load(Acquire);
         fd::adopt(held - 1)
+    }
+
+    /// Whether the vault holds something there.
+    pub fn has(&self, place: Place) -> bool {
+        self.shared.get().place(place.index()).is_some_and(|place| place.load(Acquire) > 0)
     }
 
     /// Hands descriptors to the keeper. Once this returns they survive this process.
@@ -259,6 +276,7 @@ impl Link {
         self.memory.get().hints_by.store(self.manager_starts(), Release);
         self.memory.get().manager_up.store(self.manager_starts(), Release);
         self.memory.get().ready.store(1, Release);
+        self.memory.get().detached.store(0, Release);
         self.ring();
     }
 
@@ -317,6 +335,21 @@ impl Link {
     /// How many bytes of output the keeper has moved itself.
     pub fn drained_by_keeper(&self) -> u64 {
         self.shared.get().drained.load(Acquire)
+    }
+
+    /// Whether the daemon had ended and left its programs running: this manager is to resume it.
+    pub fn is_detached(&self) -> bool {
+        self.memory.get().detached.load(Acquire) == 1
+    }
+
+    /// Signals with lower numbers in the ledger came before the daemon had ended last.
+    pub fn heeds_from(&self) -> u64 {
+        self.shared.get().heeds_from.load(Acquire)
+    }
+
+    /// Says that the end of this process leaves the programs to the keeper alone.
+    pub fn set_detached(&self) {
+        self.memory.get().detached.store(1, Release);
     }
 
     /// Says that the keeper is to end with this status as soon as this process has ended.
@@ -409,6 +442,11 @@ impl Link {
             born_at: slot.born_at.load(Relaxed),
             applied: record.applied.load(Relaxed),
             starts: record.starts.load(Relaxed),
+            origin: Origin {
+                start_ticks: record.start_ticks.load(Relaxed),
+                generation: record.flags.load(Relaxed) >> GENERATION_SHIFT,
+                adopted: record.flags.load(Relaxed) & FLAG_ADOPTED != 0,
+            },
             to_start: record.flags.load(Relaxed) & FLAG_TO_START != 0,
             owed: Owed::from_flags(record.flags.load(Relaxed)),
             last_pid: pid,
@@ -423,7 +461,7 @@ impl Link {
         slot.group.set(group);
         slot.name.set(name);
         slot.pid.store(0, Relaxed);
-        self.commit(number, &Process::default(), 0, 0);
+        self.commit(number, &Process::default(), Origin::default(), 0, 0);
         if to_start {
             let record = &slot.records[(slot.current.load(Relaxed) & 1) as usize];
             record.flags.store(FLAG_TO_START, Relaxed);
@@ -438,17 +476,27 @@ impl Link {
 
     /// Publishes what the state machine knows now. `applied` is one more than the number of the ledger entry
     /// that led to it, or what it was before.
-    pub fn commit(&self, number: u32, process: &Process, starts: u32, applied: u64) {
-        self.commit_owing(number, process, starts, applied, Owed::default());
+    pub fn commit(&self, number: u32, process: &Process, origin: Origin, starts: u32, applied: u64) {
+        self.commit_owing(number, process, origin, (starts, applied), Owed::default());
     }
 
     /// As [`Link::commit`], with what is going to be done because of it. [`Link::settle`] says that it was.
-    pub fn commit_owing(&self, number: u32, process: &Process, starts: u32, applied: u64, owed: Owed) {
+    pub fn commit_owing(
+        &self,
+        number: u32,
+        process: &Process,
+        origin: Origin,
+        (starts, applied): (u32, u64),
+        owed: Owed,
+    ) {
         let slot = self.slot(number);
         let next = 1 - (slot.current.load(Relaxed) & 1);
         let record = &slot.records[next as usize];
         write_record(record, process);
-        record.flags.fetch_or(owed.flags(), Relaxed);
+        // The two other users of this field stand below and above what is added here.
+        let adopted = if origin.adopted { FLAG_ADOPTED } else { 0 };
+        record.flags.fetch_or(owed.flags() | adopted | origin.generation << GENERATION_SHIFT, Relaxed);
+        record.start_ticks.store(origin.start_ticks, Relaxed);
         record.starts.store(starts, Relaxed);
         record.applied.store(applied, Relaxed);
         slot.current.store(next, Release);

@@ -7,12 +7,15 @@
 //!
 //! [`layout`] is the shared memory. [`run`] is the keeper itself; [`drain`] is what it does with programs' output while
 //! there is no manager, [`end`] how it stops everything if none comes up, [`watch`] how it notices one that hangs.
-//! [`upgrade`] lets a new binary take over. [`link`] is the manager's side: reading the ledger,
+//! [`upgrade`] lets a new binary take over; [`detach`] lets the daemon end without its programs, and [`attendant`]
+//! stands in for the keeper where somebody waits for that. [`link`] is the manager's side: reading the ledger,
 //! writing the slots, depositing descriptors. [`boot`] turns a freshly started process into the keeper.
 
 pub mod layout;
 
+pub mod attendant;
 pub mod boot;
+pub mod detach;
 pub mod drain;
 pub mod end;
 pub mod link;

@@ -9,8 +9,8 @@ use crate::keeper::layout::*;
 use crate::keeper::upgrade::Upgrade;
 use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
+use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::Mapping;
-use crate::sys::spawn::{self, ExecStrings};
 use crate::sys::{clock, fd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -73,6 +73,8 @@ pub struct Keeper {
     pub drain: Drain,
     pub end: End,
     pub watch: Watch,
+    /// Since when the programs run without a daemon.
+    pub detached: Option<Monotonic>,
 }
 
 /// The manager that is alive.
@@ -85,9 +87,14 @@ pub struct Manager {
 impl Keeper {
     /// Keeps. Returns with the daemon's exit status.
     pub fn run(mut self) -> u8 {
+        let status = self.keep();
+        self.tell_attendant(status);
+        status
+    }
+
+    fn keep(&mut self) -> u8 {
         loop {
-            let may_start = self.manager.is_none() && !self.ends_alone();
-            if may_start && clock::monotonic() >= self.restart_at {
+            if self.wants_manager() && clock::monotonic() >= self.restart_at {
                 self.drain.end();
                 self.start_manager();
             }
@@ -110,6 +117,12 @@ impl Keeper {
                 // The manager may have made room for exits that are waiting.
                 self.sweep_due = true;
             }
+            if ready.attendant {
+                self.lose_attendant();
+            }
+            if ready.guest {
+                self.take_guest();
+            }
             if ready.clients {
                 self.client_came();
             }
@@ -130,7 +143,7 @@ impl Keeper {
         // Counted before: on a busy machine the manager may read its number, and say that it is up under it,
         // before we run again.
         shared.manager_starts.fetch_add(1, AcqRel);
-        match spawn::start_manager(self.binary.as_fd(), &self.manager_arguments, &self.manager_environment) {
+        match exec::start_manager(self.binary.as_fd(), &self.manager_arguments, &self.manager_environment) {
             Ok(pid) => {
                 shared.manager_pid.store(pid, Release);
                 self.manager = Some(Manager { pid, since: now });
@@ -165,13 +178,17 @@ impl Keeper {
     fn wait(&self) -> Ready {
         let always = PollFd::new(&self.signals, PollFlags::IN);
         // What there is nothing to wait for at is replaced by the signals, which are waited for anyway.
-        let maybe = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let maybe = |fd, flags| PollFd::from_borrowed_fd(fd, flags);
+        let [guest, attendant] = self.outsiders();
         let mut fds = [
             always.clone(),
             PollFd::new(&self.deposits, PollFlags::IN),
             PollFd::new(&self.doorbell, PollFlags::IN),
-            self.drain.fd().map_or(always.clone(), maybe),
-            self.watch.fd().map_or(always, maybe),
+            self.drain.fd().map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
+            self.watch.fd().map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
+            guest.map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
+            // The end of its reader shows by itself.
+            attendant.map_or(always, |fd| maybe(fd, PollFlags::empty())),
         ];
         let timeout = self.next_deadline().map(|deadline| {
             let rest = deadline.since(clock::monotonic());
@@ -179,14 +196,22 @@ impl Keeper {
             rustix::event::Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: i64::from(rest.subsec_nanos()) }
         });
         if poll(&mut fds, timeout.as_ref()).is_err() {
-            return Ready { signals: true, deposits: true, doorbell: true, clients: true };
+            return Ready {
+                signals: true,
+                deposits: true,
+                doorbell: true,
+                clients: true,
+                guest: false,
+                attendant: false,
+            };
         }
         let is = |index: usize| !fds[index].revents().is_empty();
-        Ready { signals: is(0), deposits: is(1), doorbell: is(2), clients: is(4) }
+        let (guest, attendant) = (guest.is_some() && is(5), attendant.is_some() && is(6));
+        Ready { signals: is(0), deposits: is(1), doorbell: is(2), clients: is(4), guest, attendant }
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {
-        let restart = (self.manager.is_none() && !self.ends_alone()).then_some(self.restart_at);
+        let restart = self.wants_manager().then_some(self.restart_at);
         let sweep = (self.sweep_due && !self.is_full()).then(|| self.last_sweep + SWEEP_INTERVAL);
         let watch = [self.upgrade_deadline(), self.end_deadline(), self.watch.deadline()];
         watch.into_iter().chain([restart, sweep, self.drain.deadline()]).flatten().min()
@@ -258,6 +283,11 @@ impl Keeper {
         self.shared.get().manager_pid.store(0, Release);
         // What it deposited before it died counts.
         self.take_deposits();
+        if self.is_left_alone() {
+            // It either ended so, or could not resume such a daemon: its message is on the terminal.
+            self.detach(if status & 0x7f == 0 { ((status >> 8) & 0xff) as u8 } else { 1 });
+            return None;
+        }
         let memory = self.manager_memory.get();
         let goodbye = memory.goodbye.load(Acquire);
         let ended = if goodbye != 0 {
@@ -294,13 +324,14 @@ impl Keeper {
 
     /// Tells whoever waits that the daemon is up, and leaves the terminal.
     fn report_launch(&mut self) {
-        if self.launched.is_some() && self.manager_memory.get().ready.load(Acquire) == 1 {
+        let is_up = self.manager_memory.get().ready.load(Acquire) == 1 && !self.is_left_alone();
+        if self.launched.is_some() && is_up {
             let _ = fd::detach_stdio();
             self.tell_launcher(0);
         }
     }
 
-    fn tell_launcher(&mut self, status: u8) {
+    pub(super) fn tell_launcher(&mut self, status: u8) {
         if let Some(launched) = self.launched.take() {
             let _ = rustix::io::write(&launched, &[status]);
         }
@@ -342,8 +373,12 @@ impl Keeper {
     }
 
     /// A full ledger loses a signal rather than an exit.
-    fn record_signal(&mut self, signal: u32, sender: i32) {
-        if [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT].contains(&(signal as i32)) {
+    pub(super) fn record_signal(&mut self, signal: u32, sender: i32) {
+        let asks_for_end = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT].contains(&(signal as i32));
+        if self.detached.is_some() {
+            return self.hear_while_detached(asks_for_end);
+        }
+        if asks_for_end {
             self.note_exit_request(self.shared.get().head.load(Relaxed));
         }
         if self.is_full() {
@@ -430,6 +465,8 @@ struct Ready {
     deposits: bool,
     doorbell: bool,
     clients: bool,
+    guest: bool,
+    attendant: bool,
 }
 
 /// Whose end to ask for.

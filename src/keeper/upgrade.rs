@@ -9,7 +9,7 @@
 use crate::keeper::layout::*;
 use crate::keeper::run::{Keeper, ring};
 use crate::model::time::Monotonic;
-use crate::sys::{clock, fd, signals, spawn};
+use crate::sys::{clock, exec, fd, signals};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::*;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl Keeper {
             return;
         }
         let started = self.candidate().and_then(|binary| {
-            spawn::start_manager(binary.as_fd(), &self.manager_arguments, &self.check_environment)
+            exec::start_manager(binary.as_fd(), &self.manager_arguments, &self.check_environment)
         });
         match started {
             Ok(pid) => {
@@ -163,7 +163,7 @@ impl Keeper {
         if fd::duplicate_to(&self.binary, self.binary_number).is_ok()
             && fd::set_cloexec(&self.deposits, false).is_ok()
         {
-            spawn::replace_self(&self.binary, &self.keeper_arguments, &self.keeper_environment);
+            exec::replace_self(&self.binary, &self.keeper_arguments, &self.keeper_environment);
             let _ = fd::set_cloexec(&self.deposits, true);
         }
     }

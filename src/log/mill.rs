@@ -7,6 +7,7 @@
 
 use crate::log::pump::{HandOn, Turn, Way, turn_with};
 use crate::log::stream::LogStream;
+use crate::sys::schedule;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -85,6 +86,8 @@ fn join(grist: Grist) {
 }
 
 fn go_round() {
+    // Copying is no hurry.
+    schedule::take_usual_turns();
     let mut all: Vec<Grist> = Vec::new();
     loop {
         {

@@ -15,25 +15,31 @@ pub fn backup_name(path: &Path, number: u32) -> PathBuf {
 ///
 /// Only the files below the first free number move. Supervisor moves all of them; ours gives the same names
 /// whenever there is no gap, closes one that a killed predecessor left half way through, and so can simply
-/// be done again: no interruption loses a backup before its time.
+/// be done again: no interruption loses a backup but the oldest, whose time has come.
+///
+/// That one is removed rather than replaced: ext4 writes a file to the disk at once that takes another one's
+/// name (`auto_da_alloc`, ext4(5)), and a program that logs fast waited for that at every rotation.
 ///
 /// # Errors
 /// The system's, for the rename that failed; those done before it stay.
 pub fn shift(path: &Path, backups: u32) -> io::Result<()> {
     let free = (1..=backups).find(|number| !exists(&backup_name(path, *number)));
-    for number in (1..free.unwrap_or(backups)).rev() {
-        tolerant_rename(&backup_name(path, number), &backup_name(path, number + 1))?;
+    if free.is_none() {
+        tolerate_absence(std::fs::remove_file(backup_name(path, backups)))?;
     }
-    tolerant_rename(path, &backup_name(path, 1))
+    for number in (1..free.unwrap_or(backups)).rev() {
+        tolerate_absence(std::fs::rename(backup_name(path, number), backup_name(path, number + 1)))?;
+    }
+    tolerate_absence(std::fs::rename(path, backup_name(path, 1)))
 }
 
 fn exists(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
 
-/// Renames; that somebody else has removed the file meanwhile is no trouble.
-fn tolerant_rename(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::rename(from, to) {
+/// That somebody else has removed the file meanwhile is no trouble.
+fn tolerate_absence(result: io::Result<()>) -> io::Result<()> {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -34,6 +34,9 @@ pub struct Boot {
     pub oom_score_adj: Option<String>,
     /// Whether the daemon left its terminal.
     pub background: bool,
+    /// Where a daemon that resumes another one was started, after any change of directory. Its keeper is elsewhere.
+    #[serde(default)]
+    pub work_dir: Option<PathBuf>,
     /// As it was read at the start, with what there is to say about it.
     pub config: Config,
 }
@@ -50,6 +53,12 @@ pub struct Snapshot {
     /// The daemon's exit status, once a program's end has decided it.
     #[serde(default)]
     pub exit_status: u8,
+    /// Which run of the daemon this is, counted from 1.
+    #[serde(default)]
+    pub generation: u32,
+    /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
+    #[serde(default)]
+    pub renewing: Vec<String>,
 }
 
 /// A group that was added.

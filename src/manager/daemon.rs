@@ -13,11 +13,14 @@ use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapsh
 use crate::manager::child::Common;
 use crate::manager::events::Events;
 use crate::manager::events::outlet::Written;
+use crate::manager::info_map::MapFile;
 use crate::manager::procs::{PastExit, Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
 use crate::manager::sockets::Sockets;
+use crate::manager::spawns::Spawns;
 use crate::manager::streams::Specs;
+use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::waiters::Waiter;
 use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
@@ -26,11 +29,10 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::{Monotonic, Wall};
 use crate::rpc::api::{Call, Stream};
-use crate::sys::spawn::{Spawner, Stdio, errno_name};
 use crate::sys::{clock, process, signals};
 use futures_lite::{FutureExt, StreamExt};
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::collections::HashSet;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -54,7 +56,7 @@ pub struct Daemon {
     /// How far the end has come, once one was asked for.
     pub ending: Option<Ending>,
     pub common: Common,
-    pub spawner: Spawner,
+    pub spawns: Spawns,
     pub http: http::Context,
     pub servers: Vec<Server>,
     pub events: Events,
@@ -64,6 +66,14 @@ pub struct Daemon {
     pub wanted_upgrade: Option<Wanted>,
     /// The snapshot with the keeper does not show what is in force.
     pub snapshot_is_old: bool,
+    /// Which run of the daemon this is, counted from 1; managers of one run share it.
+    pub generation: u32,
+    pub map_file: MapFile,
+    /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
+    pub renewing: Vec<String>,
+    /// What a former daemon left behind, until it is taken over.
+    pub legacy: Legacy,
+    pub adopted: Adopted,
 }
 
 /// An HTTP server that accepts.
@@ -91,6 +101,8 @@ enum Wake {
     Signal(i32),
     /// An event listener has written something.
     Listener,
+    /// An adopted program has ended.
+    Adopted,
     /// Somebody's output is to become an event.
     Written(Option<Written>),
     Deadline,
@@ -110,6 +122,8 @@ pub struct Ears {
     pub signals: signal_hook_async_std::Signals,
     /// Readable when an event listener has written something.
     pub listeners: Async<Arc<OwnedFd>>,
+    /// Readable when an adopted program has ended.
+    pub adopted: Async<Arc<OwnedFd>>,
 }
 
 impl Daemon {
@@ -123,11 +137,13 @@ impl Daemon {
                 self.handle(call);
             }
             self.fire_deadlines();
+            self.progress_of_renewal();
             if self.progress_of_end() {
                 return End::Daemon;
             }
             self.dispatch_events();
             self.save_snapshot();
+            self.save_map();
             if !self.snapshot_is_old && self.progress_of_upgrade() == Decision::HandOver {
                 return End::Manager;
             }
@@ -144,6 +160,7 @@ impl Daemon {
             Wake::Signal(number) => self.stray_signal(number),
             Wake::Deadline | Wake::Call(None) | Wake::Written(None) => {}
             Wake::Listener => self.hear_listeners(),
+            Wake::Adopted => self.look_after_adopted(),
             Wake::Written(Some(written)) => self.take_all_written(written),
             Wake::Call(Some(call)) => self.handle(call),
         }
@@ -173,7 +190,8 @@ impl Daemon {
     }
 
     async fn wait(&self, ears: &mut Ears) -> Wake {
-        let deadlines = [self.procs.next_deadline(), self.ending_deadline(), self.events.deadline()];
+        let deadlines =
+            [self.procs.next_deadline(), self.ending_deadline(), self.events.deadline(), self.map_deadline()];
         let deadline = deadlines.into_iter().flatten().min();
         let timer = async {
             match deadline {
@@ -194,22 +212,31 @@ impl Daemon {
             let _ = ears.listeners.readable().await;
             Wake::Listener
         };
+        let adopted = async {
+            let _ = ears.adopted.readable().await;
+            Wake::Adopted
+        };
         let written = async { Wake::Written(self.events.next_written().await) };
-        ledger.or(signals).or(timer).or(listeners).or(calls).or(written).await
+        ledger.or(signals).or(timer).or(listeners).or(adopted).or(calls).or(written).await
     }
 
     /// Deals with what the keeper has recorded, in its order, up to [`ENTRIES_PER_TURN`].
     pub fn absorb_ledger(&mut self) -> Rest {
-        for _ in 0..ENTRIES_PER_TURN {
-            let Some(entry) = self.link.next_entry() else { return Rest::None };
-            let sequence = entry.sequence;
-            match entry.what {
-                What::Exit { .. } => self.exited(entry),
-                What::Signal(number) => self.signalled(number),
+        self.spawn_together(|daemon| {
+            for _ in 0..ENTRIES_PER_TURN {
+                let Some(entry) = daemon.link.next_entry() else { return Rest::None };
+                let sequence = entry.sequence;
+                match entry.what {
+                    What::Exit { .. } => daemon.exited(entry),
+                    What::Signal(number) if sequence < daemon.link.heeds_from() => {
+                        ::log::debug!("ignored signal {number}, which was about the end of the last run");
+                    }
+                    What::Signal(number) => daemon.signalled(number),
+                }
+                daemon.link.advance_past(sequence);
             }
-            self.link.advance_past(sequence);
-        }
-        Rest::More
+            Rest::More
+        })
     }
 
     fn exited(&mut self, entry: Entry) {
@@ -281,13 +308,15 @@ impl Daemon {
 
     fn fire_deadlines(&mut self) {
         let now = clock::monotonic();
-        while let Some(slot) = self.procs.due(now) {
-            let before = self.procs.next_deadline();
-            self.apply(slot, Event::Tick);
-            if self.procs.due(now) == Some(slot) && self.procs.next_deadline() == before {
-                self.procs.drop_deadline(slot);
+        self.spawn_together(|daemon| {
+            while let Some(slot) = daemon.procs.due(now) {
+                let before = daemon.procs.next_deadline();
+                daemon.apply(slot, Event::Tick);
+                if daemon.procs.due(now) == Some(slot) && daemon.procs.next_deadline() == before {
+                    daemon.procs.drop_deadline(slot);
+                }
             }
-        }
+        });
     }
 
     /// Lets a process take one event, now.
@@ -298,6 +327,7 @@ impl Daemon {
     fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
+        let was_adopted = self.adopted.has(slot);
         let at = Circumstances { now, wall, may_start: self.state == SupervisorState::Running };
         let ended = match &event {
             Event::Exited { status, .. } => Some(*status),
@@ -319,9 +349,8 @@ impl Daemon {
                 Effect::Spawn => {}
             }
         }
-        if let Some(proc) = self.procs.proc(slot) {
-            self.link.commit_owing(slot, &proc.process, proc.starts, proc.applied, owed);
-        }
+        self.commit_owing(slot, owed);
+        self.show_changes(slot, &changes, now, wall);
         for effect in effects {
             match effect {
                 Effect::Log(..) => {}
@@ -331,6 +360,8 @@ impl Daemon {
                     self.kill(slot, pid, signal, reach);
                     self.link.settle(slot);
                 }
+                // Who was adopted leads no group of ours any more: its number may be another's by now.
+                Effect::KillStragglers { .. } if was_adopted => self.link.settle(slot),
                 Effect::KillStragglers { pid } => {
                     kill_stragglers(&config.name, pid);
                     self.link.settle(slot);
@@ -340,6 +371,19 @@ impl Daemon {
         }
         self.disappoint_waiters(slot);
         self.check_exit_condition(slot, &changes, ended);
+    }
+
+    /// Publishes a process' state to the memory that survives this manager.
+    pub fn commit(&mut self, slot: SlotId) {
+        self.commit_owing(slot, Owed::default());
+    }
+
+    fn commit_owing(&mut self, slot: SlotId, owed: Owed) {
+        if let Some(proc) = self.procs.proc(slot) {
+            let counts = (proc.starts, proc.applied);
+            self.link.commit_owing(slot, &proc.process, proc.origin, counts, owed);
+        }
+        self.note(slot);
     }
 
     fn publish(&mut self, slot: SlotId, change: StateChange) {
@@ -368,7 +412,7 @@ impl Daemon {
     /// Does what the former manager had decided and may not have done.
     pub fn do_owed(&mut self, slot: SlotId, owed: Owed, last_pid: i32) {
         let Some(proc) = self.procs.proc(slot) else { return };
-        if owed.kill_stragglers {
+        if owed.kill_stragglers && !proc.origin.adopted {
             kill_stragglers(&proc.config.name, last_pid);
         }
         if let (Some((signal, reach)), Some(pid)) = (owed.signal, proc.process.state.pid()) {
@@ -380,11 +424,7 @@ impl Daemon {
     }
 
     fn kill(&mut self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) {
-        let result = match reach {
-            Reach::Process => signals::send(pid, signal),
-            Reach::ProcessGroup => signals::send_group(pid, signal),
-        };
-        let Err(error) = result else { return };
+        let Err(error) = self.send_signal(slot, pid, signal, reach) else { return };
         if error.raw_os_error() == Some(libc::ESRCH) {
             let name = self.procs.proc(slot).map_or("", |proc| &proc.config.name);
             ::log::debug!(
@@ -393,52 +433,6 @@ impl Daemon {
         } else {
             self.apply(slot, Event::SignalFailed(error.to_string()));
         }
-    }
-
-    /// Creates the program of a STARTING process, and tells the state machine how that went.
-    pub fn spawn(&mut self, slot: SlotId) {
-        match self.try_spawn(slot) {
-            Ok(pid) => {
-                self.apply(slot, Event::Spawned(pid));
-                self.begin_streams(slot);
-            }
-            Err(why) => self.apply(slot, Event::SpawnFailed(why)),
-        }
-    }
-
-    /// Creates the program of a process.
-    ///
-    /// # Errors
-    /// What `spawnerr` is to say.
-    fn try_spawn(&mut self, slot: SlotId) -> Result<i32, String> {
-        let Some(proc) = self.procs.proc_mut(slot) else { return Err("no such process".to_string()) };
-        let name = &proc.config.name;
-        let program = self.common.program(&proc.config, &proc.group).map_err(|error| error.to_string())?;
-        if self.sockets.ensure(&proc.group, &proc.config, &self.link).map_err(|error| error.to_string())? {
-            self.snapshot_is_old = true;
-        }
-        let sockets = self.sockets.for_process(&proc.group, &proc.config);
-        let specs =
-            proc.streams.are_missing().then(|| stream_specs(proc, self.config.supervisord.strip_ansi));
-        let ends =
-            proc.streams.prepare(slot, specs, &self.link).map_err(|error| dispatcher_error(name, &error))?;
-        let stdio = Stdio {
-            stdin: sockets.stdin.unwrap_or(ends.stdin.as_fd()),
-            stdout: ends.stdout.as_fd(),
-            stderr: ends.stderr.as_ref().unwrap_or(&ends.stdout).as_fd(),
-            listeners: &sockets.listeners,
-        };
-        proc.born_at = self.link.head();
-        // Thousands may be started in one turn.
-        self.link.pulse();
-        let cell = self.link.announce_birth(slot);
-        let (pid, failure) =
-            self.spawner.spawn(&program, stdio, cell).map_err(|error| fork_error(name, &error))?;
-        proc.starts = proc.starts.saturating_add(1);
-        proc.failure = failure.map(|failure| failure.describe(&program));
-        let born_at = proc.born_at;
-        self.procs.claim_pid(pid, slot, born_at);
-        Ok(pid)
     }
 
     /// Adds a group and starts what is to start by itself.
@@ -469,24 +463,32 @@ impl Daemon {
         self.procs.add_group(Arc::clone(config), members);
         self.snapshot_is_old = true;
         self.announce_group(config);
+        self.show_group(&config.name);
         Ok(())
     }
 
     /// Starts those members of a group that are to start by themselves, the most urgent first.
     pub fn autostart(&mut self, group: &str) {
+        self.autostart_except(group, &HashSet::new());
+    }
+
+    /// The same without those that are to stay at rest.
+    pub fn autostart_except(&mut self, group: &str, at_rest: &HashSet<SlotId>) {
         let Some(group) = self.procs.group(group) else { return };
         let mut slots: Vec<(i64, SlotId)> = group
             .members
             .iter()
             .filter_map(|slot| self.procs.proc(*slot).map(|proc| (*slot, proc)))
-            .filter(|(_, proc)| proc.config.autostart)
+            .filter(|(slot, proc)| proc.config.autostart && !at_rest.contains(slot))
             .map(|(slot, proc)| (proc.config.priority, slot))
             .collect();
         // Stable: equal priorities start in the order of the configuration.
         slots.sort_by_key(|(priority, _)| *priority);
-        for (_, slot) in slots {
-            self.apply(slot, Event::Start);
-        }
+        self.spawn_together(|daemon| {
+            for (_, slot) in slots {
+                daemon.apply(slot, Event::Start);
+            }
+        });
     }
 
     /// Takes out a group that is at rest.
@@ -512,7 +514,9 @@ impl Daemon {
         self.let_go(slot, proc);
     }
 
-    fn let_go(&self, slot: SlotId, mut proc: Proc) {
+    fn let_go(&mut self, slot: SlotId, mut proc: Proc) {
+        self.http.feed().tell_removed(&proc.group, &proc.config.name);
+        self.unnote(slot);
         proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);
@@ -534,6 +538,8 @@ impl Daemon {
         let snapshot = Snapshot {
             sockets: self.sockets.records(),
             exit_status: self.exit_status,
+            generation: self.generation,
+            renewing: self.renewing.clone(),
             config: (*self.config).clone(),
             active: active.collect(),
         };
@@ -573,28 +579,6 @@ fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs 
     AutoLogs {
         stdout: create(Stream::Stdout, &process.stdout),
         stderr: if process.redirect_stderr { None } else { create(Stream::Stderr, &process.stderr) },
-    }
-}
-
-/// As in Supervisor, process.py, spawn().
-fn dispatcher_error(name: &str, error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::EMFILE | libc::ENFILE) => format!("too many open files to spawn '{name}'"),
-        other => {
-            let errno = errno_name(other.unwrap_or(0));
-            format!("unknown error making dispatchers for '{name}': {errno}")
-        }
-    }
-}
-
-/// As in Supervisor, process.py, spawn().
-fn fork_error(name: &str, error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::EAGAIN) => format!("Too many processes in process table to spawn '{name}'"),
-        other => {
-            let errno = errno_name(other.unwrap_or(0));
-            format!("unknown error during fork for '{name}': {errno}")
-        }
     }
 }
 

@@ -8,11 +8,13 @@ use crate::config::{self, Surroundings};
 use crate::keeper::boot::{Launch, become_keeper};
 use crate::manager::boot::{self, Boot};
 use crate::manager::lock::{self, Lock, Taken};
+use crate::manager::resume::{Resumption, resume, stand_in};
 use crate::model::config::{Config, Level, Message};
 use crate::sys::daemonize::{Fork, fork};
 use crate::sys::limits::{self, Limit, Limited};
 use crate::sys::{fd, process, signals, user};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs the daemon. In the foreground this does not return; in the background it returns in the process that
@@ -64,8 +66,25 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
         config.messages.push(Message { level: Level::Critical, text: text.to_string() });
     }
 
-    let mut lock = take_lock(&mut config)?;
-    let mut launched = None;
+    let current_dir = surroundings.current_dir.clone();
+    let binary = surroundings.executable.clone();
+    let make_boot = |config, work_dir| {
+        store(&Boot { args, binary, current_dir, descriptors, oom_score_adj, background, work_dir, config })
+    };
+    let mut lock = match take_lock(&mut config) {
+        Some(Taken::Ours(lock)) => Some(lock),
+        None => None,
+        Some(Taken::Held { by }) => {
+            let pidfile = config.supervisord.pidfile.clone();
+            if background {
+                change_directory(&mut config);
+            }
+            let boot = make_boot(config, std::env::current_dir().ok())?;
+            let resumption = Resumption { pidfile: &pidfile, keeper: by.unwrap_or(0), boot, background };
+            return resume(resumption)?.ok_or_else(|| already_running(&pidfile, by));
+        }
+    };
+    let (mut launched, mut attendant) = (None, None);
     if background {
         match fork().map_err(failed("cannot go to the background"))? {
             Fork::Parent(waiting) => return Ok(waiting.wait()),
@@ -73,17 +92,20 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
         }
         config.messages.push(info("daemonizing the supervisord process".to_string()));
         change_directory(&mut config);
+    } else if !config.supervisord.exitkillall && process::own_pid() != 1 {
+        // The keeper may stay when the daemon ends, so it is not who is waited for.
+        match fork().map_err(failed("cannot start the keeper"))? {
+            Fork::Parent(keeper) => return Ok(stand_in(keeper)),
+            Fork::Child(pipe) => attendant = Some(pipe),
+        }
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.supervisord.umask));
 
-    let current_dir = surroundings.current_dir.clone();
-    let binary = surroundings.executable.clone();
-    let boot = Boot { args, binary, current_dir, descriptors, oom_score_adj, background, config };
-    let boot = store(&boot)?;
+    let boot = make_boot(config, None)?;
     if let Some(lock) = &mut lock {
         lock.write_pid(process::own_pid()).map_err(failed("cannot write the lock file"))?;
     }
-    let error = become_keeper(Launch { boot, lock: lock.map(Lock::into_fd), launched });
+    let error = become_keeper(Launch { boot, lock: lock.map(Lock::into_fd), launched, attendant });
     Err(format!("Error: cannot execute the keeper: {error}\n"))
 }
 
@@ -98,25 +120,24 @@ fn info(text: String) -> Message {
 
 /// Makes sure that no other daemon runs on the same pidfile. Where no lock can be made, the sockets still
 /// keep a second daemon away.
-fn take_lock(config: &mut Config) -> Result<Option<Lock>, String> {
+fn take_lock(config: &mut Config) -> Option<Taken> {
     let pidfile = &config.supervisord.pidfile;
-    match lock::take(pidfile) {
-        Ok(Taken::Ours(lock)) => Ok(Some(lock)),
-        Ok(Taken::Held { by }) => {
-            let holder = by.map_or_else(|| "pid unknown".to_string(), |pid| format!("pid {pid}"));
-            let path = lock::path_beside(pidfile);
-            Err(format!(
-                "Error: Another supervisord ({holder}) is already running with this pidfile; it holds the \
-                 lock {}.  Shut it down first, or give this one a pidfile of its own.\n",
-                path.display()
-            ))
-        }
-        Err(error) => {
+    lock::take(pidfile)
+        .inspect_err(|error| {
             let text = format!("could not lock {}: {error}", lock::path_beside(pidfile).display());
             config.messages.push(Message { level: Level::Warn, text });
-            Ok(None)
-        }
-    }
+        })
+        .ok()
+}
+
+fn already_running(pidfile: &Path, by: Option<i32>) -> String {
+    let holder = by.map_or_else(|| "pid unknown".to_string(), |pid| format!("pid {pid}"));
+    let path = lock::path_beside(pidfile);
+    format!(
+        "Error: Another supervisord ({holder}) is already running with this pidfile; it holds the \
+         lock {}.  Shut it down first, or give this one a pidfile of its own.\n",
+        path.display()
+    )
 }
 
 /// As in Supervisor a directory that is not there does not keep the daemon from starting.

@@ -15,16 +15,21 @@ pub mod start;
 
 pub mod daemon;
 pub mod exit_when;
+pub mod info_map;
 pub mod procs;
 pub mod requests;
+pub mod resume;
 pub mod shutdown;
+pub mod survivors;
 pub mod upgrade;
+pub mod viewers;
 pub mod waiters;
 
 pub mod child;
 pub mod command;
 pub mod describe;
 pub mod sockets;
+pub mod spawns;
 pub mod streams;
 
 pub mod events;

@@ -1,17 +1,20 @@
 //! The table of everything that is supervised.
 
+use crate::core::info_map::ProcessInfoMap;
 use crate::core::process::Process;
+use crate::keeper::link::Origin;
 use crate::manager::boot::AutoLogs;
 use crate::manager::streams::Streams;
 use crate::manager::waiters::Waiter;
 use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
-use crate::model::exit::ExitStatus;
+pub use crate::model::exit::PastExit;
+use crate::model::exit::Tally;
 use crate::model::namespec;
 use crate::model::state::ProcessState;
-use crate::model::time::{Monotonic, Wall};
+use crate::model::time::Monotonic;
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The number of a slot in the memory shared with the keeper; with it a process is found at once.
 pub type SlotId = u32;
@@ -34,6 +37,8 @@ pub struct ProcessManager {
     active: usize,
     /// How many of them are event listeners.
     active_listeners: usize,
+    /// What is alive, by slot.
+    pub info_map: ProcessInfoMap,
 }
 
 /// An active group.
@@ -60,6 +65,10 @@ pub struct Proc {
     pub applied: u64,
     /// The ledger's head when its program was created.
     pub born_at: u64,
+    /// Where its program is from.
+    pub origin: Origin,
+    /// That of its configuration, once somebody wanted to know.
+    pub fingerprint: OnceCell<u64>,
     /// What went wrong between the creation of its program and the first instruction.
     pub failure: Option<String>,
     pub logs: AutoLogs,
@@ -67,17 +76,10 @@ pub struct Proc {
     pub waiters: Vec<Waiter>,
     /// The last exits that this manager saw, the latest last.
     pub past: VecDeque<PastExit>,
-}
-
-/// One exit, for people who want to know what happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PastExit {
-    pub at: Wall,
-    pub pid: i32,
-    pub status: ExitStatus,
-    /// It was told to stop, or its exit code is one of `exitcodes`.
-    pub expected: bool,
-    pub lasted: Duration,
+    /// All the exits that this manager saw.
+    pub tally: Tally,
+    /// Since when it has been on its way back after an exit that nobody asked for.
+    pub down_since: Option<Monotonic>,
 }
 
 /// So many exits of each process are remembered.
@@ -93,11 +95,15 @@ impl Proc {
             starts: 0,
             applied: 0,
             born_at: 0,
+            origin: Origin::default(),
+            fingerprint: OnceCell::new(),
             failure: None,
             logs,
             streams: Streams::default(),
             waiters: Vec::new(),
             past: VecDeque::new(),
+            tally: Tally::default(),
+            down_since: None,
         }
     }
 
@@ -106,11 +112,17 @@ impl Proc {
         if self.past.len() == PAST_EXITS {
             self.past.pop_front();
         }
+        self.tally.count(exit.status);
         self.past.push_back(exit);
     }
 
     pub fn state(&self) -> ProcessState {
         self.process.state.kind()
+    }
+
+    /// Whether it runs and nothing it writes reaches its log.
+    pub fn is_mute(&self) -> bool {
+        self.origin.adopted && self.process.state.pid().is_some() && !self.streams.are_connected()
     }
 
     /// How the process is named where names have to be unique.
@@ -201,7 +213,8 @@ impl ProcessManager {
             self.active_listeners += active;
         }
         for (slot, proc) in members {
-            if let Some(pid) = proc.process.state.pid() {
+            // The ledger does not tell of those that were adopted, so their pids stay out of it.
+            if let Some(pid) = proc.process.state.pid().filter(|_| !proc.origin.adopted) {
                 self.claim_pid(pid, slot, proc.born_at);
             }
             if let Some(deadline) = proc.process.state.deadline() {

@@ -3,8 +3,8 @@
 //! A request is checked first and carried out then; what cannot be done now is refused with a fault and
 //! changes nothing. Requests that wait leave a [`Waiter`] with the process.
 
-use crate::config;
-use crate::core::process::Event;
+use crate::config::{self, ConfigSource};
+use crate::core::process::{Event, Reach};
 use crate::log::activity;
 use crate::manager::daemon::Daemon;
 use crate::manager::describe::description;
@@ -19,13 +19,13 @@ use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
 use crate::rpc::api::{
     Answer, BulkStatus, Call, ConfigInfo, Fact, Facts, LogSource, Outcome, ProcessInfo, Request, Stream,
-    Table, Target, Wait,
+    Target, Wait,
 };
 use crate::rpc::fault::{Fault, FaultCode};
-use crate::sys::{clock, signals};
+use crate::sys::clock;
 use async_channel::Sender;
-
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What can be asked of processes and may take a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,13 @@ impl Daemon {
     fn admit(&self, request: &Request) -> Result<(), Fault> {
         let always = matches!(
             request,
-            Request::State | Request::Pid | Request::Identification | Request::SendRemoteCommEvent { .. }
+            Request::State
+                | Request::Pid
+                | Request::Identification
+                | Request::SendRemoteCommEvent { .. }
+                | Request::Overview(_)
+                | Request::Daemon
+                | Request::Alive
         );
         if always || self.state == SupervisorState::Running {
             Ok(())
@@ -94,11 +100,7 @@ impl Daemon {
                 Ok(Answer::Processes(vec![self.process_info(proc, clock::wall())]))
             }
             Request::AllProcessInfo => Ok(Answer::Processes(self.all_process_info(|_| true))),
-            Request::Table(table) => Ok(Answer::Processes(self.all_process_info(|proc| match table {
-                Table::Procs => true,
-                Table::InfoMap => proc.process.state.pid().is_some(),
-                Table::Prestart => false,
-            }))),
+            Request::Table(table) => Ok(Answer::Rows(self.rows(table))),
             Request::AllConfigInfo => Ok(Answer::Configs(self.all_config_info())),
             Request::ReloadConfig => self.reload_config(),
             Request::AddProcessGroup(name) => self.add_request(&name),
@@ -140,6 +142,14 @@ impl Daemon {
                 ("upgrade", Fact::Text(self.upgrade_state())),
             ])),
             Request::UpgradeState => Ok(Answer::Text(self.upgrade_state())),
+            Request::Overview(target) => Ok(Answer::Overview(Box::new(self.overview(&target)?))),
+            Request::Daemon => Ok(Answer::Overview(Box::new(self.overview_of_daemon()))),
+            Request::Alive => Ok(Answer::Alive(self.alive())),
+            Request::ConfigSource => Ok(Answer::ConfigSource(Box::new(ConfigSource {
+                args: self.boot.args.clone(),
+                surroundings: self.surroundings(),
+                active: self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect(),
+            }))),
             // `handle` has taken these.
             Request::Start(..) | Request::Stop(..) | Request::Signal(..) | Request::Upgrade(_) => {
                 Err(Fault::new(FaultCode::IncorrectParameters))
@@ -148,7 +158,7 @@ impl Daemon {
     }
 
     /// The one process a request is about.
-    fn one(&self, target: &Target) -> Result<(SlotId, &Proc), Fault> {
+    pub fn one(&self, target: &Target) -> Result<(SlotId, &Proc), Fault> {
         let Target::Name { sent, namespec } = target else {
             return Err(Fault::new(FaultCode::IncorrectParameters));
         };
@@ -163,7 +173,7 @@ impl Daemon {
     }
 
     /// The processes a request for several is about, in ascending order of (group, process) priority.
-    fn several(&self, target: &Target) -> Result<Vec<SlotId>, Fault> {
+    pub fn several(&self, target: &Target) -> Result<Vec<SlotId>, Fault> {
         let mut groups: Vec<_> = match target {
             Target::All => self.procs.groups().iter().collect(),
             Target::Group(name) => {
@@ -220,7 +230,10 @@ impl Daemon {
         waiter: impl FnOnce(Wants) -> Waiter,
     ) -> Option<Result<(), Fault>> {
         match order {
-            Order::Start => self.start(slot, namespec, wait, waiter),
+            Order::Start => match self.begin_start(slot, Some(namespec)) {
+                Ok(()) => self.await_start(slot, namespec, wait, waiter),
+                Err(fault) => Some(Err(fault)),
+            },
             Order::Stop => self.stop(slot, namespec, wait, waiter),
         }
     }
@@ -230,18 +243,29 @@ impl Daemon {
         if order == Order::Stop {
             slots.reverse();
         }
-        let batch = Batch::open(reply);
-        for slot in slots {
-            let Some(proc) = self.procs.proc(slot).filter(|proc| order.applies_to(proc.state())) else {
-                continue;
+        slots.retain(|slot| self.procs.proc(*slot).is_some_and(|proc| order.applies_to(proc.state())));
+        let begun: Vec<Result<(), Fault>> = self.spawn_together(|daemon| {
+            let begin = |slot: &SlotId| match order {
+                Order::Start => daemon.begin_start(*slot, None),
+                Order::Stop => Ok(()),
             };
+            slots.iter().map(begin).collect()
+        });
+        let batch = Batch::open(reply);
+        for (slot, begun) in slots.into_iter().zip(begun) {
+            let Some(proc) = self.procs.proc(slot) else { continue };
             let (group, name, namespec) = names(proc);
             let waiter = |wants| Waiter {
                 wants,
                 namespec: namespec.clone(),
                 reply: Reply::Member { batch: batch.clone(), group: group.clone(), name: name.clone() },
             };
-            match self.carry_out(order, slot, &namespec, wait, waiter) {
+            let outcome = match (order, begun) {
+                (_, Err(fault)) => Some(Err(fault)),
+                (Order::Start, Ok(())) => self.await_start(slot, &namespec, wait, waiter),
+                (Order::Stop, Ok(())) => self.stop(slot, &namespec, wait, waiter),
+            };
+            match outcome {
                 Some(outcome) => batch.borrow_mut().add(&group, &name, outcome),
                 None => batch.borrow_mut().expect(),
             }
@@ -249,29 +273,33 @@ impl Daemon {
         batch.borrow_mut().close();
     }
 
-    /// Starts a process. `None` if the answer comes later, through the waiter.
-    fn start(
+    /// Lets a process start. Among several its program is created later. `sent` is how the client named it.
+    fn begin_start(&mut self, slot: SlotId, sent: Option<&str>) -> Result<(), Fault> {
+        let Some(proc) = self.procs.proc(slot) else { return Err(Fault::new(FaultCode::BadName)) };
+        let namespec = || sent.map_or_else(|| proc.namespec(), str::to_string);
+        match proc.state() {
+            ProcessState::Starting | ProcessState::Running | ProcessState::Backoff => {
+                return Err(Fault::with(FaultCode::AlreadyStarted, namespec()));
+            }
+            ProcessState::Unknown => {
+                let text = format!("{} is in an unknown process state", namespec());
+                return Err(Fault::with(FaultCode::Failed, text));
+            }
+            ProcessState::Stopped | ProcessState::Exited | ProcessState::Fatal | ProcessState::Stopping => {}
+        }
+        self.common.resolve(&proc.config).map_err(|error| error.fault())?;
+        self.apply(slot, Event::Start);
+        Ok(())
+    }
+
+    /// What comes of a start that has begun. `None` if the answer comes later, through the waiter.
+    fn await_start(
         &mut self,
         slot: SlotId,
         namespec: &str,
         wait: Wait,
         waiter: impl FnOnce(Wants) -> Waiter,
     ) -> Option<Result<(), Fault>> {
-        let proc = self.procs.proc(slot)?;
-        match proc.state() {
-            ProcessState::Starting | ProcessState::Running | ProcessState::Backoff => {
-                return Some(Err(Fault::with(FaultCode::AlreadyStarted, namespec)));
-            }
-            ProcessState::Unknown => {
-                let text = format!("{namespec} is in an unknown process state");
-                return Some(Err(Fault::with(FaultCode::Failed, text)));
-            }
-            ProcessState::Stopped | ProcessState::Exited | ProcessState::Fatal | ProcessState::Stopping => {}
-        }
-        if let Err(error) = self.common.resolve(&proc.config) {
-            return Some(Err(error.fault()));
-        }
-        self.apply(slot, Event::Start);
         let proc = self.procs.proc_mut(slot)?;
         let wants = match (proc.state(), wait) {
             (ProcessState::Running, _) => return Some(Ok(())),
@@ -345,7 +373,7 @@ impl Daemon {
         let pid =
             proc.process.state.pid().filter(|_| proc.state().is_signallable()).ok_or_else(not_running)?;
         ::log::debug!("sending {} (pid {pid}) sig {signal}", proc.config.name);
-        match signals::send(pid, signal) {
+        match self.send_signal(slot, pid, signal, Reach::Process) {
             Ok(()) => Ok(()),
             // It has ended, and its exit is on its way to us.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(not_running()),
@@ -355,7 +383,7 @@ impl Daemon {
         }
     }
 
-    fn process_info(&self, proc: &Proc, now: Wall) -> ProcessInfo {
+    pub fn process_info(&self, proc: &Proc, now: Wall) -> ProcessInfo {
         let process = &proc.process;
         let path = |stream| match log_source(proc, stream) {
             LogSource::File(path) => path.to_string_lossy().into_owned(),
@@ -373,7 +401,7 @@ impl Daemon {
             stdout_logfile: path(Stream::Stdout),
             stderr_logfile: path(Stream::Stderr),
             pid: process.state.pid().unwrap_or(0),
-            description: description(process, &proc.config.name, now),
+            description: description(process, &proc.config.name, now) + note(proc),
         }
     }
 
@@ -536,9 +564,36 @@ impl Daemon {
     }
 }
 
+/// What happens to a process by itself, and in what time.
+pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
+    use crate::core::process::State;
+    let what = match proc.process.state {
+        State::Starting { .. } => "it counts as RUNNING",
+        State::Backoff { .. } => "it is started again",
+        State::Stopping { .. } => "it is killed with SIGKILL if it has not ended",
+        _ => return None,
+    };
+    Some((what, proc.process.state.deadline()?.since(clock::monotonic())))
+}
+
+/// What a row of `status` says about a program beyond the usual.
+fn note(proc: &Proc) -> &'static str {
+    if proc.is_mute() { ", adopted, output not logged" } else { "" }
+}
+
+/// The same, for people who ask.
+pub fn note_in_full(proc: &Proc) -> &'static str {
+    if proc.is_mute() {
+        "it was adopted after its keeper was killed, and its output is not logged any more; a restart mends that"
+    } else if proc.origin.adopted {
+        "it was adopted after its keeper was killed; when it ends, its exit status may stay unknown"
+    } else {
+        ""
+    }
+}
+
 /// What a process did before and what happens next.
 fn history(proc: &Proc) -> Facts {
-    use crate::core::process::State;
     let exits = proc.past.iter().map(|exit| {
         let millis = i64::try_from(exit.lasted.as_millis()).unwrap_or(i64::MAX);
         vec![
@@ -549,19 +604,15 @@ fn history(proc: &Proc) -> Facts {
             ("lasted_ms", Fact::Number(millis)),
         ]
     });
-    let next = match proc.process.state {
-        State::Starting { .. } => "it counts as RUNNING",
-        State::Backoff { .. } => "it is started again",
-        State::Stopping { .. } => "it is killed with SIGKILL if it has not ended",
-        _ => "",
+    let (next, due) = match coming(proc) {
+        Some((what, delay)) => (what, i64::try_from(delay.as_secs_f64().ceil() as u64).unwrap_or(i64::MAX)),
+        None => ("", -1),
     };
-    let due = proc.process.state.deadline().map_or(-1, |deadline| {
-        i64::try_from(deadline.since(clock::monotonic()).as_secs_f64().ceil() as u64).unwrap_or(i64::MAX)
-    });
     vec![
         ("exits", Fact::List(exits.collect())),
         ("next", Fact::Text(next.to_string())),
         ("next_in", Fact::Number(due)),
+        ("note", Fact::Text(note_in_full(proc).to_string())),
     ]
 }
 

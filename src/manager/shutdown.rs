@@ -5,8 +5,10 @@ use crate::core::events::kind::Kind;
 use crate::core::process::Event;
 use crate::core::shutdown::Phases;
 use crate::manager::daemon::{Daemon, flush_messages};
+use crate::manager::info_map::MapFile;
 use crate::manager::procs::{SlotId, is_active};
 use crate::model::config::Config;
+use crate::model::state::ProcessState::Stopping;
 use crate::model::state::SupervisorState;
 use crate::model::time::Monotonic;
 use crate::sys::clock;
@@ -28,6 +30,8 @@ pub struct Ending {
     next_report: Monotonic,
     /// How many signals asked for the end.
     n_requests: u32,
+    /// Its programs are to go on without the daemon.
+    pub leaves: bool,
     /// What comes after; `None` for the end of the daemon.
     restart_with: Option<Box<Config>>,
 }
@@ -53,7 +57,13 @@ impl Daemon {
             return;
         }
         ::log::warn!("asked {REQUESTS_OF_THE_IMPATIENT} times to exit, killing what still runs");
-        for name in ending.current.clone() {
+        let names = if ending.leaves {
+            // Only what somebody is stopping: the rest is to go on.
+            self.procs.groups().iter().map(|group| group.config.name.clone()).collect()
+        } else {
+            ending.current.clone()
+        };
+        for name in names {
             self.escalate(&name);
         }
     }
@@ -70,12 +80,17 @@ impl Daemon {
     /// What is wrong with that; nothing has changed then.
     pub fn begin_restart(&mut self) -> Result<(), String> {
         let config = self.read_config()?;
+        self.begin_restart_with(config);
+        Ok(())
+    }
+
+    /// Begins to stop everything in order to start again with this configuration.
+    pub fn begin_restart_with(&mut self, config: Config) {
         if self.ending.is_none() {
             self.announce_state(Kind::SupervisorStopping);
         }
         self.set_state(SupervisorState::Restarting);
         self.begin_end(Some(Box::new(config)));
-        Ok(())
     }
 
     /// Reads the configuration anew, as the daemon was told to at its start.
@@ -83,6 +98,11 @@ impl Daemon {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn read_config(&self) -> Result<Config, String> {
+        config::load(&self.boot.args, &self.surroundings()).map_err(|errors| errors.first().to_string())
+    }
+
+    /// What a configuration is read in: what the daemon was started in.
+    pub fn surroundings(&self) -> Surroundings {
         let mut surroundings = Surroundings::of_this_process();
         surroundings.current_dir = self.boot.current_dir.clone();
         surroundings.environment = self
@@ -91,23 +111,24 @@ impl Daemon {
             .iter()
             .filter_map(|(key, value)| Some((key.to_str()?.to_string(), value.to_str()?.to_string())))
             .collect();
-        config::load(&self.boot.args, &surroundings).map_err(|errors| errors.first().to_string())
+        surroundings
     }
 
     fn set_state(&mut self, state: SupervisorState) {
         self.state = state;
         self.link.set_supervisor_state(state.code());
+        self.show_daemon();
     }
 
     fn begin_end(&mut self, restart_with: Option<Box<Config>>) {
         if self.ending.is_some() {
             return;
         }
-        let groups = self.procs.groups();
-        let phases =
-            Phases::new(groups.iter().map(|group| (group.config.priority, group.config.name.clone())));
+        let leaves = restart_with.is_none() && self.leaves_programs() && self.prepare_inheritance();
+        let groups = self.procs.groups().iter().filter(|_| !leaves);
+        let phases = Phases::new(groups.map(|group| (group.config.priority, group.config.name.clone())));
         let (current, next_report) = (Vec::new(), clock::monotonic());
-        self.ending = Some(Ending { phases, current, next_report, n_requests: 0, restart_with });
+        self.ending = Some(Ending { phases, current, next_report, n_requests: 0, restart_with, leaves });
     }
 
     /// Goes on with an end that an earlier manager had begun.
@@ -145,6 +166,9 @@ impl Daemon {
     }
 
     fn phase_is_over(&self) -> bool {
+        if self.ending.as_ref().is_some_and(|ending| ending.leaves) && self.is_stopping_any() {
+            return false;
+        }
         let current = self.ending.iter().flat_map(|ending| &ending.current);
         current.into_iter().all(|name| self.procs.group(name).is_none_or(|group| group.active == 0))
     }
@@ -189,10 +213,11 @@ impl Daemon {
             return;
         }
         ending.next_report = now + REPORT_INTERVAL;
+        let leaves = ending.leaves;
         let names: Vec<&str> = self
             .procs
             .all()
-            .filter(|(_, proc)| is_active(proc.state()))
+            .filter(|(_, proc)| if leaves { proc.state() == Stopping } else { is_active(proc.state()) })
             .map(|(_, proc)| proc.config.name.as_str())
             .collect();
         ::log::info!("waiting for {} to die", names.join(", "));
@@ -200,6 +225,10 @@ impl Daemon {
 
     /// Everything is at rest: true if the daemon is to end, else it has begun anew.
     fn end_has_come(&mut self) -> bool {
+        match &mut self.ending {
+            Some(Ending { restart_with: Some(_), .. }) => {}
+            _ => return true,
+        }
         let Some(Ending { restart_with: Some(config), .. }) = self.ending.take() else { return true };
         let groups: Vec<String> = self.procs.groups().iter().map(|group| group.config.name.clone()).collect();
         for name in groups {
@@ -222,7 +251,13 @@ impl Daemon {
         flush_messages(&self.config);
         self.events.rename_server(&self.config.supervisord.identifier);
         self.common.server_url = self.config.child_server_url();
+        self.common.dies_with = self.config.supervisord.exitkillall.then(|| self.link.keeper_pid());
         self.renew_servers();
+        if old.supervisord.processinfomapfile != self.config.supervisord.processinfomapfile {
+            self.map_file.remove();
+            // What another daemon has left there is nobody's business while this one runs.
+            self.map_file = MapFile::open(self.config.supervisord.processinfomapfile.clone()).0;
+        }
         self.link.set_watchdog(self.config.supervisord.manager_watchdog);
         self.list_files();
         self.write_pidfile();

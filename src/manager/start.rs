@@ -5,23 +5,26 @@ use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
-use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Owed, SlotContent};
-use crate::log::{activity, auto};
+use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, Owed, SlotContent};
+use crate::log::activity;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
 use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, stream_specs};
 use crate::manager::events::Events;
+use crate::manager::info_map::MapFile;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::sockets::Sockets;
+use crate::manager::spawns::Spawns;
 use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
+use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt};
 use crate::model::config::{ActivityLog, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
-use crate::sys::spawn::Spawner;
-use crate::sys::{fd, process, signals};
-use std::collections::{HashMap, HashSet};
+use crate::sys::limits::{self, Limited};
+use crate::sys::{fd, process, schedule, signals};
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -63,6 +66,8 @@ pub fn run_if_manager() -> Option<u8> {
 /// What keeps it from coming up.
 fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     signals::ignore_write_signals();
+    // Before there is another thread.
+    schedule::take_short_turns();
     let reason = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     let boot: Boot =
         boot::read(&link, Place::Boot).map_err(reason("cannot read how the daemon was started"))?;
@@ -72,15 +77,23 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     } else {
         None
     };
-    let ears_for = |calls, listeners| -> std::io::Result<Ears> {
+    let ears_for = |calls, listeners, adopted| -> std::io::Result<Ears> {
         Ok(Ears {
             doorbell: rt::Async::new_nonblocking(doorbell)?,
             calls,
             signals: signal_hook_async_std::Signals::new(STRAY_SIGNALS)?,
             listeners: rt::Async::new_nonblocking(listeners)?,
+            adopted: rt::Async::new_nonblocking(adopted)?,
         })
     };
-    let config = Arc::new(snapshot.as_ref().map_or_else(|| boot.config.clone(), |old| old.config.clone()));
+    let resumes = takes_over && link.is_detached();
+    let in_force = snapshot.as_ref().filter(|_| !resumes).map_or(&boot.config, |old| &old.config);
+    let config = Arc::new(in_force.clone());
+    if let Some(directory) = &boot.work_dir {
+        // The keeper is where it was started, as whoever started it had it.
+        let _ = std::env::set_current_dir(directory);
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.supervisord.umask));
+    }
     let link = Arc::new(link);
     let (handle, calls) = Handle::channel();
     let handle = handle.on_call({
@@ -90,9 +103,9 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     let common = Common {
         environment: own_environment(),
         server_url: config.child_server_url(),
-        descriptors: boot.descriptors,
+        descriptors: boot.descriptors.within(limits::get(Limited::Descriptors).ok()),
         oom_score_adj: boot.oom_score_adj.as_ref().and_then(|score| CString::new(score.as_str()).ok()),
-        dies_with: Some(link.keeper_pid()),
+        dies_with: config.supervisord.exitkillall.then(|| link.keeper_pid()),
     };
     let sockets = match &snapshot {
         Some(snapshot) => Sockets::resume(snapshot.sockets.clone(), &link),
@@ -108,26 +121,37 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         state: SupervisorState::Running,
         ending: None,
         common,
-        spawner: Spawner::new().map_err(reason("cannot prepare to create programs"))?,
+        spawns: Spawns::new().map_err(reason("cannot prepare to create programs"))?,
         servers: Vec::new(),
         events,
         sockets,
         exit_status: snapshot.as_ref().map_or(0, |snapshot| snapshot.exit_status),
         wanted_upgrade: None,
         snapshot_is_old: !takes_over,
+        generation: snapshot.as_ref().map_or(1, |snapshot| snapshot.generation),
+        map_file: MapFile::default(),
+        renewing: snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.renewing.clone()),
+        legacy: Legacy::default(),
+        adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
     };
     activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
         .map_err(|error| error.to_string())?;
     set_up_transfer(&daemon.link);
     set_up_custody(&daemon.link);
-    let mut ears = ears_for(calls, daemon.events.ears()).map_err(reason("cannot wait for events"))?;
+    let mut ears = ears_for(calls, daemon.events.ears(), daemon.adopted.ears())
+        .map_err(reason("cannot wait for events"))?;
     rt::block_on(async {
         match snapshot {
+            Some(snapshot) if resumes => daemon.resume(snapshot)?,
             Some(snapshot) => daemon.take_over(snapshot.active),
             None => daemon.start_afresh()?,
         }
         match daemon.run(&mut ears).await {
-            End::Daemon => daemon.finish().await,
+            End::Daemon => {
+                daemon.finish().await;
+                // Of interest only if it leaves its programs; see `keeper::detach`.
+                return Ok(daemon.exit_status);
+            }
             End::Manager => {
                 daemon.make_room(&mut ears).await;
                 daemon.take_rest_written();
@@ -160,6 +184,22 @@ impl Daemon {
     fn start_afresh(&mut self) -> Result<(), String> {
         flush_messages(&self.config);
         // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
+        self.open_servers()?;
+        let found = self.find_survivors();
+        found.and_then(|()| self.open_sockets()).inspect_err(|_| {
+            self.servers.iter().for_each(|server| server.listener.remove_file());
+        })?;
+        self.clean_up_auto_logs();
+        self.write_pidfile();
+        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.list_files();
+        self.start_groups();
+        Ok(())
+    }
+
+    /// # Errors
+    /// One cannot be opened; none is open then.
+    pub fn open_servers(&mut self) -> Result<(), String> {
         for config in self.config.http_servers.clone() {
             let listener = http::listen::open(&config).map_err(|error| {
                 self.servers.iter().for_each(|server| server.listener.remove_file());
@@ -168,14 +208,6 @@ impl Daemon {
             self.serve(config, listener);
         }
         self.deposit_listeners();
-        self.open_sockets().inspect_err(|_| {
-            self.servers.iter().for_each(|server| server.listener.remove_file());
-        })?;
-        self.clean_up_auto_logs();
-        self.write_pidfile();
-        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
-        self.list_files();
-        self.start_groups();
         Ok(())
     }
 
@@ -190,23 +222,6 @@ impl Daemon {
         Ok(())
     }
 
-    /// Removes the automatic logs of former runs, unless they are to be kept.
-    fn clean_up_auto_logs(&self) {
-        let config = &self.config.supervisord;
-        if config.nocleanup {
-            return;
-        }
-        match auto::clean(&config.childlogdir, &config.identifier, &HashSet::new()) {
-            Ok(failures) => {
-                for (path, _) in failures {
-                    let path = crate::config::repr(&path.to_string_lossy());
-                    ::log::warn!("Failed to clean up {path}");
-                }
-            }
-            Err(_) => ::log::warn!("Could not clear childlog dir"),
-        }
-    }
-
     /// Adds every configured group, then starts what is to start by itself. In between the daemon is up: whoever
     /// takes over before that begins again, and later finds the groups and what is still to be started.
     pub fn start_groups(&mut self) {
@@ -219,15 +234,16 @@ impl Daemon {
         self.announce_state(Kind::SupervisorRunning);
         self.snapshot_is_old = true;
         self.save_snapshot();
+        let at_rest = self.adopt_survivors();
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.link.set_ready();
         if self.boot.background {
             activity::stop_copying();
             let _ = fd::detach_stdio();
         }
-        for group in &groups {
-            self.autostart(&group.name);
-        }
+        self.spawn_together(|daemon| {
+            groups.iter().for_each(|group| daemon.autostart_except(&group.name, &at_rest));
+        });
     }
 
     pub fn write_pidfile(&self) {
@@ -242,7 +258,9 @@ impl Daemon {
     pub fn list_files(&self) {
         let pidfile = &self.config.supervisord.pidfile;
         let lock = crate::manager::lock::path_beside(&self.boot.config.supervisord.pidfile);
-        let mut paths = vec![pidfile.clone(), lock];
+        let resume = crate::manager::resume::socket_beside(&self.boot.config.supervisord.pidfile);
+        let mut paths = vec![pidfile.clone(), lock, resume];
+        paths.extend(self.map_file.path().map(Path::to_path_buf));
         paths.extend(self.servers.iter().filter_map(|server| server.listener.path()).map(Path::to_path_buf));
         if let Err(error) = boot::deposit_files(&self.link, &paths) {
             ::log::error!("could not tell the keeper which files to remove at the end: {error}");
@@ -313,7 +331,8 @@ impl Daemon {
         }
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
-        let Restored { births, to_start, debts } = self.restore(active);
+        self.map_file = MapFile::resume(self.config.supervisord.processinfomapfile.clone());
+        let restored = self.restore(active);
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
             "the manager was replaced (start {}), {n_running} programs went on running",
@@ -323,16 +342,34 @@ impl Daemon {
             let seconds = self.config.supervisord.manager_watchdog.as_secs();
             ::log::error!("the former manager did not react for {seconds} seconds and was killed");
         }
+        self.revive(restored);
+        self.resume_end();
+        self.come_up();
+    }
+
+    /// Says that this manager is up, and what the keeper is to know of it.
+    pub fn come_up(&self) {
+        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.list_files();
+        self.link.set_ready();
+    }
+
+    /// Goes on with every process that was there before.
+    pub fn revive(&mut self, restored: Restored) {
+        let Restored { births, to_start, debts } = restored;
+        let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
+        slots.into_iter().for_each(|slot| self.note(slot));
         self.resume_events();
         for (slot, owed, last_pid) in debts {
             self.do_owed(slot, owed, last_pid);
         }
-        // What was under way when it died is finished first.
+        // What was under way when the last manager ended is finished first.
         for (slot, birth) in births {
             match birth {
                 Birth::Unannounced(pid) => {
                     let born_at = self.procs.proc(slot).map_or(0, |proc| proc.born_at);
                     self.procs.claim_pid(pid, slot, born_at);
+                    self.note_origin(slot, pid);
                     self.apply(slot, Event::Spawned(pid));
                 }
                 Birth::Stillborn => self.spawn_again(slot),
@@ -340,17 +377,14 @@ impl Daemon {
             }
             self.begin_streams(slot);
         }
+        self.resume_adopted();
         for slot in to_start {
             self.apply(slot, Event::Start);
         }
-        self.resume_end();
-        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
-        self.list_files();
-        self.link.set_ready();
     }
 
     /// Rebuilds the table from the groups in force and what the slots say. Returns what was under way.
-    fn restore(&mut self, active: Vec<ActiveGroup>) -> Restored {
+    pub fn restore(&mut self, active: Vec<ActiveGroup>) -> Restored {
         let contents = self.link.contents();
         self.procs.reserve_slots(&contents.iter().map(|content| content.slot).collect::<Vec<_>>());
         // Entries are dealt with in their order, so everything before the last applied one is done.
@@ -412,9 +446,18 @@ impl Daemon {
         proc.starts = content.starts;
         proc.applied = content.applied;
         proc.born_at = content.born_at;
+        proc.origin = content.origin;
         let specs = stream_specs(proc, self.config.supervisord.strip_ansi);
         proc.streams = Streams::resume(content.slot, specs, &self.link);
         content.slot
+    }
+
+    /// Says where a program is from whose creation was the last thing a manager did.
+    fn note_origin(&mut self, slot: SlotId, pid: i32) {
+        let start_ticks = process::start_ticks(pid).unwrap_or(0);
+        if let Some(proc) = self.procs.proc_mut(slot) {
+            proc.origin = Origin { start_ticks, generation: self.generation, adopted: false };
+        }
     }
 
     fn skip_ledger_before(&self, applied: u64) {
@@ -440,22 +483,28 @@ impl Daemon {
     async fn finish(&mut self) {
         self.http.drain(LAST_ANSWERS).await;
         self.servers.drain(..).for_each(close);
+        let leaves = self.ending.as_ref().is_some_and(|ending| ending.leaves) && self.n_alive() > 0;
+        if leaves {
+            self.leave_programs();
+            return pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
+        }
+        self.withdraw_inheritance();
         self.sockets.close_all(&self.link);
+        self.map_file.remove();
         pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
-        // Of the pidfile it was started with: the lock stays where it is when a restart moves the pidfile.
-        crate::manager::lock::remove(&self.boot.config.supervisord.pidfile);
+        self.remove_lock();
         self.link.say_goodbye(self.exit_status);
     }
 }
 
 /// What was under way when the former manager died.
-struct Restored {
+pub struct Restored {
     /// How far each program's creation had come.
-    births: Vec<(SlotId, Birth)>,
+    pub births: Vec<(SlotId, Birth)>,
     /// Who is still to be started for the first time.
-    to_start: Vec<SlotId>,
+    pub to_start: Vec<SlotId>,
     /// What was decided and may not have been done, and for which program.
-    debts: Vec<(SlotId, Owed, i32)>,
+    pub debts: Vec<(SlotId, Owed, i32)>,
 }
 
 fn close(server: Server) {

@@ -11,7 +11,7 @@ use crate::manager::events::mailbox::{Collected, Mailbox};
 use crate::manager::events::outlet::Outlet;
 use crate::manager::rt;
 use crate::rpc::api::Stream;
-use crate::sys::pipe;
+use crate::sys::pipe::{self, Ends};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -70,7 +70,13 @@ impl Streams {
     ///
     /// # Errors
     /// Out of descriptors, mostly; nothing is left open then that was not before.
-    pub fn prepare(&mut self, slot: u32, specs: Option<Specs>, link: &Link) -> io::Result<ProgramEnds> {
+    pub fn prepare(
+        &mut self,
+        slot: u32,
+        specs: Option<Specs>,
+        ends: Ends,
+        link: &Link,
+    ) -> io::Result<ProgramEnds> {
         if let Some(specs) = specs {
             self.create(slot, specs, link)?;
         }
@@ -79,18 +85,58 @@ impl Streams {
             return Err(io::ErrorKind::NotFound.into());
         };
         stdin.forget();
-        let end_of = |output: &Output| pipe::writing_end(lock(output).pipe());
+        let end_of = |output: &Output| pipe::writing_end(lock(output).pipe(), ends);
         Ok(ProgramEnds {
-            stdin: pipe::reading_end(stdin.0.pipe.as_fd())?,
+            stdin: pipe::reading_end(stdin.0.pipe.as_fd(), ends)?,
             stdout: end_of(stdout)?,
             stderr: self.stderr.as_ref().map(end_of).transpose()?,
         })
     }
 
     fn create(&mut self, slot: u32, specs: Specs, link: &Link) -> io::Result<()> {
-        let stdin = pipe::input()?;
-        let stdout = pipe::output()?;
-        let stderr = specs.stderr.is_some().then(pipe::output).transpose()?;
+        self.install(slot, specs, [None, None, None], link)
+    }
+
+    /// Takes up the pipes that a program of a former daemon has: input, output and error. What is missing is made
+    /// anew, for the program's successor.
+    ///
+    /// # Errors
+    /// As [`Streams::prepare`].
+    pub fn adopt(
+        &mut self,
+        slot: u32,
+        specs: Specs,
+        pipes: [Option<OwnedFd>; 3],
+        link: &Link,
+    ) -> io::Result<()> {
+        self.install(slot, specs, pipes, link)
+    }
+
+    /// The inodes of the pipes: input, output, error; 0 for none.
+    pub fn inodes(&self) -> [u64; 3] {
+        let output =
+            |output: &Option<Output>| output.as_ref().map_or(0, |output| pipe::inode(lock(output).pipe()));
+        let stdin = self.stdin.as_ref().map_or(0, |stdin| pipe::inode(&stdin.0.pipe));
+        [stdin, output(&self.stdout), output(&self.stderr)]
+    }
+
+    /// Whether anybody can write into the standard output.
+    pub fn are_connected(&self) -> bool {
+        self.stdout.as_ref().is_some_and(|stdout| pipe::has_writer(lock(stdout).pipe()))
+    }
+
+    fn install(
+        &mut self,
+        slot: u32,
+        specs: Specs,
+        pipes: [Option<OwnedFd>; 3],
+        link: &Link,
+    ) -> io::Result<()> {
+        let [stdin, stdout, stderr] = pipes;
+        let or_new = |found: Option<OwnedFd>| found.map_or_else(pipe::output, Ok);
+        let stdin = stdin.map_or_else(pipe::input, Ok)?;
+        let stdout = or_new(stdout)?;
+        let stderr = specs.stderr.is_some().then(|| or_new(stderr)).transpose()?;
         let is_listener = specs.stdout.shape.listener;
         let mailbox = is_listener.then(Mailbox::new).transpose()?.map(Arc::new);
         let mut deposits = vec![(Place::Stdin(slot), stdin.as_fd()), (Place::Stdout(slot), stdout.as_fd())];

@@ -184,6 +184,10 @@ pub struct HttpServerConfig {
     pub address: HttpAddress,
     /// Without it everybody who can connect is let in.
     pub credentials: Option<Credentials>,
+    /// Whether `/index.html?action=…` acts when it is followed, as it did in Supervisor. Any page on the web can make
+    /// a browser do that.
+    #[serde(default)]
+    pub legacy_get_actions: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,45 @@
 //! How a process ended.
 
 use crate::model::signal::Signal;
+use crate::model::time::Wall;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
+
+/// One exit, for people who want to know what happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastExit {
+    pub at: Wall,
+    pub pid: i32,
+    pub status: ExitStatus,
+    /// It was told to stop, or its exit code is one of `exitcodes`.
+    pub expected: bool,
+    pub lasted: Duration,
+}
+
+/// How often a process ended in each way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally(Vec<(ExitStatus, u64)>);
+
+impl Tally {
+    /// Counts one more. Whether memory was dumped makes no difference.
+    pub fn count(&mut self, status: ExitStatus) {
+        let status = match status {
+            ExitStatus::Signal { signal, .. } => ExitStatus::Signal { signal, core_dumped: false },
+            status => status,
+        };
+        match self.0.iter_mut().find(|(known, _)| *known == status) {
+            Some((_, number)) => *number += 1,
+            // There are 256 codes and 64 signals, so this does not grow for ever.
+            None => self.0.push((status, 1)),
+        }
+    }
+
+    /// Each way and its number.
+    pub fn iter(&self) -> impl Iterator<Item = (ExitStatus, u64)> {
+        self.0.iter().copied()
+    }
+}
 
 /// The status a process ended with, as the kernel reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

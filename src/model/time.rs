@@ -47,4 +47,10 @@ impl Wall {
         // u64 nanoseconds are at most 18,446,744,073 seconds, which fits.
         (self.0 / 1_000_000_000) as i64
     }
+
+    /// Whole milliseconds since 1970, truncated.
+    pub fn millis(self) -> i64 {
+        // u64 nanoseconds are at most 18,446,744,073,709 milliseconds, which fits.
+        (self.0 / 1_000_000) as i64
+    }
 }

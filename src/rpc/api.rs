@@ -4,12 +4,14 @@
 //! A [`Handle`] is what the HTTP side holds. It posts a [`Request`] to the loop and awaits the answer; a
 //! request that waits for a program is answered by the very transition it waits for.
 
+use crate::config::ConfigSource;
 use crate::log::memory::Ring;
 use crate::model::config::GroupConfig;
 use crate::model::namespec::Namespec;
 use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::rpc::fault::{Fault, FaultCode};
+use crate::rpc::overview::{Alive, Overview};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,7 +34,7 @@ pub enum Request {
     RemoveProcessGroup(String),
     /// Forgets one process that does not run, or with `group:*` all of a group, until its group is added anew.
     RemoveProcess(Target),
-    /// One of the daemon's tables as rows of process information, for looking inside.
+    /// One of the daemon's tables, for looking inside. Answers rows.
     Table(Table),
     Shutdown,
     Restart,
@@ -55,6 +57,14 @@ pub enum Request {
     ProcessHistory(Target),
     /// Keeper and manager. Answers facts.
     Keeper,
+    /// Everything there is to show of the daemon and of one process, a group or all of them.
+    Overview(Target),
+    /// The same of the daemon alone. Answers an overview without processes.
+    Daemon,
+    /// Who is alive.
+    Alive,
+    /// How the configuration is read, and which groups are active.
+    ConfigSource,
 }
 
 /// Whom a request is about.
@@ -91,7 +101,7 @@ pub enum Table {
     Procs,
     /// What is alive.
     InfoMap,
-    /// What was alive already when this manager started.
+    /// What was alive already when this run of the daemon began.
     Prestart,
 }
 
@@ -110,12 +120,17 @@ pub enum Answer {
     Number(i64),
     Text(String),
     Processes(Vec<ProcessInfo>),
+    /// Processes, each with more to say about it.
+    Rows(Vec<(ProcessInfo, Facts)>),
     Configs(Vec<ConfigInfo>),
     /// One line per process that a request for several was applied to.
     Bulk(Vec<BulkStatus>),
     Reread(Reread),
     Log(LogSource),
     Facts(Facts),
+    Overview(Box<Overview>),
+    Alive(Vec<Alive>),
+    ConfigSource(Box<ConfigSource>),
 }
 
 /// A struct of the daemon's own methods: names and values.

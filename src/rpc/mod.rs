@@ -3,5 +3,6 @@
 pub mod api;
 pub mod client;
 pub mod fault;
+pub mod overview;
 pub mod server;
 pub mod wire;

@@ -15,9 +15,20 @@ pub enum Fork {
 /// The parent's end.
 pub struct Launched {
     ready: std::fs::File,
+    pid: i32,
 }
 
 impl Launched {
+    /// Waits on a pipe that somebody else got the other end of.
+    pub fn from_fd(ready: OwnedFd) -> Launched {
+        Launched { ready: ready.into(), pid: 0 }
+    }
+
+    /// The pipe, and the pid of the daemon to be.
+    pub fn into_parts(self) -> (OwnedFd, i32) {
+        (self.ready.into(), self.pid)
+    }
+
     /// Waits for the daemon's word; a daemon that ends without one counts as failed with status 1.
     pub fn wait(mut self) -> u8 {
         let mut status = [1];
@@ -40,6 +51,6 @@ pub fn fork() -> io::Result<Fork> {
             rustix::process::setsid()?;
             Ok(Fork::Child(write))
         }
-        _ => Ok(Fork::Parent(Launched { ready: std::fs::File::from(read) })),
+        pid => Ok(Fork::Parent(Launched { ready: std::fs::File::from(read), pid })),
     }
 }

@@ -10,6 +10,14 @@ pub struct Limit {
     pub hard: u64,
 }
 
+impl Limit {
+    /// This limit, as far as a process with another one may set it.
+    pub fn within(self, own: Option<Limit>) -> Limit {
+        let hard = own.map_or(self.hard, |own| own.hard.min(self.hard));
+        Limit { soft: self.soft.min(hard), hard }
+    }
+}
+
 /// The limits the daemon cares about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limited {

@@ -6,12 +6,17 @@
 
 pub mod clock;
 pub mod daemonize;
+pub mod errno;
+pub mod exec;
 pub mod fd;
 pub mod limits;
+mod listeners;
 pub mod localtime;
 pub mod memory;
+pub mod pidfd;
 pub mod pipe;
 pub mod process;
+pub mod schedule;
 pub mod signals;
 pub mod spawn;
 pub mod user;

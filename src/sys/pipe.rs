@@ -24,19 +24,62 @@ pub fn input() -> io::Result<OwnedFd> {
     Ok(write)
 }
 
+/// Whether a program gets more than its own end of a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    Own,
+    /// Both ends, so that the pipe lives for as long as the program: without us it waits when the pipe is full
+    /// instead of being killed by SIGPIPE, and nothing that is in it is lost.
+    Both,
+}
+
 /// Opens the program's end of an output pipe whose reading end is `ours`.
-pub fn writing_end(ours: impl AsFd) -> io::Result<OwnedFd> {
-    reopen(ours, OFlags::WRONLY)
+pub fn writing_end(ours: impl AsFd, ends: Ends) -> io::Result<OwnedFd> {
+    let flags = if ends == Ends::Both { OFlags::RDWR } else { OFlags::WRONLY };
+    reopen(ours, flags)
 }
 
 /// Opens the program's end of an input pipe whose writing end is `ours`, empty: what a former program left
 /// unread is not for its successor.
-pub fn reading_end(ours: impl AsFd) -> io::Result<OwnedFd> {
-    let end = reopen(ours, OFlags::RDONLY | OFlags::NONBLOCK)?;
+pub fn reading_end(ours: impl AsFd, ends: Ends) -> io::Result<OwnedFd> {
+    let flags = if ends == Ends::Both { OFlags::RDWR } else { OFlags::RDONLY };
+    let end = reopen(ours, flags | OFlags::NONBLOCK)?;
     let mut left_over = [0; 4096];
     while matches!(rustix::io::read(&end, &mut left_over), Ok(n) if n > 0) {}
     rustix::io::ioctl_fionbio(&end, false)?;
     Ok(end)
+}
+
+/// Opens our end of the pipe that is descriptor 0, 1 or 2 of a process, if it still is the pipe with this inode.
+///
+/// # Errors
+/// `NotFound` if it is something else by now; others are the system's.
+pub fn of_process(pid: i32, number: usize, inode: u64) -> io::Result<OwnedFd> {
+    let flags = if number == 0 { OFlags::WRONLY } else { OFlags::RDONLY };
+    let path = format!("/proc/{pid}/fd/{number}");
+    // Looked at before it is opened: opening a device can have effects.
+    let is_it = |stat: &rustix::fs::Stat| {
+        stat.st_ino == inode && rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo()
+    };
+    if inode == 0 || !is_it(&rustix::fs::stat(&path)?) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let ours =
+        rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
+    if is_it(&rustix::fs::fstat(&ours)?) { Ok(ours) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+/// The inode of an open file; 0 if the system does not say.
+pub fn inode(fd: impl AsFd) -> u64 {
+    rustix::fs::fstat(fd).map_or(0, |stat| stat.st_ino)
+}
+
+/// Whether anybody has the writing end of a pipe whose reading end this is.
+pub fn has_writer(ours: impl AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut fds = [PollFd::new(&ours, PollFlags::empty())];
+    !matches!(poll(&mut fds, Some(&at_once)), Ok(1)) || !fds[0].revents().contains(PollFlags::HUP)
 }
 
 fn reopen(ours: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
@@ -52,24 +95,46 @@ mod tests {
     fn an_output_ends_when_its_last_writer_is_gone_and_begins_again() {
         let ours = output().unwrap();
         for round in [b"one", b"two"] {
-            let end = writing_end(&ours).unwrap();
+            let end = writing_end(&ours, Ends::Own).unwrap();
+            assert!(has_writer(&ours));
             rustix::io::write(&end, round).unwrap();
             let mut buffer = [0; 16];
             assert_eq!(rustix::io::read(&ours, &mut buffer), Ok(3));
             assert_eq!(rustix::io::read(&ours, &mut buffer), Err(rustix::io::Errno::AGAIN));
             drop(end);
+            // A child that another test is just creating has all our descriptors until it executes its program.
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+            while has_writer(&ours) && std::time::Instant::now() < deadline {
+                std::thread::yield_now();
+            }
             assert_eq!(rustix::io::read(&ours, &mut buffer), Ok(0));
         }
     }
 
     #[test]
+    fn who_has_both_ends_can_write_without_us_and_is_found_again() {
+        let ours = output().unwrap();
+        let end = writing_end(&ours, Ends::Both).unwrap();
+        let inode = inode(&ours);
+        drop(ours);
+        rustix::io::write(&end, b"kept").unwrap();
+        // Descriptor 1 of this process is whatever the test runner made it.
+        assert!(of_process(std::process::id() as i32, 1, inode).is_err());
+        let number = end.as_raw_fd() as usize;
+        let again = of_process(std::process::id() as i32, number, inode).unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(rustix::io::read(&again, &mut buffer), Ok(4));
+        assert!(of_process(std::process::id() as i32, number, inode + 1).is_err());
+    }
+
+    #[test]
     fn an_input_does_not_keep_what_a_former_program_left() {
         let ours = input().unwrap();
-        let first = reading_end(&ours).unwrap();
+        let first = reading_end(&ours, Ends::Own).unwrap();
         rustix::io::write(&ours, b"for the first").unwrap();
         drop(first);
         assert_eq!(rustix::io::write(&ours, b"x"), Err(rustix::io::Errno::PIPE));
-        let second = reading_end(&ours).unwrap();
+        let second = reading_end(&ours, Ends::Own).unwrap();
         rustix::io::write(&ours, b"2").unwrap();
         let mut buffer = [0; 16];
         assert_eq!(rustix::io::read(&second, &mut buffer), Ok(1));

@@ -1,5 +1,6 @@
 //! What the kernel knows about processes.
 
+use crate::model::exit::ExitStatus;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -12,6 +13,25 @@ pub fn start_ticks(pid: i32) -> Option<u64> {
     // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// How a process has ended whose parent has not collected it yet; `None` if it is no such process, or another one
+/// than that of these start ticks.
+pub fn zombie_status(pid: i32, start_ticks: u64) -> Option<ExitStatus> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // Fields 3, 22 and 52; the last one is 0 for whoever may not look closer, too.
+    let status: i32 = fields.get(49)?.parse().ok()?;
+    let is_it = fields.first() == Some(&"Z") && fields.get(19)?.parse() == Ok(start_ticks);
+    (is_it && may_look_closer(pid)).then(|| ExitStatus::from_wait_status(status))
+}
+
+/// Whether the kernel tells this process everything about another one (ptrace(2), `PTRACE_MODE_READ`).
+fn may_look_closer(pid: i32) -> bool {
+    // A process that has ended has no links any more, but who may not look hears so first.
+    let seen = fs::read_link(format!("/proc/{pid}/ns/pid"));
+    !matches!(seen, Err(error) if error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// The name of a process, at most 15 bytes; empty if it is gone.
@@ -79,4 +99,68 @@ pub fn own_parent() -> i32 {
 /// This process' pid.
 pub fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()
+}
+
+/// What a process has used of the machine so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Time on processors, in user and kernel mode.
+    pub cpu: std::time::Duration,
+    /// Memory that is in RAM, in bytes.
+    pub resident: u64,
+}
+
+/// What a process has used; `None` if it is gone. Fields 14, 15 and 24 of `/proc/PID/stat` (proc(5)).
+pub fn used(pid: i32) -> Option<Used> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let (user, kernel): (u64, u64) = (fields.nth(11)?.parse().ok()?, fields.next()?.parse().ok()?);
+    let pages: u64 = fields.nth(8)?.parse().ok()?;
+    let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
+    let cpu = std::time::Duration::from_millis((user + kernel).saturating_mul(1000) / ticks_per_second);
+    Some(Used { cpu, resident: pages.saturating_mul(rustix::param::page_size() as u64) })
+}
+
+/// What tells this boot of the machine from every other one (random(4)); empty if the kernel does not say.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn our_own_use_is_seen() {
+        let used = used(own_pid()).unwrap();
+        assert!(used.resident > 100 << 10, "{used:?}");
+        assert!(used.resident < 1 << 40, "{used:?}");
+        assert_eq!(super::used(i32::MAX), None);
+    }
+
+    #[test]
+    fn a_zombie_tells_how_it_ended() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "read line; exit 7"]).stdin(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let pid = child.id() as i32;
+        let ticks = start_ticks(pid).unwrap();
+        assert_eq!(zombie_status(pid, ticks), None);
+        drop(child.stdin.take());
+        // Its end, without collecting it.
+        let pidfd = crate::sys::pidfd::open(pid, ticks);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while pidfd.as_ref().is_ok_and(|pidfd| !crate::sys::pidfd::has_ended(pidfd))
+            && std::time::Instant::now() < deadline
+        {
+            std::thread::yield_now();
+        }
+        assert_eq!(zombie_status(pid, ticks + 1), None, "another one");
+        assert_eq!(zombie_status(pid, ticks), Some(ExitStatus::Code(7)));
+        child.wait().unwrap();
+        assert_eq!(zombie_status(pid, ticks), None);
+    }
 }

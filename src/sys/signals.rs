@@ -84,6 +84,11 @@ pub unsafe fn default_dispositions() {
 pub fn reset_all() {
     // SAFETY: no handler of this process is in use yet.
     unsafe { default_dispositions() };
+    unblock_all();
+}
+
+/// Lets every signal through to the calling thread. Async-signal-safe.
+pub fn unblock_all() {
     let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the first call initialises the set that the second reads.
     unsafe {

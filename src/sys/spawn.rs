@@ -14,13 +14,17 @@
 //! allocation, no locks, no panic. What fails is told twice: to the program's standard error in Supervisor's
 //! words, and to the caller as [`Failure`].
 
+use crate::sys::errno::errno_name;
+use crate::sys::exec::pointers;
 use crate::sys::limits::Limit;
-use crate::sys::signals::Blocked;
+use crate::sys::listeners::Listeners;
+use crate::sys::schedule;
+use crate::sys::signals::{self, Blocked};
 use crate::sys::user::Identity;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt::Write as _;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::AtomicI32;
 
@@ -136,9 +140,8 @@ impl Spawner {
             environment: environment.as_ptr(),
             staged,
             first_unneeded: staged
-                .iter()
-                .chain(&listeners.fds)
-                .copied()
+                .into_iter()
+                .chain(listeners.highest())
                 .max()
                 .map_or(3, |highest| highest + 1),
             listeners: &mut listeners,
@@ -244,61 +247,6 @@ struct Plan<'a> {
     failure: Option<Failure>,
 }
 
-/// The listening sockets a child takes over.
-struct Listeners {
-    /// Where they are; changed by the child, which moves them.
-    fds: Vec<RawFd>,
-    /// `LISTEN_PID=` and room for a pid, which only the child knows, with the zero that ends it.
-    pid: Vec<u8>,
-    count: CString,
-}
-
-const LISTEN_PID: &[u8] = b"LISTEN_PID=";
-/// The digits of the largest pid, and a zero.
-const PID_BYTES: usize = 11;
-
-impl Listeners {
-    fn new(listeners: &[BorrowedFd<'_>]) -> Listeners {
-        let mut pid = LISTEN_PID.to_vec();
-        pid.resize(LISTEN_PID.len() + PID_BYTES, 0);
-        Listeners {
-            fds: listeners.iter().map(AsRawFd::as_raw_fd).collect(),
-            pid,
-            // Digits have no zero byte.
-            count: CString::new(format!("LISTEN_FDS={}", listeners.len())).unwrap_or_default(),
-        }
-    }
-
-    /// Puts the two variables into an environment for exec, if there is anything to announce.
-    fn announce(&self, environment: &mut Vec<*const c_char>) {
-        if !self.fds.is_empty() {
-            let end = environment.len().saturating_sub(1);
-            environment.splice(end..end, [self.pid.as_ptr().cast(), self.count.as_ptr()]);
-        }
-    }
-
-    /// Writes the calling process' pid to where the environment points.
-    fn write_pid(&mut self) {
-        // SAFETY: asks for a number.
-        let mut rest = unsafe { libc::getpid() };
-        let mut digits = [0_u8; PID_BYTES];
-        let mut n_digits = 0;
-        while rest > 0 && n_digits < PID_BYTES - 1 {
-            digits[n_digits] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            n_digits += 1;
-        }
-        for (place, digit) in self.pid[LISTEN_PID.len()..].iter_mut().zip(digits[..n_digits].iter().rev()) {
-            *place = *digit;
-        }
-    }
-}
-
-/// A null-terminated array for exec.
-fn pointers(strings: &[CString]) -> Vec<*const c_char> {
-    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
-}
-
 /// The child's whole life before exec.
 extern "C" fn child_main(plan: *mut c_void) -> c_int {
     // SAFETY: `spawn` passes its `Plan`, keeps it alive and does not touch it while this runs.
@@ -324,7 +272,8 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
     unsafe {
         // As Supervisor does: a group of its own, so that Ctrl-C on our terminal is not for it.
         libc::setpgid(0, 0);
-        reset_dispositions();
+        signals::default_dispositions();
+        schedule::take_usual_turns();
         if !take_descriptors(plan) {
             return Stage::Descriptors;
         }
@@ -358,28 +307,10 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
         if let Some(umask) = program.umask {
             libc::umask(umask as libc::mode_t);
         }
-        unblock_signals();
+        signals::unblock_all();
         libc::execve(program.file.as_ptr(), plan.arguments, plan.environment);
     }
     Stage::Exec
-}
-
-/// # Safety
-/// In the child only.
-unsafe fn reset_dispositions() {
-    // SAFETY: changes the child only; see there.
-    unsafe { crate::sys::signals::default_dispositions() }
-}
-
-/// # Safety
-/// In the child only.
-unsafe fn unblock_signals() {
-    let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: the first call initialises the set that the second reads.
-    unsafe {
-        libc::sigemptyset(none.as_mut_ptr());
-        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
-    }
 }
 
 /// Leaves the shared table of descriptors and takes 0, 1 and 2. Everything else is closed by the exec, whoever
@@ -401,34 +332,18 @@ unsafe fn take_descriptors(plan: &mut Plan<'_>) -> bool {
             return false;
         }
         let taken = plan.staged.iter().zip(0..).all(|(source, target)| libc::dup2(*source, target) == target);
-        // Ours are close-on-exec from birth, those of a library may not be. Linux before 5.11 does not know this
-        // flag; there the habit has to do.
+        // Nothing else is for the program, nor to be kept open until its exec, which may take a while: what other
+        // threads were about to give to programs of theirs may be among it. Listeners have to be moved first, and
+        // then exec does it; Linux before 5.11 does not know that flag, there the habit of close-on-exec has to do.
+        let how = if plan.listeners.count() == 0 { 0 } else { libc::CLOSE_RANGE_CLOEXEC };
         libc::syscall(
             libc::SYS_close_range,
             plan.staged.len() as libc::c_uint,
             libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC as libc::c_uint,
+            how as libc::c_uint,
         );
-        taken && take_listeners(plan.listeners)
+        taken && plan.listeners.take()
     }
-}
-
-/// Takes the listening sockets as descriptors 3, 4, …
-///
-/// # Safety
-/// In the child only, with a table of descriptors of its own in which nothing but 0, 1 and 2 is needed.
-unsafe fn take_listeners(listeners: &mut Listeners) -> bool {
-    let count = listeners.fds.len() as c_int;
-    // First out of the way: one may stand where another is to go.
-    for fd in &mut listeners.fds {
-        // SAFETY: a copy with a number above all targets, closed by exec.
-        *fd = unsafe { libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, 3 + count) };
-    }
-    if count > 0 {
-        listeners.write_pid();
-    }
-    // SAFETY: numbers; a failed copy above is -1 and fails here.
-    listeners.fds.iter().zip(3..).all(|(source, target)| unsafe { libc::dup2(*source, target) } == target)
 }
 
 /// # Safety
@@ -526,130 +441,10 @@ impl Drop for Stack {
     }
 }
 
-/// Starts the manager from the keeper: an ordinary child that keeps every descriptor.
-///
-/// `file` is the binary, open; arguments and environment were prepared beforehand, so nothing is allocated.
-/// `group` puts the child into a process group of its own.
-///
-/// # Errors
-/// The child could not be created. If it could not execute, it ends with status 127.
-pub fn start_manager(
-    file: BorrowedFd<'_>,
-    arguments: &ExecStrings,
-    environment: &ExecStrings,
-) -> io::Result<i32> {
-    // SAFETY: the keeper has a single thread and its child only makes system calls before it executes.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => {
-            // SAFETY: in the child; ends it if exec fails.
-            unsafe {
-                libc::setpgid(0, 0);
-                reset_dispositions();
-                unblock_signals();
-                // A script's interpreter reads it through this very descriptor.
-                libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0);
-                exec_fd(file.as_raw_fd(), arguments, environment);
-                libc::_exit(NOT_SPAWNED)
-            }
-        }
-        pid => Ok(pid),
-    }
-}
-
-/// Replaces this process by the binary that is open as `file`.
-///
-/// # Errors
-/// Always, if it returns.
-pub fn replace_self(file: impl AsFd, arguments: &ExecStrings, environment: &ExecStrings) -> io::Error {
-    // SAFETY: valid null-terminated arrays; on success nothing of this process is left to be unsound.
-    unsafe { exec_fd(file.as_fd().as_raw_fd(), arguments, environment) };
-    io::Error::last_os_error()
-}
-
-/// # Safety
-/// Executes: everything this process holds is gone on success.
-unsafe fn exec_fd(file: RawFd, arguments: &ExecStrings, environment: &ExecStrings) {
-    // SAFETY: `ExecStrings` are null-terminated arrays of C strings; the empty path with AT_EMPTY_PATH means
-    // the descriptor itself.
-    unsafe {
-        libc::syscall(
-            libc::SYS_execveat,
-            file,
-            c"".as_ptr(),
-            arguments.pointers.as_ptr(),
-            environment.pointers.as_ptr(),
-            libc::AT_EMPTY_PATH,
-        );
-    }
-}
-
-/// Strings for exec, with the array of pointers to them made beforehand.
-pub struct ExecStrings {
-    /// Point into `_strings`, whose heap parts do not move.
-    pointers: Vec<*const c_char>,
-    _strings: Vec<CString>,
-}
-
-impl ExecStrings {
-    pub fn new(strings: Vec<CString>) -> ExecStrings {
-        ExecStrings { pointers: pointers(&strings), _strings: strings }
-    }
-}
-
-/// Opens the binary this process runs, so that it can be executed again even after it was replaced on disk.
-pub fn open_own_binary() -> io::Result<OwnedFd> {
-    // SAFETY: a valid path; a non-negative result is a fresh descriptor that nobody else owns.
-    unsafe {
-        let fd = libc::open(c"/proc/self/exe".as_ptr(), libc::O_PATH | libc::O_CLOEXEC);
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
-    }
-}
-
-/// The name of an error number, as Python's `errno.errorcode` has it.
-pub fn errno_name(errno: i32) -> &'static str {
-    match errno {
-        libc::EPERM => "EPERM",
-        libc::ENOENT => "ENOENT",
-        libc::ESRCH => "ESRCH",
-        libc::EINTR => "EINTR",
-        libc::EIO => "EIO",
-        libc::ENXIO => "ENXIO",
-        libc::E2BIG => "E2BIG",
-        libc::ENOEXEC => "ENOEXEC",
-        libc::EBADF => "EBADF",
-        libc::EAGAIN => "EAGAIN",
-        libc::ENOMEM => "ENOMEM",
-        libc::EACCES => "EACCES",
-        libc::EFAULT => "EFAULT",
-        libc::EBUSY => "EBUSY",
-        libc::EEXIST => "EEXIST",
-        libc::ENODEV => "ENODEV",
-        libc::ENOTDIR => "ENOTDIR",
-        libc::EISDIR => "EISDIR",
-        libc::EINVAL => "EINVAL",
-        libc::ENFILE => "ENFILE",
-        libc::EMFILE => "EMFILE",
-        libc::ETXTBSY => "ETXTBSY",
-        libc::EFBIG => "EFBIG",
-        libc::ENOSPC => "ENOSPC",
-        libc::EROFS => "EROFS",
-        libc::EPIPE => "EPIPE",
-        libc::ENAMETOOLONG => "ENAMETOOLONG",
-        libc::ENOSYS => "ENOSYS",
-        libc::ELOOP => "ELOOP",
-        libc::EDQUOT => "EDQUOT",
-        libc::ELIBBAD => "ELIBBAD",
-        libc::EADDRINUSE => "EADDRINUSE",
-        libc::EADDRNOTAVAIL => "EADDRNOTAVAIL",
-        libc::ECONNREFUSED => "ECONNREFUSED",
-        _ => "EUNKNOWN",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
     use std::sync::atomic::Ordering;
 
     fn program(file: &str, arguments: &[&str]) -> Program {
@@ -671,7 +466,7 @@ mod tests {
     fn run(program: &Program) -> (i32, Option<Failure>, String) {
         let mut spawner = Spawner::new().unwrap();
         let pipe = crate::sys::pipe::output().unwrap();
-        let end = crate::sys::pipe::writing_end(&pipe).unwrap();
+        let end = crate::sys::pipe::writing_end(&pipe, crate::sys::pipe::Ends::Own).unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let pid = AtomicI32::new(0);
         let stdio = Stdio { stdin: null.as_fd(), stdout: end.as_fd(), stderr: end.as_fd(), listeners: &[] };
@@ -714,7 +509,7 @@ mod tests {
     fn listening_sockets_begin_at_three_and_are_announced() {
         let mut spawner = Spawner::new().unwrap();
         let pipe = crate::sys::pipe::output().unwrap();
-        let end = crate::sys::pipe::writing_end(&pipe).unwrap();
+        let end = crate::sys::pipe::writing_end(&pipe, crate::sys::pipe::Ends::Own).unwrap();
         let files = tempfile::tempdir().unwrap();
         let open = |name: &str| {
             std::fs::write(files.path().join(name), name).unwrap();

@@ -197,8 +197,8 @@ startretries=100
 ",
         &[
             Ctl("start quick"),
-            // The fourth pause lasts for four seconds. One client that does everything needs much less.
-            Lines("tries", 4),
+            // The sixth pause lasts for six seconds. One client that does everything needs much less.
+            Lines("tries", 6),
             Wait("quick", Backoff),
             Shell("start quick\nsignal TERM quick\npid quick\nstop quick\nstop quick\n"),
             Wait("quick", Stopped),

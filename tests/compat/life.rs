@@ -2,7 +2,7 @@
 //!
 //! One program at a time, as the original notices things up to a second late and in no fixed order.
 
-use crate::scenario::Step::{Ctl, Exit, File, Log, Ours, Up, Wait};
+use crate::scenario::Step::{Ctl, Exit, File, Log, Ours, Touch, Up, Wait};
 use crate::scenario::check;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting};
 
@@ -146,8 +146,10 @@ fn commands_during_a_shutdown() {
     check(
         "
 [program:x]
-command=/bin/sh -c 'trap \"sleep 4; exit 0\" TERM; echo ready; while :; do sleep 0.05; done'
+command=/bin/sh -c 'trap : TERM; echo ready; while [ ! -e may_end ]; do sleep 0.05; done'
+directory=%(here)s
 startsecs=0
+stopwaitsecs=60
 stdout_logfile=%(here)s/x.log
 ",
         &[
@@ -159,6 +161,7 @@ stdout_logfile=%(here)s/x.log
             Ctl("start x"),
             Ctl("status"),
             Ctl("reread"),
+            Touch("may_end"),
             Exit,
         ],
     );

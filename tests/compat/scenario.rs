@@ -23,6 +23,8 @@ pub enum Step {
     Conf(&'static str),
     /// Waits until a file in the directory holds a text.
     File(&'static str, &'static str),
+    /// Makes an empty file in the directory, which a program waits for.
+    Touch(&'static str),
     /// Waits until a file in the directory has so many lines.
     Lines(&'static str, usize),
     /// Records the activity log from level INFO on, without its times.
@@ -85,6 +87,7 @@ fn play(conf: &str, steps: &[Step], cast: Cast) -> Vec<String> {
                 assert!(expected, "{ours:?} is missing in {run}");
                 seen.push(format!("{words}: exit status {}", run.code));
             }
+            Step::Touch(name) => std::fs::write(daemon.path(name), "").unwrap(),
             Step::Lines(name, number) => {
                 let count = || daemon.read(name).lines().count();
                 until(&format!("{name} has {number} lines"), LONG, || count() >= number);

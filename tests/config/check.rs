@@ -338,3 +338,18 @@ fn by_another_name_it_prints_the_sample() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stdout), config::sample());
 }
+
+#[test]
+fn settings_about_survivors_that_do_not_fit_together() {
+    check(
+        "[supervisord]\nexitkillall=false\n",
+        1,
+        &[
+            "x.conf:1: warning: [supervisord] startkillall: what exitkillall=false leaves running is stopped by the \
+             next start: startkillall=false takes it over",
+            "x.conf:2: warning: [supervisord] exitkillall: without processinfomapfile the programs of a keeper that is \
+             killed are not found again",
+        ],
+    );
+    check("[supervisord]\nexitkillall=false\nstartkillall=false\nprocessinfomapfile=%(here)s/map\n", 0, &[]);
+}

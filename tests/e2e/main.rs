@@ -7,12 +7,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crowd;
 mod environment;
 mod events;
 mod exit_when;
 mod faults;
 mod keeper;
 mod life;
+mod machine;
 mod order;
 mod outage;
 mod sample;
@@ -21,6 +23,7 @@ mod sockets;
 mod start;
 mod stop;
 mod superlance;
+mod survivors;
 mod upgrade;
 mod watchdog;
 mod wire;

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -88,6 +89,46 @@ fn kill_manager(daemon: &Daemon) {
     until("it answers", LONG, || daemon.answers());
 }
 
+/// How the requests of a client ended.
+#[derive(Clone, Default)]
+struct Tally {
+    n_answers: Arc<AtomicU32>,
+    /// Their program was killed while it answered.
+    n_cut: Arc<AtomicU32>,
+}
+
+/// Asks on and on while the manager and all programs are killed in turn; how often an answer was cut off. `ask`
+/// says whether it got its answer, and panics if it was refused.
+fn ask_while_killing(daemon: &Daemon, programs: &[&str], ask: impl Fn() -> bool + Send + 'static) -> u32 {
+    let (stop, tally) = <(Arc<AtomicBool>, Tally)>::default();
+    let client = std::thread::spawn({
+        let (stop, tally) = (Arc::clone(&stop), tally.clone());
+        move || {
+            while !stop.load(Ordering::SeqCst) {
+                let counter = if ask() { &tally.n_answers } else { &tally.n_cut };
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    for round in 0..6 {
+        let before = tally.n_answers.load(Ordering::SeqCst);
+        if round % 2 == 0 {
+            kill_manager(daemon);
+        } else {
+            for name in programs {
+                kill(daemon.pid_of(name), Signal::SIGKILL);
+            }
+        }
+        until("answers go on", LONG, || {
+            assert!(!client.is_finished(), "the client was refused");
+            tally.n_answers.load(Ordering::SeqCst) > before + 20
+        });
+    }
+    stop.store(true, Ordering::SeqCst);
+    client.join().expect("nobody was refused");
+    tally.n_cut.load(Ordering::SeqCst)
+}
+
 #[test]
 fn no_client_of_a_fastcgi_program_is_refused() {
     let daemon = with_scripts(
@@ -96,43 +137,48 @@ fn no_client_of_a_fastcgi_program_is_refused() {
          socket_mode=0600\nprocess_name=%(program_name)s_%(process_num)d\nnumprocs=2\nautorestart=true\n\
          startsecs=0\n",
     );
-    for name in ["web:app_0", "web:app_1"] {
+    let names = ["web:app_0", "web:app_1"];
+    for name in names {
         daemon.wait_for_state(name, Running, LONG);
     }
     let path = daemon.path("app.sock");
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    let (stop, n_answers, n_cut) = <(Arc<AtomicBool>, Arc<AtomicU32>, Arc<AtomicU32>)>::default();
-    let client = std::thread::spawn({
-        let (stop, n_answers, n_cut) = (Arc::clone(&stop), Arc::clone(&n_answers), Arc::clone(&n_cut));
-        move || {
-            while !stop.load(Ordering::SeqCst) {
-                let connection = UnixStream::connect(&path).expect("nobody is ever refused");
-                match ask(connection) {
-                    Ok(answer) if answer.contains("pid ") => n_answers.fetch_add(1, Ordering::SeqCst),
-                    // Its program was killed while it answered.
-                    _ => n_cut.fetch_add(1, Ordering::SeqCst),
-                };
-            }
-        }
+    let n_cut = ask_while_killing(&daemon, &names, move || {
+        let connection = UnixStream::connect(&path).expect("nobody is ever refused");
+        ask(connection).is_ok_and(|answer| answer.contains("pid "))
     });
-    for round in 0..6 {
-        let before = n_answers.load(Ordering::SeqCst);
-        if round % 2 == 0 {
-            kill_manager(&daemon);
-        } else {
-            for name in ["web:app_0", "web:app_1"] {
-                kill(daemon.pid_of(name), Signal::SIGKILL);
-            }
-        }
-        until("answers go on", LONG, || n_answers.load(Ordering::SeqCst) > before + 20);
-    }
-    stop.store(true, Ordering::SeqCst);
-    client.join().expect("nobody was refused");
-    assert!(n_cut.load(Ordering::SeqCst) <= 6, "each kill of a program cuts at most one answer");
+    assert!(n_cut <= 6, "each kill of a program cuts at most one answer");
     assert_eq!(daemon.log().matches("Creating socket").count(), 1);
 
     let fault = daemon.try_call("supervisor.sendProcessStdin", vec![text("web:app_0"), text("x")]);
     assert!(fault.unwrap_err().string().starts_with("NO_FILE"));
+}
+
+#[test]
+fn php_answers_a_fastcgi_client_whoever_is_killed() {
+    let port = free_port();
+    let daemon = with_scripts(&format!(
+        "[fcgi-program:php]\ncommand=php-cgi\nsocket=tcp://127.0.0.1:{port}\nnumprocs=2\nautorestart=true\n\
+         process_name=%(program_name)s_%(process_num)d\nstartsecs=0\n"
+    ));
+    let page = daemon.path("page.php");
+    std::fs::write(&page, "<?php echo 'pid ', getmypid();").unwrap();
+    let names = ["php:php_0", "php:php_1"];
+    for name in names {
+        daemon.wait_for_state(name, Running, LONG);
+    }
+    let n_cut = ask_while_killing(&daemon, &names, move || {
+        let asked = Command::new("cgi-fcgi")
+            .args(["-bind", "-connect", &format!("127.0.0.1:{port}")])
+            .env("SCRIPT_FILENAME", &page)
+            .env("REQUEST_METHOD", "GET")
+            .output()
+            .expect("cgi-fcgi of Debian's libfcgi-bin is installed");
+        let complaint = String::from_utf8_lossy(&asked.stderr);
+        assert!(!complaint.contains("Could not connect"), "{complaint}");
+        String::from_utf8_lossy(&asked.stdout).contains("pid ")
+    });
+    assert!(n_cut <= 6, "each kill of a program cuts at most one answer");
 }
 
 #[test]

@@ -1,8 +1,5 @@
-//! Clients of other languages. They need packages that a bare machine does not have, so they run on request:
-//! `cargo test --test http -- --ignored`.
-//!
-//! - C: Debian's `libxmlrpc-core-c3-dev` and a C compiler;
-//! - JavaScript: `npm install xmlrpc` somewhere, and `NODE_PATH` naming its `node_modules`.
+//! Clients of other languages, which `make prepare` installs: Debian's `libxmlrpc-core-c3-dev` for C, and the
+//! package `xmlrpc` from npm, beside this file in `npm/`.
 
 use crate::fake::Daemon;
 use std::path::Path;
@@ -94,7 +91,6 @@ fn check(client: impl FnOnce(&Path) -> Command) {
 }
 
 #[test]
-#[ignore = "needs libxmlrpc-core-c3-dev"]
 fn a_compiled_client_understands_everything() {
     check(|dir| {
         let (source, program) = (dir.join("client.c"), dir.join("client"));
@@ -108,11 +104,11 @@ fn a_compiled_client_understands_everything() {
 }
 
 #[test]
-#[ignore = "needs the npm package xmlrpc in NODE_PATH"]
 fn a_client_from_npm_understands_everything() {
     check(|_| {
         let mut node = Command::new("node");
         node.args(["-e", JAVASCRIPT]);
+        node.env("NODE_PATH", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/http/npm/node_modules"));
         node
     });
 }

@@ -76,6 +76,7 @@ impl Daemon {
             section: "inet_http_server".into(),
             address: HttpAddress::Inet { host: "127.0.0.1".into(), port: 0 },
             credentials,
+            legacy_get_actions: false,
         };
         let listener = listen::open(&config).unwrap();
         let address = rustix::net::getsockname(listener.as_fd()).unwrap();
@@ -90,6 +91,7 @@ impl Daemon {
             section: "unix_http_server".into(),
             address: HttpAddress::Unix { file: file.clone(), chmod: 0o700, chown: Owner::default() },
             credentials,
+            legacy_get_actions: false,
         };
         self.serve(listen::open(&config).unwrap(), &config);
         file
@@ -185,6 +187,9 @@ impl Programs {
             Request::ClearProcessLogs(_) => Ok(Answer::Bulk(Vec::new())),
             Request::Upgrade(_) | Request::UpgradeState => Ok(Answer::Text(String::new())),
             Request::ProcessHistory(_) | Request::Keeper => Ok(Answer::Facts(Vec::new())),
+            Request::Overview(_) | Request::Daemon | Request::Alive | Request::ConfigSource => {
+                Err(Fault::new(FaultCode::Failed))
+            }
             Request::Shutdown
             | Request::Restart
             | Request::ClearLog

@@ -194,7 +194,7 @@ impl Daemon {
     }
 
     /// The pid of what was started in the foreground: the daemon, or the command it was started under.
-    fn started_pid(&self) -> i32 {
+    pub fn started_pid(&self) -> i32 {
         let child = self.child.as_ref().expect("a daemon in the foreground, not waited for yet");
         i32::try_from(child.id()).expect("a pid fits")
     }
@@ -354,11 +354,17 @@ impl Daemon {
         self.mark().find()
     }
 
+    /// Makes whatever `command` starts one of ours: it is found and ended with the daemon if it is still there.
+    pub fn adopt(&self, command: &mut Command) {
+        command.env(MARK, self.directory());
+    }
+
     fn mark(&self) -> Leftovers {
         Leftovers::with(MARK, &self.directory().to_string_lossy())
     }
 
-    fn command(&self) -> Command {
+    /// What starts it, for a caller who waits for that himself.
+    pub fn command(&self) -> Command {
         let daemon = self.start.side.daemon();
         let mut words = self.start.wrapper.iter();
         let mut command = match words.next() {
@@ -372,7 +378,8 @@ impl Daemon {
         command.arg("-c").arg(self.conf()).args(&self.start.arguments);
         // Programs see a small and known environment.
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TZ", "UTC");
-        command.env(MARK, self.directory()).current_dir(self.directory());
+        self.adopt(&mut command);
+        command.current_dir(self.directory());
         command
     }
 

@@ -16,9 +16,10 @@ mod wait;
 
 pub use daemon::{AS_PID_1, Daemon, LogLine, Start};
 pub use proc::{
-    Descendant, Leftovers, cmdline, descendants, kill, parent, proportional_kib, running, sleeps, wait_gone,
+    Descendant, Leftovers, cmdline, descendants, kill, n_threads, parent, proportional_kib, running, sleeps,
+    wait_gone,
 };
 pub use rpc::{Address, Connection, Reply, flag, free_ports, header, http, member, post, text};
-pub use run::{Run, finish, run};
+pub use run::{Run, finish, run, run_within};
 pub use side::Side;
 pub use wait::{LONG, until, until_some};

@@ -48,9 +48,20 @@ pub fn run(command: &mut Command) -> Run {
     run_with_input(command, "")
 }
 
+/// [`run`] for a command that may take as long as `patience`.
+#[track_caller]
+pub fn run_within(command: &mut Command, patience: Duration) -> Run {
+    run_to_end(command, "", patience)
+}
+
 /// [`run`] with something on standard input, which ends after it.
 #[track_caller]
 pub fn run_with_input(command: &mut Command, input: &str) -> Run {
+    run_to_end(command, input, LONG)
+}
+
+#[track_caller]
+fn run_to_end(command: &mut Command, input: &str, patience: Duration) -> Run {
     let text = typed(command);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {text}: {error}"));
@@ -58,7 +69,7 @@ pub fn run_with_input(command: &mut Command, input: &str) -> Run {
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
-    let code = finish(&mut child, &text, LONG);
+    let code = finish(&mut child, &text, patience);
     // Somebody in the background who kept the terminal would make a shell's user wait.
     let collect = |stream: Receiver<String>| {
         stream

@@ -89,6 +89,8 @@ struct History {
     next: String,
     /// Seconds until then; negative: no moment is set.
     next_in: i64,
+    /// What is unusual about it; empty if nothing is.
+    note: String,
 }
 
 struct PastExit {
@@ -114,7 +116,12 @@ fn history(session: &mut Session, name: &str) -> Result<Option<History>, CtlErro
         Some(exits) => records::array(exits)?.iter().map(past_exit).collect::<Result<_, _>>()?,
         None => Vec::new(),
     };
-    Ok(Some(History { exits, next: members.text("next"), next_in: members.number("next_in") }))
+    Ok(Some(History {
+        exits,
+        next: members.text("next"),
+        next_in: members.number("next_in"),
+        note: members.text("note"),
+    }))
 }
 
 fn past_exit(value: &crate::rpc::wire::Value) -> Result<PastExit, CallError> {
@@ -129,6 +136,9 @@ fn past_exit(value: &crate::rpc::wire::Value) -> Result<PastExit, CallError> {
 }
 
 fn tell_history(session: &mut Session, process: &Process, history: &History) -> Outcome {
+    if !history.note.is_empty() {
+        session.screen.line(&format!("note: {}", history.note))?;
+    }
     if !history.exits.is_empty() {
         session.screen.line("last exits:")?;
     }

@@ -171,7 +171,7 @@ mod tests {
     fn an_event_is_sent_in_pieces_and_the_file_knows_how_far() {
         let mailbox = Mailbox::new().unwrap();
         let ours = pipe::input().unwrap();
-        let theirs = pipe::reading_end(&ours).unwrap();
+        let theirs = pipe::reading_end(&ours, pipe::Ends::Own).unwrap();
         let event: Vec<u8> = (0..300_000_u32).map(|n| n as u8).collect();
         mailbox.put(7, &event).unwrap();
         let mut received = Vec::new();
@@ -205,7 +205,7 @@ mod tests {
     fn answers_are_kept_until_they_were_heard() {
         let mailbox = Mailbox::new().unwrap();
         let ours = pipe::output().unwrap();
-        let theirs = pipe::writing_end(&ours).unwrap();
+        let theirs = pipe::writing_end(&ours, pipe::Ends::Own).unwrap();
         assert_eq!(mailbox.collect(ours.as_fd()), Collected::Nothing);
         rustix::io::write(&theirs, b"READY\n").unwrap();
         assert_eq!(mailbox.collect(ours.as_fd()), Collected::Something);
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(mailbox.heard_after(6), b"RESULT");
         drop(theirs);
         assert_eq!(mailbox.collect(ours.as_fd()), Collected::End);
-        let theirs = pipe::writing_end(&ours).unwrap();
+        let theirs = pipe::writing_end(&ours, pipe::Ends::Own).unwrap();
         for round in 0..40_u64 {
             let n_heard = 12 + round * 60_000;
             rustix::io::write(&theirs, &vec![round as u8; 60_000]).unwrap();

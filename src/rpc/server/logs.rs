@@ -175,6 +175,30 @@ pub async fn tail(source: LogSource, offset: i64, length: i64) -> Reply {
     }
 }
 
+/// A part of a log, and where it lies.
+#[derive(Debug)]
+pub struct Part {
+    pub slice: LogSlice,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// The size of the log, in bytes.
+    pub size: u64,
+}
+
+/// The bytes of a log from `offset`, which counts from the end if it is negative, `length` of them or all.
+///
+/// # Errors
+/// `NotFound` if there is no such log; others if it cannot be read.
+pub async fn part(source: LogSource, offset: i64, length: Option<u64>) -> io::Result<Part> {
+    let (log, size) = open(source).await?;
+    let start = match u64::try_from(offset) {
+        Ok(offset) => offset.min(size),
+        Err(_) => size.saturating_sub(offset.unsigned_abs()),
+    };
+    let length = length.unwrap_or(u64::MAX).min(size - start);
+    Ok(Part { slice: LogSlice { log, start, length }, offset: start, size })
+}
+
 /// Opens a log; its size in bytes.
 ///
 /// # Errors

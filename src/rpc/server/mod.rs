@@ -209,8 +209,12 @@ impl Server {
         Ok(Reply::Bulk(statuses.collect()))
     }
 
-    /// Rereads, then adds, replaces and removes groups: all that differ, or only the named one.
-    async fn update(&self, only: Option<String>) -> Result<Reply, Fault> {
+    /// Rereads, then adds, replaces and removes groups: all that differ, or only the named one. Answers the names of
+    /// those that were added, changed and removed.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, or what kept a group from changing.
+    pub async fn update(&self, only: Option<String>) -> Result<Reply, Fault> {
         let Answer::Reread(found) = self.handle.call(Request::ReloadConfig).await? else {
             return Err(Fault::new(FaultCode::Failed));
         };

@@ -18,6 +18,8 @@ pub enum Reply {
     State(SupervisorState),
     Process(Box<ProcessInfo>),
     Processes(Vec<ProcessInfo>),
+    /// Processes, each with more members than usual.
+    Rows(Vec<(ProcessInfo, Facts)>),
     Configs(Vec<ConfigInfo>),
     Bulk(Vec<BulkStatus>),
     Reread(Reread),
@@ -40,12 +42,15 @@ pub enum Reply {
 impl From<Answer> for Reply {
     fn from(answer: Answer) -> Reply {
         match answer {
+            // These are no answers to any method.
+            Answer::Overview(_) | Answer::Alive(_) | Answer::ConfigSource(_) => Reply::Boolean(true),
             // Where a log stands is for us to read, not for the client to see.
             Answer::Done | Answer::Log(_) => Reply::Boolean(true),
             Answer::State(state) => Reply::State(state),
             Answer::Number(number) => Reply::Int(number),
             Answer::Text(text) => Reply::Text(text),
             Answer::Processes(processes) => Reply::Processes(processes),
+            Answer::Rows(rows) => Reply::Rows(rows),
             Answer::Configs(configs) => Reply::Configs(configs),
             Answer::Bulk(statuses) => Reply::Bulk(statuses),
             Answer::Reread(reread) => Reply::Reread(reread),
@@ -78,20 +83,22 @@ pub fn encode(result: Result<Reply, Fault>) -> Document {
 }
 
 fn write_facts(writer: &mut Writer, facts: &Facts) {
-    writer.structure(|writer| {
-        for (name, fact) in facts {
-            writer.member(name, |writer| match fact {
-                Fact::Text(text) => writer.string(text),
-                Fact::Number(number) => writer.int(*number),
-                Fact::Flag(truth) => writer.boolean(*truth),
-                Fact::List(list) => writer.array(|writer| {
-                    for facts in list {
-                        write_facts(writer, facts);
-                    }
-                }),
-            });
-        }
-    });
+    writer.structure(|writer| fact_members(writer, facts));
+}
+
+fn fact_members(writer: &mut Writer, facts: &[(&'static str, Fact)]) {
+    for (name, fact) in facts {
+        writer.member(name, |writer| match fact {
+            Fact::Text(text) => writer.string(text),
+            Fact::Number(number) => writer.int(*number),
+            Fact::Flag(truth) => writer.boolean(*truth),
+            Fact::List(list) => writer.array(|writer| {
+                for facts in list {
+                    write_facts(writer, facts);
+                }
+            }),
+        });
+    }
 }
 
 fn encode_reply(reply: Reply) -> Document {
@@ -141,6 +148,7 @@ fn split(log: LogSlice, before: impl FnOnce(&mut Writer), after: impl FnOnce(&mu
 pub fn estimate(reply: &Reply) -> usize {
     match reply {
         Reply::Processes(processes) => 1300 * processes.len() + 200,
+        Reply::Rows(rows) => 2500 * rows.len() + 200,
         Reply::Configs(configs) => 3000 * configs.len() + 200,
         Reply::Bulk(statuses) => 400 * statuses.len() + 200,
         Reply::Text(text) => text.len() + 200,
@@ -164,9 +172,12 @@ fn write(writer: &mut Writer, reply: &Reply) {
             writer.member("statecode", |writer| writer.int(i64::from(state.code())));
             writer.member("statename", |writer| writer.string(state.name()));
         }),
-        Reply::Process(info) => process(writer, info),
+        Reply::Process(info) => process(writer, info, &[]),
         Reply::Processes(processes) => {
-            writer.array(|writer| processes.iter().for_each(|info| process(writer, info)));
+            writer.array(|writer| processes.iter().for_each(|info| process(writer, info, &[])));
+        }
+        Reply::Rows(rows) => {
+            writer.array(|writer| rows.iter().for_each(|(info, facts)| process(writer, info, facts)));
         }
         Reply::Configs(configs) => {
             writer.array(|writer| configs.iter().for_each(|info| config(writer, info)));
@@ -203,7 +214,7 @@ fn element(writer: &mut Writer, result: &Result<Reply, Fault>) {
     }
 }
 
-fn process(writer: &mut Writer, info: &ProcessInfo) {
+fn process(writer: &mut Writer, info: &ProcessInfo, more: &[(&'static str, Fact)]) {
     writer.structure(|w| {
         w.prepared_string(string_member!("name"), &info.name);
         w.prepared_string(string_member!("group"), &info.group);
@@ -219,6 +230,7 @@ fn process(writer: &mut Writer, info: &ProcessInfo) {
         w.prepared_string(string_member!("stderr_logfile"), &info.stderr_logfile);
         w.prepared_int(int_member!("pid"), i64::from(info.pid));
         w.prepared_string(string_member!("description"), &info.description);
+        fact_members(w, more);
     });
 }
 

@@ -1,0 +1,451 @@
+//! What changes something.
+//!
+//! Whatever was begun is carried out to its end; an answer waits for that, but not for ever.
+
+use super::look::overview;
+use super::problem::{Problem, forbidden};
+use super::route::{Act, Action};
+use super::{Answered, Asked, json};
+use crate::http::context::Context;
+use crate::http::socket::within;
+use crate::manager::rt;
+use crate::model::namespec::{self, Namespec};
+use crate::model::signal::Signal;
+use crate::rpc::api::{Answer, BulkStatus, Handle, Outcome, Request, Target, Wait};
+use crate::rpc::fault::{Fault, FaultCode};
+use crate::rpc::overview::ProcessView;
+use crate::rpc::server::Caller;
+use crate::rpc::server::reply::Reply;
+use serde::{Deserialize, Serialize};
+use serde_json::json as object;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+/// How long an answer waits for what was asked, if nobody says how long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The longest it can be asked to wait, in seconds.
+const PATIENCE_MAX: f64 = 600.0;
+
+/// So many names one request may select.
+const NAMES_MAX: usize = 10_000;
+
+/// So many orders of one selection are under way at a time.
+const AT_A_TIME: usize = 256;
+
+/// What the body of an action may say. All of it is optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wishes {
+    /// For `signal`: a name, with or without SIG, or a number.
+    signal: Option<SignalName>,
+    /// Whether to wait for what was asked; yes if nothing is said.
+    wait: Option<bool>,
+    /// How long to wait, in seconds.
+    timeout: Option<f64>,
+}
+
+/// What the body for a selection says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Selection {
+    action: String,
+    /// Processes and groups (`group:*`); all there are, if it is missing.
+    names: Option<Vec<String>>,
+    signal: Option<SignalName>,
+    wait: Option<bool>,
+    timeout: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum SignalName {
+    Name(String),
+    Number(f64),
+}
+
+/// An order for processes, with everything it needs.
+#[derive(Clone, Copy, Debug)]
+struct Order {
+    action: Action,
+    signal: Option<Signal>,
+    wait: Wait,
+    patience: Duration,
+}
+
+pub async fn answer(what: Act, context: &Context, asked: &Asked<'_>) -> Answered {
+    if !context.token().admits(asked.head, None) {
+        return Err(forbidden());
+    }
+    is_json(asked)?;
+    match what {
+        Act::On(target, action) => {
+            let order = Order::new(action, wishes(asked)?)?;
+            let audit = Audit::new(asked, &printed(&target));
+            let result = carry_out(context, order, vec![target]).await;
+            audit.finish(result)
+        }
+        Act::OnMany => many(context, asked).await,
+        Act::ClearLog => {
+            let audit = Audit::new(asked, "");
+            audit.finish(done(context, Request::ClearLog).await)
+        }
+        Act::Shutdown => {
+            let audit = Audit::new(asked, "");
+            audit.finish(done(context, Request::Shutdown).await)
+        }
+        Act::Restart => {
+            let audit = Audit::new(asked, "");
+            audit.finish(done(context, Request::Restart).await)
+        }
+        Act::Update => update(context, asked).await,
+    }
+}
+
+/// A body in another format is what a form of a foreign page could send.
+fn is_json(asked: &Asked<'_>) -> Result<(), Problem> {
+    let kind = asked.head.header("content-type").unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if asked.body.bytes.is_empty() || kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Problem::new(415, format!("the body must be application/json, not {kind:?}")))
+}
+
+fn body<'a, T: Deserialize<'a>>(asked: &'a Asked<'_>) -> Result<T, Problem> {
+    serde_json::from_slice(&asked.body.bytes)
+        .map_err(|error| Problem::new(400, format!("the body is not what was expected: {error}")))
+}
+
+fn wishes(asked: &Asked<'_>) -> Result<Wishes, Problem> {
+    if asked.body.bytes.is_empty() { Ok(Wishes::default()) } else { body(asked) }
+}
+
+impl Order {
+    fn new(action: Action, wishes: Wishes) -> Result<Order, Problem> {
+        let signal = match (action, &wishes.signal) {
+            (Action::Signal, Some(name)) => Some(signal(name)?),
+            (Action::Signal, None) => {
+                return Err(Problem::new(400, "signal is missing: the name or number of the signal to send"));
+            }
+            (_, Some(_)) => {
+                let text = format!("signal has no meaning for the action {:?}", action.name());
+                return Err(Problem::new(400, text));
+            }
+            (_, None) => None,
+        };
+        let patience = match wishes.timeout {
+            None => PATIENCE,
+            Some(seconds) if (0.0..=PATIENCE_MAX).contains(&seconds) => Duration::from_secs_f64(seconds),
+            Some(seconds) => {
+                let text = format!("timeout must be 0 to {PATIENCE_MAX} seconds, not {seconds}");
+                return Err(Problem::new(400, text));
+            }
+        };
+        let wait = if wishes.wait.unwrap_or(true) { Wait::Yes } else { Wait::No };
+        Ok(Order { action, signal, wait, patience })
+    }
+}
+
+/// Names as `kill -l` prints them, with or without SIG; numbers may be written as 15.0, which JSON takes for the same.
+fn signal(name: &SignalName) -> Result<Signal, Problem> {
+    let (text, signal) = match name {
+        SignalName::Name(name) => {
+            let bare = name.strip_prefix("SIG").unwrap_or(name);
+            let known = |signal: &Signal| signal.name().is_some_and(|name| name[3..] == *bare);
+            (name.clone(), Signal::parse(bare).filter(known))
+        }
+        SignalName::Number(number) => (number.to_string(), Signal::parse(&number.to_string())),
+    };
+    signal.ok_or_else(|| {
+        Problem::from(Fault::with(FaultCode::BadSignal, text.chars().take(100).collect::<String>()))
+    })
+}
+
+async fn many(context: &Context, asked: &Asked<'_>) -> Answered {
+    let selection: Selection = body(asked)?;
+    let action = Action::parse(&selection.action).ok_or_else(|| {
+        let text = "action must be start, stop, restart, signal or clear";
+        Problem::new(400, text)
+    })?;
+    let Selection { names, signal, wait, timeout, .. } = selection;
+    let order = Order::new(action, Wishes { signal, wait, timeout })?;
+    let (whom, targets) = match names {
+        None => ("all".to_string(), vec![Target::All]),
+        Some(names) if names.len() > NAMES_MAX => {
+            return Err(Problem::new(400, format!("there may be {NAMES_MAX} names, not {}", names.len())));
+        }
+        Some(names) => {
+            let mut seen = HashSet::new();
+            let new = names.iter().filter(|name| seen.insert(name.as_str()));
+            let targets = new.map(|name| Target::parse(name)).collect();
+            (format!("{} names, {}", names.len(), names.first().map_or("", String::as_str)), targets)
+        }
+    };
+    let audit = Audit::new(asked, &format!("{} {whom}", action.name()));
+    let result = carry_out(context, order, targets).await;
+    audit.finish(result)
+}
+
+/// What became of one process.
+#[derive(Debug, Serialize)]
+struct Result1 {
+    namespec: String,
+    group: String,
+    name: String,
+    /// `done`, `failed`, or `pending` if it takes longer than the answer could wait.
+    outcome: &'static str,
+    /// The number the same order has by XML-RPC: 80 for success, or that of the fault.
+    status: i32,
+    fault: Option<&'static str>,
+    detail: String,
+    statename: Option<&'static str>,
+    pid: Option<i32>,
+}
+
+impl Result1 {
+    fn new(status: &BulkStatus) -> Result1 {
+        let fault = status.outcome.as_ref().err();
+        Result1 {
+            namespec: namespec::display(&status.group, &status.name),
+            group: status.group.clone(),
+            name: status.name.clone(),
+            outcome: if fault.is_none() { "done" } else { "failed" },
+            status: status.status(),
+            fault: fault.map(|fault| fault.code.name()),
+            detail: fault.map_or_else(String::new, Fault::to_string),
+            statename: None,
+            pid: None,
+        }
+    }
+
+    /// For a process of which nothing is known but that it is not done.
+    fn pending(name: &str) -> Result1 {
+        let namespec = Namespec::parse(name);
+        let process = namespec.process.clone().unwrap_or_else(|| "*".to_string());
+        Result1 {
+            namespec: namespec.to_string(),
+            group: namespec.group,
+            name: process,
+            outcome: "pending",
+            status: 0,
+            fault: None,
+            detail: "it takes longer than this answer could wait; it goes on".to_string(),
+            statename: None,
+            pid: None,
+        }
+    }
+}
+
+/// Carries out an order and says what became of each process.
+async fn carry_out(context: &Context, order: Order, targets: Vec<Target>) -> Answered {
+    let alone = targets.len() == 1;
+    let mut results: Vec<Result1> = Vec::new();
+    let deadline = std::time::Instant::now() + order.patience;
+    for some in targets.chunks(AT_A_TIME) {
+        // Begun together; then one after the other is waited for.
+        let tasks: Vec<_> = some
+            .iter()
+            .map(|target| {
+                let (handle, target) = (context.handle().clone(), target.clone());
+                rt::spawn(async move { obey(&handle, order, target).await })
+            })
+            .collect();
+        for (task, target) in tasks.into_iter().zip(some) {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            match within(left, task.join()).await {
+                Some(Ok(statuses)) => results.extend(statuses.iter().map(Result1::new)),
+                Some(Err(fault)) if alone || fault.code == FaultCode::ShutdownState => {
+                    return Err(fault.into());
+                }
+                Some(Err(fault)) => results.push(Result1::new(&failed(target, fault))),
+                None => results.push(Result1::pending(&printed(target))),
+            }
+        }
+    }
+    look_at(context, &mut results).await;
+    let is_ok = results.iter().all(|result| result.outcome != "failed");
+    json(200, &object!({"action": order.action.name(), "ok": is_ok, "results": results}))
+}
+
+/// Says what state everybody is in afterwards.
+async fn look_at(context: &Context, results: &mut [Result1]) {
+    let target = match results {
+        [] => return,
+        [one] => Target::parse(&one.namespec),
+        _ => Target::All,
+    };
+    // Without an answer the states stay unknown.
+    let Ok(overview) = overview(context, target).await else { return };
+    let by_name: BTreeMap<(&str, &str), &ProcessView> = overview
+        .processes
+        .iter()
+        .map(|process| ((process.info.group.as_str(), process.info.name.as_str()), process))
+        .collect();
+    for result in results {
+        if let Some(process) = by_name.get(&(result.group.as_str(), result.name.as_str())) {
+            result.statename = Some(process.info.state.name());
+            result.pid = (process.info.pid > 0).then_some(process.info.pid);
+        }
+    }
+}
+
+/// Carries out one of the actions that need nothing but a name, for the older interfaces; leaves a line in the
+/// activity log. `path` is what the client asked for.
+///
+/// # Errors
+/// There is nobody of this name, or the daemon ends.
+pub async fn plainly(
+    context: &Context,
+    action: Action,
+    target: Target,
+    caller: &Caller,
+    path: &str,
+) -> Result<Vec<BulkStatus>, Fault> {
+    let order = Order { action, signal: None, wait: Wait::Yes, patience: PATIENCE };
+    let audit = Audit::of(caller, path, &printed(&target));
+    let result = obey(context.handle(), order, target).await;
+    audit.note(result.as_ref().err().map(Fault::to_string));
+    result
+}
+
+/// Makes the active groups what the file says.
+///
+/// # Errors
+/// What is wrong with it, or what kept a group from changing.
+pub async fn update_all(context: &Context, caller: &Caller, path: &str) -> Result<(), Fault> {
+    let audit = Audit::of(caller, path, "");
+    let result = context.server().update(None).await;
+    audit.note(result.as_ref().err().map(Fault::to_string));
+    result.map(drop)
+}
+
+/// Begins to stop everything.
+///
+/// # Errors
+/// It has begun already.
+pub async fn shut_down(context: &Context, caller: &Caller, path: &str) -> Result<(), Fault> {
+    let audit = Audit::of(caller, path, "");
+    let result = context.handle().call(Request::Shutdown).await;
+    audit.note(result.as_ref().err().map(Fault::to_string));
+    result.map(drop)
+}
+
+/// What became of an order for one target: a line for each of its processes. A fault about the target itself is an
+/// error, one about a process a line.
+async fn obey(handle: &Handle, order: Order, target: Target) -> Result<Vec<BulkStatus>, Fault> {
+    let outcome = match order.action {
+        Action::Start => handle.call(Request::Start(target.clone(), order.wait)).await,
+        Action::Stop => handle.call(Request::Stop(target.clone(), order.wait)).await,
+        Action::Clear => handle.call(Request::ClearProcessLogs(target.clone())).await,
+        Action::Signal => {
+            // Checked when the order was made.
+            let signal = order.signal.ok_or(Fault::new(FaultCode::BadSignal))?;
+            handle.call(Request::Signal(target.clone(), signal)).await
+        }
+        Action::Restart => restart(handle, order.wait, &target).await,
+    };
+    match outcome {
+        Ok(Answer::Bulk(statuses)) => Ok(statuses),
+        Ok(_) => Ok(vec![status(&target, Ok(()))]),
+        Err(fault) if matches!(fault.code, FaultCode::BadName | FaultCode::ShutdownState) => Err(fault),
+        Err(fault) => Ok(vec![failed(&target, fault)]),
+    }
+}
+
+/// Stops what runs, then starts: the outcome is that of the start, or of the stop that failed.
+async fn restart(handle: &Handle, wait: Wait, target: &Target) -> Outcome {
+    match handle.call(Request::Stop(target.clone(), Wait::Yes)).await {
+        Err(fault) if fault.code != FaultCode::NotRunning => return Err(fault),
+        _ => {}
+    }
+    handle.call(Request::Start(target.clone(), wait)).await
+}
+
+fn status(target: &Target, outcome: Result<(), Fault>) -> BulkStatus {
+    let (group, name) = match target {
+        Target::Name { namespec, .. } => {
+            (namespec.group.clone(), namespec.process.clone().unwrap_or_else(|| "*".to_string()))
+        }
+        Target::Group(group) => (group.clone(), "*".to_string()),
+        Target::All => ("*".to_string(), "*".to_string()),
+    };
+    BulkStatus { name, group, outcome }
+}
+
+fn failed(target: &Target, fault: Fault) -> BulkStatus {
+    status(target, Err(fault))
+}
+
+fn printed(target: &Target) -> String {
+    match target {
+        Target::Name { sent, .. } => sent.clone(),
+        Target::Group(group) => format!("{group}:*"),
+        Target::All => "all".to_string(),
+    }
+}
+
+/// One request to the loop that is answered at once.
+async fn done(context: &Context, request: Request) -> Answered {
+    context.handle().call(request).await?;
+    json(200, &object!({"ok": true}))
+}
+
+/// What the body of an update may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Update {
+    /// One group only.
+    group: Option<String>,
+}
+
+async fn update(context: &Context, asked: &Asked<'_>) -> Answered {
+    let Update { group } = if asked.body.bytes.is_empty() { Update::default() } else { body(asked)? };
+    let audit = Audit::new(asked, group.as_deref().unwrap_or_default());
+    let result = match context.server().update(group).await {
+        Ok(Reply::Several(lists)) => {
+            let mut lists = lists.into_iter().map(|list| match list {
+                Reply::Texts(names) => names,
+                _ => Vec::new(),
+            });
+            let mut next = || lists.next().unwrap_or_default();
+            let (added, changed, removed) = (next(), next(), next());
+            json(200, &object!({"ok": true, "added": added, "changed": changed, "removed": removed}))
+        }
+        Ok(_) => Err(Problem::new(500, "the daemon did not say what it changed")),
+        Err(fault) => Err(fault.into()),
+    };
+    audit.finish(result)
+}
+
+/// The line that a change leaves in the activity log.
+struct Audit(String);
+
+/// Of what a client sent no more than this many characters stand in the log.
+const AUDITED_MAX: usize = 100;
+
+impl Audit {
+    fn new(asked: &Asked<'_>, whom: &str) -> Audit {
+        let path: String = asked.head.path().chars().take(2 * AUDITED_MAX).collect();
+        Audit::of(asked.caller, &path, whom)
+    }
+
+    fn of(caller: &Caller, path: &str, whom: &str) -> Audit {
+        // Quoted, so that nobody can forge a line.
+        let whom: String = whom.chars().take(AUDITED_MAX).collect();
+        let whom = if whom.is_empty() { String::new() } else { format!(" for {whom:?}") };
+        Audit(format!("{caller} asked for {path:?}{whom}"))
+    }
+
+    fn finish(self, answered: Answered) -> Answered {
+        self.note(answered.as_ref().err().map(|problem| problem.detail().to_string()));
+        answered
+    }
+
+    fn note(self, problem: Option<String>) {
+        match problem {
+            None => log::info!("{}: ok", self.0),
+            Some(problem) => log::info!("{}: {problem:?}", self.0),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What happens, as it happens.
+
+use super::view;
+use crate::http::budget::Share;
+use crate::http::context::Context;
+use crate::http::feed::{Kind, News, Told, Viewer};
+use crate::http::socket::within;
+use crate::rpc::api::{Answer, Request, Target};
+use std::io;
+use std::time::Duration;
+
+/// So often a client to whom nothing was told hears that the connection is alive: intermediaries give up after a minute.
+const HEARTBEAT: Duration = Duration::from_secs(45);
+
+/// How long one waits for memory for a look at everything.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// So many bytes a process takes in JSON, roughly.
+const PER_PROCESS: usize = 900;
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Server-sent events, with a snapshot of everything first.
+    ServerSent,
+    /// One JSON object per line: changes of state only, from now on.
+    Lines,
+}
+
+/// One client's stream of events.
+#[derive(Debug)]
+pub struct EventStream {
+    context: Context,
+    viewer: Viewer,
+    style: Style,
+    /// Whether the client has seen everything up to where the viewer is.
+    is_up_to_date: bool,
+    /// Memory for what is being sent.
+    share: Option<Share>,
+}
+
+impl EventStream {
+    /// `last` is the id of the event that the client saw last, if it was here before.
+    pub fn new(context: &Context, style: Style, last: Option<&str>) -> EventStream {
+        let feed = context.feed();
+        let seen = last.and_then(|id| {
+            let (epoch, sequence) = id.trim().split_once('-')?;
+            let is_ours = epoch.parse() == Ok(feed.epoch());
+            sequence.parse::<u64>().ok().filter(|_| is_ours)
+        });
+        context.sampler().look();
+        let viewer = feed.view(seen.unwrap_or_else(|| feed.sequence()));
+        let is_up_to_date = style == Style::Lines || seen.is_some();
+        EventStream { context: context.clone(), viewer, style, is_up_to_date, share: None }
+    }
+
+    /// Waits for what is to be sent next.
+    ///
+    /// # Errors
+    /// There is too little memory, or the daemon ends.
+    pub async fn next(&mut self) -> io::Result<Vec<u8>> {
+        // What was sent before has left.
+        self.share = None;
+        loop {
+            if !std::mem::replace(&mut self.is_up_to_date, true) {
+                return self.everything().await;
+            }
+            match self.viewer.news() {
+                News::Lost if self.style == Style::Lines => {
+                    self.viewer.skip_to(self.context.feed().sequence());
+                    return Ok(lost_line());
+                }
+                News::Lost => self.is_up_to_date = false,
+                News::Told(told) => {
+                    let text = self.written(&told);
+                    if !text.is_empty() {
+                        return Ok(text);
+                    }
+                    if told.is_empty() && within(HEARTBEAT, self.viewer.wait()).await.is_none() {
+                        return Ok(self.heartbeat());
+                    }
+                }
+            }
+        }
+    }
+
+    fn written(&self, told: &[Told]) -> Vec<u8> {
+        let mut text = Vec::new();
+        for told in told {
+            match (self.style, told.kind) {
+                (Style::ServerSent, _) => text.extend_from_slice(told.frame()),
+                (Style::Lines, Kind::Change | Kind::Removed | Kind::Daemon) => {
+                    text.extend_from_slice(told.json());
+                    text.push(b'\n');
+                }
+                (Style::Lines, Kind::Process | Kind::Usage) => {}
+            }
+        }
+        text
+    }
+
+    /// A comment in either style: not for the eyes of anybody.
+    fn heartbeat(&self) -> Vec<u8> {
+        match self.style {
+            Style::ServerSent => b": alive\n\n".to_vec(),
+            Style::Lines => b"\n".to_vec(),
+        }
+    }
+
+    /// The daemon and all its processes.
+    async fn everything(&mut self) -> io::Result<Vec<u8>> {
+        let gone = || io::Error::from(io::ErrorKind::NotConnected);
+        let Ok(Answer::Overview(overview)) = self.context.handle().call(Request::Overview(Target::All)).await
+        else {
+            return Err(gone());
+        };
+        let n_bytes = PER_PROCESS * overview.processes.len();
+        let share = within(MEMORY_PATIENCE, self.context.budget().take(n_bytes)).await;
+        self.share = Some(share.ok_or_else(gone)?);
+        let feed = self.context.feed();
+        let (epoch, sequence) = (feed.epoch(), overview.sequence);
+        self.viewer.skip_to(sequence);
+        let snapshot = view::snapshot(&overview, epoch, self.context.usage());
+        let json = view::to_json(&snapshot).ok_or_else(gone)?;
+        Ok(format!("retry: 1000\nid: {epoch}-{sequence}\nevent: snapshot\ndata: {json}\n\n").into_bytes())
+    }
+}
+
+/// Said to a client that reads lines too slowly.
+fn lost_line() -> Vec<u8> {
+    let at = crate::sys::clock::wall().secs();
+    let event = serde_json::json!({"at": at, "event": "EVENTS_LOST", "detail": "they were not read in time"});
+    format!("{event}\n").into_bytes()
+}

@@ -1,0 +1,193 @@
+//! What is asked without changing anything.
+
+use super::events::EventStream;
+use super::problem::Problem;
+use super::route::Look;
+use super::{Answered, Asked, DESCRIPTION, Style, json, large_json, logs, plain, private, turn, view};
+use crate::config::{ConfigErrors, ConfigSource, Origin, Setting};
+use crate::http::context::Context;
+use crate::http::response::{Body, Live, Response};
+use crate::manager::rt;
+use crate::model::namespec;
+use crate::rpc::api::{Answer, Request, Target};
+use crate::rpc::overview::Overview;
+use serde::Serialize;
+use serde_json::json as object;
+
+/// So many changes of state are shown if nobody says how many.
+const TIMELINE: usize = 200;
+
+/// The most that are shown.
+const TIMELINE_MAX: usize = 1000;
+
+pub async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> Answered {
+    match what {
+        Look::Description => Ok(plain(200, "application/json", DESCRIPTION.as_bytes().to_vec())),
+        Look::Session => json(
+            200,
+            &object!({"token": context.token().text(), "header": "X-Supervisord-Token", "user": asked.caller.user}),
+        ),
+        Look::Daemon => {
+            let overview = ask(context, Request::Daemon).await?;
+            json(200, &view::daemon(&overview.daemon))
+        }
+        Look::Processes => {
+            context.sampler().look();
+            let turn = turn(context).await?;
+            let overview = overview(context, Target::All).await?;
+            let snapshot = view::snapshot(&overview, context.feed().epoch(), context.usage());
+            large_json(context, turn, &snapshot).await
+        }
+        Look::Process(target) => {
+            context.sampler().look();
+            let overview = overview(context, target).await?;
+            match overview.processes.first() {
+                Some(process) => json(200, &view::row_with_past(process, context.usage())),
+                None => Err(Problem::nothing_there()),
+            }
+        }
+        Look::Groups => {
+            let turn = turn(context).await?;
+            let overview = overview(context, Target::All).await?;
+            large_json(context, turn, &object!({"groups": groups(&overview)})).await
+        }
+        Look::Group(name) => {
+            let turn = turn(context).await?;
+            let overview = overview(context, Target::Group(name)).await?;
+            match groups(&overview).first() {
+                Some(group) => large_json(context, turn, group).await,
+                None => Err(Problem::new(404, "there is no such group")),
+            }
+        }
+        Look::History(target) => history(context, target).await,
+        Look::Timeline => {
+            let max = match asked.query.get("limit").map(|text| (text, text.parse::<usize>())) {
+                None => TIMELINE,
+                Some((_, Ok(max @ 1..=TIMELINE_MAX))) => max,
+                Some((text, _)) => {
+                    let text = format!("limit must be 1 to {TIMELINE_MAX}, not {text:?}");
+                    return Err(Problem::new(400, text));
+                }
+            };
+            let changes = context.feed().timeline(max);
+            let moments: Vec<_> = changes.iter().map(view::Moment::new).collect();
+            json(200, &object!({"changes": moments}))
+        }
+        Look::Events(style) => Ok(events(context, style, asked)),
+        Look::Log(log, part) => logs::answer(log, part, context, asked).await,
+        Look::Config => {
+            let turn = turn(context).await?;
+            let source = config_source(context).await?;
+            let settings = rt::unblock(move || source.settings_to_show()).await.map_err(wrong_config)?;
+            let settings: Vec<_> = settings.iter().map(Shown::new).collect();
+            large_json(context, turn, &object!({"settings": settings})).await
+        }
+        Look::Reread => {
+            let source = config_source(context).await?;
+            let found = rt::unblock(move || source.preview()).await.map_err(wrong_config)?;
+            json(200, &object!({"added": found.added, "changed": found.changed, "removed": found.removed}))
+        }
+    }
+}
+
+/// What there is to show of some processes.
+///
+/// # Errors
+/// There are none of this name.
+pub async fn overview(context: &Context, target: Target) -> Result<Overview, Problem> {
+    ask(context, Request::Overview(target)).await
+}
+
+async fn ask(context: &Context, request: Request) -> Result<Overview, Problem> {
+    match context.handle().call(request).await? {
+        Answer::Overview(overview) => Ok(*overview),
+        _ => Err(Problem::new(500, "the daemon gave no answer to this")),
+    }
+}
+
+fn groups(overview: &Overview) -> Vec<serde_json::Value> {
+    let by_group = overview.processes.chunk_by(|a, b| a.info.group == b.info.group);
+    let group = by_group.map(|processes| {
+        let names =
+            processes.iter().map(|process| namespec::display(&process.info.group, &process.info.name));
+        object!({
+            "name": processes[0].info.group,
+            "kind": if processes[0].is_listener { "eventlistener" } else { "program" },
+            "processes": names.collect::<Vec<_>>(),
+        })
+    });
+    group.collect()
+}
+
+async fn history(context: &Context, target: Target) -> Answered {
+    context.sampler().look();
+    let overview = overview(context, target).await?;
+    let Some(process) = overview.processes.first() else { return Err(Problem::nothing_there()) };
+    let namespec = namespec::display(&process.info.group, &process.info.name);
+    let points: Vec<_> = context
+        .usage()
+        .history(&namespec)
+        .iter()
+        .map(|point| {
+            let cpu_percent = (f64::from(point.cpu_percent) * 10.0).round() / 10.0;
+            object!({
+                "at": point.at,
+                "cpu_percent": cpu_percent,
+                "memory_bytes": u64::from(point.memory_kib) << 10,
+            })
+        })
+        .collect();
+    json(200, &object!({"namespec": namespec, "points": points}))
+}
+
+fn events(context: &Context, style: Style, asked: &Asked<'_>) -> Response {
+    let last = asked.head.header("last-event-id").or_else(|| asked.query.get("after"));
+    let stream = EventStream::new(context, style, last);
+    let content_type = match style {
+        Style::ServerSent => "text/event-stream",
+        Style::Lines => "application/x-ndjson",
+    };
+    let body = Body::Live(Box::new(Live::Events(stream)));
+    private(Response::new(200, content_type, body)).with_header("X-Accel-Buffering", "no")
+}
+
+pub async fn config_source(context: &Context) -> Result<ConfigSource, Problem> {
+    match context.handle().call(Request::ConfigSource).await? {
+        Answer::ConfigSource(source) => Ok(*source),
+        _ => Err(Problem::new(500, "the daemon did not say how it reads its configuration")),
+    }
+}
+
+fn wrong_config(errors: ConfigErrors) -> Problem {
+    Problem::new(422, errors.to_string())
+}
+
+/// A setting as it is shown.
+#[derive(Serialize)]
+struct Shown<'a> {
+    section: &'a str,
+    key: &'a str,
+    value: &'a str,
+    origin: String,
+    file: Option<String>,
+    line: Option<u32>,
+    is_default: bool,
+}
+
+impl Shown<'_> {
+    fn new(setting: &Setting) -> Shown<'_> {
+        let (file, line) = match &setting.origin {
+            Origin::File { name, line } => (Some(name.to_string_lossy().into_owned()), Some(*line)),
+            Origin::CommandLine | Origin::Default => (None, None),
+        };
+        Shown {
+            section: &setting.section,
+            key: setting.key,
+            value: &setting.value,
+            origin: setting.origin.to_string(),
+            file,
+            line,
+            is_default: setting.origin == Origin::Default,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The interface for pages and scripts: JSON under `/api/v1`, as `openapi.json` describes it.
+//!
+//! `route` finds the endpoint of a path; `look` answers what changes nothing, `act` what does; `events` and `logs` are
+//! the streams; `view` says how everything stands in JSON, and `problem` how errors do.
+
+pub mod act;
+mod events;
+mod logs;
+pub mod look;
+mod problem;
+mod route;
+pub mod view;
+
+pub use events::{EventStream, Style};
+pub use logs::LogEvents;
+pub use problem::{Problem, forbidden};
+pub use route::{Action, Endpoint, route};
+
+use super::body::RequestBody;
+use super::budget::Share;
+use super::context::Context;
+use super::query::Query;
+use super::request::Head;
+use super::response::{Body, Response};
+use super::socket::within;
+use crate::rpc::server::Caller;
+use serde::Serialize;
+use std::time::Duration;
+
+/// The description of it all.
+const DESCRIPTION: &str = include_str!("openapi.json");
+
+/// What an answer that may be large is counted as before it is known, in bytes.
+const HEAVY: usize = 1 << 20;
+
+/// Answers of fewer bytes are not counted at all.
+const SMALL: usize = 64 << 10;
+
+/// How long a request waits for memory.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A request to one of the endpoints.
+pub struct Asked<'a> {
+    pub head: &'a Head,
+    pub query: Query,
+    pub body: RequestBody,
+    pub caller: &'a Caller,
+}
+
+/// What becomes of a request: an answer, or what is wrong with it.
+pub type Answered = Result<Response, Problem>;
+
+/// Answers a request.
+pub async fn answer(
+    endpoint: Endpoint,
+    context: &Context,
+    head: &Head,
+    body: RequestBody,
+    caller: &Caller,
+) -> Response {
+    let asked = Asked { head, query: Query::of_target(&head.target), body, caller };
+    let answered = match endpoint {
+        Endpoint::Refused(problem) => Err(problem),
+        Endpoint::Look(what) => look::answer(what, context, &asked).await,
+        Endpoint::Act(what) => act::answer(what, context, &asked).await,
+    };
+    answered.unwrap_or_else(Problem::into_response)
+}
+
+/// An answer in JSON.
+///
+/// # Errors
+/// The value cannot be written.
+pub fn json(status: u16, value: &impl Serialize) -> Answered {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => Ok(plain(status, "application/json", bytes)),
+        // Maps have names and numbers are numbers, so this does not happen.
+        Err(error) => Err(Problem::new(500, error.to_string())),
+    }
+}
+
+/// An answer with the headers that all of them have.
+pub fn plain(status: u16, content_type: &str, bytes: Vec<u8>) -> Response {
+    private(Response::new(status, content_type, Body::Whole(bytes)))
+}
+
+/// Tells browsers that an answer is for this moment and for our own pages only.
+pub fn private(response: Response) -> Response {
+    response
+        .guarded()
+        .with_header("Cache-Control", "no-store")
+        .with_header("Referrer-Policy", "no-referrer")
+        .with_header("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+/// Memory for an answer whose size is not known yet.
+///
+/// # Errors
+/// Others have it all.
+pub async fn turn(context: &Context) -> Result<Share, Problem> {
+    let busy = || Problem::new(503, "too much memory is taken by answers that others do not read; try again");
+    within(MEMORY_PATIENCE, context.budget().take(HEAVY)).await.ok_or_else(busy)
+}
+
+/// An answer in JSON that may be large. `turn` was taken while it was made.
+///
+/// # Errors
+/// There is too little memory.
+pub async fn large_json(context: &Context, turn: Share, value: &impl Serialize) -> Answered {
+    let response = json(200, value)?;
+    let n_bytes = match &response.body {
+        Body::Whole(bytes) => bytes.len(),
+        _ => 0,
+    };
+    drop(turn);
+    if n_bytes <= SMALL {
+        return Ok(response);
+    }
+    let busy = || Problem::new(503, "too much memory is taken by answers that others do not read; try again");
+    let share = within(MEMORY_PATIENCE, context.budget().take(n_bytes)).await.ok_or_else(busy)?;
+    Ok(response.with_share(Some(share)))
+}

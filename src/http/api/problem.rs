@@ -1,0 +1,99 @@
+//! Errors, as RFC 9457 wants them.
+
+use super::private;
+use crate::http::response::{Body, Response};
+use crate::rpc::fault::{Fault, FaultCode};
+use serde::Serialize;
+
+/// What is wrong with a request, or with what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: u16,
+    detail: String,
+    /// The fault that the same request by XML-RPC is answered with.
+    fault: Option<FaultCode>,
+    /// The methods there are, if it was the wrong one.
+    allow: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<ShownFault>,
+}
+
+#[derive(Serialize)]
+struct ShownFault {
+    code: i32,
+    name: &'static str,
+}
+
+impl Problem {
+    pub fn new(status: u16, detail: impl Into<String>) -> Problem {
+        Problem { status, detail: detail.into(), fault: None, allow: None }
+    }
+
+    /// There is something, but not for this method.
+    pub fn wrong_method(allow: &'static str) -> Problem {
+        let detail = format!("this can be asked for with {allow} only");
+        Problem { allow: Some(allow), ..Problem::new(405, detail) }
+    }
+
+    pub fn nothing_there() -> Problem {
+        Problem::new(404, "there is nothing under this path; /api/v1/openapi.json says what there is")
+    }
+
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub fn into_response(self) -> Response {
+        let title = tiny_http::StatusCode(self.status).default_reason_phrase();
+        let fault = self.fault.map(|fault| ShownFault { code: fault.code(), name: fault.name() });
+        let shown = Shown { kind: "about:blank", title, status: self.status, detail: &self.detail, fault };
+        // Texts and numbers can always be written.
+        let bytes = serde_json::to_vec(&shown).unwrap_or_default();
+        let response = private(Response::new(self.status, "application/problem+json", Body::Whole(bytes)));
+        match self.allow {
+            Some(allow) => response.with_header("Allow", allow),
+            None => response,
+        }
+    }
+}
+
+/// A browser asks for a change without showing that a page of ours made it do so.
+pub fn forbidden() -> Problem {
+    let detail = "a browser asks for this without the token of this daemon's own pages; reload the page. Programs that \
+                  are no browsers need no token";
+    Problem::new(403, detail)
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Problem {
+        let status = match fault.code {
+            FaultCode::BadName | FaultCode::NoFile => 404,
+            FaultCode::BadArguments
+            | FaultCode::IncorrectParameters
+            | FaultCode::BadSignal
+            | FaultCode::UnknownMethod
+            | FaultCode::SignatureUnsupported => 400,
+            FaultCode::AlreadyStarted
+            | FaultCode::NotRunning
+            | FaultCode::AlreadyAdded
+            | FaultCode::StillRunning => 409,
+            FaultCode::CantReread => 422,
+            FaultCode::ShutdownState => 503,
+            FaultCode::NotExecutable
+            | FaultCode::Failed
+            | FaultCode::AbnormalTermination
+            | FaultCode::SpawnError
+            | FaultCode::Success => 500,
+        };
+        Problem { fault: Some(fault.code), ..Problem::new(status, fault.to_string()) }
+    }
+}

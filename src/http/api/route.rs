@@ -1,0 +1,202 @@
+//! From method and path to an endpoint.
+
+use super::events::Style;
+use super::problem::Problem;
+use crate::rpc::api::{Stream, Target};
+
+/// What a path leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Look(Look),
+    Act(Act),
+    Refused(Problem),
+}
+
+/// What changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    Description,
+    Session,
+    Daemon,
+    Processes,
+    Process(Target),
+    Groups,
+    Group(String),
+    History(Target),
+    Timeline,
+    Events(Style),
+    /// Part of a log; `None` is the activity log.
+    Log(Option<(Target, Stream)>, Part),
+    Config,
+    Reread,
+}
+
+/// Which part of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Range,
+    Whole,
+    /// Its end, and what is added to it.
+    Follow,
+}
+
+/// What changes something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// On one process or all of a group.
+    On(Target, Action),
+    /// On a selection that the body names.
+    OnMany,
+    ClearLog,
+    Update,
+    Shutdown,
+    Restart,
+}
+
+/// What can be done to processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Start,
+    Stop,
+    Restart,
+    Signal,
+    /// Empty its logs.
+    Clear,
+}
+
+impl Action {
+    pub fn parse(name: &str) -> Option<Action> {
+        Some(match name {
+            "start" => Action::Start,
+            "stop" => Action::Stop,
+            "restart" => Action::Restart,
+            "signal" => Action::Signal,
+            "clear" => Action::Clear,
+            _ => return None,
+        })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Start => "start",
+            Action::Stop => "stop",
+            Action::Restart => "restart",
+            Action::Signal => "signal",
+            Action::Clear => "clear",
+        }
+    }
+}
+
+/// The endpoint of a path below `/api/v1`, or `/events`.
+pub fn route(method: &str, path: &[&str]) -> Endpoint {
+    let reads = method == "GET" || method == "HEAD";
+    let Some(endpoint) = find(path) else { return Endpoint::Refused(Problem::nothing_there()) };
+    match &endpoint {
+        // There is nothing of a stream to be sent for HEAD.
+        Endpoint::Look(Look::Events(_) | Look::Log(_, Part::Follow)) if method != "GET" => {
+            Endpoint::Refused(Problem::wrong_method("GET"))
+        }
+        Endpoint::Look(_) if !reads => Endpoint::Refused(Problem::wrong_method("GET, HEAD")),
+        Endpoint::Act(_) if method != "POST" => Endpoint::Refused(Problem::wrong_method("POST")),
+        _ => endpoint,
+    }
+}
+
+fn find(path: &[&str]) -> Option<Endpoint> {
+    use Endpoint::{Act as Acts, Look as Looks};
+    Some(match path {
+        ["events"] => Looks(Look::Events(Style::Lines)),
+        ["api", "v1", rest @ ..] => match rest {
+            ["openapi.json"] => Looks(Look::Description),
+            ["session"] => Looks(Look::Session),
+            ["daemon"] => Looks(Look::Daemon),
+            ["daemon", "shutdown"] => Acts(Act::Shutdown),
+            // In Supervisor's words a reload is a restart with the configuration read anew.
+            ["daemon", "restart" | "reload"] => Acts(Act::Restart),
+            ["processes"] => Looks(Look::Processes),
+            ["processes", name] => Looks(Look::Process(one(name)?)),
+            ["processes", name, "logs", stream] => log(name, stream, Part::Range)?,
+            ["processes", name, "logs", stream, "download"] => log(name, stream, Part::Whole)?,
+            ["processes", name, "logs", stream, "follow"] => log(name, stream, Part::Follow)?,
+            ["processes", name, action] => Acts(Act::On(one(name)?, Action::parse(action)?)),
+            ["groups"] => Looks(Look::Groups),
+            ["groups", name] => Looks(Look::Group(name.to_string())),
+            ["groups", name, action] => {
+                Acts(Act::On(Target::Group(name.to_string()), Action::parse(action)?))
+            }
+            ["actions"] => Acts(Act::OnMany),
+            ["events"] => Looks(Look::Events(Style::ServerSent)),
+            ["timeline"] => Looks(Look::Timeline),
+            ["history", name] => Looks(Look::History(one(name)?)),
+            ["log"] => Looks(Look::Log(None, Part::Range)),
+            ["log", "download"] => Looks(Look::Log(None, Part::Whole)),
+            ["log", "follow"] => Looks(Look::Log(None, Part::Follow)),
+            ["log", "clear"] => Acts(Act::ClearLog),
+            ["config"] => Looks(Look::Config),
+            ["reread"] => Looks(Look::Reread),
+            ["update"] => Acts(Act::Update),
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// The name of one process.
+fn one(name: &str) -> Option<Target> {
+    match Target::parse(name) {
+        Target::Name { namespec, .. } if namespec.process.is_none() => None,
+        target => Some(target),
+    }
+}
+
+fn log(name: &str, stream: &str, part: Part) -> Option<Endpoint> {
+    let stream = match stream {
+        "stdout" => Stream::Stdout,
+        "stderr" => Stream::Stderr,
+        _ => return None,
+    };
+    Some(Endpoint::Look(Look::Log(Some((one(name)?, stream)), part)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_somewhere_and_methods_have_to_fit() {
+        let name = |name: &str| Target::parse(name);
+        let nothing = || Endpoint::Refused(Problem::nothing_there());
+        let only = |methods| Endpoint::Refused(Problem::wrong_method(methods));
+        for (method, path, expected) in [
+            ("GET", "api/v1/processes", Endpoint::Look(Look::Processes)),
+            ("HEAD", "api/v1/processes", Endpoint::Look(Look::Processes)),
+            ("POST", "api/v1/processes", only("GET, HEAD")),
+            ("GET", "api/v1/processes/g:a", Endpoint::Look(Look::Process(name("g:a")))),
+            ("GET", "api/v1/processes/g:*", nothing()),
+            ("POST", "api/v1/processes/a/stop", Endpoint::Act(Act::On(name("a"), Action::Stop))),
+            ("GET", "api/v1/processes/a/stop", only("POST")),
+            ("PUT", "api/v1/processes/a/stop", only("POST")),
+            ("POST", "api/v1/processes/a/fry", nothing()),
+            (
+                "POST",
+                "api/v1/groups/g/start",
+                Endpoint::Act(Act::On(Target::Group("g".into()), Action::Start)),
+            ),
+            (
+                "GET",
+                "api/v1/processes/a/logs/stderr/follow",
+                Endpoint::Look(Look::Log(Some((name("a"), Stream::Stderr)), Part::Follow)),
+            ),
+            ("HEAD", "api/v1/log/follow", only("GET")),
+            ("GET", "api/v1/log", Endpoint::Look(Look::Log(None, Part::Range))),
+            ("GET", "api/v1/processes/a/logs/stdin", nothing()),
+            ("GET", "events", Endpoint::Look(Look::Events(Style::Lines))),
+            ("POST", "events", only("GET")),
+            ("GET", "api/v2/processes", nothing()),
+            ("GET", "api/v1", nothing()),
+        ] {
+            let segments: Vec<&str> = path.split('/').collect();
+            assert_eq!(route(method, &segments), expected, "{method} {path}");
+        }
+    }
+}

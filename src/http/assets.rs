@@ -1,0 +1,144 @@
+//! The files of the page, which are part of the binary.
+
+use super::request::Head;
+use super::response::{Body, Response};
+
+/// What the page may load and do: what this server gives it, and nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src \
+                      'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// A file of the page.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Asset {
+    /// Below `/page/`.
+    name: &'static str,
+    bytes: &'static [u8],
+}
+
+const fn asset(name: &'static str, bytes: &'static [u8]) -> Asset {
+    Asset { name, bytes }
+}
+
+/// Every file there is. The first one is the page itself.
+static ASSETS: [Asset; 45] = [
+    asset("index.html", include_bytes!("page/index.html")),
+    asset("actions.js", include_bytes!("page/actions.js")),
+    asset("ansi.js", include_bytes!("page/ansi.js")),
+    asset("api.js", include_bytes!("page/api.js")),
+    asset("app.js", include_bytes!("page/app.js")),
+    asset("bindings.js", include_bytes!("page/bindings.js")),
+    asset("chart.js", include_bytes!("page/chart.js")),
+    asset("colours.css", include_bytes!("page/colours.css")),
+    asset("columns.js", include_bytes!("page/columns.js")),
+    asset("config.css", include_bytes!("page/config.css")),
+    asset("configview.js", include_bytes!("page/configview.js")),
+    asset("details.js", include_bytes!("page/details.js")),
+    asset("dialogs.js", include_bytes!("page/dialogs.js")),
+    asset("dom.js", include_bytes!("page/dom.js")),
+    asset("feed.js", include_bytes!("page/feed.js")),
+    asset("format.js", include_bytes!("page/format.js")),
+    asset("frame.css", include_bytes!("page/frame.css")),
+    asset("headings.js", include_bytes!("page/headings.js")),
+    asset("icon.svg", include_bytes!("page/icon.svg")),
+    asset("keys.js", include_bytes!("page/keys.js")),
+    asset("lines.js", include_bytes!("page/lines.js")),
+    asset("log.css", include_bytes!("page/log.css")),
+    asset("logpage.js", include_bytes!("page/logpage.js")),
+    asset("logsearch.js", include_bytes!("page/logsearch.js")),
+    asset("logstream.js", include_bytes!("page/logstream.js")),
+    asset("logview.js", include_bytes!("page/logview.js")),
+    asset("menu.js", include_bytes!("page/menu.js")),
+    asset("notices.js", include_bytes!("page/notices.js")),
+    asset("order.js", include_bytes!("page/order.js")),
+    asset("processview.js", include_bytes!("page/processview.js")),
+    asset("router.js", include_bytes!("page/router.js")),
+    asset("row.js", include_bytes!("page/row.js")),
+    asset("selection.js", include_bytes!("page/selection.js")),
+    asset("settings.js", include_bytes!("page/settings.js")),
+    asset("side.css", include_bytes!("page/side.css")),
+    asset("states.js", include_bytes!("page/states.js")),
+    asset("status.js", include_bytes!("page/status.js")),
+    asset("store.js", include_bytes!("page/store.js")),
+    asset("table.css", include_bytes!("page/table.css")),
+    asset("table.js", include_bytes!("page/table.js")),
+    asset("text.js", include_bytes!("page/text.js")),
+    asset("theme-early.js", include_bytes!("page/theme-early.js")),
+    asset("theme.js", include_bytes!("page/theme.js")),
+    asset("timeline.js", include_bytes!("page/timeline.js")),
+    asset("wire.js", include_bytes!("page/wire.js")),
+];
+
+/// The file under a path: the page itself under `/` and `/index.html`, the others under `/page/`.
+pub fn find(path: &[&str]) -> Option<&'static Asset> {
+    match path {
+        [""] | ["index.html"] => ASSETS.first(),
+        ["page", name @ ..] => {
+            let name = name.join("/");
+            ASSETS.iter().find(|asset| asset.name == name)
+        }
+        _ => None,
+    }
+}
+
+impl Asset {
+    /// The file, or word that it is the one the browser has.
+    pub fn response(&self, head: &Head) -> Response {
+        let tag = format!("\"{:016x}\"", hash(self.bytes));
+        let known = head.header("if-none-match").unwrap_or_default();
+        let is_known = known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag);
+        let (status, bytes) = if is_known { (304, Vec::new()) } else { (200, self.bytes.to_vec()) };
+        Response::new(status, self.content_type(), Body::Whole(bytes))
+            .with_header("ETag", tag)
+            // It may be kept, and is asked for again each time: an upgrade brings another one.
+            .with_header("Cache-Control", "no-cache")
+            .with_header("Content-Security-Policy", POLICY)
+            .with_header("X-Content-Type-Options", "nosniff")
+            .with_header("X-Frame-Options", "DENY")
+            // Not less than this: without a referrer browsers send `Origin: null` with forms, which is nobody's.
+            .with_header("Referrer-Policy", "same-origin")
+            .with_header("Cross-Origin-Resource-Policy", "same-origin")
+            .with_header("Cross-Origin-Opener-Policy", "same-origin")
+    }
+
+    fn content_type(&self) -> &'static str {
+        match self.name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+            "html" => "text/html; charset=utf-8",
+            "css" => "text/css; charset=utf-8",
+            "js" | "mjs" => "text/javascript; charset=utf-8",
+            "svg" => "image/svg+xml",
+            "png" => "image/png",
+            "ico" => "image/x-icon",
+            "json" | "webmanifest" => "application/json",
+            "woff2" => "font/woff2",
+            _ => "text/plain; charset=utf-8",
+        }
+    }
+}
+
+/// FNV-1a: tells one version of a file from another, and keeps no secret.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_there_and_nothing_else() {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/page");
+        let mut files: Vec<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let mut names: Vec<String> = ASSETS.iter().map(|asset| asset.name.to_string()).collect();
+        files.sort();
+        names.sort();
+        assert_eq!(files, names);
+        assert_eq!(find(&[""]).unwrap().name, "index.html");
+        assert_eq!(find(&["page", "app.js"]).unwrap().content_type(), "text/javascript; charset=utf-8");
+        assert_eq!(find(&["page", "..", "assets.rs"]), None);
+    }
+}

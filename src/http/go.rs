@@ -1,0 +1,279 @@
+//! The REST paths of the Go reimplementations of Supervisor, with their answers, for the scripts that use them.
+//!
+//! Where ochinchina's and its fork differ, names are taken with and without the node before them. A node is this one,
+//! whatever it is called.
+
+use super::api::act::{plainly, shut_down, update_all};
+use super::api::{Action, Answered, Asked, Problem, forbidden, json, large_json, look, plain, private, turn};
+use super::context::Context;
+use super::response::{Body, Response};
+use crate::manager::rt;
+use crate::rpc::api::{Answer, ProcessInfo, Request, Stream, Target};
+use crate::rpc::server::logs;
+use serde::{Deserialize, Serialize};
+use serde_json::json as object;
+
+/// So many programs one request may name.
+const PROGRAMS_MAX: usize = 10_000;
+
+/// What a path leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    List,
+    Info(Target),
+    On(Target, Action),
+    OnMany(Action),
+    Log(Target, Stream),
+    Nodes,
+    Ping,
+    Reload,
+    Shutdown,
+    Refused(Problem),
+}
+
+/// The endpoint below `/program` or `/supervisor`.
+pub fn route(method: &str, path: &[&str]) -> Endpoint {
+    let Some(endpoint) = find(path) else { return Endpoint::Refused(Problem::nothing_there()) };
+    let changes =
+        matches!(endpoint, Endpoint::On(..) | Endpoint::OnMany(_) | Endpoint::Reload | Endpoint::Shutdown);
+    match (changes, method) {
+        (true, "POST" | "PUT") | (false, "GET" | "HEAD") => endpoint,
+        (true, _) => Endpoint::Refused(Problem::wrong_method("POST, PUT")),
+        (false, _) => Endpoint::Refused(Problem::wrong_method("GET, HEAD")),
+    }
+}
+
+fn find(path: &[&str]) -> Option<Endpoint> {
+    Some(match path {
+        ["program", "list"] => Endpoint::List,
+        ["program", "info", name] | ["program", "info", _, name] => Endpoint::Info(Target::parse(name)),
+        ["program", "startPrograms"] => Endpoint::OnMany(Action::Start),
+        ["program", "stopPrograms"] => Endpoint::OnMany(Action::Stop),
+        ["program", "log", name, stream] | ["program", "log", _, name, stream] => {
+            let stream = match *stream {
+                "stdout" => Stream::Stdout,
+                "stderr" => Stream::Stderr,
+                _ => return None,
+            };
+            Endpoint::Log(Target::parse(name), stream)
+        }
+        ["program", action @ ("start" | "stop" | "restart"), name]
+        | ["program", action @ ("start" | "stop" | "restart"), _, name] => {
+            Endpoint::On(Target::parse(name), Action::parse(action)?)
+        }
+        ["supervisor", "listNodes"] => Endpoint::Nodes,
+        ["supervisor", "reload"] | ["supervisor", _, "reload"] => Endpoint::Reload,
+        ["supervisor", "shutdown"] | ["supervisor", _, "shutdown"] => Endpoint::Shutdown,
+        ["supervisor", _, "ping"] => Endpoint::Ping,
+        _ => return None,
+    })
+}
+
+pub async fn answer(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> Response {
+    answered(endpoint, context, asked).await.unwrap_or_else(Problem::into_response)
+}
+
+async fn answered(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> Answered {
+    let path: String = asked.head.path().chars().take(200).collect();
+    let may_change = context.token().admits(asked.head, None);
+    match endpoint {
+        Endpoint::Refused(problem) => Err(problem),
+        Endpoint::List => {
+            let turn = turn(context).await?;
+            let overview = look::overview(context, Target::All).await?;
+            let rows: Vec<_> = overview.processes.iter().map(|process| Row::new(&process.info)).collect();
+            large_json(context, turn, &rows).await
+        }
+        Endpoint::Info(target) => {
+            let overview = look::overview(context, target).await;
+            match overview.as_ref().map(|overview| overview.processes.first()) {
+                Ok(Some(process)) => json(200, &Row::new(&process.info)),
+                Ok(None) => json(500, &object!({"error": "no process found"})),
+                Err(problem) => json(500, &object!({"error": problem.detail()})),
+            }
+        }
+        Endpoint::Log(target, stream) => Ok(log(context, target, stream).await),
+        Endpoint::Nodes => json(200, &[rt::unblock(node).await]),
+        Endpoint::Ping => json(200, &object!({"success": true})),
+        _ if !may_change => Err(forbidden()),
+        Endpoint::On(target, action) => {
+            let success = succeeds(context, action, target, asked, &path).await;
+            json(200, &object!({"success": success}))
+        }
+        Endpoint::OnMany(action) => many(context, action, asked, &path).await,
+        Endpoint::Reload => {
+            let success = update_all(context, asked.caller, &path).await.is_ok();
+            json(200, &object!({"success": success}))
+        }
+        Endpoint::Shutdown => {
+            let success = shut_down(context, asked.caller, &path).await.is_ok();
+            json(200, &object!({"success": success}))
+        }
+    }
+}
+
+/// A process as the Go descendants show it.
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    group: &'a str,
+    description: &'a str,
+    start: i64,
+    stop: i64,
+    now: i64,
+    state: i32,
+    statename: &'static str,
+    spawnerr: &'a str,
+    exitstatus: i32,
+    logfile: &'a str,
+    stdout_logfile: &'a str,
+    stderr_logfile: &'a str,
+    pid: i32,
+}
+
+impl Row<'_> {
+    fn new(info: &ProcessInfo) -> Row<'_> {
+        Row {
+            name: &info.name,
+            group: &info.group,
+            description: &info.description,
+            start: info.start,
+            stop: info.stop,
+            now: info.now,
+            state: info.state.code(),
+            statename: info.state.name(),
+            spawnerr: &info.spawnerr,
+            exitstatus: info.exitstatus,
+            logfile: &info.stdout_logfile,
+            stdout_logfile: &info.stdout_logfile,
+            stderr_logfile: &info.stderr_logfile,
+            pid: info.pid,
+        }
+    }
+}
+
+/// Whether everybody who was meant obeyed.
+async fn succeeds(context: &Context, action: Action, target: Target, asked: &Asked<'_>, path: &str) -> bool {
+    let result = plainly(context, action, target, asked.caller, path).await;
+    result.is_ok_and(|statuses| statuses.iter().all(|status| status.outcome.is_ok()))
+}
+
+/// A program in the body, with or without its node.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Named {
+    Name(String),
+    OnNode { program: String },
+}
+
+/// Starts or stops programs. What became of them is not told; there is `/api/v1/actions` for those who want to know.
+async fn many(context: &Context, action: Action, asked: &Asked<'_>, path: &str) -> Answered {
+    let text = |status, text: &str| Ok(plain(status, "text/plain", text.as_bytes().to_vec()));
+    let names: Vec<Named> = match serde_json::from_slice(&asked.body.bytes) {
+        Ok(names) => names,
+        Err(_) => return text(400, "not a valid request"),
+    };
+    if names.len() > PROGRAMS_MAX {
+        return text(400, "not a valid request");
+    }
+    for name in names {
+        let (Named::Name(name) | Named::OnNode { program: name }) = name;
+        succeeds(context, action, Target::parse(&name), asked, path).await;
+    }
+    let what = if action == Action::Start {
+        "Success to start the programs"
+    } else {
+        "Success to stop the programs"
+    };
+    text(200, what)
+}
+
+/// All of a log; nothing if there is none.
+async fn log(context: &Context, target: Target, stream: Stream) -> Response {
+    let source = context.handle().call(Request::ProcessLog(target, stream)).await;
+    let part = match source {
+        Ok(Answer::Log(source)) => logs::part(source, 0, None).await.ok(),
+        _ => None,
+    };
+    let body = part.map_or(Body::Whole(Vec::new()), |part| Body::Log(part.slice));
+    private(Response::new(200, "text/plain; charset=utf-8", body))
+}
+
+/// This machine, the only node there is.
+#[derive(Serialize)]
+struct Node {
+    name: String,
+    status: &'static str,
+    cpu_percent: f64,
+    mem_total: u64,
+    mem_used: u64,
+    mem_used_percent: f64,
+}
+
+fn node() -> Node {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let bytes = |key: &str| {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or(0) << 10
+    };
+    let (mem_total, mem_used) = (bytes("MemTotal"), bytes("MemTotal").saturating_sub(bytes("MemAvailable")));
+    let percent = |part: f64, whole: f64| if whole > 0.0 { part / whole * 100.0 } else { 0.0 };
+    Node {
+        name,
+        status: "ONLINE",
+        cpu_percent: busy(),
+        mem_total,
+        mem_used,
+        mem_used_percent: percent(mem_used as f64, mem_total as f64),
+    }
+}
+
+/// How busy the processors have been since the start of the machine, in percent; the originals sample for a second while
+/// the client waits.
+fn busy() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().next().unwrap_or_default();
+    let times: Vec<f64> =
+        line.split_ascii_whitespace().skip(1).filter_map(|text| text.parse().ok()).collect();
+    // user, nice, system, idle, iowait and others (proc(5)).
+    let total: f64 = times.iter().take(8).sum();
+    let idle: f64 = times.iter().skip(3).take(2).sum();
+    if total > 0.0 { (total - idle) / total * 100.0 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_both_descendants_are_known() {
+        let on = |name: &str, action| Endpoint::On(Target::parse(name), action);
+        for (method, path, expected) in [
+            ("GET", "program/list", Endpoint::List),
+            ("POST", "program/start/a", on("a", Action::Start)),
+            ("PUT", "program/stop/node/g:a", on("g:a", Action::Stop)),
+            ("POST", "program/restart/node/g:*", on("g:*", Action::Restart)),
+            ("GET", "program/start/a", Endpoint::Refused(Problem::wrong_method("POST, PUT"))),
+            ("POST", "program/startPrograms", Endpoint::OnMany(Action::Start)),
+            ("GET", "program/log/a/stdout", Endpoint::Log(Target::parse("a"), Stream::Stdout)),
+            ("GET", "program/log/node/a/stderr", Endpoint::Log(Target::parse("a"), Stream::Stderr)),
+            ("POST", "supervisor/reload", Endpoint::Reload),
+            ("POST", "supervisor/node/shutdown", Endpoint::Shutdown),
+            ("GET", "supervisor/node/ping", Endpoint::Ping),
+            ("GET", "supervisor/listNodes", Endpoint::Nodes),
+            ("GET", "program", Endpoint::Refused(Problem::nothing_there())),
+        ] {
+            let segments: Vec<&str> = path.split('/').collect();
+            assert_eq!(route(method, &segments), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn this_machine_has_memory() {
+        let node = node();
+        assert!(node.mem_total > node.mem_used && node.mem_used > 0);
+        assert!((0.0..=100.0).contains(&node.cpu_percent));
+    }
+}

@@ -1,0 +1,57 @@
+//! `/livez` and `/readyz`: what those ask who start and route.
+
+use super::api::{Problem, look, private};
+use super::context::Context;
+use super::response::{Body, Response};
+use crate::model::namespec;
+use crate::model::state::{ProcessState, SupervisorState};
+use crate::rpc::api::{Request, Target};
+use crate::rpc::overview::{Overview, ProcessView};
+
+/// Whether the daemon answers at all.
+pub async fn alive(context: &Context) -> Response {
+    match context.handle().call(Request::State).await {
+        Ok(_) => text(200, "ok\n".to_string()),
+        Err(_) => text(503, "the daemon does not answer\n".to_string()),
+    }
+}
+
+/// Whether the daemon is up and nothing is on its way or has failed; with a name, whether that process, or all of that
+/// group, is RUNNING.
+pub async fn ready(context: &Context, name: Option<&str>) -> Response {
+    let overview = match overview(context, name).await {
+        Ok(overview) => overview,
+        Err(problem) => return problem.into_response(),
+    };
+    if overview.daemon.state != SupervisorState::Running {
+        return text(503, format!("the daemon is {}\n", overview.daemon.state.name()));
+    }
+    let is_missing = |process: &&ProcessView| match (name, process.info.state) {
+        (_, ProcessState::Running) => false,
+        // Whoever was stopped, or has done what there was to do, keeps nobody waiting.
+        (None, state) => {
+            !matches!(state, ProcessState::Stopped | ProcessState::Stopping | ProcessState::Exited)
+        }
+        (Some(_), _) => true,
+    };
+    let missing: String = overview.processes.iter().filter(is_missing).map(line).collect();
+    if missing.is_empty() { text(200, "ok\n".to_string()) } else { text(503, missing) }
+}
+
+/// The bare name of a group stands for all of it, unless there is a process of that name.
+async fn overview(context: &Context, name: Option<&str>) -> Result<Overview, Problem> {
+    let Some(name) = name else { return look::overview(context, Target::All).await };
+    match look::overview(context, Target::parse(name)).await {
+        Err(_) if !name.contains(':') => look::overview(context, Target::Group(name.to_string())).await,
+        found => found,
+    }
+}
+
+fn line(process: &ProcessView) -> String {
+    let info = &process.info;
+    format!("{} {}\n", namespec::display(&info.group, &info.name), info.state.name())
+}
+
+fn text(status: u16, text: String) -> Response {
+    private(Response::new(status, "text/plain; charset=utf-8", Body::Whole(text.into_bytes())))
+}

@@ -1,0 +1,118 @@
+/**
+ * Doing something to processes: asking where it cannot be undone, showing that it is under way, telling what came of
+ * it in truth.
+ */
+
+import { ApiError, change, pathOf } from "./api.js";
+import { askSignal, confirm } from "./dialogs.js";
+import { tell } from "./notices.js";
+import { plural } from "./format.js";
+import { visibleText } from "./text.js";
+import { toOutcomes } from "./wire.js";
+
+/** Failures listed by name; the rest is counted. */
+const FAILURES_SHOWN = 8;
+
+/**
+ * @typedef {Object} Target
+ * @property {"process"|"group"|"selection"|"all"} kind
+ * @property {string} title  how people call it
+ * @property {string[]} names  the namespecs in it
+ * @property {string} [group]
+ */
+
+const WORDS = {
+  start: { verb: "Start", done: "started", refused: "start" },
+  stop: { verb: "Stop", done: "stopped", refused: "stop" },
+  restart: { verb: "Restart", done: "restarted", refused: "restart" },
+  signal: { verb: "Signal", done: "signalled", refused: "signal" },
+  clear: { verb: "Clear log", done: "log cleared", refused: "clear the log of" },
+};
+
+/** Lets views act. */
+export class Actions {
+  #table;
+
+  /** @param {import("./table.js").ProcessTable} table */
+  constructor(table) {
+    this.#table = table;
+  }
+
+  /**
+   * Does something, after a question if there is need for one.
+   *
+   * @param {"start"|"stop"|"restart"|"signal"|"clear"} action
+   * @param {Target} target
+   * @param {{asks?: boolean}} options  `asks`: with a question also where a click goes without, because a key is
+   *   pressed more easily by mistake
+   */
+  async run(action, target, { asks = false } = {}) {
+    if (target.names.length === 0) return;
+    const signal = action === "signal" ? await askSignal(target.title, listed(target)) : undefined;
+    if (signal === null || !(await this.#mayGoOn(action, target, asks))) return;
+    this.#table.setBusy(target.names, true);
+    try {
+      report(action, target, toOutcomes(await request(action, target, signal)));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      tell("failure", `Could not ${WORDS[action].refused} ${target.title}`, [error.message]);
+    } finally {
+      this.#table.setBusy(target.names, false);
+    }
+  }
+
+  /** Starting undoes a stop, one process at a time; a cleared log is gone, and many processes are many. */
+  #mayGoOn(action, target, asks) {
+    const { verb } = WORDS[action];
+    if (action === "clear") {
+      const text = "What is in the logs now, stdout and stderr, will be deleted. This cannot be undone.";
+      return confirm({ title: `Clear the log of ${target.title}?`, text, names: listed(target), verb });
+    }
+    const isHarmless = action === "start" || action === "signal";
+    if (isHarmless || (target.kind === "process" && !asks)) return true;
+    const title = `${verb} ${target.title}?`;
+    return confirm({ title, text: "Work that is under way there may be lost.", names: listed(target), verb });
+  }
+}
+
+/** The names that a question shows; one alone stands in its title. */
+function listed({ kind, names }) {
+  return kind === "process" ? [] : names.map(visibleText);
+}
+
+function request(action, target, signal) {
+  const body = signal === undefined ? {} : { signal };
+  switch (target.kind) {
+    case "process":
+      return change(`${pathOf(target.names[0])}/${action}`, body);
+    case "group":
+      return change(`groups/${encodeURIComponent(target.group)}/${action}`, body);
+    case "all":
+      return change("actions", { action, ...body });
+    default:
+      return change("actions", { action, names: target.names, ...body });
+  }
+}
+
+/** Tells the real outcome: what the daemon says of each process. */
+function report(action, target, outcomes) {
+  const { done, refused } = WORDS[action];
+  const count = (wanted) => outcomes.filter(({ outcome }) => outcome === wanted).length;
+  const isOne = target.kind === "process";
+  if (count("failed") === 0) {
+    const pending = count("pending") === 0 ? [] : [`${plural(count("pending"), "process takes", "processes take")} longer; the table shows when it is done`];
+    const many = isOne ? "" : ` (${plural(outcomes.length, "process", "processes")})`;
+    tell(pending.length > 0 ? "info" : "success", `${target.title}: ${done}${many}`, pending);
+    return;
+  }
+  const title = isOne ? `Could not ${refused} ${target.title}` : `${target.title}: ${done} ${count("done")} of ${outcomes.length}`;
+  tell("failure", title, failureLines(outcomes, isOne));
+}
+
+function failureLines(outcomes, isOne) {
+  const failures = outcomes.filter(({ outcome }) => outcome === "failed");
+  const line = ({ namespec, message }) => visibleText(isOne ? message : `${namespec}: ${message}`);
+  const lines = failures.slice(0, FAILURES_SHOWN).map(line);
+  if (failures.length > FAILURES_SHOWN) lines.push(`and ${failures.length - FAILURES_SHOWN} more`);
+  return lines;
+}

@@ -1,0 +1,102 @@
+/** What the daemon's answers mean to the page: the only place that knows how they are spelt. */
+
+/**
+ * @typedef {Object} Exit
+ * @property {string} text  such as `exit status 1`
+ * @property {string} short  the same for a narrow column: `exit 1`
+ * @property {number|null} at  in milliseconds
+ * @property {boolean|null} isExpected  `null` if nobody remembers
+ * @property {number|null} lasted  for how many seconds it had run
+ *
+ * @typedef {Object} Process
+ * @property {string} namespec
+ * @property {string} group
+ * @property {string} name
+ * @property {boolean} isListener
+ * @property {string} state  such as `RUNNING`
+ * @property {number|null} pid
+ * @property {number|null} startedAt  in milliseconds; `null` if it does not run
+ * @property {number|null} cpu  in percent of one processor
+ * @property {number|null} memory  in bytes
+ * @property {number} restarts
+ * @property {Exit|null} exit  the last one
+ * @property {string} why  what went wrong, if something did
+ * @property {{what: string, at: number}|null} next  what happens by itself, and when
+ * @property {{stdout: boolean, stderr: boolean}} logs  which streams are kept
+ *
+ * @typedef {Object} Change
+ * @property {string} namespec
+ * @property {string} from
+ * @property {string} to
+ * @property {number} at  in milliseconds
+ * @property {string} note
+ *
+ * @typedef {Object} Daemon
+ * @property {string} version
+ * @property {string} identification
+ * @property {string} state
+ * @property {number} pid
+ * @property {number} managerPid
+ * @property {number} managerStarts
+ * @property {string} config
+ */
+
+/** @returns {Process} */
+export function toProcess(row) {
+  const isAlive = row.pid > 0;
+  return {
+    namespec: row.namespec,
+    group: row.group,
+    name: row.name,
+    isListener: row.kind === "eventlistener",
+    state: row.statename,
+    pid: isAlive ? row.pid : null,
+    startedAt: isAlive ? row.start * 1000 : null,
+    cpu: isAlive ? (row.cpu_percent ?? null) : null,
+    memory: isAlive ? (row.memory_bytes ?? null) : null,
+    restarts: row.restarts,
+    exit: row.last_exit === null ? null : toExit(row.last_exit),
+    why: ["BACKOFF", "FATAL", "UNKNOWN"].includes(row.statename) ? row.why : "",
+    next: row.next === null ? null : { what: row.next.what, at: row.next.at_ms },
+    logs: { stdout: row.stdout_logfile !== "", stderr: row.stderr_logfile !== "" },
+  };
+}
+
+/** @returns {Exit} */
+export function toExit(exit) {
+  return {
+    text: exit.text,
+    short: exit.signal ?? (exit.code === null ? exit.text : `exit ${exit.code}`),
+    at: exit.at > 0 ? exit.at * 1000 : null,
+    isExpected: exit.expected,
+    lasted: exit.lasted_seconds,
+  };
+}
+
+/** @returns {Change} */
+export function toChange(moment) {
+  return { namespec: moment.namespec, from: moment.from, to: moment.to, at: moment.at_ms, note: moment.detail };
+}
+
+/** @returns {Daemon} */
+export function toDaemon(daemon) {
+  return {
+    version: daemon.version,
+    identification: daemon.identification,
+    state: daemon.statename,
+    pid: daemon.pid,
+    managerPid: daemon.manager_pid,
+    managerStarts: daemon.manager_starts,
+    config: daemon.config,
+  };
+}
+
+/**
+ * What an action came to for each process. `outcome` is `done`, `failed`, or `pending` if it takes longer than the
+ * answer could wait.
+ *
+ * @returns {Array<{namespec: string, outcome: string, message: string}>}
+ */
+export function toOutcomes(answer) {
+  return answer.results.map(({ namespec, outcome, detail }) => ({ namespec, outcome, message: detail }));
+}

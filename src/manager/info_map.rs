@@ -1,0 +1,352 @@
+//! The table of what is alive, on disk: `processinfomapfile`.
+//!
+//! It is written when the loop has dealt with everything that happened and the table has changed, at most once
+//! in [`LEAST_INTERVAL`], so that a thousand programs that start at once cost a few writes and not a thousand.
+
+use crate::core::info_map::{self, Keeper, ProcessInfo, Written};
+use crate::core::process::State;
+use crate::manager::daemon::Daemon;
+use crate::manager::procs::{Proc, SlotId};
+use crate::model::state::SupervisorState;
+use crate::model::time::Monotonic;
+use crate::rpc::api::{self, Fact, Facts, Table};
+use crate::sys::{clock, process, user};
+use rustix::fs::{Mode, OFlags};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The file is not written more often than this. What is started in between and survives a keeper that is killed
+/// in the same moment is not found again.
+const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The file, as this daemon may use it.
+#[derive(Debug, Default)]
+pub struct MapFile {
+    /// `None`: there is to be none, or what lies there is not ours.
+    path: Option<PathBuf>,
+    written_at: Monotonic,
+    /// The last attempt failed, and the log says so.
+    failed: bool,
+}
+
+impl MapFile {
+    /// The file of a daemon that takes over: it was looked at by the one before.
+    pub fn resume(path: Option<PathBuf>) -> MapFile {
+        MapFile { path, ..MapFile::default() }
+    }
+
+    /// Reads what a former daemon has left there.
+    ///
+    /// A file that cannot be one of ours is left alone: nothing is taken over, and nothing written.
+    pub fn open(path: Option<PathBuf>) -> (MapFile, Option<Written>) {
+        let Some(path) = path else { return (MapFile::default(), None) };
+        match read(&path) {
+            Ok(written) => (MapFile::resume(Some(path)), written),
+            Err(why) => {
+                ::log::error!(
+                    "processinfomapfile {} is not used: {why}. Nothing is taken over, and it is not written to. \
+                     Remove it, or name another one",
+                    path.display()
+                );
+                (MapFile::default(), None)
+            }
+        }
+    }
+
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    fn write(&mut self, text: &str, now: Monotonic) {
+        let Some(path) = &self.path else { return };
+        self.written_at = now;
+        match replace(path, text) {
+            Ok(()) => self.failed = false,
+            Err(error) if !self.failed => {
+                self.failed = true;
+                ::log::error!("could not write processinfomapfile {}: {error}", path.display());
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Removes it at an orderly end that leaves nothing alive.
+    pub fn remove(&self) {
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// # Errors
+/// Why this is no file to believe.
+fn read(path: &Path) -> Result<Option<Written>, String> {
+    // Not to wait for a writer if it is a FIFO, and not to read what somebody else's link points to.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(fd) => File::from(fd),
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(rustix::io::Errno::LOOP) => return Err("it is a symbolic link".to_string()),
+        Err(errno) => return Err(io::Error::from(errno).to_string()),
+    };
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a file".to_string());
+    }
+    if metadata.uid() != user::current_uid() {
+        return Err(format!("it belongs to uid {}", metadata.uid()));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(format!("others may write to it (mode {:03o})", metadata.mode() & 0o777));
+    }
+    let mut bytes = Vec::new();
+    file.take(info_map::MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > info_map::MOST_BYTES {
+        return Err(format!("it is larger than {} bytes", info_map::MOST_BYTES));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "it is not text".to_string())?;
+    info_map::parse(&text).map(Some)
+}
+
+/// Writes the file at once or not at all. A link in its place is replaced, not followed. Nothing waits for the
+/// disk: what the file is for does not outlive the machine.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".new");
+    let temporary = path.with_file_name(name);
+    let _ = fs::remove_file(&temporary);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// What a program was started with, in a number. It stays the same in versions that know more settings, as long
+/// as these are not used.
+pub fn fingerprint(proc: &Proc) -> u64 {
+    *proc.fingerprint.get_or_init(|| {
+        // Plain data always has a JSON form.
+        let value = serde_json::to_value(&*proc.config).unwrap_or_default();
+        let mut hash = FNV_OFFSET;
+        absorb(&mut hash, &value);
+        hash
+    })
+}
+
+/// The 64-bit FNV-1a hash.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+fn absorb_bytes(hash: &mut u64, bytes: &[u8]) {
+    for byte in bytes {
+        *hash = (*hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME);
+    }
+}
+
+fn absorb(hash: &mut u64, value: &serde_json::Value) {
+    use serde_json::Value::*;
+    match value {
+        Null | Bool(false) => {}
+        Array(values) => {
+            absorb_bytes(hash, b"[");
+            values.iter().for_each(|value| absorb(hash, value));
+            absorb_bytes(hash, b"]");
+        }
+        Object(members) => {
+            // Sorted by name.
+            for (name, value) in members.iter().filter(|(_, value)| says_something(value)) {
+                absorb_bytes(hash, name.as_bytes());
+                absorb_bytes(hash, b"=");
+                absorb(hash, value);
+                absorb_bytes(hash, b";");
+            }
+        }
+        Bool(true) | Number(_) | String(_) => absorb_bytes(hash, value.to_string().as_bytes()),
+    }
+}
+
+fn says_something(value: &serde_json::Value) -> bool {
+    use serde_json::Value::*;
+    match value {
+        Null | Bool(false) => false,
+        Array(values) => !values.is_empty(),
+        Object(members) => !members.is_empty(),
+        String(text) => !text.is_empty(),
+        Number(_) | Bool(true) => true,
+    }
+}
+
+impl Daemon {
+    /// Whether anything has to be known about programs that only a daemon after this one needs.
+    pub fn keeps_map(&self) -> bool {
+        self.map_file.path.is_some()
+    }
+
+    /// Brings the entry of a process up to date.
+    pub fn note(&mut self, slot: SlotId) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let state = &proc.process.state;
+        let stopping = matches!(state, State::Stopping { start_after: false, .. });
+        // What ends because the daemon does is not meant to stay stopped.
+        let by_hand = *state == State::Stopped && proc.starts > 0 && self.state == SupervisorState::Running;
+        let pid = state.pid().or(by_hand.then_some(0));
+        let known = self.procs.info_map.get(slot);
+        if known.map(|entry| (entry.pid, entry.stopping)) == pid.map(|pid| (pid, stopping)) {
+            return;
+        }
+        let entry = pid.map(|pid| ProcessInfo {
+            group: proc.group.clone(),
+            program: proc.config.name.clone(),
+            start_time: proc.process.start,
+            pid,
+            start_ticks: proc.origin.start_ticks,
+            generation: proc.origin.generation,
+            starts: proc.starts,
+            // Only the file is compared with another configuration.
+            fingerprint: if self.keeps_map() { fingerprint(proc) } else { 0 },
+            stopping,
+            pipes: proc.streams.inodes(),
+        });
+        self.procs.info_map.set(slot, entry, clock::wall());
+    }
+
+    /// Forgets the entry of a process that is removed.
+    pub fn unnote(&mut self, slot: SlotId) {
+        self.procs.info_map.set(slot, None, clock::wall());
+    }
+
+    /// One of the tables, each row with what else is known, sorted by group and name.
+    pub fn rows(&self, table: Table) -> Vec<(api::ProcessInfo, Facts)> {
+        let (now, boot_id) = (clock::wall(), process::boot_id());
+        let is_alive = |proc: &Proc| proc.process.state.pid().is_some();
+        let is_older = |proc: &Proc| is_alive(proc) && proc.origin.generation < self.generation;
+        let shown = |proc: &Proc| match table {
+            Table::Procs => true,
+            Table::InfoMap => is_alive(proc),
+            Table::Prestart => is_older(proc),
+        };
+        let mut rows: Vec<_> = self
+            .procs
+            .all()
+            .filter(|(_, proc)| shown(proc))
+            .map(|(_, proc)| (self.process_info(proc, now), self.row_facts(proc, &boot_id, is_older(proc))))
+            .collect();
+        rows.sort_by(|(a, _), (b, _)| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
+        rows
+    }
+
+    fn row_facts(&self, proc: &Proc, boot_id: &str, is_older: bool) -> Facts {
+        let text = |text: String| Fact::Text(text);
+        let pid = proc.process.state.pid();
+        let source = match (proc.origin.adopted, is_older) {
+            (true, _) => "map",
+            (false, true) => "keeper",
+            (false, false) => "procs",
+        };
+        let start_ticks = match (proc.origin.start_ticks, pid) {
+            // Nobody needed it before. While its process has it, the pid is nobody else's.
+            (0, Some(pid)) => process::start_ticks(pid).unwrap_or(0),
+            (known, _) => known,
+        };
+        let file = self.map_file.path().map(|path| path.display().to_string());
+        let mut facts = vec![
+            ("source", text(source.to_string())),
+            ("prestart", Fact::Flag(is_older)),
+            ("restarts", Fact::Number(i64::from(proc.starts.saturating_sub(1)))),
+            ("fingerprint", text(format!("{:016x}", fingerprint(proc)))),
+            ("map_version", text(self.procs.info_map.version().0.to_string())),
+            ("file", text(file.unwrap_or_else(|| "none".to_string()))),
+        ];
+        if pid.is_some() {
+            facts.extend([
+                // As a text: an XML-RPC int would be too small after 248 days.
+                ("start_ticks", text(start_ticks.to_string())),
+                ("boot_id", text(boot_id.to_string())),
+                ("generation", Fact::Number(i64::from(proc.origin.generation))),
+                ("output", text(if proc.is_mute() { "lost" } else { "logged" }.to_string())),
+            ]);
+        }
+        facts
+    }
+
+    /// When the file is to be written even though nothing happens.
+    pub fn map_deadline(&self) -> Option<Monotonic> {
+        (self.procs.info_map.is_new() && self.keeps_map()).then(|| self.map_file.written_at + LEAST_INTERVAL)
+    }
+
+    /// Writes the file, if it is time.
+    pub fn save_map(&mut self) {
+        let now = clock::monotonic();
+        if self.map_deadline().is_some_and(|deadline| now >= deadline) {
+            self.save_map_now();
+        }
+    }
+
+    /// Writes the file.
+    pub fn save_map_now(&mut self) {
+        if !self.keeps_map() {
+            return;
+        }
+        let pid = self.link.keeper_pid();
+        let keeper = Keeper { pid, start_ticks: process::start_ticks(pid).unwrap_or(0) };
+        let text = self.procs.info_map.to_text(&process::boot_id(), self.generation, keeper);
+        self.map_file.write(&text, clock::monotonic());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    const TEXT: &str = "version: 1\nboot_id: x\ngeneration: 2\ninfo_map:\ncomplete: true\n";
+
+    #[test]
+    fn it_is_for_us_alone_and_replaces_links() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, target) = (directory.path().join("map"), directory.path().join("target"));
+        fs::write(&target, "precious").unwrap();
+        symlink(&target, &path).unwrap();
+        assert_eq!(read(&path).unwrap_err(), "it is a symbolic link");
+        replace(&path, TEXT).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode(), 0o100_600);
+        assert_eq!(read(&path).unwrap().unwrap().generation, 2);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_others_can_write_to_is_not_believed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("map");
+        assert_eq!(read(&path), Ok(None));
+        assert_eq!(read(directory.path()).unwrap_err(), "it is not a file");
+        fs::write(&path, TEXT).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o766)).unwrap();
+        assert_eq!(read(&path).unwrap_err(), "others may write to it (mode 766)");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(read(&path).unwrap().is_some());
+        fs::write(&path, b"\xff\xfe").unwrap();
+        assert_eq!(read(&path).unwrap_err(), "it is not text");
+        File::create(&path).unwrap().set_len(info_map::MOST_BYTES + 1).unwrap();
+        assert!(read(&path).unwrap_err().contains("larger than"));
+    }
+
+    #[test]
+    fn settings_that_say_nothing_leave_the_fingerprint_alone() {
+        let hash = |text: &str| {
+            let mut hash = FNV_OFFSET;
+            absorb(&mut hash, &serde_json::from_str(text).unwrap());
+            hash
+        };
+        assert_eq!(hash(r#"{"a":1}"#), hash(r#"{"a":1,"b":null,"c":[],"d":false,"e":""}"#));
+        assert_ne!(hash(r#"{"a":1}"#), hash(r#"{"a":2}"#));
+        assert_ne!(hash(r#"{"a":1}"#), hash(r#"{"a":1,"b":true}"#));
+        assert_ne!(hash(r#"{"a":["x","y"]}"#), hash(r#"{"a":["xy"]}"#));
+    }
+}

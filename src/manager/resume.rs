@@ -1,0 +1,332 @@
+//! Ending without the programs (`exitkillall=false`), and taking the daemon up again.
+//!
+//! The keeper's part, and the whole story, is in `keeper::detach`. What is configured differently by the time of the
+//! next start is dealt with as `update` does: groups that are gone or have changed are stopped and taken out, and
+//! groups that are new or have changed are added and started. Everything else goes on as it was.
+
+use crate::core::events::kind::Kind;
+use crate::core::process::{Event, State};
+use crate::keeper::attendant::attend;
+use crate::keeper::detach::{Heir, WELCOME, offer};
+use crate::keeper::layout::Place;
+use crate::log::{activity, auto};
+use crate::manager::boot::Snapshot;
+use crate::manager::daemon::{Daemon, flush_messages};
+use crate::manager::info_map::MapFile;
+use crate::manager::lock;
+use crate::model::config::Config;
+use crate::model::state::SupervisorState;
+use crate::sys::daemonize::Launched;
+use crate::sys::{exec, fd};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a daemon with this pidfile can be resumed while it has ended.
+pub fn socket_beside(pidfile: &Path) -> PathBuf {
+    let mut name = pidfile.file_name().unwrap_or_default().to_os_string();
+    name.push(".resume");
+    pidfile.with_file_name(name)
+}
+
+/// The address of a socket file, however long its path is: by the descriptor of its directory.
+fn address(path: &Path) -> io::Result<(SocketAddrUnix, OwnedFd)> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = rustix::fs::open(directory, flags, Mode::empty())?;
+    let mut short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    short.push(path.file_name().unwrap_or_default());
+    Ok((SocketAddrUnix::new(short)?, directory))
+}
+
+fn new_socket() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+/// Makes the socket; only our own user can connect.
+fn listen(path: &Path) -> io::Result<OwnedFd> {
+    let _ = std::fs::remove_file(path);
+    let socket = new_socket()?;
+    let (address, _directory) = address(path)?;
+    rustix::net::bind(&socket, &address)?;
+    // Nobody can connect before `listen`.
+    rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
+    rustix::net::listen(&socket, 4)?;
+    Ok(socket)
+}
+
+/// What a resumed daemon needs to know.
+pub struct Resumption<'a> {
+    pub pidfile: &'a Path,
+    /// The keeper, as its lock file says.
+    pub keeper: i32,
+    pub boot: OwnedFd,
+    pub background: bool,
+}
+
+/// Lets a keeper that was left alone with its programs become the daemon that is to be started. `None`: there is
+/// none, whoever holds the lock is a daemon that runs. The exit status otherwise.
+///
+/// # Errors
+/// Why the keeper does not do it; it goes on as it was.
+pub fn resume(resumption: Resumption<'_>) -> Result<Option<u8>, String> {
+    let path = socket_beside(resumption.pidfile);
+    let Some(keeper) = connect(&path) else { return Ok(None) };
+    let pid = resumption.keeper;
+    let refused = |why: String| {
+        format!(
+            "Error: The keeper (pid {pid}) of the programs that were left running cannot go on as this daemon: \
+             {why}\n"
+        )
+    };
+    let failed = |error: io::Error| refused(error.to_string());
+    let own_uid = rustix::process::geteuid();
+    let peer = rustix::net::sockopt::socket_peercred(&keeper).map_err(|errno| failed(errno.into()))?;
+    if peer.uid != own_uid {
+        let (theirs, ours) = (peer.uid.as_raw(), own_uid.as_raw());
+        return Err(refused(format!("it runs as uid {theirs}, this daemon is to run as uid {ours}")));
+    }
+    let pidfd =
+        Pid::from_raw(pid.max(0)).ok_or_else(|| refused("its lock file does not name it".to_string()))?;
+    let pidfd = pidfd_open(pidfd, PidfdFlags::empty()).map_err(|errno| failed(errno.into()))?;
+    let (told, tell) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let binary = exec::open_own_binary().map_err(failed)?;
+    let arguments = words(std::env::args_os()).map_err(failed)?;
+    let environment = words(std::env::vars_os().map(|(mut key, value)| {
+        key.push("=");
+        key.push(value);
+        key
+    }));
+    let environment = environment.map_err(failed)?;
+    let heir = Heir {
+        boot: resumption.boot.as_fd(),
+        binary: binary.as_fd(),
+        arguments: arguments.as_fd(),
+        environment: environment.as_fd(),
+        told: tell.as_fd(),
+        attends: !resumption.background,
+    };
+    let answer = offer(&keeper, &heir).map_err(failed)?;
+    if answer != WELCOME {
+        return Err(refused(String::from_utf8_lossy(&answer).into_owned()));
+    }
+    drop(tell);
+    Ok(Some(if resumption.background { Launched::from_fd(told).wait() } else { attend(&pidfd, &told) }))
+}
+
+/// `None` if nobody listens there.
+fn connect(path: &Path) -> Option<OwnedFd> {
+    let (address, _directory) = address(path).ok()?;
+    let socket = new_socket().ok()?;
+    rustix::net::connect(&socket, &address).ok()?;
+    Some(socket)
+}
+
+/// Words in a file, each followed by a zero.
+fn words(words: impl Iterator<Item = OsString>) -> io::Result<OwnedFd> {
+    let mut bytes = Vec::new();
+    for word in words {
+        bytes.extend(OsStr::as_bytes(&word));
+        bytes.push(0);
+    }
+    let mut file = File::from(memfd_create("supervisord-words", MemfdFlags::CLOEXEC)?);
+    file.write_all(&bytes)?;
+    Ok(file.into())
+}
+
+/// Waits for the end of a keeper that was started in the foreground, in its place: the exit status.
+pub fn stand_in(launched: Launched) -> u8 {
+    let (told, pid) = launched.into_parts();
+    // It is our child, so the pid is its own for as long as we do not wait for it.
+    match Pid::from_raw(pid.max(0)).map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+        Some(Ok(pidfd)) => attend(&pidfd, &told),
+        _ => {
+            let _ = poll(&mut [PollFd::new(&told, PollFlags::IN)], None);
+            Launched::from_fd(told).wait()
+        }
+    }
+}
+
+impl Daemon {
+    /// Whether the end of the daemon leaves its programs running. The end of PID 1 is the end of its namespace
+    /// whatever anybody configures, so there they are stopped in order.
+    pub fn leaves_programs(&self) -> bool {
+        if self.config.supervisord.exitkillall || self.link.keeper_pid() == 1 || self.n_alive() == 0 {
+            return false;
+        }
+        let may_stay = self.boot.background || self.link.has(Place::Attendant);
+        if !may_stay {
+            // The setting has come with a reload.
+            ::log::warn!(
+                "programs are stopped in spite of exitkillall=false: somebody waits for the keeper, which was \
+                 started in the foreground and without this setting"
+            );
+        }
+        may_stay
+    }
+
+    pub fn n_alive(&self) -> usize {
+        self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count()
+    }
+
+    /// Whether somebody is being stopped: that is finished before the daemon leaves.
+    pub fn is_stopping_any(&self) -> bool {
+        self.procs.all().any(|(_, proc)| matches!(proc.process.state, State::Stopping { .. }))
+    }
+
+    /// Lets the next daemon find the keeper. False if that cannot be: then nothing can be left running, because
+    /// nobody could take it up again.
+    pub fn prepare_inheritance(&self) -> bool {
+        let path = socket_beside(&self.boot.config.supervisord.pidfile);
+        let prepared = listen(&path).and_then(|socket| self.link.deposit(&[(Place::Resume, socket.as_fd())]));
+        if let Err(error) = &prepared {
+            ::log::error!("the programs cannot be left running, because of {}: {error}", path.display());
+        }
+        prepared.is_ok()
+    }
+
+    /// Nothing is left running after all, or the inheritance has been claimed.
+    pub fn withdraw_inheritance(&self) {
+        let _ = self.link.drop_deposits(&[Place::Resume]);
+        let _ = std::fs::remove_file(socket_beside(&self.boot.config.supervisord.pidfile));
+    }
+
+    /// Leaves the programs to the keeper. From the last line on the end of this process is that of the daemon.
+    pub fn leave_programs(&mut self) {
+        let listeners: Vec<Place> = (0..Place::MAX_LISTENERS).map(Place::HttpListener).collect();
+        let _ = self.link.drop_deposits(&listeners);
+        self.snapshot_is_old = true;
+        self.save_snapshot();
+        self.save_map_now();
+        self.list_files();
+        ::log::warn!(
+            "leaving {} programs running (exitkillall=false) with their keeper, pid {}",
+            self.n_alive(),
+            self.link.keeper_pid()
+        );
+        self.link.set_detached();
+    }
+
+    /// Goes on where a daemon has ended that left its programs running.
+    ///
+    /// # Errors
+    /// What keeps the daemon from starting. The programs stay with the keeper then.
+    pub fn resume(&mut self, snapshot: Snapshot) -> Result<(), String> {
+        flush_messages(&self.config);
+        self.open_servers()?;
+        self.generation = snapshot.generation.saturating_add(1);
+        self.renewing = snapshot.renewing;
+        self.map_file = MapFile::open(self.config.supervisord.processinfomapfile.clone()).0;
+        self.state = SupervisorState::Running;
+        self.link.set_supervisor_state(SupervisorState::Running.code());
+        self.events.recall(&self.link);
+        let restored = self.restore(snapshot.active);
+        self.clean_up_auto_logs();
+        self.write_pidfile();
+        ::log::warn!("taking up {} programs that were left running", self.n_alive());
+        self.revive(restored);
+        self.snapshot_is_old = true;
+        if !self.config.supervisord.startkillall {
+            self.begin_renewal();
+        }
+        self.save_snapshot();
+        self.come_up();
+        self.withdraw_inheritance();
+        if self.boot.background {
+            activity::stop_copying();
+            let _ = fd::detach_stdio();
+        }
+        if self.config.supervisord.startkillall && self.n_alive() > 0 {
+            ::log::warn!("stopping them before anything is started (startkillall)");
+            let config: Config = (*self.config).clone();
+            self.begin_restart_with(config);
+        } else {
+            self.announce_state(Kind::SupervisorRunning);
+        }
+        Ok(())
+    }
+
+    /// The automatic logs in use.
+    pub fn auto_logs(&self) -> std::collections::HashSet<PathBuf> {
+        let logs = self.procs.all().map(|(_, proc)| &proc.logs);
+        logs.flat_map(|logs| [&logs.stdout, &logs.stderr]).flatten().cloned().collect()
+    }
+
+    /// Begins to make the active groups what the configuration says.
+    fn begin_renewal(&mut self) {
+        let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
+        let reread = crate::config::diff(&active, &self.config.groups);
+        for name in reread.added {
+            self.add_configured(&name);
+        }
+        for name in reread.changed.into_iter().chain(reread.removed) {
+            ::log::info!("group '{name}' was configured differently: it is stopped");
+            self.renewing.push(name);
+        }
+        self.renewing.dedup();
+        for name in self.renewing.clone() {
+            for slot in self.last_first(&name) {
+                self.apply(slot, Event::Stop);
+            }
+        }
+    }
+
+    /// Takes out groups that were to be stopped and have, and adds those that the configuration has instead.
+    pub fn progress_of_renewal(&mut self) {
+        let is_over = |name: &String| self.procs.group(name).is_none_or(|group| group.active == 0);
+        if self.state != SupervisorState::Running || !self.renewing.iter().any(is_over) {
+            return;
+        }
+        let over: Vec<String> = self.renewing.iter().filter(|name| is_over(name)).cloned().collect();
+        for name in over {
+            self.renewing.retain(|renewing| *renewing != name);
+            self.remove_group(&name);
+            self.announce_removal(&name);
+            self.add_configured(&name);
+        }
+        self.snapshot_is_old = true;
+    }
+
+    /// Adds a group of the configuration, if it has one of this name.
+    fn add_configured(&mut self, name: &str) {
+        let Some(group) = self.config.groups.iter().find(|group| group.name == name).cloned() else { return };
+        if let Err(problem) = self.add_group(&group) {
+            return crate::crit!("could not add group '{name}': {problem}");
+        }
+        self.save_snapshot();
+        self.autostart(name);
+    }
+
+    /// Removes the lock file beside the pidfile this daemon was started with.
+    pub fn remove_lock(&self) {
+        // The lock stays where it is when a restart moves the pidfile.
+        lock::remove(&self.boot.config.supervisord.pidfile);
+    }
+
+    /// Removes the automatic logs of former runs, unless they are to be kept.
+    pub fn clean_up_auto_logs(&self) {
+        let config = &self.config.supervisord;
+        if config.nocleanup {
+            return;
+        }
+        match auto::clean(&config.childlogdir, &config.identifier, &self.auto_logs()) {
+            Ok(failures) => {
+                for (path, _) in failures {
+                    let path = crate::config::repr(&path.to_string_lossy());
+                    ::log::warn!("Failed to clean up {path}");
+                }
+            }
+            Err(_) => ::log::warn!("Could not clear childlog dir"),
+        }
+    }
+}

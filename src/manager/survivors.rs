@@ -1,0 +1,346 @@
+//! Programs that outlived their keeper: found, checked, and taken over or ended.
+//!
+//! The table in `processinfomapfile` says what was alive. A program is believed to be the one in the table if the
+//! machine was not started anew since and the kernel created it at the very tick the table says; from then on it
+//! is held by a pidfd, so that no signal ever reaches whoever gets its pid later.
+//!
+//! It is no child that we could wait for: the pidfd tells of its end. Its exit status stands in `/proc` until its
+//! parent has collected it, and from Linux 6.15 on the pidfd knows it afterwards. On older kernels it stays unknown
+//! if the parent was faster than us, and we say so.
+//!
+//! Its pipes have lived on, because with `exitkillall=false` a program holds both ends of each. They are taken up
+//! again through `/proc`, with whatever it wrote meanwhile. A program that has closed them since, or forbids
+//! looking, runs on without a log until it is started again.
+
+use crate::core::info_map::{ProcessInfo, Written};
+use crate::core::process::{Event, Reach};
+use crate::keeper::layout::Place;
+use crate::keeper::link::Origin;
+use crate::manager::daemon::{Daemon, stream_specs};
+use crate::manager::info_map::{MapFile, fingerprint};
+use crate::manager::procs::{PastExit, SlotId};
+use crate::model::config::{Config, GroupConfig, GroupKind, ProcessConfig};
+use crate::model::exit::ExitStatus;
+use crate::model::signal::Signal;
+use crate::model::time::Monotonic;
+use crate::sys::{clock, pidfd, pipe, process, signals};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long programs that are not taken over may take to end before they are killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a killed program may take to be gone. One that takes longer hangs in the kernel.
+const DEATH: Duration = Duration::from_secs(5);
+
+/// What an adopted program's end is called when nobody knows its status.
+const NOBODY_KNOWS: &str = "exit status unknown: it was adopted, and somebody else collected it";
+
+/// A program of a former daemon, with hold of it.
+#[derive(Debug)]
+pub struct Survivor {
+    entry: ProcessInfo,
+    pidfd: OwnedFd,
+}
+
+/// What a former daemon has left behind, as far as this one takes it over.
+#[derive(Debug, Default)]
+pub struct Legacy {
+    survivors: Vec<Survivor>,
+    /// Group and name of those that a client had stopped.
+    at_rest: HashSet<(String, String)>,
+}
+
+/// The adopted programs that are alive.
+pub struct Adopted {
+    /// Readable when one of them has ended.
+    ears: Arc<OwnedFd>,
+    pidfds: HashMap<SlotId, OwnedFd>,
+}
+
+impl Adopted {
+    /// # Errors
+    /// The system's.
+    pub fn new() -> io::Result<Adopted> {
+        Ok(Adopted { ears: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?), pidfds: HashMap::new() })
+    }
+
+    /// Becomes readable when one of them has ended.
+    pub fn ears(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.ears)
+    }
+
+    /// Whether the program of this process is one of them.
+    pub fn has(&self, slot: SlotId) -> bool {
+        self.pidfds.contains_key(&slot)
+    }
+
+    fn watch(&mut self, slot: SlotId, pidfd: OwnedFd) {
+        let data = epoll::EventData::new_u64(u64::from(slot));
+        if let Err(errno) = epoll::add(&self.ears, &pidfd, data, epoll::EventFlags::IN) {
+            ::log::error!("cannot watch the adopted program in slot {slot}: {errno}");
+        }
+        self.pidfds.insert(slot, pidfd);
+    }
+
+    fn forget(&mut self, slot: SlotId) {
+        if let Some(pidfd) = self.pidfds.remove(&slot) {
+            let _ = epoll::delete(&self.ears, &pidfd);
+        }
+    }
+
+    /// The slots of those that have ended.
+    fn news(&self) -> Vec<SlotId> {
+        let mut events = Vec::with_capacity(64);
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let spare = rustix::buffer::spare_capacity(&mut events);
+        if epoll::wait(&self.ears, spare, Some(&at_once)).is_err() {
+            return Vec::new();
+        }
+        // What `watch` stored.
+        events.iter().map(|event| event.data.u64() as SlotId).collect()
+    }
+}
+
+/// Gets hold of those programs of a table that are alive and who they were.
+fn identify(written: Written) -> Legacy {
+    let mut legacy = Legacy::default();
+    let n_written = written.entries.iter().filter(|entry| entry.pid != 0).count();
+    let boot_id = process::boot_id();
+    if boot_id.is_empty() || written.boot_id != boot_id {
+        if n_written > 0 {
+            let why = if written.boot_id.is_empty() {
+                "does not say of which boot it is"
+            } else {
+                "is of another boot"
+            };
+            ::log::warn!("the table of processes {why}: none of its {n_written} programs is touched");
+        }
+        return legacy;
+    }
+    for entry in written.entries {
+        let name = (entry.group.clone(), entry.program.clone());
+        match (entry.pid, pidfd::open(entry.pid, entry.start_ticks)) {
+            (0, _) => drop(legacy.at_rest.insert(name)),
+            (_, Ok(pidfd)) => legacy.survivors.push(Survivor { entry, pidfd }),
+            (pid, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                ::log::info!("'{}' (pid {pid}) has ended since the last run", entry.namespec());
+                if entry.stopping {
+                    legacy.at_rest.insert(name);
+                }
+            }
+            (pid, Err(error)) => {
+                ::log::error!("cannot get hold of '{}' (pid {pid}): {error}", entry.namespec());
+            }
+        }
+    }
+    legacy
+}
+
+/// Whether a program that is no child and whose keeper is gone can go on as this process.
+fn can_go_on(config: &Config, entry: &ProcessInfo) -> Result<(), &'static str> {
+    let is_it = |group: &&Arc<GroupConfig>| group.name == entry.group;
+    let Some(group) = config.groups.iter().find(is_it) else { return Err("is not configured any more") };
+    let is_it = |process: &&Arc<ProcessConfig>| process.name == entry.program;
+    let Some(process) = group.processes.iter().find(is_it) else { return Err("is not configured any more") };
+    if matches!(group.kind, GroupKind::EventListener(_)) {
+        return Err("is an event listener, and what was said to it is lost");
+    }
+    if process.fcgi_socket.is_some() || !process.sockets.is_empty() {
+        return Err("holds sockets that have to be made anew");
+    }
+    Ok(())
+}
+
+/// Ends programs: asks them first, if there is a grace period, and kills who is left.
+fn end_all(survivors: &[Survivor], grace: Duration) {
+    let deadline = clock::monotonic() + grace;
+    if !grace.is_zero() {
+        for survivor in survivors {
+            let _ = pidfd::send(&survivor.pidfd, Signal::TERM);
+        }
+        wait_for_ends(survivors, deadline);
+    }
+    for survivor in survivors.iter().filter(|survivor| !pidfd::has_ended(&survivor.pidfd)) {
+        ::log::warn!("killing '{}' ({}) with SIGKILL", survivor.entry.namespec(), survivor.entry.pid);
+        let _ = pidfd::send(&survivor.pidfd, Signal::KILL);
+    }
+    wait_for_ends(survivors, clock::monotonic() + DEATH);
+    for survivor in survivors.iter().filter(|survivor| !pidfd::has_ended(&survivor.pidfd)) {
+        ::log::error!("'{}' ({}) does not end", survivor.entry.namespec(), survivor.entry.pid);
+    }
+}
+
+fn wait_for_ends(survivors: &[Survivor], deadline: Monotonic) {
+    for survivor in survivors {
+        let rest = deadline.since(clock::monotonic());
+        // Some seconds at most.
+        let timeout = Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: rest.subsec_nanos().into() };
+        let _ = poll(&mut [PollFd::new(&survivor.pidfd, PollFlags::IN)], Some(&timeout));
+    }
+}
+
+impl Daemon {
+    /// Looks for programs of a former daemon. Those that are not to go on have ended when this returns.
+    ///
+    /// # Errors
+    /// The daemon that the table belongs to is alive.
+    pub fn find_survivors(&mut self) -> Result<(), String> {
+        let settings = &self.config.supervisord;
+        let (map_file, written) = MapFile::open(settings.processinfomapfile.clone());
+        self.map_file = map_file;
+        let Some(written) = written else { return Ok(()) };
+        let keeper = written.keeper;
+        if written.boot_id == process::boot_id() && pidfd::open(keeper.pid, keeper.start_ticks).is_ok() {
+            let path = self.map_file.path().unwrap_or(std::path::Path::new("")).display();
+            return Err(format!(
+                "Another supervisord (pid {}) uses the processinfomapfile {path}",
+                keeper.pid
+            ));
+        }
+        self.generation = written.generation.saturating_add(1);
+        let mut legacy = identify(written);
+        if settings.startkillall {
+            for survivor in &legacy.survivors {
+                let name = survivor.entry.namespec();
+                ::log::warn!(
+                    "'{name}' (pid {}) is left from the last run (startkillall)",
+                    survivor.entry.pid
+                );
+            }
+            end_all(&legacy.survivors, Duration::ZERO);
+            return Ok(());
+        }
+        let config = Arc::clone(&self.config);
+        let unwanted =
+            legacy.survivors.extract_if(.., |survivor| match can_go_on(&config, &survivor.entry) {
+                Ok(()) => false,
+                Err(why) => {
+                    let name = survivor.entry.namespec();
+                    ::log::warn!("'{name}' (pid {}) {why}: it is stopped", survivor.entry.pid);
+                    true
+                }
+            });
+        end_all(&unwanted.collect::<Vec<_>>(), GRACE);
+        self.legacy = legacy;
+        Ok(())
+    }
+
+    /// Takes over what was found, now that there are processes for it. Returns the slots of those that are to
+    /// stay at rest.
+    pub fn adopt_survivors(&mut self) -> HashSet<SlotId> {
+        let Legacy { survivors, at_rest } = std::mem::take(&mut self.legacy);
+        for survivor in survivors {
+            if let Some(slot) = self.procs.member(&survivor.entry.group, &survivor.entry.program) {
+                self.adopt(slot, survivor);
+            }
+        }
+        let slots: HashSet<SlotId> =
+            at_rest.iter().filter_map(|(group, name)| self.procs.member(group, name)).collect();
+        for slot in &slots {
+            // From here on whoever takes over knows, too.
+            self.commit(*slot);
+            if let Some(proc) = self.procs.proc(*slot) {
+                ::log::info!("'{}' stays stopped, as it was in the last run", proc.namespec());
+            }
+        }
+        slots
+    }
+
+    fn adopt(&mut self, slot: SlotId, Survivor { entry, pidfd }: Survivor) {
+        let strip_ansi = self.config.supervisord.strip_ansi;
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        let changed = entry.fingerprint != fingerprint(proc);
+        proc.fingerprint = entry.fingerprint.into();
+        proc.starts = entry.starts;
+        proc.origin = Origin { start_ticks: entry.start_ticks, generation: entry.generation, adopted: true };
+        let ends = [0, 1, 2].map(|number| pipe::of_process(entry.pid, number, entry.pipes[number]).ok());
+        let specs = stream_specs(proc, strip_ansi);
+        if let Err(error) = proc.streams.adopt(slot, specs, ends, &self.link) {
+            ::log::error!("cannot take up the output of '{}': {error}", entry.namespec());
+        }
+        if !proc.streams.are_connected() {
+            ::log::warn!("the output of '{}' (pid {}) is not logged any more", entry.namespec(), entry.pid);
+        }
+        if let Err(error) = self.link.deposit(&[(Place::Pidfd(slot), pidfd.as_fd())]) {
+            ::log::error!("could not leave '{}' with the keeper: {error}", entry.namespec());
+        }
+        self.adopted.watch(slot, pidfd);
+        let age = Duration::from_nanos(clock::wall().0.saturating_sub(entry.start_time.0));
+        let started = clock::monotonic() - age;
+        self.apply(slot, Event::Adopted { pid: entry.pid, started, start: entry.start_time });
+        self.begin_streams(slot);
+        if entry.stopping {
+            self.apply(slot, Event::Stop);
+        } else if changed {
+            ::log::info!("'{}' was configured differently: it is started anew", entry.namespec());
+            self.apply(slot, Event::Stop);
+            self.apply(slot, Event::Start);
+        }
+    }
+
+    /// Gets hold again of the adopted programs that an earlier manager had.
+    pub fn resume_adopted(&mut self) {
+        let slots: Vec<(SlotId, i32, u64)> = self
+            .procs
+            .all()
+            .filter(|(_, proc)| proc.origin.adopted)
+            .filter_map(|(slot, proc)| Some((slot, proc.process.state.pid()?, proc.origin.start_ticks)))
+            .collect();
+        for (slot, pid, start_ticks) in slots {
+            let held = self.link.take(Place::Pidfd(slot)).map_or_else(|| pidfd::open(pid, start_ticks), Ok);
+            match held {
+                Ok(held) => self.adopted.watch(slot, held),
+                Err(_) => self.survivor_ended(slot, ExitStatus::Unknown),
+            }
+        }
+    }
+
+    /// Deals with the adopted programs that have ended.
+    pub fn look_after_adopted(&mut self) {
+        for slot in self.adopted.news() {
+            let Some(proc) = self.procs.proc(slot) else { continue };
+            let pid = proc.process.state.pid().unwrap_or(0);
+            let status = self.adopted.pidfds.get(&slot).and_then(|held| {
+                // Its parent may collect it at any moment: the one or the other knows.
+                let from_parent = || pidfd::exit_status(held);
+                from_parent()
+                    .or_else(|| process::zombie_status(pid, proc.origin.start_ticks))
+                    .or_else(from_parent)
+            });
+            self.survivor_ended(slot, status.unwrap_or(ExitStatus::Unknown));
+        }
+    }
+
+    fn survivor_ended(&mut self, slot: SlotId, status: ExitStatus) {
+        self.adopted.forget(slot);
+        self.finish_streams(slot);
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        let expected = proc.state() == crate::model::state::ProcessState::Stopping
+            || matches!(status, ExitStatus::Code(code) if proc.config.exitcodes.contains(&code));
+        let (pid, lasted) =
+            (proc.process.state.pid().unwrap_or(0), clock::monotonic().since(proc.process.started));
+        proc.remember(PastExit { at: clock::wall(), pid, status, expected, lasted });
+        proc.origin = Origin::default();
+        let why = (status == ExitStatus::Unknown).then(|| NOBODY_KNOWS.to_string());
+        self.apply(slot, Event::Exited { status, why });
+        let _ = self.link.drop_deposits(&[Place::Pidfd(slot)]);
+    }
+
+    /// Sends a signal to the program of a process, whoever its parent is.
+    pub fn send_signal(&self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) -> io::Result<()> {
+        let is_adopted = self.procs.proc(slot).is_some_and(|proc| proc.origin.adopted);
+        match (is_adopted, self.adopted.pidfds.get(&slot), reach) {
+            (false, _, Reach::Process) => signals::send(pid, signal),
+            (false, _, Reach::ProcessGroup) => signals::send_group(pid, signal),
+            (true, Some(held), Reach::Process) => pidfd::send(held, signal),
+            (true, Some(held), Reach::ProcessGroup) => pidfd::send_group(held, pid, signal),
+            // It has ended, and that is about to be dealt with.
+            (true, None, _) => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What people see of the daemon while it happens, and when they ask.
+
+use crate::core::process::StateChange;
+use crate::manager::daemon::Daemon;
+use crate::manager::procs::{Proc, SlotId};
+use crate::manager::requests::{coming, note_in_full};
+use crate::model::state::ProcessState;
+use crate::model::time::{Monotonic, Wall};
+use crate::rpc::api::Target;
+use crate::rpc::fault::Fault;
+use crate::rpc::overview::{Alive, Change, DaemonView, Overview, ProcessView};
+use crate::sys::{clock, process};
+
+impl Daemon {
+    /// Tells viewers that a process has changed its state, `now` and `at` on the two clocks.
+    pub fn show_changes(&mut self, slot: SlotId, changes: &[StateChange], now: Monotonic, at: Wall) {
+        self.measure(slot, changes, now);
+        let Some(proc) = self.procs.proc(slot) else { return };
+        for change in changes {
+            let change = Change {
+                at,
+                group: proc.group.clone(),
+                process: proc.config.name.clone(),
+                from: change.from,
+                to: change.to,
+                detail: detail(proc, *change),
+            };
+            self.http.feed().tell_change(change, || self.process_view(proc, at));
+        }
+    }
+
+    /// Takes down how long it took to get a program up, or up again.
+    fn measure(&mut self, slot: SlotId, changes: &[StateChange], now: Monotonic) {
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        for change in changes {
+            match change.to {
+                ProcessState::Running => {
+                    let figures = self.http.figures();
+                    figures.started(now.since(proc.process.started));
+                    if let Some(since) = proc.down_since.take() {
+                        figures.restarted(now.since(since));
+                    }
+                }
+                // Back by itself: in one step with the exit. Whoever starts it later does so in another.
+                ProcessState::Starting if changes.iter().any(|other| other.to == ProcessState::Exited) => {
+                    proc.down_since = Some(now);
+                }
+                ProcessState::Stopped | ProcessState::Fatal | ProcessState::Unknown => proc.down_since = None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Tells viewers what there is to know of a process now, though its state is the same.
+    pub fn show_process(&self, slot: SlotId) {
+        if let Some(proc) = self.procs.proc(slot) {
+            self.http.feed().tell_process(|| self.process_view(proc, clock::wall()));
+        }
+    }
+
+    /// Tells viewers of the processes of a group that was added.
+    pub fn show_group(&self, group: &str) {
+        let members = self.procs.group(group).map(|group| group.members.as_slice()).unwrap_or_default();
+        members.iter().for_each(|slot| self.show_process(*slot));
+    }
+
+    /// Tells viewers what the daemon as a whole does.
+    pub fn show_daemon(&self) {
+        self.http.feed().tell_daemon(&self.daemon_view());
+    }
+
+    /// The daemon, and the processes that are meant.
+    ///
+    /// # Errors
+    /// BAD_NAME.
+    pub fn overview(&self, target: &Target) -> Result<Overview, Fault> {
+        let now = clock::wall();
+        let view = |proc: &Proc| self.process_view(proc, now);
+        let mut processes: Vec<ProcessView> = match target {
+            Target::All => self.procs.all().map(|(_, proc)| view(proc)).collect(),
+            Target::Name { namespec, .. } if namespec.process.is_some() => vec![view(self.one(target)?.1)],
+            Target::Name { .. } | Target::Group(_) => {
+                let slots = self.several(target)?;
+                slots.into_iter().filter_map(|slot| self.procs.proc(slot)).map(view).collect()
+            }
+        };
+        processes.sort_by(|a, b| (&a.info.group, &a.info.name).cmp(&(&b.info.group, &b.info.name)));
+        Ok(Overview { processes, ..self.overview_of_daemon() })
+    }
+
+    /// The daemon without any process.
+    pub fn overview_of_daemon(&self) -> Overview {
+        let (sequence, daemon) = (self.http.feed().sequence(), self.daemon_view());
+        Overview { sequence, daemon, processes: Vec::new() }
+    }
+
+    fn daemon_view(&self) -> DaemonView {
+        DaemonView {
+            state: self.state,
+            identifier: self.config.supervisord.identifier.clone(),
+            keeper_pid: self.link.keeper_pid(),
+            manager_pid: process::own_pid(),
+            manager_starts: self.link.manager_starts(),
+            config: self.config.path.clone(),
+        }
+    }
+
+    /// Who is alive.
+    pub fn alive(&self) -> Vec<Alive> {
+        let alive = self.procs.all().filter_map(|(_, proc)| {
+            let pid = proc.process.state.pid()?;
+            Some(Alive { group: proc.group.clone(), name: proc.config.name.clone(), pid })
+        });
+        alive.collect()
+    }
+
+    fn process_view(&self, proc: &Proc, now: Wall) -> ProcessView {
+        ProcessView {
+            info: self.process_info(proc, now),
+            is_listener: proc.is_listener,
+            starts: proc.starts,
+            failures: proc.process.failures,
+            last_exit: proc.process.exit.or_else(|| proc.past.back().map(|exit| exit.status)),
+            exits: proc.past.iter().cloned().collect(),
+            tally: proc.tally.clone(),
+            note: note_in_full(proc),
+            next: coming(proc),
+        }
+    }
+}
+
+/// What goes with a change of state.
+fn detail(proc: &Proc, change: StateChange) -> String {
+    match change.to {
+        ProcessState::Running | ProcessState::Stopping if change.pid > 0 => format!("pid {}", change.pid),
+        ProcessState::Backoff | ProcessState::Fatal | ProcessState::Unknown => proc.process.spawnerr.clone(),
+        ProcessState::Exited | ProcessState::Stopped => {
+            // It may be on its way up again already.
+            let last = proc.past.back().filter(|_| change.to == ProcessState::Exited).map(|exit| exit.status);
+            let status = proc.process.exit.or(last).map(|status| status.to_string()).unwrap_or_default();
+            let unexpected = change.to == ProcessState::Exited && !change.expected;
+            if unexpected { format!("{status}; not expected") } else { status }
+        }
+        ProcessState::Starting | ProcessState::Running | ProcessState::Stopping => String::new(),
+    }
+}

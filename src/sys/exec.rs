@@ -1,0 +1,95 @@
+//! How keeper and manager become what they are: the keeper forks managers and replaces itself, always by a binary
+//! that is open, so that it does not matter what has become of the file.
+
+use crate::sys::signals;
+use std::ffi::{CString, c_char};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+/// The exit status of a child that could not become a manager, as shells have it.
+const NOT_EXECUTED: i32 = 127;
+
+/// Starts the manager from the keeper: an ordinary child that keeps every descriptor.
+///
+/// `file` is the binary, open; arguments and environment were prepared beforehand, so nothing is allocated.
+///
+/// # Errors
+/// The child could not be created. If it could not execute, it ends with status 127.
+pub fn start_manager(
+    file: BorrowedFd<'_>,
+    arguments: &ExecStrings,
+    environment: &ExecStrings,
+) -> io::Result<i32> {
+    // SAFETY: the keeper has a single thread and its child only makes system calls before it executes.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            // SAFETY: in the child; ends it if exec fails.
+            unsafe {
+                libc::setpgid(0, 0);
+                signals::default_dispositions();
+                signals::unblock_all();
+                // A script's interpreter reads it through this very descriptor.
+                libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0);
+                exec_fd(file.as_raw_fd(), arguments, environment);
+                libc::_exit(NOT_EXECUTED)
+            }
+        }
+        pid => Ok(pid),
+    }
+}
+
+/// Replaces this process by the binary that is open as `file`.
+///
+/// # Errors
+/// Always, if it returns.
+pub fn replace_self(file: impl AsFd, arguments: &ExecStrings, environment: &ExecStrings) -> io::Error {
+    // SAFETY: valid null-terminated arrays; on success nothing of this process is left to be unsound.
+    unsafe { exec_fd(file.as_fd().as_raw_fd(), arguments, environment) };
+    io::Error::last_os_error()
+}
+
+/// # Safety
+/// Executes: everything this process holds is gone on success.
+unsafe fn exec_fd(file: RawFd, arguments: &ExecStrings, environment: &ExecStrings) {
+    // SAFETY: `ExecStrings` are null-terminated arrays of C strings; the empty path with AT_EMPTY_PATH means
+    // the descriptor itself.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file,
+            c"".as_ptr(),
+            arguments.pointers.as_ptr(),
+            environment.pointers.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+}
+
+/// Strings for exec, with the array of pointers to them made beforehand.
+pub struct ExecStrings {
+    /// Point into `_strings`, whose heap parts do not move.
+    pointers: Vec<*const c_char>,
+    _strings: Vec<CString>,
+}
+
+impl ExecStrings {
+    pub fn new(strings: Vec<CString>) -> ExecStrings {
+        ExecStrings { pointers: pointers(&strings), _strings: strings }
+    }
+}
+
+/// Opens the binary this process runs, so that it can be executed again even after it was replaced on disk.
+pub fn open_own_binary() -> io::Result<OwnedFd> {
+    // SAFETY: a valid path; a non-negative result is a fresh descriptor that nobody else owns.
+    unsafe {
+        let fd = libc::open(c"/proc/self/exe".as_ptr(), libc::O_PATH | libc::O_CLOEXEC);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+/// A null-terminated array for exec.
+pub(super) fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+}

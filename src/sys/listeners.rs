@@ -1,0 +1,82 @@
+//! Listening sockets that a program is started with, announced as `sd_listen_fds(3)` says.
+
+use std::ffi::{CString, c_char, c_int};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+/// The listening sockets a child takes over.
+pub(super) struct Listeners {
+    /// Where they are; changed by the child, which moves them.
+    fds: Vec<RawFd>,
+    /// `LISTEN_PID=` and room for a pid, which only the child knows, with the zero that ends it.
+    pid: Vec<u8>,
+    count: CString,
+}
+
+const LISTEN_PID: &[u8] = b"LISTEN_PID=";
+/// The digits of the largest pid, and a zero.
+const PID_BYTES: usize = 11;
+
+impl Listeners {
+    pub fn new(listeners: &[BorrowedFd<'_>]) -> Listeners {
+        let mut pid = LISTEN_PID.to_vec();
+        pid.resize(LISTEN_PID.len() + PID_BYTES, 0);
+        Listeners {
+            fds: listeners.iter().map(AsRawFd::as_raw_fd).collect(),
+            pid,
+            // Digits have no zero byte.
+            count: CString::new(format!("LISTEN_FDS={}", listeners.len())).unwrap_or_default(),
+        }
+    }
+
+    /// Puts the two variables into an environment for exec, if there is anything to announce.
+    pub fn announce(&self, environment: &mut Vec<*const c_char>) {
+        if !self.fds.is_empty() {
+            let end = environment.len().saturating_sub(1);
+            environment.splice(end..end, [self.pid.as_ptr().cast(), self.count.as_ptr()]);
+        }
+    }
+
+    /// Writes the calling process' pid to where the environment points.
+    fn write_pid(&mut self) {
+        // SAFETY: asks for a number.
+        let mut rest = unsafe { libc::getpid() };
+        let mut digits = [0_u8; PID_BYTES];
+        let mut n_digits = 0;
+        while rest > 0 && n_digits < PID_BYTES - 1 {
+            digits[n_digits] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            n_digits += 1;
+        }
+        for (place, digit) in self.pid[LISTEN_PID.len()..].iter_mut().zip(digits[..n_digits].iter().rev()) {
+            *place = *digit;
+        }
+    }
+
+    /// The highest descriptor among them.
+    pub fn highest(&self) -> Option<RawFd> {
+        self.fds.iter().copied().max()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.fds.len()
+    }
+
+    /// Takes the sockets as descriptors 3, 4, … Whether that worked.
+    ///
+    /// # Safety
+    /// In the child only, with a table of descriptors of its own in which nothing but 0, 1 and 2 is needed.
+    pub unsafe fn take(&mut self) -> bool {
+        let count = self.fds.len() as c_int;
+        // First out of the way: one may stand where another is to go.
+        for fd in &mut self.fds {
+            // SAFETY: a copy with a number above all targets, closed by exec.
+            *fd = unsafe { libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, 3 + count) };
+        }
+        if count > 0 {
+            self.write_pid();
+        }
+        // SAFETY: numbers; a failed copy above is -1 and fails here.
+        self.fds.iter().zip(3..).all(|(source, target)| unsafe { libc::dup2(*source, target) } == target)
+    }
+}

@@ -1,0 +1,158 @@
+//! The page in a browser: headless Chromium, driven by the scripts of `tests/page`, in front of a daemon of ours.
+//!
+//! Each test starts a daemon and runs one script with it. What the scripts photograph is written to `target/page`; with
+//! `PAGE_PICTURES=1` the pictures of the documentation are made anew, too.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use support::{Daemon, Side, Start, free_ports, run_within};
+
+/// Scripts wait for conditions with deadlines of their own; this is for one that hangs.
+const PATIENCE: Duration = Duration::from_secs(280);
+
+/// A program that crashes when a file appears, in colour.
+const FRAGILE: &str = r#"
+echo "all is well"
+while [ ! -e crash ]; do sleep 0.05; done
+rm crash
+printf '\033[1;31mERROR\033[0m the disk is on fire\n' >&2
+exit 3
+"#;
+
+/// A program that says what it hears.
+const TALKER: &str = r#"
+trap 'echo heard USR1' USR1
+echo talking
+while :; do sleep 0.05; done
+"#;
+
+/// A program that repeats what stands in a file, and what is added to it.
+const SPEAKER: &str = "touch said; exec tail -n +1 -F said 2>/dev/null\n";
+
+/// A program whose output is not meant well.
+const EVIL: &str = r#"
+echo '<script>alert(2)</script><b>bold</b> &amp;'
+printf 'nul \000 bell \007 no UTF-8 \377\376 turned \342\200\256 end\n'
+printf '\033[38;2;120;80;255mown colour\033[0m \033[38;5;208mone of 256\033[0m \033[44mon blue\033[0m\n'
+echo 'the last line'
+exec sleep 3600
+"#;
+
+const PROGRAMS: &str = r#"
+[program:web]
+command=/bin/sh -c 'echo web is ready; exec sleep 3600'
+environment=MODE="production",DB_PASSWORD="hunter2"
+startsecs=0
+
+[program:fragile]
+command=/bin/sh fragile.sh
+directory=%(here)s
+autorestart=false
+startsecs=0
+
+[program:missing]
+command=/opt/missing/server
+startretries=0
+
+[program:worker]
+command=/bin/sleep 3600
+process_name=%(program_name)s_%(process_num)02d
+numprocs=2
+startsecs=0
+
+[program:talker]
+command=/bin/sh talker.sh
+directory=%(here)s
+stdout_logfile=%(here)s/talker.log
+startsecs=0
+
+[group:team]
+programs=talker
+
+[program:speaker]
+command=/bin/sh speaker.sh
+directory=%(here)s
+startsecs=0
+stopasgroup=true
+
+[program:<script>alert(1)<b>&lt;"]
+command=/bin/sh evil.sh
+directory=%(here)s
+startsecs=0
+"#;
+
+/// A daemon with a page, and the page's address.
+fn daemon_with_page() -> (Daemon, String) {
+    let [port] = free_ports();
+    let conf = format!("[inet_http_server]\nport=127.0.0.1:{port}\n{PROGRAMS}");
+    let mut daemon = Start::new(Side::Ours, &conf).prepare();
+    let scripts =
+        [("fragile.sh", FRAGILE), ("talker.sh", TALKER), ("speaker.sh", SPEAKER), ("evil.sh", EVIL)];
+    for (name, text) in scripts {
+        fs::write(daemon.path(name), text).expect("the test's directory can be written");
+    }
+    daemon.spawn();
+    daemon.wait_ready();
+    (daemon, format!("http://127.0.0.1:{port}/"))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn output() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../page")
+}
+
+/// Runs a script of `tests/page` with a daemon of its own.
+///
+/// # Panics
+/// If it fails; its output is printed.
+#[track_caller]
+fn run_script(name: &str) {
+    let scripts = root().join("tests/page");
+    assert!(
+        scripts.join("node_modules/playwright-core").is_dir(),
+        "the browser tests are not installed: run .ci/prepare .venv"
+    );
+    let (daemon, address) = daemon_with_page();
+    let mut node = Command::new("node");
+    node.arg("--test-reporter=spec").arg(scripts.join(name)).current_dir(&scripts);
+    node.env("PAGE_URL", address).env("PAGE_DIRECTORY", daemon.directory()).env("PAGE_OUTPUT", output());
+    node.env("HOME", daemon.directory());
+    // The browser, too, ends even if the script is killed.
+    daemon.adopt(&mut node);
+    if std::env::var_os("PAGE_PICTURES").is_some() {
+        node.env("PAGE_PICTURES", root().join("docs"));
+    }
+    run_within(&mut node, PATIENCE).expect(0);
+}
+
+#[test]
+fn a_person_finds_reads_mends_and_orders() {
+    run_script("person.test.js");
+}
+
+#[test]
+fn nobody_else_gets_in_and_data_stays_data() {
+    run_script("safety.test.js");
+}
+
+#[test]
+fn it_is_legible_for_everybody_in_both_themes() {
+    run_script("looks.test.js");
+}
+
+#[test]
+fn it_says_when_the_daemon_is_not_there() {
+    run_script("daemon.test.js");
+}
+
+#[test]
+fn its_parts_do_what_they_say() {
+    run_script("parts.test.js");
+}

@@ -1,0 +1,145 @@
+//! What happens, as it happens.
+
+use crate::client::Client;
+use crate::support::{LONG, Side, Start, kill, until};
+use crate::web::{Events, act, connect, get, json, start, wait_for};
+use nix::sys::signal::Signal;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+#[test]
+fn a_stream_begins_with_everything_and_goes_on_with_changes() {
+    let daemon = start("");
+    wait_for(&daemon, "web", "RUNNING");
+    let mut events = Events::open(&daemon, "/api/v1/events", "");
+    let snapshot = events.next();
+    assert_eq!(snapshot.kind, "snapshot");
+    assert_eq!(snapshot.data["processes"].as_array().unwrap().len(), 4);
+    assert_eq!(snapshot.data["daemon"]["statename"], "RUNNING");
+
+    act(&daemon, "/api/v1/processes/web/restart", "");
+    let stopped = events.change("web", "STOPPED");
+    assert_eq!(stopped.data["detail"], "terminated by SIGTERM");
+    assert_eq!(stopped.data["row"]["statename"], "STOPPED");
+    assert_eq!(stopped.data["event"], "PROCESS_STATE_STOPPED");
+    let running = events.change("web", "RUNNING");
+    let pid = daemon.pid_of("web");
+    assert_eq!(running.data["detail"], format!("pid {pid}"));
+    assert_eq!(running.data["row"]["pid"], pid);
+
+    // What they use comes by itself.
+    events.until("use of the machine", |event| {
+        event.kind == "usage"
+            && event.data["usage"].as_array().unwrap().iter().any(|used| used["namespec"] == "web")
+    });
+
+    // Processes come and go.
+    daemon.write_conf("[program:new]\ncommand=sleep 1000\nstartsecs=0\n");
+    act(&daemon, "/api/v1/update", "");
+    events.until("web is gone", |event| event.kind == "removed" && event.data["namespec"] == "web");
+    events.until("new is there", |event| event.kind == "process" && event.data["row"]["namespec"] == "new");
+    act(&daemon, "/api/v1/daemon/shutdown", "");
+    let end = events.until("the end", |event| event.kind == "daemon");
+    assert_eq!(end.data["daemon"]["statename"], "SHUTDOWN");
+}
+
+#[test]
+fn who_comes_back_gets_what_was_missed_and_nothing_twice() {
+    let daemon = start("");
+    wait_for(&daemon, "web", "RUNNING");
+    let mut events = Events::open(&daemon, "/api/v1/events", "");
+    let snapshot = events.next();
+    drop(events);
+    act(&daemon, "/api/v1/processes/web/stop", "");
+    act(&daemon, "/api/v1/processes/web/start", "");
+    let last = format!("Last-Event-ID: {}\r\n", snapshot.id);
+    let mut events = Events::open(&daemon, "/api/v1/events", &last);
+    for state in ["STOPPING", "STOPPED", "STARTING", "RUNNING"] {
+        let change = events.until("the next change", |event| event.kind == "change");
+        assert_eq!(change.data["to"], state);
+    }
+    // Another manager knows nothing of what this one told.
+    let manager = daemon.manager().unwrap();
+    kill(manager, Signal::SIGKILL);
+    while events.try_next().is_some() {}
+    until("there is another manager", LONG, || daemon.manager().is_some_and(|other| other != manager));
+    let mut events = Events::open(&daemon, "/api/v1/events", &last);
+    assert_eq!(events.next().kind, "snapshot");
+    // Nor is nonsense an id.
+    let mut events = Events::open(&daemon, "/api/v1/events", "Last-Event-ID: 1-18446744073709551615\r\n");
+    assert_eq!(events.next().kind, "snapshot");
+}
+
+#[test]
+fn nothing_is_sent_while_nothing_happens() {
+    // Their use of the machine does not change, so there is nothing to tell of that either.
+    let daemon = Start::new(Side::under_test(), "[program:a]\ncommand=sleep 1000\nstartsecs=0\n").ready();
+    wait_for(&daemon, "a", "RUNNING");
+    let mut events = Events::open(&daemon, "/api/v1/events", "");
+    events.until("the second sample", |event| {
+        event.kind == "usage" && event.data["usage"][0]["cpu_percent"] == 0.0
+    });
+    // Samples are taken all the same: the chart goes on.
+    until("the chart goes on", LONG, || {
+        json(&daemon, "/api/v1/history/a")["points"].as_array().unwrap().len() >= 2
+    });
+    act(&daemon, "/api/v1/processes/a/stop", "");
+    let next = events.next();
+    assert_eq!((next.kind.as_str(), &next.data["to"]), ("change", &"STOPPING".into()), "{next:?}");
+}
+
+#[test]
+fn a_client_that_does_not_read_costs_little_and_is_caught_up() {
+    let daemon = start("");
+    wait_for(&daemon, "web", "RUNNING");
+    let manager = daemon.manager().unwrap();
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{manager}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    };
+    let mut lazy: Vec<Client> = (0..20).map(|_| connect(&daemon)).collect();
+    for client in &mut lazy {
+        client.send("GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    let mut reader = Events::open(&daemon, "/api/v1/events", "");
+    assert_eq!(reader.next().kind, "snapshot");
+    let before = resident();
+    let mut events = Events::open(&daemon, "/api/v1/events", "");
+    events.next();
+    // Far more than is kept: about four megabytes.
+    for _ in 0..1200 {
+        act(&daemon, "/api/v1/processes/once/start", r#"{"wait":false}"#);
+    }
+    let after = resident();
+    assert!(after < before + (24 << 10), "{before} KiB before, {after} KiB after");
+    // It was not told everything; in place of the rest comes how things are now.
+    let caught_up = events.until("another snapshot", |event| event.kind == "snapshot");
+    assert_eq!(caught_up.data["processes"].as_array().unwrap().len(), 4);
+    act(&daemon, "/api/v1/processes/web/stop", "");
+    events.change("web", "STOPPED");
+}
+
+#[test]
+fn ctl_shows_events_as_they_happen() {
+    let daemon = start("");
+    wait_for(&daemon, "web", "RUNNING");
+    let mut command = Side::under_test().ctl();
+    command.arg("-c").arg(daemon.conf()).args(["events", "web"]).stdout(Stdio::piped()).stdin(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("Ctrl-C"));
+    // It may have said so before the daemon knows of it.
+    until("it is heard", LONG, || get(&daemon, "/metrics").text().contains("\nsupervisord_viewers 1\n"));
+    act(&daemon, "/api/v1/processes/once/start", "");
+    act(&daemon, "/api/v1/processes/web/stop", "");
+    let line = lines.next().unwrap().unwrap();
+    assert!(line.contains("web: RUNNING -> STOPPING (pid "), "{line}");
+    let line = lines.next().unwrap().unwrap();
+    assert!(line.ends_with("web: STOPPING -> STOPPED (terminated by SIGTERM)"), "{line}");
+    kill(child.id() as i32, Signal::SIGINT);
+    let mut rest = String::new();
+    drop(lines);
+    let _ = child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut rest));
+    child.wait().unwrap();
+}

@@ -1,0 +1,17 @@
+//! The interface for pages and scripts, the streams, the metrics and the older addresses, of the built binary.
+
+#[path = "../http/client.rs"]
+#[allow(dead_code)]
+mod client;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod web;
+
+mod contract;
+mod events;
+mod logs;
+mod metrics;
+mod old;
+mod processes;
+mod safety;

@@ -1,0 +1,109 @@
+//! Addresses that others have used before.
+
+use crate::support::{LONG, until};
+use crate::web::{connect, get, parsed, process, start, wait_for};
+
+#[test]
+fn old_links_ask_before_they_act() {
+    let daemon = start("");
+    wait_for(&daemon, "web", "RUNNING");
+    let link = "/index.html?processname=web&action=stop";
+    let question = get(&daemon, link);
+    assert_eq!(question.status, 200);
+    assert!(question.text().contains("Stop web?"), "{}", question.text());
+    assert_eq!(process(&daemon, "web")["statename"], "RUNNING");
+    let policy = question.header("content-security-policy").unwrap();
+    assert!(policy.contains("form-action 'self'"), "{policy}");
+
+    // What the button sends.
+    let field = |name: &str| {
+        let text = question.text();
+        let from = text.find(&format!("name=\"{name}\" value=\"")).unwrap();
+        text[from..].split('"').nth(3).unwrap().to_string()
+    };
+    let form =
+        format!("action={}&processname={}&token={}", field("action"), field("processname"), field("token"));
+    let headers = "Host: box\r\nOrigin: http://box\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+    let done = connect(&daemon).post("/index.html", headers, &form);
+    assert_eq!(done.status, 200);
+    assert!(done.text().contains("Process web stopped"), "{}", done.text());
+    assert_eq!(process(&daemon, "web")["statename"], "STOPPED");
+    let again = connect(&daemon).post("/index.html", headers, &form);
+    assert_eq!(again.status, 409);
+    assert!(again.text().contains("[70] NOT_RUNNING: web"), "{}", again.text());
+
+    // Names are shown as text.
+    let name = "%3Cscript%3Ealert(1)%3C/script%3E";
+    let question = get(&daemon, &format!("/?action=stop&processname={name}")).text();
+    assert!(question.contains("Stop &lt;script&gt;") && !question.contains("<script>"), "{question}");
+    let nobody = connect(&daemon).post("/", headers, form.replace("processname=web", "processname=nobody"));
+    assert!(nobody.text().contains("No such process named nobody"), "{}", nobody.text());
+    for (path, status) in
+        [("/?action=fry&processname=web", 400), ("/?action=stop", 400), ("/?action=refresh", 303)]
+    {
+        assert_eq!(get(&daemon, path).status, status, "{path}");
+    }
+}
+
+#[test]
+fn old_links_act_only_if_the_configuration_says_so() {
+    let daemon = start("[unix_http_server]\nlegacy_get_actions=true\n");
+    wait_for(&daemon, "web", "RUNNING");
+    let link = "/index.html?processname=web&action=stop";
+    let foreign = connect(&daemon).get(link, "Host: box\r\nSec-Fetch-Site: cross-site\r\n");
+    assert!(foreign.text().contains("Stop web?"), "{}", foreign.text());
+    assert_eq!(process(&daemon, "web")["statename"], "RUNNING");
+    assert!(get(&daemon, link).text().contains("Process web stopped"));
+    assert_eq!(process(&daemon, "web")["statename"], "STOPPED");
+    assert!(get(&daemon, "/?action=restartall").text().contains("All restarted"));
+    wait_for(&daemon, "web", "RUNNING");
+}
+
+#[test]
+fn old_pages_can_be_read() {
+    let conf = "[program:odd]\ncommand=/bin/sh -c 'echo \"<script>alert(1)</script>\"; exec sleep 1000'\nstartsecs=0\n";
+    let daemon = start(conf);
+    until("the log is shown", LONG, || {
+        get(&daemon, "/tail.html?processname=odd").text().contains("&lt;script&gt;alert(1)&lt;/script&gt;\n")
+    });
+    let text = |path: &str| get(&daemon, path).text();
+    assert!(!text("/tail.html?processname=odd&limit=5000").contains("<script"));
+    assert!(text("/tail.html").contains("No process name found"));
+    assert!(text("/tail.html?processname=nobody").contains("[10] BAD_NAME: nobody"));
+    assert_eq!(text("/ok.html"), "OK");
+    assert!(get(&daemon, "/").text().contains("<title>"));
+    assert_eq!(get(&daemon, "/index.html?message=hello").status, 200);
+}
+
+#[test]
+fn paths_of_the_go_descendants_are_answered_as_theirs() {
+    let mut daemon = start("");
+    wait_for(&daemon, "web", "RUNNING");
+    let list = parsed(&get(&daemon, "/program/list"));
+    let names: Vec<&str> = list.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["multi_0", "multi_1", "once", "web"]);
+    assert_eq!(list[3]["statename"], "RUNNING");
+    assert_eq!(parsed(&get(&daemon, "/program/info/node/web"))["pid"], daemon.pid_of("web"));
+    assert_eq!(get(&daemon, "/program/info/node/nobody").status, 500);
+    for (path, body, expected) in [
+        ("/program/stop/web", "", r#"{"success":true}"#),
+        ("/program/stop/web", "", r#"{"success":false}"#),
+        ("/program/start/node/web", "", r#"{"success":true}"#),
+        ("/program/restart/multi:*", "", r#"{"success":true}"#),
+        ("/program/start/nobody", "", r#"{"success":false}"#),
+        ("/program/stopPrograms", r#"["web","nobody"]"#, "Success to stop the programs"),
+        ("/program/startPrograms", r#"[{"node":"n","program":"web"}]"#, "Success to start the programs"),
+        ("/program/startPrograms", "{", "not a valid request"),
+        ("/supervisor/reload", "", r#"{"success":true}"#),
+    ] {
+        let response = connect(&daemon).post(path, "", body);
+        assert_eq!(response.text(), expected, "{path} {body}");
+    }
+    wait_for(&daemon, "web", "RUNNING");
+    until("there is a log", LONG, || get(&daemon, "/program/log/web/stdout").text().starts_with("out\n"));
+    assert_eq!(get(&daemon, "/program/log/nobody/stdout").body, b"");
+    assert_eq!(parsed(&get(&daemon, "/supervisor/listNodes"))[0]["status"], "ONLINE");
+    assert_eq!(get(&daemon, "/supervisor/any/ping").text(), r#"{"success":true}"#);
+    connect(&daemon).send("PUT /supervisor/shutdown HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(daemon.wait_exit(), 0);
+}
