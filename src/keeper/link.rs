@@ -1,12 +1,13 @@
 //! The manager's side of what it shares with the keeper: reading the ledger, writing the slots, depositing
 //! descriptors.
 
-use crate::core::process::{Process, State};
+use crate::core::process::{Process, Reach, State};
 use crate::keeper::boot::numbers_from;
 use crate::keeper::layout::*;
 use crate::keeper::run::entry_name;
 use crate::model::config::ProcessConfig;
 use crate::model::exit::ExitStatus;
+use crate::model::signal::Signal;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
 use crate::sys::memory::{Access, Mapping};
@@ -65,6 +66,40 @@ pub struct SlotContent {
     pub origin: Origin,
     /// It was just added and nobody has started it yet, though it starts by itself.
     pub to_start: bool,
+    /// What was decided and may not have been done.
+    pub owed: Owed,
+    /// The program that was created last; it may have ended.
+    pub last_pid: i32,
+}
+
+/// What the state machine has decided and the manager has yet to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    pub signal: Option<(Signal, Reach)>,
+    pub kill_stragglers: bool,
+}
+
+impl Owed {
+    fn flags(self) -> u32 {
+        let stragglers = if self.kill_stragglers { FLAG_STRAGGLERS } else { 0 };
+        let signal = self.signal.map_or(0, |(signal, reach)| {
+            let group = if reach == Reach::ProcessGroup { FLAG_OWED_TO_GROUP } else { 0 };
+            // Signals have small positive numbers.
+            (signal.raw() as u32 & 0xff) << OWED_SIGNAL_SHIFT | group
+        });
+        stragglers | signal
+    }
+
+    fn from_flags(flags: u32) -> Owed {
+        let signal = (flags & OWED_MASK) >> OWED_SIGNAL_SHIFT;
+        let is_group = flags & FLAG_OWED_TO_GROUP != 0;
+        let reach = if is_group { Reach::ProcessGroup } else { Reach::Process };
+        Owed {
+            // Eight bits.
+            signal: (signal != 0).then(|| (Signal::from_raw(signal as i32), reach)),
+            kill_stragglers: flags & FLAG_STRAGGLERS != 0,
+        }
+    }
 }
 
 /// Where the program of a process is from.
@@ -408,6 +443,8 @@ impl Link {
                 adopted: record.flags.load(Relaxed) & FLAG_ADOPTED != 0,
             },
             to_start: record.flags.load(Relaxed) & FLAG_TO_START != 0,
+            owed: Owed::from_flags(record.flags.load(Relaxed)),
+            last_pid: pid,
         })
     }
 
@@ -435,13 +472,25 @@ impl Link {
     /// Publishes what the state machine knows now. `applied` is one more than the number of the ledger entry
     /// that led to it, or what it was before.
     pub fn commit(&self, number: u32, process: &Process, origin: Origin, starts: u32, applied: u64) {
+        self.commit_owing(number, process, origin, (starts, applied), Owed::default());
+    }
+
+    /// As [`Link::commit`], with what is going to be done because of it. [`Link::settle`] says that it was.
+    pub fn commit_owing(
+        &self,
+        number: u32,
+        process: &Process,
+        origin: Origin,
+        (starts, applied): (u32, u64),
+        owed: Owed,
+    ) {
         let slot = self.slot(number);
         let next = 1 - (slot.current.load(Relaxed) & 1);
         let record = &slot.records[next as usize];
         write_record(record, process);
         // The two other users of this field stand below and above what is added here.
         let adopted = if origin.adopted { FLAG_ADOPTED } else { 0 };
-        record.flags.fetch_or(adopted | origin.generation << GENERATION_SHIFT, Relaxed);
+        record.flags.fetch_or(owed.flags() | adopted | origin.generation << GENERATION_SHIFT, Relaxed);
         record.start_ticks.store(origin.start_ticks, Relaxed);
         record.starts.store(starts, Relaxed);
         record.applied.store(applied, Relaxed);
@@ -451,6 +500,13 @@ impl Link {
         } else if slot.phase.load(Relaxed) & 0xff != PHASE_FREE {
             set_phase(slot, PHASE_IDLE);
         }
+    }
+
+    /// Says that what was owed has been done.
+    pub fn settle(&self, number: u32) {
+        let slot = self.slot(number);
+        let record = &slot.records[(slot.current.load(Relaxed) & 1) as usize];
+        record.flags.fetch_and(!OWED_MASK, AcqRel);
     }
 
     /// Says that a program is about to be created, and where the kernel is to write its pid.
@@ -569,6 +625,17 @@ mod tests {
             let record = Record::default();
             write_record(&record, &process);
             assert_eq!(read_record(&record), process);
+        }
+    }
+
+    #[test]
+    fn what_is_owed_survives() {
+        for signal in [None, Some((Signal::TERM, Reach::Process)), Some((Signal::KILL, Reach::ProcessGroup))]
+        {
+            for kill_stragglers in [false, true] {
+                let owed = Owed { signal, kill_stragglers };
+                assert_eq!(Owed::from_flags(owed.flags() | FLAG_START_AFTER | FLAG_TO_START), owed);
+            }
         }
     }
 

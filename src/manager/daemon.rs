@@ -4,7 +4,7 @@
 
 use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
 use crate::http;
-use crate::keeper::link::{Entry, Link, What};
+use crate::keeper::link::{Entry, Link, Owed, What};
 use crate::keeper::run::drain_counter;
 use crate::log::activity;
 use crate::log::auto;
@@ -335,7 +335,7 @@ impl Daemon {
         };
         let (process, effects) = step(proc.process.clone(), event, &config, at);
         self.procs.replace(slot, process);
-        let mut changes = Vec::new();
+        let (mut changes, mut owed) = (Vec::new(), Owed::default());
         // Said before it is committed: after a crash in between it is said twice rather than never.
         for effect in &effects {
             match effect {
@@ -344,19 +344,28 @@ impl Daemon {
                     self.announce(slot, *change);
                     changes.push(*change);
                 }
-                Effect::Kill { .. } | Effect::KillStragglers { .. } | Effect::Spawn => {}
+                Effect::Kill { signal, reach, .. } => owed.signal = Some((*signal, *reach)),
+                Effect::KillStragglers { .. } => owed.kill_stragglers = true,
+                Effect::Spawn => {}
             }
         }
-        self.commit(slot);
+        self.commit_owing(slot, owed);
         self.show_changes(slot, &changes, now, wall);
         for effect in effects {
             match effect {
                 Effect::Log(..) => {}
                 Effect::Publish(change) => self.publish(slot, change),
-                Effect::Kill { pid, signal, reach } => self.kill(slot, pid, signal, reach),
+                // Committed before: after a crash in between it is sent twice rather than never.
+                Effect::Kill { pid, signal, reach } => {
+                    self.kill(slot, pid, signal, reach);
+                    self.link.settle(slot);
+                }
                 // Who was adopted leads no group of ours any more: its number may be another's by now.
-                Effect::KillStragglers { .. } if was_adopted => {}
-                Effect::KillStragglers { pid } => kill_stragglers(&config.name, pid),
+                Effect::KillStragglers { .. } if was_adopted => self.link.settle(slot),
+                Effect::KillStragglers { pid } => {
+                    kill_stragglers(&config.name, pid);
+                    self.link.settle(slot);
+                }
                 Effect::Spawn => self.spawn(slot),
             }
         }
@@ -366,8 +375,13 @@ impl Daemon {
 
     /// Publishes a process' state to the memory that survives this manager.
     pub fn commit(&mut self, slot: SlotId) {
+        self.commit_owing(slot, Owed::default());
+    }
+
+    fn commit_owing(&mut self, slot: SlotId, owed: Owed) {
         if let Some(proc) = self.procs.proc(slot) {
-            self.link.commit(slot, &proc.process, proc.origin, proc.starts, proc.applied);
+            let counts = (proc.starts, proc.applied);
+            self.link.commit_owing(slot, &proc.process, proc.origin, counts, owed);
         }
         self.note(slot);
         self.save_map_in_long_turn();
@@ -394,6 +408,20 @@ impl Daemon {
         }
         let withdrawn = |waiter: &mut Waiter| waiter.wants == crate::manager::waiters::Wants::UpAfterStop;
         proc.waiters.extract_if(.., withdrawn).for_each(Waiter::give_up);
+    }
+
+    /// Does what the former manager had decided and may not have done.
+    pub fn do_owed(&mut self, slot: SlotId, owed: Owed, last_pid: i32) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        if owed.kill_stragglers && !proc.origin.adopted {
+            kill_stragglers(&proc.config.name, last_pid);
+        }
+        if let (Some((signal, reach)), Some(pid)) = (owed.signal, proc.process.state.pid()) {
+            self.kill(slot, pid, signal, reach);
+        }
+        if owed != Owed::default() {
+            self.link.settle(slot);
+        }
     }
 
     fn kill(&mut self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) {

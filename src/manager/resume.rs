@@ -234,11 +234,11 @@ impl Daemon {
         self.state = SupervisorState::Running;
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.events.recall(&self.link);
-        let (births, to_start) = self.restore(snapshot.active);
+        let restored = self.restore(snapshot.active);
         self.clean_up_auto_logs();
         self.write_pidfile();
         ::log::warn!("taking up {} programs that were left running", self.n_alive());
-        self.revive(births, to_start);
+        self.revive(restored);
         self.snapshot_is_old = true;
         if !self.config.supervisord.startkillall {
             self.begin_renewal();

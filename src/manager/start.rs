@@ -5,7 +5,7 @@ use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::http;
 use crate::keeper::layout::Place;
-use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, SlotContent};
+use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, Owed, SlotContent};
 use crate::log::activity;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
@@ -332,7 +332,7 @@ impl Daemon {
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
         self.map_file = MapFile::resume(self.config.supervisord.processinfomapfile.clone());
-        let (births, to_start) = self.restore(active);
+        let restored = self.restore(active);
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
             "the manager was replaced (start {}), {n_running} programs went on running",
@@ -342,7 +342,7 @@ impl Daemon {
             let seconds = self.config.supervisord.manager_watchdog.as_secs();
             ::log::error!("the former manager did not react for {seconds} seconds and was killed");
         }
-        self.revive(births, to_start);
+        self.revive(restored);
         self.resume_end();
         self.come_up();
     }
@@ -355,10 +355,14 @@ impl Daemon {
     }
 
     /// Goes on with every process that was there before.
-    pub fn revive(&mut self, births: Vec<(SlotId, Birth)>, to_start: Vec<SlotId>) {
+    pub fn revive(&mut self, restored: Restored) {
+        let Restored { births, to_start, debts } = restored;
         let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
         slots.into_iter().for_each(|slot| self.note(slot));
         self.resume_events();
+        for (slot, owed, last_pid) in debts {
+            self.do_owed(slot, owed, last_pid);
+        }
         // What was under way when the last manager ended is finished first.
         for (slot, birth) in births {
             match birth {
@@ -379,9 +383,8 @@ impl Daemon {
         }
     }
 
-    /// Rebuilds the table from the groups in force and what the slots say. Returns how far each program's creation
-    /// had come, and who is still to be started for the first time.
-    pub fn restore(&mut self, active: Vec<ActiveGroup>) -> (Vec<(SlotId, Birth)>, Vec<SlotId>) {
+    /// Rebuilds the table from the groups in force and what the slots say. Returns what was under way.
+    pub fn restore(&mut self, active: Vec<ActiveGroup>) -> Restored {
         let contents = self.link.contents();
         self.procs.reserve_slots(&contents.iter().map(|content| content.slot).collect::<Vec<_>>());
         // Entries are dealt with in their order, so everything before the last applied one is done.
@@ -394,7 +397,7 @@ impl Daemon {
             .into_iter()
             .map(|content| ((content.group.clone(), content.name.clone()), content))
             .collect();
-        let mut births = Vec::new();
+        let (mut births, mut debts) = (Vec::new(), Vec::new());
         let mut to_start = Vec::new();
         for (number, group) in active.into_iter().enumerate() {
             let mut members = Vec::new();
@@ -405,6 +408,7 @@ impl Daemon {
                 let (slot, is_new) = match by_name.remove(&key) {
                     Some(content) => {
                         births.push((content.slot, content.birth));
+                        debts.push((content.slot, content.owed, content.last_pid));
                         self.link.set_stop(content.slot, config, group.config.priority);
                         let is_new = content.to_start;
                         (self.fill(&mut proc, content), is_new)
@@ -432,7 +436,9 @@ impl Daemon {
         }
         // Group by group, the most urgent first.
         to_start.sort_by_key(|(group, priority, _)| (*group, *priority));
-        (births, to_start.into_iter().map(|(_, _, slot)| slot).collect())
+        let to_start = to_start.into_iter().map(|(_, _, slot)| slot).collect();
+        debts.retain(|(_, owed, _)| *owed != Owed::default());
+        Restored { births, to_start, debts }
     }
 
     fn fill(&self, proc: &mut Proc, content: SlotContent) -> SlotId {
@@ -489,6 +495,16 @@ impl Daemon {
         self.remove_lock();
         self.link.say_goodbye(self.exit_status);
     }
+}
+
+/// What was under way when the former manager died.
+pub struct Restored {
+    /// How far each program's creation had come.
+    pub births: Vec<(SlotId, Birth)>,
+    /// Who is still to be started for the first time.
+    pub to_start: Vec<SlotId>,
+    /// What was decided and may not have been done, and for which program.
+    pub debts: Vec<(SlotId, Owed, i32)>,
 }
 
 fn close(server: Server) {

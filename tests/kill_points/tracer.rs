@@ -2,7 +2,7 @@
 
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::Signal;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,16 +113,4 @@ fn threads(pid: i32) -> Vec<Pid> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let number = |task: fs::DirEntry| task.file_name().to_str()?.parse().ok();
     tasks.flatten().filter_map(number).map(Pid::from_raw).collect()
-}
-
-/// Whether this machine lets tests trace at all.
-pub fn is_possible() -> bool {
-    let Ok(mut child) = std::process::Command::new("sleep").arg("10").spawn() else { return false };
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid fits"));
-    let possible = std::thread::spawn(move || ptrace::seize(pid, Options::empty()).is_ok());
-    let possible = possible.join().unwrap_or(false);
-    let _ = child.kill();
-    let _ = child.wait();
-    let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
-    possible
 }
