@@ -355,11 +355,14 @@ impl Daemon {
     }
 
     /// Goes on with every process that was there before.
-    pub fn revive(&mut self, restored: Restored) {
-        let Restored { births, to_start, debts } = restored;
+    pub fn revive(&mut self, Restored { births, to_start, debts }: Restored) {
         let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
         slots.into_iter().for_each(|slot| self.note(slot));
         self.resume_events();
+        let of_adopted =
+            |daemon: &Daemon, slot: SlotId| daemon.procs.proc(slot).is_some_and(|proc| proc.origin.adopted);
+        let (later, debts): (Vec<_>, Vec<_>) =
+            debts.into_iter().partition(|(slot, ..)| of_adopted(self, *slot));
         for (slot, owed, last_pid) in debts {
             self.do_owed(slot, owed, last_pid);
         }
@@ -378,6 +381,9 @@ impl Daemon {
             self.begin_streams(slot);
         }
         self.resume_adopted();
+        for (slot, owed, last_pid) in later {
+            self.do_owed(slot, owed, last_pid);
+        }
         for slot in to_start {
             self.apply(slot, Event::Start);
         }
@@ -500,11 +506,11 @@ impl Daemon {
 /// What was under way when the former manager died.
 pub struct Restored {
     /// How far each program's creation had come.
-    pub births: Vec<(SlotId, Birth)>,
+    births: Vec<(SlotId, Birth)>,
     /// Who is still to be started for the first time.
-    pub to_start: Vec<SlotId>,
+    to_start: Vec<SlotId>,
     /// What was decided and may not have been done, and for which program.
-    pub debts: Vec<(SlotId, Owed, i32)>,
+    debts: Vec<(SlotId, Owed, i32)>,
 }
 
 fn close(server: Server) {

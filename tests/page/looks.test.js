@@ -1,11 +1,10 @@
 /**
  * How the page looks, photographed, and whether everybody can use it: axe finds nothing serious in any view, in either
- * theme. With PAGE_PICTURES the pictures of the documentation are made, too.
+ * theme.
  */
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import path from "node:path";
 import { createRequire } from "node:module";
 import { open, outputFile, row, testPage, waitForState } from "./browser.js";
 
@@ -26,13 +25,6 @@ async function examine(page, name) {
   assert.deepEqual(told, [], `${name} has obstacles`);
 }
 
-/** A picture for the documentation, if they are asked for. */
-async function picture(page, name) {
-  if (!process.env.PAGE_PICTURES) return;
-  fs.mkdirSync(process.env.PAGE_PICTURES, { recursive: true });
-  await page.screenshot({ path: path.join(process.env.PAGE_PICTURES, `page-${name}.png`) });
-}
-
 for (const theme of ["light", "dark"]) {
   const options = { colorScheme: theme, viewport: { width: 1200, height: 680 } };
 
@@ -40,7 +32,6 @@ for (const theme of ["light", "dark"]) {
     await open(page);
     await waitForState(page, "web", "RUNNING");
     await waitForState(page, "missing", "FATAL");
-    await picture(page, `processes-${theme}`);
     await examine(page, `processes-${theme}`);
     await row(page, "web").getByRole("checkbox").check();
     await row(page, "worker:worker_00").getByRole("checkbox").check();
@@ -57,7 +48,6 @@ for (const theme of ["light", "dark"]) {
   testPage(`one process, ${theme}`, options, async (page) => {
     await open(page, "#/process/web");
     await page.locator("#details .facts dd").first().waitFor();
-    await picture(page, `details-${theme}`);
     await examine(page, `details-${theme}`);
   });
 
@@ -80,7 +70,6 @@ for (const theme of ["light", "dark"]) {
     await page.locator("#log .line", { hasText: "the last line" }).waitFor();
     await page.getByLabel("Search the log").fill("bold");
     await page.keyboard.press("Enter");
-    await picture(page, `log-${theme}`);
     await examine(page, `log-${theme}`);
     await page.goto("#/activity");
     await page.locator("#log .line", { hasText: "spawned" }).first().waitFor();
@@ -94,7 +83,6 @@ for (const theme of ["light", "dark"]) {
     await open(page, "#/config");
     await page.locator(".setting").first().waitFor();
     await page.locator("#reread-result p, #reread-result li").first().waitFor();
-    await picture(page, `config-${theme}`);
     await examine(page, `config-${theme}`);
   });
 

@@ -33,7 +33,7 @@ export class LogPage {
     this.#namespec = null;
     setText(byId("log-name"), "Activity log");
     byId("log-streams").replaceChildren();
-    this.view.open({ path: "log", download: addressInApi("log/download") });
+    this.view.open({ path: "log", hasLevels: true, download: addressInApi("log/download") });
   }
 
   openProcess(namespec, stream) {

@@ -52,6 +52,7 @@ export class LogView {
     if (this.log?.path === log.path) return;
     this.close();
     this.log = log;
+    this.#lines.hasLevels = log.hasLevels === true;
     setAttribute(byId("log-download"), "href", log.download);
     this.#setPaused(false);
     this.#begin(FIRST_TAIL);
