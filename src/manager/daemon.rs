@@ -327,13 +327,17 @@ impl Daemon {
     fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
-        let was_adopted = self.adopted.has(slot);
+        let was_adopted = proc.origin.adopted;
         let at = Circumstances { now, wall, may_start: self.state == SupervisorState::Running };
         let ended = match &event {
             Event::Exited { status, .. } => Some(*status),
             _ => None,
         };
-        let (process, effects) = step(proc.process.clone(), event, &config, at);
+        let (process, mut effects) = step(proc.process.clone(), event, &config, at);
+        if was_adopted {
+            // Somebody else has collected it: the number of its process group may be another's by now.
+            effects.retain(|effect| !matches!(effect, Effect::KillStragglers { .. }));
+        }
         self.procs.replace(slot, process);
         let (mut changes, mut owed) = (Vec::new(), Owed::default());
         // Said before it is committed: after a crash in between it is said twice rather than never.
@@ -345,7 +349,7 @@ impl Daemon {
                     changes.push(*change);
                 }
                 Effect::Kill { signal, reach, .. } => owed.signal = Some((*signal, *reach)),
-                Effect::KillStragglers { .. } => owed.kill_stragglers = !was_adopted,
+                Effect::KillStragglers { .. } => owed.kill_stragglers = true,
                 Effect::Spawn => {}
             }
         }
@@ -360,8 +364,6 @@ impl Daemon {
                     self.kill(slot, pid, signal, reach);
                     self.link.settle(slot);
                 }
-                // Who was adopted leads no group of ours any more: its number may be another's by now.
-                Effect::KillStragglers { .. } if was_adopted => {}
                 Effect::KillStragglers { pid } => {
                     kill_stragglers(&config.name, pid);
                     self.link.settle(slot);
@@ -385,6 +387,7 @@ impl Daemon {
             self.link.commit_owing(slot, &proc.process, proc.origin, counts, owed);
         }
         self.note(slot);
+        self.save_map_in_long_turn();
     }
 
     fn publish(&mut self, slot: SlotId, change: StateChange) {
