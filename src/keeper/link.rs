@@ -178,11 +178,6 @@ impl Link {
         fd::adopt(held - 1)
     }
 
-    /// Whether the vault holds something there.
-    pub fn has(&self, place: Place) -> bool {
-        self.shared.get().place(place.index()).is_some_and(|place| place.load(Acquire) > 0)
-    }
-
     /// Hands descriptors to the keeper. Once this returns they survive this process.
     ///
     /// # Errors

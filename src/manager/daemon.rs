@@ -23,7 +23,9 @@ use crate::manager::streams::Specs;
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::waiters::Waiter;
-use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
+use crate::model::config::{
+    ActivityLog, ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig,
+};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
@@ -299,7 +301,11 @@ impl Daemon {
     }
 
     pub fn reopen_logs(&mut self) {
-        activity::reopen();
+        match &self.config.supervisord.logfile {
+            // Something else stands in for it.
+            ActivityLog::File(path) if activity::path().as_ref() != Some(path) => self.set_up_activity_log(),
+            _ => activity::reopen(),
+        }
         ::log::info!("supervisord logreopen");
         for (_, proc) in self.procs.all() {
             proc.streams.reopen();
@@ -327,13 +333,17 @@ impl Daemon {
     fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
-        let was_adopted = self.adopted.has(slot);
+        let was_adopted = proc.origin.adopted;
         let at = Circumstances { now, wall, may_start: self.state == SupervisorState::Running };
         let ended = match &event {
             Event::Exited { status, .. } => Some(*status),
             _ => None,
         };
-        let (process, effects) = step(proc.process.clone(), event, &config, at);
+        let (process, mut effects) = step(proc.process.clone(), event, &config, at);
+        if was_adopted {
+            // Somebody else has collected it: the number of its process group may be another's by now.
+            effects.retain(|effect| !matches!(effect, Effect::KillStragglers { .. }));
+        }
         self.procs.replace(slot, process);
         let (mut changes, mut owed) = (Vec::new(), Owed::default());
         // Said before it is committed: after a crash in between it is said twice rather than never.
@@ -345,7 +355,7 @@ impl Daemon {
                     changes.push(*change);
                 }
                 Effect::Kill { signal, reach, .. } => owed.signal = Some((*signal, *reach)),
-                Effect::KillStragglers { .. } => owed.kill_stragglers = !was_adopted,
+                Effect::KillStragglers { .. } => owed.kill_stragglers = true,
                 Effect::Spawn => {}
             }
         }
@@ -360,8 +370,6 @@ impl Daemon {
                     self.kill(slot, pid, signal, reach);
                     self.link.settle(slot);
                 }
-                // Who was adopted leads no group of ours any more: its number may be another's by now.
-                Effect::KillStragglers { .. } if was_adopted => {}
                 Effect::KillStragglers { pid } => {
                     kill_stragglers(&config.name, pid);
                     self.link.settle(slot);
@@ -385,6 +393,7 @@ impl Daemon {
             self.link.commit_owing(slot, &proc.process, proc.origin, counts, owed);
         }
         self.note(slot);
+        self.save_map_in_long_turn();
     }
 
     fn publish(&mut self, slot: SlotId, change: StateChange) {

@@ -168,7 +168,7 @@ impl Daemon {
         if self.config.supervisord.exitkillall || self.link.keeper_pid() == 1 || self.n_alive() == 0 {
             return false;
         }
-        let may_stay = self.boot.background || self.link.has(Place::Attendant);
+        let may_stay = self.boot.background || self.boot.attended;
         if !may_stay {
             // The setting has come with a reload.
             ::log::warn!(

@@ -19,7 +19,7 @@ use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt};
-use crate::model::config::{ActivityLog, HttpServerConfig};
+use crate::model::config::{ActivityLog, DaemonConfig, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
 use crate::sys::limits::{self, Limited};
@@ -134,8 +134,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         legacy: Legacy::default(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
     };
-    activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
-        .map_err(|error| error.to_string())?;
+    daemon.open_activity_log(takes_over)?;
     set_up_transfer(&daemon.link);
     set_up_custody(&daemon.link);
     let mut ears = ears_for(calls, daemon.events.ears(), daemon.adopted.ears())
@@ -172,6 +171,24 @@ impl Daemon {
         !self.boot.background && !self.config.supervisord.silent
     }
 
+    /// Opens the activity log for the first time in this process. Whoever takes over does without it rather than
+    /// leave the programs alone: standard error stands in for it until somebody asks for the logs to be reopened.
+    ///
+    /// # Errors
+    /// It cannot be opened, and nothing runs yet.
+    fn open_activity_log(&self, takes_over: bool) -> Result<(), String> {
+        let config = &self.config.supervisord;
+        let Err(error) = activity::init(config, self.copies_to_stdout()) else { return Ok(()) };
+        if !takes_over {
+            return Err(error.to_string());
+        }
+        let stand_in = ActivityLog::File("/dev/stderr".into());
+        activity::init(&DaemonConfig { logfile: stand_in, ..config.clone() }, false)
+            .map_err(|error| error.to_string())?;
+        ::log::error!("{error}; going on without it");
+        Ok(())
+    }
+
     /// Opens the activity log that the configuration names. If that fails the old one goes on.
     pub fn set_up_activity_log(&self) {
         if let Err(error) = activity::reconfigure(&self.config.supervisord, self.copies_to_stdout()) {
@@ -184,11 +201,13 @@ impl Daemon {
     fn start_afresh(&mut self) -> Result<(), String> {
         flush_messages(&self.config);
         // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
-        self.open_servers()?;
-        let found = self.find_survivors();
-        found.and_then(|()| self.open_sockets()).inspect_err(|_| {
-            self.servers.iter().for_each(|server| server.listener.remove_file());
-        })?;
+        let leave_nothing = |daemon: &Daemon| {
+            daemon.servers.iter().for_each(|server| server.listener.remove_file());
+            crate::manager::lock::remove(&daemon.boot.config.supervisord.pidfile);
+        };
+        let opened =
+            self.open_servers().and_then(|()| self.find_survivors()).and_then(|()| self.open_sockets());
+        opened.inspect_err(|_| leave_nothing(self))?;
         self.clean_up_auto_logs();
         self.write_pidfile();
         self.link.set_watchdog(self.config.supervisord.manager_watchdog);

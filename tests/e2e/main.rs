@@ -17,6 +17,8 @@ mod life;
 mod machine;
 mod order;
 mod outage;
+mod pidproxy;
+mod recovery;
 mod sample;
 mod signals;
 mod sockets;
