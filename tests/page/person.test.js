@@ -128,10 +128,13 @@ testPage("the keyboard is enough", {}, async (page) => {
   await notice(page, "success").filter({ hasText: "2 of 2 processes" }).waitFor();
   await press(page, "s");
   await waitForState(page, "worker:worker_01", "RUNNING");
-  await press(page, "Escape");
-  await press(page, "Escape");
-  await press(page, "Escape");
-  assert.equal(await page.locator("#acting-on").textContent(), "All processes");
+  await notice(page, "success").filter({ hasText: "started" }).waitFor();
+  // One after the other: the notices, then the selection.
+  await until("everything is taken back", async () => {
+    if ((await page.locator("#acting-on").textContent()) === "All processes") return true;
+    await press(page, "Escape");
+    return false;
+  });
 
   await press(page, "?");
   await page.getByRole("dialog").filter({ hasText: "Keyboard" }).waitFor();
@@ -140,6 +143,7 @@ testPage("the keyboard is enough", {}, async (page) => {
   await press(page, "2");
   await page.locator("#log-name", { hasText: "Activity log" }).waitFor();
   await press(page, "Escape");
+  await row(page, "web").waitFor();
   await press(page, "End");
   await press(page, "l");
   await page.locator("#log-name", { hasText: "worker:worker_01" }).waitFor();
