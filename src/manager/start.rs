@@ -184,11 +184,13 @@ impl Daemon {
     fn start_afresh(&mut self) -> Result<(), String> {
         flush_messages(&self.config);
         // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
-        self.open_servers()?;
-        let found = self.find_survivors();
-        found.and_then(|()| self.open_sockets()).inspect_err(|_| {
-            self.servers.iter().for_each(|server| server.listener.remove_file());
-        })?;
+        let leave_nothing = |daemon: &Daemon| {
+            daemon.servers.iter().for_each(|server| server.listener.remove_file());
+            crate::manager::lock::remove(&daemon.boot.config.supervisord.pidfile);
+        };
+        let opened =
+            self.open_servers().and_then(|()| self.find_survivors()).and_then(|()| self.open_sockets());
+        opened.inspect_err(|_| leave_nothing(self))?;
         self.clean_up_auto_logs();
         self.write_pidfile();
         self.link.set_watchdog(self.config.supervisord.manager_watchdog);

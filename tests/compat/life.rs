@@ -147,10 +147,10 @@ fn commands_during_a_shutdown() {
     check(
         "
 [program:x]
-command=/bin/sh -c 'trap \"while ! test -e go; do sleep 0.05; done; exit 0\" TERM; echo ready; while :; do sleep 0.05; done'
+command=/bin/sh -c 'trap : TERM; echo ready; while [ ! -e may_end ]; do sleep 0.05; done'
 directory=%(here)s
-stopwaitsecs=600
 startsecs=0
+stopwaitsecs=60
 stdout_logfile=%(here)s/x.log
 ",
         &[
@@ -162,7 +162,7 @@ stdout_logfile=%(here)s/x.log
             Ctl("start x"),
             Ctl("status"),
             Ctl("reread"),
-            Touch("go"),
+            Touch("may_end"),
             Exit,
         ],
     );

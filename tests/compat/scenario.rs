@@ -3,7 +3,6 @@
 use crate::support::{Daemon, LONG, Run, Side, Start, until};
 use crate::transcript::normalise;
 use nix::sys::signal::Signal;
-use std::fs;
 use supervisord::model::state::ProcessState;
 
 /// What an operator does, one thing after the other.
@@ -23,7 +22,7 @@ pub enum Step {
     Up(&'static [&'static str]),
     /// Sends a signal to the daemon.
     Signal(Signal),
-    /// Makes an empty file in the directory, for a program that waits for it.
+    /// Makes an empty file in the directory, which a program waits for.
     Touch(&'static str),
     /// Replaces the configuration file.
     Conf(&'static str),
@@ -100,7 +99,7 @@ fn play(conf: &str, steps: &[Step], cast: Cast) -> Vec<String> {
                 names.iter().for_each(|name| daemon.wait_for_state(name, ProcessState::Running, LONG));
             }
             Step::Signal(signal) => daemon.signal(signal),
-            Step::Touch(name) => fs::write(daemon.path(name), "").expect("the directory can be written"),
+            Step::Touch(name) => std::fs::write(daemon.path(name), "").expect("the directory can be written"),
             Step::Conf(conf) => daemon.write_conf(conf),
             Step::File(name, text) => {
                 until(&format!("{name} holds {text:?}"), LONG, || daemon.read(name).contains(text));
