@@ -16,7 +16,7 @@ export TOOLS_VENV
 help:
 	@echo "make run     build, then supervise the sample programs of conf/supervisord.conf in the foreground"
 	@echo "make test    install what the tests need, then run all of them"
-	@echo "make soak    the long tests: a thousand kills of the manager"
+	@echo "make soak    the long tests: a thousand kills of the manager, and one at each of its system calls"
 	@echo "make check   what the automatic checks run: format, lints, documentation, tests"
 	@echo "make bench   measure process life and logs against a bare spawn loop and the original"
 	@echo "make clean   remove what was built and installed here"
@@ -33,6 +33,7 @@ test: prepare
 
 soak: prepare
 	cargo test --locked --test e2e -- --ignored
+	KILL_POINTS_STEP=1 cargo test --locked --test kill_points -- --nocapture
 
 check: fmt lint docs test
 
@@ -49,6 +50,7 @@ docs:
 bench: prepare
 	cargo bench --locked --bench life
 	cargo bench --locked --bench logs
+	cargo bench --locked --bench chaos
 
 clean:
 	cargo clean

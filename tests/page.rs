@@ -12,7 +12,7 @@ use std::time::Duration;
 use support::{Daemon, Side, Start, free_ports, run_within};
 
 /// Scripts wait for conditions with deadlines of their own; this is for one that hangs.
-const PATIENCE: Duration = Duration::from_secs(280);
+const PATIENCE: Duration = Duration::from_secs(480);
 
 /// A program that crashes when a file appears, in colour.
 const FRAGILE: &str = r#"

@@ -23,7 +23,9 @@ use crate::manager::streams::Specs;
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::waiters::Waiter;
-use crate::model::config::{ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig};
+use crate::model::config::{
+    ActivityLog, ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig,
+};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
@@ -299,7 +301,11 @@ impl Daemon {
     }
 
     pub fn reopen_logs(&mut self) {
-        activity::reopen();
+        match &self.config.supervisord.logfile {
+            // Something else stands in for it.
+            ActivityLog::File(path) if activity::path().as_ref() != Some(path) => self.set_up_activity_log(),
+            _ => activity::reopen(),
+        }
         ::log::info!("supervisord logreopen");
         for (_, proc) in self.procs.all() {
             proc.streams.reopen();

@@ -19,7 +19,7 @@ use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt};
-use crate::model::config::{ActivityLog, HttpServerConfig};
+use crate::model::config::{ActivityLog, DaemonConfig, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
 use crate::sys::limits::{self, Limited};
@@ -134,8 +134,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         legacy: Legacy::default(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
     };
-    activity::init(&daemon.config.supervisord, daemon.copies_to_stdout())
-        .map_err(|error| error.to_string())?;
+    daemon.open_activity_log(takes_over)?;
     set_up_transfer(&daemon.link);
     set_up_custody(&daemon.link);
     let mut ears = ears_for(calls, daemon.events.ears(), daemon.adopted.ears())
@@ -170,6 +169,24 @@ impl Daemon {
     /// In the foreground the activity log is shown on standard output, too.
     pub fn copies_to_stdout(&self) -> bool {
         !self.boot.background && !self.config.supervisord.silent
+    }
+
+    /// Opens the activity log for the first time in this process. Whoever takes over does without it rather than
+    /// leave the programs alone: standard error stands in for it until somebody asks for the logs to be reopened.
+    ///
+    /// # Errors
+    /// It cannot be opened, and nothing runs yet.
+    fn open_activity_log(&self, takes_over: bool) -> Result<(), String> {
+        let config = &self.config.supervisord;
+        let Err(error) = activity::init(config, self.copies_to_stdout()) else { return Ok(()) };
+        if !takes_over {
+            return Err(error.to_string());
+        }
+        let stand_in = ActivityLog::File("/dev/stderr".into());
+        activity::init(&DaemonConfig { logfile: stand_in, ..config.clone() }, false)
+            .map_err(|error| error.to_string())?;
+        ::log::error!("{error}; going on without it");
+        Ok(())
     }
 
     /// Opens the activity log that the configuration names. If that fails the old one goes on.

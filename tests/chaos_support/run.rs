@@ -118,6 +118,7 @@ pub fn run(chaos: Chaos<'_>) -> Report {
     assert_eq!(daemon.wait_exit(), 0, "the daemon ends in order");
     until("nothing is left", LONG, || daemon.alive().is_empty());
 
+    report.n_upgrades = daemon.log().matches("passed its check and takes over").count();
     let stories = check::stories(&daemon.log());
     for number in 0..N_PROGRAMS {
         let name = name(number);
@@ -153,14 +154,13 @@ fn kill_again_and_again(daemon: &Daemon, chaos: Chaos<'_>, begun: Instant, repor
             continue;
         }
         if is_up && random.below(KILLS_PER_UPGRADE) == 0 {
+            // Refused while another one is on trial.
             daemon.signal(Signal::SIGUSR1);
-            report.n_upgrades += 1;
             std::thread::sleep(Duration::from_micros(random.below(LONGEST_CALM_MICROS)));
         }
         if chaos.n_follows > 0 && report.n_kills % per_follow == per_follow - 1 {
             until("a manager answers", LONG, || daemon.answers());
             daemon.signal(Signal::SIGUSR1);
-            report.n_upgrades += 1;
             std::thread::sleep(Duration::from_secs(35));
         }
         let Some(pid) = victim.pid() else { continue };

@@ -18,6 +18,7 @@ mod machine;
 mod order;
 mod outage;
 mod pidproxy;
+mod recovery;
 mod sample;
 mod signals;
 mod sockets;

@@ -144,16 +144,17 @@ impl Order {
     }
 }
 
-/// Names as `kill -l` prints them, with or without SIG; numbers may be written as 15.0, which JSON takes for the same.
+/// Names in any case, with or without SIG; numbers may be written as 15.0, which JSON takes for the same.
 fn signal(name: &SignalName) -> Result<Signal, Problem> {
-    let (text, signal) = match name {
-        SignalName::Name(name) => {
-            let bare = name.strip_prefix("SIG").unwrap_or(name);
-            let known = |signal: &Signal| signal.name().is_some_and(|name| name[3..] == *bare);
-            (name.clone(), Signal::parse(bare).filter(known))
-        }
-        SignalName::Number(number) => (number.to_string(), Signal::parse(&number.to_string())),
+    let text = match name {
+        SignalName::Name(name) => name.clone(),
+        SignalName::Number(number) => number.to_string(),
     };
+    let is_sign = |c: &char| "+-".contains(*c);
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || is_sign(&c))
+        && !text.starts_with(['+', '-'])
+        && text.chars().filter(is_sign).count() <= 1;
+    let signal = Signal::parse(&text).filter(|_| is_plain);
     signal.ok_or_else(|| {
         Problem::from(Fault::with(FaultCode::BadSignal, text.chars().take(100).collect::<String>()))
     })

@@ -8,7 +8,7 @@ import { Ansi, isPlain, styleWith } from "./ansi.js";
 import { visible } from "./text.js";
 
 /** Lines kept; the oldest go. */
-export const MOST_LINES = 10_000;
+const MOST_LINES = 10_000;
 
 /** Lines in a block, which the browser draws or leaves alone as a whole. */
 const BLOCK = 200;

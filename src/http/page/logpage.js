@@ -2,7 +2,7 @@
 
 import { ApiError, addressInApi, change, pathOf } from "./api.js";
 import { confirm } from "./dialogs.js";
-import { byId, make, setAttribute, setText } from "./dom.js";
+import { byId, make, setText } from "./dom.js";
 import { LogView } from "./logview.js";
 import { tell } from "./notices.js";
 import { addressOf } from "./router.js";

@@ -1,6 +1,6 @@
 /** The view of one log: followed live, paused, searched, downloaded. */
 
-import { byId, make, oncePerFrame, setAttribute, setText } from "./dom.js";
+import { byId, oncePerFrame, setAttribute, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Lines } from "./lines.js";
 import { LogSearch } from "./logsearch.js";

@@ -63,7 +63,7 @@ export function toProcess(row) {
 }
 
 /** @returns {Exit} */
-export function toExit(exit) {
+function toExit(exit) {
   return {
     text: exit.text,
     short: exit.signal ?? (exit.code === null ? exit.text : `exit ${exit.code}`),
@@ -102,7 +102,7 @@ const UNNEEDED = { start: "ALREADY_STARTED", stop: "NOT_RUNNING", signal: "NOT_R
  */
 export function toOutcomes(answer) {
   return answer.results.map(({ namespec, outcome, fault, detail }) => {
-    const isUnneeded = fault !== null && fault === UNNEEDED[answer.action];
+    const isUnneeded = Boolean(fault) && fault === UNNEEDED[answer.action];
     return { namespec, outcome: isUnneeded ? "unneeded" : outcome, message: detail };
   });
 }

@@ -1,0 +1,115 @@
+//! Every state outlives the manager: its successor goes on where it was.
+
+use crate::start;
+use crate::support::{Daemon, LONG, flag, kill, text, until, until_some};
+use nix::sys::signal::Signal;
+use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopped};
+
+fn kill_manager(daemon: &Daemon) {
+    let before = until_some("a manager", LONG, || daemon.manager());
+    kill(before, Signal::SIGKILL);
+    until("a new manager", LONG, || daemon.manager().is_some_and(|pid| pid != before));
+    until("it answers", LONG, || daemon.answers());
+}
+
+fn n_spawned(daemon: &Daemon, name: &str) -> usize {
+    daemon.log().matches(&format!("spawned: '{name}' ")).count()
+}
+
+#[test]
+fn a_program_that_is_starting_is_up_when_its_time_has_come_and_not_before() {
+    let daemon = start("[program:slow]\ncommand=sleep 1000\nstartsecs=3\n");
+    daemon.wait_log("spawned: 'slow'");
+    kill_manager(&daemon);
+    kill_manager(&daemon);
+    daemon.wait_for_state("slow", Running, LONG);
+    let started = daemon.moment("success: slow") - daemon.moment("spawned: 'slow'");
+    // The first message may come a little later than what it tells.
+    assert!(started >= 1500, "it was called up after {started} ms");
+    assert_eq!(n_spawned(&daemon, "slow"), 1);
+}
+
+#[test]
+fn starts_that_failed_are_counted_across_managers() {
+    let daemon = start("[program:failing]\ncommand=false\nstartsecs=1\nstartretries=2\n");
+    daemon.wait_for_state("failing", Backoff, LONG);
+    kill_manager(&daemon);
+    until("the second attempt", LONG, || n_spawned(&daemon, "failing") == 2);
+    kill_manager(&daemon);
+    daemon.wait_for_state("failing", Fatal, LONG);
+    kill_manager(&daemon);
+    assert_eq!(daemon.state_of("failing"), Fatal);
+    assert_eq!(n_spawned(&daemon, "failing"), 3, "one start and two retries");
+    assert_eq!(daemon.log().matches("gave up: failing").count(), 1);
+}
+
+#[test]
+fn what_is_at_rest_stays_at_rest() {
+    let daemon = start(
+        "
+[program:stopped]
+command=sleep 1000
+startsecs=0
+[program:ended]
+command=true
+startsecs=0
+autorestart=false
+[program:manual]
+command=sleep 1000
+autostart=false
+[program:running]
+command=sleep 1000
+startsecs=0
+",
+    );
+    daemon.wait_for_state("running", Running, LONG);
+    daemon.wait_for_state("ended", Exited, LONG);
+    daemon.wait_for_state("stopped", Running, LONG);
+    daemon.call("supervisor.stopProcess", vec![text("stopped"), flag(true)]);
+    for _ in 0..3 {
+        kill_manager(&daemon);
+        let states = ["stopped", "ended", "manual", "running"].map(|name| daemon.state_of(name));
+        assert_eq!(states, [Stopped, Exited, Stopped, Running]);
+    }
+    assert_eq!(["stopped", "ended", "manual", "running"].map(|name| n_spawned(&daemon, name)), [1, 1, 0, 1]);
+}
+
+#[test]
+fn a_start_that_waits_for_a_stop_is_not_forgotten() {
+    let daemon = start(
+        "
+[program:slow]
+command=/bin/sh -c 'echo $$ > up; trap \"sleep 1; exit 0\" TERM; while :; do sleep 0.02; done'
+directory=%(here)s
+startsecs=0
+",
+    );
+    until("it is up", LONG, || !daemon.read("up").is_empty());
+    let before = daemon.pid_of("slow");
+    daemon.call("supervisor.stopProcess", vec![text("slow"), flag(false)]);
+    // Faults if the daemon does not let a start wait; then there is nothing to be forgotten.
+    let waits = daemon.try_call("supervisor.startProcess", vec![text("slow"), flag(false)]).is_ok();
+    kill_manager(&daemon);
+    daemon.wait_log("stopped: slow (exit status 0)");
+    if waits {
+        daemon.wait_for_state("slow", Running, LONG);
+        assert_ne!(daemon.pid_of("slow"), before);
+    } else {
+        assert!(!matches!(daemon.state_of("slow"), Starting | Running));
+    }
+}
+
+#[test]
+fn a_manager_comes_up_without_its_log() {
+    let daemon = start("[program:p]\ncommand=sleep 1000\nstartsecs=0\n");
+    daemon.wait_for_state("p", Running, LONG);
+    let log = daemon.path("supervisord.log");
+    std::fs::rename(&log, daemon.path("moved")).expect("the directory is the test's");
+    std::fs::create_dir(&log).expect("the directory is the test's");
+    kill_manager(&daemon);
+    assert_eq!(daemon.state_of("p"), Running);
+
+    std::fs::remove_dir(&log).expect("nothing is in it");
+    daemon.signal(Signal::SIGUSR2);
+    daemon.wait_log("supervisord logreopen");
+}
