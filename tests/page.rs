@@ -1,7 +1,7 @@
 //! The page in a browser: headless Chromium, driven by the scripts of `tests/page`, in front of a daemon of ours.
 //!
 //! Each test starts a daemon and runs one script with it. What the scripts photograph is written to `target/page`; with
-//! `PAGE_PICTURES=1` the pictures of the documentation are made anew, too.
+//! `PAGE_PICTURES=docs` the pictures of the documentation are made anew there.
 
 mod support;
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 use support::{Daemon, Side, Start, free_ports, run_within};
 
 /// Scripts wait for conditions with deadlines of their own; this is for one that hangs.
-const PATIENCE: Duration = Duration::from_secs(280);
+const PATIENCE: Duration = Duration::from_secs(480);
 
 /// A program that crashes when a file appears, in colour.
 const FRAGILE: &str = r#"
@@ -85,14 +85,84 @@ directory=%(here)s
 startsecs=0
 "#;
 
+/// A small shop, for pictures.
+const SHOP: &str = r#"
+[program:web]
+command=/bin/sh shop.sh
+directory=%(here)s
+process_name=%(program_name)s_%(process_num)02d
+numprocs=3
+startsecs=0
+
+[program:mailer]
+command=/bin/sh busy.sh 20000
+directory=%(here)s
+startsecs=0
+
+[program:thumbnails]
+command=/bin/sh busy.sh 60000
+directory=%(here)s
+startsecs=0
+
+[group:workers]
+programs=mailer,thumbnails
+
+[program:cache]
+command=/bin/sleep 3600
+startsecs=0
+
+[program:search]
+command=/opt/search/bin/search --index /srv/index
+startretries=0
+
+[program:backup]
+command=/bin/sh -c 'exit 1'
+startsecs=0
+autorestart=false
+
+[program:payments]
+command=/bin/sleep 3600
+startsecs=3600
+
+[program:import]
+command=/bin/sleep 3600
+autostart=false
+"#;
+
+/// What a web server writes, as fast as it takes to fill a picture.
+const SERVER: &str = r#"
+say() { printf '%s \033[%sm%-5s\033[0m %s\n' "$(date +%T.%3N)" "$1" "$2" "$3"; }
+say 32 INFO 'listening on 127.0.0.1:8000, 4 threads'
+i=0
+while :; do
+  i=$((i + 1))
+  say 32 INFO "GET /products/$((i * 7 % 90)) 200 in $((i * 13 % 37 + 3)) ms"
+  [ $((i % 4)) -eq 0 ] && say 32 INFO "POST /cart 201 in $((i * 5 % 23 + 9)) ms"
+  [ $((i % 7)) -eq 0 ] && say 33 WARN "slow query: select * from carts where id = $i took 412 ms"
+  [ $((i % 11)) -eq 0 ] && say '1;31' ERROR 'payment gateway timed out, trying again in 2 s'
+  [ $i -gt 24 ] && sleep 1
+done
+"#;
+
+/// A program with something to do, more or less of it.
+const BUSY: &str = "while :; do i=0; while [ $i -lt $1 ]; do i=$((i + 1)); done; sleep 0.3; done";
+
+/// Written beside the configuration.
+const SCRIPTS: [(&str, &str); 6] = [
+    ("fragile.sh", FRAGILE),
+    ("talker.sh", TALKER),
+    ("speaker.sh", SPEAKER),
+    ("evil.sh", EVIL),
+    ("shop.sh", SERVER),
+    ("busy.sh", BUSY),
+];
+
 /// A daemon with a page, and the page's address.
-fn daemon_with_page() -> (Daemon, String) {
+fn daemon_with_page(programs: &str) -> (Daemon, String) {
     let [port] = free_ports();
-    let conf = format!("[inet_http_server]\nport=127.0.0.1:{port}\n{PROGRAMS}");
+    let conf = format!("[inet_http_server]\nport=127.0.0.1:{port}\n{programs}");
     let mut daemon = Start::new(Side::Ours, &conf).prepare();
-    let scripts =
-        [("fragile.sh", FRAGILE), ("talker.sh", TALKER), ("speaker.sh", SPEAKER), ("evil.sh", EVIL)];
-    for (name, text) in scripts {
+    for (name, text) in SCRIPTS {
         fs::write(daemon.path(name), text).expect("the test's directory can be written");
     }
     daemon.spawn();
@@ -108,51 +178,63 @@ fn output() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("../page")
 }
 
+/// Where pictures for the documentation are to be made, if somebody asks for them.
+fn pictures() -> Option<PathBuf> {
+    std::env::var_os("PAGE_PICTURES").map(|directory| root().join(directory))
+}
+
 /// Runs a script of `tests/page` with a daemon of its own.
 ///
 /// # Panics
 /// If it fails; its output is printed.
 #[track_caller]
-fn run_script(name: &str) {
+fn run_script(name: &str, programs: &str) {
     let scripts = root().join("tests/page");
     assert!(
         scripts.join("node_modules/playwright-core").is_dir(),
         "the browser tests are not installed: run .ci/prepare .venv"
     );
-    let (daemon, address) = daemon_with_page();
+    let (daemon, address) = daemon_with_page(programs);
     let mut node = Command::new("node");
     node.arg("--test-reporter=spec").arg(scripts.join(name)).current_dir(&scripts);
     node.env("PAGE_URL", address).env("PAGE_DIRECTORY", daemon.directory()).env("PAGE_OUTPUT", output());
     node.env("HOME", daemon.directory());
     // The browser, too, ends even if the script is killed.
     daemon.adopt(&mut node);
-    if std::env::var_os("PAGE_PICTURES").is_some() {
-        node.env("PAGE_PICTURES", root().join("docs"));
+    if let Some(directory) = pictures() {
+        node.env("PAGE_PICTURES", directory);
     }
     run_within(&mut node, PATIENCE).expect(0);
 }
 
 #[test]
 fn a_person_finds_reads_mends_and_orders() {
-    run_script("person.test.js");
+    run_script("person.test.js", PROGRAMS);
 }
 
 #[test]
 fn nobody_else_gets_in_and_data_stays_data() {
-    run_script("safety.test.js");
+    run_script("safety.test.js", PROGRAMS);
 }
 
 #[test]
 fn it_is_legible_for_everybody_in_both_themes() {
-    run_script("looks.test.js");
+    run_script("looks.test.js", PROGRAMS);
 }
 
 #[test]
 fn it_says_when_the_daemon_is_not_there() {
-    run_script("daemon.test.js");
+    run_script("daemon.test.js", PROGRAMS);
 }
 
 #[test]
 fn its_parts_do_what_they_say() {
-    run_script("parts.test.js");
+    run_script("parts.test.js", PROGRAMS);
+}
+
+#[test]
+fn its_pictures_are_made_when_somebody_asks() {
+    if pictures().is_some() {
+        run_script("pictures.test.js", SHOP);
+    }
 }

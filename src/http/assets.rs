@@ -141,4 +141,13 @@ mod tests {
         assert_eq!(find(&["page", "app.js"]).unwrap().content_type(), "text/javascript; charset=utf-8");
         assert_eq!(find(&["page", "..", "assets.rs"]), None);
     }
+
+    #[test]
+    fn every_module_is_fetched_at_once() {
+        let page = std::str::from_utf8(ASSETS[0].bytes).unwrap();
+        for asset in ASSETS.iter().filter(|asset| asset.name.ends_with(".js")) {
+            let address = format!("=\"page/{}\"", asset.name);
+            assert!(page.contains(&address), "index.html does not name {}", asset.name);
+        }
+    }
 }

@@ -303,3 +303,90 @@ impl Drop for Viewer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::socket::within;
+    use crate::manager::rt;
+
+    fn feed() -> Feed {
+        Feed::new(Usage::default())
+    }
+
+    fn names(news: News) -> Option<Vec<String>> {
+        let News::Told(told) = news else { return None };
+        let name = |told: &Told| {
+            let json: serde_json::Value = serde_json::from_slice(told.json()).unwrap();
+            json["namespec"].as_str().unwrap().to_string()
+        };
+        Some(told.iter().map(name).collect())
+    }
+
+    #[test]
+    fn every_viewer_reads_at_a_pace_of_its_own() {
+        rt::block_on(async {
+            let feed = feed();
+            let (mut one, mut other) = (feed.view(feed.sequence()), feed.view(feed.sequence()));
+            assert_eq!(names(one.news()), Some(Vec::new()));
+            feed.tell_removed("g", "a");
+            within(Duration::from_secs(20), one.wait()).await.expect("it is woken");
+            assert_eq!(names(one.news()), Some(vec!["g:a".to_string()]));
+            feed.tell_removed("b", "b");
+            assert_eq!(names(one.news()), Some(vec!["b".to_string()]));
+            assert_eq!(names(other.news()), Some(vec!["g:a".to_string(), "b".to_string()]));
+            assert_eq!(names(other.news()), Some(Vec::new()));
+        });
+    }
+
+    #[test]
+    fn a_frame_is_a_server_sent_event() {
+        let feed = feed();
+        let mut viewer = feed.view(0);
+        feed.tell_removed("a", "line\nbreak");
+        let News::Told(told) = viewer.news() else { panic!("it was lost") };
+        let frame = std::str::from_utf8(told[0].frame()).unwrap();
+        let lines: Vec<&str> = frame.lines().collect();
+        assert_eq!(lines[0], format!("id: {}-1", feed.epoch()));
+        assert_eq!(lines[1], "event: removed");
+        assert!(lines[2].starts_with("data: {") && lines[2].contains("line\\nbreak"), "{frame}");
+        assert!(frame.ends_with("\n\n") && lines.len() == 4, "{frame}");
+    }
+
+    #[test]
+    fn who_lags_behind_too_far_is_told_so_and_memory_is_bounded() {
+        let feed = feed();
+        let mut viewer = feed.view(0);
+        let name = "x".repeat(10_000);
+        for _ in 0..1000 {
+            feed.tell_removed("g", &name);
+        }
+        assert!(matches!(viewer.news(), News::Lost));
+        viewer.skip_to(feed.sequence());
+        assert_eq!(names(viewer.news()), Some(Vec::new()));
+        let state = feed.lock();
+        let kept: usize = state.kept.iter().map(|told| told.frame.len()).sum();
+        assert_eq!(kept, state.n_bytes);
+        assert!(kept <= KEPT_BYTES && kept > KEPT_BYTES / 2, "{kept}");
+    }
+
+    #[test]
+    fn nothing_is_kept_while_nobody_looks_but_for_those_who_come_back_at_once() {
+        let feed = feed();
+        feed.tell_removed("a", "a");
+        assert!(feed.lock().kept.is_empty());
+        assert_eq!(feed.sequence(), 1);
+        drop(feed.view(1));
+        feed.tell_removed("b", "b");
+        let mut back = feed.view(1);
+        assert_eq!(names(back.news()), Some(vec!["b".to_string()]));
+        drop(back);
+        // Long after.
+        feed.lock().left = Instant::now().checked_sub(LINGER);
+        feed.tell_removed("c", "c");
+        assert!(feed.lock().kept.is_empty());
+        assert!(matches!(feed.view(2).news(), News::Lost));
+        // An id from the future is none of ours.
+        assert!(matches!(feed.view(99).news(), News::Lost));
+    }
+}

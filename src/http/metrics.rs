@@ -185,6 +185,14 @@ fn processes(
         overview,
         |process| measured.get(&process.info.pid).and_then(|measured| measured.open_fds),
     );
+    let name = "supervisord_process_output_bytes_total";
+    page.metric(name, "counter", "How many bytes the process has written to its output and error.");
+    for process in &overview.processes {
+        for (stream, n_bytes) in ["stdout", "stderr"].into_iter().zip(process.n_logged) {
+            let [name_label, group] = labels(process);
+            page.sample(name, &[name_label, group, ("stream", stream)], n_bytes);
+        }
+    }
     let name = "supervisord_process_log_bytes";
     page.metric(name, "gauge", "The size of the current log file.");
     for (process, sizes) in overview.processes.iter().zip(sizes) {

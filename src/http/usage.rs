@@ -194,6 +194,19 @@ struct Shared {
 struct State {
     is_running: bool,
     last_look: Option<Instant>,
+    n_watching: usize,
+}
+
+/// That somebody looks all the time, until this is dropped.
+#[derive(Debug)]
+pub struct Watching(Sampler);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.n_watching -= 1;
+        state.last_look = Some(Instant::now());
+    }
 }
 
 impl Sampler {
@@ -213,6 +226,13 @@ impl Sampler {
         }
     }
 
+    /// Somebody wants to see it all the time.
+    pub fn watch(&self) -> Watching {
+        self.lock().n_watching += 1;
+        self.look();
+        Watching(self.clone())
+    }
+
     async fn run(self) {
         let mut n_samples = 0_u32;
         while self.is_wanted() {
@@ -226,23 +246,24 @@ impl Sampler {
     fn is_wanted(&self) -> bool {
         let mut state = self.lock();
         let recently = state.last_look.is_some_and(|look| look.elapsed() < HOUR);
-        state.is_running = recently || self.0.feed.n_viewers() > 0;
+        state.is_running = recently || state.n_watching > 0;
         if !state.is_running {
             self.0.usage.forget();
         }
         state.is_running
     }
 
-    /// Takes one sample; how long that took.
+    /// Takes one sample; how much of a processor's time that took.
     async fn sample(&self) -> Duration {
         let Ok(Answer::Alive(alive)) = self.0.handle.call(Request::Alive).await else {
             return Duration::ZERO;
         };
         let (sample, at, took) = rt::unblock(move || {
-            let begin = Instant::now();
+            // What it costs is what this thread works, however long it has to wait for its turn.
+            let (at, begin) = (Instant::now(), clock::own_thread());
             let used = |alive: Alive| process::used(alive.pid).map(|used| (alive, used));
             let sample: Vec<_> = alive.into_iter().filter_map(used).collect();
-            (sample, begin, begin.elapsed())
+            (sample, at, clock::own_thread().saturating_sub(begin))
         })
         .await;
         let wall = clock::wall();
@@ -259,26 +280,18 @@ impl Sampler {
             Timer::after(SECOND.max(least)).await;
             return;
         }
-        let is_watched = self.0.feed.n_viewers() > 0;
-        let whole = if is_watched { WATCHED } else { UNWATCHED };
         Timer::after(WATCHED.max(least)).await;
-        if is_watched {
-            self.mark_look();
+        if self.lock().n_watching > 0 {
             return;
         }
         // Whoever begins to look does not wait for the end of the long pause.
         let rest = async {
-            Timer::after(whole.saturating_sub(WATCHED.max(least))).await;
+            Timer::after(UNWATCHED.saturating_sub(WATCHED.max(least))).await;
         };
         let looked = async {
             let _ = self.0.looked.1.recv().await;
         };
         rest.or(looked).await;
-    }
-
-    /// Whoever follows what happens looks all the time.
-    fn mark_look(&self) {
-        self.lock().last_look = Some(Instant::now());
     }
 
     /// The data is valid whenever the lock can be had.

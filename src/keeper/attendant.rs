@@ -6,6 +6,7 @@ use crate::keeper::boot::block_signals;
 use crate::model::signal::Signal;
 use crate::sys::pidfd;
 use rustix::event::{PollFd, PollFlags, poll};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -13,17 +14,28 @@ use std::os::fd::{AsRawFd, OwnedFd};
 const PASSED_ON: [i32; 6] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
 
+/// Signals that wait to be passed on.
+pub struct Held(OwnedFd);
+
+/// Keeps signals from doing anything to this process. To be called before there is a daemon: whoever sees that
+/// it is up may signal us at once.
+///
+/// # Errors
+/// Out of descriptors.
+pub fn hold_signals() -> io::Result<Held> {
+    block_signals().map(Held)
+}
+
 /// Stands in for a keeper until it says, by one byte on `told`, that the daemon has ended, and returns that: the
 /// exit status.
-pub fn attend(keeper: &OwnedFd, told: &OwnedFd) -> u8 {
-    let Ok(received) = block_signals() else { return 1 };
+pub fn attend(Held(received): &Held, keeper: &OwnedFd, told: &OwnedFd) -> u8 {
     loop {
-        let mut fds = [PollFd::new(&received, PollFlags::IN), PollFd::new(told, PollFlags::IN)];
+        let mut fds = [PollFd::new(received, PollFlags::IN), PollFd::new(told, PollFlags::IN)];
         if poll(&mut fds, None).is_err() {
             continue;
         }
         if !fds[0].revents().is_empty() {
-            pass_on(&received, keeper);
+            pass_on(received, keeper);
         }
         if !fds[1].revents().is_empty() {
             let mut status = [0];

@@ -270,18 +270,20 @@ pub struct Record {
 pub const FLAG_START_AFTER: u32 = 1;
 /// Flag in [`Record::flags`]: the program is not the keeper's child.
 pub const FLAG_ADOPTED: u32 = 2;
-/// See [`Record::flags`]. The runs that fit, one each second, last for half a year.
-pub const GENERATION_SHIFT: u32 = 16;
 /// Flag in [`Record::flags`]: it was just added and is to be started by itself.
 pub const FLAG_TO_START: u32 = 4;
 /// Flag in [`Record::flags`]: what its program left behind in its process group is still to be killed.
 pub const FLAG_STRAGGLERS: u32 = 8;
 /// Flag in [`Record::flags`]: the signal below is for the whole process group.
 pub const FLAG_OWED_TO_GROUP: u32 = 16;
-/// In [`Record::flags`] from this bit on, in eight of them: a signal that is still to be sent; 0 for none.
-pub const OWED_SIGNAL_SHIFT: u32 = 8;
+/// In [`Record::flags`] from this bit on: the number of a signal that is still to be sent; 0 for none.
+pub const OWED_SIGNAL_SHIFT: u32 = 5;
+/// The largest number that fits there. Signals end at 64 (signal(7)).
+pub const OWED_SIGNAL_MAX: u32 = 0x7f;
 /// All of [`Record::flags`] that is still to be done.
-pub const OWED_MASK: u32 = FLAG_STRAGGLERS | FLAG_OWED_TO_GROUP | 0xff << OWED_SIGNAL_SHIFT;
+pub const OWED_MASK: u32 = FLAG_STRAGGLERS | FLAG_OWED_TO_GROUP | OWED_SIGNAL_MAX << OWED_SIGNAL_SHIFT;
+/// See [`Record::flags`]. A million runs fit.
+pub const GENERATION_SHIFT: u32 = 12;
 
 /// See [`Record::exit`].
 pub const EXIT_BASE: u32 = 0x1_0000;

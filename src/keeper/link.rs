@@ -85,17 +85,17 @@ impl Owed {
         let signal = self.signal.map_or(0, |(signal, reach)| {
             let group = if reach == Reach::ProcessGroup { FLAG_OWED_TO_GROUP } else { 0 };
             // Signals have small positive numbers.
-            (signal.raw() as u32 & 0xff) << OWED_SIGNAL_SHIFT | group
+            (signal.raw() as u32 & OWED_SIGNAL_MAX) << OWED_SIGNAL_SHIFT | group
         });
         stragglers | signal
     }
 
     fn from_flags(flags: u32) -> Owed {
-        let signal = (flags & OWED_MASK) >> OWED_SIGNAL_SHIFT;
+        let signal = flags >> OWED_SIGNAL_SHIFT & OWED_SIGNAL_MAX;
         let is_group = flags & FLAG_OWED_TO_GROUP != 0;
         let reach = if is_group { Reach::ProcessGroup } else { Reach::Process };
         Owed {
-            // Eight bits.
+            // Seven bits.
             signal: (signal != 0).then(|| (Signal::from_raw(signal as i32), reach)),
             kill_stragglers: flags & FLAG_STRAGGLERS != 0,
         }
@@ -176,11 +176,6 @@ impl Link {
     pub fn take(&self, place: Place) -> Option<OwnedFd> {
         let held = self.shared.get().place(place.index())?.load(Acquire);
         fd::adopt(held - 1)
-    }
-
-    /// Whether the vault holds something there.
-    pub fn has(&self, place: Place) -> bool {
-        self.shared.get().place(place.index()).is_some_and(|place| place.load(Acquire) > 0)
     }
 
     /// Hands descriptors to the keeper. Once this returns they survive this process.
@@ -493,9 +488,9 @@ impl Link {
         let next = 1 - (slot.current.load(Relaxed) & 1);
         let record = &slot.records[next as usize];
         write_record(record, process);
-        // The two other users of this field stand below and above what is added here.
+        // Each has bits of its own.
         let adopted = if origin.adopted { FLAG_ADOPTED } else { 0 };
-        record.flags.fetch_or(owed.flags() | adopted | origin.generation << GENERATION_SHIFT, Relaxed);
+        record.flags.fetch_or(adopted | owed.flags() | origin.generation << GENERATION_SHIFT, Relaxed);
         record.start_ticks.store(origin.start_ticks, Relaxed);
         record.starts.store(starts, Relaxed);
         record.applied.store(applied, Relaxed);

@@ -26,6 +26,7 @@ use crate::rpc::api::LogSource;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use crate::log::spec::StreamSpec;
@@ -64,6 +65,8 @@ pub struct LogStream {
     /// How long to wait next for a sink that takes nothing.
     pause: Duration,
     pub(super) pumped: bool,
+    /// How many bytes were read of the program.
+    n_read: Arc<AtomicU64>,
 }
 
 /// What a drain did.
@@ -141,6 +144,7 @@ impl LogStream {
             cannot_splice: false,
             pause: SHORTEST_PAUSE,
             pumped: false,
+            n_read: Arc::default(),
         }
     }
 
@@ -224,7 +228,17 @@ impl LogStream {
         if drained.pause.is_none() {
             self.pause = SHORTEST_PAUSE;
         }
+        self.count(drained.n_bytes);
         drained
+    }
+
+    fn count(&self, n_bytes: usize) {
+        self.n_read.fetch_add(n_bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How many bytes were read of the program, to be looked at without waiting for the stream.
+    pub fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.n_read)
     }
 
     /// As [`LogStream::drain`], but does not keep the program waiting while bytes are copied, if there is a
@@ -245,6 +259,7 @@ impl LogStream {
             Some(Ok(0)) => drained.eof = true,
             Some(Ok(n_bytes)) => {
                 drained.n_bytes = n_bytes;
+                self.count(n_bytes);
                 self.in_transfer = true;
                 if !self.finish_transfer() {
                     drained.pause = Some(self.pause);
@@ -387,6 +402,7 @@ impl LogStream {
     /// Takes bytes that somebody else has read from the pipe already. What its logs do not take now waits for
     /// the next time, or is dropped.
     pub fn feed(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
         let mut drained = Drained::default();
         let pid = self.pid;
         let shaped = self.shaper().feed(bytes, pid);

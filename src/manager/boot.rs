@@ -34,6 +34,9 @@ pub struct Boot {
     pub oom_score_adj: Option<String>,
     /// Whether the daemon left its terminal.
     pub background: bool,
+    /// Whether whoever waits for the daemon waits for a stand-in of the keeper.
+    #[serde(default)]
+    pub attended: bool,
     /// Where a daemon that resumes another one was started, after any change of directory. Its keeper is elsewhere.
     #[serde(default)]
     pub work_dir: Option<PathBuf>,

@@ -333,13 +333,17 @@ impl Daemon {
     fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
-        let was_adopted = self.adopted.has(slot);
+        let was_adopted = proc.origin.adopted;
         let at = Circumstances { now, wall, may_start: self.state == SupervisorState::Running };
         let ended = match &event {
             Event::Exited { status, .. } => Some(*status),
             _ => None,
         };
-        let (process, effects) = step(proc.process.clone(), event, &config, at);
+        let (process, mut effects) = step(proc.process.clone(), event, &config, at);
+        if was_adopted {
+            // Somebody else has collected it: the number of its process group may be another's by now.
+            effects.retain(|effect| !matches!(effect, Effect::KillStragglers { .. }));
+        }
         self.procs.replace(slot, process);
         let (mut changes, mut owed) = (Vec::new(), Owed::default());
         // Said before it is committed: after a crash in between it is said twice rather than never.
@@ -366,8 +370,6 @@ impl Daemon {
                     self.kill(slot, pid, signal, reach);
                     self.link.settle(slot);
                 }
-                // Who was adopted leads no group of ours any more: its number may be another's by now.
-                Effect::KillStragglers { .. } if was_adopted => self.link.settle(slot),
                 Effect::KillStragglers { pid } => {
                     kill_stragglers(&config.name, pid);
                     self.link.settle(slot);
@@ -384,12 +386,14 @@ impl Daemon {
         self.commit_owing(slot, Owed::default());
     }
 
+    /// The same, with what is about to be done because of it.
     fn commit_owing(&mut self, slot: SlotId, owed: Owed) {
         if let Some(proc) = self.procs.proc(slot) {
             let counts = (proc.starts, proc.applied);
             self.link.commit_owing(slot, &proc.process, proc.origin, counts, owed);
         }
         self.note(slot);
+        self.save_map_in_long_turn();
     }
 
     fn publish(&mut self, slot: SlotId, change: StateChange) {
@@ -418,7 +422,7 @@ impl Daemon {
     /// Does what the former manager had decided and may not have done.
     pub fn do_owed(&mut self, slot: SlotId, owed: Owed, last_pid: i32) {
         let Some(proc) = self.procs.proc(slot) else { return };
-        if owed.kill_stragglers && !proc.origin.adopted {
+        if owed.kill_stragglers {
             kill_stragglers(&proc.config.name, last_pid);
         }
         if let (Some((signal, reach)), Some(pid)) = (owed.signal, proc.process.state.pid()) {

@@ -28,6 +28,8 @@ pub struct MapFile {
     /// `None`: there is to be none, or what lies there is not ours.
     path: Option<PathBuf>,
     written_at: Monotonic,
+    /// Since when the table has differed from the file, if it does.
+    changed_at: Monotonic,
     /// The last attempt failed, and the log says so.
     failed: bool,
 }
@@ -212,7 +214,20 @@ impl Daemon {
             stopping,
             pipes: proc.streams.inodes(),
         });
+        let was_new = self.procs.info_map.is_new();
         self.procs.info_map.set(slot, entry, clock::wall());
+        if !was_new {
+            self.map_file.changed_at = clock::monotonic();
+        }
+    }
+
+    /// Writes the file in the middle of a turn of the loop, if that takes long: a thousand programs may be started
+    /// in one.
+    pub fn save_map_in_long_turn(&mut self) {
+        let changed_at = self.map_file.changed_at;
+        if self.map_deadline().is_some() && clock::monotonic() >= changed_at + LEAST_INTERVAL {
+            self.save_map();
+        }
     }
 
     /// Forgets the entry of a process that is removed.

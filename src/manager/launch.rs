@@ -5,6 +5,7 @@
 
 use crate::cli::DaemonArgs;
 use crate::config::{self, Surroundings};
+use crate::keeper::attendant::hold_signals;
 use crate::keeper::boot::{Launch, become_keeper};
 use crate::manager::boot::{self, Boot};
 use crate::manager::lock::{self, Lock, Taken};
@@ -68,8 +69,20 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
 
     let current_dir = surroundings.current_dir.clone();
     let binary = surroundings.executable.clone();
-    let make_boot = |config, work_dir| {
-        store(&Boot { args, binary, current_dir, descriptors, oom_score_adj, background, work_dir, config })
+    // The keeper may stay when the daemon ends, so it is not who is waited for.
+    let attended = !background && !config.supervisord.exitkillall && process::own_pid() != 1;
+    let make_boot = |config, attended, work_dir| {
+        store(&Boot {
+            args,
+            binary,
+            current_dir,
+            descriptors,
+            oom_score_adj,
+            background,
+            attended,
+            work_dir,
+            config,
+        })
     };
     let mut lock = match take_lock(&mut config) {
         Some(Taken::Ours(lock)) => Some(lock),
@@ -79,7 +92,7 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
             if background {
                 change_directory(&mut config);
             }
-            let boot = make_boot(config, std::env::current_dir().ok())?;
+            let boot = make_boot(config, !background, std::env::current_dir().ok())?;
             let resumption = Resumption { pidfile: &pidfile, keeper: by.unwrap_or(0), boot, background };
             return resume(resumption)?.ok_or_else(|| already_running(&pidfile, by));
         }
@@ -92,16 +105,16 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
         }
         config.messages.push(info("daemonizing the supervisord process".to_string()));
         change_directory(&mut config);
-    } else if !config.supervisord.exitkillall && process::own_pid() != 1 {
-        // The keeper may stay when the daemon ends, so it is not who is waited for.
+    } else if attended {
+        let held = hold_signals().map_err(failed("cannot start the keeper"))?;
         match fork().map_err(failed("cannot start the keeper"))? {
-            Fork::Parent(keeper) => return Ok(stand_in(keeper)),
+            Fork::Parent(keeper) => return Ok(stand_in(&held, keeper)),
             Fork::Child(pipe) => attendant = Some(pipe),
         }
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.supervisord.umask));
 
-    let boot = make_boot(config, None)?;
+    let boot = make_boot(config, attended, None)?;
     if let Some(lock) = &mut lock {
         lock.write_pid(process::own_pid()).map_err(failed("cannot write the lock file"))?;
     }

@@ -6,7 +6,7 @@
 
 use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
-use crate::keeper::attendant::attend;
+use crate::keeper::attendant::{Held, attend, hold_signals};
 use crate::keeper::detach::{Heir, WELCOME, offer};
 use crate::keeper::layout::Place;
 use crate::log::{activity, auto};
@@ -116,12 +116,16 @@ pub fn resume(resumption: Resumption<'_>) -> Result<Option<u8>, String> {
         told: tell.as_fd(),
         attends: !resumption.background,
     };
+    let held = if resumption.background { None } else { Some(hold_signals().map_err(failed)?) };
     let answer = offer(&keeper, &heir).map_err(failed)?;
     if answer != WELCOME {
         return Err(refused(String::from_utf8_lossy(&answer).into_owned()));
     }
     drop(tell);
-    Ok(Some(if resumption.background { Launched::from_fd(told).wait() } else { attend(&pidfd, &told) }))
+    Ok(Some(match held {
+        None => Launched::from_fd(told).wait(),
+        Some(held) => attend(&held, &pidfd, &told),
+    }))
 }
 
 /// `None` if nobody listens there.
@@ -145,11 +149,11 @@ fn words(words: impl Iterator<Item = OsString>) -> io::Result<OwnedFd> {
 }
 
 /// Waits for the end of a keeper that was started in the foreground, in its place: the exit status.
-pub fn stand_in(launched: Launched) -> u8 {
+pub fn stand_in(held: &Held, launched: Launched) -> u8 {
     let (told, pid) = launched.into_parts();
     // It is our child, so the pid is its own for as long as we do not wait for it.
     match Pid::from_raw(pid.max(0)).map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-        Some(Ok(pidfd)) => attend(&pidfd, &told),
+        Some(Ok(pidfd)) => attend(held, &pidfd, &told),
         _ => {
             let _ = poll(&mut [PollFd::new(&told, PollFlags::IN)], None);
             Launched::from_fd(told).wait()
@@ -164,7 +168,7 @@ impl Daemon {
         if self.config.supervisord.exitkillall || self.link.keeper_pid() == 1 || self.n_alive() == 0 {
             return false;
         }
-        let may_stay = self.boot.background || self.link.has(Place::Attendant);
+        let may_stay = self.boot.background || self.boot.attended;
         if !may_stay {
             // The setting has come with a reload.
             ::log::warn!(

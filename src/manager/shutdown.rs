@@ -260,6 +260,7 @@ impl Daemon {
         }
         self.link.set_watchdog(self.config.supervisord.manager_watchdog);
         self.list_files();
+        self.clean_up_auto_logs();
         self.write_pidfile();
     }
 }

@@ -201,11 +201,13 @@ impl Daemon {
     fn start_afresh(&mut self) -> Result<(), String> {
         flush_messages(&self.config);
         // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
-        self.open_servers()?;
-        let found = self.find_survivors();
-        found.and_then(|()| self.open_sockets()).inspect_err(|_| {
-            self.servers.iter().for_each(|server| server.listener.remove_file());
-        })?;
+        let leave_nothing = |daemon: &Daemon| {
+            daemon.servers.iter().for_each(|server| server.listener.remove_file());
+            crate::manager::lock::remove(&daemon.boot.config.supervisord.pidfile);
+        };
+        let opened =
+            self.open_servers().and_then(|()| self.find_survivors()).and_then(|()| self.open_sockets());
+        opened.inspect_err(|_| leave_nothing(self))?;
         self.clean_up_auto_logs();
         self.write_pidfile();
         self.link.set_watchdog(self.config.supervisord.manager_watchdog);
@@ -372,11 +374,14 @@ impl Daemon {
     }
 
     /// Goes on with every process that was there before.
-    pub fn revive(&mut self, restored: Restored) {
-        let Restored { births, to_start, debts } = restored;
+    pub fn revive(&mut self, Restored { births, to_start, debts }: Restored) {
         let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
         slots.into_iter().for_each(|slot| self.note(slot));
         self.resume_events();
+        let of_adopted =
+            |daemon: &Daemon, slot: SlotId| daemon.procs.proc(slot).is_some_and(|proc| proc.origin.adopted);
+        let (later, debts): (Vec<_>, Vec<_>) =
+            debts.into_iter().partition(|(slot, ..)| of_adopted(self, *slot));
         for (slot, owed, last_pid) in debts {
             self.do_owed(slot, owed, last_pid);
         }
@@ -395,6 +400,9 @@ impl Daemon {
             self.begin_streams(slot);
         }
         self.resume_adopted();
+        for (slot, owed, last_pid) in later {
+            self.do_owed(slot, owed, last_pid);
+        }
         for slot in to_start {
             self.apply(slot, Event::Start);
         }
@@ -517,11 +525,11 @@ impl Daemon {
 /// What was under way when the former manager died.
 pub struct Restored {
     /// How far each program's creation had come.
-    pub births: Vec<(SlotId, Birth)>,
+    births: Vec<(SlotId, Birth)>,
     /// Who is still to be started for the first time.
-    pub to_start: Vec<SlotId>,
+    to_start: Vec<SlotId>,
     /// What was decided and may not have been done, and for which program.
-    pub debts: Vec<(SlotId, Owed, i32)>,
+    debts: Vec<(SlotId, Owed, i32)>,
 }
 
 fn close(server: Server) {

@@ -15,7 +15,7 @@ use crate::sys::pipe::{self, Ends};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How much may wait for a program that does not read its standard input.
@@ -38,6 +38,8 @@ pub struct Streams {
     mailbox: Option<Arc<Mailbox>>,
     /// Who writes now; what is read out of the outputs is told with it.
     pid: Arc<AtomicI32>,
+    /// How many bytes of output and error have been read; readable while a pump has the stream.
+    read: [Arc<AtomicU64>; 2],
 }
 
 type Output = Arc<Mutex<LogStream>>;
@@ -150,8 +152,23 @@ impl Streams {
             stdout: Some(new_output(slot, specs.stdout, stdout)),
             stderr: specs.stderr.zip(stderr).map(|(spec, pipe)| new_output(slot, spec, pipe)),
             pid: Arc::default(),
+            read: Default::default(),
         };
+        self.find_counters();
         Ok(())
+    }
+
+    fn find_counters(&mut self) {
+        for (output, read) in [&self.stdout, &self.stderr].into_iter().zip(&mut self.read) {
+            if let Some(output) = output {
+                *read = lock(output).counter();
+            }
+        }
+    }
+
+    /// How many bytes of output and error this manager has read.
+    pub fn n_read(&self) -> [u64; 2] {
+        [0, 1].map(|number: usize| self.read[number].load(Ordering::Relaxed))
     }
 
     /// Finds the pipes that an earlier manager left with the keeper.
@@ -161,7 +178,7 @@ impl Streams {
             return Streams::default();
         };
         let mailbox = link.take(Place::Mailbox(slot)).map(|fd| Arc::new(Mailbox::from_fd(fd)));
-        Streams {
+        let mut streams = Streams {
             stdin: Some(Input::new(stdin, mailbox.clone())),
             mailbox,
             stdout: Some(resumed_output(slot, specs.stdout, stdout, link)),
@@ -169,7 +186,10 @@ impl Streams {
                 .stderr
                 .and_then(|spec| Some(resumed_output(slot, spec, link.take(Place::Stderr(slot))?, link))),
             pid: Arc::default(),
-        }
+            read: Default::default(),
+        };
+        streams.find_counters();
+        streams
     }
 
     /// Lets the outputs of a program flow, until nobody has their other ends. What a listener says on its

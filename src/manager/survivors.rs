@@ -74,11 +74,6 @@ impl Adopted {
         Arc::clone(&self.ears)
     }
 
-    /// Whether the program of this process is one of them.
-    pub fn has(&self, slot: SlotId) -> bool {
-        self.pidfds.contains_key(&slot)
-    }
-
     fn watch(&mut self, slot: SlotId, pidfd: OwnedFd) {
         let data = epoll::EventData::new_u64(u64::from(slot));
         if let Err(errno) = epoll::add(&self.ears, &pidfd, data, epoll::EventFlags::IN) {
@@ -317,7 +312,6 @@ impl Daemon {
     }
 
     fn survivor_ended(&mut self, slot: SlotId, status: ExitStatus) {
-        self.adopted.forget(slot);
         self.finish_streams(slot);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let expected = proc.state() == crate::model::state::ProcessState::Stopping
@@ -325,9 +319,14 @@ impl Daemon {
         let (pid, lasted) =
             (proc.process.state.pid().unwrap_or(0), clock::monotonic().since(proc.process.started));
         proc.remember(PastExit { at: clock::wall(), pid, status, expected, lasted });
-        proc.origin = Origin::default();
         let why = (status == ExitStatus::Unknown).then(|| NOBODY_KNOWS.to_string());
         self.apply(slot, Event::Exited { status, why });
+        self.adopted.forget(slot);
+        if let Some(proc) = self.procs.proc_mut(slot).filter(|proc| proc.origin.adopted) {
+            // Nothing was started in its place.
+            proc.origin = Origin::default();
+            self.commit(slot);
+        }
         let _ = self.link.drop_deposits(&[Place::Pidfd(slot)]);
     }
 

@@ -123,6 +123,7 @@ impl Daemon {
             last_exit: proc.process.exit.or_else(|| proc.past.back().map(|exit| exit.status)),
             exits: proc.past.iter().cloned().collect(),
             tally: proc.tally.clone(),
+            n_logged: proc.streams.n_read(),
             note: note_in_full(proc),
             next: coming(proc),
         }

@@ -46,6 +46,8 @@ pub struct ProcessView {
     pub exits: Vec<PastExit>,
     /// All the exits that this manager saw.
     pub tally: Tally,
+    /// How many bytes of output and error this manager has read.
+    pub n_logged: [u64; 2],
     /// What is unusual about it; empty if nothing is.
     pub note: &'static str,
     /// What happens by itself, and in what time.

@@ -41,21 +41,33 @@ pub fn name(pid: i32) -> String {
         .unwrap_or_default()
 }
 
-/// The members of a process group: pid and name of each. Reads all of `/proc`.
+/// The members of a process group that nobody has killed yet: pid and name of each. Reads all of `/proc`.
 pub fn group_members(leader: i32) -> Vec<(i32, String)> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| process_group(*pid) == Some(leader))
+        .filter(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            is_alive_in_group(&stat, leader)
+        })
         .map(|pid| (pid, name(pid)))
         .collect()
 }
 
-/// Field 5 of `/proc/PID/stat`.
-fn process_group(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(2)?.parse().ok()
+/// What `/proc/PID/stat` says of a process: that it is in this process group, and not on its way to its end.
+fn is_alive_in_group(stat: &str, leader: i32) -> bool {
+    /// A flag of a task that ends, from the kernel's `sched.h`.
+    const EXITING: u64 = 4;
+    const KILLED: u64 = 1 << (libc::SIGKILL - 1);
+    // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').map(|(_, rest)| rest.split_ascii_whitespace().collect()).unwrap_or_default();
+    let field = |number: usize| fields.get(number - 3).copied().unwrap_or_default();
+    let bits = |number| field(number).parse::<u64>().unwrap_or(0);
+    field(5) == leader.to_string()
+        && !["Z", "X", ""].contains(&field(3))
+        && bits(9) & EXITING == 0
+        && bits(31) & KILLED == 0
 }
 
 /// The executable this process runs, also after the file was replaced.
@@ -131,6 +143,22 @@ pub fn boot_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_on_the_way_to_the_end_is_no_member_any_more() {
+        let stat = |state: &str, group: i32, flags: u32, pending: u32| {
+            let between = "0 ".repeat(21);
+            format!("7 (a) b) {state} 1 {group} 1 0 -1 {flags} {between}{pending} 0 0 0")
+        };
+        assert!(is_alive_in_group(&stat("S", 5, 0x40_0000, 0), 5));
+        let dying = [stat("Z", 5, 0, 0), stat("R", 5, 4, 0), stat("R", 5, 0, 256)];
+        for other in dying.into_iter().chain([stat("S", 6, 0, 0), String::new()]) {
+            assert!(!is_alive_in_group(&other, 5), "{other}");
+        }
+        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        let group = rustix::process::getpgrp().as_raw_nonzero().get();
+        assert!(is_alive_in_group(&own, group));
+    }
     use std::process::Command;
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! One program at a time, as the original notices things up to a second late and in no fixed order.
 
-use crate::scenario::Step::{Ctl, Exit, File, Log, Ours, Touch, Up, Wait};
+use crate::scenario::Step::{Ctl, Exit, File, Lines, Log, Ours, Signal, Touch, Up, Wait};
 use crate::scenario::check;
+use nix::sys::signal::Signal::{SIGINT, SIGQUIT, SIGTERM, SIGUSR2};
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting};
 
 #[test]
@@ -165,4 +166,194 @@ stdout_logfile=%(here)s/x.log
             Exit,
         ],
     );
+}
+
+/// Attempts at 0, 1, 3 and 6 seconds, on our side; the original adds up to a second to each pause.
+#[test]
+fn three_retries_after_one_two_and_three_seconds() {
+    check(
+        "
+[program:x]
+command=/bin/sh -c 'echo try >> tries; exit 1'
+directory=%(here)s
+startsecs=2
+startretries=3
+",
+        &[
+            Lines("tries", 1),
+            Wait("x", Backoff),
+            Ctl("status"),
+            Lines("tries", 2),
+            Wait("x", Backoff),
+            Lines("tries", 3),
+            Wait("x", Backoff),
+            Lines("tries", 4),
+            Wait("x", Fatal),
+            Ctl("status"),
+            Ctl("shutdown"),
+            Exit,
+            Log,
+        ],
+    );
+}
+
+#[test]
+fn an_end_before_startsecs_is_a_failure_whatever_its_status() {
+    check(
+        "
+[program:x]
+command=/bin/sh -c 'exit 0'
+startsecs=3
+startretries=0
+",
+        &[Wait("x", Fatal), Ctl("status"), Ctl("pid x"), Ctl("shutdown"), Exit, Log],
+    );
+}
+
+/// One after the other, so that the order in which they end is nobody's choice.
+#[test]
+fn exit_codes() {
+    check(
+        "
+[program:zero]
+command=/bin/sh -c 'sleep 0.5; exit 0'
+startsecs=0
+autostart=false
+autorestart=false
+
+[program:seven]
+command=/bin/sh -c 'sleep 0.5; exit 7'
+startsecs=0
+autostart=false
+autorestart=false
+
+[program:listed]
+command=/bin/sh -c 'sleep 0.5; exit 7'
+startsecs=0
+autostart=false
+autorestart=unexpected
+exitcodes=3,7
+
+[program:highest]
+command=/bin/sh -c 'sleep 0.5; exit 255'
+startsecs=0
+autostart=false
+autorestart=false
+
+[program:killed]
+command=/bin/sh -c 'sleep 0.5; kill -USR1 $$'
+startsecs=0
+autostart=false
+autorestart=false
+",
+        &[
+            Ctl("start zero"),
+            Wait("zero", Exited),
+            Ctl("start seven"),
+            Wait("seven", Exited),
+            Ctl("start listed"),
+            Wait("listed", Exited),
+            Ctl("start highest"),
+            Wait("highest", Exited),
+            Ctl("start killed"),
+            Wait("killed", Exited),
+            Ctl("status"),
+            Ctl("shutdown"),
+            Exit,
+            Log,
+        ],
+    );
+}
+
+/// A child in the program's process group writes down that it was told to end.
+#[test]
+fn stopasgroup_reaches_the_children() {
+    check(
+        "
+[supervisord]
+loglevel=debug
+[program:x]
+command=/bin/sh -c '(trap \"echo told > told; exit 0\" TERM; echo ready > ready; while :; do sleep 0.05; done) & wait'
+directory=%(here)s
+startsecs=0
+stopasgroup=true
+",
+        &[
+            File("ready", "ready"),
+            Ctl("stop x"),
+            File("told", "told"),
+            File("supervisord.log", "process group with signal SIGTERM"),
+            Ctl("status"),
+            Ctl("shutdown"),
+            Exit,
+            Log,
+        ],
+    );
+}
+
+/// Neither the program nor its child listens to TERM.
+#[test]
+fn killasgroup_kills_whoever_did_not_stop() {
+    check(
+        "
+[supervisord]
+loglevel=debug
+[program:x]
+command=/bin/sh -c 'trap \"\" TERM; sleep 1000 & echo ready > ready; while :; do wait; done'
+directory=%(here)s
+startsecs=0
+stopwaitsecs=1
+killasgroup=true
+",
+        &[
+            File("ready", "ready"),
+            Ctl("stop x"),
+            File("supervisord.log", "process group with signal SIGKILL"),
+            Ctl("status"),
+            Ctl("shutdown"),
+            Exit,
+            Log,
+        ],
+    );
+}
+
+#[test]
+fn priorities() {
+    check(
+        "
+[program:last]
+command=sleep 1000
+startsecs=1
+priority=30
+
+[program:first]
+command=sleep 1000
+startsecs=1
+priority=10
+
+[program:middle]
+command=sleep 1000
+startsecs=1
+priority=20
+",
+        &[Up(&["first", "middle", "last"]), Ctl("status"), Ctl("shutdown"), Exit, Log],
+    );
+}
+
+#[test]
+fn signals_to_the_daemon() {
+    for end in [SIGTERM, SIGINT, SIGQUIT] {
+        check(
+            "[program:x]\ncommand=sleep 1000\nstartsecs=0\n",
+            &[
+                Up(&["x"]),
+                Signal(SIGUSR2),
+                File("supervisord.log", "received SIGUSR2"),
+                Ctl("status"),
+                Signal(end),
+                Exit,
+                Log,
+            ],
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::support::{Daemon, LONG, Run, Side, Start, until};
 use crate::transcript::normalise;
+use nix::sys::signal::Signal;
 use supervisord::model::state::ProcessState;
 
 /// What an operator does, one thing after the other.
@@ -19,12 +20,14 @@ pub enum Step {
     Wait(&'static str, ProcessState),
     /// Waits until all of these are RUNNING.
     Up(&'static [&'static str]),
+    /// Sends a signal to the daemon.
+    Signal(Signal),
+    /// Makes an empty file in the directory, which a program waits for.
+    Touch(&'static str),
     /// Replaces the configuration file.
     Conf(&'static str),
     /// Waits until a file in the directory holds a text.
     File(&'static str, &'static str),
-    /// Makes an empty file in the directory, which a program waits for.
-    Touch(&'static str),
     /// Waits until a file in the directory has so many lines.
     Lines(&'static str, usize),
     /// Records the activity log from level INFO on, without its times.
@@ -87,7 +90,6 @@ fn play(conf: &str, steps: &[Step], cast: Cast) -> Vec<String> {
                 assert!(expected, "{ours:?} is missing in {run}");
                 seen.push(format!("{words}: exit status {}", run.code));
             }
-            Step::Touch(name) => std::fs::write(daemon.path(name), "").unwrap(),
             Step::Lines(name, number) => {
                 let count = || daemon.read(name).lines().count();
                 until(&format!("{name} has {number} lines"), LONG, || count() >= number);
@@ -96,6 +98,8 @@ fn play(conf: &str, steps: &[Step], cast: Cast) -> Vec<String> {
             Step::Up(names) => {
                 names.iter().for_each(|name| daemon.wait_for_state(name, ProcessState::Running, LONG));
             }
+            Step::Signal(signal) => daemon.signal(signal),
+            Step::Touch(name) => std::fs::write(daemon.path(name), "").expect("the directory can be written"),
             Step::Conf(conf) => daemon.write_conf(conf),
             Step::File(name, text) => {
                 until(&format!("{name} holds {text:?}"), LONG, || daemon.read(name).contains(text));

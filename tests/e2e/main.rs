@@ -17,6 +17,7 @@ mod life;
 mod machine;
 mod order;
 mod outage;
+mod pidproxy;
 mod recovery;
 mod sample;
 mod signals;

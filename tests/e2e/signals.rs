@@ -109,6 +109,22 @@ fn hup_reloads_with_the_same_pid() {
     assert!(!running(one) && !running(two));
 }
 
+/// As in the original; else every reload would leave a few more.
+#[test]
+fn hup_removes_the_automatic_logs_of_before() {
+    let daemon = start(TWO);
+    daemon.wait_for_state("one", Running, LONG);
+    let count = || {
+        let names = fs::read_dir(daemon.directory()).expect("the test's directory can be read");
+        names.flatten().filter(|entry| entry.file_name().to_string_lossy().contains("-stdout---")).count()
+    };
+    let (one, n_before) = (daemon.pid_of("one"), count());
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_log("WARN received SIGHUP indicating restart request");
+    until("it has begun anew", LONG, || !running(one) && daemon.log().matches("success: one").count() == 2);
+    assert_eq!(count(), n_before);
+}
+
 /// The original stops everything first and then dies of the error.
 #[test]
 fn hup_with_a_bad_configuration_keeps_the_old_one_running() {

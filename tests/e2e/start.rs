@@ -172,6 +172,19 @@ fn a_socket_in_use_is_refused_and_its_owner_is_left_alone() {
 }
 
 #[test]
+fn a_start_that_fails_leaves_no_file_behind() {
+    let conf = "[unix_http_server]\nfile=%(here)s/precious\n[program:x]\ncommand=sleep 1000\n";
+    let mut daemon = Start::new(Side::under_test(), conf).prepare();
+    fs::write(daemon.path("precious"), "this is no socket").expect("the test's directory can be written");
+    daemon.spawn();
+    assert_eq!(daemon.wait_exit(), 2);
+    assert_eq!(daemon.read("precious"), "this is no socket");
+    for name in ["supervisord.pid", "supervisord.pid.lock"] {
+        assert!(!daemon.path(name).exists(), "{name} is still there");
+    }
+}
+
+#[test]
 fn a_port_in_use_is_refused_before_anything_starts() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let port = listener.local_addr().expect("it is bound").port();

@@ -1,28 +1,15 @@
-/**
- * A browser, and the daemon that tests/page.rs has started for this file. The browser belongs to this process:
- * playwright ends it when we end, also by a signal.
- */
+/** What the tests of the page share. tests/page.rs starts a daemon for each of their files. */
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { after, test } from "node:test";
-import { chromium } from "playwright-core";
+import { address, inDirectory, launch, setting } from "./launch.js";
 
 /** How long to wait for something to happen, in milliseconds: machines that run tests may be very busy. */
 export const PATIENCE = 30_000;
 
-const setting = (name) => {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: run these tests by \`cargo test --test page\``);
-  return value;
-};
-
-/** The address of the page. */
-export const address = setting("PAGE_URL");
-
-/** A file in the daemon's directory. */
-export const inDirectory = (name) => path.join(setting("PAGE_DIRECTORY"), name);
+export { address, inDirectory };
 
 /** A file for people to look at. */
 export function outputFile(name) {
@@ -35,11 +22,7 @@ after(() => browser?.close());
 
 /** The browser; started when it is first needed. */
 export async function theBrowser() {
-  browser ??= await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    // Root has no sandbox, and containers little shared memory.
-    args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-  });
+  browser ??= await launch();
   return browser;
 }
 

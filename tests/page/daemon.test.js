@@ -25,6 +25,26 @@ testPage("the manager is killed, and the page goes on", { expected }, async (pag
   assert.ok(await page.evaluate(() => window.isTheSamePage));
 });
 
+testPage("a page in the background gives its connection back", {}, async (page) => {
+  await page.clock.install();
+  await open(page);
+  await waitForState(page, "web", "RUNNING");
+  const show = (isHidden) => page.evaluate((value) => {
+    Object.defineProperty(document, "hidden", { value, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, isHidden);
+  const closed = page.waitForEvent("requestfailed", (request) => request.url().endsWith("/events"));
+  await show(true);
+  await page.clock.fastForward(11_000);
+  await closed;
+  await ask("processes/web/stop");
+  assert.equal(await row(page, "web").locator(".state").textContent(), "RUNNING", "nobody told it");
+  await show(false);
+  await waitForState(page, "web", "STOPPED");
+  await ask("processes/web/start");
+  await waitForState(page, "web", "RUNNING");
+});
+
 testPage("a restart is waited for, and an end is said plainly", { expected }, async (page) => {
   await open(page);
   await waitForState(page, "web", "RUNNING");

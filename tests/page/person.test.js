@@ -55,6 +55,12 @@ testPage("filters and columns find and order", {}, async (page) => {
   await page.keyboard.type("work run");
   await until("two are shown", async () => (await page.locator("tr.process").count()) === 2);
   assert.equal(await page.locator("tr.group").count(), 1);
+  assert.equal(await page.locator("#acting-on").textContent(), "2 shown");
+  await page.locator("#acting").getByRole("button", { name: "Restart" }).click();
+  const names = page.getByRole("dialog").locator(".names li");
+  assert.deepEqual(await names.allTextContents(), ["worker:worker_00", "worker:worker_01"]);
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+  await press(page, "/");
   await press(page, "Escape");
   await press(page, "Escape");
   await until("all are shown", async () => (await page.locator("tr.process").count()) > 4);
@@ -119,7 +125,7 @@ testPage("the keyboard is enough", {}, async (page) => {
   await question.getByRole("button", { name: "Stop" }).press("Enter");
   await waitForState(page, "worker:worker_00", "STOPPED");
   await waitForState(page, "worker:worker_01", "STOPPED");
-  await notice(page, "success").filter({ hasText: "2 processes" }).waitFor();
+  await notice(page, "success").filter({ hasText: "2 of 2 processes" }).waitFor();
   await press(page, "s");
   await waitForState(page, "worker:worker_01", "RUNNING");
   await press(page, "Escape");
@@ -137,6 +143,22 @@ testPage("the keyboard is enough", {}, async (page) => {
   await press(page, "End");
   await press(page, "l");
   await page.locator("#log-name", { hasText: "worker:worker_01" }).waitFor();
+});
+
+testPage("many are selected with the shift key, and told apart by what came of it", {}, async (page) => {
+  await open(page);
+  await waitForState(page, "web", "RUNNING");
+  const names = await page.locator("tr.process").evaluateAll((rows) => rows.map((row) => row.dataset.namespec));
+  await row(page, names.at(-3)).getByRole("checkbox").check();
+  await row(page, names.at(-1)).getByRole("checkbox").click({ modifiers: ["Shift"] });
+  assert.match(await page.locator("#acting-on").textContent(), /^3 selected/);
+  await page.locator("#acting").getByRole("button", { name: "Start", exact: true }).click();
+  await notice(page, "success").filter({ hasText: "3 processes were there already" }).waitFor();
+  await row(page, "missing").getByRole("checkbox").check();
+  await page.locator("#acting").getByRole("button", { name: "Start", exact: true }).click();
+  await notice(page, "failure").filter({ hasText: "missing: NO_FILE" }).waitFor();
+  await page.getByRole("button", { name: "Select none" }).click();
+  assert.equal(await page.locator("tr.is-selected").count(), 0);
 });
 
 testPage("groups are stopped after a question, signals chosen, logs cleared", {}, async (page) => {

@@ -28,6 +28,7 @@ assert value('supervisord_process_exits', name='web', signal='SIGKILL', code='')
 assert value('supervisord_process_exits', name='once', code='3', signal='') == 1
 assert value('supervisord_process_resident_memory_bytes', name='web') > 4096
 assert value('supervisord_process_log_bytes', name='web', stream='stdout') >= 4
+assert value('supervisord_process_output_bytes', name='web', stream='stderr') >= 4
 starts = {sample.name: sample.value for sample in families['supervisord_start_duration_seconds'].samples if not sample.labels}
 assert starts['supervisord_start_duration_seconds_count'] >= 5, starts
 restarts = [s.value for s in families['supervisord_restart_duration_seconds'].samples if s.name.endswith('_count')]

@@ -19,7 +19,7 @@ use crate::rpc::server::reply::Reply;
 use serde::{Deserialize, Serialize};
 use serde_json::json as object;
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer waits for what was asked, if nobody says how long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,9 +29,6 @@ const PATIENCE_MAX: f64 = 600.0;
 
 /// So many names one request may select.
 const NAMES_MAX: usize = 10_000;
-
-/// So many orders of one selection are under way at a time.
-const AT_A_TIME: usize = 256;
 
 /// What the body of an action may say. All of it is optional.
 #[derive(Debug, Default, Deserialize)]
@@ -147,16 +144,17 @@ impl Order {
     }
 }
 
-/// Names as `kill -l` prints them, with or without SIG; numbers may be written as 15.0, which JSON takes for the same.
+/// Names in any case, with or without SIG; numbers may be written as 15.0, which JSON takes for the same.
 fn signal(name: &SignalName) -> Result<Signal, Problem> {
-    let (text, signal) = match name {
-        SignalName::Name(name) => {
-            let bare = name.strip_prefix("SIG").unwrap_or(name);
-            let known = |signal: &Signal| signal.name().is_some_and(|name| name[3..] == *bare);
-            (name.clone(), Signal::parse(bare).filter(known))
-        }
-        SignalName::Number(number) => (number.to_string(), Signal::parse(&number.to_string())),
+    let text = match name {
+        SignalName::Name(name) => name.clone(),
+        SignalName::Number(number) => number.to_string(),
     };
+    let is_sign = |c: &char| "+-".contains(*c);
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || is_sign(&c))
+        && !text.starts_with(['+', '-'])
+        && text.chars().filter(is_sign).count() <= 1;
+    let signal = Signal::parse(&text).filter(|_| is_plain);
     signal.ok_or_else(|| {
         Problem::from(Fault::with(FaultCode::BadSignal, text.chars().take(100).collect::<String>()))
     })
@@ -189,7 +187,7 @@ async fn many(context: &Context, asked: &Asked<'_>) -> Answered {
 
 /// What became of one process.
 #[derive(Debug, Serialize)]
-struct Result1 {
+struct Became {
     namespec: String,
     group: String,
     name: String,
@@ -203,10 +201,10 @@ struct Result1 {
     pid: Option<i32>,
 }
 
-impl Result1 {
-    fn new(status: &BulkStatus) -> Result1 {
+impl Became {
+    fn new(status: &BulkStatus) -> Became {
         let fault = status.outcome.as_ref().err();
-        Result1 {
+        Became {
             namespec: namespec::display(&status.group, &status.name),
             group: status.group.clone(),
             name: status.name.clone(),
@@ -220,10 +218,10 @@ impl Result1 {
     }
 
     /// For a process of which nothing is known but that it is not done.
-    fn pending(name: &str) -> Result1 {
+    fn pending(name: &str) -> Became {
         let namespec = Namespec::parse(name);
         let process = namespec.process.clone().unwrap_or_else(|| "*".to_string());
-        Result1 {
+        Became {
             namespec: namespec.to_string(),
             group: namespec.group,
             name: process,
@@ -240,27 +238,23 @@ impl Result1 {
 /// Carries out an order and says what became of each process.
 async fn carry_out(context: &Context, order: Order, targets: Vec<Target>) -> Answered {
     let alone = targets.len() == 1;
-    let mut results: Vec<Result1> = Vec::new();
-    let deadline = std::time::Instant::now() + order.patience;
-    for some in targets.chunks(AT_A_TIME) {
-        // Begun together; then one after the other is waited for.
-        let tasks: Vec<_> = some
-            .iter()
-            .map(|target| {
-                let (handle, target) = (context.handle().clone(), target.clone());
-                rt::spawn(async move { obey(&handle, order, target).await })
-            })
-            .collect();
-        for (task, target) in tasks.into_iter().zip(some) {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
-            match within(left, task.join()).await {
-                Some(Ok(statuses)) => results.extend(statuses.iter().map(Result1::new)),
-                Some(Err(fault)) if alone || fault.code == FaultCode::ShutdownState => {
-                    return Err(fault.into());
-                }
-                Some(Err(fault)) => results.push(Result1::new(&failed(target, fault))),
-                None => results.push(Result1::pending(&printed(target))),
-            }
+    let mut results: Vec<Became> = Vec::new();
+    let deadline = Instant::now() + order.patience;
+    // Begun together; then one after the other is waited for.
+    let tasks: Vec<_> = targets
+        .iter()
+        .map(|target| {
+            let (handle, target) = (context.handle().clone(), target.clone());
+            rt::spawn(async move { obey(&handle, order, target).await })
+        })
+        .collect();
+    for (task, target) in tasks.into_iter().zip(&targets) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match within(left, task.join()).await {
+            Some(Ok(statuses)) => results.extend(statuses.iter().map(Became::new)),
+            Some(Err(fault)) if alone || fault.code == FaultCode::ShutdownState => return Err(fault.into()),
+            Some(Err(fault)) => results.push(Became::new(&failed(target, fault))),
+            None => results.push(Became::pending(&printed(target))),
         }
     }
     look_at(context, &mut results).await;
@@ -269,7 +263,7 @@ async fn carry_out(context: &Context, order: Order, targets: Vec<Target>) -> Ans
 }
 
 /// Says what state everybody is in afterwards.
-async fn look_at(context: &Context, results: &mut [Result1]) {
+async fn look_at(context: &Context, results: &mut [Became]) {
     let target = match results {
         [] => return,
         [one] => Target::parse(&one.namespec),

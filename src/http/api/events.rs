@@ -5,6 +5,7 @@ use crate::http::budget::Share;
 use crate::http::context::Context;
 use crate::http::feed::{Kind, News, Told, Viewer};
 use crate::http::socket::within;
+use crate::http::usage::Watching;
 use crate::rpc::api::{Answer, Request, Target};
 use std::io;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct EventStream {
     is_up_to_date: bool,
     /// Memory for what is being sent.
     share: Option<Share>,
+    /// Those who are told what processes use keep the samples going.
+    _watching: Option<Watching>,
 }
 
 impl EventStream {
@@ -48,10 +51,11 @@ impl EventStream {
             let is_ours = epoch.parse() == Ok(feed.epoch());
             sequence.parse::<u64>().ok().filter(|_| is_ours)
         });
-        context.sampler().look();
+        let watching = (style == Style::ServerSent).then(|| context.sampler().watch());
         let viewer = feed.view(seen.unwrap_or_else(|| feed.sequence()));
         let is_up_to_date = style == Style::Lines || seen.is_some();
-        EventStream { context: context.clone(), viewer, style, is_up_to_date, share: None }
+        let context = context.clone();
+        EventStream { context, viewer, style, is_up_to_date, share: None, _watching: watching }
     }
 
     /// Waits for what is to be sent next.

@@ -83,6 +83,7 @@ pub async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> Answere
             large_json(context, turn, &object!({"settings": settings})).await
         }
         Look::Reread => {
+            let _turn = turn(context).await?;
             let source = config_source(context).await?;
             let found = rt::unblock(move || source.preview()).await.map_err(wrong_config)?;
             json(200, &object!({"added": found.added, "changed": found.changed, "removed": found.removed}))

@@ -13,6 +13,9 @@ import { toOutcomes } from "./wire.js";
 /** Failures listed by name; the rest is counted. */
 const FAILURES_SHOWN = 8;
 
+/** How long the daemon is to wait for the outcome, in seconds: a browser waits with six requests at most. */
+const PATIENCE = 20;
+
 /**
  * @typedef {Object} Target
  * @property {"process"|"group"|"selection"|"all"} kind
@@ -81,7 +84,7 @@ function listed({ kind, names }) {
 }
 
 function request(action, target, signal) {
-  const body = signal === undefined ? {} : { signal };
+  const body = signal === undefined ? { timeout: PATIENCE } : { timeout: PATIENCE, signal };
   switch (target.kind) {
     case "process":
       return change(`${pathOf(target.names[0])}/${action}`, body);
@@ -99,18 +102,22 @@ function report(action, target, outcomes) {
   const { done, refused } = WORDS[action];
   const count = (wanted) => outcomes.filter(({ outcome }) => outcome === wanted).length;
   const isOne = target.kind === "process";
-  if (count("failed") === 0) {
-    const pending = count("pending") === 0 ? [] : [`${plural(count("pending"), "process takes", "processes take")} longer; the table shows when it is done`];
-    const many = isOne ? "" : ` (${plural(outcomes.length, "process", "processes")})`;
-    tell(pending.length > 0 ? "info" : "success", `${target.title}: ${done}${many}`, pending);
-    return;
-  }
-  const title = isOne ? `Could not ${refused} ${target.title}` : `${target.title}: ${done} ${count("done")} of ${outcomes.length}`;
-  tell("failure", title, failureLines(outcomes, isOne));
+  // Whoever asks for one process wants to know that there was nothing to do.
+  const failures = outcomes.filter(({ outcome }) => outcome === "failed" || (isOne && outcome === "unneeded"));
+  const lines = [...failureLines(failures, isOne), ...remarks(count)];
+  const summary = isOne ? "" : ` (${count("done")} of ${plural(outcomes.length, "process", "processes")})`;
+  if (failures.length > 0 && isOne) tell("failure", `Could not ${refused} ${target.title}`, lines);
+  else if (failures.length > 0) tell("failure", `${target.title}: ${done}${summary}`, lines);
+  else tell(count("pending") > 0 ? "info" : "success", `${target.title}: ${done}${summary}`, lines);
 }
 
-function failureLines(outcomes, isOne) {
-  const failures = outcomes.filter(({ outcome }) => outcome === "failed");
+function remarks(count) {
+  const takesLonger = `${plural(count("pending"), "process takes", "processes take")} longer; the table shows when it is done`;
+  const unneeded = `${plural(count("unneeded"), "process was", "processes were")} there already`;
+  return [count("pending") > 0 && takesLonger, count("unneeded") > 0 && unneeded].filter((text) => text !== false);
+}
+
+function failureLines(failures, isOne) {
   const line = ({ namespec, message }) => visibleText(isOne ? message : `${namespec}: ${message}`);
   const lines = failures.slice(0, FAILURES_SHOWN).map(line);
   if (failures.length > FAILURES_SHOWN) lines.push(`and ${failures.length - FAILURES_SHOWN} more`);

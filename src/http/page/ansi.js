@@ -17,6 +17,11 @@ export function isPlain(style) {
   return style === PLAIN;
 }
 
+/** A style with these properties, plain in all others. */
+export function styleWith(properties) {
+  return { ...PLAIN, ...properties };
+}
+
 /** Reads one stream; what was switched on in one line holds in the next. */
 export class Ansi {
   style = PLAIN;

@@ -41,7 +41,7 @@ export async function askSignal(whom, names = []) {
   for (const [name, meaning] of SIGNALS) list.append(make("option", { value: name }, meaning));
   const input = make("input", {
     name: "signal", list: "signal-names", required: true, autocomplete: "off", spellcheck: "false",
-    pattern: "[A-Za-z0-9+]{1,20}", placeholder: "HUP", id: "signal-input", maxlength: 20,
+    pattern: "[A-Za-z0-9+\\-]{1,20}", placeholder: "for example HUP", id: "signal-input", maxlength: 20,
   });
   const choices = make("div", { class: "choices" });
   const meaning = make("p", { class: "hint" }, "A name such as HUP, or a number.");

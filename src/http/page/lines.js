@@ -4,11 +4,11 @@
  */
 
 import { make } from "./dom.js";
-import { Ansi, isPlain } from "./ansi.js";
+import { Ansi, isPlain, styleWith } from "./ansi.js";
 import { visible } from "./text.js";
 
 /** Lines kept; the oldest go. */
-export const MOST_LINES = 10_000;
+const MOST_LINES = 10_000;
 
 /** Lines in a block, which the browser draws or leaves alone as a whole. */
 const BLOCK = 200;
@@ -16,7 +16,19 @@ const BLOCK = 200;
 /** A longer line is cut, in characters, so that a file without a single newline can be looked at, too. */
 const LONGEST_LINE = 4096;
 
+/** The beginning of a line of the activity log, and how its levels look. */
+const LEVEL = /^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} )(CRIT|ERRO|WARN|INFO|DEBG|TRAC|BLAT)(?= )/;
+const FAINT = styleWith({ faint: true });
+const LEVELS = {
+  CRIT: styleWith({ bold: true, foreground: { named: 1 } }),
+  ERRO: styleWith({ foreground: { named: 1 } }),
+  WARN: styleWith({ foreground: { named: 3 } }),
+  INFO: styleWith({ foreground: { named: 2 } }),
+};
+
 export class Lines {
+  /** Whether these are lines of the activity log, whose levels get colours. */
+  hasLevels = false;
   /** How many lines are there. */
   count = 0;
   /** Called with every line that was completed. */
@@ -80,10 +92,18 @@ export class Lines {
   }
 
   #add(text, isCut) {
-    const element = lineElement(this.#ansi.pieces(text));
+    const element = lineElement(this.#pieces(text));
     if (isCut) element.classList.add("is-cut");
     this.#insert(element);
     this.online(element);
+  }
+
+  #pieces(text) {
+    const begin = this.hasLevels ? LEVEL.exec(text) : null;
+    if (begin === null) return this.#ansi.pieces(text);
+    const [whole, time, level] = begin;
+    const rest = this.#ansi.pieces(text.slice(whole.length));
+    return [{ text: time, style: FAINT }, { text: level, style: LEVELS[level] ?? FAINT }, ...rest];
   }
 
   #insert(element) {
@@ -101,7 +121,7 @@ export class Lines {
   #showRest() {
     if (this.#rest === "") return;
     const { style } = this.#ansi;
-    this.#restElement = lineElement(this.#ansi.pieces(this.#rest));
+    this.#restElement = lineElement(this.#pieces(this.#rest));
     this.#restElement.classList.add("is-open");
     this.#ansi.style = style;
     this.#insert(this.#restElement);

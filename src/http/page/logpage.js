@@ -2,7 +2,7 @@
 
 import { ApiError, addressInApi, change, pathOf } from "./api.js";
 import { confirm } from "./dialogs.js";
-import { byId, make, setAttribute, setText } from "./dom.js";
+import { byId, make, setText } from "./dom.js";
 import { LogView } from "./logview.js";
 import { tell } from "./notices.js";
 import { addressOf } from "./router.js";
@@ -33,7 +33,7 @@ export class LogPage {
     this.#namespec = null;
     setText(byId("log-name"), "Activity log");
     byId("log-streams").replaceChildren();
-    this.view.open({ path: "log", download: addressInApi("log/download") });
+    this.view.open({ path: "log", hasLevels: true, download: addressInApi("log/download") });
   }
 
   openProcess(namespec, stream) {

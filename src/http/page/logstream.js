@@ -6,8 +6,8 @@ import { fromBase64, fromUtf8 } from "./text.js";
 /**
  * @typedef {Object} Log
  * @property {string} path  of the log in the API, `processes/…/logs/stdout` or `log`
- * @property {string} title
  * @property {string} download  the address of the whole
+ * @property {boolean} [hasLevels]  whether it is the activity log
  */
 
 export class LogStream {

@@ -1,6 +1,6 @@
 /** The view of one log: followed live, paused, searched, downloaded. */
 
-import { byId, make, oncePerFrame, setAttribute, setText } from "./dom.js";
+import { byId, oncePerFrame, setAttribute, setText } from "./dom.js";
 import * as format from "./format.js";
 import { Lines } from "./lines.js";
 import { LogSearch } from "./logsearch.js";
@@ -52,6 +52,7 @@ export class LogView {
     if (this.log?.path === log.path) return;
     this.close();
     this.log = log;
+    this.#lines.hasLevels = log.hasLevels === true;
     setAttribute(byId("log-download"), "href", log.download);
     this.#setPaused(false);
     this.#begin(FIRST_TAIL);

@@ -129,7 +129,7 @@ export class ProcessView {
     });
     byId("acting").addEventListener("click", (event) => {
       const button = event.target.closest("[data-action]");
-      if (button !== null) this.#pressed(button, this.table.selection.size > 0 ? this.#selection() : this.#everything());
+      if (button !== null) this.#pressed(button, this.#many());
     });
   }
 
@@ -166,8 +166,12 @@ export class ProcessView {
     return { kind: "group", title: `group ${visibleText(group)}`, group, names: this.table.membersOf(group) };
   }
 
-  #everything() {
-    return { kind: "all", title: "all processes", names: [...this.#store.processes.keys()] };
+  /** What the buttons above the table are about: the selection, else what the filter shows, else everything. */
+  #many() {
+    if (this.table.selection.size > 0) return this.#selection();
+    const names = this.table.shown();
+    if (!this.table.order.isFiltering) return { kind: "all", title: "all processes", names };
+    return { kind: "selection", title: format.plural(names.length, "process that is shown", "processes that are shown"), names };
   }
 
   #clearFilter() {
@@ -189,7 +193,9 @@ export class ProcessView {
     for (const { state } of this.#store.processes.values()) counts.set(state, (counts.get(state) ?? 0) + 1);
     this.#showChips(counts);
     const { size } = this.table.selection;
-    setText(byId("acting-on"), size > 0 ? `${format.count(size)} selected` : "All processes");
+    const shown = this.table.shown().length;
+    const whom = this.table.order.isFiltering ? `${format.count(shown)} shown` : "All processes";
+    setText(byId("acting-on"), size > 0 ? `${format.count(size)} selected` : whom);
     byId("select-none").hidden = size === 0;
     byId("acting").classList.toggle("has-selection", size > 0);
     byId("acting").hidden = this.#store.processes.size === 0;

@@ -11,6 +11,9 @@ const CELLS = ["select", "name", "state", "uptime", "pid", "cpu", "memory", "res
 
 const mould = makeMould();
 
+/** Somebody who does not want to see things move. */
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
 function makeMould() {
   const cell = (key, ...children) => make("td", { role: "cell", class: `cell-${key}` }, ...children);
   const button = (action, text) => make("button", { type: "button", "data-action": action, tabindex: -1 }, text);
@@ -94,7 +97,7 @@ export class Row {
     this.primary.dataset.action = active ? "stop" : "start";
     setAttribute(this.primary, "aria-label", `${active ? "Stop" : "Start"} ${visibleText(process.namespec)}`);
     this.restart.hidden = !active;
-    if (flash) this.element.animate([{ backgroundColor: "var(--flash)" }, {}], { duration: 900, easing: "ease-out" });
+    if (flash && !calm.matches) this.element.animate([{ backgroundColor: "var(--flash)" }, {}], { duration: 900, easing: "ease-out" });
   }
 
   #updateExit(process, now) {

@@ -11,7 +11,7 @@ import { Row } from "./row.js";
 import { Selection } from "./selection.js";
 
 /** Rows in the first picture: more than fit on a screen. */
-const FIRST_PORTION = 60;
+const FIRST_PORTION = 50;
 /** Rows added at a time after that. */
 const PORTION = 120;
 /** For so many milliseconds after the pointer moved, rows do not change places under it. */
@@ -189,7 +189,7 @@ export class ProcessTable {
     setAttribute(this.#body.parentElement, "aria-rowcount", this.#shown.length + 1);
     this.#keepReachable();
     this.#showSelection();
-    if (this.#limit < this.#shown.length) setTimeout(() => this.#grow(this.#limit + PORTION), 0);
+    if (this.#limit < this.#shown.length) afterNextPicture(() => this.#grow(this.#limit + PORTION));
   }
 
   /** The rows made so far and the headings between them. */
@@ -296,6 +296,11 @@ export class ProcessTable {
     const now = this.#store.now();
     for (const row of this.#rows.values()) row.tick(now);
   }
+}
+
+/** Whatever was made until now is to be seen before more is made. */
+function afterNextPicture(work) {
+  requestAnimationFrame(() => setTimeout(work, 0));
 }
 
 /** A row, and what can be pressed in it. */

@@ -20,7 +20,7 @@ export function fromBase64(text) {
 const INVISIBLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
 
 /** Whether `visible` would change something; most lines it would not. */
-export function hasInvisible(text) {
+function hasInvisible(text) {
   return INVISIBLE.test(text);
 }
 

@@ -63,7 +63,7 @@ export function toProcess(row) {
 }
 
 /** @returns {Exit} */
-export function toExit(exit) {
+function toExit(exit) {
   return {
     text: exit.text,
     short: exit.signal ?? (exit.code === null ? exit.text : `exit ${exit.code}`),
@@ -91,12 +91,18 @@ export function toDaemon(daemon) {
   };
 }
 
+/** What is no failure when many are meant: they are where they were to be. */
+const UNNEEDED = { start: "ALREADY_STARTED", stop: "NOT_RUNNING", signal: "NOT_RUNNING" };
+
 /**
- * What an action came to for each process. `outcome` is `done`, `failed`, or `pending` if it takes longer than the
- * answer could wait.
+ * What an action came to for each process. `outcome` is `done`, `failed`, `unneeded`, or `pending` if it takes longer
+ * than the answer could wait.
  *
  * @returns {Array<{namespec: string, outcome: string, message: string}>}
  */
 export function toOutcomes(answer) {
-  return answer.results.map(({ namespec, outcome, detail }) => ({ namespec, outcome, message: detail }));
+  return answer.results.map(({ namespec, outcome, fault, detail }) => {
+    const isUnneeded = Boolean(fault) && fault === UNNEEDED[answer.action];
+    return { namespec, outcome: isUnneeded ? "unneeded" : outcome, message: detail };
+  });
 }

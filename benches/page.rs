@@ -1,0 +1,35 @@
+//! How fast the page is with many processes, and what open pages cost the daemon.
+//!
+//! `cargo bench --bench page [N]` starts a daemon with N quiet processes, 1,000 unless something else is asked for, and
+//! has `tests/page/bench.js` measure in a browser: when the first rows are painted, when a change of state is seen, what
+//! is sent while nothing changes, what 50 pages cost.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use support::{Side, Start, free_ports, run_within};
+
+/// How long all of it may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+fn main() {
+    let asked = std::env::args().skip(1).find_map(|word| word.parse::<usize>().ok());
+    let n_processes = asked.unwrap_or(1000);
+    let [port] = free_ports();
+    let conf = format!(
+        "[supervisord]\nminfds=10000\n[inet_http_server]\nport=127.0.0.1:{port}\n\
+         [program:quiet]\ncommand=/bin/sleep 100000\nprocess_name=%(program_name)s_%(process_num)04d\n\
+         numprocs={n_processes}\nstartsecs=0\nstdout_logfile=NONE\nstderr_logfile=NONE\n"
+    );
+    let daemon = Start::new(Side::Ours, &conf).ready();
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
+    let mut node = Command::new("node");
+    node.arg(scripts.join("bench.js")).current_dir(&scripts);
+    node.env("PAGE_URL", format!("http://127.0.0.1:{port}/")).env("PAGE_DIRECTORY", daemon.directory());
+    node.env("PAGE_PROCESSES", n_processes.to_string()).env("HOME", daemon.directory());
+    daemon.adopt(&mut node);
+    print!("{}", run_within(&mut node, PATIENCE).expect(0).stdout);
+}
