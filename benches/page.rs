@@ -10,7 +10,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use support::{Side, Start, free_ports, run_within};
+use support::{Side, Start, finish, free_ports};
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -31,5 +31,7 @@ fn main() {
     node.env("PAGE_URL", format!("http://127.0.0.1:{port}/")).env("PAGE_DIRECTORY", daemon.directory());
     node.env("PAGE_PROCESSES", n_processes.to_string()).env("HOME", daemon.directory());
     daemon.adopt(&mut node);
-    print!("{}", run_within(&mut node, PATIENCE).expect(0).stdout);
+    // It prints what it has measured as soon as it has.
+    let mut node = node.spawn().expect("node is installed");
+    assert_eq!(finish(&mut node, "the measurements", PATIENCE), 0, "bench.js failed");
 }

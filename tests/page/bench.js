@@ -71,20 +71,22 @@ async function changes(page) {
   const delays = [];
   for (let turn = 0; turn < CHANGES; turn += 1) {
     const namespec = await page.evaluate((place) => document.querySelectorAll("tr.process")[place].dataset.namespec, turn);
-    const visible = page.evaluate((name) => new Promise((resolve) => {
+    await page.evaluate((name) => {
       const row = [...document.querySelectorAll("tr.process")].find((element) => element.dataset.namespec === name);
-      const watch = new MutationObserver(async () => {
-        if (row.querySelector(".state").textContent !== "STOPPED") return;
-        watch.disconnect();
-        await window.seen();
-        resolve(Date.now());
+      window.seenAt = new Promise((resolve) => {
+        const watch = new MutationObserver(async () => {
+          if (row.querySelector(".state").textContent !== "STOPPED") return;
+          watch.disconnect();
+          await window.seen();
+          resolve(Date.now());
+        });
+        watch.observe(row, { childList: true, subtree: true, characterData: true });
       });
-      watch.observe(row, { childList: true, subtree: true, characterData: true });
-    }), namespec);
+    }, namespec);
     await fetch(`${address}api/v1/processes/${encodeURIComponent(namespec)}/stop`, {
       method: "POST", headers: { "X-Supervisord-Token": token },
     });
-    const seenAt = await visible;
+    const seenAt = await page.evaluate(() => window.seenAt);
     const { changes: latest } = await readJson("timeline?limit=20");
     delays.push(seenAt - latest.find((change) => change.namespec === namespec && change.to === "STOPPED").at_ms);
   }
