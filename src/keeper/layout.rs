@@ -69,6 +69,9 @@ pub struct KeeperMemory {
     pub hung: AtomicU32,
     /// How often the keeper has looked whether a manager reacts.
     pub looks: AtomicU32,
+    /// How the last candidate that failed has ended: the status word of wait(2), or `UPGRADE_NO_ANSWER`.
+    pub upgrade_status: AtomicI32,
+    _reserved_2: AtomicU32,
     /// As `vault`, the log files of the outputs: two per slot.
     pub logs: [AtomicI32; LOG_PLACES],
     /// As `vault`, the programs that are not the keeper's children: one per slot.
@@ -114,6 +117,9 @@ pub const UPGRADE_ON_TRIAL: u32 = 4;
 pub const UPGRADE_ROLLED_BACK: u32 = 5;
 /// Manager and keeper run the new binary.
 pub const UPGRADE_DONE: u32 = 6;
+
+/// [`KeeperMemory::upgrade_status`]: it had to be killed, because it did not answer in time.
+pub const UPGRADE_NO_ANSWER: i32 = -1;
 
 /// Something that happened and that no manager may miss: an exit or a signal.
 #[repr(C)]

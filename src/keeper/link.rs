@@ -386,6 +386,14 @@ impl Link {
         if told >> 8 == wanted & 0xff_ffff { told & 0xff } else { UPGRADE_CHECKING }
     }
 
+    /// How the last candidate that failed has ended; `None` if it did not answer in time.
+    pub fn upgrade_status(&self) -> Option<ExitStatus> {
+        match self.shared.get().upgrade_status.load(Acquire) {
+            UPGRADE_NO_ANSWER => None,
+            status => Some(ExitStatus::from_wait_status(status)),
+        }
+    }
+
     /// What a candidate has to say for itself.
     pub fn upgrade_report(&self) -> String {
         self.memory.get().upgrade_report.get()

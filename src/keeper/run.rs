@@ -312,7 +312,7 @@ impl Keeper {
         let was_up = self.manager_is_up();
         let killed = status & 0x7f == libc::SIGKILL;
         let lived_long = now.since(manager.since) >= LIVED_LONG;
-        if (was_up && killed) || self.roll_back() || (was_up && lived_long) {
+        if (was_up && killed) || self.roll_back(status) || (was_up && lived_long) {
             self.died_young = 0;
             self.restart_at = now;
         } else {

@@ -79,6 +79,9 @@ impl Keeper {
 
     /// The candidate has looked around and ended with this status.
     pub(super) fn check_ended(&mut self, status: i32) {
+        let was_killed = matches!(self.upgrade, Upgrade::Checking { until: Monotonic(u64::MAX), .. });
+        let status = if was_killed { UPGRADE_NO_ANSWER } else { status };
+        self.shared.get().upgrade_status.store(status, Release);
         if status == 0 {
             self.upgrade = Upgrade::Passed;
             self.report(UPGRADE_PASSED);
@@ -103,11 +106,12 @@ impl Keeper {
         true
     }
 
-    /// If a candidate is on trial, it has failed: the former binary is what is started next.
-    pub(super) fn roll_back(&mut self) -> bool {
+    /// If a candidate is on trial, it has failed, with this status: the former binary is what is started next.
+    pub(super) fn roll_back(&mut self, status: i32) -> bool {
         if !matches!(self.upgrade, Upgrade::OnTrial { .. }) {
             return false;
         }
+        self.shared.get().upgrade_status.store(status, Release);
         if let Some(former) = self.former_binary.take() {
             self.binary = former;
         }
@@ -140,7 +144,7 @@ impl Keeper {
             }
             Upgrade::OnTrial { .. } if self.manager_is_up() && self.manager.is_some() => self.follow(),
             Upgrade::OnTrial { .. } => {
-                self.roll_back();
+                self.roll_back(UPGRADE_NO_ANSWER);
                 if let Some(manager) = self.manager {
                     // Hung: the former one is started as soon as it is gone.
                     let _ = signals::send(manager.pid, crate::model::signal::Signal::KILL);

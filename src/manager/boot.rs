@@ -118,3 +118,21 @@ pub fn deposit_snapshot(link: &Link, snapshot: &Snapshot) -> io::Result<()> {
     let fd = write("supervisord-snapshot", snapshot)?;
     link.deposit(&[(Place::Snapshot, fd.as_fd())])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an upgrade from the first release finds. A field that came later has to have a default.
+    #[test]
+    fn what_the_first_release_has_left_is_understood() {
+        let boot: Boot =
+            serde_json::from_str(include_str!("../../tests/corpus/state-0.1.0/boot.json")).unwrap();
+        assert_eq!(boot.binary, PathBuf::from("/srv/app/sv-old"));
+        let snapshot = include_str!("../../tests/corpus/state-0.1.0/snapshot.json");
+        let snapshot: Snapshot = serde_json::from_str(snapshot).unwrap();
+        let names: Vec<&str> = snapshot.active.iter().map(|group| group.config.name.as_str()).collect();
+        assert_eq!(names, ["l", "g", "counter", "f"]);
+        assert!(!snapshot.config.supervisord.manager_watchdog.is_zero());
+    }
+}

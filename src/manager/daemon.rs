@@ -331,10 +331,11 @@ impl Daemon {
     }
 
     fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
+        let may_start = self.may_start();
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
         let was_adopted = proc.origin.adopted;
-        let at = Circumstances { now, wall, may_start: self.state == SupervisorState::Running };
+        let at = Circumstances { now, wall, may_start };
         let ended = match &event {
             Event::Exited { status, .. } => Some(*status),
             _ => None,

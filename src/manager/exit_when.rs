@@ -28,6 +28,8 @@ impl Daemon {
         );
         self.exit_status = status;
         self.snapshot_is_old = true;
+        // Before the end begins, which the next manager goes on with if this one dies now.
+        self.save_snapshot();
         self.begin_shutdown();
     }
 

@@ -13,10 +13,14 @@ use crate::manager::resume::{Resumption, resume, stand_in};
 use crate::model::config::{Config, Level, Message};
 use crate::sys::daemonize::{Fork, fork};
 use crate::sys::limits::{self, Limit, Limited};
-use crate::sys::{fd, process, signals, user};
+use crate::sys::{fd, pidfd, process, signals, user};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long what is left of a daemon whose keeper was killed may take to be gone.
+const LAST_BREATH: Duration = Duration::from_secs(2);
 
 /// Runs the daemon. In the foreground this does not return; in the background it returns in the process that
 /// the shell waits for.
@@ -135,7 +139,17 @@ fn info(text: String) -> Message {
 /// keep a second daemon away.
 fn take_lock(config: &mut Config) -> Option<Taken> {
     let pidfile = &config.supervisord.pidfile;
-    lock::take(pidfile)
+    let deadline = Instant::now() + LAST_BREATH;
+    let taken = loop {
+        match lock::take(pidfile) {
+            // Its manager holds the lock, too, and is just about to follow a keeper that was killed.
+            Ok(Taken::Held { by: Some(pid) }) if !pidfd::is_alive(pid) && Instant::now() < deadline => {
+                std::thread::sleep(LAST_BREATH / 200);
+            }
+            taken => break taken,
+        }
+    };
+    taken
         .inspect_err(|error| {
             let text = format!("could not lock {}: {error}", lock::path_beside(pidfile).display());
             config.messages.push(Message { level: Level::Warn, text });

@@ -84,6 +84,12 @@ impl Daemon {
         Ok(())
     }
 
+    /// Whether programs are started and restarted: until the end begins, and up to the last moment if they are to go
+    /// on without the daemon.
+    pub fn may_start(&self) -> bool {
+        self.state == SupervisorState::Running || self.ending.as_ref().is_some_and(|ending| ending.leaves)
+    }
+
     /// Begins to stop everything in order to start again with this configuration.
     pub fn begin_restart_with(&mut self, config: Config) {
         if self.ending.is_none() {

@@ -99,7 +99,11 @@ impl Daemon {
 
 fn why(link: &Link) -> String {
     let report = link.upgrade_report();
-    if report.is_empty() { "it ended without a word or did not answer in time".to_string() } else { report }
+    match link.upgrade_status() {
+        _ if !report.is_empty() => report,
+        None => "it did not answer in time".to_string(),
+        Some(status) => format!("it ended without a word ({status})"),
+    }
 }
 
 fn answer(reply: Option<Sender<Outcome>>, outcome: Outcome) {

@@ -25,6 +25,12 @@ pub fn open(pid: i32, start_ticks: u64) -> io::Result<OwnedFd> {
     Ok(pidfd)
 }
 
+/// Whether a process of this pid is alive, whoever it is.
+pub fn is_alive(pid: i32) -> bool {
+    let number = (pid > 0).then_some(pid).and_then(Pid::from_raw);
+    number.is_some_and(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK).is_ok_and(|pidfd| !has_ended(&pidfd)))
+}
+
 /// Whether the process has ended.
 pub fn has_ended(pidfd: impl AsFd) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -117,6 +123,7 @@ mod tests {
     fn pids_that_are_no_processes_are_not_found() {
         for pid in [0, -1, i32::MIN] {
             assert_eq!(open(pid, 1).unwrap_err().kind(), io::ErrorKind::NotFound);
+            assert!(!is_alive(pid));
         }
     }
 }

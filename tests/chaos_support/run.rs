@@ -47,6 +47,9 @@ const N_CLIENTS: usize = 4;
 /// Kills come after at most this time.
 const LONGEST_CALM_MICROS: u64 = 20_000;
 
+/// So long a candidate is left alone at most.
+const LONGEST_CHECK_MICROS: u64 = 400_000;
+
 /// One upgrade for so many kills.
 const KILLS_PER_UPGRADE: u64 = 40;
 
@@ -154,9 +157,9 @@ fn kill_again_and_again(daemon: &Daemon, chaos: Chaos<'_>, begun: Instant, repor
             continue;
         }
         if is_up && random.below(KILLS_PER_UPGRADE) == 0 {
-            // Refused while another one is on trial.
+            // Refused while another one is on trial. The check of the candidate takes a while.
             daemon.signal(Signal::SIGUSR1);
-            std::thread::sleep(Duration::from_micros(random.below(LONGEST_CALM_MICROS)));
+            std::thread::sleep(Duration::from_micros(random.below(LONGEST_CHECK_MICROS)));
         }
         if chaos.n_follows > 0 && report.n_kills % per_follow == per_follow - 1 {
             until("a manager answers", LONG, || daemon.answers());

@@ -1,7 +1,7 @@
 //! Programs that outlive the daemon: left running with their keeper, or found again after the keeper was killed.
 
 use crate::support::{
-    AS_PID_1, Daemon, LONG, Side, Start, kill, member, run, running, text, until, until_some, wait_gone,
+    AS_PID_1, Daemon, LONG, Side, Start, flag, kill, member, run, running, text, until, until_some, wait_gone,
 };
 use dxr::Value;
 use nix::sys::signal::Signal;
@@ -252,6 +252,32 @@ startsecs=0
     daemon.wait_for_state("sleeper", Running, LONG);
     assert_eq!(daemon.state_of("once"), Exited);
     assert_eq!(daemon.state_of("byhand"), Stopped);
+}
+
+#[test]
+fn a_stop_under_way_is_finished_first_and_meanwhile_everything_else_goes_on() {
+    let mut daemon = start(&format!(
+        "{SLEEPER}
+[program:stubborn]
+command=/bin/sh -c 'trap \"\" TERM; touch trapped; while :; do sleep 0.05; done'
+directory=%(here)s
+startsecs=0
+stopwaitsecs=1000
+"
+    ));
+    until("it ignores TERM", LONG, || daemon.path("trapped").exists());
+    let (sleeper, stubborn) = (daemon.pid_of("sleeper"), daemon.pid_of("stubborn"));
+    daemon.call("supervisor.stopProcess", vec![text("stubborn"), flag(false)]);
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_log("waiting for stubborn to die");
+    kill(sleeper, Signal::SIGKILL);
+    until("it is restarted", LONG, || daemon.log().matches("spawned: 'sleeper'").count() == 2);
+    kill(stubborn, Signal::SIGKILL);
+    assert_eq!(daemon.wait_exit(), 0);
+    start_again(&mut daemon);
+    assert_eq!(daemon.state_of("sleeper"), Running);
+    assert_eq!(daemon.state_of("stubborn"), Stopped);
+    assert_eq!(prestart(&daemon), ["sleeper"]);
 }
 
 #[test]

@@ -77,9 +77,9 @@ fn what_cannot_take_over_is_refused_and_nothing_changes() {
     let daemon = counting();
     let manager = daemon.manager();
     for (text, why) in [
-        ("#!/bin/sh\nexit 3\n", "was refused"),
-        ("#!/bin/sh\nkill -SEGV $$\n", "was refused"),
-        ("this is not a program\n", "was refused"),
+        ("#!/bin/sh\nexit 3\n", "was refused: it ended without a word (exit status 3)"),
+        ("#!/bin/sh\nkill -SEGV $$\n", "was refused: it ended without a word (terminated by SIGSEGV"),
+        ("this is not a program\n", "was refused: it ended without a word (exit status 127)"),
         // It never answers, and is given up after five seconds.
         ("#!/bin/sh\nexec sleep 1000\n", "did not answer in time"),
     ] {
@@ -93,21 +93,32 @@ fn what_cannot_take_over_is_refused_and_nothing_changes() {
     assert_unbroken(&daemon.read("counter.log"));
 }
 
+/// Something that passes the check and then does not do the work.
+fn unfit(daemon: &Daemon, office: &str) -> PathBuf {
+    let real = env!("CARGO_BIN_EXE_supervisord");
+    impostor(
+        daemon,
+        &format!(
+            "#!/bin/bash\n[ -n \"$SUPERVISORD_CHECK\" ] && exec -a 'supervisord: manager' {real}\n{office}\n"
+        ),
+    )
+}
+
 #[test]
 fn one_that_fails_in_office_is_rolled_back() {
     let daemon = counting();
     let program = daemon.pid_of("counter");
-    // Passes the check, then does not do the work.
-    let real = env!("CARGO_BIN_EXE_supervisord");
-    let path = impostor(
-        &daemon,
-        &format!(
-            "#!/bin/bash\n[ -n \"$SUPERVISORD_CHECK\" ] && exec -a 'supervisord: manager' {real}\nexit 9\n"
-        ),
-    );
-    daemon.ctl(&["upgrade", "--binary", path.to_str().unwrap()]).expect(1);
-    let keeper = daemon.ctl(&["keeper"]).expect(0);
-    assert!(keeper.stdout.contains("runs again; the candidate failed"), "{keeper}");
-    assert_eq!(daemon.pid_of("counter"), program);
+    for (office, why) in [
+        ("exit 9", "it ended without a word (exit status 9)"),
+        ("kill -ABRT $$", "it ended without a word (terminated by SIGABRT"),
+        // It has five seconds to come up.
+        ("exec sleep 1000", "it did not answer in time"),
+    ] {
+        let path = unfit(&daemon, office);
+        daemon.ctl(&["upgrade", "--binary", path.to_str().unwrap()]).expect(1);
+        let keeper = daemon.ctl(&["keeper"]).expect(0);
+        assert!(keeper.stdout.contains(&format!("runs again; the candidate failed: {why}")), "{keeper}");
+        assert_eq!(daemon.pid_of("counter"), program);
+    }
     assert_unbroken(&daemon.read("counter.log"));
 }
