@@ -2,9 +2,11 @@
 
 use crate::program::{Birth, Births, now, until_last};
 use crate::support::{
-    Daemon, LONG, Side, Start, descendants, flag, kill, proportional_kib, sleeps, text, until, until_some,
+    Daemon, LONG, Side, Start, descendants, flag, kill, proportional_kib, sleeps_of_threads, text, until,
+    until_some,
 };
 use nix::sys::signal::Signal;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use supervisord::model::state::ProcessState;
 
@@ -117,13 +119,21 @@ impl Supervised {
             std::thread::sleep(Duration::from_millis(500));
             (self.sleeps() <= before + 1).then_some(())
         });
-        let before = self.sleeps();
+        let before = self.sleeps_of_threads();
         std::thread::sleep(period);
-        self.sleeps() - before
+        let after = self.sleeps_of_threads();
+        let woken = after.iter().map(|(thread, sleeps)| sleeps - before.get(thread).unwrap_or(&0));
+        // A thread that has ended woke up to do so.
+        let n_ended = before.keys().filter(|thread| !after.contains_key(thread)).count();
+        woken.sum::<u64>() + n_ended as u64
     }
 
     fn sleeps(&self) -> u64 {
-        self.daemons().into_iter().map(sleeps).sum()
+        self.sleeps_of_threads().into_values().sum()
+    }
+
+    fn sleeps_of_threads(&self) -> HashMap<i32, u64> {
+        self.daemons().into_iter().flat_map(sleeps_of_threads).collect()
     }
 
     /// The processes that make up the daemon.

@@ -19,8 +19,18 @@ const fn asset(name: &'static str, bytes: &'static [u8]) -> Asset {
     Asset { name, bytes }
 }
 
+/// The stylesheets in one: each request that the browser has to make first delays what it shows.
+const STYLES: &str = concat!(
+    include_str!("page/colours.css"),
+    include_str!("page/frame.css"),
+    include_str!("page/table.css"),
+    include_str!("page/side.css"),
+    include_str!("page/log.css"),
+    include_str!("page/config.css"),
+);
+
 /// Every file there is. The first one is the page itself.
-static ASSETS: [Asset; 45] = [
+static ASSETS: [Asset; 40] = [
     asset("index.html", include_bytes!("page/index.html")),
     asset("actions.js", include_bytes!("page/actions.js")),
     asset("ansi.js", include_bytes!("page/ansi.js")),
@@ -28,21 +38,17 @@ static ASSETS: [Asset; 45] = [
     asset("app.js", include_bytes!("page/app.js")),
     asset("bindings.js", include_bytes!("page/bindings.js")),
     asset("chart.js", include_bytes!("page/chart.js")),
-    asset("colours.css", include_bytes!("page/colours.css")),
     asset("columns.js", include_bytes!("page/columns.js")),
-    asset("config.css", include_bytes!("page/config.css")),
     asset("configview.js", include_bytes!("page/configview.js")),
     asset("details.js", include_bytes!("page/details.js")),
     asset("dialogs.js", include_bytes!("page/dialogs.js")),
     asset("dom.js", include_bytes!("page/dom.js")),
     asset("feed.js", include_bytes!("page/feed.js")),
     asset("format.js", include_bytes!("page/format.js")),
-    asset("frame.css", include_bytes!("page/frame.css")),
     asset("headings.js", include_bytes!("page/headings.js")),
     asset("icon.svg", include_bytes!("page/icon.svg")),
     asset("keys.js", include_bytes!("page/keys.js")),
     asset("lines.js", include_bytes!("page/lines.js")),
-    asset("log.css", include_bytes!("page/log.css")),
     asset("logpage.js", include_bytes!("page/logpage.js")),
     asset("logsearch.js", include_bytes!("page/logsearch.js")),
     asset("logstream.js", include_bytes!("page/logstream.js")),
@@ -50,16 +56,15 @@ static ASSETS: [Asset; 45] = [
     asset("menu.js", include_bytes!("page/menu.js")),
     asset("notices.js", include_bytes!("page/notices.js")),
     asset("order.js", include_bytes!("page/order.js")),
+    asset("page.css", STYLES.as_bytes()),
     asset("processview.js", include_bytes!("page/processview.js")),
     asset("router.js", include_bytes!("page/router.js")),
     asset("row.js", include_bytes!("page/row.js")),
     asset("selection.js", include_bytes!("page/selection.js")),
     asset("settings.js", include_bytes!("page/settings.js")),
-    asset("side.css", include_bytes!("page/side.css")),
     asset("states.js", include_bytes!("page/states.js")),
     asset("status.js", include_bytes!("page/status.js")),
     asset("store.js", include_bytes!("page/store.js")),
-    asset("table.css", include_bytes!("page/table.css")),
     asset("table.js", include_bytes!("page/table.js")),
     asset("text.js", include_bytes!("page/text.js")),
     asset("theme-early.js", include_bytes!("page/theme-early.js")),
@@ -129,11 +134,18 @@ mod tests {
     #[test]
     fn every_file_of_the_page_is_there_and_nothing_else() {
         let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/page");
-        let mut files: Vec<String> = std::fs::read_dir(directory)
+        let files: Vec<String> = std::fs::read_dir(&directory)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
-        let mut names: Vec<String> = ASSETS.iter().map(|asset| asset.name.to_string()).collect();
+        let (styles, mut files): (Vec<String>, Vec<String>) =
+            files.into_iter().partition(|name| name.ends_with(".css"));
+        for name in styles {
+            let text = std::fs::read_to_string(directory.join(&name)).unwrap();
+            assert!(STYLES.contains(&text), "{name}");
+        }
+        let mut names: Vec<String> =
+            ASSETS.iter().map(|asset| asset.name.to_string()).filter(|name| name != "page.css").collect();
         files.sort();
         names.sort();
         assert_eq!(files, names);

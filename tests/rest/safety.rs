@@ -62,8 +62,7 @@ fn foreign_pages_change_nothing() {
 #[test]
 fn browsers_are_told_what_answers_are_for() {
     let daemon = start("");
-    for path in
-        ["/", "/index.html", "/page/app.js", "/page/colours.css", "/api/v1/processes", "/api/v1/nothing"]
+    for path in ["/", "/index.html", "/page/app.js", "/page/page.css", "/api/v1/processes", "/api/v1/nothing"]
     {
         let response = connect(&daemon).get(path, "");
         let header = |name: &str| response.header(name).unwrap_or_else(|| panic!("{path} has no {name}"));

@@ -17,7 +17,7 @@ mod wait;
 pub use daemon::{AS_PID_1, Daemon, LogLine, Start};
 pub use proc::{
     Descendant, Leftovers, cmdline, descendants, kill, n_threads, parent, proportional_kib, running, sleeps,
-    wait_gone,
+    sleeps_of_threads, wait_gone,
 };
 pub use rpc::{Address, Connection, Reply, flag, free_ports, header, http, member, post, text};
 pub use run::{Run, finish, run, run_within};

@@ -3,6 +3,7 @@
 use super::wait::until;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
@@ -73,14 +74,20 @@ pub fn proportional_kib(pid: i32) -> u64 {
 
 /// How often the threads of a process went to sleep by themselves so far; each time something had woken them.
 pub fn sleeps(pid: i32) -> u64 {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
-    let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status")).unwrap_or_default();
-    let count = |status: String| {
+    sleeps_of_threads(pid).into_values().sum()
+}
+
+/// The same for each thread by its number.
+pub fn sleeps_of_threads(pid: i32) -> HashMap<i32, u64> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return HashMap::new() };
+    let count = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
         let line =
             status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").map(str::trim));
-        line.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
+        let number = task.file_name().to_str().and_then(|name| name.parse().ok())?;
+        Some((number, line.and_then(|number| number.parse().ok()).unwrap_or(0)))
     };
-    tasks.flatten().map(status).map(count).sum()
+    tasks.flatten().filter_map(count).collect()
 }
 
 /// Sends a signal; a process that is gone already is fine.
