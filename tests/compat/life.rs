@@ -265,7 +265,8 @@ autorestart=false
     );
 }
 
-/// A child in the program's process group writes down that it was told to end.
+/// A child in the program's process group writes down that it was told to end. The program waits for it: once it has
+/// ended, ours kills what is left of the group.
 #[test]
 fn stopasgroup_reaches_the_children() {
     check(
@@ -273,7 +274,7 @@ fn stopasgroup_reaches_the_children() {
 [supervisord]
 loglevel=debug
 [program:x]
-command=/bin/sh -c '(trap \"echo told > told; exit 0\" TERM; echo ready > ready; while :; do sleep 0.05; done) & wait'
+command=/bin/sh -c 'trap : TERM; (trap \"echo told > told; exit 0\" TERM; echo ready > ready; while :; do sleep 0.05; done) & wait; wait'
 directory=%(here)s
 startsecs=0
 stopasgroup=true
