@@ -43,7 +43,6 @@ struct State {
     kept: VecDeque<Told>,
     n_bytes: usize,
     viewers: Vec<Sender<()>>,
-    n_viewers: usize,
     /// When the last viewer left.
     left: Option<Instant>,
     timeline: VecDeque<Change>,
@@ -128,13 +127,12 @@ impl Feed {
         let (sender, notes) = async_channel::bounded(1);
         let mut state = self.lock();
         state.viewers.push(sender);
-        state.n_viewers += 1;
         Viewer { feed: self.clone(), at: sequence, notes }
     }
 
     /// How many look right now.
     pub fn n_viewers(&self) -> usize {
-        self.lock().n_viewers
+        self.lock().viewers.len()
     }
 
     /// The last changes of state, the latest first.
@@ -239,7 +237,7 @@ impl Feed {
 
 impl State {
     fn is_watched(&self) -> bool {
-        self.n_viewers > 0 || self.left.is_some_and(|left| left.elapsed() < LINGER)
+        !self.viewers.is_empty() || self.left.is_some_and(|left| left.elapsed() < LINGER)
     }
 }
 
@@ -297,8 +295,7 @@ impl Drop for Viewer {
         self.notes.close();
         let mut state = self.feed.lock();
         state.viewers.retain(|viewer| !viewer.is_closed());
-        state.n_viewers -= 1;
-        if state.n_viewers == 0 {
+        if state.viewers.is_empty() {
             state.left = Some(Instant::now());
         }
     }

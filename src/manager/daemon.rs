@@ -14,7 +14,7 @@ use crate::manager::child::Common;
 use crate::manager::events::Events;
 use crate::manager::events::outlet::Written;
 use crate::manager::info_map::MapFile;
-use crate::manager::procs::{PastExit, Proc, ProcessManager, SlotId};
+use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::rt::{Async, Task, Timer};
 use crate::manager::shutdown::Ending;
 use crate::manager::sockets::Sockets;
@@ -26,9 +26,8 @@ use crate::manager::waiters::Waiter;
 use crate::model::config::{
     ActivityLog, ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig,
 };
-use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
-use crate::model::state::{ProcessState, SupervisorState};
+use crate::model::state::SupervisorState;
 use crate::model::time::{Monotonic, Wall};
 use crate::rpc::api::{Call, Stream};
 use crate::sys::{clock, process, signals};
@@ -252,10 +251,7 @@ impl Daemon {
         self.finish_streams(slot);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         proc.applied = entry.sequence + 1;
-        let lasted = entry.monotonic.since(proc.process.started);
-        let expected = proc.state() == ProcessState::Stopping
-            || matches!(status, ExitStatus::Code(code) if proc.config.exitcodes.contains(&code));
-        proc.remember(PastExit { at: entry.wall, pid: entry.pid, status, expected, lasted });
+        proc.remember_end(entry.pid, status, entry.wall, entry.monotonic);
         let why = proc.failure.take();
         self.apply_at(slot, Event::Exited { status, why }, entry.monotonic, entry.wall);
     }

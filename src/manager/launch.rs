@@ -17,7 +17,7 @@ use crate::sys::{fd, pidfd, process, signals, user};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long what is left of a daemon whose keeper was killed may take to be gone.
 const LAST_BREATH: Duration = Duration::from_secs(2);
@@ -139,16 +139,14 @@ fn info(text: String) -> Message {
 /// keep a second daemon away.
 fn take_lock(config: &mut Config) -> Option<Taken> {
     let pidfile = &config.supervisord.pidfile;
-    let deadline = Instant::now() + LAST_BREATH;
-    let taken = loop {
-        match lock::take(pidfile) {
-            // Its manager holds the lock, too, and is just about to follow a keeper that was killed.
-            Ok(Taken::Held { by: Some(pid) }) if !pidfd::is_alive(pid) && Instant::now() < deadline => {
-                std::thread::sleep(LAST_BREATH / 200);
-            }
-            taken => break taken,
-        }
-    };
+    let mut taken = lock::take(pidfile);
+    if let Ok(Taken::Held { by: Some(pid) }) = taken
+        && !pidfd::is_alive(pid)
+    {
+        // Its manager holds the lock, too, and is just about to follow a keeper that was killed.
+        lock::wait_until_free(pidfile, LAST_BREATH);
+        taken = lock::take(pidfile);
+    }
     taken
         .inspect_err(|error| {
             let text = format!("could not lock {}: {error}", lock::path_beside(pidfile).display());

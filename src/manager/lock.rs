@@ -10,6 +10,8 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// Somebody may remove the file between our opening and our locking it; this often in a row is not chance.
 const TRIES: usize = 10;
@@ -65,6 +67,25 @@ pub fn take(pidfile: &Path) -> io::Result<Taken> {
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
+/// Waits until whoever holds the lock has let go of it, at most for `patience`.
+pub fn wait_until_free(pidfile: &Path, patience: Duration) {
+    let open = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path_beside(pidfile));
+    let Ok(file) = open else { return };
+    let (sender, freed) = mpsc::channel();
+    // The system call has no time limit of its own. A thread that waits in vain ends with the process, which is
+    // about to say that another daemon runs.
+    let waiter = std::thread::Builder::new().spawn(move || {
+        let _ = flock(&file, FlockOperation::LockExclusive);
+        drop(file);
+        let _ = sender.send(());
+    });
+    if let Ok(waiter) = waiter
+        && freed.recv_timeout(patience).is_ok()
+    {
+        let _ = waiter.join();
+    }
+}
+
 /// Whether this is still the file of that name.
 fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
@@ -111,6 +132,12 @@ mod tests {
         assert!(matches!(take(&pidfile).unwrap(), Taken::Held { by: Some(4711) }));
         let fd = lock.into_fd();
         assert!(matches!(take(&pidfile).unwrap(), Taken::Held { by: Some(4711) }));
+        let waiting = std::thread::spawn({
+            let pidfile = pidfile.clone();
+            move || wait_until_free(&pidfile, Duration::from_secs(20))
+        });
         drop(fd);
+        waiting.join().unwrap();
+        assert!(matches!(take(&pidfile).unwrap(), Taken::Ours(_)));
     }
 }

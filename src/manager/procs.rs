@@ -8,10 +8,10 @@ use crate::manager::streams::Streams;
 use crate::manager::waiters::Waiter;
 use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
 pub use crate::model::exit::PastExit;
-use crate::model::exit::Tally;
+use crate::model::exit::{ExitStatus, Tally};
 use crate::model::namespec;
 use crate::model::state::ProcessState;
-use crate::model::time::Monotonic;
+use crate::model::time::{Monotonic, Wall};
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -108,12 +108,20 @@ impl Proc {
     }
 
     /// Remembers an exit, and forgets the oldest one.
-    pub fn remember(&mut self, exit: PastExit) {
+    fn remember(&mut self, exit: PastExit) {
         if self.past.len() == PAST_EXITS {
             self.past.pop_front();
         }
         self.tally.count(exit.status);
         self.past.push_back(exit);
+    }
+
+    /// Remembers that its program has ended, before the state machine hears of it.
+    pub fn remember_end(&mut self, pid: i32, status: ExitStatus, at: Wall, ended: Monotonic) {
+        let expected = self.state() == ProcessState::Stopping
+            || matches!(status, ExitStatus::Code(code) if self.config.exitcodes.contains(&code));
+        let lasted = ended.since(self.process.started);
+        self.remember(PastExit { at, pid, status, expected, lasted });
     }
 
     pub fn state(&self) -> ProcessState {

@@ -14,6 +14,7 @@ use crate::manager::boot::Snapshot;
 use crate::manager::daemon::{Daemon, flush_messages};
 use crate::manager::info_map::MapFile;
 use crate::manager::lock;
+use crate::manager::procs::{Proc, SlotId};
 use crate::model::config::Config;
 use crate::model::state::SupervisorState;
 use crate::sys::daemonize::Launched;
@@ -183,9 +184,10 @@ impl Daemon {
         self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count()
     }
 
-    /// Whether somebody is being stopped: that is finished before the daemon leaves.
-    pub fn is_stopping_any(&self) -> bool {
-        self.procs.all().any(|(_, proc)| matches!(proc.process.state, State::Stopping { .. }))
+    /// Who is being stopped: that is finished before the daemon leaves.
+    pub fn stopping(&self) -> Vec<SlotId> {
+        let is_stopping = |proc: &Proc| matches!(proc.process.state, State::Stopping { .. });
+        self.procs.all().filter(|(_, proc)| is_stopping(proc)).map(|(slot, _)| slot).collect()
     }
 
     /// Lets the next daemon find the keeper. False if that cannot be: then nothing can be left running, because

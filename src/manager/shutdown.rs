@@ -32,6 +32,8 @@ pub struct Ending {
     n_requests: u32,
     /// Its programs are to go on without the daemon.
     pub leaves: bool,
+    /// If so, who was being stopped when the end began.
+    stopping: Vec<SlotId>,
     /// What comes after; `None` for the end of the daemon.
     restart_with: Option<Box<Config>>,
 }
@@ -134,7 +136,9 @@ impl Daemon {
         let groups = self.procs.groups().iter().filter(|_| !leaves);
         let phases = Phases::new(groups.map(|group| (group.config.priority, group.config.name.clone())));
         let (current, next_report) = (Vec::new(), clock::monotonic());
-        self.ending = Some(Ending { phases, current, next_report, n_requests: 0, restart_with, leaves });
+        let stopping = if leaves { self.stopping() } else { Vec::new() };
+        self.ending =
+            Some(Ending { phases, current, next_report, n_requests: 0, restart_with, leaves, stopping });
     }
 
     /// Goes on with an end that an earlier manager had begun.
@@ -172,7 +176,9 @@ impl Daemon {
     }
 
     fn phase_is_over(&self) -> bool {
-        if self.ending.as_ref().is_some_and(|ending| ending.leaves) && self.is_stopping_any() {
+        let is_stopping = |slot: &SlotId| self.procs.proc(*slot).is_some_and(|proc| proc.state() == Stopping);
+        // Nobody else is stopped by now: requests are refused.
+        if self.ending.iter().flat_map(|ending| &ending.stopping).any(is_stopping) {
             return false;
         }
         let current = self.ending.iter().flat_map(|ending| &ending.current);

@@ -18,7 +18,7 @@ use crate::keeper::layout::Place;
 use crate::keeper::link::Origin;
 use crate::manager::daemon::{Daemon, stream_specs};
 use crate::manager::info_map::{MapFile, fingerprint};
-use crate::manager::procs::{PastExit, SlotId};
+use crate::manager::procs::SlotId;
 use crate::model::config::{Config, GroupConfig, GroupKind, ProcessConfig};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
@@ -314,11 +314,8 @@ impl Daemon {
     fn survivor_ended(&mut self, slot: SlotId, status: ExitStatus) {
         self.finish_streams(slot);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        let expected = proc.state() == crate::model::state::ProcessState::Stopping
-            || matches!(status, ExitStatus::Code(code) if proc.config.exitcodes.contains(&code));
-        let (pid, lasted) =
-            (proc.process.state.pid().unwrap_or(0), clock::monotonic().since(proc.process.started));
-        proc.remember(PastExit { at: clock::wall(), pid, status, expected, lasted });
+        let pid = proc.process.state.pid().unwrap_or(0);
+        proc.remember_end(pid, status, clock::wall(), clock::monotonic());
         let why = (status == ExitStatus::Unknown).then(|| NOBODY_KNOWS.to_string());
         self.apply(slot, Event::Exited { status, why });
         self.adopted.forget(slot);
