@@ -57,21 +57,29 @@ fn original<T>(take: impl FnOnce() -> T) -> Option<T> {
     Side::original_is_there().then(take)
 }
 
+/// So many crashes are measured before it is the other's turn.
+const CRASHES_IN_A_ROW: usize = 25;
+
 /// From the kill of a program to its successor's first instruction.
 fn crash(plan: &Plan) -> Vec<Row> {
-    let times = |number: usize, mut one: Box<dyn FnMut() -> Duration>| {
-        let mut times: Vec<f64> = (0..number).map(|_| milliseconds(one())).collect();
+    let sorted = |mut times: Vec<f64>| {
         times.sort_by(f64::total_cmp);
         times
     };
     let mut bare = Bare::new();
     bare.start(1);
-    let floor = times(plan.n_crashes, Box::new(move || bare.replace_one()));
-    let mut ours = Supervised::new(Side::under_test(), Crew::OneGroup(1));
-    let ours = times(plan.n_crashes, Box::new(move || ours.replace_one()));
+    let mut supervised = Supervised::new(Side::under_test(), Crew::OneGroup(1));
+    // In turns, so that both have the machine as it is at the time.
+    let (mut floor, mut ours) = (Vec::new(), Vec::new());
+    while ours.len() < plan.n_crashes {
+        floor.extend((0..CRASHES_IN_A_ROW).map(|_| milliseconds(bare.replace_one())));
+        ours.extend((0..CRASHES_IN_A_ROW).map(|_| milliseconds(supervised.replace_one())));
+    }
+    drop(supervised);
+    let (floor, ours) = (sorted(floor), sorted(ours));
     let original = original(|| {
         let mut original = Supervised::new(Side::Original, Crew::OneGroup(1));
-        times(plan.n_crashes_original, Box::new(move || original.replace_one()))
+        sorted((0..plan.n_crashes_original).map(|_| milliseconds(original.replace_one())).collect())
     });
     let row = |percent: usize, goal| Row {
         what: format!("crash to restart, p{percent}"),

@@ -27,6 +27,9 @@ pub const SLOTS: usize = 65_536;
 /// their statuses with the kernel.
 pub const LEDGER_ENTRIES: usize = 16_384;
 
+/// Pids are lower than this (`PID_MAX_LIMIT`, proc(5)).
+pub const PIDS: usize = 1 << 22;
+
 /// Vault places 0 to this are for descriptors that belong to no process.
 pub const GLOBAL_PLACES: usize = 1024;
 
@@ -189,6 +192,16 @@ pub struct ManagerMemory {
     /// one has resumed the daemon.
     pub detached: AtomicU32,
     _reserved_too: AtomicU32,
+    /// The pids of programs whose process is known, a bit each: nobody will ask for the names of these.
+    pub known_pids: [AtomicU64; PIDS / 64],
+}
+
+impl ManagerMemory {
+    /// The word that holds the bit of a pid, and the bit; `None` for what is no pid.
+    pub fn known_pid(&self, pid: i32) -> Option<(&AtomicU64, u64)> {
+        let pid = usize::try_from(pid).ok()?;
+        Some((self.known_pids.get(pid / 64)?, 1 << (pid % 64)))
+    }
 }
 
 // SAFETY: repr(C), atomics only.

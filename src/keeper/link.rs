@@ -285,6 +285,16 @@ impl Link {
         let _ = drains.fetch_update(AcqRel, Acquire, replace);
     }
 
+    /// Says whether it is known whose program has this pid: then its end is told without its name.
+    pub fn set_known(&self, pid: i32, is_known: bool) {
+        let Some((word, bit)) = self.memory.get().known_pid(pid) else { return };
+        if is_known {
+            word.fetch_or(bit, Relaxed);
+        } else {
+            word.fetch_and(!bit, Relaxed);
+        }
+    }
+
     /// Says how the program of a slot is stopped if there is no manager to do it.
     pub fn set_stop(&self, slot: u32, config: &ProcessConfig, group_priority: i64) {
         let Some(hint) = self.memory.get().stops.get(slot as usize) else { return };

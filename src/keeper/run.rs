@@ -345,6 +345,12 @@ impl Keeper {
         head.checked_sub(tail).is_some_and(|waiting| waiting >= LEDGER_ENTRIES as u64)
     }
 
+    /// Whether the manager knows whose program this was, and so does not need its name.
+    fn is_known(&self, pid: i32) -> bool {
+        let known = self.manager_memory.get().known_pid(pid);
+        known.is_some_and(|(word, bit)| word.load(Relaxed) & bit != 0)
+    }
+
     /// Peeks at a dead child, writes its entry, publishes it and only then reaps it. Whether there was one.
     fn record_exit(&mut self, which: Which) -> bool {
         if self.is_full() {
@@ -355,7 +361,7 @@ impl Keeper {
             // Dealt with in the next round of `run`.
             return false;
         }
-        let name = name_of(dead.pid);
+        let name = if self.is_known(dead.pid) { [0; 16] } else { name_of(dead.pid) };
         self.kill_stragglers(dead.pid);
         self.append(|entry| {
             entry.kind.store(ENTRY_EXIT, Relaxed);

@@ -15,13 +15,14 @@ use crate::manager::events::Events;
 use crate::manager::events::outlet::Written;
 use crate::manager::info_map::MapFile;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
-use crate::manager::rt::{Async, Task, Timer};
+use crate::manager::rt::Task;
 use crate::manager::shutdown::Ending;
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
 use crate::manager::streams::Specs;
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::{Decision, Wanted};
+use crate::manager::wait;
 use crate::manager::waiters::Waiter;
 use crate::model::config::{
     ActivityLog, ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig,
@@ -37,7 +38,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How many waiting requests are answered before signals and exits are looked at again.
 const CALLS_PER_TURN: usize = 64;
@@ -118,13 +119,13 @@ pub enum Rest {
 
 /// What the loop listens to.
 pub struct Ears {
-    pub doorbell: Async<OwnedFd>,
+    pub doorbell: Arc<OwnedFd>,
     pub calls: async_channel::Receiver<Call>,
     pub signals: signal_hook_async_std::Signals,
     /// Readable when an event listener has written something.
-    pub listeners: Async<Arc<OwnedFd>>,
+    pub listeners: Arc<OwnedFd>,
     /// Readable when an adopted program has ended.
-    pub adopted: Async<Arc<OwnedFd>>,
+    pub adopted: Arc<OwnedFd>,
 }
 
 impl Daemon {
@@ -157,7 +158,7 @@ impl Daemon {
 
     fn wake(&mut self, wake: Wake, ears: &Ears) {
         match wake {
-            Wake::Ledger => drain_counter(ears.doorbell.get_ref()),
+            Wake::Ledger => drain_counter(&ears.doorbell),
             Wake::Signal(number) => self.stray_signal(number),
             Wake::Deadline | Wake::Call(None) | Wake::Written(None) => {}
             Wake::Listener => self.hear_listeners(),
@@ -195,26 +196,21 @@ impl Daemon {
             [self.procs.next_deadline(), self.ending_deadline(), self.events.deadline(), self.map_deadline()];
         let deadline = deadlines.into_iter().flatten().min();
         let timer = async {
-            match deadline {
-                Some(deadline) => {
-                    Timer::at(Instant::now() + deadline.since(clock::monotonic())).await;
-                }
-                None => std::future::pending().await,
-            }
+            wait::until(deadline).await;
             Wake::Deadline
         };
         let ledger = async {
-            let _ = ears.doorbell.readable().await;
+            wait::readable(&ears.doorbell).await;
             Wake::Ledger
         };
         let calls = async { Wake::Call(ears.calls.recv().await.ok()) };
         let signals = async { Wake::Signal(ears.signals.next().await.unwrap_or(0)) };
         let listeners = async {
-            let _ = ears.listeners.readable().await;
+            wait::readable(&ears.listeners).await;
             Wake::Listener
         };
         let adopted = async {
-            let _ = ears.adopted.readable().await;
+            wait::readable(&ears.adopted).await;
             Wake::Adopted
         };
         let written = async { Wake::Written(self.events.next_written().await) };
@@ -242,6 +238,7 @@ impl Daemon {
 
     fn exited(&mut self, entry: Entry) {
         let What::Exit { status, name } = entry.what else { return };
+        self.link.set_known(entry.pid, false);
         let Some(slot) = self.procs.release_pid(entry.pid) else {
             ::log::info!("reaped unknown pid {} ({status})", entry.pid);
             ::log::debug!("pid {} was called '{name}'", entry.pid);

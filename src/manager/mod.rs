@@ -36,6 +36,7 @@ pub mod events;
 
 mod blocking;
 pub mod rt;
+pub mod wait;
 
 pub use launch::daemon_main;
 pub use start::run_if_manager;

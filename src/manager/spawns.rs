@@ -128,7 +128,10 @@ impl Daemon {
         let born = self.prepare(slot).and_then(|job| {
             // There is at least one, but while they all are at work; then everything is gathered.
             let spawner = self.spawns.spawners.first_mut().ok_or("nothing to create it with")?;
-            job.carry_out(spawner, &self.link).map_err(|error| self.fork_error(slot, &error))
+            let born = job.carry_out(spawner, &self.link).map_err(|error| self.fork_error(slot, &error));
+            // The kernel has woken us on the processor that the program is on.
+            thread::yield_now();
+            born
         });
         self.settle(slot, born);
     }
@@ -218,6 +221,7 @@ impl Daemon {
                 proc.failure = failure;
                 let born_at = proc.born_at;
                 self.procs.claim_pid(pid, slot, born_at);
+                self.link.set_known(pid, true);
                 self.apply(slot, Event::Spawned(pid));
                 self.show_process(slot);
                 self.begin_streams(slot);

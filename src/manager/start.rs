@@ -18,7 +18,7 @@ use crate::manager::spawns::Spawns;
 use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::look_around;
-use crate::manager::{pidfile, rt};
+use crate::manager::{pidfile, rt, wait};
 use crate::model::config::{ActivityLog, DaemonConfig, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
@@ -77,15 +77,6 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     } else {
         None
     };
-    let ears_for = |calls, listeners, adopted| -> std::io::Result<Ears> {
-        Ok(Ears {
-            doorbell: rt::Async::new_nonblocking(doorbell)?,
-            calls,
-            signals: signal_hook_async_std::Signals::new(STRAY_SIGNALS)?,
-            listeners: rt::Async::new_nonblocking(listeners)?,
-            adopted: rt::Async::new_nonblocking(adopted)?,
-        })
-    };
     let resumes = takes_over && link.is_detached();
     let in_force = snapshot.as_ref().filter(|_| !resumes).map_or(&boot.config, |old| &old.config);
     let config = Arc::new(in_force.clone());
@@ -137,9 +128,15 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     daemon.open_activity_log(takes_over)?;
     set_up_transfer(&daemon.link);
     set_up_custody(&daemon.link);
-    let mut ears = ears_for(calls, daemon.events.ears(), daemon.adopted.ears())
-        .map_err(reason("cannot wait for events"))?;
-    rt::block_on(async {
+    let mut ears = Ears {
+        doorbell: Arc::new(doorbell),
+        calls,
+        signals: signal_hook_async_std::Signals::new(STRAY_SIGNALS)
+            .map_err(reason("cannot watch for signals"))?,
+        listeners: daemon.events.ears(),
+        adopted: daemon.adopted.ears(),
+    };
+    let done = wait::block_on(async {
         match snapshot {
             Some(snapshot) if resumes => daemon.resume(snapshot)?,
             Some(snapshot) => daemon.take_over(snapshot.active),
@@ -157,7 +154,8 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
             }
         }
         Ok(0)
-    })
+    });
+    done.map_err(reason("cannot wait for events"))?
 }
 
 /// The environment this process was started with, but for what it got from the keeper.

@@ -40,6 +40,10 @@ pub struct Streams {
     pid: Arc<AtomicI32>,
     /// How many bytes of output and error have been read; readable while a pump has the stream.
     read: [Arc<AtomicU64>; 2],
+    /// What the program has as output and error. While this is open the death of a program does not show in its
+    /// pipes, so nobody wakes up for that beside the loop, which hears of it from the keeper and does all there is to
+    /// do; and the pumps go on with the next program.
+    kept: [Option<OwnedFd>; 2],
 }
 
 type Output = Arc<Mutex<LogStream>>;
@@ -88,11 +92,15 @@ impl Streams {
         };
         stdin.forget();
         let end_of = |output: &Output| pipe::writing_end(lock(output).pipe(), ends);
-        Ok(ProgramEnds {
+        let ends = ProgramEnds {
             stdin: pipe::reading_end(stdin.0.pipe.as_fd(), ends)?,
             stdout: end_of(stdout)?,
             stderr: self.stderr.as_ref().map(end_of).transpose()?,
-        })
+        };
+        // Those of its predecessor go. Without a descriptor to spare the pipe comes to its end with the program.
+        let keep = |end: &OwnedFd| end.try_clone().ok();
+        self.kept = [keep(&ends.stdout), ends.stderr.as_ref().and_then(keep)];
+        Ok(ends)
     }
 
     fn create(&mut self, slot: u32, specs: Specs, link: &Link) -> io::Result<()> {
@@ -153,6 +161,7 @@ impl Streams {
             stderr: specs.stderr.zip(stderr).map(|(spec, pipe)| new_output(slot, spec, pipe)),
             pid: Arc::default(),
             read: Default::default(),
+            kept: Default::default(),
         };
         self.find_counters();
         Ok(())
@@ -187,6 +196,7 @@ impl Streams {
                 .and_then(|spec| Some(resumed_output(slot, spec, link.take(Place::Stderr(slot))?, link))),
             pid: Arc::default(),
             read: Default::default(),
+            kept: Default::default(),
         };
         streams.find_counters();
         streams

@@ -63,10 +63,20 @@ impl Drop for Blocked {
 /// # Safety
 /// Handlers that anybody relies on are gone. Async-signal-safe.
 pub unsafe fn default_dispositions() {
-    /// The kernel's `struct sigaction`: handler, flags, restorer, mask.
-    const DEFAULT: [u64; 4] = [libc::SIG_DFL as u64, 0, 0, 0];
-    const MASK_BYTES: usize = 8;
-    for signal in 1..=64 {
+    // SAFETY: by this function's contract.
+    unsafe { default_dispositions_of(Changed::ALL) };
+}
+
+/// The same for these signals only.
+///
+/// # Safety
+/// As [`default_dispositions`].
+pub unsafe fn default_dispositions_of(changed: Changed) {
+    const DEFAULT: Disposition = [libc::SIG_DFL as u64, 0, 0, 0];
+    let mut left = changed.0;
+    while left != 0 {
+        let signal = left.trailing_zeros() + 1;
+        left &= left - 1;
         // SAFETY: the kernel reads one structure of 32 bytes; signals that cannot be changed answer EINVAL.
         unsafe {
             libc::syscall(
@@ -74,9 +84,40 @@ pub unsafe fn default_dispositions() {
                 signal,
                 DEFAULT.as_ptr(),
                 std::ptr::null_mut::<u64>(),
-                MASK_BYTES,
+                DISPOSITION_MASK_BYTES,
             );
         }
+    }
+}
+
+/// The kernel's `struct sigaction`: handler, flags, restorer, mask.
+type Disposition = [u64; 4];
+const DISPOSITION_MASK_BYTES: usize = 8;
+
+/// A set of signals that do not have their default action: signal n is bit n − 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed(u64);
+
+impl Changed {
+    const ALL: Changed = Changed(u64::MAX);
+
+    /// The signals that this process ignores or handles now.
+    pub fn here() -> Changed {
+        let is_changed = |signal: &u32| {
+            let mut disposition: Disposition = [0; 4];
+            // SAFETY: the kernel writes one structure of 32 bytes and changes nothing.
+            let result = unsafe {
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    *signal,
+                    std::ptr::null::<u64>(),
+                    disposition.as_mut_ptr(),
+                    DISPOSITION_MASK_BYTES,
+                )
+            };
+            result != 0 || disposition[0] != libc::SIG_DFL as u64
+        };
+        Changed((1..=64_u32).filter(is_changed).fold(0, |set, signal| set | 1 << (signal - 1)))
     }
 }
 
@@ -103,6 +144,20 @@ pub fn ignore_write_signals() {
         // SAFETY: ignoring a signal runs no code of ours.
         unsafe {
             libc::signal(signal, libc::SIG_IGN);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ignored_is_found() {
+        ignore_write_signals();
+        let Changed(set) = Changed::here();
+        for (signal, is_changed) in [(libc::SIGPIPE, true), (libc::SIGXFSZ, true), (libc::SIGWINCH, false)] {
+            assert_eq!(set >> (signal - 1) & 1 == 1, is_changed, "{signal}");
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::sys::exec::pointers;
 use crate::sys::limits::Limit;
 use crate::sys::listeners::Listeners;
 use crate::sys::schedule;
-use crate::sys::signals::{self, Blocked};
+use crate::sys::signals::{self, Blocked, Changed};
 use crate::sys::user::Identity;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt::Write as _;
@@ -101,6 +101,9 @@ pub struct Spawner {
     staging: [OwnedFd; 3],
     /// What stands there meanwhile: a staged pipe would never reach its end.
     null: std::fs::File,
+    /// The signals whose actions the child has to set back. Found out at the first creation; whoever handles a signal
+    /// here does so before that.
+    changed: Option<Changed>,
 }
 
 impl Spawner {
@@ -109,7 +112,7 @@ impl Spawner {
         let null = std::fs::File::open("/dev/null")?;
         let stage = || rustix::io::fcntl_dupfd_cloexec(&null, 3);
         let staging = [stage()?, stage()?, stage()?];
-        Ok(Spawner { stack: Stack::new(STACK_SIZE)?, staging, null })
+        Ok(Spawner { stack: Stack::new(STACK_SIZE)?, staging, null, changed: None })
     }
 
     /// Creates one program. On return it has been executed, or has failed and ended.
@@ -145,6 +148,7 @@ impl Spawner {
                 .max()
                 .map_or(3, |highest| highest + 1),
             listeners: &mut listeners,
+            changed: *self.changed.get_or_insert_with(Changed::here),
             failure: None,
         };
         let flags = libc::CLONE_VM
@@ -244,6 +248,7 @@ struct Plan<'a> {
     listeners: &'a mut Listeners,
     /// From here on every descriptor is somebody else's.
     first_unneeded: RawFd,
+    changed: Changed,
     failure: Option<Failure>,
 }
 
@@ -272,7 +277,7 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
     unsafe {
         // As Supervisor does: a group of its own, so that Ctrl-C on our terminal is not for it.
         libc::setpgid(0, 0);
-        signals::default_dispositions();
+        signals::default_dispositions_of(plan.changed);
         schedule::take_usual_turns();
         if !take_descriptors(plan) {
             return Stage::Descriptors;
