@@ -156,7 +156,7 @@ fn measure(daemon: &Daemon, tcp: bool, method: &'static str, n_clients: usize) -
             };
             std::thread::spawn(move || {
                 // What is measured is the daemon, not how long this client waits for a processor.
-                supervisord::sys::schedule::take_short_turns();
+                supervisord::sys::schedule::take_precedence();
                 let (request, mut buffer, mut latencies) = (request(method), Vec::new(), Vec::new());
                 while begin.elapsed() < SPAN {
                     let start = Instant::now();

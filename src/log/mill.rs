@@ -87,7 +87,7 @@ fn join(grist: Grist) {
 
 fn go_round() {
     // Copying is no hurry.
-    schedule::take_usual_turns();
+    schedule::give_precedence_up();
     let mut all: Vec<Grist> = Vec::new();
     loop {
         {

@@ -67,7 +67,7 @@ pub fn run_if_manager() -> Option<u8> {
 fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     signals::ignore_write_signals();
     // Before there is another thread.
-    schedule::take_short_turns();
+    schedule::take_precedence();
     let reason = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     let boot: Boot =
         boot::read(&link, Place::Boot).map_err(reason("cannot read how the daemon was started"))?;

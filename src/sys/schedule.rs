@@ -1,64 +1,84 @@
 //! How soon we get a processor that others want as well.
 
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+
 /// The shortest turn the kernel grants (sched(7), "Fair scheduling": it clamps to between 0.1 and 100 ms).
 const SHORT_TURN: u64 = 100_000;
 
-/// Makes this thread, and those it starts from now on, run in many short turns instead of few long ones. The
-/// share of the processor stays the same, but a thread that wakes up to do little gets its turn before those
-/// that want a long one: with fifty programs that never rest, an answer takes a few milliseconds instead of a hundred.
+/// How much less nice than its programs the daemon is, if it may be: five steps are three times the share
+/// (`sched_prio_to_weight` in the kernel: each step is a quarter more). Fifty programs that never rest leave it more
+/// than a fiftieth of a processor then, and it needs little.
+const PRECEDENCE: i32 = 5;
+
+/// The least nice there is (sched(7)).
+const LEAST_NICE: i32 = -20;
+
+/// How nice this process was before it took precedence.
+static USUAL_NICE: AtomicI32 = AtomicI32::new(NOT_TAKEN);
+const NOT_TAKEN: i32 = i32::MAX;
+
+/// Makes this thread, and those it starts from now on, run in many short turns instead of few long ones, and
+/// a little before others if this process may do that: a thread that wakes up to do little gets its turn before those
+/// that want a long one. With fifty programs that never rest, an answer takes a few milliseconds instead of a hundred.
 ///
-/// Kernels before 6.12 ignore it, and who has chosen another policy than the usual one keeps it.
-pub fn take_short_turns() {
-    set_turn(SHORT_TURN);
+/// Kernels before 6.12 do not know of turns, and who has chosen another policy than the usual one keeps it.
+pub fn take_precedence() {
+    let Some(mut attributes) = attributes() else { return };
+    attributes.sched_runtime = SHORT_TURN;
+    let usual = attributes.sched_nice;
+    USUAL_NICE.store(usual, Relaxed);
+    attributes.sched_nice = (usual - PRECEDENCE).max(LEAST_NICE);
+    if !set(&attributes) {
+        attributes.sched_nice = usual;
+        set(&attributes);
+    }
 }
 
 /// Back to what everybody has. Only bare system calls are made: a child may do this before its exec.
-pub fn take_usual_turns() {
-    set_turn(0);
+pub fn give_precedence_up() {
+    let Some(mut attributes) = attributes() else { return };
+    // The kernel's own choice.
+    attributes.sched_runtime = 0;
+    match USUAL_NICE.load(Relaxed) {
+        NOT_TAKEN => {}
+        usual => attributes.sched_nice = usual,
+    }
+    set(&attributes);
 }
 
-/// Sets the length of a turn in nanoseconds; 0 is the kernel's own choice.
-fn set_turn(nanoseconds: u64) {
+/// What the kernel says of this thread; `None` if it has another policy than the usual one.
+fn attributes() -> Option<libc::sched_attr> {
     let size = size_of::<libc::sched_attr>() as u32;
     // SAFETY: every field is a number.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
-    // SAFETY: sched_setattr(2): both calls are about the calling thread and get a structure of the size they are told.
-    unsafe {
-        let got = libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0);
-        if got != 0 || attributes.sched_policy != libc::SCHED_OTHER as u32 {
-            return;
-        }
-        attributes.sched_runtime = nanoseconds;
-        // Refused by some sandboxes; then everything is as it was.
-        libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0);
-    }
+    // SAFETY: sched_getattr(2) about the calling thread, with a structure of the size it is told.
+    let got = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
+    (got == 0 && attributes.sched_policy == libc::SCHED_OTHER as u32).then_some(attributes)
+}
+
+/// False if that is not allowed, or refused by a sandbox; then everything is as it was.
+fn set(attributes: &libc::sched_attr) -> bool {
+    // SAFETY: sched_setattr(2) about the calling thread, with a structure that knows its size.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, std::ptr::from_ref(attributes), 0) == 0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What the kernel says; `None` where it does not know turns.
-    fn turn() -> Option<u64> {
-        // SAFETY: as above.
-        let attributes = unsafe {
-            let mut attributes: libc::sched_attr = std::mem::zeroed();
-            let size = size_of::<libc::sched_attr>();
-            libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0);
-            attributes
-        };
-        (attributes.sched_runtime > 0).then_some(attributes.sched_runtime)
-    }
-
     #[test]
-    fn turns_become_short_and_usual_again() {
-        std::thread::spawn(|| {
-            let Some(before) = turn() else { return };
-            take_short_turns();
-            assert_eq!(turn(), Some(SHORT_TURN));
-            assert_eq!(std::thread::spawn(turn).join().unwrap(), Some(SHORT_TURN));
-            take_usual_turns();
-            assert_eq!(turn(), Some(before));
+    fn precedence_is_inherited_and_given_up() {
+        let seen = || attributes().map(|it| (it.sched_runtime, it.sched_nice));
+        std::thread::spawn(move || {
+            let Some(before) = seen() else { return };
+            take_precedence();
+            let taken = seen();
+            assert!(taken.is_some_and(|(_, nice)| nice <= before.1));
+            // Older kernels have no turns.
+            assert!(before.0 == 0 || taken.is_some_and(|(turn, _)| turn == SHORT_TURN));
+            assert_eq!(std::thread::spawn(seen).join().unwrap(), taken);
+            give_precedence_up();
+            assert_eq!(seen(), Some(before));
         })
         .join()
         .unwrap();

@@ -278,7 +278,7 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
         // As Supervisor does: a group of its own, so that Ctrl-C on our terminal is not for it.
         libc::setpgid(0, 0);
         signals::default_dispositions_of(plan.changed);
-        schedule::take_usual_turns();
+        schedule::give_precedence_up();
         if !take_descriptors(plan) {
             return Stage::Descriptors;
         }

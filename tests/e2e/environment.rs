@@ -44,6 +44,31 @@ fn directory_and_umask() {
     assert_eq!(print("directory=/usr\numask=027\n", "pwd; umask").0, "/usr\n0027\n");
 }
 
+/// The daemon takes precedence where it may; its programs are as nice as whoever started it.
+#[test]
+fn programs_are_as_nice_as_the_daemon_was_started() {
+    let mut daemon = Start::new(
+        Side::Ours,
+        "[program:x]\ncommand=/bin/sh -c 'nice; exec cat /proc/self/sched'\nstartsecs=0\nautorestart=false\n\
+         stdout_logfile=%(here)s/x.log\n",
+    )
+    .under(&["nice", "-n", "3"])
+    .spawn();
+    daemon.wait_ready();
+    daemon.wait_for_state("x", Exited, LONG);
+    let ours = std::process::Command::new("nice").output().expect("nice is there").stdout;
+    let ours: i32 = String::from_utf8_lossy(&ours).trim().parse().expect("a number");
+    let expected = (ours + 3).min(19);
+    let printed = daemon.read("x.log");
+    assert!(printed.starts_with(&format!("{expected}\n")), "{printed}");
+    // Priorities are shown as 120 and the niceness (proc_pid_sched).
+    let shown = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("prio"))
+        .map(|rest| rest.trim_start_matches([' ', ':']));
+    assert!(shown.is_none_or(|shown| shown == (120 + expected).to_string()), "{printed}");
+}
+
 #[test]
 fn descriptors_are_three_and_nothing_leaks() {
     // The fourth is the directory that ls reads.
