@@ -12,6 +12,8 @@ pub mod stream;
 
 pub mod custody;
 pub mod peek;
+pub mod recovery;
+pub mod spool;
 pub mod transfer;
 
 pub mod capture;

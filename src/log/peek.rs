@@ -43,6 +43,21 @@ pub fn look_and_take(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize,
     result
 }
 
+/// Shows the first bytes in a pipe, at most [`CHUNK`], to `look`, and leaves them there; how many, or 0 at the end of
+/// the pipe.
+///
+/// # Errors
+/// EAGAIN if the pipe is empty. `look` was not called then.
+pub fn look(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize, Errno> {
+    let mut glass = GLASS.take();
+    let result = glass.copy(&pipe);
+    if let Ok(n_bytes @ 1..) = result {
+        look(&glass.buffer[..n_bytes]);
+    }
+    GLASS.set(glass);
+    result
+}
+
 /// Takes so many bytes out of a pipe, of which we are the only reader and know that it holds them.
 fn take(pipe: impl AsFd, n_bytes: usize) -> Result<(), Errno> {
     let mut left = n_bytes;
