@@ -397,6 +397,7 @@ fn drainer(way: Way, dir: &Path, held: &[String]) {
         stream.resume_as(number as u64 + 1, spool);
         streams.push(Arc::new(Mutex::new(stream)));
     }
+    streams.iter().for_each(|stream| stream.lock().unwrap().finish_lines());
     streams.iter().for_each(|stream| stream.lock().unwrap().settle());
     let pump = |stream: &Arc<Mutex<LogStream>>| rt::spawn(pump::pump(stream, |_| ()).unwrap());
     let tasks: Vec<_> = streams.iter().map(pump).collect();

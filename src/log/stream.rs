@@ -205,8 +205,8 @@ impl LogStream {
     }
 
     /// The same for a stream of an earlier manager, which may have left some of it in the transfer pipe, and its
-    /// log or its spool in custody. Nothing is written to any log before [`LogStream::settle`], which is to be called
-    /// once all streams were resumed and before anything is drained.
+    /// log or its spool in custody. Nothing is written yet: [`LogStream::finish_lines`] and then [`LogStream::settle`]
+    /// are to be called once all streams were resumed, and before anything is drained.
     pub fn resume_as(&mut self, id: u64, in_custody: Option<OwnedFd>) {
         self.id = id;
         self.in_transfer = transfer::installed().is_some_and(|transfer| transfer.owner() == Some(id));

@@ -459,6 +459,8 @@ impl Daemon {
             self.link.free_slot(content.slot);
             self.procs.release_slot(content.slot);
         }
+        // Before anybody writes to a log.
+        self.procs.all().for_each(|(_, proc)| proc.streams.finish_lines());
         self.procs.all().for_each(|(_, proc)| proc.streams.settle());
         // Group by group, the most urgent first.
         to_start.sort_by_key(|(group, priority, _)| (*group, *priority));

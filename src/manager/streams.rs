@@ -261,7 +261,12 @@ impl Streams {
         self.named_outputs().flat_map(finish).collect()
     }
 
-    /// Writes what an earlier manager was just writing when it ended; see [`LogStream::settle`].
+    /// See [`LogStream::finish_lines`].
+    pub fn finish_lines(&self) {
+        self.outputs().for_each(|stream| lock(stream).finish_lines());
+    }
+
+    /// See [`LogStream::settle`].
     pub fn settle(&self) {
         self.outputs().for_each(|stream| lock(stream).settle());
     }

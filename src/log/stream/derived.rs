@@ -47,6 +47,14 @@ struct UnderWay {
     output: Vec<StreamOutput>,
 }
 
+/// What is to be written of a batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// Where a line was begun, and what follows it.
+    TornLines,
+    Everything,
+}
+
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
@@ -215,11 +223,20 @@ impl LogStream {
         self.sinks.iter().enumerate().map(each).collect()
     }
 
-    /// Writes what a predecessor was just writing. To be done for all streams after all of them were resumed, and
-    /// before anything else is written: what is missing may be the rest of a line in a file that others write to, too.
+    /// Writes the rest of what a predecessor had begun to write in the middle of a line. To be done for all streams
+    /// after all of them were resumed, and before anything else is written: others may write to the same file.
+    pub fn finish_lines(&mut self) {
+        if let Some(mut derived) = self.derived.take() {
+            self.write_batch(&mut derived, Which::TornLines);
+            self.derived = Some(derived);
+        }
+    }
+
+    /// Writes what else a predecessor was just writing. To be done for all streams after
+    /// [`LogStream::finish_lines`], and before anything else is written.
     pub fn settle(&mut self) {
         if let Some(mut derived) = self.derived.take() {
-            self.write_batch(&mut derived);
+            self.write_batch(&mut derived, Which::Everything);
             self.derived = Some(derived);
         }
         if self.in_transfer {
@@ -292,7 +309,7 @@ impl LogStream {
         let in_pipe = rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0) as usize;
         let waiting = in_pipe + usize::try_from(derived.backlog()).unwrap_or(0);
         loop {
-            self.write_batch(derived);
+            self.write_batch(derived, Which::Everything);
             match self.flush_sinks() {
                 Some(Refusal::Slow) => {
                     self.wait(drained);
@@ -382,20 +399,23 @@ impl LogStream {
     }
 
     /// Gives the sinks what is under way, unless they have it.
-    fn write_batch(&mut self, derived: &mut Derived) {
+    fn write_batch(&mut self, derived: &mut Derived, which: Which) {
         let batch = derived.batch;
-        let Some((shaped, had)) = derived.under_way.as_mut().and_then(|under_way| under_way.to_write.take())
-        else {
-            return;
-        };
-        for (sink, n_had) in self.sinks.iter_mut().zip(had) {
+        let to_write = derived.under_way.as_mut().and_then(|under_way| under_way.to_write.take());
+        let Some((shaped, mut had)) = to_write else { return };
+        for (sink, n_had) in self.sinks.iter_mut().zip(&mut had) {
             let (begin, bytes) = match sink.spec() {
                 SinkSpec::Syslog { .. } => (batch.n_lines, &shaped.lines),
                 _ => (batch.n_log, &shaped.log),
             };
-            if bytes.len() > n_had {
-                sink.push_at(begin + n_had as u64, &bytes[n_had..]);
+            let is_torn = *n_had > 0 && bytes[*n_had - 1] != b'\n';
+            if *n_had < bytes.len() && (which == Which::Everything || is_torn) {
+                sink.push_at(begin + *n_had as u64, &bytes[*n_had..]);
+                *n_had = bytes.len();
             }
+        }
+        if let Some(under_way) = derived.under_way.as_mut().filter(|_| which == Which::TornLines) {
+            under_way.to_write = Some((shaped, had));
         }
     }
 
@@ -423,7 +443,7 @@ impl LogStream {
             derived.to_finish = Some(self.pid);
         } else {
             self.begin_finish(&mut derived, self.pid);
-            self.write_batch(&mut derived);
+            self.write_batch(&mut derived, Which::Everything);
             let refusal = self.flush_sinks();
             if refusal.is_none() || (!self.may_hold && refusal != Some(Refusal::Slow)) {
                 self.complete_batch(&mut derived, &mut drained);
