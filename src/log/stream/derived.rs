@@ -29,8 +29,8 @@ pub struct Derived {
     /// As it is published.
     batch: Batch,
     under_way: Option<UnderWay>,
-    /// What a predecessor has read out of the stream and nobody has heard, and from where on.
-    unheard: Option<(u64, Vec<StreamOutput>)>,
+    /// What a predecessor has read out of the stream and nobody has heard.
+    unheard: Option<Output>,
     /// The program, this one, has ended while a batch was under way.
     to_finish: Option<i32>,
 }
@@ -152,7 +152,7 @@ impl LogStream {
     /// Brings the shaper to where a predecessor's was, and finds out what is missing of what that was writing.
     fn replay(&mut self, derived: &mut Derived, plan: &Plan) -> Result<(), Errno> {
         let mut buffer = vec![0; peek::CHUNK];
-        let mut place = plan.clean;
+        let (mut place, mut clean) = (plan.clean, None);
         let mut unheard = Vec::new();
         while place < plan.batch.done {
             let is_heard = place < plan.heard;
@@ -162,7 +162,8 @@ impl LogStream {
                 0 => return Err(Errno::IO),
                 n_bytes => {
                     let moment = Moment { again: true, ..Moment::now(0) };
-                    let shaped = self.shaper().feed(&buffer[..n_bytes], moment);
+                    let (shaped, clean_here) = self.shape_bytes(&buffer[..n_bytes], place, moment);
+                    clean = clean_here.or(clean);
                     if !is_heard {
                         unheard.extend(shaped.output);
                     }
@@ -171,8 +172,10 @@ impl LogStream {
             }
         }
         if !unheard.is_empty() {
-            derived.unheard = Some((plan.heard, unheard));
+            let receipt = Some(derived.spool.unheard(plan.heard));
+            derived.unheard = Some(Output { pieces: unheard, receipt });
         }
+        derived.spool.advance(plan.batch.done, clean, None);
         let moment = Moment::recorded(plan.batch.pid, plan.batch.wall);
         let found = match plan.batch.work {
             Work::Nothing => None,
@@ -302,9 +305,8 @@ impl LogStream {
         budget: usize,
         drained: &mut Drained,
     ) -> Result<(), Errno> {
-        if let Some((begin, output)) = derived.unheard.take() {
-            drained.output.pieces.extend(output);
-            drained.output.receipt.get_or_insert_with(|| derived.spool.unheard(begin));
+        if let Some(unheard) = derived.unheard.take() {
+            drained.output = unheard;
         }
         let in_pipe = rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0) as usize;
         let waiting = in_pipe + usize::try_from(derived.backlog()).unwrap_or(0);
