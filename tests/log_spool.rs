@@ -8,12 +8,13 @@ use std::io::Write;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use supervisord::keeper::layout::ManagerMemory;
 use supervisord::log::custody::{self, Custodian};
 use supervisord::log::file::Limits;
 use supervisord::log::lines::Dress;
+use supervisord::log::memory::Ring;
 use supervisord::log::open::PLAIN_MODE;
 use supervisord::log::shape::ShapeSpec;
 use supervisord::log::sink::SinkSpec;
@@ -42,7 +43,7 @@ impl Custodian for &'static Held {
     fn keep_spool(&self, stream: u64, spool: BorrowedFd<'_>) -> bool {
         let mut spools = self.spools.lock().unwrap();
         spools.retain(|(number, _)| *number != stream);
-        if stream % 2 == 0 {
+        if stream.is_multiple_of(2) {
             spools.push((stream, spool.try_clone_to_owned().unwrap()));
         }
         true
@@ -410,4 +411,19 @@ fn a_number_is_used_again() {
     next.print("four\n");
     assert_eq!(text(&path), "web one\nweb two\n");
     assert_eq!(text(&other), "web three\nweb four\n");
+}
+
+#[test]
+fn what_cannot_be_spliced_gets_a_spool() {
+    let ring = Arc::new(Ring::new(1000));
+    let mut program = Program::new(vec![SinkSpec::Memory(Arc::clone(&ring))], ShapeSpec::default());
+    assert!(spool_of(program.id).is_none());
+    program.print("one\n");
+    let size = |program: &Program| rustix::fs::fstat(spool_of(program.id).unwrap()).unwrap().st_size;
+    assert_eq!(size(&program), 0, "what was under way went the old way");
+    program.print("two\n");
+    assert_eq!(size(&program), 4);
+    program.take_over();
+    program.print("three\n");
+    assert_eq!((size(&program), ring.len()), (10, 14));
 }

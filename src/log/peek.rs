@@ -1,8 +1,11 @@
 //! Looking at what waits in a pipe without taking it out.
 //!
 //! Bytes that are read die with us if we are killed before they are written. So where bytes have to come into
-//! our memory, they are copied out of the pipe first (`tee` shares the pages), written, and only then taken:
-//! a kill in between makes the next manager write them once more, but loses none.
+//! our memory and there is no [spool](crate::log::spool) for them, they are copied out of the pipe first (`tee` shares
+//! the pages), written, and only then taken: a kill in between makes the next manager write them once more, but loses
+//! none.
+//!
+//! In the same way the activity log is shown at level debug what the kernel is going to move to a log.
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};

@@ -155,3 +155,29 @@ stdout_logfile=%(here)s/{name}.log
     let second = daemon.read("json.log").lines().nth(1).map(str::to_string).expect("there are two");
     assert!(second.contains("\"prompt> answer\""), "{second}");
 }
+
+#[test]
+fn a_plain_log_is_exact_at_level_debug() {
+    let daemon = start(
+        "
+[supervisord]
+loglevel=debug
+logfile_maxbytes=0
+[program:p]
+command=/bin/sh -c 'n=0; while [ $n -lt 100000 ]; do n=$((n+1)); echo \"line $n\"; done; exec sleep 1000'
+startsecs=0
+stdout_logfile=%(here)s/p.log
+stdout_logfile_maxbytes=0
+",
+    );
+    let n_lines = || daemon.read("p.log").lines().count();
+    for n_least in [1, 20_000, 50_000] {
+        until("it has printed some lines", LONG, || n_lines() >= n_least);
+        kill_manager(&daemon);
+    }
+    until("it has printed all lines", LONG, || n_lines() >= 100_000);
+    let expected: String = (1..=100_000).map(|number| format!("line {number}\n")).collect();
+    assert!(daemon.read("p.log") == expected, "there is a gap or a double");
+    daemon.wait_log("'p' stdout output:\nline 1\nline 2\n");
+    until("all was shown", LONG, || daemon.log().contains("\nline 100000\n"));
+}

@@ -17,7 +17,7 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a stream with a spool has.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub struct Derived {
     cursor: &'static Cursor,
     /// Whether anything has gone through the spool. Before, it may be on its way to the keeper still.
     is_in_use: bool,
+    made: Instant,
     /// As it is published.
     batch: Batch,
     under_way: Option<UnderWay>,
@@ -55,6 +56,9 @@ enum Which {
     Everything,
 }
 
+/// So long after it was sent a spool has been taken in by the keeper, if it ever is.
+const ARRIVAL: Duration = Duration::from_secs(1);
+
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
@@ -62,8 +66,8 @@ thread_local! {
 impl Derived {
     fn new(file: OwnedFd, cursor: &'static Cursor, plan: &Plan, capture_maxbytes: u64) -> Derived {
         let spool = Spool::new(file, cursor, (plan.clean, plan.batch.done), capture_maxbytes);
-        let (batch, is_in_use) = (plan.batch, false);
-        Derived { spool, cursor, is_in_use, batch, under_way: None, unheard: None, to_finish: None }
+        let (batch, is_in_use, made) = (plan.batch, false, Instant::now());
+        Derived { spool, cursor, is_in_use, made, batch, under_way: None, unheard: None, to_finish: None }
     }
 
     /// How many bytes have not been read of what is in the spool.
@@ -251,13 +255,14 @@ impl LogStream {
     pub(super) fn uses_spool(&mut self) -> bool {
         let Some(derived) = &self.derived else { return false };
         let is_held = custody::holds(self.id);
+        // The keeper has no room for it. It may turn out late: what had lain there before was to be seen till then.
+        let is_lost = !is_held && derived.made.elapsed() > ARRIVAL;
+        if is_lost && derived.under_way.is_none() && derived.backlog() == 0 {
+            self.give_up_spool(&Errno::MFILE.into());
+            return false;
+        }
         if derived.is_in_use {
-            // The keeper had no room for it, contrary to what there was to be seen.
-            let is_lost = !is_held && derived.under_way.is_none() && derived.backlog() == 0;
-            if is_lost {
-                self.give_up_spool(&Errno::MFILE.into());
-            }
-            return !is_lost;
+            return true;
         }
         // What is held back has not been through the spool.
         let may_begin = is_held && self.shaper.as_ref().is_none_or(|shaper| shaper.is_clean());
