@@ -1,39 +1,43 @@
 //! Programs write numbered lines, the process that drains them is killed with SIGKILL every few milliseconds
-//! and started again. Every line must be in the files exactly once and in order; where lines are dressed up on
-//! their way, at least once.
+//! and started again. Every line must be in the files exactly once, in order and whole, whatever becomes of it on its
+//! way.
 //!
-//! `LOG_KILL_MEGABYTES` sets the volume (16 for each case), `LOG_KILL_SEED` repeats a run.
+//! `LOG_KILL_MEGABYTES` sets the volume (16 for each case), `LOG_KILL_SEED` repeats a run, `LOG_KILL_ONLY` names one
+//! case.
 
 use rustix::fs::OFlags;
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use supervisord::keeper::layout::ManagerMemory;
+use supervisord::log::custody::{self, Custodian};
 use supervisord::log::file::Limits;
-use supervisord::log::lines::Dress;
+use supervisord::log::lines::{Dress, Whose};
 use supervisord::log::open::PLAIN_MODE;
 use supervisord::log::pump;
 use supervisord::log::rotate::backup_name;
 use supervisord::log::shape::ShapeSpec;
 use supervisord::log::sink::SinkSpec;
+use supervisord::log::spool::Spool;
 use supervisord::log::stream::{LogStream, StreamSpec};
 use supervisord::log::transfer::{self, Transfer};
 use supervisord::manager::rt;
 use supervisord::model::config::Timestamps;
+use supervisord::model::cursor::Cursor;
 use supervisord::rpc::api::Stream;
+use supervisord::sys::memory::{Access, Mapping};
 
 const LINE: usize = 128;
-/// In front of a dressed line, with a blank.
-const PREFIX: &str = "web";
 const MAXBYTES: u64 = 1_000_000;
 const BACKUPS: u32 = 100_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
-        Some("writer") => writer(&arguments[2]),
+        Some("writer") => writer(Way::from_name(&arguments[2]), &arguments[3]),
         Some("drainer") => drainer(Way::from_name(&arguments[2]), Path::new(&arguments[3]), &arguments[4..]),
         // What `cargo test` passes on, for example a filter or --list, has no meaning here.
         _ => run_all(),
@@ -45,29 +49,119 @@ fn run_all() {
     let seed = variable("LOG_KILL_SEED").unwrap_or_else(|| {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos() as usize
     });
+    let only = std::env::var("LOG_KILL_ONLY").ok().map(|name| Way::from_name(&name));
     println!("seed {seed}");
-    for (way, n_writers, volumes) in [(Way::Raw, 1, 1), (Way::Raw, 50, 4), (Way::Dressed, 1, 1)] {
+    for (way, n_writers, volumes) in [
+        (Way::Raw, 1, 1),
+        (Way::Raw, 50, 4),
+        (Way::Dressed, 1, 1),
+        (Way::Dressed, 20, 1),
+        (Way::Json, 1, 1),
+        (Way::Stripped, 1, 1),
+        (Way::Pieces, 1, 1),
+        (Way::Twice, 1, 1),
+        (Way::Shared, 2, 1),
+    ] {
+        if only.is_some_and(|only| only != way) {
+            continue;
+        }
         // The pipes of many programs hold much: only a larger volume outlasts a few kills.
         let n_lines = volumes * megabytes * 1_000_000 / LINE / n_writers;
         let n_kills = kill_while_logging(way, n_writers, n_lines, &mut Random(seed as u64 | 1));
-        println!("{way:?}: {n_writers} writers, {n_lines} lines each, {n_kills} kills: nothing was lost");
+        println!(
+            "{way:?}: {n_writers} writers, {n_lines} lines each, {n_kills} kills: everything is there once"
+        );
         assert!(n_kills > 1, "too few kills to mean anything");
     }
 }
 
-/// How lines go to their file.
+/// What becomes of lines on their way to their file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
-    /// Inside the kernel.
+    /// Nothing: they go inside the kernel.
     Raw,
-    /// Through memory.
+    /// They get a time and a prefix.
     Dressed,
+    Json,
+    /// They lose their colours.
+    Stripped,
+    /// They get a prefix, and are written in pieces that end anywhere.
+    Pieces,
+    /// They get a prefix and go to two files.
+    Twice,
+    /// They get a prefix, and all go to one file.
+    Shared,
 }
 
 impl Way {
+    const ALL: [Way; 7] =
+        [Way::Raw, Way::Dressed, Way::Json, Way::Stripped, Way::Pieces, Way::Twice, Way::Shared];
+
     fn from_name(name: &str) -> Way {
-        if name == "Raw" { Way::Raw } else { Way::Dressed }
+        Way::ALL.into_iter().find(|way| format!("{way:?}") == name).expect("the name of a way")
     }
+
+    /// The files of the log of a writer, without rotated ones.
+    fn logs(self, dir: &Path, writer: usize) -> Vec<PathBuf> {
+        match self {
+            Way::Twice => vec![dir.join(format!("{writer}.one")), dir.join(format!("{writer}.two"))],
+            Way::Shared => vec![dir.join("all")],
+            _ => vec![dir.join(writer.to_string())],
+        }
+    }
+
+    fn shape(self, writer: usize) -> ShapeSpec {
+        let text = |timestamps| Some(Dress::Text { timestamps, prefix: prefix(writer) });
+        let dress = match self {
+            Way::Raw | Way::Stripped => None,
+            Way::Dressed => text(Timestamps::Default),
+            Way::Pieces | Way::Twice | Way::Shared => text(Timestamps::Off),
+            Way::Json => {
+                let process = prefix(writer);
+                let (program, group, prefix) = (process.clone(), process.clone(), String::new());
+                let whose = Whose { program, group, process, stream: "stdout", prefix };
+                Some(Dress::Json { timestamps: Timestamps::Off, whose })
+            }
+        };
+        ShapeSpec { dress, strip_ansi: self == Way::Stripped, ..ShapeSpec::default() }
+    }
+
+    /// What a program writes as its line of this number.
+    fn written(self, number: usize) -> Vec<u8> {
+        let line = numbered(number);
+        match self {
+            Way::Stripped => [b"\x1b[1;31m", &line[..LINE - 1], b"\x1b[0m\n"].concat(),
+            _ => line,
+        }
+    }
+
+    /// The writer of a line in a file, and its number; `None` for one that is torn.
+    fn parse(self, line: &str) -> Option<(usize, usize)> {
+        let line = match self {
+            Way::Raw | Way::Stripped => return Some((0, parse_number(line)?)),
+            Way::Json => {
+                let value: serde_json::Value = serde_json::from_str(line).ok()?;
+                format!("{} {}", value["process"].as_str()?, value["line"].as_str()?)
+            }
+            Way::Dressed => {
+                let (time, line) = line.split_at_checked("2000-01-01 00:00:00,000 ".len())?;
+                let is_time = time.chars().all(|c| c.is_ascii_digit() || "-: ,".contains(c));
+                is_time.then(|| line.to_string())?
+            }
+            Way::Pieces | Way::Twice | Way::Shared => line.to_string(),
+        };
+        let (writer, number) = line.strip_prefix("web")?.split_once(' ')?;
+        Some((writer.parse().ok()?, parse_number(number)?))
+    }
+}
+
+/// What stands in front of dressed lines.
+fn prefix(writer: usize) -> String {
+    format!("web{writer}")
+}
+
+fn parse_number(line: &str) -> Option<usize> {
+    (line.len() == LINE - 1).then(|| line.parse().ok()).flatten()
 }
 
 fn variable(name: &str) -> Option<usize> {
@@ -106,13 +200,17 @@ fn kill_while_logging(way: Way, n_writers: usize, n_lines: usize, random: &mut R
     let mut pipes: Vec<OwnedFd> = Vec::new();
     for _ in 0..n_writers {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-        let writer = Command::new(&me).args(["writer", &n_lines.to_string()]).stdout(write).spawn().unwrap();
+        let arguments = ["writer", &format!("{way:?}"), &n_lines.to_string()];
+        let writer = Command::new(&me).args(arguments).stdout(write).spawn().unwrap();
         writers.0.push(writer);
         pipes.push(read);
     }
     let transfer = Transfer::create().unwrap();
-    let held = pipes.iter().map(AsRawFd::as_raw_fd);
-    let held = transfer.descriptors().map(|fd| fd.as_raw_fd()).into_iter().chain(held);
+    let spools: Vec<OwnedFd> = pipes.iter().map(|_| Spool::new_file().unwrap()).collect();
+    let (memory, _mapping) = Mapping::<ManagerMemory>::create("memory").unwrap();
+    let held = pipes.iter().chain(&spools).map(AsRawFd::as_raw_fd);
+    let held =
+        transfer.descriptors().map(|fd| fd.as_raw_fd()).into_iter().chain([memory.as_raw_fd()]).chain(held);
     let names: Vec<String> = held.map(|fd| format!("/proc/{}/fd/{fd}", std::process::id())).collect();
     let deadline = Instant::now() + Duration::from_secs(120);
     let mut n_kills = 0;
@@ -129,11 +227,17 @@ fn kill_while_logging(way: Way, n_writers: usize, n_lines: usize, random: &mut R
         n_kills += 1;
         assert!(Instant::now() < deadline, "the writers are not done after 2 minutes");
     }
-    for number in 0..n_writers {
-        let path = dir.path().join(number.to_string());
-        match way {
-            Way::Raw => verify(&path, n_lines),
-            Way::Dressed => verify_nothing_is_missing(&path, n_lines),
+    for spool in &spools {
+        assert_eq!(rustix::fs::fstat(spool).unwrap().st_blocks, 0, "nothing is kept of what is written");
+    }
+    match way {
+        Way::Raw => (0..n_writers).for_each(|number| verify_raw(&way.logs(dir.path(), number)[0], n_lines)),
+        Way::Shared => verify(way, &way.logs(dir.path(), 0)[0], 0..n_writers, n_lines),
+        _ => {
+            for number in 0..n_writers {
+                let logs = way.logs(dir.path(), number);
+                logs.iter().for_each(|log| verify(way, log, number..number + 1, n_lines));
+            }
         }
     }
     n_kills
@@ -172,27 +276,31 @@ fn files_of(path: &Path) -> Vec<PathBuf> {
     names
 }
 
-/// Every line must be there with its prefix. A line may be there twice, and behind a piece of one that was being
-/// written when the drainer was killed.
+/// The lines of each of these writers must be there once and in order.
 #[track_caller]
-fn verify_nothing_is_missing(path: &Path, n_lines: usize) {
-    let mut seen = vec![false; n_lines];
+fn verify(way: Way, path: &Path, writers: std::ops::Range<usize>, n_lines: usize) {
+    let mut next = vec![0; writers.end];
+    let mut text = String::new();
     for name in files_of(path) {
-        let text = std::fs::read_to_string(name).unwrap();
-        for line in text.split_inclusive('\n') {
-            let Some(begin) = line.len().checked_sub(LINE + PREFIX.len() + 1) else { continue };
-            let number = line[begin..].strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(' '));
-            if let Some(number) = number {
-                seen[number.trim_end().parse::<usize>().unwrap()] = true;
-            }
-        }
+        let part = std::fs::read_to_string(&name).unwrap();
+        assert!(part.len() as u64 <= MAXBYTES, "{} is too long", name.display());
+        text.push_str(&part);
     }
-    assert_eq!(seen.iter().position(|seen| !seen), None, "the first line that is missing");
+    for line in text.split_terminator('\n') {
+        let Some((writer, number)) = way.parse(line) else { panic!("{}: torn: {line:?}", path.display()) };
+        // What is only stripped does not say whose it is.
+        let writer = if way == Way::Stripped { writers.start } else { writer };
+        assert_eq!(number, next[writer], "of writer {writer} in {}", path.display());
+        next[writer] += 1;
+    }
+    for writer in writers {
+        assert_eq!(next[writer], n_lines, "the last line of writer {writer} in {}", path.display());
+    }
 }
 
 /// The files put together, oldest first, must be the lines in order.
 #[track_caller]
-fn verify(path: &Path, n_lines: usize) {
+fn verify_raw(path: &Path, n_lines: usize) {
     let names = files_of(path);
     let mut text = Vec::new();
     for name in &names {
@@ -212,41 +320,87 @@ fn numbered(number: usize) -> Vec<u8> {
     format!("{number:0>width$}\n", width = LINE - 1).into_bytes()
 }
 
-/// `writer LINES`
-fn writer(n_lines: &str) {
+/// `writer WAY LINES`
+fn writer(way: Way, n_lines: &str) {
     // One write per line, as a program that flushes would.
     let mut stdout = std::fs::File::from(rustix::io::dup(rustix::stdio::stdout()).unwrap());
+    let mut random = Random(7);
+    let mut rest = Vec::new();
     for number in 0..n_lines.parse::<usize>().unwrap() {
-        stdout.write_all(&numbered(number)).unwrap();
+        let line = way.written(number);
+        if way != Way::Pieces {
+            stdout.write_all(&line).unwrap();
+            continue;
+        }
+        rest.extend(line);
+        let n_bytes = random.below(rest.len() as u64 + 1) as usize;
+        stdout.write_all(&rest[..n_bytes]).unwrap();
+        rest.drain(..n_bytes);
+    }
+    stdout.write_all(&rest).unwrap();
+}
+
+/// What the test holds in the place of a keeper.
+struct Held(Mapping<ManagerMemory>);
+
+impl Custodian for Held {
+    fn keep(&self, _: &[u64], _: BorrowedFd<'_>) {}
+
+    fn keep_on(&self, _: u64) {}
+
+    fn discard(&self, _: u64) {}
+
+    fn release(&self, _: u64) {}
+
+    fn keep_spool(&self, _: u64, _: BorrowedFd<'_>) -> bool {
+        false
+    }
+
+    fn is_spool(&self, _: u64) -> bool {
+        true
+    }
+
+    fn holds(&self, _: u64) -> bool {
+        true
+    }
+
+    fn cursor(&self, stream: u64) -> Option<&Cursor> {
+        self.0.get().cursors.get(stream as usize).map(|both| &both[0])
     }
 }
 
-/// `drainer WAY DIR TRANSFER TRANSFER TRANSFER PIPE...`: logs each pipe to a numbered file until all have ended.
-fn drainer(way: Way, dir: &Path, pipes: &[String]) {
-    let prefix = Dress::Text { timestamps: Timestamps::Off, prefix: PREFIX.to_string() };
-    let dress = (way == Way::Dressed).then_some(prefix);
-    let (transfer, pipes) = pipes.split_at(3);
-    let held = [(0, OFlags::RDONLY), (1, OFlags::WRONLY), (2, OFlags::RDWR)];
-    let held = held.map(|(number, access)| open(&transfer[number], access));
-    transfer::install(Transfer::resume(held).unwrap());
-    let mut tasks = Vec::new();
-    for (number, pipe) in pipes.iter().enumerate() {
-        let pipe = open(pipe, OFlags::RDONLY);
+/// `drainer WAY DIR TRANSFER TRANSFER TRANSFER MEMORY PIPE... SPOOL...`: logs what comes out of the pipes until all
+/// have ended.
+fn drainer(way: Way, dir: &Path, held: &[String]) {
+    let (transfer, held) = held.split_at(3);
+    let (memory, held) = held.split_at(1);
+    let (pipes, spools) = held.split_at(held.len() / 2);
+    let ends = [(0, OFlags::RDONLY), (1, OFlags::WRONLY), (2, OFlags::RDWR)];
+    let ends = ends.map(|(number, access)| open(&transfer[number], access));
+    transfer::install(Transfer::resume(ends).unwrap());
+    let memory = Mapping::map(open(&memory[0], OFlags::RDWR), Access::ReadWrite).unwrap();
+    custody::install(Box::new(Held(memory)));
+    let mut streams = Vec::new();
+    for (number, (pipe, spool)) in pipes.iter().zip(spools).enumerate() {
         let limits = Limits { maxbytes: MAXBYTES, backups: BACKUPS };
-        let sink = SinkSpec::Path { path: dir.join(number.to_string()), mode: PLAIN_MODE, limits };
+        let sink = |path| SinkSpec::Path { path, mode: PLAIN_MODE, limits };
         let spec = StreamSpec {
             process: "w".to_string(),
             group: "w".to_string(),
             channel: Stream::Stdout,
             readable: true,
-            sinks: vec![sink],
-            shape: ShapeSpec { dress: dress.clone(), ..ShapeSpec::default() },
+            sinks: way.logs(dir, number).into_iter().map(sink).collect(),
+            shape: way.shape(number),
         };
-        let mut stream = LogStream::new(spec, pipe);
-        stream.resume_as(number as u64 + 1, None);
-        let stream = Arc::new(Mutex::new(stream));
-        tasks.push(rt::spawn(pump::pump(&stream, |_| ()).unwrap()));
+        let mut stream = LogStream::new(spec, open(pipe, OFlags::RDONLY));
+        let spool = (way != Way::Raw).then(|| open(spool, OFlags::RDWR));
+        stream.resume_as(number as u64 + 1, spool);
+        streams.push(Arc::new(Mutex::new(stream)));
     }
+    streams.iter().for_each(|stream| stream.lock().unwrap().finish_lines());
+    streams.iter().for_each(|stream| stream.lock().unwrap().settle());
+    let pump = |stream: &Arc<Mutex<LogStream>>| rt::spawn(pump::pump(stream, |_| ()).unwrap());
+    let tasks: Vec<_> = streams.iter().map(pump).collect();
     let mut stdout = BufWriter::new(std::io::stdout());
     writeln!(stdout, "draining").unwrap();
     stdout.flush().unwrap();

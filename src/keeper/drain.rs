@@ -10,8 +10,9 @@
 //!
 //! - It knows no names and no limits, so it does not rotate: it goes on in the same file, and the next manager
 //!   rotates that before it writes the first byte.
-//! - Output that is changed on its way, read by others or written to several places waits in its pipe: the
-//!   keeper does not know what is to become of it. The same holds while the disk is full.
+//! - Output that is changed on its way, read by others or written to several places is only gathered, in the
+//!   spool that the manager left with it: the keeper does not know what is to become of it. What is more than
+//!   the spool may hold waits in the pipe, and so does everything while the disk is full.
 //! - A file that was deleted is not written to; nobody would find it.
 
 use crate::keeper::layout::*;
@@ -39,6 +40,9 @@ const BUSY_BYTES: usize = 16 * 1024;
 
 /// How long a log that takes nothing is left alone.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How much memory a spool may take before the program has to wait.
+const MOST_SPOOLED: u64 = 16 << 20;
 
 /// How many streams one round looks at.
 const STREAMS_PER_ROUND: usize = 64;
@@ -72,6 +76,15 @@ enum Turn {
     End,
     /// Its log takes nothing now.
     Stuck,
+}
+
+/// Where the output of a stream goes.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    /// A log as others find it, or nothing at all.
+    Log(BorrowedFd<'a>),
+    /// Memory that nobody but managers knows.
+    Spool(BorrowedFd<'a>),
 }
 
 /// What the keeper knows about streams.
@@ -126,8 +139,8 @@ impl Drain {
     /// Moves what is in the pipes now, whoever has something.
     pub(super) fn move_all(&self, shared: Shared<'_>) {
         for stream in shared.streams() {
-            if let Some((pipe, log)) = shared.ends(stream, self.null.as_ref()) {
-                let _ = move_output(pipe, log);
+            if let Some((pipe, target)) = shared.ends(stream, self.null.as_ref()) {
+                let _ = move_output(pipe, target);
             }
         }
     }
@@ -176,8 +189,8 @@ impl Drain {
         let mut is_busy = ready.len() == STREAMS_PER_ROUND;
         for event in ready {
             let stream = StreamNumber::unpacked(event.data.u64());
-            let Some((pipe, log)) = shared.ends(stream, self.null.as_ref()) else { continue };
-            match move_output(pipe, log) {
+            let Some((pipe, target)) = shared.ends(stream, self.null.as_ref()) else { continue };
+            match move_output(pipe, target) {
                 Turn::Emptied(n_bytes) | Turn::More(n_bytes) => {
                     is_busy |= n_bytes >= BUSY_BYTES;
                     shared.keeper.drained.fetch_add(n_bytes as u64, Relaxed);
@@ -233,7 +246,7 @@ impl<'a> Shared<'a> {
         &self,
         stream: StreamNumber,
         null: Option<&'b OwnedFd>,
-    ) -> Option<(BorrowedFd<'a>, BorrowedFd<'b>)>
+    ) -> Option<(BorrowedFd<'a>, Target<'b>)>
     where
         'a: 'b,
     {
@@ -247,8 +260,9 @@ impl<'a> Shared<'a> {
             return None;
         }
         match drain >> (DRAIN_BITS * stream.channel) & DRAIN_MASK {
-            DRAIN_TO_LOG => Some((pipe, self.log(stream)?)),
-            DRAIN_DISCARD => Some((pipe, null?.as_fd())),
+            DRAIN_TO_LOG => Some((pipe, Target::Log(self.log(stream)?))),
+            DRAIN_TO_SPOOL => Some((pipe, Target::Spool(self.log(stream)?))),
+            DRAIN_DISCARD => Some((pipe, Target::Log(null?.as_fd()))),
             _ => None,
         }
     }
@@ -281,15 +295,22 @@ impl<'a> Shared<'a> {
         if !self.is_current() {
             return true;
         }
-        !matches!(move_output(pipe, log), Turn::Stuck)
+        !matches!(move_output(pipe, Target::Log(log)), Turn::Stuck)
     }
 }
 
 /// Moves what is in a pipe to the end of a file.
-fn move_output(pipe: BorrowedFd<'_>, log: BorrowedFd<'_>) -> Turn {
+fn move_output(pipe: BorrowedFd<'_>, target: Target<'_>) -> Turn {
+    let (Target::Log(log) | Target::Spool(log)) = target;
     let Ok(facts) = rustix::fs::fstat(log) else { return Turn::Stuck };
     let is_file = rustix::fs::FileType::from_raw_mode(facts.st_mode) == rustix::fs::FileType::RegularFile;
-    if is_file && facts.st_nlink == 0 {
+    let may_go_on = match target {
+        Target::Log(_) => !is_file || facts.st_nlink > 0,
+        // What was consumed is given back, so it is the blocks that tell how much it holds. Counted in units of 512
+        // bytes, see stat(2).
+        Target::Spool(_) => is_file && u64::try_from(facts.st_blocks).unwrap_or(0) * 512 < MOST_SPOOLED,
+    };
+    if !may_go_on {
         return Turn::Stuck;
     }
     // Read once: nobody else writes to it, or a little of what somebody appends now may be overwritten.

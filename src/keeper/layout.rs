@@ -9,6 +9,7 @@
 //! know refuses. What a later release adds stands at the end, and means "unknown" when it is zero: whoever maps a
 //! memory of an earlier release makes it longer, so managers and keepers of both get along without a new version.
 
+use crate::model::cursor::Cursor;
 use crate::sys::memory::Shareable;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
@@ -194,6 +195,9 @@ pub struct ManagerMemory {
     _reserved_too: AtomicU32,
     /// The pids of programs whose process is known, a bit each: nobody will ask for the names of these.
     pub known_pids: [AtomicU64; PIDS / 64],
+    /// Where the outputs of each slot are that have a spool: standard output and standard error. For managers
+    /// among themselves.
+    pub cursors: [[Cursor; 2]; SLOTS],
 }
 
 impl ManagerMemory {
@@ -215,6 +219,8 @@ pub const DRAIN_LEAVE: u32 = 0;
 pub const DRAIN_TO_LOG: u32 = 1;
 /// [`ManagerMemory::drains`]: nobody wants it.
 pub const DRAIN_DISCARD: u32 = 2;
+/// [`ManagerMemory::drains`]: it is gathered in the spool in the stream's [`Place::Log`], for the next manager.
+pub const DRAIN_TO_SPOOL: u32 = 3;
 /// So many bits one of them takes.
 pub const DRAIN_BITS: u32 = 4;
 pub const DRAIN_MASK: u32 = (1 << DRAIN_BITS) - 1;
@@ -372,7 +378,8 @@ pub enum Place {
     Stdin(u32),
     /// What goes to an event listener and comes from it.
     Mailbox(u32),
-    /// The file that a slot's output is written to as it is: 0 for standard output, 1 for standard error.
+    /// The file that a slot's output is written to as it is, or its spool; which of the two says
+    /// [`ManagerMemory::drains`]. 0 for standard output, 1 for standard error.
     Log(u32, u32),
     /// A program that is not the keeper's child.
     Pidfd(u32),

@@ -6,6 +6,7 @@ use crate::keeper::boot::numbers_from;
 use crate::keeper::layout::*;
 use crate::keeper::run::entry_name;
 use crate::model::config::ProcessConfig;
+use crate::model::cursor::Cursor;
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
 use crate::model::state::ProcessState;
@@ -293,6 +294,22 @@ impl Link {
         } else {
             word.fetch_and(!bit, Relaxed);
         }
+    }
+
+    /// What [`Link::set_drain`] said last.
+    pub fn drain(&self, slot: u32, channel: u32) -> u32 {
+        let drains = self.memory.get().drains.get(slot as usize).map_or(0, |drains| drains.load(Acquire));
+        drains >> (DRAIN_BITS * channel.min(1)) & DRAIN_MASK
+    }
+
+    /// Where an output with a spool is. `channel` as for [`Link::set_drain`].
+    pub fn cursor(&self, slot: u32, channel: u32) -> Option<&Cursor> {
+        self.memory.get().cursors.get(slot as usize)?.get(channel as usize)
+    }
+
+    /// Whether the keeper holds anything in a place by now.
+    pub fn holds(&self, place: Place) -> bool {
+        self.shared.get().place(place.index()).is_some_and(|held| held.load(Acquire) > 0)
     }
 
     /// Says how the program of a slot is stopped if there is no manager to do it.

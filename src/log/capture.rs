@@ -23,12 +23,32 @@ pub struct Capture {
     captured: Option<Vec<u8>>,
     /// How many bytes of the awaited token were seen last.
     n_matched: usize,
+    found: Found,
+}
+
+/// Where in the bytes that were fed last a capture began and ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Before the last token that began one; `None` if there was none, or if it began in earlier bytes.
+    pub before_begin: Option<usize>,
+    /// Behind the last token that ended one; `None` if there was none.
+    pub after_end: Option<usize>,
 }
 
 impl Capture {
     pub fn new(maxbytes: u64) -> Capture {
         let maxbytes = usize::try_from(maxbytes).unwrap_or(usize::MAX);
-        Capture { maxbytes, captured: None, n_matched: 0 }
+        Capture { maxbytes, captured: None, n_matched: 0, found: Found::default() }
+    }
+
+    /// Where the tokens were in what was fed last.
+    pub fn found(&self) -> Found {
+        self.found
+    }
+
+    /// Whether anything is held back.
+    pub fn is_holding(&self) -> bool {
+        self.is_capturing() || self.n_matched > 0
     }
 
     /// Whether a token has begun and its partner not come yet.
@@ -39,6 +59,7 @@ impl Capture {
     /// Takes the stream's next bytes apart.
     pub fn feed(&mut self, bytes: &[u8], mut part: impl FnMut(Part<'_>)) {
         let mut rest = bytes;
+        self.found = Found::default();
         while !rest.is_empty() {
             let token = self.token();
             if self.n_matched == 0 {
@@ -50,6 +71,11 @@ impl Capture {
             self.n_matched += n_same;
             rest = &rest[n_same..];
             if self.n_matched == token.len() {
+                let behind = bytes.len() - rest.len();
+                match self.captured {
+                    None => self.found.before_begin = behind.checked_sub(token.len()),
+                    Some(_) => self.found.after_end = Some(behind),
+                }
                 self.toggle(&mut part);
             } else if !rest.is_empty() {
                 // It was no token after all. A token's first byte does not occur in it again, so the next one

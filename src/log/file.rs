@@ -8,6 +8,7 @@
 use crate::log::custody;
 use crate::log::open::{self, Facts, Identity};
 use crate::log::rotate;
+use crate::model::cursor::{Intent, SinkCursor};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
@@ -52,6 +53,32 @@ pub struct Written {
     pub was_cut: bool,
     /// Something worth a line in the activity log that did not keep the bytes from being written.
     pub notice: Option<String>,
+}
+
+/// What a successor has to know of a write if we are killed in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Promise {
+    pub cursor: &'static SinkCursor,
+    /// How many bytes of the stream were written before.
+    pub at: u64,
+}
+
+impl Promise {
+    /// Does a write. Whoever finds this under way sees from the file how far it came.
+    fn keep(
+        self,
+        identity: Identity,
+        offset: u64,
+        length: usize,
+        write: impl FnOnce() -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        let Promise { cursor, at } = self;
+        let Identity { device, inode } = identity;
+        cursor.arm(&Intent { device, inode, offset, length: length as u64, at });
+        let result = write();
+        cursor.settle(at + result.unwrap_or(0) as u64);
+        result
+    }
 }
 
 /// A log file and its lock. Clones share the file.
@@ -107,7 +134,7 @@ impl SharedFile {
     /// are in the pipe still.
     pub fn splice(&self, pipe: impl AsFd, max: usize, limits: Limits) -> io::Result<Written> {
         let mut length = 0;
-        let written = self.lock().write_with(limits, Break::Anywhere, |file, offset, room| {
+        let written = self.lock().write_with(limits, Break::Anywhere, |file, _, offset, room| {
             length = max.min(usize::try_from(room).unwrap_or(usize::MAX));
             let mut offset = offset;
             let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
@@ -122,13 +149,31 @@ impl SharedFile {
     /// # Errors
     /// The system's; nothing was written then.
     pub fn append(&self, bytes: &[u8], limits: Limits, breaks: Break) -> io::Result<Written> {
+        self.append_as(bytes, limits, breaks, None)
+    }
+
+    /// The same, leaving word of it for a successor while nobody else can write to the file.
+    ///
+    /// # Errors
+    /// As [`SharedFile::append`].
+    pub fn append_as(
+        &self,
+        bytes: &[u8],
+        limits: Limits,
+        breaks: Break,
+        promise: Option<Promise>,
+    ) -> io::Result<Written> {
         let mut log_file = self.lock();
         if breaks == Break::AtLines {
             log_file.roll_before_line(bytes, limits)?;
         }
-        log_file.write_with(limits, breaks, |file, offset, room| {
+        log_file.write_with(limits, breaks, |file, identity, offset, room| {
             let piece = &bytes[..breaks.piece_length(bytes, room)];
-            rustix::io::retry_on_intr(|| rustix::io::pwrite(file, piece, offset))
+            let write = || rustix::io::retry_on_intr(|| rustix::io::pwrite(file, piece, offset));
+            match promise {
+                Some(promise) => promise.keep(identity, offset, piece.len(), write),
+                None => write(),
+            }
         })
     }
 
@@ -202,12 +247,13 @@ impl Break {
 }
 
 impl LogFile {
-    /// Does one write at the end of the file, and rotates when that has filled it.
+    /// Does one write at the end of the file, and rotates when that has filled it. `write` is told which file it is,
+    /// where it ends, and how much more fits.
     fn write_with(
         &mut self,
         limits: Limits,
         breaks: Break,
-        write: impl FnOnce(&File, u64, u64) -> Result<usize, Errno>,
+        write: impl FnOnce(&File, Identity, u64, u64) -> Result<usize, Errno>,
     ) -> io::Result<Written> {
         let mut size = self.follow_name()?.size;
         let mut notice = None;
@@ -217,7 +263,7 @@ impl LogFile {
             size = open::facts(&self.file)?.size;
         }
         let room = if self.may_roll(limits) { limits.maxbytes.saturating_sub(size) } else { u64::MAX };
-        let n_bytes = write(&self.file, size, room)?;
+        let n_bytes = write(&self.file, self.identity, size, room)?;
         size += n_bytes as u64;
         if n_bytes > 0 && breaks == Break::Anywhere && self.is_full(size, limits) {
             notice = self.roll(limits);

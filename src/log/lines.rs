@@ -41,6 +41,11 @@ impl Lines {
         }
     }
 
+    /// Whether the beginning of a line is held back.
+    pub fn is_holding(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
     /// Keeps the beginning of a line; what exceeds the longest one goes at once.
     fn begin(&mut self, bytes: &[u8], each: &mut impl FnMut(Line<'_>)) {
         self.partial.extend_from_slice(bytes);

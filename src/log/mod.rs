@@ -1,7 +1,8 @@
 //! Logs: what programs print, and what the daemon says about itself.
 //!
 //! A program's stream goes `pump` (when) → `stream` (which way) → `shape` (what becomes of the bytes) → `sink`
-//! and its kin (where to). The daemon's own log is `activity`.
+//! and its kin (where to). What is shaped lies in a `spool` meanwhile, so that a successor can go on with it
+//! (`recovery`). The daemon's own log is `activity`.
 
 pub mod activity;
 
@@ -12,6 +13,8 @@ pub mod stream;
 
 pub mod custody;
 pub mod peek;
+pub mod recovery;
+pub mod spool;
 pub mod transfer;
 
 pub mod capture;

@@ -1,8 +1,11 @@
 //! Looking at what waits in a pipe without taking it out.
 //!
 //! Bytes that are read die with us if we are killed before they are written. So where bytes have to come into
-//! our memory, they are copied out of the pipe first (`tee` shares the pages), written, and only then taken:
-//! a kill in between makes the next manager write them once more, but loses none.
+//! our memory and there is no [spool](crate::log::spool) for them, they are copied out of the pipe first (`tee` shares
+//! the pages), written, and only then taken: a kill in between makes the next manager write them once more, but loses
+//! none.
+//!
+//! In the same way the activity log is shown at level debug what the kernel is going to move to a log.
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
@@ -39,6 +42,21 @@ pub fn look_and_take(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize,
         take(&pipe, n_bytes)?;
     }
     // Not given back before, so that `look` may look into another pipe.
+    GLASS.set(glass);
+    result
+}
+
+/// Shows the first bytes in a pipe, at most [`CHUNK`], to `look`, and leaves them there; how many, or 0 at the end of
+/// the pipe.
+///
+/// # Errors
+/// EAGAIN if the pipe is empty. `look` was not called then.
+pub fn look(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize, Errno> {
+    let mut glass = GLASS.take();
+    let result = glass.copy(&pipe);
+    if let Ok(n_bytes @ 1..) = result {
+        look(&glass.buffer[..n_bytes]);
+    }
     GLASS.set(glass);
     result
 }

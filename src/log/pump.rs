@@ -4,7 +4,7 @@
 //! to gather, and a stream that gathers many goes to the [`mill`] until it is calm again.
 
 use crate::log::mill;
-use crate::log::stream::{Drained, LogStream, StreamOutput};
+use crate::log::stream::{Drained, LogStream, Output};
 use crate::manager::rt::{Async, Timer};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const BUSY_BYTES: usize = 16 * 1024;
 
 /// Takes what was read out of a stream for others. It is called while the stream is locked, so that what a
 /// later drain by somebody else reads comes later for everybody; it must not wait.
-pub type HandOn = Box<dyn FnMut(Vec<StreamOutput>) + Send>;
+pub type HandOn = Box<dyn FnMut(Output) + Send>;
 
 /// How one turn at a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub fn pump<F>(
     hand_on: F,
 ) -> Option<impl Future<Output = ()> + Send + 'static>
 where
-    F: FnMut(Vec<StreamOutput>) + Send + 'static,
+    F: FnMut(Output) + Send + 'static,
 {
     let mut locked = stream.lock().unwrap_or_else(PoisonError::into_inner);
     if std::mem::replace(&mut locked.pumped, true) {
@@ -64,9 +64,9 @@ where
 }
 
 async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
-    let (pipe, makes_events) = {
+    let (pipe, makes_events, is_waiting) = {
         let stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
-        (stream.pipe(), stream.makes_events())
+        (stream.pipe(), stream.makes_events(), stream.is_waiting())
     };
     let gathering = if makes_events { GATHERING_EVENTS } else { GATHERING };
     let pipe = match Async::new_nonblocking(pipe) {
@@ -78,7 +78,8 @@ async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
         }
     };
     let mut last = Instant::now() - gathering;
-    let mut outcome = Turn::Empty;
+    // What an earlier manager left does not arrive once more.
+    let mut outcome = if is_waiting { Turn::Pause(Duration::ZERO) } else { Turn::Empty };
     loop {
         match outcome {
             Turn::End => return,
@@ -109,7 +110,7 @@ fn turn(stream: &Mutex<LogStream>, hand_on: &mut HandOn) -> Turn {
 pub(super) fn turn_with(stream: &Mutex<LogStream>, hand_on: &mut HandOn, drain: Way) -> Turn {
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
     let drained = drain(&mut stream, BUDGET);
-    if !drained.output.is_empty() {
+    if !drained.output.pieces.is_empty() {
         hand_on(drained.output);
     }
     if drained.eof {

@@ -11,7 +11,7 @@ use crate::log::stream::StreamOutput;
 use crate::log::strip::Strip;
 use crate::model::config::Level;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// What is asked of a stream beyond writing its bytes to a log.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,35 @@ impl ShapeSpec {
     }
 }
 
-/// The state of one stream's transformations.
+/// What lines say besides what the program has written.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The process that writes.
+    pub pid: i32,
+    pub now: SystemTime,
+    /// Whether this has been through before and is only to be remembered: nobody is told again.
+    pub again: bool,
+}
+
+impl Moment {
+    pub fn now(pid: i32) -> Moment {
+        Moment { pid, now: SystemTime::now(), again: false }
+    }
+
+    /// The same moment as another manager saw it, in nanoseconds since the epoch.
+    pub fn recorded(pid: i32, wall: u64) -> Moment {
+        Moment { pid, now: SystemTime::UNIX_EPOCH + Duration::from_nanos(wall), again: false }
+    }
+
+    /// In nanoseconds since the epoch.
+    pub fn wall(&self) -> u64 {
+        let since = self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The state of one stream's transformations. It depends on the bytes that were fed and on nothing else, however
+/// they were cut into pieces.
 #[derive(Debug)]
 pub struct Shaper {
     spec: ShapeSpec,
@@ -51,6 +79,8 @@ pub struct Shaper {
     capture: Option<Capture>,
     dressed: Lines,
     plain: Lines,
+    /// Whether nothing else was held back when a capture ended last.
+    ended_clean: bool,
 }
 
 /// What came out.
@@ -67,23 +97,55 @@ impl Shaper {
     pub fn new(spec: ShapeSpec, whose: Arc<str>) -> Shaper {
         let capture = (spec.capture_maxbytes > 0).then(|| Capture::new(spec.capture_maxbytes));
         let (strip, dressed, plain) = Default::default();
-        Shaper { spec, whose, strip, capture, dressed, plain }
+        Shaper { spec, whose, strip, capture, dressed, plain, ended_clean: false }
     }
 
     pub fn spec(&self) -> &ShapeSpec {
         &self.spec
     }
 
+    /// Whether nothing is held back: a new shaper would go on in the same way.
+    pub fn is_clean(&self) -> bool {
+        !self.holds_text() && self.capture.as_ref().is_none_or(|capture| !capture.is_holding())
+    }
+
+    fn holds_text(&self) -> bool {
+        self.strip.is_inside() || self.dressed.is_holding() || self.plain.is_holding()
+    }
+
+    /// The last place in these bytes, which were just fed, where nothing was held back. `was_capturing` is about
+    /// the moment before. There may be others that are not found.
+    pub fn last_clean(&self, bytes: &[u8], was_capturing: bool) -> Option<usize> {
+        if self.is_clean() {
+            return Some(bytes.len());
+        }
+        let found = self.capture.as_ref().map(Capture::found).unwrap_or_default();
+        let (begin, end) = if was_capturing && found.after_end.is_none() {
+            return None;
+        } else {
+            let begin = found.after_end.unwrap_or(0);
+            (begin, if self.is_capturing() { found.before_begin.unwrap_or(begin) } else { bytes.len() })
+        };
+        // A newline ends lines, sequences, and what may have become a token.
+        let newline = bytes.get(begin..end)?.iter().rposition(|byte| *byte == b'\n');
+        newline.map(|newline| begin + newline + 1).or(found.after_end.filter(|_| self.ended_clean))
+    }
+
+    /// Whether what comes is captured.
+    pub fn is_capturing(&self) -> bool {
+        self.capture.as_ref().is_some_and(Capture::is_capturing)
+    }
+
     /// Takes the stream's next bytes.
-    pub fn feed(&mut self, bytes: &[u8], pid: i32) -> Shaped {
+    pub fn feed(&mut self, bytes: &[u8], moment: Moment) -> Shaped {
         let mut shaped = Shaped::default();
         if self.spec.listener {
             shaped.output.push(StreamOutput::Protocol(bytes.to_vec()));
         }
         match self.capture.take() {
-            None => self.text(bytes, pid, &mut shaped),
+            None => self.text(bytes, moment, &mut shaped),
             Some(mut capture) => {
-                capture.feed(bytes, |part| self.part(part, pid, &mut shaped));
+                capture.feed(bytes, |part| self.part(part, moment, &mut shaped));
                 self.capture = Some(capture);
             }
         }
@@ -91,20 +153,19 @@ impl Shaper {
     }
 
     /// Ends the stream: whatever was held back goes out.
-    pub fn finish(&mut self, pid: i32) -> Shaped {
+    pub fn finish(&mut self, moment: Moment) -> Shaped {
         let mut shaped = Shaped::default();
         if let Some(mut capture) = self.capture.take() {
-            if let Some(n_bytes) = capture.finish(|part| self.part(part, pid, &mut shaped)) {
+            if let Some(n_bytes) = capture.finish(|part| self.part(part, moment, &mut shaped)) {
                 ::log::warn!("{} ended while capturing; {n_bytes} bytes were dropped", self.whose);
             }
             self.capture = Some(capture);
         }
         let mut held = Vec::new();
         self.strip.finish(&mut held);
-        self.stripped(&held, pid, &mut shaped);
-        let now = SystemTime::now();
+        self.stripped(&held, moment, &mut shaped);
         if let Some(dress) = &self.spec.dress {
-            self.dressed.finish(|line| dress.write(line, pid, now, &mut shaped.log));
+            self.dressed.finish(|line| dress.write(line, moment.pid, moment.now, &mut shaped.log));
         }
         self.plain.finish(|line| {
             shaped.lines.extend_from_slice(line.bytes);
@@ -113,11 +174,14 @@ impl Shaper {
         shaped
     }
 
-    fn part(&mut self, part: Part<'_>, pid: i32, shaped: &mut Shaped) {
+    fn part(&mut self, part: Part<'_>, moment: Moment, shaped: &mut Shaped) {
         match part {
-            Part::Text(text) => self.text(text, pid, shaped),
+            Part::Text(text) => self.text(text, moment, shaped),
             Part::Communication(data) => {
-                ::log::debug!("{} emitted a comm event", self.whose);
+                self.ended_clean = !self.holds_text();
+                if !moment.again {
+                    ::log::debug!("{} emitted a comm event", self.whose);
+                }
                 let mut stripped = Vec::new();
                 let data = if self.spec.strip_ansi {
                     Strip::default().feed(&data, &mut stripped);
@@ -130,27 +194,29 @@ impl Shaper {
         }
     }
 
-    fn text(&mut self, bytes: &[u8], pid: i32, shaped: &mut Shaped) {
+    fn text(&mut self, bytes: &[u8], moment: Moment, shaped: &mut Shaped) {
         if !self.spec.strip_ansi {
-            return self.stripped(bytes, pid, shaped);
+            return self.stripped(bytes, moment, shaped);
         }
         let mut text = Vec::with_capacity(bytes.len());
         self.strip.feed(bytes, &mut text);
-        self.stripped(&text, pid, shaped);
+        self.stripped(&text, moment, shaped);
     }
 
-    fn stripped(&mut self, text: &[u8], pid: i32, shaped: &mut Shaped) {
+    fn stripped(&mut self, text: &[u8], moment: Moment, shaped: &mut Shaped) {
         if text.is_empty() {
             return;
         }
-        self.copy_to_activity_log(text);
+        if !moment.again {
+            copy_to_activity_log(text, &self.whose, self.spec.listener);
+        }
         if self.spec.events {
             shaped.output.push(StreamOutput::Log(text.to_vec()));
         }
         match &self.spec.dress {
             None => shaped.log.extend_from_slice(text),
             Some(dress) => {
-                let now = SystemTime::now();
+                let Moment { pid, now, .. } = moment;
                 self.dressed.feed(text, |line| dress.write(line, pid, now, &mut shaped.log));
             }
         }
@@ -161,18 +227,17 @@ impl Shaper {
             });
         }
     }
+}
 
-    /// As Supervisor does at level debug.
-    fn copy_to_activity_log(&self, text: &[u8]) {
-        if !activity::enabled(Level::Debug) {
-            return;
-        }
-        let whose = &self.whose;
-        if self.spec.listener {
-            ::log::debug!("{whose} output:\n{}", bytes_repr(text));
-        } else {
-            ::log::debug!("{whose} output:\n{}", readable(text));
-        }
+/// As Supervisor does at level debug.
+pub fn copy_to_activity_log(text: &[u8], whose: &str, listener: bool) {
+    if !activity::enabled(Level::Debug) {
+        return;
+    }
+    if listener {
+        ::log::debug!("{whose} output:\n{}", bytes_repr(text));
+    } else {
+        ::log::debug!("{whose} output:\n{}", readable(text));
     }
 }
 
@@ -188,7 +253,7 @@ mod tests {
     #[test]
     fn captured_data_is_neither_logged_nor_an_event_of_the_log() {
         let spec = ShapeSpec { capture_maxbytes: 100, events: true, ..ShapeSpec::default() };
-        let shaped = shaper(spec).feed(b"a<!--XSUPERVISOR:BEGIN-->b<!--XSUPERVISOR:END-->c", 1);
+        let shaped = shaper(spec).feed(b"a<!--XSUPERVISOR:BEGIN-->b<!--XSUPERVISOR:END-->c", Moment::now(1));
         assert_eq!(shaped.log, b"ac");
         let log = |text: &[u8]| StreamOutput::Log(text.to_vec());
         assert_eq!(shaped.output, [log(b"a"), StreamOutput::Communication(b"b".to_vec()), log(b"c")]);
@@ -197,7 +262,7 @@ mod tests {
     #[test]
     fn a_listeners_answers_are_untouched_but_its_log_is_stripped() {
         let spec = ShapeSpec { listener: true, strip_ansi: true, ..ShapeSpec::default() };
-        let shaped = shaper(spec).feed(b"\x1b[1mREADY\n", 1);
+        let shaped = shaper(spec).feed(b"\x1b[1mREADY\n", Moment::now(1));
         assert_eq!(shaped.log, b"READY\n");
         assert_eq!(shaped.output, [StreamOutput::Protocol(b"\x1b[1mREADY\n".to_vec())]);
     }
@@ -207,9 +272,9 @@ mod tests {
         let dress = Dress::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
         let spec = ShapeSpec { plain_lines: true, dress: Some(dress), ..ShapeSpec::default() };
         let mut shaper = shaper(spec);
-        let shaped = shaper.feed(b"one\ntw", 1);
+        let shaped = shaper.feed(b"one\ntw", Moment::now(1));
         assert_eq!((&shaped.log[..], &shaped.lines[..]), (&b"web one\n"[..], &b"one\n"[..]));
-        let shaped = shaper.finish(1);
+        let shaped = shaper.finish(Moment::now(1));
         assert_eq!((&shaped.log[..], &shaped.lines[..]), (&b"web tw\n"[..], &b"tw\n"[..]));
     }
 
@@ -217,9 +282,75 @@ mod tests {
     fn what_was_held_back_goes_out_at_the_end() {
         let spec = ShapeSpec { capture_maxbytes: 100, strip_ansi: true, ..ShapeSpec::default() };
         let mut shaper = shaper(spec);
-        assert_eq!(shaper.feed(b"end<!--XSUP", 1).log, b"end");
-        assert_eq!(shaper.finish(1).log, b"<!--XSUP");
-        assert_eq!(shaper.feed(b"\x1b", 1).log, b"");
-        assert_eq!(shaper.finish(1).log, b"\x1b");
+        assert_eq!(shaper.feed(b"end<!--XSUP", Moment::now(1)).log, b"end");
+        assert_eq!(shaper.finish(Moment::now(1)).log, b"<!--XSUP");
+        assert_eq!(shaper.feed(b"\x1b", Moment::now(1)).log, b"");
+        assert_eq!(shaper.finish(Moment::now(1)).log, b"\x1b");
+    }
+
+    /// Feeds pieces one after the other; `{` and `}` stand for the tokens. The last clean place of each piece.
+    fn clean_places(spec: &ShapeSpec, pieces: &[&str]) -> Vec<Option<usize>> {
+        let token = |token: &'static [u8]| std::str::from_utf8(token).unwrap();
+        let mut shaper = shaper(spec.clone());
+        let each = |piece: &&str| {
+            let piece = piece.replace('{', token(crate::log::capture::BEGIN));
+            let piece = piece.replace('}', token(crate::log::capture::END));
+            let was_capturing = shaper.is_capturing();
+            let _ = shaper.feed(piece.as_bytes(), Moment::now(1));
+            shaper.last_clean(piece.as_bytes(), was_capturing)
+        };
+        pieces.iter().map(each).collect()
+    }
+
+    #[test]
+    fn clean_places_are_behind_lines_and_captures() {
+        let dress = Dress::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
+        let dressed = ShapeSpec { dress: Some(dress), ..ShapeSpec::default() };
+        let pieces = ["one\n", "tw", "o", "\nthr", "ee\nx\n"];
+        assert_eq!(clean_places(&dressed, &pieces), [Some(4), None, None, Some(1), Some(5)]);
+
+        let stripped = ShapeSpec { strip_ansi: true, ..ShapeSpec::default() };
+        assert_eq!(clean_places(&stripped, &["ab", "a\x1b[3", "1mx"]), [Some(2), None, Some(3)]);
+        assert_eq!(clean_places(&stripped, &["a\n\x1b"]), [Some(2)]);
+
+        let captured = ShapeSpec { capture_maxbytes: 100, ..dressed };
+        let (n_begin, n_end) = (crate::log::capture::BEGIN.len(), crate::log::capture::END.len());
+        let pieces = ["a\n{x\n", "y\n", "z}b\nc", "\n<!--", "-\n"];
+        let places = [Some(2), None, Some(1 + n_end + 2), Some(1), Some(2)];
+        assert_eq!(clean_places(&captured, &pieces), places);
+        // Nothing but captures.
+        assert_eq!(clean_places(&captured, &["{x}{y"]), [Some(n_begin + 1 + n_end)]);
+        // A line goes on behind the capture.
+        assert_eq!(clean_places(&captured, &["a{x}{y"]), [None]);
+    }
+
+    #[test]
+    fn a_new_shaper_goes_on_from_a_clean_place() {
+        let dress = Dress::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
+        let spec = ShapeSpec {
+            strip_ansi: true,
+            capture_maxbytes: 50,
+            events: true,
+            plain_lines: true,
+            dress: Some(dress),
+            ..ShapeSpec::default()
+        };
+        let text = "a\nb\x1b[1m<!--XSUPERVISOR:BEGIN-->c\nd<!--XSUPERVISOR:END-->\ne<!--XSUPERVISOR:BEGIN-->f\
+                    <!--XSUPERVISOR:END--><!-\x1b\ng\n";
+        let text = text.repeat(3).into_bytes();
+        for cut in 0..=text.len() {
+            let (first, second) = text.split_at(cut);
+            let mut straight = shaper(spec.clone());
+            let _ = straight.feed(first, Moment::now(1));
+            let Some(clean) = straight.last_clean(first, false) else { continue };
+            let mut anew = shaper(spec.clone());
+            let _ = anew.feed(&first[clean..], Moment::now(1));
+            let (expected, found) =
+                (straight.feed(second, Moment::now(1)), anew.feed(second, Moment::now(1)));
+            assert_eq!(
+                (found.log, found.lines, found.output),
+                (expected.log, expected.lines, expected.output)
+            );
+        }
     }
 }

@@ -4,10 +4,11 @@
 //! once that it works again and how much it had to drop.
 
 use crate::log::device::Device;
-use crate::log::file::{Break, Limits, SharedFile};
+use crate::log::file::{Break, Limits, Promise, SharedFile};
 use crate::log::memory::Ring;
 use crate::log::open;
 use crate::log::syslog::Syslog;
+use crate::model::cursor::SinkCursor;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
@@ -53,6 +54,14 @@ pub struct Sink {
     target: Option<Target>,
     breaks: Break,
     pending: VecDeque<u8>,
+    /// Where a successor finds how much was written; `None` if it need not know.
+    cursor: Option<&'static SinkCursor>,
+    /// How much of the stream's output stands before the first byte that waits, or comes next.
+    position: u64,
+    /// Something was dropped behind what waits: positions do not tell any more, until nothing waits.
+    has_gap: bool,
+    /// Whether everything may wait, because nothing more is given before it has gone.
+    may_wait: bool,
     /// Since when a device that works takes nothing.
     stuck: Option<Instant>,
     trouble: Option<Box<Trouble>>,
@@ -106,7 +115,22 @@ impl Sink {
     pub fn new(spec: SinkSpec, whose: Arc<str>) -> Sink {
         let (breaks, pending) = (Break::Anywhere, VecDeque::new());
         let (target, stuck, trouble, recovered, entrusted) = (None, None, None, None, None);
-        Sink { spec, whose, target, breaks, pending, stuck, trouble, recovered, entrusted }
+        let (cursor, position, has_gap, may_wait) = (None, 0, false, false);
+        Sink {
+            spec,
+            whose,
+            target,
+            breaks,
+            pending,
+            cursor,
+            position,
+            has_gap,
+            may_wait,
+            stuck,
+            trouble,
+            recovered,
+            entrusted,
+        }
     }
 
     /// What messages call it.
@@ -138,6 +162,27 @@ impl Sink {
         if let (Some(stream), Some(file)) = (self.entrusted.take(), self.file()) {
             file.withdraw(stream);
         }
+    }
+
+    /// Lets a successor know from now on how much was written. With `may_wait` nothing is dropped while it fails:
+    /// whoever calls this gives nothing more until [`Sink::flush`] succeeds.
+    pub fn track(&mut self, cursor: Option<&'static SinkCursor>, may_wait: bool) {
+        (self.cursor, self.may_wait) = (cursor, may_wait);
+    }
+
+    /// As [`Sink::push`], for bytes that have this place in the stream's output.
+    pub fn push_at(&mut self, position: u64, bytes: &[u8]) {
+        if self.pending.is_empty() {
+            (self.position, self.has_gap) = (position, false);
+        } else if self.position + self.pending.len() as u64 != position {
+            self.has_gap = true;
+        }
+        self.push(bytes);
+    }
+
+    /// Whether something waits that could not be written, and what it waits for can be long.
+    pub fn is_failing(&self) -> bool {
+        self.trouble.is_some()
     }
 
     pub fn spec(&self) -> &SinkSpec {
@@ -207,12 +252,13 @@ impl Sink {
             }
         }
         let room = match &self.trouble {
-            Some(_) => MAX_PENDING.saturating_sub(self.pending.len()),
-            None => bytes.len(),
+            Some(_) if !self.may_wait => MAX_PENDING.saturating_sub(self.pending.len()),
+            _ => bytes.len(),
         };
         let (kept, dropped) = bytes.split_at(self.breaks.piece_length(bytes, room as u64));
         self.pending.extend(kept);
         if !dropped.is_empty() {
+            self.has_gap = true;
             self.dropped(dropped.len() as u64);
         }
     }
@@ -242,12 +288,16 @@ impl Sink {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         self.ready()?;
         let (limits, breaks) = (self.limits(), self.breaks);
+        let cursor = self.cursor.filter(|_| !self.has_gap);
+        let promise = cursor.map(|cursor| Promise { cursor, at: self.position });
         let result = match &mut self.target {
-            Some(Target::File(file)) => file.append(bytes, limits, breaks).map(|written| {
+            Some(Target::File(file)) => file.append_as(bytes, limits, breaks, promise).map(|written| {
                 tell(written.notice);
                 written.n_bytes
             }),
             Some(Target::Device(device)) => device.write(bytes),
+            // One by one, so that after a kill one message at most is sent again.
+            Some(Target::Syslog(syslog)) if cursor.is_some() => syslog.write(first_line(bytes)),
             Some(Target::Syslog(syslog)) => syslog.write(bytes),
             Some(Target::Memory(ring)) => Ok(ring.write(bytes)),
             // `ready` has opened it.
@@ -257,6 +307,10 @@ impl Sink {
             Ok(0) => Err(self.fails(&io::ErrorKind::WriteZero.into())),
             Ok(n_bytes) => {
                 self.works();
+                self.position += n_bytes as u64;
+                if let Some(cursor) = cursor {
+                    cursor.set_written(self.position);
+                }
                 Ok(n_bytes)
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
@@ -358,6 +412,11 @@ impl Sink {
         }
         self.recovered = Some(Box::new((Instant::now(), if trouble.told { 0 } else { n })));
     }
+}
+
+fn first_line(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |newline| newline + 1);
+    &bytes[..end]
 }
 
 fn tell(notice: Option<String>) {

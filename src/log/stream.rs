@@ -2,24 +2,34 @@
 //!
 //! # What is guaranteed when the daemon is killed at any instant
 //!
-//! A raw log (one file, nothing derived) is exact: bytes move from pipe to file inside the kernel, and a
-//! SIGKILL acts before or after such a move, never within.
+//! Every byte of a program is in its log once, in order, and what was held back (a line without its end, captured
+//! data) goes on where it was:
 //!
-//! Everything else comes into our memory, and stays in the pipe until it has been written (see
-//! `crate::log::peek`): nothing is lost, but what was written last, at most 64 KiB, can be written a
-//! second time by the next manager. What is held back to be completed (a line without its end, captured
-//! data, what waits for a sink that fails) is in our memory only and is lost.
+//! - A raw log (one file, nothing derived): bytes move from pipe to file inside the kernel, and a SIGKILL acts
+//!   before or after such a move, never within.
+//! - Everything else goes through a [spool](crate::log::spool), see [`derived`]: up to four sinks, regular files to
+//!   the byte. Of a terminal, a FIFO or a socket nobody can tell whether they have got what was written last, so that
+//!   may come a second time: one write, one message of syslog. Sinks beyond the fourth may get the last 64 KiB a second
+//!   time.
+//!
+//! Where there can be no spool, because there are no descriptors left for example, bytes come into our memory and
+//! stay in the pipe until they have been written (see [`crate::log::peek`]): nothing is lost but what was held back,
+//! and at most 64 KiB can be written twice. What waits for a sink that fails, one of several, is in our memory only.
 //!
 //! # What happens while a log does not work
 //!
-//! The program never notices. If the stream has a single sink, its bytes stay in the pipe and go to the log
-//! when that works again; only when the pipe is about to fill up, the oldest are dropped. With several sinks,
-//! or with something to read out of the stream (captured data, events), the pipe is drained on and the sink
-//! that fails loses what comes meanwhile.
+//! The program never notices. If the stream has a single sink, its bytes stay in the pipe, but for one batch, and go
+//! to the log when that works again; only when the pipe is about to fill up, the oldest in it are dropped. With
+//! several sinks, or with something to read out of the stream (captured data, events), the pipe is drained on and the
+//! sink that fails loses what comes meanwhile.
 
-use crate::log::shape::{ShapeSpec, Shaped, Shaper};
+mod derived;
+
+use crate::log::shape::{Moment, ShapeSpec, Shaped, Shaper, copy_to_activity_log};
 use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
 use crate::log::spec::channel_name;
+use crate::log::spool::Receipt;
+use crate::log::stream::derived::Derived;
 use crate::log::{activity, custody, open, peek, transfer};
 use crate::model::config::Level;
 use crate::rpc::api::LogSource;
@@ -54,6 +64,10 @@ pub struct LogStream {
     /// Made when bytes first come into our memory: most streams never need it.
     shaper: Option<Box<Shaper>>,
     shape: Option<Box<ShapeSpec>>,
+    /// Where its bytes lie while they are shaped; `None` if they are not, or if it cannot have that.
+    derived: Option<Box<Derived>>,
+    /// How many bytes at the pipe's beginning the activity log has been shown already.
+    n_shown: usize,
     /// The process that has the other end; 0 if there is none.
     pid: i32,
     /// What the transfer pipe's note calls this stream; 0 keeps it from being used.
@@ -82,8 +96,16 @@ pub struct Drained {
     /// A sink takes nothing now: whatever waits in the pipe is to be tried again after this time, even though
     /// nothing new arrives.
     pub pause: Option<Duration>,
-    /// What was read out of the stream for others, in order.
-    pub output: Vec<StreamOutput>,
+    /// What was read out of the stream for others.
+    pub output: Output,
+}
+
+/// What was read out of a stream for others, in order.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub pieces: Vec<StreamOutput>,
+    /// To be told once they have it.
+    pub receipt: Option<Receipt>,
 }
 
 /// Something in a stream that others asked for.
@@ -104,6 +126,8 @@ enum Route {
     Kernel,
     /// Nowhere.
     Discard,
+    /// Through a spool.
+    Spool,
     /// Through our memory.
     Memory,
 }
@@ -138,6 +162,8 @@ impl LogStream {
             may_hold,
             shaper: None,
             shape: (!transparent).then(|| Box::new(shape)),
+            derived: None,
+            n_shown: 0,
             pid: 0,
             id: 0,
             in_transfer: false,
@@ -179,27 +205,34 @@ impl LogStream {
     }
 
     /// The same for a stream of an earlier manager, which may have left some of it in the transfer pipe, and its
-    /// log in custody. To be called before anything is drained.
-    pub fn resume_as(&mut self, id: u64, log_in_custody: Option<OwnedFd>) {
+    /// log or its spool in custody. Nothing is written yet: [`LogStream::finish_lines`] and then [`LogStream::settle`]
+    /// are to be called once all streams were resumed, and before anything is drained.
+    pub fn resume_as(&mut self, id: u64, in_custody: Option<OwnedFd>) {
         self.id = id;
         self.in_transfer = transfer::installed().is_some_and(|transfer| transfer.owner() == Some(id));
-        if self.in_transfer {
-            self.finish_transfer();
+        match in_custody {
+            Some(spool) if custody::is_spool(id) && !self.is_listener() => self.resume_spool(spool),
+            log => self.entrust(log),
         }
-        self.entrust(log_in_custody);
     }
 
     /// Says what is to be done with the output while there is no manager, where that can be done without one.
     fn entrust(&mut self, held: Option<OwnedFd>) {
         let id = self.id;
+        if id == 0 {
+            return;
+        }
         match self.sinks.as_mut_slice() {
             [] if self.transparent => custody::discard(id),
-            [sink] if self.transparent => {
+            [sink] if self.transparent && !self.cannot_splice => {
                 // Unless its file is open, and the same.
                 custody::release(id);
                 sink.entrust(id, held);
             }
-            _ => custody::release(id),
+            _ => {
+                custody::release(id);
+                self.make_spool();
+            }
         }
     }
 
@@ -207,6 +240,8 @@ impl LogStream {
     pub fn withdraw(&mut self) {
         self.sinks.iter_mut().for_each(Sink::withdraw);
         custody::release(self.id);
+        self.close_spool();
+        self.id = 0;
     }
 
     /// Moves what waits in the pipe to the logs, about `budget` bytes at most. Never blocks.
@@ -223,6 +258,7 @@ impl LogStream {
         match self.route() {
             Route::Kernel => self.drain_by_splicing(budget, &mut drained),
             Route::Discard => self.drain_into_nothing(budget, &mut drained),
+            Route::Spool => self.drain_through_spool(budget, &mut drained),
             Route::Memory => self.drain_through_memory(budget, &mut drained),
         }
         if drained.pause.is_none() {
@@ -245,7 +281,7 @@ impl LogStream {
     /// [transfer pipe](crate::log::transfer) and it is free. For one busy stream at a time.
     pub fn drain_aside(&mut self, budget: usize) -> Drained {
         let to_file = self.route() == Route::Kernel && self.sinks[0].file().is_some();
-        if self.id == 0 || self.in_transfer || !to_file {
+        if self.id == 0 || self.in_transfer || !to_file || activity::enabled(Level::Debug) {
             return self.drain(budget);
         }
         let filled = transfer::installed().and_then(|mut transfer| {
@@ -308,24 +344,42 @@ impl LogStream {
         }
     }
 
-    fn route(&self) -> Route {
-        let transparent = self.transparent && !activity::enabled(Level::Debug);
-        match self.sinks.as_slice() {
-            [] if transparent => Route::Discard,
-            [_] if transparent && !self.cannot_splice => Route::Kernel,
+    fn route(&mut self) -> Route {
+        match self.sinks.len() {
+            0 if self.transparent => Route::Discard,
+            1 if self.transparent && !self.cannot_splice => Route::Kernel,
+            _ if self.uses_spool() => Route::Spool,
             _ => Route::Memory,
         }
     }
 
+    /// At level debug the activity log shows what leaves the pipe next, as Supervisor's does. How much may leave it
+    /// then, at most `max`.
+    fn show(&mut self, max: usize) -> usize {
+        if !activity::enabled(Level::Debug) {
+            self.n_shown = 0;
+            return max;
+        }
+        if self.n_shown == 0 {
+            let whose = &self.whose;
+            let shown = peek::look(&self.pipe, |bytes| copy_to_activity_log(bytes, whose, false));
+            self.n_shown = shown.unwrap_or(0);
+        }
+        // At the pipe's end nothing was shown, and that is to be found.
+        if self.n_shown == 0 { max } else { max.min(self.n_shown) }
+    }
+
     fn drain_by_splicing(&mut self, budget: usize, drained: &mut Drained) {
         while drained.n_bytes < budget {
-            match self.sinks[0].splice(&self.pipe, budget - drained.n_bytes) {
+            let max = self.show(budget - drained.n_bytes);
+            match self.sinks[0].splice(&self.pipe, max) {
                 Ok(Spliced { n_bytes: 0, .. }) => {
                     drained.eof = true;
                     return;
                 }
                 Ok(Spliced { n_bytes, emptied }) => {
                     drained.n_bytes += n_bytes;
+                    self.n_shown = self.n_shown.saturating_sub(n_bytes);
                     if emptied {
                         return;
                     }
@@ -335,7 +389,9 @@ impl LogStream {
                 Err(Refusal::Failing) => return self.hold(drained),
                 Err(Refusal::CannotSplice) => {
                     self.cannot_splice = true;
-                    self.withdraw();
+                    self.sinks[0].withdraw();
+                    self.entrust(None);
+                    // The keeper may not have its spool yet.
                     return self.drain_through_memory(budget, drained);
                 }
             }
@@ -345,12 +401,16 @@ impl LogStream {
 
     fn drain_into_nothing(&mut self, budget: usize, drained: &mut Drained) {
         while drained.n_bytes < budget {
-            match peek::discard(&self.pipe, budget - drained.n_bytes) {
+            let max = self.show(budget - drained.n_bytes);
+            match peek::discard(&self.pipe, max) {
                 Ok(0) => {
                     drained.eof = true;
                     return;
                 }
-                Ok(n_bytes) => drained.n_bytes += n_bytes,
+                Ok(n_bytes) => {
+                    drained.n_bytes += n_bytes;
+                    self.n_shown = self.n_shown.saturating_sub(n_bytes);
+                }
                 Err(_) => return,
             }
         }
@@ -367,8 +427,8 @@ impl LogStream {
             }
             let pipe = Arc::clone(&self.pipe);
             let result = peek::look_and_take(&pipe, |bytes| {
-                let pid = self.pid;
-                let shaped = self.shaper().feed(bytes, pid);
+                let moment = Moment::now(self.pid);
+                let shaped = self.shaper().feed(bytes, moment);
                 self.distribute(shaped, drained);
             });
             match result {
@@ -396,7 +456,7 @@ impl LogStream {
                 _ => sink.push(&shaped.log),
             }
         }
-        drained.output.extend(shaped.output);
+        drained.output.pieces.extend(shaped.output);
     }
 
     /// Takes bytes that somebody else has read from the pipe already. What its logs do not take now waits for
@@ -404,19 +464,21 @@ impl LogStream {
     pub fn feed(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
         let mut drained = Drained::default();
-        let pid = self.pid;
-        let shaped = self.shaper().feed(bytes, pid);
+        let moment = Moment::now(self.pid);
+        let shaped = self.shaper().feed(bytes, moment);
         self.distribute(shaped, &mut drained);
         self.flush_sinks();
     }
 
     /// Writes out what was held back until it would be complete, after the process has ended and its pipe has
     /// been drained. What is read out of it for others is returned.
-    pub fn flush_at_exit(&mut self) -> Vec<StreamOutput> {
+    pub fn flush_at_exit(&mut self) -> Output {
         let mut drained = Drained::default();
-        let pid = self.pid;
-        if let Some(shaper) = &mut self.shaper {
-            let shaped = shaper.finish(pid);
+        let moment = Moment::now(self.pid);
+        if self.derived.is_some() && self.uses_spool() {
+            drained.output = self.finish_through_spool();
+        } else if let Some(shaper) = &mut self.shaper {
+            let shaped = shaper.finish(moment);
             self.distribute(shaped, &mut drained);
         }
         self.pid = 0;
@@ -463,6 +525,7 @@ impl LogStream {
             let excess = waiting - self.pipe_size / 4;
             let n_dropped = peek::discard(&self.pipe, excess).unwrap_or(0);
             self.sinks[0].dropped(n_dropped as u64);
+            self.n_shown = self.n_shown.saturating_sub(n_dropped);
             drained.n_bytes += n_dropped;
             self.pause = (self.pause / 2).max(SHORTEST_PAUSE);
         } else {

@@ -51,6 +51,11 @@ impl Strip {
         }
     }
 
+    /// Whether the next byte may be part of a sequence that has begun.
+    pub fn is_inside(&self) -> bool {
+        self.0 != State::Text
+    }
+
     /// Ends the stream: an ESC that nothing followed was text.
     pub fn finish(&mut self, text: &mut Vec<u8>) {
         if self.0 == State::Escape {

@@ -457,6 +457,9 @@ impl Daemon {
             self.link.free_slot(content.slot);
             self.procs.release_slot(content.slot);
         }
+        // Before anybody writes to a log.
+        self.procs.all().for_each(|(_, proc)| proc.streams.finish_lines());
+        self.procs.all().for_each(|(_, proc)| proc.streams.settle());
         // Group by group, the most urgent first.
         to_start.sort_by_key(|(group, priority, _)| (*group, *priority));
         let to_start = to_start.into_iter().map(|(_, _, slot)| slot).collect();

@@ -1,15 +1,16 @@
 //! A program's pipes, and what becomes of what it writes.
 
-use crate::keeper::layout::{DRAIN_DISCARD, DRAIN_LEAVE, DRAIN_TO_LOG, Place};
+use crate::keeper::layout::{DRAIN_DISCARD, DRAIN_LEAVE, DRAIN_TO_LOG, DRAIN_TO_SPOOL, Place};
 use crate::keeper::link::Link;
 use crate::log::custody::{self, Custodian};
 use crate::log::pump;
 use crate::log::spec::StreamSpec;
-use crate::log::stream::{LogStream, StreamOutput};
+use crate::log::stream::{self, LogStream};
 use crate::log::transfer::{self, Transfer};
 use crate::manager::events::mailbox::{Collected, Mailbox};
 use crate::manager::events::outlet::Outlet;
 use crate::manager::rt;
+use crate::model::cursor::Cursor;
 use crate::rpc::api::Stream;
 use crate::sys::pipe::{self, Ends};
 use std::collections::VecDeque;
@@ -260,14 +261,24 @@ impl Streams {
 
     /// Moves what is in the pipes now to the logs, after their program has ended, and what was held back.
     /// Returns what was read out of them for others.
-    pub fn finish(&self) -> Vec<(Stream, Vec<StreamOutput>)> {
+    pub fn finish(&self) -> Vec<(Stream, stream::Output)> {
         let finish = |(channel, stream): (Stream, &Output)| {
             let mut stream = lock(stream);
-            let mut output = stream.drain(LAST_DRAIN_BYTES).output;
-            output.extend(stream.flush_at_exit());
-            (channel, output)
+            let backlog = stream.backlog();
+            [stream.drain(LAST_DRAIN_BYTES + backlog).output, stream.flush_at_exit()]
+                .map(|output| (channel, output))
         };
-        self.named_outputs().map(finish).collect()
+        self.named_outputs().flat_map(finish).collect()
+    }
+
+    /// See [`LogStream::finish_lines`].
+    pub fn finish_lines(&self) {
+        self.outputs().for_each(|stream| lock(stream).finish_lines());
+    }
+
+    /// See [`LogStream::settle`].
+    pub fn settle(&self) {
+        self.outputs().for_each(|stream| lock(stream).settle());
     }
 
     fn named_outputs(&self) -> impl Iterator<Item = (Stream, &Output)> {
@@ -325,7 +336,10 @@ impl Streams {
         // Ours were inherited; without them the last reader of the pipes is gone.
         let inherited = places.map(|place| link.take(place));
         if inherited.iter().any(Option::is_some) {
-            [0, 1].into_iter().for_each(|channel| link.set_drain(slot, channel, DRAIN_LEAVE));
+            for channel in [0, 1] {
+                link.set_drain(slot, channel, DRAIN_LEAVE);
+                link.cursor(slot, channel).into_iter().for_each(Cursor::reset);
+            }
             drop_places(slot, link);
         }
     }
@@ -481,9 +495,9 @@ fn new_output(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> Output {
 
 fn resumed_output(slot: u32, spec: StreamSpec, pipe: OwnedFd, link: &Link) -> Output {
     let id = stream_id(slot, spec.channel);
-    let log = link.take(place_of_log(id));
+    let log_or_spool = link.take(place_of_log(id));
     let mut stream = LogStream::new(spec, pipe);
-    stream.resume_as(id, log);
+    stream.resume_as(id, log_or_spool);
     Arc::new(Mutex::new(stream))
 }
 
@@ -507,7 +521,7 @@ fn place_of_log(id: u64) -> Place {
     Place::Log(slot, channel)
 }
 
-/// Leaves log files with the keeper, which moves programs' output to them while there is no manager.
+/// Leaves log files and spools with the keeper, which moves programs' output to them while there is no manager.
 struct KeeperHasThem(Arc<Link>);
 
 impl Custodian for KeeperHasThem {
@@ -531,6 +545,31 @@ impl Custodian for KeeperHasThem {
 
     fn release(&self, stream: u64) {
         self.set(stream, DRAIN_LEAVE);
+    }
+
+    fn keep_spool(&self, stream: u64, spool: BorrowedFd<'_>) -> bool {
+        let place = place_of_log(stream);
+        // A log may lie there still. If the keeper has no room for the spool it must not be taken for that.
+        let kept = self.0.drop_deposits(&[place]).and_then(|()| self.0.deposit(&[(place, spool)]));
+        if let Err(error) = &kept {
+            ::log::error!("could not leave a spool with the keeper: {error}");
+        }
+        self.set(stream, if kept.is_ok() { DRAIN_TO_SPOOL } else { DRAIN_LEAVE });
+        kept.is_ok()
+    }
+
+    fn is_spool(&self, stream: u64) -> bool {
+        let (slot, channel) = slot_and_channel(stream);
+        self.0.drain(slot, channel) == DRAIN_TO_SPOOL
+    }
+
+    fn holds(&self, stream: u64) -> bool {
+        self.0.holds(place_of_log(stream))
+    }
+
+    fn cursor(&self, stream: u64) -> Option<&Cursor> {
+        let (slot, channel) = slot_and_channel(stream);
+        self.0.cursor(slot, channel)
     }
 }
 

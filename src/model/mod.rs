@@ -5,6 +5,7 @@
 //! (what a file means) and [`state::ProcessState`] (what a process does).
 
 pub mod config;
+pub mod cursor;
 pub mod exit;
 pub mod namespec;
 pub mod signal;

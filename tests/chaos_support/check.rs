@@ -133,12 +133,20 @@ fn compare_lives(name: &str, kind: Kind, lives: &[Life], told: &[Told]) -> usize
     n_statuses
 }
 
+/// In front of the lines of some programs.
+pub const DRESS: &str = "dressed";
+
 /// Every line of every life is in the log once and in order; how many there are.
 fn check_log(directory: &Path, name: &str, lives: &[Life]) -> usize {
     let log: String = parts(directory, &format!("{name}.log")).into_iter().map(read).collect();
     assert!(log.is_empty() || log.ends_with('\n'), "the log of {name} ends in the middle of a line");
     let counts = fs::read(directory.join(format!("{name}.counts"))).unwrap_or_default();
-    let mut lines = log.lines().peekable();
+    let is_dressed = log.starts_with(DRESS);
+    let undressed = |line| {
+        let prefix = if is_dressed { format!("{DRESS} ") } else { String::new() };
+        str::strip_prefix(line, &prefix).unwrap_or_else(|| panic!("the log of {name} has {line:?}"))
+    };
+    let mut lines = log.lines().map(undressed).peekable();
     let mut n_lines = 0;
     for (number, life) in lives.iter().enumerate() {
         let count = counts.get(number * COUNT_BYTES..(number + 1) * COUNT_BYTES).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Programs live, clients give orders, and the manager is killed every few milliseconds.
 
-use crate::check::{self, Totals};
+use crate::check::{self, DRESS, Totals};
 use crate::program::Kind;
 use crate::random::Random;
 use crate::support::{Daemon, LONG, Side, Start, flag, text, until, until_some};
@@ -88,9 +88,12 @@ stdout_logfile=%(here)s/{name}.log
 stdout_logfile_maxbytes=20KB
 stdout_logfile_backups=100000
 redirect_stderr=true
+{}
 ",
             exe.display(),
             kind(number).name(),
+            // Every third one goes through memory.
+            if number.is_multiple_of(3) { format!("stdout_logfile_prefix={DRESS}") } else { String::new() },
         )
     };
     let programs: String = (0..N_PROGRAMS).map(program).collect();

@@ -1,7 +1,7 @@
 //! Event listeners: what they hear, and that nothing they do harms anybody.
 
 use crate::start;
-use crate::support::{Daemon, LONG, Side, Start, kill, running, text, until, until_some};
+use crate::support::{Daemon, LONG, Side, Start, flag, kill, running, text, until, until_some};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 use supervisord::model::state::ProcessState::{Running, Stopped};
@@ -59,6 +59,37 @@ fn send(daemon: &Daemon, data: &str) {
 fn remote(daemon: &Daemon, name: &str) -> Vec<String> {
     let data = |payload: &String| payload.strip_prefix("type:test|").map(str::to_string);
     payloads(daemon, name).iter().filter_map(data).collect()
+}
+
+#[test]
+fn captured_data_outlives_managers() {
+    let conf = noter("l", "events=PROCESS_COMMUNICATION\nbuffer_size=100")
+        + "
+[program:p]
+command=/bin/sh -c 'printf \"begin\\n<!--XSUPERVISOR:BEGIN-->one, \"; read go < trigger; printf \"two<!--XSUPERVISOR:END-->end\\n\"; exec sleep 1000'
+directory=%(here)s
+startsecs=0
+autostart=false
+stdout_capture_maxbytes=1MB
+stdout_logfile=%(here)s/p.log
+";
+    let daemon = with_noter(&conf);
+    nix::unistd::mkfifo(&daemon.path("trigger"), nix::sys::stat::Mode::S_IRWXU)
+        .expect("the test's directory");
+    daemon.wait_for_state("l", Running, LONG);
+    daemon.call("supervisor.startProcess", vec![text("p"), flag(true)]);
+    until("the first half was read", LONG, || daemon.read("p.log") == "begin\n");
+    let pid = daemon.pid_of("p");
+    for _ in 0..3 {
+        let before = until_some("a manager", LONG, || daemon.manager());
+        kill(before, Signal::SIGKILL);
+        until("a new manager", LONG, || daemon.manager().is_some_and(|pid| pid != before));
+        until("it answers", LONG, || daemon.answers());
+    }
+    std::fs::write(daemon.path("trigger"), "go\n").expect("its program reads it");
+    until("it was heard", LONG, || !payloads(&daemon, "l").is_empty());
+    assert_eq!(payloads(&daemon, "l"), [format!("processname:p groupname:p pid:{pid}|one, two")]);
+    until("the rest is logged", LONG, || daemon.read("p.log") == "begin\nend\n");
 }
 
 #[test]

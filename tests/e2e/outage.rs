@@ -15,6 +15,11 @@ startsecs=0
 stdout_logfile=%(here)s/counter.log
 ";
 
+/// Makes lines longer.
+const PADDING: &str = "................................................................................\
+    ................................................................................\
+    ................................................................................";
+
 /// Keeps every manager from coming up, by leaving too little memory for any, until it is dropped.
 struct Outage {
     keeper: Pid,
@@ -74,9 +79,11 @@ startsecs=0
 stdout_logfile=%(here)s/both.log
 redirect_stderr=true
 [program:dressed]
-command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; sleep 0.05; done'
+command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n {PADDING}\"; echo $n > dressed; done'
+directory=%(here)s
 startsecs=0
 stdout_logfile=%(here)s/dressed.log
+stdout_logfile_maxbytes=0
 stdout_logfile_prefix=web
 "
     ));
@@ -89,6 +96,10 @@ stdout_logfile_prefix=web
     }
     until("the other log grows", LONG, || size(&daemon, "both.log") > before.0);
     until("who has no log is not blocked", LONG, || daemon.read("silent") != before.1);
+    // Of the dressed lines a pipe holds 4000 at most, however large it is.
+    let n_printed = || daemon.read("dressed").trim().parse::<usize>().unwrap_or(0);
+    let so_far = n_printed();
+    until("who has a dressed log is not blocked", LONG, || n_printed() > so_far + 6000);
     assert!(pids.iter().all(|pid| running(*pid)));
     drop(outage);
 
@@ -96,10 +107,15 @@ stdout_logfile_prefix=web
     wait_growth(&daemon, "counter.log");
     assert_unbroken(&[daemon.read("counter.log")]);
     assert_eq!(["counter", "silent", "errors", "dressed"].map(|name| daemon.pid_of(name)), pids);
-    // What is changed on its way has waited in the pipe.
-    let n_dressed = || daemon.read("dressed.log").lines().count();
-    let so_far = n_dressed();
-    until("dressed lines arrive", LONG, || n_dressed() > so_far);
+    // What is changed on its way has waited in memory.
+    let n_last = until_some("a number", LONG, || Some(n_printed()).filter(|number| *number > 0));
+    kill(daemon.pid_of("dressed"), Signal::SIGSTOP);
+    let last = format!("web line {n_last} {PADDING}\n");
+    until("all dressed lines arrive", LONG, || daemon.read("dressed.log").contains(&last));
+    for (index, line) in daemon.read("dressed.log").lines().enumerate() {
+        assert_eq!(line, format!("web line {} {PADDING}", index + 1), "a gap or a double");
+    }
+    kill(daemon.pid_of("dressed"), Signal::SIGCONT);
 }
 
 #[test]

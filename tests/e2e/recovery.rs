@@ -113,3 +113,71 @@ fn a_manager_comes_up_without_its_log() {
     daemon.signal(Signal::SIGUSR2);
     daemon.wait_log("supervisord logreopen");
 }
+
+#[test]
+fn lines_and_sequences_that_have_begun_go_on() {
+    let program = |name: &str, begin: &str, rest: &str, more: &str| {
+        format!(
+            "
+[program:{name}]
+command=/bin/sh -c 'printf \"{begin}\"; read go < {name}.trigger; printf \"{rest}\"; exec sleep 1000'
+directory=%(here)s
+startsecs=0
+autostart=false
+stdout_logfile=%(here)s/{name}.log
+{more}
+"
+        )
+    };
+    // In the configuration a backslash before a letter stays, for printf.
+    let conf = "[supervisord]\nstrip_ansi=true\n".to_string()
+        + &program("text", r"hello\nprompt> ", r"answer\n", "stdout_logfile_prefix=web")
+        + &program("json", r"hello\nprompt> ", r"answer\n", "stdout_logfile_format=json")
+        + &program("colour", r"hello\n\033[3", r"1mred\n", "");
+    let daemon = start(&conf);
+    for name in ["text", "json", "colour"] {
+        let trigger = daemon.path(&format!("{name}.trigger"));
+        nix::unistd::mkfifo(&trigger, nix::sys::stat::Mode::S_IRWXU).expect("the directory is the test's");
+        daemon.call("supervisor.startProcess", vec![text(name), flag(true)]);
+        until("the first line is there", LONG, || daemon.read(&format!("{name}.log")).contains("hello"));
+    }
+    for _ in 0..2 {
+        kill_manager(&daemon);
+    }
+    for name in ["text", "json", "colour"] {
+        std::fs::write(daemon.path(&format!("{name}.trigger")), "go\n").expect("its program reads it");
+    }
+    for (name, expected) in [("text", "web hello\nweb prompt> answer\n"), ("colour", "hello\nred\n")] {
+        until("the rest is there", LONG, || daemon.read(&format!("{name}.log")).lines().count() == 2);
+        assert_eq!(daemon.read(&format!("{name}.log")), expected);
+    }
+    until("the rest is there", LONG, || daemon.read("json.log").lines().count() == 2);
+    let second = daemon.read("json.log").lines().nth(1).map(str::to_string).expect("there are two");
+    assert!(second.contains("\"prompt> answer\""), "{second}");
+}
+
+#[test]
+fn a_plain_log_is_exact_at_level_debug() {
+    let daemon = start(
+        "
+[supervisord]
+loglevel=debug
+logfile_maxbytes=0
+[program:p]
+command=/bin/sh -c 'n=0; while [ $n -lt 100000 ]; do n=$((n+1)); echo \"line $n\"; done; exec sleep 1000'
+startsecs=0
+stdout_logfile=%(here)s/p.log
+stdout_logfile_maxbytes=0
+",
+    );
+    let n_lines = || daemon.read("p.log").lines().count();
+    for n_least in [1, 20_000, 50_000] {
+        until("it has printed some lines", LONG, || n_lines() >= n_least);
+        kill_manager(&daemon);
+    }
+    until("it has printed all lines", LONG, || n_lines() >= 100_000);
+    let expected: String = (1..=100_000).map(|number| format!("line {number}\n")).collect();
+    assert!(daemon.read("p.log") == expected, "there is a gap or a double");
+    daemon.wait_log("'p' stdout output:\nline 1\nline 2\n");
+    until("all was shown", LONG, || daemon.log().contains("\nline 100000\n"));
+}

@@ -312,6 +312,11 @@ fn a_log_that_is_rotated_is_exact() {
     rotation("", |n| format!("line {n}"));
 }
 
+#[test]
+fn a_dressed_log_that_is_rotated_is_exact() {
+    rotation("stdout_logfile_prefix=web", |n| format!("web line {n}"));
+}
+
 const TWO: &str = "
 [program:base]
 command=sleep 1001

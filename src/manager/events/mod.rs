@@ -16,7 +16,7 @@ use crate::keeper::link::Link;
 use crate::log::activity;
 use crate::log::readable::readable;
 use crate::log::spec::channel_name;
-use crate::log::stream::StreamOutput;
+use crate::log::stream::{Output, StreamOutput};
 use crate::manager::daemon::Daemon;
 use crate::manager::events::journal::Journal;
 use crate::manager::events::mailbox::Collected;
@@ -289,8 +289,9 @@ impl Daemon {
         self.take_output(slot, pid, channel, output);
     }
 
-    fn take_output(&mut self, slot: SlotId, pid: i32, channel: Stream, output: Vec<StreamOutput>) {
-        for output in output {
+    fn take_output(&mut self, slot: SlotId, pid: i32, channel: Stream, output: Output) {
+        let Output { pieces, receipt } = output;
+        for output in pieces {
             let (kind, data) = match output {
                 // Of a listener that is not heard any more; see `hear`.
                 StreamOutput::Protocol(_) => continue,
@@ -308,6 +309,10 @@ impl Daemon {
                 _ => payload::communication(name, group, pid, &data),
             };
             self.feed(Input::Publish { kind, payload });
+        }
+        if let Some(receipt) = receipt {
+            // It is in the journal.
+            receipt.heard();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::core::events::kind::{Kind, Kinds};
 use crate::core::events::pools::Slot;
-use crate::log::stream::StreamOutput;
+use crate::log::stream::{Output, StreamOutput};
 use crate::rpc::api::Stream;
 use async_channel::{Receiver, Sender};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct Written {
     pub slot: Slot,
     pub pid: i32,
     pub channel: Stream,
-    pub output: Vec<StreamOutput>,
+    pub output: Output,
 }
 
 /// The loop's end.
@@ -62,7 +62,7 @@ impl Outlet {
         slot: Slot,
         pid: Arc<AtomicI32>,
         channel: Stream,
-    ) -> impl FnMut(Vec<StreamOutput>) + Send + 'static {
+    ) -> impl FnMut(Output) + Send + 'static {
         let outlet = self.clone();
         move |output| outlet.hand_on(Written { slot, pid: pid.load(Acquire), channel, output })
     }
@@ -70,16 +70,22 @@ impl Outlet {
     fn hand_on(&self, mut written: Written) {
         let wanted = Kinds::from_bits(self.shared.wanted.load(Acquire));
         let is_full = self.shared.n_bytes.load(Relaxed) > MOST_BYTES;
-        let before = written.output.len();
-        written.output.retain(|output| match output {
+        let pieces = &mut written.output.pieces;
+        let before = pieces.len();
+        pieces.retain(|output| match output {
             StreamOutput::Protocol(_) => true,
             StreamOutput::Communication(_) => wanted.contain(communication(written.channel)),
             StreamOutput::Log(_) => wanted.contain(log(written.channel)) && !is_full,
         });
         if is_full {
-            self.shared.n_left_out.fetch_add(before - written.output.len(), Relaxed);
+            self.shared.n_left_out.fetch_add(before - pieces.len(), Relaxed);
         }
-        if !written.output.is_empty() {
+        if pieces.is_empty() {
+            if let Some(receipt) = written.output.receipt.take() {
+                // By nobody, but that is all there is to it.
+                receipt.heard();
+            }
+        } else {
             self.shared.n_bytes.fetch_add(written.n_bytes(), Relaxed);
             // Without a loop there is nobody to tell.
             let _ = self.sender.try_send(written);
@@ -94,7 +100,7 @@ impl Written {
                 bytes.len()
             }
         };
-        self.output.iter().map(n_bytes).sum()
+        self.output.pieces.iter().map(n_bytes).sum()
     }
 }
 

@@ -1,0 +1,353 @@
+//! Where the bytes of a stream lie while they are shaped: in memory that outlives us.
+//!
+//! What is read into our memory is lost with it. So the kernel moves a program's output from its pipe into a file
+//! in memory that the keeper holds as well, the *spool*; from there it is read, shaped and written, and a
+//! [`Cursor`] in shared memory says how far that has come. A successor reads the same bytes again, from the last
+//! place where the shaper held nothing back, and goes on with the very byte that is due.
+//!
+//! The file only grows: a position in it is how many bytes came before. What is not needed any more is given back
+//! to the system, so an idle stream has no pages.
+//!
+//! What is read out of a stream for others is done with when they say so (see [`Receipt`]). Until then it stays
+//! here, and a successor reads it out once more.
+
+use crate::model::cursor::{Batch, Cursor};
+use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, fstat, memfd_create};
+use rustix::io::{Errno, pread};
+use rustix::pipe::SpliceFlags;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Memory is given back in pieces of this size, and when nothing is left.
+const PIECE: u64 = 64 * 1024;
+
+/// The size of a page, or a multiple of it: only whole ones are given back.
+const PAGE: u64 = 64 * 1024;
+
+/// So much is kept at most for the sake of what is held back or not heard, besides what a capture needs. Beyond it
+/// nothing before what is done is read again by a successor: what was held back then is lost if we are killed.
+const MOST_KEPT: u64 = 4 << 20;
+
+/// The spool of one stream.
+#[derive(Debug)]
+pub struct Spool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    file: OwnedFd,
+    cursor: &'static Cursor,
+    most_kept: u64,
+    progress: Mutex<Progress>,
+}
+
+/// What we know beyond the cursor.
+#[derive(Debug)]
+struct Progress {
+    /// Everything before it is in all sinks.
+    done: u64,
+    /// The last clean place before it.
+    clean: u64,
+    /// What has been handed on and was not heard yet, the oldest first.
+    flights: VecDeque<Flight>,
+    next_flight: u64,
+    /// Everything before it was given back.
+    given_back: u64,
+    /// The stream is closed: its cursor may be another's.
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+struct Flight {
+    number: u64,
+    begin: u64,
+    /// The last clean place before it.
+    clean: u64,
+    is_heard: bool,
+}
+
+/// For something that was read out of a stream for others. Unless they say that they have it, a successor reads it
+/// out again.
+#[derive(Debug)]
+#[must_use]
+pub struct Receipt {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Spool {
+    /// # Errors
+    /// Out of descriptors, mostly.
+    pub fn new_file() -> io::Result<OwnedFd> {
+        Ok(memfd_create("supervisord-spool", MemfdFlags::CLOEXEC)?)
+    }
+
+    /// A spool whose cursor says that everything before `batch.done` is done, but nothing from `clean` on is
+    /// forgotten. `capture_maxbytes` is how much a capture may hold back.
+    pub fn new(
+        file: OwnedFd,
+        cursor: &'static Cursor,
+        (clean, done): (u64, u64),
+        capture_maxbytes: u64,
+    ) -> Spool {
+        let most_kept = capture_maxbytes.saturating_mul(2).saturating_add(MOST_KEPT);
+        let progress = Progress {
+            done,
+            clean,
+            flights: VecDeque::new(),
+            next_flight: 0,
+            // What a predecessor left there, too.
+            given_back: 0,
+            is_closed: false,
+        };
+        Spool { shared: Arc::new(Shared { file, cursor, most_kept, progress: Mutex::new(progress) }) }
+    }
+
+    /// How many bytes have ever come in.
+    pub fn head(&self) -> u64 {
+        self.shared.head()
+    }
+
+    /// Lets the kernel move at most `max` bytes from a pipe into the spool; 0 is the pipe's end.
+    ///
+    /// # Errors
+    /// EAGAIN if there is nothing.
+    pub fn fill(&self, pipe: impl AsFd, max: usize) -> Result<usize, Errno> {
+        // Nothing is given back meanwhile: that could be the page this goes to.
+        let _progress = self.shared.lock();
+        let mut head = self.shared.head();
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        rustix::io::retry_on_intr(|| {
+            rustix::pipe::splice(&pipe, None, &self.shared.file, Some(&mut head), max, flags)
+        })
+    }
+
+    /// Reads bytes from a place on, as many as there are and fit.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn read(&self, from: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let mut n_read = 0;
+        while n_read < buffer.len() {
+            let place = from + n_read as u64;
+            match rustix::io::retry_on_intr(|| pread(&self.shared.file, &mut buffer[n_read..], place))? {
+                0 => break,
+                n => n_read += n,
+            }
+        }
+        Ok(n_read)
+    }
+
+    /// Says what is under way from now on.
+    pub fn publish(&self, batch: &Batch) {
+        let progress = self.shared.lock();
+        if !progress.is_closed {
+            self.shared.cursor.publish(batch);
+        }
+    }
+
+    /// Says that everything before `done` is in the sinks, and where a new shaper can begin. With `receipt`
+    /// something was read out that others have to hear of: the one in it is for that, too, or becomes one.
+    pub fn advance(&self, done: u64, clean: Option<u64>, receipt: Option<&mut Option<Receipt>>) {
+        let mut progress = self.shared.lock();
+        if let Some(receipt @ None) = receipt {
+            let (begin, clean) = (progress.done, progress.clean);
+            *receipt = Some(self.shared.open_flight(&mut progress, begin, clean));
+        }
+        progress.done = done;
+        progress.clean = clean.unwrap_or(progress.clean);
+        self.shared.publish(&mut progress);
+    }
+
+    /// A receipt for what was done with by a predecessor but not heard, from `begin` on.
+    pub fn unheard(&self, begin: u64) -> Receipt {
+        let mut progress = self.shared.lock();
+        let clean = progress.clean;
+        self.shared.open_flight(&mut progress, begin, clean)
+    }
+
+    /// Gives back whatever is not needed.
+    pub fn tidy(&self) {
+        self.shared.give_back(&mut self.shared.lock());
+    }
+
+    /// Forgets everything, and does not touch the cursor any more.
+    pub fn close(&self) {
+        let mut progress = self.shared.lock();
+        if !std::mem::replace(&mut progress.is_closed, true) {
+            self.shared.cursor.reset();
+        }
+    }
+}
+
+impl AsFd for Spool {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.file.as_fd()
+    }
+}
+
+impl Receipt {
+    /// They have it, and it survives us.
+    pub fn heard(self) {
+        let mut progress = self.shared.lock();
+        if let Some(flight) = progress.flights.iter_mut().find(|flight| flight.number == self.number) {
+            flight.is_heard = true;
+        }
+        self.shared.publish(&mut progress);
+        self.shared.give_back(&mut progress);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        // Whole at every step.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn head(&self) -> u64 {
+        // Sizes are not negative, and an open file of this kind always has one.
+        fstat(&self.file).map_or(0, |stat| stat.st_size as u64)
+    }
+
+    fn open_flight(self: &Arc<Self>, progress: &mut Progress, begin: u64, clean: u64) -> Receipt {
+        let number = progress.next_flight;
+        progress.next_flight += 1;
+        progress.flights.push_back(Flight { number, begin, clean, is_heard: false });
+        Receipt { shared: Arc::clone(self), number }
+    }
+
+    /// Says in the cursor what has been heard, and from where on everything is needed.
+    fn publish(&self, progress: &mut Progress) {
+        if progress.is_closed {
+            return;
+        }
+        let (heard, clean) = progress.step(self.most_kept);
+        // In this order: nothing may be clean that was not heard. Both only grow.
+        if heard > self.cursor.heard.load(Acquire) {
+            self.cursor.heard.store(heard, Release);
+        }
+        if clean > self.cursor.clean.load(Acquire) {
+            self.cursor.clean.store(clean, Release);
+        }
+    }
+
+    fn give_back(&self, progress: &mut Progress) {
+        let needed = self.cursor.clean.load(Acquire);
+        if progress.is_closed || needed <= progress.given_back {
+            return;
+        }
+        // Nobody moves anything in while we have the lock, so the rest of the last page can go, too.
+        let is_all = needed == self.head();
+        let end = if is_all { needed.next_multiple_of(PAGE) } else { needed - needed % PAGE };
+        if is_all || end >= progress.given_back + PIECE {
+            let begin = progress.given_back - progress.given_back % PAGE;
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            let _ = fallocate(&self.file, flags, begin, end - begin);
+            progress.given_back = if is_all { needed } else { end };
+        }
+    }
+}
+
+impl Progress {
+    /// What has been heard by now, and from where on everything is needed.
+    fn step(&mut self, most_kept: u64) -> (u64, u64) {
+        while self.flights.front().is_some_and(|flight| flight.is_heard) {
+            self.flights.pop_front();
+        }
+        let first = self.flights.front().map(|flight| (flight.begin, flight.clean));
+        let (heard, clean) = first.unwrap_or((self.done, self.clean));
+        if self.done - clean <= most_kept {
+            return (heard, clean);
+        }
+        self.flights.clear();
+        self.clean = self.done;
+        (self.done, self.done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spool() -> (Spool, OwnedFd, OwnedFd) {
+        let cursor: &'static Cursor = Box::leak(Box::default());
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        (Spool::new(Spool::new_file().unwrap(), cursor, (0, 0), 0), read, write)
+    }
+
+    fn heard_and_clean(spool: &Spool) -> (u64, u64) {
+        let cursor = spool.shared.cursor;
+        (cursor.heard.load(Acquire), cursor.clean.load(Acquire))
+    }
+
+    fn n_blocks(spool: &Spool) -> i64 {
+        fstat(spool).unwrap().st_blocks
+    }
+
+    #[test]
+    fn what_was_moved_in_can_be_read_and_given_back() {
+        let (spool, read, write) = spool();
+        let mut place = 0;
+        for round in 0..100_u64 {
+            let piece = vec![round as u8; 3001];
+            rustix::io::write(&write, &piece).unwrap();
+            assert_eq!(spool.fill(&read, 1 << 16), Ok(3001));
+            assert_eq!(spool.fill(&read, 1 << 16), Err(Errno::AGAIN));
+            let mut buffer = [0; 4000];
+            assert_eq!(spool.read(place, &mut buffer), Ok(3001));
+            assert_eq!(buffer[..3001], piece);
+            place += 3001;
+            spool.advance(place, Some(place), None);
+            if round % 30 == 29 {
+                spool.tidy();
+                assert_eq!(n_blocks(&spool), 0);
+            }
+        }
+        assert_eq!((spool.head(), heard_and_clean(&spool)), (place, (place, place)));
+    }
+
+    #[test]
+    fn what_was_not_heard_is_kept() {
+        let (spool, ..) = spool();
+        let mut first = None;
+        spool.advance(10, Some(8), None);
+        spool.advance(20, Some(20), Some(&mut first));
+        spool.advance(30, Some(30), Some(&mut first));
+        assert_eq!(heard_and_clean(&spool), (10, 8));
+        let mut second = None;
+        spool.advance(40, Some(40), Some(&mut second));
+        spool.advance(50, Some(45), None);
+        second.unwrap().heard();
+        assert_eq!(heard_and_clean(&spool), (10, 8));
+        first.unwrap().heard();
+        assert_eq!(heard_and_clean(&spool), (50, 45));
+    }
+
+    #[test]
+    fn what_is_held_back_for_ever_is_given_up() {
+        let (spool, ..) = spool();
+        let mut receipt = None;
+        spool.advance(5, Some(5), None);
+        spool.advance(5 + MOST_KEPT, None, Some(&mut receipt));
+        assert_eq!(heard_and_clean(&spool), (5, 5));
+        spool.advance(6 + MOST_KEPT, None, None);
+        assert_eq!(heard_and_clean(&spool), (6 + MOST_KEPT, 6 + MOST_KEPT));
+        receipt.unwrap().heard();
+        assert_eq!(heard_and_clean(&spool), (6 + MOST_KEPT, 6 + MOST_KEPT));
+    }
+
+    #[test]
+    fn a_closed_spool_leaves_the_cursor_alone() {
+        let (spool, ..) = spool();
+        let mut receipt = None;
+        spool.advance(5, Some(5), Some(&mut receipt));
+        spool.close();
+        receipt.unwrap().heard();
+        spool.advance(7, Some(7), None);
+        assert_eq!(heard_and_clean(&spool), (0, 0));
+    }
+}
