@@ -87,6 +87,7 @@ impl Context {
 
     /// Lets every connection end with its next answer, so that clients come back to whoever serves then.
     pub fn leave(&self) {
+        self.0.handle.announce_successor();
         self.0.leaving.store(true, Ordering::Relaxed);
     }
 

@@ -14,6 +14,7 @@ use crate::rpc::fault::{Fault, FaultCode};
 use crate::rpc::overview::{Alive, Overview};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::*};
 
 /// A question or an order for the daemon's loop.
 #[derive(Clone, Debug, PartialEq)]
@@ -249,6 +250,8 @@ pub struct Handle {
     calls: async_channel::Sender<Call>,
     /// Told before each request that is posted.
     on_call: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// The daemon goes on with another loop when this one is gone.
+    has_successor: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Handle {
@@ -261,7 +264,7 @@ impl Handle {
     /// A door, and the end from which the loop takes what is posted.
     pub fn channel() -> (Handle, async_channel::Receiver<Call>) {
         let (calls, receiver) = async_channel::bounded(1024);
-        (Handle { calls, on_call: None }, receiver)
+        (Handle { calls, on_call: None, has_successor: Arc::default() }, receiver)
     }
 
     /// Lets somebody know that a request is about to be posted, in the task that posts it.
@@ -270,17 +273,50 @@ impl Handle {
         self
     }
 
-    /// Posts a request and awaits its answer.
+    /// Says that the end of the loop will not be the daemon's.
+    pub fn announce_successor(&self) {
+        self.has_successor.store(true, Release);
+    }
+
+    /// Posts a request and awaits its answer. Does not return if the loop is gone and has a successor: what was begun
+    /// goes on there, and this process, and with it the connection, is about to end.
     ///
     /// # Errors
-    /// The loop's fault; `SHUTDOWN_STATE` if the loop is gone.
+    /// The loop's fault; `SHUTDOWN_STATE` if the loop is gone and the daemon with it.
     pub async fn call(&self, request: Request) -> Outcome {
         let (reply, answer) = async_channel::bounded(1);
-        let gone = || Fault::new(FaultCode::ShutdownState);
         if let Some(on_call) = &self.on_call {
             on_call();
         }
-        self.calls.send(Call { request, reply }).await.map_err(|_| gone())?;
-        answer.recv().await.map_err(|_| gone())?
+        if self.calls.send(Call { request, reply }).await.is_ok()
+            && let Ok(outcome) = answer.recv().await
+        {
+            return outcome;
+        }
+        if self.has_successor.load(Acquire) {
+            std::future::pending().await
+        } else {
+            Err(Fault::new(FaultCode::ShutdownState))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_lite::future::{block_on, poll_once};
+
+    #[test]
+    fn a_loop_that_is_gone_answers_only_if_that_is_the_end() {
+        let (handle, calls) = Handle::channel();
+        let mut call = Box::pin(handle.call(Request::State));
+        assert!(block_on(poll_once(&mut call)).is_none());
+        drop(calls.try_recv().unwrap());
+        drop(calls);
+        let refused = Err(Fault::new(FaultCode::ShutdownState));
+        assert_eq!(block_on(poll_once(&mut call)), Some(refused.clone()));
+        assert_eq!(block_on(poll_once(Box::pin(handle.call(Request::State)))), Some(refused));
+        handle.announce_successor();
+        assert_eq!(block_on(poll_once(Box::pin(handle.call(Request::State)))), None);
     }
 }
