@@ -19,6 +19,9 @@ pub struct Supervised {
     running: Vec<Birth>,
 }
 
+/// Twice the default of `manager_watchdog_secs`, and a little.
+const LAST_LOOK: Duration = Duration::from_secs(65);
+
 /// How many programs there are, and in how many groups.
 #[derive(Clone, Copy)]
 pub enum Crew {
@@ -113,7 +116,11 @@ impl Supervised {
 
     /// How often keeper and manager went to sleep within `period` while nothing happened.
     pub fn wake_ups(&self, period: Duration) -> u64 {
-        // What the start left to do must be over.
+        // What the start left to do must be over: the keeper looks twice, each time after `manager_watchdog_secs`,
+        // whether the manager has reacted to the last request.
+        if self.daemon.manager().is_some() {
+            std::thread::sleep(LAST_LOOK);
+        }
         until_some("a quiet daemon", LONG, || {
             let before = self.sleeps();
             std::thread::sleep(Duration::from_millis(500));

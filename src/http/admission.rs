@@ -50,6 +50,11 @@ impl Admission {
         Some(Place(self.clone()))
     }
 
+    /// Whether there is no connection.
+    pub fn is_empty(&self) -> bool {
+        self.0.n_open.load(Ordering::Relaxed) == 0
+    }
+
     /// Closes the connection that has been idle longest; whether there was one.
     pub fn evict(&self) -> bool {
         let oldest = self.lock().sockets.pop_first();

@@ -71,7 +71,16 @@ async fn admit(fd: OwnedFd, site: &Arc<Site>) {
         };
     };
     match Socket::new(fd) {
-        Ok(socket) => rt::spawn(Connection::new(socket, site.clone(), place).run()).detach(),
+        Ok(socket) => {
+            let (connection, site) = (Connection::new(socket, site.clone(), place), site.clone());
+            let served = async move {
+                connection.run().await;
+                if site.context.admission().is_empty() {
+                    rt::forget_past_timers().await;
+                }
+            };
+            rt::spawn(served).detach();
+        }
         Err(error) => log::warn!("a client could not be served: {error}"),
     }
 }

@@ -130,6 +130,8 @@ impl Keeper {
             let is_wanted = memory.look_wanted.load(Acquire) == looks;
             let more = memory.tail.load(Acquire) != shared.head.load(Relaxed);
             if is_wanted || more || !self.manager_is_up() {
+                // Whatever it was may have been dealt with long ago, and a manager that sleeps does not turn.
+                ring(&self.manager_doorbell);
                 self.expect_reaction();
             }
             return;

@@ -3,6 +3,7 @@
 //! Tasks run on a small pool of threads. A [`Task`] that is dropped goes on running, on every runtime.
 
 use std::future::Future;
+use std::time::Duration;
 
 pub use async_io::{Async, Timer};
 
@@ -33,6 +34,13 @@ pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static
 /// Runs a future on this thread until it is done.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     async_std::task::block_on(future)
+}
+
+/// Lets the runtime notice which timers are not waited for any more. Otherwise it wakes up once when the last of them
+/// would have been due, a minute after a client has left, and an idle daemon is not to wake up.
+pub async fn forget_past_timers() {
+    // It sets its clock anew when a timer comes about.
+    Timer::after(Duration::from_millis(1)).await;
 }
 
 /// Runs something that blocks on a thread of its own and waits for it.

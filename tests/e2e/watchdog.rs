@@ -84,6 +84,20 @@ fn nobody_is_replaced_while_nothing_happens_or_when_it_is_switched_off() {
     assert_eq!([idle.manager(), unwatched.manager()], stopped.map(Some));
 }
 
+/// The look that a request leads to is followed by another one, when the manager has been asleep for long.
+#[test]
+fn a_manager_that_sleeps_after_a_request_is_not_taken_for_a_hung_one() {
+    let daemon = watched(1);
+    daemon.call("supervisor.getState", vec![]);
+    let manager = until_some("a manager", LONG, || daemon.manager());
+    let begun = std::time::Instant::now();
+    until("three intervals have passed", LONG, || {
+        assert_eq!(daemon.manager(), Some(manager), "{}", daemon.log());
+        begun.elapsed() > std::time::Duration::from_millis(3500)
+    });
+    assert!(!daemon.log().contains("did not react"));
+}
+
 #[test]
 fn a_busy_manager_is_not_taken_for_a_hung_one() {
     let daemon = watched(1);
