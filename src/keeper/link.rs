@@ -16,7 +16,8 @@ use crate::sys::{fd, process};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, Ordering::*};
 use std::time::Duration;
 
@@ -411,6 +412,12 @@ impl Link {
         let told = self.shared.get().upgrade.load(Acquire);
         let wanted = self.memory.get().upgrades_wanted.load(Acquire);
         if told >> 8 == wanted & 0xff_ffff { told & 0xff } else { UPGRADE_CHECKING }
+    }
+
+    /// The binary that was left with the keeper, by its name. Once per process.
+    pub fn candidate(&self) -> Option<PathBuf> {
+        let candidate = self.take(Place::Candidate)?;
+        std::fs::read_link(format!("/proc/self/fd/{}", candidate.as_raw_fd())).ok()
     }
 
     /// How the last candidate that failed has ended; `None` if it did not answer in time.

@@ -58,9 +58,13 @@ impl Daemon {
 
     /// Looks whether the keeper has decided.
     pub fn progress_of_upgrade(&mut self) -> Decision {
-        let (Some(wanted), state) = (&self.wanted_upgrade, self.link.upgrade()) else {
-            return Decision::GoOn;
-        };
+        let state = self.link.upgrade();
+        if self.wanted_upgrade.is_none() && state == UPGRADE_PASSED {
+            // A manager that has died meanwhile asked for it. It is carried out: nobody else could be before.
+            let binary = self.link.candidate().unwrap_or_else(|| self.boot.binary.clone());
+            self.wanted_upgrade = Some(Wanted { binary, reply: None });
+        }
+        let Some(wanted) = &self.wanted_upgrade else { return Decision::GoOn };
         if !matches!(state, UPGRADE_REFUSED | UPGRADE_PASSED) {
             return Decision::GoOn;
         }

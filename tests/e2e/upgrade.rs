@@ -1,7 +1,7 @@
 //! Another binary takes over while every program runs on.
 
 use crate::start;
-use crate::support::{Daemon, LONG, until, until_some};
+use crate::support::{Daemon, LONG, kill, until, until_some};
 use nix::sys::signal::Signal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -90,6 +90,34 @@ fn what_cannot_take_over_is_refused_and_nothing_changes() {
     let missing = daemon.ctl(&["upgrade", "--binary", "/nonexistent"]).expect(1);
     assert!(missing.stdout.contains("No such file or directory"), "{missing}");
     assert_eq!(daemon.manager(), manager);
+    assert_unbroken(&daemon.read("counter.log"));
+}
+
+/// Whoever asked for the upgrade may be gone when the candidate has passed.
+#[test]
+fn an_upgrade_goes_on_although_the_manager_is_killed_meanwhile() {
+    let daemon = counting();
+    let (manager, program) = (until_some("a manager", LONG, || daemon.manager()), daemon.pid_of("counter"));
+    let (may_pass, real) = (daemon.path("may pass"), env!("CARGO_BIN_EXE_supervisord"));
+    let slow = impostor(
+        &daemon,
+        &format!(
+            "#!/bin/bash\nwhile [ -n \"$SUPERVISORD_CHECK\" -a ! -e '{}' ]; do sleep 0.02; done\n\
+             exec -a 'supervisord: manager' {real}\n",
+            may_pass.display()
+        ),
+    );
+    std::thread::scope(|scope| {
+        // Its connection breaks.
+        scope.spawn(|| daemon.ctl(&["upgrade", "--binary", slow.to_str().unwrap()]));
+        daemon.wait_log("impostor was asked for, checking it");
+        kill(manager, Signal::SIGKILL);
+        until("another manager", LONG, || daemon.manager().is_some_and(|other| other != manager));
+        std::fs::write(&may_pass, "").unwrap();
+    });
+    daemon.wait_log("impostor passed its check and takes over");
+    until("the candidate is in office", LONG, || daemon.ctl(&["keeper"]).stdout.contains("on trial"));
+    assert_eq!(daemon.pid_of("counter"), program);
     assert_unbroken(&daemon.read("counter.log"));
 }
 
