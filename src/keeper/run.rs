@@ -409,7 +409,6 @@ impl Keeper {
         entry.wall.store(clock::wall().0, Relaxed);
         fill(entry);
         shared.head.store(sequence + 1, Release);
-        ring(&self.manager_doorbell);
         self.expect_reaction();
     }
 

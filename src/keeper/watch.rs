@@ -67,8 +67,14 @@ impl Keeper {
         ((knows || starts) && self.manager.is_some() && !patience.is_zero()).then_some(patience)
     }
 
-    /// Something has happened that the manager has to react to.
+    /// Something has happened that the manager has to react to: it is told, and looked at later.
     pub(super) fn expect_reaction(&mut self) {
+        // First: it may turn at once, and have nothing to turn for after that.
+        self.begin_to_watch();
+        ring(&self.manager_doorbell);
+    }
+
+    fn begin_to_watch(&mut self) {
         if self.watch.look.is_some() {
             return;
         }
@@ -111,7 +117,6 @@ impl Keeper {
         let came = epoll::wait(&self.watch.clients, &mut events, Some(&at_once));
         if came.is_ok_and(|(events, _)| !events.is_empty()) {
             self.watch.is_armed = false;
-            ring(&self.manager_doorbell);
             self.expect_reaction();
         }
     }
@@ -130,8 +135,7 @@ impl Keeper {
             let is_wanted = memory.look_wanted.load(Acquire) == looks;
             let more = memory.tail.load(Acquire) != shared.head.load(Relaxed);
             if is_wanted || more || !self.manager_is_up() {
-                // Whatever it was may have been dealt with long ago, and a manager that sleeps does not turn.
-                ring(&self.manager_doorbell);
+                // Whatever it was may have been dealt with long ago: a manager that sleeps has to be woken to turn.
                 self.expect_reaction();
             }
             return;

@@ -236,9 +236,11 @@ impl LogStream {
         }
     }
 
-    /// Ends that: the stream's number will be another's.
+    /// Ends that: the stream's number will be another's. What still comes is for nobody: a log that was removed
+    /// with the process must not be made anew for it.
     pub fn withdraw(&mut self) {
         self.sinks.iter_mut().for_each(Sink::withdraw);
+        (self.sinks, self.transparent) = (Vec::new(), true);
         custody::release(self.id);
         self.close_spool();
         self.id = 0;
