@@ -178,6 +178,7 @@ stdout_logfile_maxbytes=0
     until("it has printed all lines", LONG, || n_lines() >= 100_000);
     let expected: String = (1..=100_000).map(|number| format!("line {number}\n")).collect();
     assert!(daemon.read("p.log") == expected, "there is a gap or a double");
-    daemon.wait_log("'p' stdout output:\nline 1\nline 2\n");
+    // How many lines are shown together depends on how fast the program is.
+    daemon.wait_log("'p' stdout output:\nline 1\n");
     until("all was shown", LONG, || daemon.log().contains("\nline 100000\n"));
 }
