@@ -311,7 +311,10 @@ autostart=false
     assert_ne!(daemon.pid_of("sleeper"), before[1]);
     assert_eq!(daemon.pid_of("counter"), before[0]);
     assert_eq!(daemon.state_of("dormant"), Stopped);
-    daemon.try_call("supervisor.getProcessInfo", vec![text("gone")]).unwrap_err();
+    // A stopped group is removed a turn after its last program was seen to end.
+    until("the group is removed", LONG, || {
+        daemon.try_call("supervisor.getProcessInfo", vec![text("gone")]).is_err()
+    });
     wait_for_lines(&daemon);
 }
 
