@@ -1,13 +1,18 @@
 //! How long a client waits that asks just when the manager is killed, or when another binary takes over.
 
-use crate::support::{Daemon, LONG, Side, Start, kill, text, until, until_some};
+use crate::support::{Daemon, LONG, Side, Start, descendants, kill, text, until, until_some};
 use nix::sys::signal::Signal;
-use std::io;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Child, Command};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const N_CLIENTS: usize = 16;
+
+const IN_A_ROW: usize = 25;
 
 const CONF: &str = "
 [supervisord]
@@ -27,11 +32,23 @@ struct Served {
     failed: bool,
 }
 
-pub fn measure(n: usize) {
+/// In turns with a server that has nothing to remember, so that both meet the same machine.
+pub fn of_kills(n: usize) {
     let daemon = Start::new(Side::Ours, CONF).ready();
-    let killed: Vec<Duration> = (0..n).map(|_| gap_of_kill(&daemon)).collect();
-    print("control gap, kill -9", killed);
-    let (gaps, n_requests, n_failed) = gaps_of_upgrades(&daemon, n.div_ceil(20));
+    let floor = Floor::start();
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..n.div_ceil(IN_A_ROW) {
+        bare.extend((0..IN_A_ROW).map(|_| floor.gap()));
+        ours.extend((0..IN_A_ROW).map(|_| gap_of_kill(&daemon)));
+    }
+    print("gap of a bare server that is killed and started again", bare);
+    print("control gap, kill -9", ours);
+}
+
+/// Each takes half a minute: so long is a binary on trial, and no other one accepted.
+pub fn of_upgrades(n: usize) {
+    let daemon = Start::new(Side::Ours, CONF).ready();
+    let (gaps, n_requests, n_failed) = gaps_of_upgrades(&daemon, n);
     print("control gap, upgrade under 16 clients", gaps);
     println!("{n_requests} requests meanwhile, {n_failed} of them refused or failed");
 }
@@ -40,6 +57,75 @@ fn print(what: &str, mut durations: Vec<Duration>) {
     durations.sort_unstable();
     let at = |share: f64| durations[((durations.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
     println!("{what}: p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms", at(0.5), at(0.99), at(1.0));
+}
+
+/// A server of single bytes, and its parent, which starts it again when it dies: what no supervisor can undercut that
+/// executes something.
+struct Floor {
+    parent: Child,
+    /// The directory of the socket.
+    directory: tempfile::TempDir,
+}
+
+impl Floor {
+    fn start() -> Floor {
+        let directory = tempfile::tempdir().expect("there is a place for it");
+        let listener = UnixListener::bind(directory.path().join("socket")).expect("it is free");
+        let own = std::env::current_exe().expect("this runs");
+        let mut command = Command::new(own);
+        let parent = command.arg("floor").stdin(OwnedFd::from(listener)).spawn().expect("it is there");
+        Floor { parent, directory }
+    }
+
+    fn ask(&self) -> io::Result<()> {
+        let mut client = UnixStream::connect(self.directory.path().join("socket"))?;
+        client.write_all(&[1])?;
+        client.read_exact(&mut [0])
+    }
+
+    fn gap(&self) -> Duration {
+        let server = until_some("a server", LONG, || {
+            self.ask().ok()?;
+            descendants(self.parent.id() as i32).first().map(|server| server.pid)
+        });
+        kill(server, Signal::SIGKILL);
+        let begun = Instant::now();
+        while self.ask().is_err() {}
+        begun.elapsed()
+    }
+}
+
+impl Drop for Floor {
+    fn drop(&mut self) {
+        // Its parent ends first, or it would start another one.
+        let servers = descendants(self.parent.id() as i32);
+        let _ = self.parent.kill();
+        let _ = self.parent.wait();
+        servers.iter().for_each(|server| kill(server.pid, Signal::SIGKILL));
+    }
+}
+
+/// Starts the server whenever there is none. Does not return.
+pub fn floor() -> ! {
+    let own = std::env::current_exe().expect("this runs");
+    loop {
+        // It inherits the socket.
+        let mut server = Command::new(&own).arg("floor-server").spawn().expect("it is there");
+        server.wait().expect("it is our child");
+    }
+}
+
+/// Serves on standard input. Does not return.
+pub fn floor_server() -> ! {
+    let socket = io::stdin().as_fd().try_clone_to_owned().expect("it is open");
+    let listener = UnixListener::from(socket);
+    loop {
+        let Ok((mut client, _)) = listener.accept() else { continue };
+        let mut byte = [0];
+        if client.read_exact(&mut byte).is_ok() {
+            let _ = client.write_all(&byte);
+        }
+    }
 }
 
 fn ask(daemon: &Daemon) -> io::Result<()> {

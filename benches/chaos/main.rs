@@ -1,7 +1,8 @@
 //! Ten thousand kills of the manager, and how long clients wait at each. See `tests/chaos.rs` for the short one.
 //!
-//! `cargo bench --bench chaos -- [kills N] [pid1 N] [gaps N]`: how often the manager is killed under load, the
-//! same in a namespace of its own, and how many gaps are measured. By default all of it, 10,000 kills together.
+//! `cargo bench --bench chaos -- [kills N] [pid1 N] [gaps N] [upgrades N]`: how often the manager is killed under
+//! load, the same in a namespace of its own, and after how many kills and upgrades the gap is measured. By default all
+//! of it, 10,000 kills together.
 
 #[path = "../../tests/chaos_support/check.rs"]
 mod check;
@@ -26,6 +27,11 @@ fn main() {
     {
         program::run(name, kind);
     }
+    match arguments.get(1).map(String::as_str) {
+        Some("floor") => gaps::floor(),
+        Some("floor-server") => gaps::floor_server(),
+        _ => {}
+    }
     let asked = |word: &str| {
         let at = arguments.iter().position(|argument| argument == word)?;
         arguments.get(at + 1)?.parse::<usize>().ok()
@@ -36,7 +42,10 @@ fn main() {
     let at_most = Duration::from_secs(4 * 3600);
     println!("seed {seed}");
     if let Some(n_gaps) = wanted("gaps", 200) {
-        gaps::measure(n_gaps);
+        gaps::of_kills(n_gaps);
+    }
+    if let Some(n_upgrades) = wanted("upgrades", 10) {
+        gaps::of_upgrades(n_upgrades);
     }
     if let Some(n_kills) = wanted("kills", 8000) {
         println!("{}", run(Chaos { under: &[], n_kills, at_most, seed, n_follows: 2 }).line());

@@ -9,12 +9,13 @@ use crate::keeper::drain::Drain;
 use crate::keeper::end::End;
 use crate::keeper::layout::*;
 use crate::keeper::link;
-use crate::keeper::run::{Keeper, Manager};
+use crate::keeper::run::{Keeper, Kept, Manager};
 use crate::keeper::upgrade::Upgrade;
 use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
 use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::{Access, Mapping};
+use crate::sys::title::TitleArea;
 use crate::sys::{clock, fd, process};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -175,14 +176,14 @@ pub(super) fn numbers_from(variable: &str, pid: i32) -> Option<Vec<RawFd>> {
     numbers.collect()
 }
 
-/// Runs the keeper, if this process was executed to be one: the daemon's exit status.
-pub fn run_if_keeper() -> Option<u8> {
+/// Runs the keeper, if this process was executed to be one: how that ended.
+pub fn run_if_keeper() -> Option<Kept> {
     let inherited = Inherited::find()?;
     Some(match assemble(inherited) {
         Ok(keeper) => keeper.run(),
         Err(error) => {
             eprintln!("Error: the keeper cannot start: {error}");
-            1
+            Kept::Ended(1)
         }
     })
 }
@@ -223,6 +224,8 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
         keeper_arguments: ExecStrings::new(std::env::args_os().map(c_string).collect::<io::Result<_>>()?),
         keeper_environment: keeper_environment(&inherited.numbers(None))?,
         binary_number: inherited.binary.as_raw_fd(),
+        binary_is_own: exec::is_own_binary(&inherited.binary),
+        title: TitleArea::find(),
         former_binary: None,
         upgrade: Upgrade::None,
         upgrades_begun,

@@ -11,6 +11,7 @@ use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
 use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::Mapping;
+use crate::sys::title::TitleArea;
 use crate::sys::{clock, fd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -54,6 +55,10 @@ pub struct Keeper {
     pub keeper_environment: ExecStrings,
     /// Under this number the next keeper looks for its binary.
     pub binary_number: RawFd,
+    /// Managers run the binary that this process runs, so that they need not execute it.
+    pub binary_is_own: bool,
+    /// Where managers that are not executed show their name.
+    pub title: Option<TitleArea>,
     /// What ran before the candidate that is on trial.
     pub former_binary: Option<OwnedFd>,
     pub upgrade: Upgrade,
@@ -84,19 +89,42 @@ pub struct Manager {
     pub since: Monotonic,
 }
 
+/// Where a manager's start goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Keeper,
+    /// In the child.
+    Manager,
+}
+
+/// How a keeper's run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The daemon has ended, with this exit status.
+    Ended(u8),
+    /// This is not the keeper any more, but its child, which is to be a manager. Environment and descriptors are
+    /// those of one that was executed.
+    Manager,
+}
+
 impl Keeper {
-    /// Keeps. Returns with the daemon's exit status.
-    pub fn run(mut self) -> u8 {
-        let status = self.keep();
-        self.tell_attendant(status);
-        status
+    /// Keeps. Returns at the end of the daemon, and in each manager that was forked.
+    pub fn run(mut self) -> Kept {
+        let kept = self.keep();
+        match kept {
+            Kept::Ended(status) => self.tell_attendant(status),
+            Kept::Manager => self.become_manager(),
+        }
+        kept
     }
 
-    fn keep(&mut self) -> u8 {
+    fn keep(&mut self) -> Kept {
         loop {
             if self.wants_manager() && clock::monotonic() >= self.restart_at {
                 self.drain.end();
-                self.start_manager();
+                if self.start_manager() == Side::Manager {
+                    return Kept::Manager;
+                }
             }
             if self.manager.is_none() {
                 self.drain_logs();
@@ -127,31 +155,57 @@ impl Keeper {
                 self.client_came();
             }
             if let Some(status) = self.sweep() {
-                return status;
+                return Kept::Ended(status);
             }
             if self.progress_of_end() {
-                return 0;
+                return Kept::Ended(0);
             }
             self.watch_upgrade();
             self.watch_manager();
         }
     }
 
-    fn start_manager(&mut self) {
+    fn start_manager(&mut self) -> Side {
         let now = clock::monotonic();
         let shared = self.shared.get();
         // Counted before: on a busy machine the manager may read its number, and say that it is up under it,
         // before we run again.
         shared.manager_starts.fetch_add(1, AcqRel);
-        match exec::start_manager(self.binary.as_fd(), &self.manager_arguments, &self.manager_environment) {
-            Ok(pid) => {
+        let started = if self.binary_is_own && self.died_young == 0 {
+            // SAFETY: the keeper has a single thread.
+            unsafe { exec::fork_manager() }
+        } else {
+            // Another binary; or the last one died young, and this one begins with nothing that it might have died of.
+            exec::start_manager(self.binary.as_fd(), &self.manager_arguments, &self.manager_environment)
+                .map(Some)
+        };
+        match started {
+            Ok(Some(pid)) => {
                 shared.manager_pid.store(pid, Release);
                 self.manager = Some(Manager { pid, since: now });
                 self.expect_reaction();
             }
+            Ok(None) => return Side::Manager,
             Err(_) => {
                 shared.manager_starts.fetch_sub(1, AcqRel);
                 self.try_later(false, now);
+            }
+        }
+        Side::Keeper
+    }
+
+    /// In a forked child: leaves nothing of the keeper but what an executed manager would have, too.
+    fn become_manager(self) {
+        // Every other descriptor of the keeper's own is closed with it.
+        for handed_on in [self.doorbell, self.manager_doorbell] {
+            let _ = handed_on.into_raw_fd();
+        }
+        // SAFETY: this process has a single thread, and whatever it knew of its arguments and its environment was
+        // copied when the keeper was assembled.
+        unsafe {
+            self.manager_environment.become_environment();
+            if let Some(title) = self.title {
+                title.show(&self.manager_arguments);
             }
         }
     }

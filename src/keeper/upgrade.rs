@@ -100,6 +100,7 @@ impl Keeper {
         }
         let Ok(candidate) = self.candidate() else { return false };
         self.former_binary = Some(std::mem::replace(&mut self.binary, candidate));
+        self.binary_is_own = false;
         let now = clock::monotonic();
         self.upgrade = Upgrade::OnTrial { up_by: now + PATIENCE, proved_at: now + TRIAL };
         self.report(UPGRADE_ON_TRIAL);
@@ -114,6 +115,7 @@ impl Keeper {
         self.shared.get().upgrade_status.store(status, Release);
         if let Some(former) = self.former_binary.take() {
             self.binary = former;
+            self.binary_is_own = exec::is_own_binary(&self.binary);
         }
         self.upgrade = Upgrade::None;
         self.report(UPGRADE_ROLLED_BACK);

@@ -99,24 +99,41 @@ struct LogFile {
     entrusted: Vec<u64>,
 }
 
-/// Every open log file by its resolved name.
-static OPEN_FILES: Mutex<Option<HashMap<PathBuf, Weak<Mutex<LogFile>>>>> = Mutex::new(None);
+/// Every open log file.
+static OPEN_FILES: Mutex<OpenFiles> = Mutex::new(OpenFiles { by_name: None, sweep_at: 0 });
+
+struct OpenFiles {
+    /// By their resolved names. Closed ones stay until the next sweep.
+    by_name: Option<HashMap<PathBuf, Weak<Mutex<LogFile>>>>,
+    /// How many names there are when the closed ones are looked for: twice as many as were open the last time, so that
+    /// a thousand logs are not looked through a thousand times.
+    sweep_at: usize,
+}
+
+impl OpenFiles {
+    fn insert(&mut self, name: PathBuf, file: &Arc<Mutex<LogFile>>) {
+        let by_name = self.by_name.get_or_insert_default();
+        if by_name.len() >= self.sweep_at {
+            by_name.retain(|_, file| file.strong_count() > 0);
+            self.sweep_at = 2 * by_name.len() + 16;
+        }
+        by_name.insert(name, Arc::downgrade(file));
+    }
+}
 
 impl SharedFile {
     /// Takes over a just opened regular file, or joins those who have it open already.
     pub fn join(path: &Path, mode: u32, file: File, facts: Facts) -> SharedFile {
         let name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let mut open_files = OPEN_FILES.lock().unwrap_or_else(PoisonError::into_inner);
-        let open_files = open_files.get_or_insert_default();
-        if let Some(known) = open_files.get(&name).and_then(Weak::upgrade) {
+        if let Some(known) = open_files.by_name.as_ref().and_then(|open| open.get(&name)?.upgrade()) {
             return SharedFile(known);
         }
         let (path, identity) = (path.to_path_buf(), facts.identity);
         let (looked, roll_after, entrusted) = (Instant::now(), None, Vec::new());
         let log_file = LogFile { path, mode, file, identity, looked, roll_after, entrusted };
         let shared = Arc::new(Mutex::new(log_file));
-        open_files.retain(|_, file| file.strong_count() > 0);
-        open_files.insert(name, Arc::downgrade(&shared));
+        open_files.insert(name, &shared);
         SharedFile(shared)
     }
 

@@ -12,6 +12,8 @@ use crate::sys::limits::Limit;
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,9 +21,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How the daemon was started.
+/// How the daemon was started. What is read of its configuration is up to the reader: `C` is [`Config`], or what every
+/// manager needs of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Boot {
+pub struct Boot<C = Start> {
     /// With the configuration's path made absolute: rereads must find it from anywhere.
     pub args: DaemonArgs,
     /// The binary that was started; an upgrade takes what lies there by then.
@@ -41,31 +44,39 @@ pub struct Boot {
     #[serde(default)]
     pub work_dir: Option<PathBuf>,
     /// As it was read at the start, with what there is to say about it.
-    pub config: Config,
+    pub config: C,
+}
+
+/// What stays as it was at the start, whatever is read later.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Start {
+    pub supervisord: StartOfDaemon,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct StartOfDaemon {
+    /// Beside it are the daemon's lock and the socket of a keeper without a daemon.
+    pub pidfile: PathBuf,
 }
 
 /// What is in force now.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
     /// The daemon's own settings; its groups are those of the last reread, not the active ones.
     pub config: Config,
     pub active: Vec<ActiveGroup>,
     /// The listening sockets of programs.
-    #[serde(default)]
     pub sockets: Vec<SocketRecord>,
     /// The daemon's exit status, once a program's end has decided it.
-    #[serde(default)]
     pub exit_status: u8,
     /// Which run of the daemon this is, counted from 1.
-    #[serde(default)]
     pub generation: u32,
     /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
-    #[serde(default)]
     pub renewing: Vec<String>,
 }
 
 /// A group that was added.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ActiveGroup {
     pub config: Arc<GroupConfig>,
     /// The automatic log files of its processes, in their order.
@@ -87,11 +98,11 @@ pub fn write<T: Serialize>(name: &str, value: &T) -> io::Result<OwnedFd> {
     Ok(file.into_inner().map_err(io::IntoInnerError::into_error)?.into())
 }
 
-/// Reads a value from what the keeper holds.
+/// Reads what the keeper holds in a place, once per place and process.
 ///
 /// # Errors
-/// Nothing is there, or it is not what this version writes.
-pub fn read<T: DeserializeOwned>(link: &Link, place: Place) -> io::Result<T> {
+/// Nothing is there.
+pub fn read(link: &Link, place: Place) -> io::Result<Vec<u8>> {
     let fd = link
         .take(place)
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("the keeper holds no {place:?}")))?;
@@ -100,7 +111,71 @@ pub fn read<T: DeserializeOwned>(link: &Link, place: Place) -> io::Result<T> {
     file.rewind()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    Ok(serde_json::from_slice(&bytes)?)
+    Ok(bytes)
+}
+
+/// Understands how the daemon was started, with `C` of its configuration.
+///
+/// # Errors
+/// It is not what this version writes.
+pub fn boot<C: DeserializeOwned>(bytes: &[u8]) -> io::Result<Boot<C>> {
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+impl Snapshot {
+    /// Understands what is in force. Most groups that are active are configured so, too: the two then share one
+    /// configuration, which is read once.
+    ///
+    /// # Errors
+    /// It is not what this version writes.
+    pub fn parse(bytes: &[u8]) -> io::Result<Snapshot> {
+        let written: WrittenSnapshot<'_> = serde_json::from_slice(bytes)?;
+        let config: Config = serde_json::from_str(written.config.get())?;
+        let groups: WrittenGroups<'_> = serde_json::from_str(written.config.get())?;
+        let configured: HashMap<&str, &Arc<GroupConfig>> =
+            groups.groups.iter().map(|text| text.get()).zip(&config.groups).collect();
+        let mut active = Vec::with_capacity(written.active.len());
+        for group in written.active {
+            let config = match configured.get(group.config.get()) {
+                Some(same) => Arc::clone(same),
+                None => serde_json::from_str(group.config.get())?,
+            };
+            active.push(ActiveGroup { config, logs: group.logs });
+        }
+        let WrittenSnapshot { sockets, exit_status, generation, renewing, .. } = written;
+        Ok(Snapshot { config, active, sockets, exit_status, generation, renewing })
+    }
+}
+
+/// A [`Snapshot`] as it is written, with its configurations still to be understood.
+#[derive(Deserialize)]
+struct WrittenSnapshot<'a> {
+    #[serde(borrow)]
+    config: &'a RawValue,
+    #[serde(borrow)]
+    active: Vec<WrittenGroup<'a>>,
+    #[serde(default)]
+    sockets: Vec<SocketRecord>,
+    #[serde(default)]
+    exit_status: u8,
+    #[serde(default)]
+    generation: u32,
+    #[serde(default)]
+    renewing: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct WrittenGroup<'a> {
+    #[serde(borrow)]
+    config: &'a RawValue,
+    logs: Vec<AutoLogs>,
+}
+
+/// Of a written [`Config`] the texts of its groups.
+#[derive(Deserialize)]
+struct WrittenGroups<'a> {
+    #[serde(borrow)]
+    groups: Vec<&'a RawValue>,
 }
 
 /// Leaves the names of files with the keeper, which removes them if the daemon ends without a manager.
@@ -126,13 +201,30 @@ mod tests {
     /// What an upgrade from the first release finds. A field that came later has to have a default.
     #[test]
     fn what_the_first_release_has_left_is_understood() {
-        let boot: Boot =
-            serde_json::from_str(include_str!("../../tests/corpus/state-0.1.0/boot.json")).unwrap();
+        let boot: Boot<Config> =
+            super::boot(include_bytes!("../../tests/corpus/state-0.1.0/boot.json")).unwrap();
         assert_eq!(boot.binary, PathBuf::from("/srv/app/sv-old"));
-        let snapshot = include_str!("../../tests/corpus/state-0.1.0/snapshot.json");
-        let snapshot: Snapshot = serde_json::from_str(snapshot).unwrap();
+        let start: Boot = super::boot(include_bytes!("../../tests/corpus/state-0.1.0/boot.json")).unwrap();
+        assert_eq!(start.config.supervisord.pidfile, boot.config.supervisord.pidfile);
+        let snapshot = include_bytes!("../../tests/corpus/state-0.1.0/snapshot.json");
+        let snapshot = Snapshot::parse(snapshot).unwrap();
         let names: Vec<&str> = snapshot.active.iter().map(|group| group.config.name.as_str()).collect();
         assert_eq!(names, ["l", "g", "counter", "f"]);
         assert!(!snapshot.config.supervisord.manager_watchdog.is_zero());
+    }
+
+    /// Groups are found again among those that are configured, and only there.
+    #[test]
+    fn what_is_written_is_read_with_one_configuration_for_each_group() {
+        let first = include_bytes!("../../tests/corpus/state-0.1.0/snapshot.json");
+        let mut snapshot = Snapshot::parse(first).unwrap();
+        let other = GroupConfig { priority: 1, ..(*snapshot.active[1].config).clone() };
+        snapshot.active[1].config = Arc::new(other);
+        let bytes = serde_json::to_vec(&snapshot).unwrap();
+        let again = Snapshot::parse(&bytes).unwrap();
+        assert_eq!(serde_json::to_vec(&again).unwrap(), bytes);
+        let is_shared =
+            |active: &ActiveGroup| again.config.groups.iter().any(|group| Arc::ptr_eq(group, &active.config));
+        assert_eq!(again.active.iter().map(is_shared).collect::<Vec<_>>(), [true, false, true, true]);
     }
 }

@@ -126,7 +126,7 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
     Err(format!("Error: cannot execute the keeper: {error}\n"))
 }
 
-fn store(boot: &Boot) -> Result<OwnedFd, String> {
+fn store(boot: &Boot<Config>) -> Result<OwnedFd, String> {
     boot::write("supervisord-boot", boot)
         .map_err(|error| format!("Error: cannot store how the daemon was started: {error}\n"))
 }

@@ -13,6 +13,7 @@ use crate::manager::procs::SlotId;
 use crate::sys::errno::errno_name;
 use crate::sys::pipe::Ends;
 use crate::sys::process;
+use crate::sys::schedule;
 use crate::sys::spawn::{Program, Spawner, Stdio};
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -45,7 +46,7 @@ impl Spawns {
     /// # Errors
     /// The system's.
     pub fn new() -> io::Result<Spawns> {
-        let n_threads = thread::available_parallelism().map_or(1, |number| number.get().min(MOST_THREADS));
+        let n_threads = schedule::n_processors().clamp(1, MOST_THREADS);
         let spawners = (0..n_threads).map(|_| Spawner::new()).collect::<io::Result<_>>()?;
         Ok(Spawns { spawners, gathered: None })
     }

@@ -19,7 +19,7 @@ use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt, wait};
-use crate::model::config::{ActivityLog, DaemonConfig, HttpServerConfig};
+use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
 use crate::sys::limits::{self, Limited};
@@ -69,17 +69,22 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     // Before there is another thread.
     schedule::take_precedence();
     let reason = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
-    let boot: Boot =
-        boot::read(&link, Place::Boot).map_err(reason("cannot read how the daemon was started"))?;
+    let unreadable = reason("cannot read how the daemon was started");
+    let started = boot::read(&link, Place::Boot).map_err(unreadable)?;
+    let boot: Boot = boot::boot(&started).map_err(unreadable)?;
     let takes_over = link.is_ready();
-    let snapshot: Option<Snapshot> = if takes_over {
-        Some(boot::read(&link, Place::Snapshot).map_err(reason("cannot read the configuration in force"))?)
+    let snapshot = if takes_over {
+        let snapshot = boot::read(&link, Place::Snapshot).and_then(|bytes| Snapshot::parse(&bytes));
+        Some(snapshot.map_err(reason("cannot read the configuration in force"))?)
     } else {
         None
     };
     let resumes = takes_over && link.is_detached();
-    let in_force = snapshot.as_ref().filter(|_| !resumes).map_or(&boot.config, |old| &old.config);
-    let config = Arc::new(in_force.clone());
+    let in_force = match snapshot.as_ref().filter(|_| !resumes) {
+        Some(snapshot) => snapshot.config.clone(),
+        None => boot::boot::<Config>(&started).map_err(unreadable)?.config,
+    };
+    let config = Arc::new(in_force);
     if let Some(directory) = &boot.work_dir {
         // The keeper is where it was started, as whoever started it had it.
         let _ = std::env::set_current_dir(directory);

@@ -3,8 +3,9 @@
 use crate::cli::VERSION;
 use crate::keeper::layout::*;
 use crate::keeper::link::Link;
-use crate::manager::boot::{self, Boot, Snapshot};
+use crate::manager::boot::{self, Snapshot};
 use crate::manager::daemon::Daemon;
+use crate::model::config::Config;
 use crate::rpc::api::{Answer, Outcome};
 use crate::rpc::fault::{Fault, FaultCode};
 use async_channel::Sender;
@@ -137,12 +138,14 @@ fn open_executable(path: &Path) -> Result<File, String> {
 /// A candidate looks around: whether it understands what the running daemon left in shared memory. The exit
 /// status.
 pub fn look_around(link: &Link) -> u8 {
-    let looked = boot::read::<Boot>(link, Place::Boot)
-        .map_err(|error| format!("version {VERSION} cannot read how the daemon was started: {error}"))
-        .and_then(|_| {
-            boot::read::<Snapshot>(link, Place::Snapshot)
-                .map_err(|error| format!("version {VERSION} cannot read the configuration in force: {error}"))
-        });
+    let started = boot::read(link, Place::Boot).and_then(|bytes| boot::boot::<Config>(&bytes));
+    let in_force = boot::read(link, Place::Snapshot).and_then(|bytes| Snapshot::parse(&bytes));
+    let looked =
+        started
+            .map_err(|error| format!("version {VERSION} cannot read how the daemon was started: {error}"))
+            .and(in_force.map_err(|error| {
+                format!("version {VERSION} cannot read the configuration in force: {error}")
+            }));
     match looked {
         Ok(_) => {
             let _ = link.contents();

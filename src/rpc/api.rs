@@ -260,10 +260,13 @@ impl std::fmt::Debug for Handle {
     }
 }
 
+/// So many calls wait in the channel; whoever has another one waits before it. Its memory is there from the start.
+const MOST_WAITING: usize = 128;
+
 impl Handle {
     /// A door, and the end from which the loop takes what is posted.
     pub fn channel() -> (Handle, async_channel::Receiver<Call>) {
-        let (calls, receiver) = async_channel::bounded(1024);
+        let (calls, receiver) = async_channel::bounded(MOST_WAITING);
         (Handle { calls, on_call: None, has_successor: Arc::default() }, receiver)
     }
 

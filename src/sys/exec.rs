@@ -1,5 +1,5 @@
-//! How keeper and manager become what they are: the keeper forks managers and replaces itself, always by a binary
-//! that is open, so that it does not matter what has become of the file.
+//! How keeper and manager become what they are: the keeper forks managers and replaces itself. What is executed is
+//! always a binary that is open, so that it does not matter what has become of the file.
 
 use crate::sys::signals;
 use std::ffi::{CString, c_char};
@@ -40,6 +40,33 @@ pub fn start_manager(
     }
 }
 
+/// Forks a manager that goes on in the keeper's own binary, without executing anything: that is there at once,
+/// where loading and linking the binary anew takes longer than everything else a manager does to come up. No signal
+/// is blocked in it, and all of them have their default action. It has all of the keeper's descriptors, those that
+/// are closed at exec as well.
+///
+/// Returns twice: in the keeper with the manager's pid, and in the manager with `None`.
+///
+/// # Errors
+/// The child could not be created.
+///
+/// # Safety
+/// This process has a single thread, so that nobody holds a lock that the child would wait for in vain.
+pub unsafe fn fork_manager() -> io::Result<Option<i32>> {
+    // SAFETY: by this function's contract the child is a whole process. It has nobody's handlers.
+    unsafe {
+        match libc::fork() {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                libc::setpgid(0, 0);
+                signals::reset_all();
+                Ok(None)
+            }
+            manager => Ok(Some(manager)),
+        }
+    }
+}
+
 /// Replaces this process by the binary that is open as `file`.
 ///
 /// # Errors
@@ -69,15 +96,43 @@ unsafe fn exec_fd(file: RawFd, arguments: &ExecStrings, environment: &ExecString
 
 /// Strings for exec, with the array of pointers to them made beforehand.
 pub struct ExecStrings {
-    /// Point into `_strings`, whose heap parts do not move.
+    /// Point into `strings`, whose heap parts do not move.
     pointers: Vec<*const c_char>,
-    _strings: Vec<CString>,
+    strings: Vec<CString>,
 }
 
 impl ExecStrings {
     pub fn new(strings: Vec<CString>) -> ExecStrings {
-        ExecStrings { pointers: pointers(&strings), _strings: strings }
+        ExecStrings { pointers: pointers(&strings), strings }
     }
+
+    /// The words with blanks between them, as lists of processes show them.
+    pub fn line(&self) -> Vec<u8> {
+        self.strings.iter().map(|word| word.as_bytes()).collect::<Vec<_>>().join(&b' ')
+    }
+
+    /// Makes these strings, `KEY=value` each, the environment of this process.
+    ///
+    /// # Safety
+    /// There is no other thread that might read the environment.
+    pub unsafe fn become_environment(self) {
+        unsafe extern "C" {
+            static mut environ: *const *const c_char;
+        }
+        // Whoever looks for a variable reads them for as long as this process lives.
+        let strings = std::mem::ManuallyDrop::new(self);
+        // SAFETY: a null-terminated array of C strings that is never freed; nobody reads at the same time.
+        unsafe { environ = strings.pointers.as_ptr() };
+    }
+}
+
+/// Whether the binary that is open as `file` is the one this process runs.
+pub fn is_own_binary(file: impl AsFd) -> bool {
+    let same = |own: OwnedFd| -> io::Result<bool> {
+        let (own, other) = (rustix::fs::fstat(own)?, rustix::fs::fstat(file)?);
+        Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
+    };
+    open_own_binary().and_then(same).unwrap_or(false)
 }
 
 /// Opens the binary this process runs, so that it can be executed again even after it was replaced on disk.

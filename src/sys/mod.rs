@@ -19,4 +19,5 @@ pub mod process;
 pub mod schedule;
 pub mod signals;
 pub mod spawn;
+pub mod title;
 pub mod user;

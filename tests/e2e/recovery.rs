@@ -3,6 +3,7 @@
 use crate::start;
 use crate::support::{Daemon, LONG, flag, kill, text, until, until_some};
 use nix::sys::signal::Signal;
+use std::fs;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopped};
 
 fn kill_manager(daemon: &Daemon) {
@@ -181,4 +182,38 @@ stdout_logfile_maxbytes=0
     // How many lines are shown together depends on how fast the program is.
     daemon.wait_log("'p' stdout output:\nline 1\n");
     until("all was shown", LONG, || daemon.log().contains("\nline 100000\n"));
+}
+
+/// The keeper's child goes on as a manager where it stands, which shows as a title of one word. After one that died of
+/// itself another is executed, with a command line of several.
+#[test]
+fn a_manager_that_died_young_is_executed_anew() {
+    let daemon = start("[program:p]\ncommand=sh -c 'env > env; exec sleep 1000'\nstartsecs=0\n");
+    let words = |manager: i32| {
+        let line = fs::read(format!("/proc/{manager}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8(line).unwrap();
+        line.trim_end_matches('\0').split('\0').map(str::to_string).collect::<Vec<_>>()
+    };
+    let conf = daemon.path("supervisord.conf").display().to_string();
+    let forked = vec![format!("supervisord: manager -c {conf}")];
+    let executed = ["supervisord: manager", "-c", &conf].map(str::to_string).to_vec();
+    let succeeded = |signal: Signal, expected: &Vec<String>| {
+        let before = until_some("a manager", LONG, || daemon.manager());
+        kill(before, signal);
+        let manager =
+            until_some("a new manager", LONG, || daemon.manager().filter(|manager| *manager != before));
+        until("it answers", LONG, || daemon.answers());
+        assert_eq!(words(manager), *expected, "after {signal}");
+    };
+    assert_eq!(words(daemon.manager().unwrap()), forked);
+    succeeded(Signal::SIGKILL, &forked);
+    // It ends a process without a core.
+    succeeded(Signal::SIGVTALRM, &executed);
+    succeeded(Signal::SIGKILL, &forked);
+    // Its programs have nothing of what keeper and manager tell each other.
+    until("the program wrote down its environment", LONG, || {
+        daemon.read("env").contains("SUPERVISOR_ENABLED")
+    });
+    assert!(!daemon.read("env").contains("SUPERVISORD_KEEPER"), "{}", daemon.read("env"));
+    assert!(!daemon.read("env").contains("SUPERVISORD_MANAGER"), "{}", daemon.read("env"));
 }
