@@ -16,9 +16,10 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use supervisord::manager::rt;
-use supervisord::rpc::server::reply::{self, Reply};
+use supervisord::rpc::server::reply::{self, Part, Reply};
 use supervisord::rpc::wire;
 
 /// How long each number is measured.
@@ -188,7 +189,11 @@ fn encoding() {
         let start = Instant::now();
         let copy = processes.clone();
         spent_cloning += start.elapsed();
-        n_bytes = reply::encode(Ok(Reply::Processes(copy))).head.len();
+        let document = reply::encode(Ok(Reply::Processes(Arc::new(copy.into()))));
+        n_bytes = document.head.len() + document.rest.len();
+        if let Some(Part::Shared(text)) = &document.part {
+            n_bytes += text.as_str().len();
+        }
     }
     let each = (begin.elapsed() - spent_cloning) / n_rounds;
     println!(

@@ -5,7 +5,7 @@ use super::limits::Limits;
 use super::response::{Body, Live, Persistence, Response};
 use super::socket::{Socket, within};
 use crate::rpc::server::logs::{LogSlice, TextDecoder};
-use crate::rpc::server::reply::Document;
+use crate::rpc::server::reply::{Document, Part};
 use std::io;
 use std::time::Duration;
 
@@ -43,14 +43,30 @@ impl Output<'_> {
         body: &[u8],
         persistence: Persistence,
     ) -> io::Result<Persistence> {
-        let mut head = response.head(self.minor, Some(body.len()), persistence);
-        let body = if self.is_head { &[] } else { body };
-        if body.len() <= SMALL {
-            head.extend_from_slice(body);
+        self.parts(response, &[body], persistence).await
+    }
+
+    /// A body in several parts.
+    async fn parts(
+        &self,
+        response: &Response,
+        parts: &[&[u8]],
+        persistence: Persistence,
+    ) -> io::Result<Persistence> {
+        let n_bytes = parts.iter().map(|part| part.len()).sum();
+        let mut head = response.head(self.minor, Some(n_bytes), persistence);
+        let parts = if self.is_head { &[] } else { parts };
+        if n_bytes <= SMALL {
+            parts.iter().for_each(|part| head.extend_from_slice(part));
             self.all(&head).await?;
-        } else {
+        } else if let Some((last, parts)) = parts.split_last() {
             self.put(&head, true).await?;
-            self.all(body).await?;
+            for part in parts {
+                self.put(part, true).await?;
+            }
+            self.all(last).await?;
+        } else {
+            self.all(&head).await?;
         }
         Ok(persistence)
     }
@@ -63,16 +79,20 @@ impl Output<'_> {
         document: Document,
         persistence: Persistence,
     ) -> io::Result<Persistence> {
-        let Document { head, log, rest } = document;
-        match log {
+        let Document { head, part, rest } = document;
+        match part {
             None => self.whole(response, head.as_bytes(), persistence).await,
-            Some(log) if log.len() <= SMALL as u64 => {
+            Some(Part::Shared(text)) => {
+                let parts = [head.as_bytes(), text.as_str().as_bytes(), rest.as_bytes()];
+                self.parts(response, &parts, persistence).await
+            }
+            Some(Part::Log(log)) if log.len() <= SMALL as u64 => {
                 let mut text = Text { out: head, decoder: TextDecoder::default() };
                 text.read_all(log).await?;
                 text.out.push_str(&rest);
                 self.whole(response, text.out.as_bytes(), persistence).await
             }
-            Some(log) => {
+            Some(Part::Log(log)) => {
                 let mut stream = self.stream(response, persistence).await?;
                 let mut text = Text { out: head, decoder: TextDecoder::default() };
                 stream.log(&mut text, log).await?;

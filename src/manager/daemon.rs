@@ -30,14 +30,14 @@ use crate::model::config::{
 use crate::model::signal::Signal;
 use crate::model::state::SupervisorState;
 use crate::model::time::{Monotonic, Wall};
-use crate::rpc::api::{Call, Stream};
+use crate::rpc::api::{Call, Processes, Stream};
 use crate::sys::{clock, process, signals};
 use futures_lite::{FutureExt, StreamExt};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How many waiting requests are answered before signals and exits are looked at again.
@@ -71,6 +71,8 @@ pub struct Daemon {
     /// Which run of the daemon this is, counted from 1; managers of one run share it.
     pub generation: u32,
     pub map_file: MapFile,
+    /// What was last told of all processes: in which second, at which version of the table.
+    pub told: Option<((i64, u64), Weak<Processes>)>,
     /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
     pub renewing: Vec<String>,
     /// What a former daemon left behind, until it is taken over.

@@ -37,6 +37,8 @@ pub struct ProcessManager {
     active: usize,
     /// How many of them are event listeners.
     active_listeners: usize,
+    /// How often something may have changed.
+    version: u64,
     /// What is alive, by slot.
     pub info_map: ProcessInfoMap,
 }
@@ -149,6 +151,11 @@ impl ProcessManager {
         &self.groups
     }
 
+    /// As long as this is the same nothing has changed, but for what an adopted program's pipes are connected to.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.group_by_name.get(name).map(|index| &self.groups[*index])
     }
@@ -158,6 +165,7 @@ impl ProcessManager {
     }
 
     pub fn proc_mut(&mut self, slot: SlotId) -> Option<&mut Proc> {
+        self.version += 1;
         self.procs.get_mut(slot as usize)?.as_mut()
     }
 
@@ -213,6 +221,7 @@ impl ProcessManager {
 
     /// Adds a group whose members have slots.
     pub fn add_group(&mut self, config: Arc<GroupConfig>, members: Vec<(SlotId, Proc)>) {
+        self.version += 1;
         let slots = members.iter().map(|(slot, _)| *slot).collect();
         let by_name = members.iter().map(|(slot, proc)| (proc.config.name.clone(), *slot)).collect();
         let active = members.iter().filter(|(_, proc)| is_active(proc.state())).count();
@@ -236,6 +245,7 @@ impl ProcessManager {
 
     /// Takes a group out, with its processes, which must all be at rest.
     pub fn remove_group(&mut self, name: &str) -> Option<(Group, Vec<(SlotId, Proc)>)> {
+        self.version += 1;
         let index = self.group_by_name.remove(name)?;
         let group = self.groups.remove(index);
         for place in self.group_by_name.values_mut().filter(|place| **place > index) {
@@ -257,6 +267,7 @@ impl ProcessManager {
     /// Takes one process, which must be at rest, out of its group. From then on the group differs from what
     /// the file says, until it is added anew.
     pub fn remove_member(&mut self, group: &str, name: &str) -> Option<(SlotId, Proc)> {
+        self.version += 1;
         let index = *self.group_by_name.get(group)?;
         let group = &mut self.groups[index];
         let slot = group.by_name.remove(name)?;
@@ -271,6 +282,7 @@ impl ProcessManager {
 
     /// Puts a new state of affairs in the place of the old one; the counts and deadlines follow.
     pub fn replace(&mut self, slot: SlotId, process: Process) {
+        self.version += 1;
         let Some(proc) = self.procs.get_mut(slot as usize).and_then(Option::as_mut) else { return };
         let (before, after) = (is_active(proc.state()), is_active(process.state.kind()));
         let (old_deadline, new_deadline) = (proc.process.state.deadline(), process.state.deadline());

@@ -18,8 +18,8 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
 use crate::rpc::api::{
-    Answer, BulkStatus, Call, ConfigInfo, Fact, Facts, LogSource, Outcome, ProcessInfo, Request, Stream,
-    Target, Wait,
+    Answer, BulkStatus, Call, ConfigInfo, Fact, Facts, LogSource, Outcome, ProcessInfo, Processes, Request,
+    Stream, Target, Wait,
 };
 use crate::rpc::fault::{Fault, FaultCode};
 use crate::sys::clock;
@@ -97,9 +97,9 @@ impl Daemon {
             Request::Identification => Ok(Answer::Text(self.config.supervisord.identifier.clone())),
             Request::ProcessInfo(target) => {
                 let (_, proc) = self.one(&target)?;
-                Ok(Answer::Processes(vec![self.process_info(proc, clock::wall())]))
+                Ok(Answer::Process(Box::new(self.process_info(proc, clock::wall()))))
             }
-            Request::AllProcessInfo => Ok(Answer::Processes(self.all_process_info(|_| true))),
+            Request::AllProcessInfo => Ok(Answer::Processes(self.all_process_info())),
             Request::Table(table) => Ok(Answer::Rows(self.rows(table))),
             Request::AllConfigInfo => Ok(Answer::Configs(self.all_config_info())),
             Request::ReloadConfig => self.reload_config(),
@@ -405,16 +405,25 @@ impl Daemon {
         }
     }
 
-    fn all_process_info(&self, shown: impl Fn(&Proc) -> bool) -> Vec<ProcessInfo> {
+    /// Everything about everybody, sorted by group and name; for a while the same one for all who ask. It lives as long
+    /// as any of them reads it, so that nothing of it stays in an idle daemon.
+    fn all_process_info(&mut self) -> Arc<Processes> {
         let now = clock::wall();
-        let mut infos: Vec<ProcessInfo> = self
-            .procs
-            .all()
-            .filter(|(_, proc)| shown(proc))
-            .map(|(_, proc)| self.process_info(proc, now))
-            .collect();
+        let moment = (now.secs(), self.procs.version());
+        if let Some((then, processes)) = &self.told
+            && *then == moment
+            && let Some(processes) = processes.upgrade()
+        {
+            return processes;
+        }
+        let mut infos: Vec<ProcessInfo> =
+            self.procs.all().map(|(_, proc)| self.process_info(proc, now)).collect();
         infos.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
-        infos
+        let processes = Arc::new(Processes::from(infos));
+        // Whether an adopted program's output is logged may change without us.
+        let keeps = !self.procs.all().any(|(_, proc)| proc.origin.adopted);
+        self.told = keeps.then(|| (moment, Arc::downgrade(&processes)));
+        processes
     }
 
     /// The processes of the last reread, sorted by name alone.

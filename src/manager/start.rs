@@ -126,6 +126,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         snapshot_is_old: !takes_over,
         generation: snapshot.as_ref().map_or(1, |snapshot| snapshot.generation),
         map_file: MapFile::default(),
+        told: None,
         renewing: snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.renewing.clone()),
         legacy: Legacy::default(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,

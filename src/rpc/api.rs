@@ -13,8 +13,8 @@ use crate::model::state::{ProcessState, SupervisorState};
 use crate::rpc::fault::{Fault, FaultCode};
 use crate::rpc::overview::{Alive, Overview};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::sync::{Arc, OnceLock};
 
 /// A question or an order for the daemon's loop.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +22,9 @@ pub enum Request {
     State,
     Pid,
     Identification,
-    /// Answers [`Answer::Processes`] with one element.
+    /// Answers [`Answer::Process`].
     ProcessInfo(Target),
+    /// Answers [`Answer::Processes`].
     AllProcessInfo,
     AllConfigInfo,
     /// Start one process, a group (`group:*`), or all of them.
@@ -120,7 +121,8 @@ pub enum Answer {
     State(SupervisorState),
     Number(i64),
     Text(String),
-    Processes(Vec<ProcessInfo>),
+    Process(Box<ProcessInfo>),
+    Processes(Arc<Processes>),
     /// Processes, each with more to say about it.
     Rows(Vec<(ProcessInfo, Facts)>),
     Configs(Vec<ConfigInfo>),
@@ -165,6 +167,38 @@ pub struct ProcessInfo {
     /// 0 when there is none.
     pub pid: i32,
     pub description: String,
+}
+
+/// What is known of several processes. Clients that ask within the same second while nothing changes share it, together
+/// with its text.
+#[derive(Debug, Default)]
+pub struct Processes {
+    infos: Vec<ProcessInfo>,
+    text: OnceLock<String>,
+}
+
+impl Processes {
+    pub fn infos(&self) -> &[ProcessInfo] {
+        &self.infos
+    }
+
+    /// How they stand on the wire, which only the first who asks has to `write`.
+    pub fn text(&self, write: impl FnOnce(&[ProcessInfo]) -> String) -> &str {
+        self.text.get_or_init(|| write(&self.infos))
+    }
+}
+
+impl From<Vec<ProcessInfo>> for Processes {
+    fn from(infos: Vec<ProcessInfo>) -> Processes {
+        Processes { infos, text: OnceLock::new() }
+    }
+}
+
+/// Their text follows from the rest.
+impl PartialEq for Processes {
+    fn eq(&self, other: &Processes) -> bool {
+        self.infos == other.infos
+    }
 }
 
 /// One process of the last read configuration, with what `getAllConfigInfo` says about it beyond that.

@@ -14,6 +14,7 @@ mod exit_when;
 mod faults;
 mod keeper;
 mod life;
+mod listing;
 mod machine;
 mod order;
 mod outage;

@@ -154,9 +154,9 @@ impl Programs {
             Request::Identification => Ok(Answer::Text("supervisor".into())),
             Request::ProcessInfo(target) => {
                 let (group, name) = self.one(target)?;
-                Ok(Answer::Processes(vec![self.info(&group, &name)]))
+                Ok(Answer::Process(Box::new(self.info(&group, &name))))
             }
-            Request::AllProcessInfo | Request::Table(_) => Ok(Answer::Processes(self.all())),
+            Request::AllProcessInfo | Request::Table(_) => Ok(Answer::Processes(Arc::new(self.all().into()))),
             Request::AllConfigInfo => Ok(Answer::Configs(Vec::new())),
             Request::Start(target, _) => self.change(target, false, true, FaultCode::AlreadyStarted),
             Request::Stop(target, _) => self.change(target, true, false, FaultCode::NotRunning),

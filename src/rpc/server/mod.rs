@@ -158,13 +158,7 @@ impl Server {
     }
 
     async fn ask(&self, request: Request) -> Result<Reply, Fault> {
-        let one = matches!(request, Request::ProcessInfo(_));
-        match self.handle.call(request).await? {
-            Answer::Processes(mut processes) if one && processes.len() == 1 => {
-                Ok(Reply::Process(Box::new(processes.remove(0))))
-            }
-            answer => Ok(Reply::from(answer)),
-        }
+        Ok(Reply::from(self.handle.call(request).await?))
     }
 
     async fn log(&self, request: Request) -> Result<LogSource, Fault> {

@@ -3,10 +3,11 @@
 use super::logs::LogSlice;
 use crate::model::config::{ChildLog, StreamConfig};
 use crate::model::state::SupervisorState;
-use crate::rpc::api::{Answer, BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, Reread};
+use crate::rpc::api::{Answer, BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, Processes, Reread};
 use crate::rpc::fault::Fault;
 use crate::rpc::wire::{WireFault, Writer, int_member, string_member};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The result of a call.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub enum Reply {
     Texts(Vec<String>),
     State(SupervisorState),
     Process(Box<ProcessInfo>),
-    Processes(Vec<ProcessInfo>),
+    Processes(Arc<Processes>),
     /// Processes, each with more members than usual.
     Rows(Vec<(ProcessInfo, Facts)>),
     Configs(Vec<ConfigInfo>),
@@ -49,6 +50,7 @@ impl From<Answer> for Reply {
             Answer::State(state) => Reply::State(state),
             Answer::Number(number) => Reply::Int(number),
             Answer::Text(text) => Reply::Text(text),
+            Answer::Process(process) => Reply::Process(process),
             Answer::Processes(processes) => Reply::Processes(processes),
             Answer::Rows(rows) => Reply::Rows(rows),
             Answer::Configs(configs) => Reply::Configs(configs),
@@ -59,18 +61,37 @@ impl From<Answer> for Reply {
     }
 }
 
-/// The text of a response, with at most one part that is still in a file.
+/// The text of a response, with at most one part that is not in here.
 #[derive(Debug)]
 pub struct Document {
     pub head: String,
-    pub log: Option<LogSlice>,
-    /// What follows the log.
+    pub part: Option<Part>,
+    /// What follows the part.
     pub rest: String,
+}
+
+/// Part of a response that is somewhere else.
+#[derive(Debug)]
+pub enum Part {
+    /// Still in a file.
+    Log(LogSlice),
+    /// In a text that other responses have, too.
+    Shared(SharedText),
+}
+
+/// The text of some processes, from when it is first asked for.
+#[derive(Debug)]
+pub struct SharedText(Arc<Processes>);
+
+impl SharedText {
+    pub fn as_str(&self) -> &str {
+        processes_text(&self.0)
+    }
 }
 
 impl Document {
     fn whole(head: String) -> Document {
-        Document { head, log: None, rest: String::new() }
+        Document { head, part: None, rest: String::new() }
     }
 }
 
@@ -102,17 +123,19 @@ fn fact_members(writer: &mut Writer, facts: &[(&'static str, Fact)]) {
 }
 
 fn encode_reply(reply: Reply) -> Document {
-    let mut writer = Writer::with_capacity(estimate(&reply));
-    writer.open_response();
     match reply {
         Reply::Several(replies) => {
+            let mut writer = Writer::with_capacity(replies.iter().map(estimate).sum());
+            writer.open_response();
             replies.iter().for_each(|reply| writer.param(|writer| write(writer, reply)));
             writer.close_response();
             Document::whole(writer.finish())
         }
-        Reply::Log(slice) => split(slice, |writer| writer.open_string(), |writer| writer.close_string()),
+        Reply::Log(slice) => {
+            split(Part::Log(slice), |writer| writer.open_string(), |writer| writer.close_string())
+        }
         Reply::Tail { data, position, overflow } => split(
-            data,
+            Part::Log(data),
             |writer| {
                 writer.open_array();
                 writer.open_string();
@@ -124,7 +147,10 @@ fn encode_reply(reply: Reply) -> Document {
                 writer.close_array();
             },
         ),
+        Reply::Processes(processes) => split(Part::Shared(SharedText(processes)), |_| (), |_| ()),
         reply => {
+            let mut writer = Writer::with_capacity(estimate(&reply));
+            writer.open_response();
             writer.param(|writer| write(writer, &reply));
             writer.close_response();
             Document::whole(writer.finish())
@@ -132,8 +158,8 @@ fn encode_reply(reply: Reply) -> Document {
     }
 }
 
-/// A response that has a part of a log between `before` and `after`.
-fn split(log: LogSlice, before: impl FnOnce(&mut Writer), after: impl FnOnce(&mut Writer)) -> Document {
+/// A response that has a part that is somewhere else between `before` and `after`.
+fn split(part: Part, before: impl FnOnce(&mut Writer), after: impl FnOnce(&mut Writer)) -> Document {
     let (mut head, mut rest) = (Writer::default(), Writer::default());
     head.open_response();
     head.open_param();
@@ -141,13 +167,14 @@ fn split(log: LogSlice, before: impl FnOnce(&mut Writer), after: impl FnOnce(&mu
     after(&mut rest);
     rest.close_param();
     rest.close_response();
-    Document { head: head.finish(), log: Some(log), rest: rest.finish() }
+    Document { head: head.finish(), part: Some(part), rest: rest.finish() }
 }
 
 /// Roughly how long the text of a result will be, in bytes, not counting what is still in a log.
 pub fn estimate(reply: &Reply) -> usize {
     match reply {
-        Reply::Processes(processes) => 1300 * processes.len() + 200,
+        // Its text may be there already, but then others are waiting for it as well.
+        Reply::Processes(processes) => 1300 * processes.infos().len() + 200,
         Reply::Rows(rows) => 2500 * rows.len() + 200,
         Reply::Configs(configs) => 3000 * configs.len() + 200,
         Reply::Bulk(statuses) => 400 * statuses.len() + 200,
@@ -173,9 +200,7 @@ fn write(writer: &mut Writer, reply: &Reply) {
             writer.member("statename", |writer| writer.string(state.name()));
         }),
         Reply::Process(info) => process(writer, info, &[]),
-        Reply::Processes(processes) => {
-            writer.array(|writer| processes.iter().for_each(|info| process(writer, info, &[])));
-        }
+        Reply::Processes(processes) => writer.written(processes_text(processes)),
         Reply::Rows(rows) => {
             writer.array(|writer| rows.iter().for_each(|(info, facts)| process(writer, info, facts)));
         }
@@ -212,6 +237,14 @@ fn element(writer: &mut Writer, result: &Result<Reply, Fault>) {
         Ok(reply) => write(writer, reply),
         Err(fault) => writer.fault(&WireFault::from(fault)),
     }
+}
+
+fn processes_text(processes: &Processes) -> &str {
+    processes.text(|infos| {
+        let mut writer = Writer::with_capacity(1300 * infos.len() + 200);
+        writer.array(|writer| infos.iter().for_each(|info| process(writer, info, &[])));
+        writer.finish()
+    })
 }
 
 fn process(writer: &mut Writer, info: &ProcessInfo, more: &[(&'static str, Fact)]) {

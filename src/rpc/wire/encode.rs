@@ -198,6 +198,11 @@ impl Writer {
         }
     }
 
+    /// What another writer has written.
+    pub fn written(&mut self, text: &str) {
+        self.raw(text);
+    }
+
     fn tagged(&mut self, tag: &str, content: impl std::fmt::Display) {
         let _ = writeln!(self.out, "<value><{tag}>{content}</{tag}></value>");
     }
