@@ -241,6 +241,7 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
         binary: inherited.binary,
         launched: inherited.launched,
         manager,
+        dead_manager: None,
         died_young: 0,
         restart_at: now,
         last_sweep: Monotonic(0),

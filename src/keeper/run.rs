@@ -68,6 +68,8 @@ pub struct Keeper {
     /// waits.
     pub launched: Option<OwnedFd>,
     pub manager: Option<Manager>,
+    /// The last manager has ended and is still to be reaped.
+    pub dead_manager: Option<i32>,
     /// How many managers in a row died young.
     pub died_young: u32,
     /// When the next manager is due, while there is none.
@@ -127,6 +129,7 @@ impl Keeper {
                 }
             }
             if self.manager.is_none() {
+                self.bury_manager();
                 self.drain_logs();
             }
             self.watch_clients();
@@ -308,11 +311,11 @@ impl Keeper {
             && self.sweep_due
             && let Some(status) = wait_status(Which::Pid(manager.pid))
         {
-            reap(manager.pid);
             self.manager = None;
-            if let Some(status) = self.manager_ended(manager, status.status, now) {
-                return Some(status);
-            }
+            self.dead_manager = Some(manager.pid);
+            // It is reaped in the next sweep.
+            self.last_sweep = now;
+            return self.manager_ended(manager, status.status, now);
         }
         if let Upgrade::Checking { pid, .. } = self.upgrade
             && self.sweep_due
@@ -326,10 +329,19 @@ impl Keeper {
         }
         self.sweep_due = false;
         self.last_sweep = now;
+        self.bury_manager();
         while self.record_exit(Which::Any) {}
         // Without room they wait as zombies until the manager rings.
         self.sweep_due = self.is_full();
         None
+    }
+
+    /// Reaps the manager that has ended. Its successor comes first: the kernel holds whoever reaps a process until the
+    /// last of its threads is done, which may take milliseconds if that waits for a processor.
+    fn bury_manager(&mut self) {
+        if let Some(pid) = self.dead_manager.take() {
+            reap(pid);
+        }
     }
 
     /// The manager is gone. Either it said goodbye, or it never came up, or it is started again.
