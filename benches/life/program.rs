@@ -48,7 +48,7 @@ static NEWBORN: OnceLock<Option<PathBuf>> = OnceLock::new();
 pub fn choose(itself: bool) -> Option<TempDir> {
     let directory = TempDir::with_prefix("supervisord-bench-").expect("a temporary directory can be made");
     let newborn = if itself { None } else { compile(directory.path()) };
-    let what = if newborn.is_some() { "a small static binary" } else { "this bench itself" };
+    let what = if newborn.is_some() { "as small as can be" } else { "this bench itself" };
     println!("the programs are {what}\n");
     let is_needed = newborn.is_some();
     // Nobody asked before.
@@ -60,8 +60,9 @@ fn compile(directory: &Path) -> Option<PathBuf> {
     let (binary, source) = (directory.join("newborn"), directory.join("newborn.rs"));
     std::fs::write(&source, include_str!("newborn.rs")).ok()?;
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));
-    rustc.args(["--edition=2024", "-O", "-Cpanic=abort", "-Ctarget-feature=+crt-static"]);
-    rustc.arg("-Crelocation-model=static").arg("-o").arg(&binary).arg(source);
+    rustc.args(["--edition=2024", "-O", "-Cpanic=abort", "-Crelocation-model=static"]);
+    rustc.args(["-Clink-arg=-nostartfiles", "-Clink-arg=-nostdlib", "-Clink-arg=-static"]);
+    rustc.arg("-o").arg(&binary).arg(source);
     rustc.status().is_ok_and(|status| status.success()).then_some(binary)
 }
 

@@ -133,10 +133,18 @@ enum Route {
 }
 
 impl LogStream {
-    /// Takes over the reading end of a program's pipe and makes it non-blocking.
+    /// Takes over the reading end of a program's pipe, and opens its logs.
     ///
     /// Never fails: a log that cannot be opened is reported and tried again later.
     pub fn new(spec: StreamSpec, pipe: OwnedFd) -> LogStream {
+        let mut stream = LogStream::unopened(spec, pipe);
+        stream.open();
+        stream
+    }
+
+    /// Takes over the reading end of a program's pipe and makes it non-blocking. Its logs are still to be
+    /// [opened](LogStream::open).
+    pub fn unopened(spec: StreamSpec, pipe: OwnedFd) -> LogStream {
         let whose: Arc<str> = format!("'{}' {}", spec.process, channel_name(spec.channel)).into();
         if let Err(errno) = rustix::io::ioctl_fionbio(&pipe, true) {
             ::log::error!("could not make the pipe of {whose} non-blocking: {errno}");
@@ -150,7 +158,6 @@ impl LogStream {
             if shape.dress.is_some() {
                 sink.break_at_lines();
             }
-            sink.open();
         }
         LogStream {
             pipe_size: rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(4096),
@@ -172,6 +179,16 @@ impl LogStream {
             pumped: false,
             n_read: Arc::default(),
         }
+    }
+
+    /// Opens the logs, so that they exist although nothing was written yet, and a bad name is told early.
+    pub fn open(&mut self) {
+        self.sinks.iter_mut().for_each(Sink::open);
+    }
+
+    /// To how many logs it goes.
+    pub fn n_logs(&self) -> usize {
+        self.sinks.len()
     }
 
     /// The reading end, to wait for.

@@ -38,6 +38,9 @@ pub struct Spawns {
     spawners: Vec<Spawner>,
     /// The processes that wait for their programs, while [`Daemon::spawn_together`] gathers them.
     gathered: Option<Vec<SlotId>>,
+    /// Those that have their programs and wait for the rest of the crowd to have theirs, so that nobody's program has to
+    /// wait for somebody else's logs.
+    unheard: Option<Vec<SlotId>>,
 }
 
 impl Spawns {
@@ -48,7 +51,7 @@ impl Spawns {
     pub fn new() -> io::Result<Spawns> {
         let n_threads = schedule::n_processors().clamp(1, MOST_THREADS);
         let spawners = (0..n_threads).map(|_| Spawner::new()).collect::<io::Result<_>>()?;
-        Ok(Spawns { spawners, gathered: None })
+        Ok(Spawns { spawners, gathered: None, unheard: None })
     }
 }
 
@@ -139,6 +142,17 @@ impl Daemon {
 
     /// Returns those that are left to do, if there can be no threads.
     fn spawn_side_by_side(&mut self, slots: Vec<SlotId>) -> Vec<SlotId> {
+        self.spawns.unheard = Some(Vec::with_capacity(slots.len()));
+        let rest = self.create_side_by_side(slots);
+        for slot in self.spawns.unheard.take().into_iter().flatten() {
+            self.begin_streams(slot);
+            self.link.pulse();
+        }
+        rest
+    }
+
+    /// The same, but for the logs.
+    fn create_side_by_side(&mut self, slots: Vec<SlotId>) -> Vec<SlotId> {
         let mut spawners = std::mem::take(&mut self.spawns.spawners);
         let link = Arc::clone(&self.link);
         let (jobs, queue) = async_channel::unbounded::<(Job, mpsc::SyncSender<io::Result<Born>>)>();
@@ -225,7 +239,10 @@ impl Daemon {
                 self.link.set_known(pid, true);
                 self.apply(slot, Event::Spawned(pid));
                 self.show_process(slot);
-                self.begin_streams(slot);
+                match &mut self.spawns.unheard {
+                    Some(unheard) => unheard.push(slot),
+                    None => self.begin_streams(slot),
+                }
             }
             Err(why) => self.apply(slot, Event::SpawnFailed(why)),
         }

@@ -45,6 +45,9 @@ pub struct Streams {
     /// pipes, so nobody wakes up for that beside the loop, which hears of it from the keeper and does all there is to
     /// do; and the pumps go on with the next program.
     kept: [Option<OwnedFd>; 2],
+    /// The descriptors that the logs will need, until those are opened. Creating files takes longer than creating the
+    /// program, so that comes first.
+    reserved: Vec<OwnedFd>,
 }
 
 type Output = Arc<Mutex<LogStream>>;
@@ -155,17 +158,31 @@ impl Streams {
         deposits.extend(mailbox.as_ref().map(|mailbox| (Place::Mailbox(slot), mailbox.as_fd())));
         leave_some_free(stdin.as_fd())?;
         link.deposit(&deposits)?;
+        let any = stdin.as_fd().try_clone_to_owned()?;
+        let stdout = new_stream(slot, specs.stdout, stdout);
+        let stderr = specs.stderr.zip(stderr).map(|(spec, pipe)| new_stream(slot, spec, pipe));
+        let n_logs = stdout.n_logs() + stderr.as_ref().map_or(0, LogStream::n_logs);
+        let shared = |stream| Arc::new(Mutex::new(stream));
         *self = Streams {
             stdin: Some(Input::new(stdin, mailbox.clone())),
             mailbox,
-            stdout: Some(new_output(slot, specs.stdout, stdout)),
-            stderr: specs.stderr.zip(stderr).map(|(spec, pipe)| new_output(slot, spec, pipe)),
+            stdout: Some(shared(stdout)),
+            stderr: stderr.map(shared),
             pid: Arc::default(),
             read: Default::default(),
             kept: Default::default(),
+            // Without a descriptor to spare the log says what is missing when it is opened.
+            reserved: (0..n_logs).map_while(|_| any.try_clone().ok()).collect(),
         };
         self.find_counters();
         Ok(())
+    }
+
+    /// Opens the logs of new streams.
+    fn open_logs(&mut self) {
+        if !std::mem::take(&mut self.reserved).is_empty() {
+            self.outputs().for_each(|stream| lock(stream).open());
+        }
     }
 
     fn find_counters(&mut self) {
@@ -198,6 +215,7 @@ impl Streams {
             pid: Arc::default(),
             read: Default::default(),
             kept: Default::default(),
+            reserved: Vec::new(),
         };
         streams.find_counters();
         streams
@@ -205,7 +223,8 @@ impl Streams {
 
     /// Lets the outputs of a program flow, until nobody has their other ends. What a listener says on its
     /// standard output is not among them: the loop [collects](Streams::collect) it itself.
-    pub fn begin(&self, slot: u32, pid: i32, outlet: &Outlet) {
+    pub fn begin(&mut self, slot: u32, pid: i32, outlet: &Outlet) {
+        self.open_logs();
         self.pid.store(pid, Ordering::Release);
         for (channel, stream) in self.named_outputs() {
             lock(stream).set_pid(pid);
@@ -486,11 +505,11 @@ impl InputShared {
     }
 }
 
-fn new_output(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> Output {
+fn new_stream(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> LogStream {
     let id = stream_id(slot, spec.channel);
-    let mut stream = LogStream::new(spec, pipe);
+    let mut stream = LogStream::unopened(spec, pipe);
     stream.set_id(id);
-    Arc::new(Mutex::new(stream))
+    stream
 }
 
 fn resumed_output(slot: u32, spec: StreamSpec, pipe: OwnedFd, link: &Link) -> Output {

@@ -176,7 +176,7 @@ impl Daemon {
 
     /// Lets the outputs of a program flow.
     pub fn begin_streams(&mut self, slot: SlotId) {
-        let Some(proc) = self.procs.proc(slot) else { return };
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
         proc.streams.begin(slot, proc.process.state.pid().unwrap_or(0), &self.events.outlet);
         if proc.is_listener {
             self.listen_to(slot);
