@@ -84,6 +84,8 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         Some(snapshot) => snapshot.config.clone(),
         None => boot::boot::<Config>(&started).map_err(unreadable)?.config,
     };
+    // A megabyte for a thousand programs.
+    drop(started);
     let config = Arc::new(in_force);
     if let Some(directory) = &boot.work_dir {
         // The keeper is where it was started, as whoever started it had it.
