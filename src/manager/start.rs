@@ -23,7 +23,7 @@ use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
 use crate::sys::limits::{self, Limited};
-use crate::sys::{fd, process, schedule, signals};
+use crate::sys::{fd, memory, process, schedule, signals};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -269,6 +269,7 @@ impl Daemon {
         self.spawn_together(|daemon| {
             groups.iter().for_each(|group| daemon.autostart_except(&group.name, &at_rest));
         });
+        memory::give_back_free();
     }
 
     pub fn write_pidfile(&self) {
