@@ -81,6 +81,11 @@ fn settled_state(daemon: &Daemon, name: &str) -> ProcessState {
     })
 }
 
+/// How many programs run. The manager that was killed is a zombie for a while: it is reaped after its successor has come.
+fn n_running(daemon: &Daemon) -> usize {
+    daemon.programs().iter().filter(|program| running(program.pid)).count()
+}
+
 /// The pids that a program has written down, one per life.
 fn lives(daemon: &Daemon) -> Vec<i32> {
     daemon.read("lives").lines().map(|line| line.parse().expect("a pid")).collect()
@@ -355,7 +360,7 @@ fn a_group_is_added_once_or_not_at_all() {
             }
             until("it has written its pid", LONG, || lives(&daemon).len() == n_lives.get() + expected);
             assert_alive(&daemon, expected, point);
-            assert_eq!(daemon.programs().len(), 1 + expected, "point {point}");
+            assert_eq!(n_running(&daemon), 1 + expected, "point {point}");
         },
     );
 }
@@ -381,7 +386,7 @@ fn a_group_is_removed_once_or_not_at_all() {
             let exists = group_exists(&daemon);
             assert!(!exists || !acknowledged, "an acknowledged removal was lost at point {point}");
             assert!(!exists || daemon.state_of("p") == Stopped, "point {point}");
-            assert_eq!(daemon.programs().len(), 1, "point {point}");
+            assert_eq!(n_running(&daemon), 1, "point {point}");
         },
     );
 }
@@ -405,7 +410,7 @@ fn a_restart_of_everything_starts_everything_once() {
         },
         |point, _| {
             daemon.wait_for_state("p", Running, LONG);
-            until("the other one runs, too", LONG, || daemon.programs().len() == 2);
+            until("the other one runs, too", LONG, || n_running(&daemon) == 2);
             assert_eq!(lives(&daemon).len(), n_lives.get() + 1, "point {point}");
             assert_alive(&daemon, 1, point);
         },
