@@ -4,7 +4,7 @@
 //! What is due at once (the start of a group, a crowd that died together) is therefore created by one thread for
 //! each processor. The loop prepares one process after the other and hears in the same order how each went, so log
 //! lines and events come as if there were no threads at all. They live as long as the crowd does: an idle daemon has
-//! none of them.
+//! none of them. Logs are opened when the whole crowd runs: what programs write until then is in their pipes.
 
 use crate::core::process::Event;
 use crate::keeper::link::{Link, Origin};
