@@ -55,18 +55,15 @@ impl Output<'_> {
     ) -> io::Result<Persistence> {
         let n_bytes = parts.iter().map(|part| part.len()).sum();
         let mut head = response.head(self.minor, Some(n_bytes), persistence);
-        let parts = if self.is_head { &[] } else { parts };
+        let mut rest = if self.is_head { &[] } else { parts };
         if n_bytes <= SMALL {
-            parts.iter().for_each(|part| head.extend_from_slice(part));
-            self.all(&head).await?;
-        } else if let Some((last, parts)) = parts.split_last() {
-            self.put(&head, true).await?;
-            for part in parts {
-                self.put(part, true).await?;
-            }
-            self.all(last).await?;
-        } else {
-            self.all(&head).await?;
+            rest.iter().for_each(|part| head.extend_from_slice(part));
+            rest = &[];
+        }
+        self.put(&head, !rest.is_empty()).await?;
+        while let Some((part, others)) = rest.split_first() {
+            self.put(part, !others.is_empty()).await?;
+            rest = others;
         }
         Ok(persistence)
     }

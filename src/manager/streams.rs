@@ -158,10 +158,11 @@ impl Streams {
         deposits.extend(mailbox.as_ref().map(|mailbox| (Place::Mailbox(slot), mailbox.as_fd())));
         leave_some_free(stdin.as_fd())?;
         link.deposit(&deposits)?;
-        let any = stdin.as_fd().try_clone_to_owned()?;
         let stdout = new_stream(slot, specs.stdout, stdout);
         let stderr = specs.stderr.zip(stderr).map(|(spec, pipe)| new_stream(slot, spec, pipe));
         let n_logs = stdout.n_logs() + stderr.as_ref().map_or(0, LogStream::n_logs);
+        // Without a descriptor to spare the log says what is missing when it is opened.
+        let reserved = (0..n_logs).map_while(|_| stdin.try_clone().ok()).collect();
         let shared = |stream| Arc::new(Mutex::new(stream));
         *self = Streams {
             stdin: Some(Input::new(stdin, mailbox.clone())),
@@ -171,8 +172,7 @@ impl Streams {
             pid: Arc::default(),
             read: Default::default(),
             kept: Default::default(),
-            // Without a descriptor to spare the log says what is missing when it is opened.
-            reserved: (0..n_logs).map_while(|_| any.try_clone().ok()).collect(),
+            reserved,
         };
         self.find_counters();
         Ok(())

@@ -171,7 +171,7 @@ pub struct ProcessInfo {
 
 /// What is known of several processes. Clients that ask within the same second while nothing changes share it, together
 /// with its text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Processes {
     infos: Vec<ProcessInfo>,
     text: OnceLock<String>,

@@ -21,22 +21,16 @@ pub fn start_manager(
     arguments: &ExecStrings,
     environment: &ExecStrings,
 ) -> io::Result<i32> {
-    // SAFETY: the keeper has a single thread and its child only makes system calls before it executes.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => {
-            // SAFETY: in the child; ends it if exec fails.
-            unsafe {
-                libc::setpgid(0, 0);
-                signals::default_dispositions();
-                signals::unblock_all();
-                // A script's interpreter reads it through this very descriptor.
-                libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0);
-                exec_fd(file.as_raw_fd(), arguments, environment);
-                libc::_exit(NOT_EXECUTED)
-            }
-        }
-        pid => Ok(pid),
+    // SAFETY: the keeper has a single thread.
+    if let Some(pid) = unsafe { fork_manager() }? {
+        return Ok(pid);
+    }
+    // SAFETY: in the child, which only makes system calls before it executes; it is ended if it cannot.
+    unsafe {
+        // A script's interpreter reads it through this very descriptor.
+        libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0);
+        exec_fd(file.as_raw_fd(), arguments, environment);
+        libc::_exit(NOT_EXECUTED)
     }
 }
 

@@ -173,8 +173,7 @@ fn split(part: Part, before: impl FnOnce(&mut Writer), after: impl FnOnce(&mut W
 /// Roughly how long the text of a result will be, in bytes, not counting what is still in a log.
 pub fn estimate(reply: &Reply) -> usize {
     match reply {
-        // Its text may be there already, but then others are waiting for it as well.
-        Reply::Processes(processes) => 1300 * processes.infos().len() + 200,
+        Reply::Processes(processes) => estimate_processes(processes.infos()),
         Reply::Rows(rows) => 2500 * rows.len() + 200,
         Reply::Configs(configs) => 3000 * configs.len() + 200,
         Reply::Bulk(statuses) => 400 * statuses.len() + 200,
@@ -239,9 +238,13 @@ fn element(writer: &mut Writer, result: &Result<Reply, Fault>) {
     }
 }
 
+fn estimate_processes(infos: &[ProcessInfo]) -> usize {
+    1300 * infos.len() + 200
+}
+
 fn processes_text(processes: &Processes) -> &str {
     processes.text(|infos| {
-        let mut writer = Writer::with_capacity(1300 * infos.len() + 200);
+        let mut writer = Writer::with_capacity(estimate_processes(infos));
         writer.array(|writer| infos.iter().for_each(|info| process(writer, info, &[])));
         writer.finish()
     })
