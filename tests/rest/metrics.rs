@@ -1,7 +1,7 @@
 //! Figures for Prometheus, and health.
 
 use crate::contract::tool;
-use crate::support::{LONG, run, until};
+use crate::support::{LONG, run, until, until_some};
 use crate::web::{act, get, process, start, wait_for};
 use std::process::Command;
 
@@ -40,7 +40,13 @@ assert value('supervisord_cpu_seconds', part='manager') >= 0
 #[test]
 fn prometheus_reads_the_metrics() {
     let daemon = start("[program:gr\u{f6}\u{df}e]\ncommand=sleep 1000\nautostart=false\n");
+    let wait_for_errors = |size: &str| {
+        until(&format!("stderr has {size} bytes"), LONG, || {
+            get(&daemon, "/api/v1/processes/web/logs/stderr").header("x-log-size") == Some(size)
+        });
+    };
     wait_for(&daemon, "web", "RUNNING");
+    wait_for_errors("4");
     act(&daemon, "/api/v1/processes/once/start", "");
     wait_for(&daemon, "once", "EXITED");
     act(&daemon, "/api/v1/processes/web/signal", r#"{"signal":"SIGKILL"}"#);
@@ -48,10 +54,13 @@ fn prometheus_reads_the_metrics() {
         let web = process(&daemon, "web");
         web["restarts"] == 1 && web["statename"] == "RUNNING"
     });
-    until("it has written", LONG, || {
-        get(&daemon, "/api/v1/processes/web/logs/stdout").header("x-log-size").is_some_and(|size| size != "0")
+    wait_for_errors("8");
+    // A program that is being executed has no memory for a moment.
+    let response = until_some("it has memory", LONG, || {
+        let response = get(&daemon, "/metrics");
+        let none = "supervisord_process_resident_memory_bytes{name=\"web\",group=\"web\"} 0\n";
+        (!response.text().contains(none)).then_some(response)
     });
-    let response = get(&daemon, "/metrics");
     assert_eq!(response.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     std::fs::write(daemon.path("metrics"), &response.body).unwrap();
     let mut command = Command::new(tool("python"));
