@@ -168,7 +168,7 @@ fn stop(plan: &Plan) -> Vec<Row> {
 fn memory(plan: &Plan) -> Vec<Row> {
     let number = plan.n_programs;
     let take =
-        |side| [0, number].map(|number| Supervised::new(side, Crew::OneGroup(number)).memory_kib() as f64);
+        |side| [0, number].map(|number| Supervised::new(side, Crew::Ordinary(number)).memory_kib() as f64);
     let each = |[empty, full]: [f64; 2]| (full - empty) / number as f64;
     let (ours, original) = (take(Side::under_test()), original(|| take(Side::Original)));
     let row = |what: String, ours, original, goal| Row {

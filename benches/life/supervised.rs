@@ -2,8 +2,8 @@
 
 use crate::program::{Birth, Births, now, until_last};
 use crate::support::{
-    Daemon, LONG, Side, Start, descendants, flag, kill, proportional_kib, sleeps_of_threads, text, until,
-    until_some,
+    Daemon, Descendant, LONG, Side, Start, descendants, flag, kill, proportional_kib, sleeps_of_threads,
+    text, until, until_some,
 };
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
@@ -29,18 +29,27 @@ pub enum Crew {
     Groups(usize),
     /// One group, and the soft limit on descriptors is as most systems have it.
     Limited(usize),
+    /// One group of programs as most are: the C library is in memory once for all of them and the daemon. The others
+    /// do without it.
+    Ordinary(usize),
 }
 
 impl Crew {
-    fn number(self) -> usize {
-        let (Crew::OneGroup(number) | Crew::Groups(number) | Crew::Limited(number)) = self;
-        number
+    /// How many of them tell when they are born.
+    fn n_births(self) -> usize {
+        match self {
+            Crew::OneGroup(number) | Crew::Groups(number) | Crew::Limited(number) => number,
+            Crew::Ordinary(_) => 0,
+        }
     }
 
     /// As users run them: with logs, without any delay of their own.
     fn conf(self, births: &Births) -> String {
         let words = births.command();
-        let words: Vec<String> = words.iter().map(|word| word.display().to_string()).collect();
+        let words: Vec<String> = match self {
+            Crew::Ordinary(_) => vec!["/bin/sleep".into(), "1000000".into()],
+            _ => words.iter().map(|word| word.display().to_string()).collect(),
+        };
         let section = |name: &str, numprocs: usize| {
             format!(
                 "
@@ -57,8 +66,8 @@ stdout_logfile=%(here)s/{name}%(process_num)d.log
             )
         };
         let programs: String = match self {
-            Crew::OneGroup(0) | Crew::Limited(0) => String::new(),
-            Crew::OneGroup(number) | Crew::Limited(number) => section("p", number),
+            Crew::OneGroup(0) | Crew::Limited(0) | Crew::Ordinary(0) => String::new(),
+            Crew::OneGroup(number) | Crew::Limited(number) | Crew::Ordinary(number) => section("p", number),
             Crew::Groups(number) => (0..number).map(|number| section(&format!("p{number}"), 1)).collect(),
         };
         let minfds = if matches!(self, Crew::Limited(_)) { "" } else { "minfds=4096\n" };
@@ -76,9 +85,15 @@ impl Supervised {
         }
         let begin = now();
         let mut daemon = start.spawn();
-        let running = births.take(crew.number());
+        let running = births.take(crew.n_births());
         let started = until_last(begin, &running);
         daemon.wait_ready();
+        if let Crew::Ordinary(number) = crew {
+            let is_asleep = |child: &Descendant| child.cmdline.starts_with("/bin/sleep");
+            until("everybody sleeps", LONG, || {
+                descendants(daemon.pid()).iter().filter(|child| is_asleep(child)).count() == number
+            });
+        }
         Supervised { births, daemon, started, running }
     }
 

@@ -215,9 +215,9 @@ impl Check<'_> {
 /// Whether a namespec names a process, or a group with at least one.
 fn is_known(config: &Config, namespec: &str) -> bool {
     let Namespec { group, process } = Namespec::parse(namespec);
-    let group = config.groups.iter().find(|known| known.name == group);
+    let group = config.groups.iter().find(|known| *known.name == *group);
     group.is_some_and(|group| {
-        group.processes.iter().any(|known| process.as_ref().is_none_or(|name| known.name == *name))
+        group.processes.iter().any(|known| process.as_ref().is_none_or(|name| *known.name == **name))
     })
 }
 

@@ -10,20 +10,20 @@ use std::sync::Arc;
 /// Effective values are compared: where a value was written, and how, does not matter. `added` and `changed`
 /// follow the candidate's order, `removed` the active one's.
 pub fn diff(active: &[Arc<GroupConfig>], candidate: &[Arc<GroupConfig>]) -> Reread {
-    let by_name = |groups: &[Arc<GroupConfig>]| -> HashMap<String, Arc<GroupConfig>> {
+    let by_name = |groups: &[Arc<GroupConfig>]| -> HashMap<Arc<str>, Arc<GroupConfig>> {
         groups.iter().map(|group| (group.name.clone(), group.clone())).collect()
     };
     let (active_by_name, candidate_by_name) = (by_name(active), by_name(candidate));
     let mut reread = Reread::default();
     for group in candidate {
         match active_by_name.get(&group.name) {
-            None => reread.added.push(group.name.clone()),
-            Some(old) if !same(old, group) => reread.changed.push(group.name.clone()),
+            None => reread.added.push(group.name.to_string()),
+            Some(old) if !same(old, group) => reread.changed.push(group.name.to_string()),
             Some(_) => {}
         }
     }
     let removed = active.iter().filter(|group| !candidate_by_name.contains_key(&group.name));
-    reread.removed.extend(removed.map(|group| group.name.clone()));
+    reread.removed.extend(removed.map(|group| group.name.to_string()));
     reread
 }
 

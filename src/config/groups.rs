@@ -122,7 +122,7 @@ impl<'c> Reader<'c> {
         processes: Vec<Arc<ProcessConfig>>,
     ) {
         let processes = self.without_doubles(section, name, processes);
-        self.groups.push((section, GroupConfig { name: name.to_string(), priority, kind, processes }));
+        self.groups.push((section, GroupConfig { name: name.into(), priority, kind, processes }));
     }
 
     /// Leaves one process of every name: the last, as in Supervisor, which says nothing about it.
@@ -132,7 +132,7 @@ impl<'c> Reader<'c> {
         group: &str,
         processes: Vec<Arc<ProcessConfig>>,
     ) -> Vec<Arc<ProcessConfig>> {
-        let mut index: HashMap<String, usize> = HashMap::with_capacity(processes.len());
+        let mut index: HashMap<Arc<str>, usize> = HashMap::with_capacity(processes.len());
         let mut kept: Vec<Arc<ProcessConfig>> = Vec::with_capacity(processes.len());
         for process in processes {
             match index.get(&process.name) {
@@ -156,7 +156,7 @@ impl<'c> Reader<'c> {
     /// Sorts the groups. Among those with the same name the first stays, as in Supervisor.
     fn finish(mut self) -> Vec<Arc<GroupConfig>> {
         self.groups.sort_by(|(_, a), (_, b)| (a.priority, &a.name).cmp(&(b.priority, &b.name)));
-        let mut sections: HashMap<String, &str> = HashMap::with_capacity(self.groups.len());
+        let mut sections: HashMap<Arc<str>, &str> = HashMap::with_capacity(self.groups.len());
         let mut kept = Vec::with_capacity(self.groups.len());
         for (section, group) in self.groups {
             match sections.get(&group.name) {

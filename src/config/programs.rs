@@ -185,7 +185,7 @@ fn process(
     let mut environment = global.clone();
     environment.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
     Some(ProcessConfig {
-        name,
+        name: name.into(),
         command,
         priority: shared.priority,
         autostart: shared.autostart,

@@ -6,8 +6,8 @@
 
 use crate::model::namespec;
 use crate::model::time::Wall;
-use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Larger files are no tables of ours: as many entries as there can be processes, and room for long names.
 pub const MOST_BYTES: u64 = 64 << 20;
@@ -18,8 +18,8 @@ const MOST_ENTRIES: usize = 65_536;
 /// One program that is alive, or one that somebody stopped and that is to stay so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessInfo {
-    pub group: String,
-    pub program: String,
+    pub group: Arc<str>,
+    pub program: Arc<str>,
     /// When it was started.
     pub start_time: Wall,
     /// 0 for one that a client stopped: the next daemon does not start it by itself.
@@ -48,7 +48,8 @@ pub struct Keeper {
 /// What is alive, by a number of the caller's.
 #[derive(Debug, Default)]
 pub struct ProcessInfoMap {
-    entries: BTreeMap<u32, ProcessInfo>,
+    /// By that number. Low ones are used first, so there are few gaps.
+    entries: Vec<Option<ProcessInfo>>,
     /// When it last changed; 0: never.
     version: Wall,
     is_new: bool,
@@ -57,14 +58,15 @@ pub struct ProcessInfoMap {
 impl ProcessInfoMap {
     /// Makes, replaces or (with `None`) drops an entry. Whether that changed anything.
     pub fn set(&mut self, slot: u32, entry: Option<ProcessInfo>, now: Wall) -> bool {
-        let changed = match entry {
-            Some(entry) if self.entries.get(&slot) == Some(&entry) => false,
-            Some(entry) => {
-                self.entries.insert(slot, entry);
-                true
-            }
-            None => self.entries.remove(&slot).is_some(),
-        };
+        let slot = slot as usize;
+        if slot >= self.entries.len() && entry.is_some() {
+            self.entries.resize(slot + 1, None);
+        }
+        let changed = self.entries.get_mut(slot).is_some_and(|known| {
+            let changed = *known != entry;
+            *known = entry;
+            changed
+        });
         if changed {
             self.touch(now);
         }
@@ -79,7 +81,7 @@ impl ProcessInfoMap {
     }
 
     pub fn get(&self, slot: u32) -> Option<&ProcessInfo> {
-        self.entries.get(&slot)
+        self.entries.get(slot as usize)?.as_ref()
     }
 
     pub fn version(&self) -> Wall {
@@ -91,21 +93,25 @@ impl ProcessInfoMap {
         self.is_new
     }
 
+    fn iter(&self) -> impl Iterator<Item = &ProcessInfo> {
+        self.entries.iter().flatten()
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.iter().next().is_none()
     }
 
     /// The text of the file, after which it does not count as changed any more.
     pub fn to_text(&mut self, boot_id: &str, generation: u32, keeper: Keeper) -> String {
         self.is_new = false;
-        let mut text = String::with_capacity(300 * (self.entries.len() + 1));
+        let mut text = String::with_capacity(300 * (self.iter().count() + 1));
         // Writing to a string cannot fail.
         let _ = write!(
             text,
             "version: {}\nboot_id: {boot_id}\ngeneration: {generation}\nkeeper: {} {}\ninfo_map:\n",
             self.version.0, keeper.pid, keeper.start_ticks,
         );
-        for entry in self.entries.values() {
+        for entry in self.iter() {
             entry.write(&mut text);
         }
         text + "complete: true\n"
@@ -220,8 +226,12 @@ impl Reader {
         }
         let spec = namespec::Namespec::parse(name);
         // A bare name in a file of a Go descendant; ours say both.
-        let program = spec.process.unwrap_or_default();
-        self.written.entries.push(ProcessInfo { group: spec.group, program, ..ProcessInfo::default() });
+        let program = spec.process.unwrap_or_default().into();
+        self.written.entries.push(ProcessInfo {
+            group: spec.group.into(),
+            program,
+            ..ProcessInfo::default()
+        });
         Ok(())
     }
 
@@ -257,8 +267,8 @@ fn field(entry: &mut ProcessInfo, key: &str, value: &str) -> Result<(), String> 
     match key {
         "start_time" => entry.start_time = Wall(number(key, value)?),
         "pid" => entry.pid = number(key, value)?,
-        "program" => entry.program = text(key, value)?,
-        "group" => entry.group = text(key, value)?,
+        "program" => entry.program = text(key, value)?.into(),
+        "group" => entry.group = text(key, value)?.into(),
         "start_ticks" => entry.start_ticks = number(key, value)?,
         "generation" => entry.generation = number(key, value)?,
         "starts" => entry.starts = number(key, value)?,
@@ -300,8 +310,8 @@ mod tests {
 
     fn entry(program: &str, pid: i32) -> ProcessInfo {
         ProcessInfo {
-            group: "g\"ü:".to_string(),
-            program: program.to_string(),
+            group: "g\"ü:".into(),
+            program: program.into(),
             start_time: Wall(1_548_912_300_000_000_000),
             pid,
             start_ticks: 4_711,
@@ -326,7 +336,7 @@ mod tests {
         let written = parse(&text).unwrap_or_else(|why| panic!("{why}\n{text}"));
         assert_eq!((written.boot_id.as_str(), written.generation), ("0a-b", 4));
         assert_eq!(written.keeper, keeper);
-        assert!(written.entries.iter().eq(map.entries.values()), "{text}");
+        assert!(written.entries.iter().eq(map.iter()), "{text}");
     }
 
     #[test]

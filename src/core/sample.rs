@@ -19,7 +19,7 @@ pub fn config() -> ProcessConfig {
         format: StreamFormat::Raw,
     };
     ProcessConfig {
-        name: "x".to_string(),
+        name: "x".into(),
         command: "/bin/x".to_string(),
         priority: 999,
         autostart: true,

@@ -2,7 +2,7 @@
 
 use crate::manager::rt::{Async, Timer};
 use futures_lite::future;
-use rustix::net::{SendFlags, Shutdown, SocketAddrAny, sockopt};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketAddrAny, sockopt};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -85,12 +85,14 @@ impl Socket {
         }
     }
 
-    /// Waits until there is something to read, or the end.
+    /// Waits until there is something to read, or the end. It is looked for first: most clients have asked before they
+    /// are accepted.
     ///
     /// # Errors
-    /// Those of the reactor.
+    /// Those of `recv(2)`.
     pub async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+        let peek = |fd: &OwnedFd| Ok(rustix::net::recv(fd, &mut [0], RecvFlags::PEEK)?);
+        self.io.read_with(peek).await.map(drop)
     }
 
     /// Reads what there is, waiting until there is something; 0 is the end.

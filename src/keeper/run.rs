@@ -72,6 +72,8 @@ pub struct Keeper {
     pub dead_manager: Option<i32>,
     /// How many managers in a row died young.
     pub died_young: u32,
+    /// The last manager ended before it was up.
+    pub ended_early: bool,
     /// When the next manager is due, while there is none.
     pub restart_at: Monotonic,
     pub last_sweep: Monotonic,
@@ -376,9 +378,12 @@ impl Keeper {
             return None;
         }
         let was_up = self.manager_is_up();
-        let killed = status & 0x7f == libc::SIGKILL;
+        // By somebody else. Who was not up yet is not to blame for that either, but for the second time in a row: then
+        // it probably is what the kernel ends for want of memory.
+        let killed = status & 0x7f == libc::SIGKILL && (was_up || !self.ended_early);
+        self.ended_early = !was_up;
         let lived_long = now.since(manager.since) >= LIVED_LONG;
-        if (was_up && killed) || self.roll_back(status) || (was_up && lived_long) {
+        if killed || self.roll_back(status) || (was_up && lived_long) {
             self.died_young = 0;
             self.restart_at = now;
         } else {

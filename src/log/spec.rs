@@ -58,7 +58,7 @@ impl StreamSpec {
             dress: dress(process, channel, config, context.group),
         };
         StreamSpec {
-            process: process.name.clone(),
+            process: process.name.to_string(),
             group: context.group.to_string(),
             channel,
             readable,
@@ -117,7 +117,7 @@ fn dress(process: &ProcessConfig, channel: Stream, config: &StreamConfig, group:
             whose: Whose {
                 program: process.program.to_string(),
                 group: group.to_string(),
-                process: process.name.clone(),
+                process: process.name.to_string(),
                 stream: channel_name(channel),
                 prefix,
             },

@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(start.config.supervisord.pidfile, boot.config.supervisord.pidfile);
         let snapshot = include_bytes!("../../tests/corpus/state-0.1.0/snapshot.json");
         let snapshot = Snapshot::parse(snapshot).unwrap();
-        let names: Vec<&str> = snapshot.active.iter().map(|group| group.config.name.as_str()).collect();
+        let names: Vec<&str> = snapshot.active.iter().map(|group| &*group.config.name).collect();
         assert_eq!(names, ["l", "g", "counter", "f"]);
         assert!(!snapshot.config.supervisord.manager_watchdog.is_zero());
     }

@@ -128,11 +128,17 @@ pub struct Ears {
     pub listeners: Arc<OwnedFd>,
     /// Readable when an adopted program has ended.
     pub adopted: Arc<OwnedFd>,
+    /// Calls that came before the loop began, in their order.
+    pub postponed: Vec<Call>,
 }
 
 impl Daemon {
     /// Runs until the daemon, or only this manager, is to end.
     pub async fn run(&mut self, ears: &mut Ears) -> End {
+        self.absorb_ledger();
+        for call in std::mem::take(&mut ears.postponed) {
+            self.handle(call);
+        }
         loop {
             self.link.pulse();
             let rest = self.absorb_ledger();

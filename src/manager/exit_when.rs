@@ -58,8 +58,8 @@ impl Daemon {
         let Namespec { group, process } = Namespec::parse(name);
         let is_process = |process: &String| self.procs.member(&group, process).is_some();
         match process.filter(is_process) {
-            Some(process) => proc.group == group && proc.config.name == process,
-            None => proc.group == group && self.procs.group(&group).is_some_and(|group| group.active == 0),
+            Some(process) => *proc.group == *group && *proc.config.name == *process,
+            None => *proc.group == *group && self.procs.group(&group).is_some_and(|group| group.active == 0),
         }
     }
 }

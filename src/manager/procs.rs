@@ -24,7 +24,7 @@ pub type SlotId = u32;
 pub struct ProcessManager {
     /// In the order in which they were added.
     groups: Vec<Group>,
-    group_by_name: HashMap<String, usize>,
+    group_by_name: HashMap<Arc<str>, usize>,
     /// Indexed by slot.
     procs: Vec<Option<Proc>>,
     free: Vec<SlotId>,
@@ -49,7 +49,7 @@ pub struct Group {
     pub config: Arc<GroupConfig>,
     /// In the order of the configuration.
     pub members: Vec<SlotId>,
-    by_name: HashMap<String, SlotId>,
+    by_name: HashMap<Arc<str>, SlotId>,
     /// How many of them are STARTING, RUNNING, BACKOFF or STOPPING.
     pub active: usize,
 }
@@ -58,7 +58,7 @@ pub struct Group {
 #[derive(Debug)]
 pub struct Proc {
     pub config: Arc<ProcessConfig>,
-    pub group: String,
+    pub group: Arc<str>,
     pub is_listener: bool,
     pub process: Process,
     /// How often its program was started.
@@ -273,7 +273,7 @@ impl ProcessManager {
         let slot = group.by_name.remove(name)?;
         group.members.retain(|member| *member != slot);
         let mut config = (*group.config).clone();
-        config.processes.retain(|process| process.name != name);
+        config.processes.retain(|process| *process.name != *name);
         group.config = Arc::new(config);
         self.drop_deadline(slot);
         self.free.push(slot);

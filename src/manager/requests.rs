@@ -390,8 +390,8 @@ impl Daemon {
             _ => String::new(),
         };
         ProcessInfo {
-            name: proc.config.name.clone(),
-            group: proc.group.clone(),
+            name: proc.config.name.to_string(),
+            group: proc.group.to_string(),
             start: process.start.secs(),
             stop: process.stop.secs(),
             now: now.secs(),
@@ -469,7 +469,7 @@ impl Daemon {
 
     fn add_request(&mut self, name: &str) -> Outcome {
         // As in Supervisor the file is asked first: a group that runs but stands there no more is unknown.
-        let group = self.config.groups.iter().find(|group| group.name == name).cloned();
+        let group = self.config.groups.iter().find(|group| *group.name == *name).cloned();
         let group = group.ok_or_else(|| Fault::with(FaultCode::BadName, name))?;
         if self.procs.group(name).is_some() {
             return Err(Fault::with(FaultCode::AlreadyAdded, name));
@@ -627,7 +627,7 @@ fn history(proc: &Proc) -> Facts {
 
 /// The names of a process: group, name, and both as a namespec.
 fn names(proc: &Proc) -> (String, String, String) {
-    let (group, name) = (proc.group.clone(), proc.config.name.clone());
+    let (group, name) = (proc.group.to_string(), proc.config.name.to_string());
     let namespec = namespec::display(&group, &name);
     (group, name, namespec)
 }

@@ -237,6 +237,7 @@ impl Daemon {
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.events.recall(&self.link);
         let restored = self.restore(snapshot.active);
+        self.resume_streams(|_| {});
         self.clean_up_auto_logs();
         self.write_pidfile();
         ::log::warn!("taking up {} programs that were left running", self.n_alive());
@@ -305,7 +306,9 @@ impl Daemon {
 
     /// Adds a group of the configuration, if it has one of this name.
     fn add_configured(&mut self, name: &str) {
-        let Some(group) = self.config.groups.iter().find(|group| group.name == name).cloned() else { return };
+        let Some(group) = self.config.groups.iter().find(|group| *group.name == *name).cloned() else {
+            return;
+        };
         if let Err(problem) = self.add_group(&group) {
             return crate::crit!("could not add group '{name}': {problem}");
         }

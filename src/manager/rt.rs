@@ -1,34 +1,102 @@
 //! The runtime, behind one door. No other file names it, so that changing it changes this file only.
 //!
-//! Tasks run on a small pool of threads. A [`Task`] that is dropped goes on running, on every runtime.
+//! Tasks run on a few threads of async-std's. A manager that takes over has no time to make threads: until it has,
+//! whoever [lends a hand](lend_a_hand) is one, and clients are answered meanwhile. A [`Task`] that is dropped goes on
+//! running, on every runtime.
 
+use crate::sys::schedule;
+use async_executor::Executor;
+use futures_lite::FutureExt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::time::Duration;
 
 pub use async_io::{Async, Timer};
 
+/// Everything that runs.
+static TASKS: Executor<'static> = Executor::new();
+
+/// Whether there are to be no threads yet.
+static IS_PUT_OFF: AtomicBool = AtomicBool::new(false);
+
+/// So many steps of tasks are made at most when somebody lends a hand, who has other things to do.
+const MOST_STEPS: usize = 64;
+
 /// A running task.
 #[must_use = "a task that nobody waits for says so with detach()"]
-pub struct Task<T>(async_std::task::JoinHandle<T>);
+pub struct Task<T>(Option<async_executor::Task<T>>);
 
 impl<T> Task<T> {
     /// Lets the task run on by itself.
     pub fn detach(self) {}
 
     /// Waits for its result.
-    pub async fn join(self) -> T {
-        self.0.await
+    pub async fn join(mut self) -> T {
+        match self.0.take() {
+            Some(task) => task.await,
+            None => unreachable!("only what ends the handle takes the task out of it"),
+        }
     }
 
     /// Stops it at its next pause; its result if it was finished already.
-    pub async fn cancel(self) -> Option<T> {
-        self.0.cancel().await
+    pub async fn cancel(mut self) -> Option<T> {
+        self.0.take()?.cancel().await
     }
 }
 
-/// Starts a task on the pool.
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.detach();
+        }
+    }
+}
+
+/// Starts a task.
 pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
-    Task(async_std::task::spawn(future))
+    let task = TASKS.spawn(future);
+    if !IS_PUT_OFF.load(Acquire) {
+        start_threads();
+    }
+    Task(Some(task))
+}
+
+/// Keeps the threads from being made with the first task, until [`make_threads`].
+pub fn put_threads_off() {
+    IS_PUT_OFF.store(true, Release);
+}
+
+/// Ends that.
+pub fn make_threads() {
+    IS_PUT_OFF.store(false, Release);
+    start_threads();
+}
+
+fn start_threads() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        for _ in 0..schedule::n_runtime_threads() {
+            drop(async_std::task::spawn(run_tasks()));
+        }
+    });
+}
+
+/// Runs tasks for ever. One that panics ends by itself.
+async fn run_tasks() {
+    loop {
+        let _ = AssertUnwindSafe(TASKS.run(std::future::pending::<()>())).catch_unwind().await;
+    }
+}
+
+/// Lets tasks that are ready make some steps on this thread.
+pub fn lend_a_hand() {
+    for _ in 0..MOST_STEPS {
+        if let Ok(false) = catch_unwind(|| TASKS.try_tick()) {
+            return;
+        }
+    }
 }
 
 /// Runs a future on this thread until it is done.

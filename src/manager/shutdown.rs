@@ -61,7 +61,7 @@ impl Daemon {
         ::log::warn!("asked {REQUESTS_OF_THE_IMPATIENT} times to exit, killing what still runs");
         let names = if ending.leaves {
             // Only what somebody is stopping: the rest is to go on.
-            self.procs.groups().iter().map(|group| group.config.name.clone()).collect()
+            self.procs.groups().iter().map(|group| group.config.name.to_string()).collect()
         } else {
             ending.current.clone()
         };
@@ -134,7 +134,7 @@ impl Daemon {
         }
         let leaves = restart_with.is_none() && self.leaves_programs() && self.prepare_inheritance();
         let groups = self.procs.groups().iter().filter(|_| !leaves);
-        let phases = Phases::new(groups.map(|group| (group.config.priority, group.config.name.clone())));
+        let phases = Phases::new(groups.map(|group| (group.config.priority, group.config.name.to_string())));
         let (current, next_report) = (Vec::new(), clock::monotonic());
         let stopping = if leaves { self.stopping() } else { Vec::new() };
         self.ending =
@@ -230,7 +230,7 @@ impl Daemon {
             .procs
             .all()
             .filter(|(_, proc)| if leaves { proc.state() == Stopping } else { is_active(proc.state()) })
-            .map(|(_, proc)| proc.config.name.as_str())
+            .map(|(_, proc)| &*proc.config.name)
             .collect();
         ::log::info!("waiting for {} to die", names.join(", "));
     }
@@ -242,7 +242,7 @@ impl Daemon {
             _ => return true,
         }
         let Some(Ending { restart_with: Some(config), .. }) = self.ending.take() else { return true };
-        let groups: Vec<String> = self.procs.groups().iter().map(|group| group.config.name.clone()).collect();
+        let groups: Vec<_> = self.procs.groups().iter().map(|group| group.config.name.clone()).collect();
         for name in groups {
             self.remove_group(&name);
         }

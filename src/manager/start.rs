@@ -21,7 +21,7 @@ use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt, wait};
 use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpServerConfig};
 use crate::model::state::SupervisorState;
-use crate::rpc::api::Handle;
+use crate::rpc::api::{Handle, Request};
 use crate::sys::limits::{self, Limited};
 use crate::sys::{fd, memory, process, schedule, signals};
 use std::collections::HashMap;
@@ -66,13 +66,19 @@ pub fn run_if_manager() -> Option<u8> {
 /// What keeps it from coming up.
 fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     signals::ignore_write_signals();
+    // What programs get, and nothing that is meant for us.
+    let environment = own_environment();
     // Before there is another thread.
     schedule::take_precedence();
+    schedule::limit_runtime();
     let reason = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     let unreadable = reason("cannot read how the daemon was started");
     let started = boot::read(&link, Place::Boot).map_err(unreadable)?;
     let boot: Boot = boot::boot(&started).map_err(unreadable)?;
     let takes_over = link.is_ready();
+    if takes_over {
+        rt::put_threads_off();
+    }
     let snapshot = if takes_over {
         let snapshot = boot::read(&link, Place::Snapshot).and_then(|bytes| Snapshot::parse(&bytes));
         Some(snapshot.map_err(reason("cannot read the configuration in force"))?)
@@ -99,7 +105,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         move || link.expect_turn()
     });
     let common = Common {
-        environment: own_environment(),
+        environment,
         server_url: config.child_server_url(),
         descriptors: boot.descriptors.within(limits::get(Limited::Descriptors).ok()),
         oom_score_adj: boot.oom_score_adj.as_ref().and_then(|score| CString::new(score.as_str()).ok()),
@@ -143,11 +149,12 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
             .map_err(reason("cannot watch for signals"))?,
         listeners: daemon.events.ears(),
         adopted: daemon.adopted.ears(),
+        postponed: Vec::new(),
     };
     let done = wait::block_on(async {
         match snapshot {
             Some(snapshot) if resumes => daemon.resume(snapshot)?,
-            Some(snapshot) => daemon.take_over(snapshot.active),
+            Some(snapshot) => daemon.take_over(snapshot.active, &mut ears),
             None => daemon.start_afresh()?,
         }
         match daemon.run(&mut ears).await {
@@ -338,7 +345,7 @@ impl Daemon {
     }
 
     /// Takes the place of a manager that died.
-    fn take_over(&mut self, active: Vec<ActiveGroup>) {
+    fn take_over(&mut self, active: Vec<ActiveGroup>, ears: &mut Ears) {
         self.state = match self.link.supervisor_state() {
             Some(-1) => SupervisorState::Shutdown,
             Some(0) => SupervisorState::Restarting,
@@ -364,6 +371,7 @@ impl Daemon {
             "the manager was replaced (start {}), {n_running} programs went on running",
             self.link.manager_starts()
         );
+        self.resume_streams(|daemon| daemon.answer_questions(ears));
         if self.link.former_hung() {
             let seconds = self.config.supervisord.manager_watchdog.as_secs();
             ::log::error!("the former manager did not react for {seconds} seconds and was killed");
@@ -415,7 +423,8 @@ impl Daemon {
         }
     }
 
-    /// Rebuilds the table from the groups in force and what the slots say. Returns what was under way.
+    /// Rebuilds the table from the groups in force and what the slots say, without pipes and logs. Returns what was
+    /// under way.
     pub fn restore(&mut self, active: Vec<ActiveGroup>) -> Restored {
         let contents = self.link.contents();
         self.procs.reserve_slots(&contents.iter().map(|content| content.slot).collect::<Vec<_>>());
@@ -436,14 +445,14 @@ impl Daemon {
             let logs = group.logs.into_iter().chain(std::iter::repeat_with(Default::default));
             for (config, logs) in group.config.processes.iter().zip(logs) {
                 let mut proc = Proc::new(Arc::clone(config), &group.config, logs);
-                let key = (group.config.name.clone(), config.name.clone());
+                let key = (group.config.name.to_string(), config.name.to_string());
                 let (slot, is_new) = match by_name.remove(&key) {
                     Some(content) => {
                         births.push((content.slot, content.birth));
                         debts.push((content.slot, content.owed, content.last_pid));
                         self.link.set_stop(content.slot, config, group.config.priority);
                         let is_new = content.to_start;
-                        (self.fill(&mut proc, content), is_new)
+                        (Daemon::fill(&mut proc, content), is_new)
                     }
                     None => {
                         // Its group was being added: the slot had not been opened yet.
@@ -466,9 +475,6 @@ impl Daemon {
             self.link.free_slot(content.slot);
             self.procs.release_slot(content.slot);
         }
-        // Before anybody writes to a log.
-        self.procs.all().for_each(|(_, proc)| proc.streams.finish_lines());
-        self.procs.all().for_each(|(_, proc)| proc.streams.settle());
         // Group by group, the most urgent first.
         to_start.sort_by_key(|(group, priority, _)| (*group, *priority));
         let to_start = to_start.into_iter().map(|(_, _, slot)| slot).collect();
@@ -476,15 +482,58 @@ impl Daemon {
         Restored { births, to_start, debts }
     }
 
-    fn fill(&self, proc: &mut Proc, content: SlotContent) -> SlotId {
+    fn fill(proc: &mut Proc, content: SlotContent) -> SlotId {
         proc.process = content.process;
         proc.starts = content.starts;
         proc.applied = content.applied;
         proc.born_at = content.born_at;
         proc.origin = content.origin;
-        let specs = stream_specs(proc, self.config.supervisord.strip_ansi);
-        proc.streams = Streams::resume(content.slot, specs, &self.link);
         content.slot
+    }
+
+    /// Finds everybody's pipes again and opens the logs. With many programs that takes longer than everything else
+    /// here, so `meanwhile` has its turn before each. Making threads comes after that.
+    pub fn resume_streams(&mut self, mut meanwhile: impl FnMut(&mut Daemon)) {
+        let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            meanwhile(self);
+            let Some(proc) = self.procs.proc_mut(slot) else { continue };
+            let specs = stream_specs(proc, self.config.supervisord.strip_ansi);
+            proc.streams = Streams::resume(slot, specs, &self.link);
+        }
+        // Before anybody writes to a log.
+        self.procs.all().for_each(|(_, proc)| proc.streams.finish_lines());
+        self.procs.all().for_each(|(_, proc)| proc.streams.settle());
+        rt::make_threads();
+    }
+
+    /// Answers what the table alone can answer. Everything else waits for the loop.
+    fn answer_questions(&mut self, ears: &mut Ears) {
+        rt::lend_a_hand();
+        let mut n_answered = 0;
+        while let Ok(call) = ears.calls.try_recv() {
+            if self.is_known_from_table(&call.request) {
+                self.handle(call);
+                n_answered += 1;
+            } else {
+                ears.postponed.push(call);
+            }
+        }
+        if n_answered > 0 {
+            // To send the answers.
+            rt::lend_a_hand();
+        }
+    }
+
+    fn is_known_from_table(&self, request: &Request) -> bool {
+        match request {
+            Request::State | Request::Pid | Request::Identification => true,
+            // What is said of an adopted program depends on its pipes.
+            Request::ProcessInfo(_) | Request::AllProcessInfo => {
+                !self.procs.all().any(|(_, proc)| proc.origin.adopted)
+            }
+            _ => false,
+        }
     }
 
     /// Says where a program is from whose creation was the last thing a manager did.

@@ -52,7 +52,7 @@ pub struct Survivor {
 pub struct Legacy {
     survivors: Vec<Survivor>,
     /// Group and name of those that a client had stopped.
-    at_rest: HashSet<(String, String)>,
+    at_rest: HashSet<(Arc<str>, Arc<str>)>,
 }
 
 /// The adopted programs that are alive.

@@ -109,7 +109,7 @@ impl Daemon {
     pub fn alive(&self) -> Vec<Alive> {
         let alive = self.procs.all().filter_map(|(_, proc)| {
             let pid = proc.process.state.pid()?;
-            Some(Alive { group: proc.group.clone(), name: proc.config.name.clone(), pid })
+            Some(Alive { group: proc.group.to_string(), name: proc.config.name.to_string(), pid })
         });
         alive.collect()
     }

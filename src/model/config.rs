@@ -215,7 +215,7 @@ impl std::fmt::Debug for Credentials {
 /// A group: what one `[group:x]`, or one program section outside any group, makes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupConfig {
-    pub name: String,
+    pub name: Arc<str>,
     pub priority: i64,
     pub kind: GroupKind,
     /// In the order in which they are started.
@@ -283,7 +283,7 @@ pub enum FcgiAddress {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessConfig {
     /// The expanded `process_name`.
-    pub name: String,
+    pub name: Arc<str>,
     /// As expanded, not yet split into words: an unparsable command is an error of spawning, not of reading.
     pub command: String,
     pub priority: i64,

@@ -6,6 +6,7 @@ use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
 use crate::rpc::api::ProcessInfo;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The daemon and some or all of its processes, at one moment.
@@ -58,8 +59,8 @@ pub struct ProcessView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub at: Wall,
-    pub group: String,
-    pub process: String,
+    pub group: Arc<str>,
+    pub process: Arc<str>,
     pub from: ProcessState,
     pub to: ProcessState,
     /// What goes with it: the pid, the exit status or what went wrong.

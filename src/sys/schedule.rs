@@ -68,6 +68,34 @@ pub fn n_processors() -> usize {
     rustix::thread::sched_getaffinity(None).map_or(0, |set| set.count() as usize)
 }
 
+/// How async-std is told how many threads it is to have (its manual, "Runtime").
+const RUNTIME_THREADS: &str = "ASYNC_STD_THREAD_COUNT";
+
+/// One loop decides everything; more threads than this would wait for it.
+const MOST_RUNTIME_THREADS: usize = 4;
+
+/// Gives the runtime a thread for each processor, but a few at most, unless the environment says how many. Asked by
+/// itself it would read the files of all control groups first, while clients wait. Nothing happens if there is another
+/// thread already.
+pub fn limit_runtime() {
+    if std::env::var_os(RUNTIME_THREADS).is_none() && is_only_thread() {
+        let n_threads = n_runtime_threads().to_string();
+        // SAFETY: nobody else can be reading or changing the environment, because there is no other thread.
+        unsafe { std::env::set_var(RUNTIME_THREADS, n_threads) };
+    }
+}
+
+/// How many threads the runtime has after [`limit_runtime`].
+pub fn n_runtime_threads() -> usize {
+    let wanted = std::env::var(RUNTIME_THREADS).ok().and_then(|number| number.parse().ok());
+    wanted.unwrap_or_else(|| n_processors().min(MOST_RUNTIME_THREADS)).max(1)
+}
+
+/// False if nobody can tell, too. A directory has two links and another one for each directory in it (proc(5)).
+fn is_only_thread() -> bool {
+    rustix::fs::stat("/proc/self/task").is_ok_and(|stat| stat.st_nlink == 3)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

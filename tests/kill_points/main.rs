@@ -60,6 +60,8 @@ fn at_points(
             until("the manager is gone", LONG, || !running(manager));
         }
         until("a manager answers", LONG, || daemon.answers());
+        // How processes are doing is told while logs are still being opened; this only when all is as it was.
+        daemon.call("supervisor.getAllConfigInfo", vec![]);
         check(point, acknowledged);
         if let Ran::ToItsEnd(n_stops) = ran {
             let seconds = begun.elapsed().as_secs_f64();

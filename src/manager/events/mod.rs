@@ -143,9 +143,9 @@ impl Daemon {
     pub fn announce_group(&mut self, group: &GroupConfig) {
         if let GroupKind::EventListener(config) = &group.kind {
             let slots = self.procs.group(&group.name).map(|group| group.members.clone()).unwrap_or_default();
-            let name = |slot: SlotId| self.procs.proc(slot).map(|proc| (slot, proc.config.name.clone()));
+            let name = |slot: SlotId| self.procs.proc(slot).map(|proc| (slot, proc.config.name.to_string()));
             let listeners = slots.into_iter().filter_map(name).collect();
-            let (pool, config) = (group.name.clone(), config.clone());
+            let (pool, config) = (group.name.to_string(), config.clone());
             self.feed(Input::Add { pool, config, listeners });
             self.events.wanted_changed();
         }
@@ -343,11 +343,11 @@ impl Daemon {
             let GroupKind::EventListener(config) = &group.kind else { continue };
             let slots = self.procs.group(&group.name).map(|group| group.members.clone()).unwrap_or_default();
             let known =
-                self.events.pools.members().any(|(pool, members)| pool == group.name && members == slots);
+                self.events.pools.members().any(|(pool, members)| *pool == *group.name && members == slots);
             if !known {
-                let name = |slot: &SlotId| Some((*slot, self.procs.proc(*slot)?.config.name.clone()));
+                let name = |slot: &SlotId| Some((*slot, self.procs.proc(*slot)?.config.name.to_string()));
                 let listeners = slots.iter().filter_map(name).collect();
-                let (pool, config) = (group.name.clone(), config.clone());
+                let (pool, config) = (group.name.to_string(), config.clone());
                 self.feed(Input::Add { pool, config, listeners });
             }
             for slot in slots {

@@ -240,7 +240,9 @@ impl Server {
 
     async fn is_configured(&self, group: &str) -> Result<bool, Fault> {
         let answer: Outcome = self.handle.call(Request::AllConfigInfo).await;
-        Ok(matches!(answer?, Answer::Configs(configs) if configs.iter().any(|info| info.group.name == group)))
+        Ok(
+            matches!(answer?, Answer::Configs(configs) if configs.iter().any(|info| *info.group.name == *group)),
+        )
     }
 
     /// The method `methodHelp` and `methodSignature` are asked about.
