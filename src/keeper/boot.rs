@@ -243,7 +243,7 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
         manager,
         dead_manager: None,
         died_young: 0,
-        ended_early: false,
+        ended_early: 0,
         restart_at: now,
         last_sweep: Monotonic(0),
         sweep_due: true,

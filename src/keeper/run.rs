@@ -26,6 +26,9 @@ use std::time::Duration;
 /// killed is in any case.
 const LIVED_LONG: Duration = Duration::from_secs(2);
 
+/// So many managers in a row may be killed before they are up until there is a pause.
+const EARLY_KILLS: u32 = 2;
+
 /// The pause before a manager that dies young is started again: doubled each time, up to the second value.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -72,8 +75,8 @@ pub struct Keeper {
     pub dead_manager: Option<i32>,
     /// How many managers in a row died young.
     pub died_young: u32,
-    /// The last manager ended before it was up.
-    pub ended_early: bool,
+    /// How many managers in a row have ended before they were up.
+    pub ended_early: u32,
     /// When the next manager is due, while there is none.
     pub restart_at: Monotonic,
     pub last_sweep: Monotonic,
@@ -378,10 +381,10 @@ impl Keeper {
             return None;
         }
         let was_up = self.manager_is_up();
-        // By somebody else. Who was not up yet is not to blame for that either, but for the second time in a row: then
-        // it probably is what the kernel ends for want of memory.
-        let killed = status & 0x7f == libc::SIGKILL && (was_up || !self.ended_early);
-        self.ended_early = !was_up;
+        // By somebody else. Who was not up yet is not to blame for that either, but for the third time in a row: then it
+        // probably is what the kernel ends for want of memory.
+        let killed = status & 0x7f == libc::SIGKILL && (was_up || self.ended_early < EARLY_KILLS);
+        self.ended_early = if was_up { 0 } else { self.ended_early.saturating_add(1) };
         let lived_long = now.since(manager.since) >= LIVED_LONG;
         if killed || self.roll_back(status) || (was_up && lived_long) {
             self.died_young = 0;

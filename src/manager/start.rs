@@ -520,8 +520,9 @@ impl Daemon {
             }
         }
         if n_answered > 0 {
-            // To send the answers.
+            // To send the answers. Whoever gets one was woken on this processor, most probably.
             rt::lend_a_hand();
+            std::thread::yield_now();
         }
     }
 
