@@ -299,7 +299,8 @@ impl Keeper {
                     self.sweep_due = true;
                     self.look_at_end_soon();
                     let pid = info.ssi_pid as i32;
-                    if self.manager.is_none_or(|manager| manager.pid != pid) && !self.is_checking(pid) {
+                    let managers = [self.manager.map(|manager| manager.pid), self.dead_manager];
+                    if !managers.contains(&Some(pid)) && !self.is_checking(pid) {
                         self.record_exit(Which::Pid(pid));
                     }
                 } else {
@@ -317,6 +318,8 @@ impl Keeper {
             && let Some(status) = wait_status(Which::Pid(manager.pid))
         {
             self.manager = None;
+            // Its own predecessor, if that has died within the same interval, is not for the ledger.
+            self.bury_manager();
             self.dead_manager = Some(manager.pid);
             // It is reaped in the next sweep.
             self.last_sweep = now;

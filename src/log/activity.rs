@@ -187,6 +187,21 @@ pub fn reopen() {
     }
 }
 
+/// What a line ends with in the middle of which the manager was killed.
+pub const CUT_OFF: &str = " [cut off]";
+
+/// Ends a line in the middle of which a former manager was killed, so that the next one stands by itself. The kernel gives
+/// a write up between two pages when whoever writes is killed. What the line was to say has not been acted upon yet: it
+/// is said again, or is not so.
+pub fn end_torn_line() {
+    if let Some(writer) = lock_writer().as_mut()
+        && let Place::File(file, _) = &writer.place
+        && file.ends_within_a_line().unwrap_or(false)
+    {
+        writer.write_line(format!("{CUT_OFF}\n").as_bytes());
+    }
+}
+
 /// Ends the copy on standard output, when the daemon leaves its terminal.
 pub fn stop_copying() {
     if let Some(writer) = lock_writer().as_mut() {

@@ -9,13 +9,14 @@ use crate::log::custody;
 use crate::log::open::{self, Facts, Identity};
 use crate::log::rotate;
 use crate::model::cursor::{Intent, SinkCursor};
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -241,6 +242,26 @@ impl SharedFile {
     /// The system's.
     pub fn cut(&self, size: u64) -> io::Result<()> {
         Ok(rustix::fs::ftruncate(&self.lock().file, size)?)
+    }
+
+    /// Whether something stands after the last line's end.
+    ///
+    /// # Errors
+    /// The system's; NotFound if another file has this name by now.
+    pub fn ends_within_a_line(&self) -> io::Result<bool> {
+        let log_file = self.lock();
+        // The one that is open cannot be read. Whatever has its name now must not hold us up.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = File::from(rustix::fs::open(&log_file.path, flags, Mode::empty())?);
+        let facts = open::facts(&file)?;
+        if facts.identity != log_file.identity {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let Some(last) = facts.size.checked_sub(1) else { return Ok(false) };
+        let mut byte = [b'\n'];
+        // The end of the file by now, if it was emptied meanwhile.
+        let _ = file.read_at(&mut byte, last)?;
+        Ok(byte != [b'\n'])
     }
 
     /// The facts about the file that is open now.

@@ -191,7 +191,12 @@ impl Daemon {
     /// It cannot be opened, and nothing runs yet.
     fn open_activity_log(&self, takes_over: bool) -> Result<(), String> {
         let config = &self.config.supervisord;
-        let Err(error) = activity::init(config, self.copies_to_stdout()) else { return Ok(()) };
+        let Err(error) = activity::init(config, self.copies_to_stdout()) else {
+            if takes_over {
+                activity::end_torn_line();
+            }
+            return Ok(());
+        };
         if !takes_over {
             return Err(error.to_string());
         }

@@ -5,6 +5,7 @@ use crate::program::{COUNT_BYTES, Kind};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use supervisord::log::activity::CUT_OFF;
 
 /// What was found to be in order.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,6 +69,10 @@ pub fn stories(log: &str) -> HashMap<String, Vec<String>> {
     let mut stories: HashMap<String, Vec<String>> = HashMap::new();
     for line in log.lines() {
         let Some(text) = line.splitn(4, ' ').nth(3) else { continue };
+        if text.ends_with(CUT_OFF) {
+            // The next manager says it as a whole.
+            continue;
+        }
         let name = match text.split_once(": ") {
             Some(("spawned", rest)) => rest.split('\'').nth(1),
             Some(("exited" | "stopped", rest)) => rest.split(' ').next(),
@@ -84,16 +89,20 @@ pub fn stories(log: &str) -> HashMap<String, Vec<String>> {
 
 fn told_lives(name: &str, story: &[String]) -> Vec<Told> {
     let mut told: Vec<Told> = Vec::new();
-    for text in story {
+    for (number, text) in story.iter().enumerate() {
+        let context = &story[number.saturating_sub(4)..=number];
         if let Some(pid) = text.strip_prefix(&format!("spawned: '{name}' with pid ")) {
-            assert!(told.last().is_none_or(|last| last.end.is_some()), "{name} was spawned twice: {text}");
+            assert!(
+                told.last().is_none_or(|last| last.end.is_some()),
+                "{name} was spawned twice: {context:?}"
+            );
             told.push(Told { pid: pid.parse().expect("a pid"), end: None });
             continue;
         }
         let (verb, rest) = text.split_once(&format!(": {name} (")).expect("a story is about one program");
         let how = rest.trim_end_matches(')').split(';').next().unwrap_or_default();
-        let last = told.last_mut().unwrap_or_else(|| panic!("{name} ended before it began: {text}"));
-        assert!(last.end.is_none(), "{name} ended twice: {text}");
+        let last = told.last_mut().unwrap_or_else(|| panic!("{name} ended before it began: {context:?}"));
+        assert!(last.end.is_none(), "{name} ended twice: {context:?}");
         last.end = Some((how.to_string(), verb == "stopped"));
     }
     told

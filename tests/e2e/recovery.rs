@@ -4,6 +4,7 @@ use crate::start;
 use crate::support::{Daemon, LONG, flag, kill, text, until, until_some};
 use nix::sys::signal::Signal;
 use std::fs;
+use std::io::Write;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopped};
 
 fn kill_manager(daemon: &Daemon) {
@@ -113,6 +114,19 @@ fn a_manager_comes_up_without_its_log() {
     std::fs::remove_dir(&log).expect("nothing is in it");
     daemon.signal(Signal::SIGUSR2);
     daemon.wait_log("supervisord logreopen");
+}
+
+#[test]
+fn a_line_in_which_the_manager_was_killed_ends_there() {
+    let daemon = start("");
+    // The kernel gives a write up between two pages, which is seldom met.
+    let mut log = fs::OpenOptions::new().append(true).open(daemon.path("supervisord.log")).unwrap();
+    log.write_all(b"2026-01-31 13:17:20,207 INFO spawned: 'x' wi").unwrap();
+    kill_manager(&daemon);
+    kill_manager(&daemon);
+    let torn = "2026-01-31 13:17:20,207 INFO spawned: 'x' wi [cut off]\n2";
+    assert!(daemon.log().contains(torn), "the next line stands by itself");
+    assert_eq!(daemon.log().matches("[cut off]").count(), 1);
 }
 
 #[test]
