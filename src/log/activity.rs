@@ -191,8 +191,8 @@ pub fn reopen() {
 pub const CUT_OFF: &str = " [cut off]";
 
 /// Ends a line in the middle of which a former manager was killed, so that the next one stands by itself. The kernel gives
-/// a write up between two pages when whoever writes is killed. What the line was to say has not been acted upon yet: it
-/// is said again, or is not so.
+/// a write up between two pages when whoever writes is killed. What it was to say of a program has not been committed
+/// yet, so that is said again.
 pub fn end_torn_line() {
     if let Some(writer) = lock_writer().as_mut()
         && let Place::File(file, _) = &writer.place
