@@ -97,10 +97,6 @@ impl ProcessInfoMap {
         self.entries.iter().flatten()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
-    }
-
     /// The text of the file, after which it does not count as changed any more.
     pub fn to_text(&mut self, boot_id: &str, generation: u32, keeper: Keeper) -> String {
         self.is_new = false;

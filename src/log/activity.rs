@@ -198,7 +198,8 @@ pub fn end_torn_line() {
         && let Place::File(file, _) = &writer.place
         && file.ends_within_a_line().unwrap_or(false)
     {
-        writer.write_line(format!("{CUT_OFF}\n").as_bytes());
+        // Whatever shows a copy has the line as a whole.
+        let _ = writer.place.write_all(format!("{CUT_OFF}\n").as_bytes());
     }
 }
 

@@ -135,13 +135,12 @@ pub struct Ears {
 impl Daemon {
     /// Runs until the daemon, or only this manager, is to end.
     pub async fn run(&mut self, ears: &mut Ears) -> End {
-        self.absorb_ledger();
-        for call in std::mem::take(&mut ears.postponed) {
-            self.handle(call);
-        }
         loop {
             self.link.pulse();
             let rest = self.absorb_ledger();
+            for call in std::mem::take(&mut ears.postponed) {
+                self.handle(call);
+            }
             for _ in 0..CALLS_PER_TURN {
                 let Ok(call) = ears.calls.try_recv() else { break };
                 self.handle(call);

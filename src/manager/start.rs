@@ -376,7 +376,9 @@ impl Daemon {
             "the manager was replaced (start {}), {n_running} programs went on running",
             self.link.manager_starts()
         );
-        self.resume_streams(|daemon| daemon.answer_questions(ears));
+        // What is said of an adopted program depends on its pipes.
+        let tells_processes = !self.procs.all().any(|(_, proc)| proc.origin.adopted);
+        self.resume_streams(|daemon| daemon.answer_questions(ears, tells_processes));
         if self.link.former_hung() {
             let seconds = self.config.supervisord.manager_watchdog.as_secs();
             ::log::error!("the former manager did not react for {seconds} seconds and was killed");
@@ -512,12 +514,18 @@ impl Daemon {
         rt::make_threads();
     }
 
-    /// Answers what the table alone can answer. Everything else waits for the loop.
-    fn answer_questions(&mut self, ears: &mut Ears) {
+    /// Answers what the table alone can answer, about processes only if it can tell all of them. Everything else waits
+    /// for the loop.
+    fn answer_questions(&mut self, ears: &mut Ears, tells_processes: bool) {
         rt::lend_a_hand();
         let mut n_answered = 0;
         while let Ok(call) = ears.calls.try_recv() {
-            if self.is_known_from_table(&call.request) {
+            let is_known = match &call.request {
+                Request::State | Request::Pid | Request::Identification => true,
+                Request::ProcessInfo(_) | Request::AllProcessInfo => tells_processes,
+                _ => false,
+            };
+            if is_known {
                 self.handle(call);
                 n_answered += 1;
             } else {
@@ -528,17 +536,6 @@ impl Daemon {
             // To send the answers. Whoever gets one was woken on this processor, most probably.
             rt::lend_a_hand();
             std::thread::yield_now();
-        }
-    }
-
-    fn is_known_from_table(&self, request: &Request) -> bool {
-        match request {
-            Request::State | Request::Pid | Request::Identification => true,
-            // What is said of an adopted program depends on its pipes.
-            Request::ProcessInfo(_) | Request::AllProcessInfo => {
-                !self.procs.all().any(|(_, proc)| proc.origin.adopted)
-            }
-            _ => false,
         }
     }
 
