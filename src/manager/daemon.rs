@@ -182,6 +182,7 @@ impl Daemon {
         for server in self.servers.drain(..) {
             server.task.cancel().await;
         }
+        self.answer_upgrade();
         let http = self.http.clone();
         let mut answered = pin!(http.drain(LAST_ANSWERS_BEFORE_SUCCESSOR));
         loop {

@@ -69,18 +69,27 @@ impl Daemon {
         if !matches!(state, UPGRADE_REFUSED | UPGRADE_PASSED) {
             return Decision::GoOn;
         }
-        let binary = wanted.binary.display().to_string();
-        let reply = self.wanted_upgrade.take().and_then(|wanted| wanted.reply);
+        let binary = wanted.binary.display();
         if state == UPGRADE_PASSED {
             ::log::warn!("{binary} passed its check and takes over");
-            answer(reply, Ok(Answer::Text(format!("{binary} passed its check and takes over"))));
             self.link.set_handing_over(true);
             return Decision::HandOver;
         }
+        let binary = binary.to_string();
+        let reply = self.wanted_upgrade.take().and_then(|wanted| wanted.reply);
         let text = format!("{binary} was refused: {}", why(&self.link));
         ::log::error!("{text}; nothing has changed");
         answer(reply, Err(Fault::with(FaultCode::Failed, text)));
         Decision::GoOn
+    }
+
+    /// Answers whoever asked for the upgrade that this manager makes room for. To be called when nobody is
+    /// accepted any more and every connection ends with its next answer: what they ask next, how it went, only
+    /// the successor knows.
+    pub fn answer_upgrade(&mut self) {
+        if let Some(Wanted { binary, reply }) = self.wanted_upgrade.take() {
+            answer(reply, Ok(Answer::Text(format!("{} passed its check and takes over", binary.display()))));
+        }
     }
 
     /// What is to be known of the last upgrade, in words.

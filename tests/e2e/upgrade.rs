@@ -1,7 +1,8 @@
 //! Another binary takes over while every program runs on.
 
 use crate::start;
-use crate::support::{Daemon, LONG, kill, until, until_some};
+use crate::support::{Connection, Daemon, LONG, header, kill, post, until, until_some};
+use dxr::{MethodCall, TryFromValue};
 use nix::sys::signal::Signal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -119,6 +120,21 @@ fn an_upgrade_goes_on_although_the_manager_is_killed_meanwhile() {
     until("the candidate is in office", LONG, || daemon.ctl(&["keeper"]).stdout.contains("on trial"));
     assert_eq!(daemon.pid_of("counter"), program);
     assert_unbroken(&daemon.read("counter.log"));
+}
+
+#[test]
+fn whoever_asked_for_it_asks_the_successor_how_it_went() {
+    let daemon = counting();
+    let binary = env!("CARGO_BIN_EXE_supervisord").to_string();
+    let call = MethodCall { name: "supervisord.upgrade".into(), params: vec![dxr::Value::String(binary)] };
+    let mut connection = Connection::open(&daemon.address()).unwrap();
+    connection.send(&post(&call.to_xml().unwrap())).unwrap();
+    let reply = connection.reply().unwrap();
+    assert!(reply.body.contains("passed its check and takes over"), "{}", reply.body);
+    assert_eq!(header(&reply.head, "connection"), Some("close"), "{}", reply.head);
+    let state = daemon.call("supervisord.getUpgradeState", vec![]);
+    let state = String::try_from_value(&state).unwrap();
+    assert!(state.contains("on trial"), "{state}");
 }
 
 /// Something that passes the check and then does not do the work.
