@@ -6,6 +6,7 @@
 use crate::log::mill;
 use crate::log::stream::{Drained, LogStream, Output};
 use crate::manager::rt::{Async, Timer};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,24 +70,27 @@ async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
         (stream.pipe(), stream.makes_events(), stream.is_waiting())
     };
     let gathering = if makes_events { GATHERING_EVENTS } else { GATHERING };
-    let pipe = match Async::new_nonblocking(pipe) {
-        Ok(pipe) => pipe,
-        Err(error) => {
-            ::log::error!("could not wait for the output of a program: {error}");
-            stream.lock().unwrap_or_else(PoisonError::into_inner).pumped = false;
-            return;
-        }
-    };
+    let Some(mut watched) = watch(&stream, &pipe) else { return };
     let mut last = Instant::now() - gathering;
     // What an earlier manager left does not arrive once more.
     let mut outcome = if is_waiting { Turn::Pause(Duration::ZERO) } else { Turn::Empty };
     loop {
         match outcome {
-            Turn::End => return,
+            Turn::End => {
+                // A pipe can be watched only once, so this is over before somebody else begins.
+                drop(watched);
+                if has_ended(&stream, &mut hand_on) {
+                    return;
+                }
+                let Some(again) = watch(&stream, &pipe) else { return };
+                watched = again;
+                outcome = Turn::Empty;
+                continue;
+            }
             Turn::Pause(pause) => drop(Timer::after(pause).await),
             Turn::Empty | Turn::Moved { .. } => {
                 // An error would be the kernel's refusal to watch a pipe; draining is right in any case.
-                let _ = pipe.readable().await;
+                let _ = watched.readable().await;
                 let gathering = gathering.saturating_sub(last.elapsed());
                 if !gathering.is_zero() {
                     Timer::after(gathering).await;
@@ -96,7 +100,37 @@ async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
         last = Instant::now();
         outcome = turn(&stream, &mut hand_on);
         if matches!(outcome, Turn::Moved { n_bytes, .. } if n_bytes >= BUSY_BYTES) {
+            // A pipe that epoll(7) watches calls it with every write; for short lines that is a sixth of what they
+            // cost the program.
+            drop(watched);
             (hand_on, outcome) = mill::grind(&stream, hand_on).await;
+            let Some(again) = watch(&stream, &pipe) else { return };
+            watched = again;
+        }
+    }
+}
+
+/// Whether the pipe has no writer still, and the stream therefore no pump any more.
+fn has_ended(stream: &Mutex<LogStream>, hand_on: &mut HandOn) -> bool {
+    let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+    let drained = stream.drain(BUDGET);
+    if !drained.output.pieces.is_empty() {
+        hand_on(drained.output);
+    }
+    // Under the same lock: whoever starts the program after this sees that it needs a new pump, and a program that was
+    // started before it keeps this one.
+    stream.pumped = !drained.eof;
+    drained.eof
+}
+
+/// Begins to watch the pipe; `None`, and the stream has no pump any more, if the kernel refuses that.
+fn watch(stream: &Mutex<LogStream>, pipe: &Arc<OwnedFd>) -> Option<Async<Arc<OwnedFd>>> {
+    match Async::new_nonblocking(Arc::clone(pipe)) {
+        Ok(watched) => Some(watched),
+        Err(error) => {
+            ::log::error!("could not wait for the output of a program: {error}");
+            stream.lock().unwrap_or_else(PoisonError::into_inner).pumped = false;
+            None
         }
     }
 }
@@ -113,12 +147,8 @@ pub(super) fn turn_with(stream: &Mutex<LogStream>, hand_on: &mut HandOn, drain: 
     if !drained.output.pieces.is_empty() {
         hand_on(drained.output);
     }
-    if drained.eof {
-        // Under the same lock: whoever starts the program after this sees that it needs a new pump.
-        stream.pumped = false;
-        return Turn::End;
-    }
     match (drained.pause, drained.n_bytes) {
+        _ if drained.eof => Turn::End,
         (Some(pause), _) => Turn::Pause(pause),
         (None, 0) => Turn::Empty,
         (None, n_bytes) => Turn::Moved { n_bytes, pipe_size: drained.pipe_size },
