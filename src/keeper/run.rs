@@ -26,8 +26,9 @@ use std::time::Duration;
 /// killed is in any case.
 const LIVED_LONG: Duration = Duration::from_secs(2);
 
-/// So many managers in a row may be killed before they are up until there is a pause.
-const EARLY_KILLS: u32 = 2;
+/// So many managers in a row may be killed before they are up until there is a pause. Clients get their first answers
+/// before that, so whoever kills each manager that answers is no reason for one.
+const EARLY_KILLS: u32 = 8;
 
 /// The pause before a manager that dies young is started again: doubled each time, up to the second value.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -384,7 +385,7 @@ impl Keeper {
             return None;
         }
         let was_up = self.manager_is_up();
-        // By somebody else. Who was not up yet is not to blame for that either, but for the third time in a row: then it
+        // By somebody else. Who was not up yet is not to blame for that either, unless it happens again and again: then it
         // probably is what the kernel ends for want of memory.
         let killed = status & 0x7f == libc::SIGKILL && (was_up || self.ended_early < EARLY_KILLS);
         self.ended_early = if was_up { 0 } else { self.ended_early.saturating_add(1) };
