@@ -221,12 +221,17 @@ impl Link {
         }
     }
 
+    /// Whether there are ledger entries that have not been dealt with.
+    pub fn has_entries(&self) -> bool {
+        self.memory.get().tail.load(Relaxed) < self.head()
+    }
+
     /// The next ledger entry that has not been dealt with.
     pub fn next_entry(&self) -> Option<Entry> {
-        let sequence = self.memory.get().tail.load(Relaxed);
-        if sequence >= self.shared.get().head.load(Acquire) {
+        if !self.has_entries() {
             return None;
         }
+        let sequence = self.memory.get().tail.load(Relaxed);
         let entry = &self.shared.get().ledger[(sequence % LEDGER_ENTRIES as u64) as usize];
         let status = entry.status.load(Relaxed);
         let what = if entry.kind.load(Relaxed) == ENTRY_SIGNAL {

@@ -376,8 +376,9 @@ impl Daemon {
             "the manager was replaced (start {}), {n_running} programs went on running",
             self.link.manager_starts()
         );
-        // What is said of an adopted program depends on its pipes.
-        let tells_processes = !self.procs.all().any(|(_, proc)| proc.origin.adopted);
+        // What is said of an adopted program depends on its pipes, and of one that was being created on what follows.
+        let tells_processes = !self.procs.all().any(|(_, proc)| proc.origin.adopted)
+            && restored.births.iter().all(|(_, birth)| matches!(birth, Birth::None | Birth::Known));
         self.resume_streams(|daemon| daemon.answer_questions(ears, tells_processes));
         if self.link.former_hung() {
             let seconds = self.config.supervisord.manager_watchdog.as_secs();
@@ -514,15 +515,17 @@ impl Daemon {
         rt::make_threads();
     }
 
-    /// Answers what the table alone can answer, about processes only if it can tell all of them. Everything else waits
-    /// for the loop.
+    /// Answers what the table alone can answer, about processes only if it can tell all of them and none has ended
+    /// since it was written. Everything else waits for the loop.
     fn answer_questions(&mut self, ears: &mut Ears, tells_processes: bool) {
         rt::lend_a_hand();
         let mut n_answered = 0;
         while let Ok(call) = ears.calls.try_recv() {
             let is_known = match &call.request {
                 Request::State | Request::Pid | Request::Identification => true,
-                Request::ProcessInfo(_) | Request::AllProcessInfo => tells_processes,
+                Request::ProcessInfo(_) | Request::AllProcessInfo => {
+                    tells_processes && !self.link.has_entries()
+                }
                 _ => false,
             };
             if is_known {

@@ -1,7 +1,7 @@
 //! Every state outlives the manager: its successor goes on where it was.
 
 use crate::start;
-use crate::support::{Daemon, LONG, flag, kill, text, until, until_some};
+use crate::support::{Connection, Daemon, LONG, flag, kill, post, text, until, until_some};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Write;
@@ -74,6 +74,39 @@ startsecs=0
         assert_eq!(states, [Stopped, Exited, Stopped, Running]);
     }
     assert_eq!(["stopped", "ended", "manual", "running"].map(|name| n_spawned(&daemon, name)), [1, 1, 0, 1]);
+}
+
+#[test]
+fn what_ended_while_there_was_no_manager_is_not_called_running() {
+    let daemon = start(
+        "
+[program:ends]
+command=sleep 1000
+startsecs=0
+autorestart=false
+[program:stays]
+command=sleep 1000
+process_name=%(process_num)s
+numprocs=20
+startsecs=0
+",
+    );
+    let question = "<methodCall><methodName>supervisor.getProcessInfo</methodName>\
+                    <params><param><value><string>ends</string></value></param></params></methodCall>";
+    for _ in 0..5 {
+        daemon.wait_for_state("ends", Running, LONG);
+        let (manager, program) = (until_some("a manager", LONG, || daemon.manager()), daemon.pid_of("ends"));
+        kill(manager, Signal::SIGSTOP);
+        // Whoever comes next finds it waiting.
+        let mut client = Connection::open(&daemon.address()).unwrap();
+        client.send(&post(question)).unwrap();
+        kill(program, Signal::SIGKILL);
+        until("it is in the ledger", LONG, || !fs::exists(format!("/proc/{program}")).unwrap());
+        kill(manager, Signal::SIGKILL);
+        let answer = client.reply().unwrap().body;
+        assert!(answer.contains("EXITED"), "{answer}");
+        daemon.call("supervisor.startProcess", vec![text("ends"), flag(true)]);
+    }
 }
 
 #[test]
