@@ -49,6 +49,7 @@ pub fn of_kills(n: usize) {
         print(&format!("gap of a bare server that is killed {when} and started again"), bare);
         print(&format!("control gap, kill -9 {when}"), ours);
     }
+    print("control gap, kill -9 under 16 clients", gaps_of_kills_under_clients(&daemon, n));
 }
 
 /// Each takes half a minute: so long is a binary on trial, and no other one accepted.
@@ -168,8 +169,39 @@ fn gaps_of_upgrades(daemon: &Daemon, n: usize) -> (Vec<Duration>, usize, usize) 
     (gaps, n_requests, n_failed)
 }
 
+/// From each kill to the first answer to a question that was asked after it, by whichever of the clients in a loop.
+fn gaps_of_kills_under_clients(daemon: &Daemon, n: usize) -> Vec<Duration> {
+    let mut kills = Vec::new();
+    let served = served_meanwhile(daemon, || {
+        for _ in 0..n {
+            let manager = until_some("a manager", LONG, || daemon.manager());
+            until("it answers", LONG, || daemon.answers());
+            std::thread::sleep(CALM);
+            kills.push(Instant::now());
+            kill(manager, Signal::SIGKILL);
+            until("another manager", LONG, || daemon.manager().is_some_and(|other| other != manager));
+        }
+    });
+    let first_answer = |killed: &Instant| {
+        let later = served.iter().filter(|served| !served.failed && served.asked >= *killed);
+        let answered = later.map(|served| served.answered).min().expect("the clients went on");
+        answered - *killed
+    };
+    kills.iter().map(first_answer).collect()
+}
+
 /// What clients in a loop get to see from shortly before an upgrade until shortly after it.
 fn served_during_upgrade(daemon: &Daemon) -> Vec<Served> {
+    served_meanwhile(daemon, || {
+        let before = until_some("a manager", LONG, || daemon.manager());
+        daemon.signal(Signal::SIGUSR1);
+        until("another manager", LONG, || daemon.manager().is_some_and(|manager| manager != before));
+        std::thread::sleep(Duration::from_millis(200));
+    })
+}
+
+/// What clients in a loop get to see while this happens.
+fn served_meanwhile(daemon: &Daemon, what: impl FnOnce()) -> Vec<Served> {
     let (is_over, served) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..N_CLIENTS {
@@ -183,10 +215,7 @@ fn served_during_upgrade(daemon: &Daemon) -> Vec<Served> {
                 served.lock().expect("nobody panics with it").append(&mut ours);
             });
         }
-        let before = until_some("a manager", LONG, || daemon.manager());
-        daemon.signal(Signal::SIGUSR1);
-        until("another manager", LONG, || daemon.manager().is_some_and(|manager| manager != before));
-        std::thread::sleep(Duration::from_millis(200));
+        what();
         is_over.store(true, Ordering::Release);
     });
     served.into_inner().expect("nobody panics with it")
