@@ -45,4 +45,4 @@ mod socket;
 
 pub use context::Context;
 pub use limits::Limits;
-pub use serve::serve;
+pub use serve::{announce, serve};

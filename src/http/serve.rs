@@ -20,7 +20,6 @@ const BREATHER: Duration = Duration::from_millis(100);
 /// Serves the clients of one listener until the task is cancelled. Connections made by then end with their next
 /// answer, because the settings they came in under are not in force any more.
 pub fn serve(listener: Listener, config: &HttpServerConfig, context: Context) -> Task<()> {
-    announce(config, &context);
     let section = config.section.clone();
     let (accepting, open) = async_channel::bounded(1);
     let site = Arc::new(Site::new(config, context, open));
@@ -33,8 +32,8 @@ pub fn serve(listener: Listener, config: &HttpServerConfig, context: Context) ->
     })
 }
 
-/// The lines every server begins with in the activity log.
-fn announce(config: &HttpServerConfig, context: &Context) {
+/// The lines every new server begins with in the activity log.
+pub fn announce(config: &HttpServerConfig, context: &Context) {
     for namespace in context.server().namespaces() {
         log::info!("RPC interface '{namespace}' initialized");
     }

@@ -242,7 +242,7 @@ impl Daemon {
                 self.servers.iter().for_each(|server| server.listener.remove_file());
                 error.to_string()
             })?;
-            self.serve(config, listener);
+            self.begin_to_serve(config, listener);
         }
         self.deposit_listeners();
         Ok(())
@@ -305,6 +305,12 @@ impl Daemon {
         }
     }
 
+    /// For a server that was not there before.
+    fn begin_to_serve(&mut self, config: HttpServerConfig, listener: http::listen::Listener) {
+        http::announce(&config, &self.http);
+        self.serve(config, listener);
+    }
+
     fn serve(&mut self, config: HttpServerConfig, listener: http::listen::Listener) {
         let second = match listener.try_clone() {
             Ok(second) => second,
@@ -336,7 +342,7 @@ impl Daemon {
             // A changed server on the same address could not be opened beside its old self.
             old.extract_if(.., |server| server.config.address == config.address).for_each(close);
             match http::listen::open(&config) {
-                Ok(listener) => self.serve(config, listener),
+                Ok(listener) => self.begin_to_serve(config, listener),
                 Err(error) => crate::crit!("could not open [{}]: {error}", config.section),
             }
         }
@@ -371,15 +377,15 @@ impl Daemon {
         self.events.recall(&self.link);
         self.map_file = MapFile::resume(self.config.supervisord.processinfomapfile.clone());
         let restored = self.restore(active);
+        // What is said of an adopted program depends on its pipes, and of one that was being created on what follows.
+        let tells_processes = !self.procs.all().any(|(_, proc)| proc.origin.adopted)
+            && restored.births.iter().all(|(_, birth)| matches!(birth, Birth::None | Birth::Known));
+        self.resume_streams(|daemon| daemon.answer_questions(ears, tells_processes));
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
             "the manager was replaced (start {}), {n_running} programs went on running",
             self.link.manager_starts()
         );
-        // What is said of an adopted program depends on its pipes, and of one that was being created on what follows.
-        let tells_processes = !self.procs.all().any(|(_, proc)| proc.origin.adopted)
-            && restored.births.iter().all(|(_, birth)| matches!(birth, Birth::None | Birth::Known));
-        self.resume_streams(|daemon| daemon.answer_questions(ears, tells_processes));
         if self.link.former_hung() {
             let seconds = self.config.supervisord.manager_watchdog.as_secs();
             ::log::error!("the former manager did not react for {seconds} seconds and was killed");
