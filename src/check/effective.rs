@@ -87,7 +87,7 @@ impl Check<'_> {
         let needs_logs = config.groups.iter().flat_map(|group| &group.processes).any(|process| {
             process.stdout.logfile == ChildLog::Auto || process.stderr.logfile == ChildLog::Auto
         });
-        if needs_logs && let Err(why) = writable(&config.supervisord.childlogdir.join("x")) {
+        if needs_logs && let Err(why) = takes_files(&config.supervisord.childlogdir) {
             self.warn("supervisord", "childlogdir", why);
         }
         if let ExitWhen::Named(name) = &config.supervisord.exit_when
@@ -237,18 +237,22 @@ fn files(stream: &StreamConfig) -> impl Iterator<Item = &Path> {
 
 /// Whether this user could write a file: it is there and writable, or the nearest directory above it is.
 fn writable(path: &Path) -> Result<(), String> {
-    let access = |path: &Path| nix::unistd::access(path, AccessFlags::W_OK);
     if path.is_dir() {
         return Err(format!("{} is a directory", path.display()));
     }
     if path.exists() {
-        return access(path).map_err(|errno| format!("cannot write {}: {}", path.display(), errno.desc()));
+        let why = |errno: nix::Error| format!("cannot write {}: {}", path.display(), errno.desc());
+        return nix::unistd::access(path, AccessFlags::W_OK).map_err(why);
     }
-    let mut above = path.to_path_buf();
-    while above.pop() && !above.as_os_str().is_empty() {
+    path.parent().map_or(Ok(()), takes_files)
+}
+
+/// Whether this user could create files in a directory, which is created itself if need be.
+fn takes_files(directory: &Path) -> Result<(), String> {
+    for above in directory.ancestors().take_while(|above| !above.as_os_str().is_empty()) {
         if above.is_dir() {
             let why = |errno: nix::Error| format!("cannot write to {}: {}", above.display(), errno.desc());
-            return access(&above).map_err(why);
+            return nix::unistd::access(above, AccessFlags::W_OK).map_err(why);
         }
         if above.exists() {
             return Err(format!("{} is not a directory", above.display()));

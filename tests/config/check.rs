@@ -48,6 +48,17 @@ fn a_clean_configuration_is_said_to_be_clean() {
 }
 
 #[test]
+fn where_automatic_logs_go() {
+    let directory = with_config("[supervisord]\nchildlogdir=%(here)s\n[program:a]\ncommand=cat\n");
+    // Whatever is in there already.
+    for name in ["x", "a", "supervisord"] {
+        std::fs::create_dir(directory.path().join(name)).expect("created");
+    }
+    let output = run(directory.path(), &["check", "-c", "x.conf", "--strict"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "x.conf: nothing wrong\n");
+}
+
+#[test]
 fn names_that_nobody_reads() {
     check(
         "[supervisord]\nlogfil=x\n[programs:web]\ncommand=cat\n[program:a]\ncommand=cat\nautostrat=1\nstdout=x\n\
