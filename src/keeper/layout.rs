@@ -183,7 +183,8 @@ pub struct ManagerMemory {
     pub turns: AtomicU64,
     /// The number, counted as `looks`, of the last look that the manager itself has asked for.
     pub look_wanted: AtomicU32,
-    _reserved: AtomicU32,
+    /// The number, counted as `upgrades_wanted`, of the last upgrade whose failure in office is in the activity log.
+    pub failure_told: AtomicU32,
     /// What the keeper is to do with the outputs of each slot while there is no manager: a `DRAIN_*` for
     /// standard output in the lowest bits, and one for standard error above it.
     pub drains: [AtomicU32; SLOTS],

@@ -433,6 +433,19 @@ impl Link {
         }
     }
 
+    /// Whether the last candidate has failed in office and that is not in the activity log yet.
+    pub fn has_untold_failure(&self) -> bool {
+        let memory = self.memory.get();
+        self.upgrade() == UPGRADE_ROLLED_BACK
+            && memory.failure_told.load(Acquire) != memory.upgrades_wanted.load(Acquire)
+    }
+
+    /// Says that it is.
+    pub fn set_failure_told(&self) {
+        let memory = self.memory.get();
+        memory.failure_told.store(memory.upgrades_wanted.load(Acquire), Release);
+    }
+
     /// What a candidate has to say for itself.
     pub fn upgrade_report(&self) -> String {
         self.memory.get().upgrade_report.get()

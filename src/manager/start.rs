@@ -386,6 +386,10 @@ impl Daemon {
             "the manager was replaced (start {}), {n_running} programs went on running",
             self.link.manager_starts()
         );
+        if self.link.has_untold_failure() {
+            ::log::error!("{}", self.upgrade_state());
+            self.link.set_failure_told();
+        }
         if self.link.former_hung() {
             let seconds = self.config.supervisord.manager_watchdog.as_secs();
             ::log::error!("the former manager did not react for {seconds} seconds and was killed");

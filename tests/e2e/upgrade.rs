@@ -1,7 +1,7 @@
 //! Another binary takes over while every program runs on.
 
 use crate::start;
-use crate::support::{Connection, Daemon, LONG, header, kill, post, until, until_some};
+use crate::support::{Connection, Daemon, LONG, flag, header, kill, post, text, until, until_some};
 use dxr::{MethodCall, TryFromValue};
 use nix::sys::signal::Signal;
 use std::os::unix::fs::PermissionsExt;
@@ -163,6 +163,13 @@ fn one_that_fails_in_office_is_rolled_back() {
         let keeper = daemon.ctl(&["keeper"]).expect(0);
         assert!(keeper.stdout.contains(&format!("runs again; the candidate failed: {why}")), "{keeper}");
         assert_eq!(daemon.pid_of("counter"), program);
+        daemon.wait_log(&format!("runs again; the candidate failed: {why}"));
     }
+    // It is said once.
+    let manager = until_some("a manager", LONG, || daemon.manager());
+    kill(manager, Signal::SIGKILL);
+    until("another manager", LONG, || daemon.log().matches("the manager was replaced").count() == 4);
+    daemon.call("supervisor.stopProcess", vec![text("counter"), flag(true)]);
+    assert_eq!(daemon.log().matches("runs again; the candidate failed").count(), 3);
     assert_unbroken(&daemon.read("counter.log"));
 }
