@@ -143,6 +143,9 @@ fn turn(stream: &Mutex<LogStream>, hand_on: &mut HandOn) -> Turn {
 /// One turn at a stream, with a way of draining.
 pub(super) fn turn_with(stream: &Mutex<LogStream>, hand_on: &mut HandOn, drain: Way) -> Turn {
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pause) = stream.until_spool_arrives() {
+        return Turn::Pause(pause);
+    }
     let drained = drain(&mut stream, BUDGET);
     if !drained.output.pieces.is_empty() {
         hand_on(drained.output);

@@ -5,6 +5,7 @@ use crate::support::{Connection, Daemon, LONG, flag, kill, post, text, until, un
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopped};
 
 fn kill_manager(daemon: &Daemon) {
@@ -76,6 +77,15 @@ startsecs=0
     assert_eq!(["stopped", "ended", "manual", "running"].map(|name| n_spawned(&daemon, name)), [1, 1, 0, 1]);
 }
 
+/// Whether every thread of a process has been stopped by a signal.
+fn is_stopped(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
 #[test]
 fn what_ended_while_there_was_no_manager_is_not_called_running() {
     let daemon = start(
@@ -97,6 +107,7 @@ startsecs=0
         daemon.wait_for_state("ends", Running, LONG);
         let (manager, program) = (until_some("a manager", LONG, || daemon.manager()), daemon.pid_of("ends"));
         kill(manager, Signal::SIGSTOP);
+        until("all of it has stopped", LONG, || is_stopped(manager));
         // Whoever comes next finds it waiting.
         let mut client = Connection::open(&daemon.address()).unwrap();
         client.send(&post(question)).unwrap();
@@ -202,6 +213,38 @@ stdout_logfile=%(here)s/{name}.log
     until("the rest is there", LONG, || daemon.read("json.log").lines().count() == 2);
     let second = daemon.read("json.log").lines().nth(1).map(str::to_string).expect("there are two");
     assert!(second.contains("\"prompt> answer\""), "{second}");
+}
+
+#[test]
+fn what_is_printed_before_the_keeper_has_the_spool_waits_for_that() {
+    let daemon = start(
+        "
+[program:colour]
+command=/bin/sh -c 'printf \"hello\\n\\033[3\"; read go < trigger; printf \"1mred\\n\"; exec sleep 1000'
+directory=%(here)s
+startsecs=0
+autostart=false
+stdout_logfile=%(here)s/colour.log
+[supervisord]
+strip_ansi=true
+",
+    );
+    let trigger = daemon.path("trigger");
+    nix::unistd::mkfifo(&trigger, nix::sys::stat::Mode::S_IRWXU).expect("the directory is the test's");
+    let keeper = daemon.keeper();
+    kill(keeper, Signal::SIGSTOP);
+    until("it has stopped", LONG, || is_stopped(keeper));
+    daemon.call("supervisor.startProcess", vec![text("colour"), flag(true)]);
+    // Whoever opens it for writing without waiting succeeds as soon as somebody reads: it has printed by then.
+    let for_writing = || fs::File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(&trigger);
+    let mut go = until_some("it has printed", LONG, || for_writing().ok());
+    (0..20).for_each(|_| assert_eq!(daemon.state_of("colour"), Running));
+    kill(keeper, Signal::SIGCONT);
+    until("the first line is there", LONG, || daemon.read("colour.log").contains("hello"));
+    kill_manager(&daemon);
+    go.write_all(b"go\n").unwrap();
+    until("the rest is there", LONG, || daemon.read("colour.log").lines().count() == 2);
+    assert_eq!(daemon.read("colour.log"), "hello\nred\n");
 }
 
 #[test]

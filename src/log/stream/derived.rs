@@ -273,6 +273,19 @@ impl LogStream {
         may_begin
     }
 
+    /// How long to wait until the spool has arrived in custody, if it is on its way there. Until then nothing may be
+    /// read that could have to be held back: it would be lost with us.
+    pub(in crate::log) fn until_spool_arrives(&mut self) -> Option<Duration> {
+        let derived = self.derived.as_ref()?;
+        let is_clean = self.shaper.as_ref().is_none_or(|shaper| shaper.is_clean());
+        let is_due = !derived.is_in_use && is_clean && derived.made.elapsed() <= ARRIVAL;
+        if !is_due || custody::holds(self.id) {
+            return None;
+        }
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Some(self.pause)
+    }
+
     /// Goes on without it.
     fn give_up_spool(&mut self, error: &io::Error) {
         say_once(&self.whose, error);
