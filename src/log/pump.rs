@@ -113,10 +113,7 @@ async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
 /// Whether the pipe has no writer still, and the stream therefore no pump any more.
 fn has_ended(stream: &Mutex<LogStream>, hand_on: &mut HandOn) -> bool {
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
-    let drained = stream.drain(BUDGET);
-    if !drained.output.pieces.is_empty() {
-        hand_on(drained.output);
-    }
+    let drained = drain_once(&mut stream, hand_on, LogStream::drain);
     // Under the same lock: whoever starts the program after this sees that it needs a new pump, and a program that was
     // started before it keeps this one.
     stream.pumped = !drained.eof;
@@ -146,14 +143,21 @@ pub(super) fn turn_with(stream: &Mutex<LogStream>, hand_on: &mut HandOn, drain: 
     if let Some(pause) = stream.until_spool_arrives() {
         return Turn::Pause(pause);
     }
-    let drained = drain(&mut stream, BUDGET);
-    if !drained.output.pieces.is_empty() {
-        hand_on(drained.output);
-    }
+    let drained = drain_once(&mut stream, hand_on, drain);
     match (drained.pause, drained.n_bytes) {
         _ if drained.eof => Turn::End,
         (Some(pause), _) => Turn::Pause(pause),
         (None, 0) => Turn::Empty,
         (None, n_bytes) => Turn::Moved { n_bytes, pipe_size: drained.pipe_size },
     }
+}
+
+/// Drains within the budget of a turn, and hands on what was read out for others.
+fn drain_once(stream: &mut LogStream, hand_on: &mut HandOn, drain: Way) -> Drained {
+    let mut drained = drain(stream, BUDGET);
+    let output = std::mem::take(&mut drained.output);
+    if !output.pieces.is_empty() {
+        hand_on(output);
+    }
+    drained
 }
