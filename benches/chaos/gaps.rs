@@ -49,7 +49,13 @@ pub fn of_kills(n: usize) {
         print(&format!("gap of a bare server that is killed {when} and started again"), bare);
         print(&format!("control gap, kill -9 {when}"), ours);
     }
-    print("control gap, kill -9 under 16 clients", gaps_of_kills_under_clients(&daemon, n));
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..n.div_ceil(IN_A_ROW) {
+        bare.extend(gaps_under_clients(IN_A_ROW, || floor.ask(), || floor.server()));
+        ours.extend(gaps_under_clients(IN_A_ROW, || ask(&daemon), || daemon.manager()));
+    }
+    print("gap of a bare server that is killed under 16 clients and started again", bare);
+    print("control gap, kill -9 under 16 clients", ours);
 }
 
 /// Each takes half a minute: so long is a binary on trial, and no other one accepted.
@@ -58,6 +64,17 @@ pub fn of_upgrades(n: usize) {
     let (gaps, n_requests, n_failed) = gaps_of_upgrades(&daemon, n);
     print("control gap, upgrade under 16 clients", gaps);
     println!("{n_requests} requests meanwhile, {n_failed} of them refused or failed");
+}
+
+/// Questions are answered while a manager takes over, everything else after that. So whoever does not cease to ask must
+/// not keep it from its end.
+pub fn of_orders(n: usize) {
+    for n_programs in [16, 1000] {
+        let conf = CONF.replace("numprocs=16", &format!("numprocs={n_programs}"));
+        let daemon = Start::new(Side::Ours, &conf).ready();
+        let gaps = gaps_of_orders_under_clients(&daemon, n);
+        print(&format!("an order after kill -9 under 16 clients, {n_programs} programs"), gaps);
+    }
 }
 
 fn print(what: &str, mut durations: Vec<Duration>) {
@@ -90,11 +107,14 @@ impl Floor {
         client.read_exact(&mut [0])
     }
 
+    /// The pid of the server; `None` while there is none that answers.
+    fn server(&self) -> Option<i32> {
+        self.ask().ok()?;
+        descendants(self.parent.id() as i32).first().map(|server| server.pid)
+    }
+
     fn gap(&self, calm: Duration) -> Duration {
-        let server = until_some("a server", LONG, || {
-            self.ask().ok()?;
-            descendants(self.parent.id() as i32).first().map(|server| server.pid)
-        });
+        let server = until_some("a server", LONG, || self.server());
         std::thread::sleep(calm);
         kill(server, Signal::SIGKILL);
         let begun = Instant::now();
@@ -169,17 +189,25 @@ fn gaps_of_upgrades(daemon: &Daemon, n: usize) -> (Vec<Duration>, usize, usize) 
     (gaps, n_requests, n_failed)
 }
 
-/// From each kill to the first answer to a question that was asked after it, by whichever of the clients in a loop.
-fn gaps_of_kills_under_clients(daemon: &Daemon, n: usize) -> Vec<Duration> {
+/// From each kill of whoever serves to the first answer to a question that was asked after it, by whichever of the
+/// clients in a loop.
+fn gaps_under_clients(
+    n: usize,
+    ask: impl Fn() -> io::Result<()> + Sync,
+    server: impl Fn() -> Option<i32>,
+) -> Vec<Duration> {
     let mut kills = Vec::new();
-    let served = served_meanwhile(daemon, || {
+    let served = served_meanwhile(&ask, || {
+        let mut former = None;
         for _ in 0..n {
-            let manager = until_some("a manager", LONG, || daemon.manager());
-            until("it answers", LONG, || daemon.answers());
+            let other = until_some("another server", LONG, || server().filter(|pid| Some(*pid) != former));
+            until("it answers", LONG, || ask().is_ok());
             std::thread::sleep(CALM);
             kills.push(Instant::now());
-            kill(manager, Signal::SIGKILL);
-            until("another manager", LONG, || daemon.manager().is_some_and(|other| other != manager));
+            kill(other, Signal::SIGKILL);
+            // To look for the next one takes a processor that is wanted elsewhere now.
+            std::thread::sleep(CALM);
+            former = Some(other);
         }
     });
     let first_answer = |killed: &Instant| {
@@ -190,9 +218,26 @@ fn gaps_of_kills_under_clients(daemon: &Daemon, n: usize) -> Vec<Duration> {
     kills.iter().map(first_answer).collect()
 }
 
+/// From each kill to the answer to somebody who wants something done.
+fn gaps_of_orders_under_clients(daemon: &Daemon, n: usize) -> Vec<Duration> {
+    let mut gaps = Vec::new();
+    served_meanwhile(&|| ask(daemon), || {
+        for _ in 0..n {
+            let manager = until_some("a manager", LONG, || daemon.manager());
+            until("it answers", LONG, || daemon.answers());
+            std::thread::sleep(CALM);
+            let begun = Instant::now();
+            kill(manager, Signal::SIGKILL);
+            daemon.call("supervisor.signalProcess", vec![text("p:0"), text("CONT")]);
+            gaps.push(begun.elapsed());
+        }
+    });
+    gaps
+}
+
 /// What clients in a loop get to see from shortly before an upgrade until shortly after it.
 fn served_during_upgrade(daemon: &Daemon) -> Vec<Served> {
-    served_meanwhile(daemon, || {
+    served_meanwhile(&|| ask(daemon), || {
         let before = until_some("a manager", LONG, || daemon.manager());
         daemon.signal(Signal::SIGUSR1);
         until("another manager", LONG, || daemon.manager().is_some_and(|manager| manager != before));
@@ -201,7 +246,7 @@ fn served_during_upgrade(daemon: &Daemon) -> Vec<Served> {
 }
 
 /// What clients in a loop get to see while this happens.
-fn served_meanwhile(daemon: &Daemon, what: impl FnOnce()) -> Vec<Served> {
+fn served_meanwhile(ask: &(impl Fn() -> io::Result<()> + Sync), what: impl FnOnce()) -> Vec<Served> {
     let (is_over, served) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..N_CLIENTS {
@@ -209,7 +254,7 @@ fn served_meanwhile(daemon: &Daemon, what: impl FnOnce()) -> Vec<Served> {
                 let mut ours = Vec::new();
                 while !is_over.load(Ordering::Acquire) {
                     let asked = Instant::now();
-                    let failed = ask(daemon).is_err();
+                    let failed = ask().is_err();
                     ours.push(Served { asked, answered: Instant::now(), failed });
                 }
                 served.lock().expect("nobody panics with it").append(&mut ours);

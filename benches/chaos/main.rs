@@ -1,8 +1,8 @@
 //! Ten thousand kills of the manager, and how long clients wait at each. See `tests/chaos.rs` for the short one.
 //!
-//! `cargo bench --bench chaos -- [kills N] [pid1 N] [gaps N] [upgrades N]`: how often the manager is killed under
-//! load, the same in a namespace of its own, and after how many kills and upgrades the gap is measured. By default all
-//! of it, 10,000 kills together.
+//! `cargo bench --bench chaos -- [kills N] [pid1 N] [gaps N] [orders N] [upgrades N]`: how often the manager is killed
+//! under load, the same in a namespace of its own, and after how many kills and upgrades the gap is measured; `orders`
+//! is the gap for those who do not only ask. By default all of it, 10,000 kills together.
 
 #[path = "../../tests/chaos_support/check.rs"]
 mod check;
@@ -43,6 +43,9 @@ fn main() {
     println!("seed {seed}");
     if let Some(n_gaps) = wanted("gaps", 200) {
         gaps::of_kills(n_gaps);
+    }
+    if let Some(n_orders) = wanted("orders", 50) {
+        gaps::of_orders(n_orders);
     }
     if let Some(n_upgrades) = wanted("upgrades", 10) {
         gaps::of_upgrades(n_upgrades);

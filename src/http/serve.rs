@@ -49,7 +49,11 @@ async fn accept_all(listener: Listener, site: Arc<Site>) -> io::Result<()> {
     let listener = Async::new(listener)?;
     loop {
         match accept(&listener).await {
-            Ok(fd) => admit(fd, &site).await,
+            Ok(fd) => {
+                admit(fd, &site).await;
+                // Whoever came first is served before the next one is accepted.
+                futures_lite::future::yield_now().await;
+            }
             Err(error) if is_fleeting(&error) => {}
             Err(error) => {
                 log::warn!("a client could not be accepted, waiting {BREATHER:?}: {error}");

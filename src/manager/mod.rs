@@ -16,6 +16,7 @@ pub mod start;
 pub mod daemon;
 pub mod exit_when;
 pub mod info_map;
+pub mod interim;
 pub mod procs;
 pub mod requests;
 pub mod resume;

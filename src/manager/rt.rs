@@ -21,9 +21,6 @@ static TASKS: Executor<'static> = Executor::new();
 /// Whether there are to be no threads yet.
 static IS_PUT_OFF: AtomicBool = AtomicBool::new(false);
 
-/// So many steps of tasks are made at most when somebody lends a hand, who has other things to do.
-const MOST_STEPS: usize = 64;
-
 /// A running task.
 #[must_use = "a task that nobody waits for says so with detach()"]
 pub struct Task<T>(Option<async_executor::Task<T>>);
@@ -90,13 +87,10 @@ async fn run_tasks() {
     }
 }
 
-/// Lets tasks that are ready make some steps on this thread.
-pub fn lend_a_hand() {
-    for _ in 0..MOST_STEPS {
-        if let Ok(false) = catch_unwind(|| TASKS.try_tick()) {
-            return;
-        }
-    }
+/// Lets a task that is ready make a step on this thread; false if there is none.
+pub fn lend_a_hand() -> bool {
+    // One that panics has made its last.
+    catch_unwind(|| TASKS.try_tick()).unwrap_or(true)
 }
 
 /// Runs a future on this thread until it is done.

@@ -12,6 +12,7 @@ use crate::manager::child::Common;
 use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, stream_specs};
 use crate::manager::events::Events;
 use crate::manager::info_map::MapFile;
+use crate::manager::interim::Interim;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
@@ -21,7 +22,7 @@ use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt, wait};
 use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpServerConfig};
 use crate::model::state::SupervisorState;
-use crate::rpc::api::{Handle, Request};
+use crate::rpc::api::Handle;
 use crate::sys::limits::{self, Limited};
 use crate::sys::{fd, memory, process, schedule, signals};
 use std::collections::HashMap;
@@ -380,7 +381,8 @@ impl Daemon {
         // What is said of an adopted program depends on its pipes, and of one that was being created on what follows.
         let tells_processes = !self.procs.all().any(|(_, proc)| proc.origin.adopted)
             && restored.births.iter().all(|(_, birth)| matches!(birth, Birth::None | Birth::Known));
-        self.resume_streams(|daemon| daemon.answer_questions(ears, tells_processes));
+        let mut interim = Interim::begin(ears, tells_processes);
+        self.resume_streams(|daemon| interim.answer(daemon));
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
             "the manager was replaced (start {}), {n_running} programs went on running",
@@ -523,33 +525,6 @@ impl Daemon {
         self.procs.all().for_each(|(_, proc)| proc.streams.finish_lines());
         self.procs.all().for_each(|(_, proc)| proc.streams.settle());
         rt::make_threads();
-    }
-
-    /// Answers what the table alone can answer, about processes only if it can tell all of them and none has ended
-    /// since it was written. Everything else waits for the loop.
-    fn answer_questions(&mut self, ears: &mut Ears, tells_processes: bool) {
-        rt::lend_a_hand();
-        let mut n_answered = 0;
-        while let Ok(call) = ears.calls.try_recv() {
-            let is_known = match &call.request {
-                Request::State | Request::Pid | Request::Identification => true,
-                Request::ProcessInfo(_) | Request::AllProcessInfo => {
-                    tells_processes && !self.link.has_entries()
-                }
-                _ => false,
-            };
-            if is_known {
-                self.handle(call);
-                n_answered += 1;
-            } else {
-                ears.postponed.push(call);
-            }
-        }
-        if n_answered > 0 {
-            // To send the answers. Whoever gets one was woken on this processor, most probably.
-            rt::lend_a_hand();
-            std::thread::yield_now();
-        }
     }
 
     /// Says where a program is from whose creation was the last thing a manager did.

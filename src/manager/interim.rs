@@ -1,0 +1,67 @@
+//! Answers while a manager takes over.
+//!
+//! To find every pipe and every log again takes longer than everything else in a takeover, the more so with many
+//! programs, and clients are not to wait for that. Nor is the takeover to wait for them, however many there are and
+//! however much they ask: programs have to be restarted.
+
+use crate::manager::daemon::{Daemon, Ears};
+use crate::manager::rt;
+use crate::rpc::api::{Call, Request};
+use std::time::{Duration, Instant};
+
+/// For so long clients come first: enough for one of them to get its answer.
+const HEAD_START: Duration = Duration::from_millis(2);
+
+/// How the time is shared.
+pub struct Interim<'a> {
+    ears: &'a mut Ears,
+    /// Whether the table can tell all processes.
+    tells_processes: bool,
+    begun: Instant,
+    /// How much of the time since then went to clients.
+    answering: Duration,
+}
+
+impl<'a> Interim<'a> {
+    /// `tells_processes`: whether the table can tell all processes by now.
+    pub fn begin(ears: &'a mut Ears, tells_processes: bool) -> Interim<'a> {
+        Interim { ears, tells_processes, begun: Instant::now(), answering: Duration::ZERO }
+    }
+
+    /// Answers what the table alone can answer, about processes only if none has ended since it was written.
+    /// Everything else waits for the loop. To be called again and again: after a head start clients get as much of
+    /// the time as whoever calls this.
+    pub fn answer(&mut self, daemon: &mut Daemon) {
+        let others = self.begun.elapsed().saturating_sub(self.answering);
+        let share = HEAD_START + others;
+        let resumed = Instant::now();
+        let is_used_up = |answering: Duration| answering + resumed.elapsed() >= share;
+        let mut has_answered = false;
+        while !is_used_up(self.answering) && rt::lend_a_hand() {
+            // At once: whoever asked first does not wait until everybody has been heard.
+            while let Ok(call) = self.ears.calls.try_recv() {
+                if self.is_known(&call, daemon) {
+                    daemon.handle(call);
+                    has_answered = true;
+                } else {
+                    self.ears.postponed.push(call);
+                }
+            }
+        }
+        if has_answered {
+            // Whoever got an answer was woken on this processor, most probably.
+            std::thread::yield_now();
+        }
+        self.answering += resumed.elapsed();
+    }
+
+    fn is_known(&self, call: &Call, daemon: &Daemon) -> bool {
+        match &call.request {
+            Request::State | Request::Pid | Request::Identification => true,
+            Request::ProcessInfo(_) | Request::AllProcessInfo => {
+                self.tells_processes && !daemon.link.has_entries()
+            }
+            _ => false,
+        }
+    }
+}
