@@ -342,7 +342,7 @@ impl Daemon {
             _ => None,
         };
         let (process, mut effects) = step(proc.process.clone(), event, &config, at);
-        if was_adopted {
+        if was_adopted && !self.adopted.leads_anybody(slot) {
             // Somebody else has collected it: the number of its process group may be another's by now.
             effects.retain(|effect| !matches!(effect, Effect::KillStragglers { .. }));
         }

@@ -88,6 +88,11 @@ impl Adopted {
         }
     }
 
+    /// Whether anybody is left in the process group of a program that has just ended.
+    pub fn leads_anybody(&self, slot: SlotId) -> bool {
+        self.pidfds.get(&slot).is_some_and(pidfd::leads_anybody)
+    }
+
     /// The slots of those that have ended.
     fn news(&self) -> Vec<SlotId> {
         let mut events = Vec::with_capacity(64);

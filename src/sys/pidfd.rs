@@ -8,6 +8,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+/// A flag of pidfd_send_signal(2).
+const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
+
 /// Gets hold of the process that has this pid and was created at this moment, in clock ticks since boot.
 ///
 /// # Errors
@@ -45,7 +48,6 @@ pub fn send(pidfd: impl AsFd, signal: Signal) -> io::Result<()> {
 
 /// Sends a signal to the process group that the process leads.
 pub fn send_group(pidfd: impl AsFd, leader: i32, signal: Signal) -> io::Result<()> {
-    const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
     let sent = send_with(&pidfd, signal, PIDFD_SIGNAL_PROCESS_GROUP);
     match sent {
         // Linux before 6.9. The group keeps its number for as long as its leader lives.
@@ -54,6 +56,12 @@ pub fn send_group(pidfd: impl AsFd, leader: i32, signal: Signal) -> io::Result<(
         }
         sent => sent,
     }
+}
+
+/// Whether anybody is left in the process group that the process leads, or led before it ended: for as long as
+/// somebody is, its number is nobody else's. False where the kernel does not tell (Linux before 6.9).
+pub fn leads_anybody(pidfd: impl AsFd) -> bool {
+    send_with(pidfd, Signal::from_raw(0), PIDFD_SIGNAL_PROCESS_GROUP).is_ok()
 }
 
 fn send_with(pidfd: impl AsFd, signal: Signal, flags: libc::c_uint) -> io::Result<()> {

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Child, Command};
 use supervisord::model::state::ProcessState::{Exited, Running, Stopped};
+use supervisord::sys::pidfd;
 use supervisord::sys::process::{boot_id, start_ticks};
 
 const LEAVING: &str = "
@@ -509,6 +510,36 @@ autorestart=false
     // Whether it can be known depends on the kernel and on who has become its parent.
     let known = log.contains("exited: once (exit status 7; not expected)");
     assert!(known || log.contains("exited: once (exit status unknown; not expected)"), "{log}");
+}
+
+#[test]
+fn an_adopted_program_leaves_nobody_behind_either() {
+    let mut daemon = start(
+        "
+[program:family]
+command=/bin/sh -c 'sleep 1000 & echo $! > child; while ! test -e go; do sleep 0.05; done'
+directory=%(here)s
+startsecs=0
+autorestart=false
+killasgroup=true
+",
+    );
+    until("it has a child", LONG, || daemon.read("child").ends_with('\n'));
+    let child: i32 = daemon.read("child").trim().parse().expect("a pid");
+    let leader = daemon.pid_of("family");
+    kill_keeper(&mut daemon);
+    start_again(&mut daemon);
+    let held = start_ticks(leader).and_then(|ticks| pidfd::open(leader, ticks).ok()).expect("it runs");
+    let kernel_tells = pidfd::leads_anybody(&held);
+    fs::write(daemon.path("go"), "").unwrap();
+    daemon.wait_for_state("family", Exited, LONG);
+    if kernel_tells {
+        wait_gone(&[child], LONG);
+        daemon.wait_log("left behind in the process group of 'family'");
+    } else {
+        assert!(running(child), "the group may be somebody else's");
+        kill(child, Signal::SIGKILL);
+    }
 }
 
 #[test]
