@@ -6,6 +6,8 @@ use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopped};
 
 fn kill_manager(daemon: &Daemon) {
@@ -306,4 +308,36 @@ fn a_manager_that_died_young_is_executed_anew() {
     });
     assert!(!daemon.read("env").contains("SUPERVISORD_KEEPER"), "{}", daemon.read("env"));
     assert!(!daemon.read("env").contains("SUPERVISORD_MANAGER"), "{}", daemon.read("env"));
+}
+
+/// Questions are answered while a manager takes over, orders after that.
+#[test]
+fn whoever_does_not_cease_to_ask_does_not_keep_orders_waiting() {
+    const N_CLIENTS: usize = 8;
+    const N_PROGRAMS: usize = 200;
+    let daemon = start(&format!(
+        "[program:x]\ncommand=sleep 1000\nprocess_name=%(process_num)d\nnumprocs={N_PROGRAMS}\nstartsecs=0\n"
+    ));
+    let (is_over, n_answers) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let at_most = Instant::now() + 2 * LONG;
+    let ask = || {
+        while !is_over.load(Ordering::Relaxed) && Instant::now() < at_most {
+            if daemon.address().call("supervisor.getProcessInfo", vec![text("x:0")]).is_ok() {
+                n_answers.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    };
+    let n_meanwhile = std::thread::scope(|scope| {
+        (0..N_CLIENTS).for_each(|_| drop(scope.spawn(ask)));
+        until("they are answered", LONG, || n_answers.load(Ordering::Relaxed) > 100);
+        let manager = daemon.manager().expect("there is one");
+        kill(manager, Signal::SIGKILL);
+        let before = n_answers.load(Ordering::Relaxed);
+        daemon.call("supervisor.signalProcess", vec![text("x:0"), text("CONT")]);
+        let n_meanwhile = n_answers.load(Ordering::Relaxed) - before;
+        is_over.store(true, Ordering::Relaxed);
+        n_meanwhile
+    });
+    // Clients get half of the time, and an answer takes longer than to find a program's pipes and logs.
+    assert!(n_meanwhile < N_PROGRAMS, "{n_meanwhile} questions came first");
 }
