@@ -269,10 +269,12 @@ fn wait_until(deadline: Instant, mut condition: impl FnMut() -> bool) -> bool {
     condition()
 }
 
-/// The files of a log, oldest first.
+/// The files of a log, oldest first. Whoever was killed during the last rotation has left out a number, which the next
+/// one would have closed.
 fn files_of(path: &Path) -> Vec<PathBuf> {
-    let mut names: Vec<PathBuf> =
-        (1..).map(|i| backup_name(path, i)).take_while(|name| name.exists()).collect();
+    let exists = |number: &u32| backup_name(path, *number).exists();
+    let numbers = (1..).take_while(|number| exists(number) || exists(&(number + 1))).filter(exists);
+    let mut names: Vec<PathBuf> = numbers.map(|number| backup_name(path, number)).collect();
     names.reverse();
     names.push(path.to_path_buf());
     names
