@@ -161,11 +161,17 @@ fn ask(daemon: &Daemon) -> io::Result<()> {
     answer.map(drop).map_err(|fault| io::Error::other(fault.to_string()))
 }
 
-/// From the kill to the first answer: what a client waits at most that comes at any moment.
-fn gap_of_kill(daemon: &Daemon, calm: Duration) -> Duration {
+/// The manager, once it has answered and been left alone for a while.
+fn manager_after(daemon: &Daemon, calm: Duration) -> i32 {
     let manager = until_some("a manager", LONG, || daemon.manager());
     until("it answers", LONG, || daemon.answers());
     std::thread::sleep(calm);
+    manager
+}
+
+/// From the kill to the first answer: what a client waits at most that comes at any moment.
+fn gap_of_kill(daemon: &Daemon, calm: Duration) -> Duration {
+    let manager = manager_after(daemon, calm);
     kill(manager, Signal::SIGKILL);
     let begun = Instant::now();
     while ask(daemon).is_err() {}
@@ -223,9 +229,7 @@ fn gaps_of_orders_under_clients(daemon: &Daemon, n: usize) -> Vec<Duration> {
     let mut gaps = Vec::new();
     served_meanwhile(&|| ask(daemon), || {
         for _ in 0..n {
-            let manager = until_some("a manager", LONG, || daemon.manager());
-            until("it answers", LONG, || daemon.answers());
-            std::thread::sleep(CALM);
+            let manager = manager_after(daemon, CALM);
             let begun = Instant::now();
             kill(manager, Signal::SIGKILL);
             daemon.call("supervisor.signalProcess", vec![text("p:0"), text("CONT")]);

@@ -548,9 +548,15 @@ impl LogStream {
             drained.n_bytes += n_dropped;
             self.pause = (self.pause / 2).max(SHORTEST_PAUSE);
         } else {
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            self.longer_pause();
         }
         drained.pause = Some(self.pause);
+    }
+
+    /// Twice as long as the last one, for who has waited in vain.
+    fn longer_pause(&mut self) -> Duration {
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause
     }
 
     /// Opens every log anew by its name. What cannot be opened is reported; the old file stays in use.

@@ -342,9 +342,11 @@ impl Daemon {
             _ => None,
         };
         let (process, mut effects) = step(proc.process.clone(), event, &config, at);
-        if was_adopted && !self.adopted.leads_anybody(slot) {
-            // Somebody else has collected it: the number of its process group may be another's by now.
-            effects.retain(|effect| !matches!(effect, Effect::KillStragglers { .. }));
+        if was_adopted {
+            // Somebody else has collected it: unless anybody is left, the number of its process group may be another's.
+            effects.retain(|effect| {
+                !matches!(effect, Effect::KillStragglers { .. }) || self.adopted.leads_anybody(slot)
+            });
         }
         self.procs.replace(slot, process);
         let (mut changes, mut owed) = (Vec::new(), Owed::default());

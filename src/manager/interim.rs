@@ -33,11 +33,10 @@ impl<'a> Interim<'a> {
     /// the time as whoever calls this.
     pub fn answer(&mut self, daemon: &mut Daemon) {
         let others = self.begun.elapsed().saturating_sub(self.answering);
-        let share = HEAD_START + others;
+        let turn = (HEAD_START + others).saturating_sub(self.answering);
         let resumed = Instant::now();
-        let is_used_up = |answering: Duration| answering + resumed.elapsed() >= share;
         let mut has_answered = false;
-        while !is_used_up(self.answering) && rt::lend_a_hand() {
+        while resumed.elapsed() < turn && rt::lend_a_hand() {
             // At once: whoever asked first does not wait until everybody has been heard.
             while let Ok(call) = self.ears.calls.try_recv() {
                 if self.is_known(&call, daemon) {

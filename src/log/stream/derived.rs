@@ -265,7 +265,7 @@ impl LogStream {
             return true;
         }
         // What is held back has not been through the spool.
-        let may_begin = is_held && self.shaper.as_ref().is_none_or(|shaper| shaper.is_clean());
+        let may_begin = is_held && self.holds_nothing_back();
         if may_begin && let Some(derived) = &mut self.derived {
             derived.is_in_use = true;
             self.track();
@@ -277,13 +277,16 @@ impl LogStream {
     /// read that could have to be held back: it would be lost with us.
     pub(in crate::log) fn until_spool_arrives(&mut self) -> Option<Duration> {
         let derived = self.derived.as_ref()?;
-        let is_clean = self.shaper.as_ref().is_none_or(|shaper| shaper.is_clean());
-        let is_due = !derived.is_in_use && is_clean && derived.made.elapsed() <= ARRIVAL;
+        let is_due = !derived.is_in_use && self.holds_nothing_back() && derived.made.elapsed() <= ARRIVAL;
         if !is_due || custody::holds(self.id) {
             return None;
         }
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        Some(self.pause)
+        Some(self.longer_pause())
+    }
+
+    /// Whether all that was read has gone on its way.
+    fn holds_nothing_back(&self) -> bool {
+        self.shaper.as_ref().is_none_or(|shaper| shaper.is_clean())
     }
 
     /// Goes on without it.
@@ -338,8 +341,7 @@ impl LogStream {
                 Some(_) if self.may_hold => {
                     self.hold(drained);
                     if derived.under_way.is_some() && drained.pause.is_none() {
-                        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-                        drained.pause = Some(self.pause);
+                        drained.pause = Some(self.longer_pause());
                     }
                     return Ok(());
                 }
