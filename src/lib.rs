@@ -17,6 +17,7 @@ pub mod sys;
 #[allow(unsafe_code)]
 pub mod keeper;
 
+pub mod files;
 pub mod log;
 pub mod manager;
 

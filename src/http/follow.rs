@@ -1,11 +1,11 @@
 //! Following a log as it grows: `/logtail` and `/mainlogtail`.
 
 use super::watch::{Changes, Watcher};
+use crate::files;
 use crate::log::memory::Ring;
 use crate::manager::rt;
 use crate::rpc::api::LogSource;
 use async_channel::Receiver;
-use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -288,11 +288,9 @@ impl Log {
 }
 
 fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
-    // The path may lead anywhere; opening a FIFO must not wait.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let (file, _) = files::open::to_read(path)?.ok_or_else(|| io::Error::other("not a regular file"))?;
     let metadata = file.metadata()?;
-    if metadata.is_file() { Ok((file, metadata)) } else { Err(io::Error::other("not a regular file")) }
+    Ok((file, metadata))
 }
 
 /// Where rotation puts the log that was last in use.

@@ -7,6 +7,8 @@
 //!
 //! `RUST_LOG=supervisord::http=debug` writes the messages of single modules whatever `loglevel` says.
 
+use crate::files::location::Missing;
+use crate::files::{self, open::Opened};
 use crate::log::device::Device;
 use crate::log::file::{Break, Limits, SharedFile};
 use crate::log::open;
@@ -340,12 +342,14 @@ impl Place {
         if let Some(device) = Device::standard_stream(path)? {
             return Ok(Place::Device(device));
         }
-        let file = open::open_log(path, open::PLAIN_MODE)?;
-        let facts = open::facts(&file)?;
-        if facts.regular {
-            return Ok(Place::File(SharedFile::join(path, open::PLAIN_MODE, file, facts), limits));
-        }
-        Ok(Place::Device(Device::opened(file.into())?))
+        let mode = open::PLAIN_MODE;
+        Ok(match files::open::for_writing(path, mode, Missing::Make)? {
+            Opened::File(fd, stat) => {
+                Place::File(SharedFile::join(path, mode, fd.into(), stat.into()), limits)
+            }
+            Opened::Device(fd) => Place::Device(Device::opened(fd)?),
+            Opened::Stream(fd) => Place::Device(Device::borrowed(fd)?),
+        })
     }
 
     /// Whether this is the very thing that standard output is.

@@ -1,6 +1,8 @@
 //! Logs whose names we make up: `stdout_logfile = AUTO`.
 
-use crate::log::open::{self, PRIVATE_MODE};
+use crate::files::location::{Location, Missing};
+use crate::files::open;
+use crate::log::open::PRIVATE_MODE;
 use crate::rpc::api::Stream;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -29,7 +31,7 @@ pub fn create(childlogdir: &Path, process: &str, stream: Stream, identifier: &st
     for _ in 0..TRIES {
         let name = format!("{process}-{stream}---{identifier}-{}.log", random_letters());
         let path = childlogdir.join(name.replace('/', "_"));
-        match open::create_log(&path, PRIVATE_MODE) {
+        match open::new(&path, PRIVATE_MODE) {
             Ok(_) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -69,7 +71,7 @@ pub fn clean(
         if keep.contains(&path.with_file_name(base)) {
             continue;
         }
-        if let Err(error) = std::fs::remove_file(&path) {
+        if let Err(error) = Location::of(&path, Missing::Fail).and_then(|at| at.unlink()) {
             failures.push((path, error));
         }
     }

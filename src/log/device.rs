@@ -3,6 +3,7 @@
 //! They are never rotated, truncated or removed, and never made to block: a reader that does not read must
 //! not stop the daemon.
 
+use crate::files::open::StandardStream;
 use crate::log::open;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, Mode, OFlags};
@@ -43,27 +44,7 @@ impl Device {
     /// # Errors
     /// EBADF if the daemon was started without that descriptor.
     pub fn standard_stream(path: &Path) -> io::Result<Option<Device>> {
-        let fd = match path.to_str() {
-            Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => open::duplicate(io::stdout())?,
-            Some("/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2") => open::duplicate(io::stderr())?,
-            _ => return Ok(None),
-        };
-        Device::borrowed(fd).map(Some)
-    }
-
-    /// Whether `path` names one of the daemon's own descriptors.
-    pub fn is_standard_stream(path: &Path) -> bool {
-        matches!(
-            path.to_str(),
-            Some(
-                "/dev/stdout"
-                    | "/dev/fd/1"
-                    | "/proc/self/fd/1"
-                    | "/dev/stderr"
-                    | "/dev/fd/2"
-                    | "/proc/self/fd/2"
-            )
-        )
+        StandardStream::named(path).map(|stream| Device::borrowed(stream.duplicate()?)).transpose()
     }
 
     /// Takes over something that was opened by us in non-blocking mode.
@@ -195,7 +176,7 @@ mod tests {
 
     #[test]
     fn null_takes_everything() {
-        let null = open::open_log(Path::new("/dev/null"), open::PLAIN_MODE).unwrap();
+        let null = std::fs::File::options().write(true).open("/dev/null").unwrap();
         let device = Device::opened(null.into()).unwrap();
         assert_eq!(device.write(b"abc").unwrap(), 3);
         let (read, write) = rustix::pipe::pipe().unwrap();

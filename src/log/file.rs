@@ -5,17 +5,19 @@
 //! somebody else appended stays. That needs one writer per file, so streams that were given the same name
 //! (the stdout and stderr of a program, say) share one [`SharedFile`] through its lock.
 
+use crate::files::location::Missing;
+use crate::files::{self, open::Opened, trust};
 use crate::log::custody;
 use crate::log::open::{self, Facts, Identity};
 use crate::log::rotate;
 use crate::model::cursor::{Intent, SinkCursor};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -125,7 +127,9 @@ impl OpenFiles {
 impl SharedFile {
     /// Takes over a just opened regular file, or joins those who have it open already.
     pub fn join(path: &Path, mode: u32, file: File, facts: Facts) -> SharedFile {
-        let name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        // Of what was opened, not of what the path means by now.
+        let name = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let name = name.unwrap_or_else(|_| path.to_path_buf());
         let mut open_files = OPEN_FILES.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = open_files.by_name.as_ref().and_then(|open| open.get(&name)?.upgrade()) {
             return SharedFile(known);
@@ -250,10 +254,9 @@ impl SharedFile {
     /// The system's; NotFound if another file has this name by now.
     pub fn ends_within_a_line(&self) -> io::Result<bool> {
         let log_file = self.lock();
-        // The one that is open cannot be read. Whatever has its name now must not hold us up.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = File::from(rustix::fs::open(&log_file.path, flags, Mode::empty())?);
-        let facts = open::facts(&file)?;
+        // The one that is open cannot be read.
+        let (file, stat) = files::open::to_read(&log_file.path)?.ok_or(io::ErrorKind::NotFound)?;
+        let facts = Facts::from(stat);
         if facts.identity != log_file.identity {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -339,15 +342,38 @@ impl LogFile {
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        let file = open::open_log(&self.path, self.mode)?;
-        let facts = open::facts(&file)?;
-        if !facts.regular {
-            return Err(io::Error::other("it is no longer a regular file"));
+        match files::open::for_writing(&self.path, self.mode, Missing::Make)? {
+            Opened::File(fd, stat) => {
+                self.use_instead(fd.into(), stat.into());
+                Ok(())
+            }
+            Opened::Device(_) | Opened::Stream(_) => Err(io::Error::other("it is no longer a regular file")),
         }
+    }
+
+    fn use_instead(&mut self, file: File, facts: Facts) {
         // Before anything is written to it: whoever takes our place must not go on with the old one.
         custody::keep(&self.entrusted, &file);
         (self.file, self.identity, self.looked) = (file, facts.identity, Instant::now());
-        Ok(())
+    }
+
+    /// Makes the file that follows one which has just been renamed.
+    fn make_next(&mut self, old: Facts) -> io::Result<()> {
+        let restricted = trust::mode_after((old.owner, old.mode), rustix::process::geteuid().as_raw());
+        // Not readable for anybody who could not read the last one, not even for a moment.
+        match files::open::new(&self.path, restricted.map_or(self.mode, |_| open::PRIVATE_MODE)) {
+            Ok(file) => {
+                if let Some(mode) = restricted {
+                    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+                }
+                let facts = open::facts(&file)?;
+                self.use_instead(file, facts);
+                Ok(())
+            }
+            // Somebody was faster; what is there is judged like any other file.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.reopen(),
+            Err(error) => Err(error),
+        }
     }
 
     fn may_roll(&self, limits: Limits) -> bool {
@@ -380,21 +406,13 @@ impl LogFile {
             return Ok(rustix::fs::ftruncate(&self.file, 0)?);
         }
         // Only our own file is moved: if the name leads to another one by now, that is the new file.
-        let named = open::facts_at(&self.path);
-        let old_mode = match named {
+        match open::facts_at(&self.path) {
             Ok(facts) if facts.identity == self.identity => {
                 rotate::shift(&self.path, limits.backups)?;
-                Some(facts.mode)
+                self.make_next(facts)
             }
-            _ => None,
-        };
-        self.reopen()?;
-        if let Some(mode) = old_mode.filter(|mode| open::facts(&self.file).is_ok_and(|new| new.mode != *mode))
-        {
-            // Whoever restricted the log file meant the next one, too.
-            rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))?;
+            _ => self.reopen(),
         }
-        Ok(())
     }
 }
 
@@ -405,9 +423,9 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn open_shared(path: &Path) -> SharedFile {
-        let file = open::open_log(path, open::PLAIN_MODE).unwrap();
-        let facts = open::facts(&file).unwrap();
-        SharedFile::join(path, open::PLAIN_MODE, file, facts)
+        let opened = files::open::for_writing(path, open::PLAIN_MODE, Missing::Make).unwrap();
+        let Opened::File(file, stat) = opened else { panic!("not a regular file") };
+        SharedFile::join(path, open::PLAIN_MODE, file.into(), stat.into())
     }
 
     fn append_all(file: &SharedFile, mut bytes: &[u8], limits: Limits, breaks: Break) {

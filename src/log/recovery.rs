@@ -1,12 +1,12 @@
 //! What a predecessor that was killed has left undone. All of it is decided here; doing it is up to the stream.
 
+use crate::files;
 use crate::log::open::{self, Identity};
 use crate::log::peek::CHUNK;
 use crate::log::rotate::backup_name;
 use crate::model::cursor::{Batch, Cursor, Intent, Work};
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::Ordering::Acquire;
 
@@ -87,11 +87,8 @@ pub fn read_file(path: &Path, intent: &Intent, place: u64, buffer: &mut [u8]) ->
     let expected = Identity { device: intent.device, inode: intent.inode };
     let names = [path.to_path_buf(), backup_name(path, 1)];
     let file = names.iter().find_map(|name| {
-        // It may be anything by now, a FIFO for example.
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        let file = File::options().read(true).custom_flags(flags).open(name).ok()?;
-        let facts = open::facts(&file).ok()?;
-        (facts.regular && facts.identity == expected).then_some(file)
+        let (file, stat) = files::open::to_read(name).ok()??;
+        (open::Facts::from(stat).identity == expected).then_some(file)
     });
     let file = file.ok_or(io::ErrorKind::NotFound)?;
     let mut n_read = 0;
@@ -109,6 +106,7 @@ pub fn read_file(path: &Path, intent: &Intent, place: u64, buffer: &mut [u8]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     #[test]
     fn a_cursor_is_believed_as_far_as_it_can_be_right() {

@@ -1,14 +1,13 @@
 //! Making room for a new log file: `f` becomes `f.1`, `f.1` becomes `f.2`, and so on.
 
-use std::ffi::OsString;
+use crate::files::location::{Location, Missing};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The name of the `number`th backup of `path`.
 pub fn backup_name(path: &Path, number: u32) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(format!(".{number}"));
-    PathBuf::from(name)
+    PathBuf::from(numbered(path.as_os_str(), number))
 }
 
 /// Renames `path` to its first backup after moving the older ones up; at most `backups` are kept.
@@ -23,18 +22,22 @@ pub fn backup_name(path: &Path, number: u32) -> PathBuf {
 /// # Errors
 /// The system's, for the rename that failed; those done before it stay.
 pub fn shift(path: &Path, backups: u32) -> io::Result<()> {
-    let free = (1..=backups).find(|number| !exists(&backup_name(path, *number)));
+    let at = Location::of(path, Missing::Fail)?;
+    let name = |number| numbered(at.name(), number);
+    let free = (1..=backups).find(|number| !at.has(&name(*number)));
     if free.is_none() {
-        tolerate_absence(std::fs::remove_file(backup_name(path, backups)))?;
+        tolerate_absence(at.unlink_beside(&name(backups)))?;
     }
     for number in (1..free.unwrap_or(backups)).rev() {
-        tolerate_absence(std::fs::rename(backup_name(path, number), backup_name(path, number + 1)))?;
+        tolerate_absence(at.rename_beside(&name(number), &name(number + 1)))?;
     }
-    tolerate_absence(std::fs::rename(path, backup_name(path, 1)))
+    tolerate_absence(at.rename(&name(1)))
 }
 
-fn exists(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok()
+fn numbered(name: &OsStr, number: u32) -> OsString {
+    let mut numbered = name.to_os_string();
+    numbered.push(format!(".{number}"));
+    numbered
 }
 
 /// That somebody else has removed the file meanwhile is no trouble.

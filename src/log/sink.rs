@@ -3,10 +3,11 @@
 //! A sink never gives up and never hurts anybody else: it says once that it fails, goes on trying, and says
 //! once that it works again and how much it had to drop.
 
+use crate::files::location::Missing;
+use crate::files::{self, open::Opened};
 use crate::log::device::Device;
 use crate::log::file::{Break, Limits, Promise, SharedFile};
 use crate::log::memory::Ring;
-use crate::log::open;
 use crate::log::syslog::Syslog;
 use crate::model::cursor::SinkCursor;
 use std::collections::VecDeque;
@@ -437,10 +438,9 @@ fn open_path(path: &Path, mode: u32) -> io::Result<Target> {
     if let Some(device) = Device::standard_stream(path)? {
         return Ok(Target::Device(device));
     }
-    let file = open::open_log(path, mode)?;
-    let facts = open::facts(&file)?;
-    if facts.regular {
-        return Ok(Target::File(SharedFile::join(path, mode, file, facts)));
-    }
-    Ok(Target::Device(Device::opened(file.into())?))
+    Ok(match files::open::for_writing(path, mode, Missing::Make)? {
+        Opened::File(fd, stat) => Target::File(SharedFile::join(path, mode, fd.into(), stat.into())),
+        Opened::Device(fd) => Target::Device(Device::opened(fd)?),
+        Opened::Stream(fd) => Target::Device(Device::borrowed(fd)?),
+    })
 }

@@ -3,13 +3,13 @@
 //! Which bytes are meant is decided at once; they are read when the answer is sent, piece by piece, so that
 //! no log, however long, has to fit into memory. Reading happens off the executor's threads.
 
+use crate::files;
 use crate::log::memory::Ring;
 use crate::manager::rt;
 use crate::rpc::api::LogSource;
 use crate::rpc::fault::{Fault, FaultCode};
 use crate::rpc::server::reply::Reply;
 use crate::rpc::wire::escape_into;
-use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -217,16 +217,10 @@ async fn open(source: LogSource) -> io::Result<(Log, u64)> {
     }
 }
 
-/// The path may lead anywhere the configuration says, so opening must not wait (a FIFO), and only regular
-/// files have parts that can be asked for.
+/// Only regular files have parts that can be asked for; the judgement is that of writing them.
 fn open_file(path: &Path) -> io::Result<(File, u64)> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    Ok((file, metadata.len()))
+    let (file, stat) = files::open::to_read(path)?.ok_or_else(|| io::Error::other("not a regular file"))?;
+    Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
 }
 
 /// Start and length of what a `read…Log` call means in a file of this size; `None` if it makes no sense.

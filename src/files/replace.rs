@@ -1,0 +1,167 @@
+//! Small files that are written whole: pidfiles, tables, locks.
+
+use crate::files::location::{Location, Missing};
+use crate::files::open::{self, Opened};
+use crate::files::trust::Control;
+use rustix::fs::{FileType, OFlags, Stat};
+use rustix::io::Errno;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// Writes a file at once or not at all. A link of that name is replaced, not followed.
+///
+/// # Errors
+/// The system's, and one for anything that is neither a file nor a link: no device is ever replaced. Nothing has
+/// changed then.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let at = Location::of(path, Missing::Fail)?;
+    match at.stat() {
+        Ok(stat) if !matches!(kind(&stat), FileType::RegularFile | FileType::Symlink) => {
+            Err(io::Error::other("it is not a file"))
+        }
+        _ => rename_over(&at, bytes, mode),
+    }
+}
+
+/// Writes a file whose readers should never see half of it, wherever that can be had: a plain file of our own is
+/// replaced at once. Whatever else has the name (a device, a link, a file that was bound or put there for us) is
+/// written to where it is, and so is a file in a directory that takes no others.
+///
+/// # Errors
+/// The system's; EPERM for what others could have put there.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let at = Location::of(path, Missing::Fail)?;
+    let replaceable = match at.stat() {
+        Ok(stat) => is_plainly_ours(&at, &stat),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if replaceable && rename_over(&at, bytes, mode).is_ok() {
+        return Ok(());
+    }
+    match open::for_writing(path, mode, Missing::Fail)? {
+        Opened::File(fd, _) => {
+            rustix::fs::ftruncate(&fd, 0)?;
+            File::from(fd).write_all(bytes)
+        }
+        Opened::Device(fd) | Opened::Stream(fd) => File::from(fd).write_all(bytes),
+    }
+}
+
+/// Removes a file if what it holds is `ours`, of which at most `limit` bytes are read. Behind a link the file is
+/// removed and the link stays. What cannot be removed (bound, or in a directory that refuses) is emptied.
+///
+/// # Errors
+/// The system's. Nothing happens to what is no regular file, or not ours, and that is no error.
+pub fn remove(path: &Path, limit: u64, ours: impl FnOnce(&[u8]) -> bool) -> io::Result<()> {
+    let Some((file, stat)) = open::to_read(path)? else { return Ok(()) };
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    if !ours(&bytes) {
+        return Ok(());
+    }
+    let mut at = Location::of(path, Missing::Fail)?;
+    while let Some(next) = at.follow()? {
+        at = next;
+    }
+    let found = at.stat()?;
+    if (found.st_dev, found.st_ino) != (stat.st_dev, stat.st_ino) {
+        return Ok(());
+    }
+    at.unlink().or_else(|error| {
+        let Ok(Opened::File(fd, _)) = open::existing(path) else { return Err(error) };
+        Ok(rustix::fs::ftruncate(&fd, 0)?)
+    })
+}
+
+/// A file that others may not have made, and that no other name leads to.
+fn is_plainly_ours(at: &Location, stat: &Stat) -> bool {
+    kind(stat) == FileType::RegularFile
+        && stat.st_nlink == 1
+        && stat.st_uid == super::location::our_uid()
+        && matches!(at.control(), Control::Ours | Control::Sticky)
+}
+
+fn rename_over(at: &Location, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut name = OsString::from(at.name());
+    name.push(format!(".{}", std::process::id()));
+    let temporary = at.sibling(&name)?;
+    let create = || temporary.open(OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, mode);
+    let file = match create() {
+        // Left by somebody with our pid who was killed.
+        Err(Errno::EXIST) => temporary.unlink().and_then(|()| Ok(create()?))?,
+        other => other?,
+    };
+    at.judge_new()?;
+    let written = File::from(file).write_all(bytes).and_then(|()| temporary.rename(at.name()));
+    if written.is_err() {
+        let _ = temporary.unlink();
+    }
+    written
+}
+
+fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    const OURS: &[u8] = b"123\n";
+
+    fn is_ours(bytes: &[u8]) -> bool {
+        bytes == OURS
+    }
+
+    #[test]
+    fn a_file_is_removed_only_if_it_is_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("daemon.pid");
+        write(&path, OURS, 0o644).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), OURS);
+        remove(&path, 32, |bytes| bytes == b"124\n").unwrap();
+        assert!(path.exists());
+        remove(&path, 32, is_ours).unwrap();
+        assert!(!path.exists());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_is_written_through_and_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, real) = (directory.path().join("link"), directory.path().join("real"));
+        symlink("real", &path).unwrap();
+        for _ in 0..2 {
+            write(&path, OURS, 0o644).unwrap();
+            assert_eq!(std::fs::read(&real).unwrap(), OURS);
+            assert!(path.symlink_metadata().unwrap().is_symlink());
+            remove(&path, 32, is_ours).unwrap();
+            assert!(!real.exists() && path.symlink_metadata().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_fifo_is_no_pidfile_and_does_not_make_us_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(write(&path, OURS, 0o644).is_err());
+        assert!(replace(&path, OURS, 0o644).is_err());
+        remove(&path, 32, is_ours).unwrap();
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_stays() {
+        let path = Path::new("/dev/null");
+        let before = rustix::fs::stat(path).unwrap();
+        write(path, OURS, 0o644).unwrap();
+        remove(path, 32, is_ours).unwrap();
+        assert!(replace(path, OURS, 0o644).is_err());
+        let after = rustix::fs::stat(path).unwrap();
+        assert_eq!((before.st_ino, before.st_rdev), (after.st_ino, after.st_rdev));
+    }
+}
