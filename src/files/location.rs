@@ -5,7 +5,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, Resolve
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -111,6 +111,11 @@ impl Location {
     /// The descriptor of the directory (`O_PATH`).
     pub fn directory(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
+    }
+
+    /// The path of this name without links, as the kernel tells it now.
+    pub fn shown(&self) -> PathBuf {
+        shown(&self.directory, &self.name)
     }
 
     /// Who else decides what this name leads to.
@@ -253,6 +258,15 @@ impl Location {
     }
 }
 
+/// Where a file or socket of this name really is, if it is one that may be removed by its name: no link, no device. Its
+/// directory is named without links, for whoever removes it later and follows none.
+pub fn removable(path: &Path) -> Option<PathBuf> {
+    let at = Location::of(path, Missing::Fail).ok()?;
+    let kind = at.stat().map(|stat| FileType::from_raw_mode(stat.st_mode));
+    let plain = kind.map_or(true, |kind| matches!(kind, FileType::RegularFile | FileType::Socket));
+    plain.then(|| at.shown())
+}
+
 /// On the way to a directory.
 struct Walk {
     directory: OwnedFd,
@@ -337,19 +351,20 @@ impl Walk {
             return Err(refused(format!("a symbolic link of user {user} leads to a missing directory")));
         }
         match rustix::fs::mkdirat(&self.directory, name, Mode::from_raw_mode(DIRECTORY_MODE)) {
-            Ok(()) => ::log::info!("made directory {} for a log", self.describe(name)),
+            Ok(()) => {
+                let made = shown(&self.directory, name);
+                ::log::info!("made directory {} for a log", made.display());
+            }
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
         Ok(open_path(&self.directory, name)?)
     }
+}
 
-    /// The path of a name in this directory, for a message.
-    fn describe(&self, name: &OsStr) -> String {
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&self.directory);
-        let directory = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default();
-        directory.join(name).display().to_string()
-    }
+fn shown(directory: &OwnedFd, name: &OsStr) -> PathBuf {
+    let directory = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    directory.unwrap_or_default().join(name)
 }
 
 /// Puts the components of a path on a stack, the first one on top.

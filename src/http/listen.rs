@@ -1,8 +1,8 @@
 //! Listening sockets: opening them, handing them on, and removing what they leave in the file system.
 
+use crate::files::socket::{self, SocketError, SocketSpec};
 use crate::model::config::{HttpAddress, HttpServerConfig, Owner};
 use nix::errno::Errno;
-use rustix::fs::{AtFlags, CWD, FileType, Mode};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fmt;
 use std::io::{self, Write};
@@ -12,10 +12,6 @@ use std::path::{Path, PathBuf};
 
 /// As in Supervisor, http.py: so many clients may wait to be accepted.
 const BACKLOG: i32 = 1024;
-
-/// So often a stale socket file is removed and the name tried again, before somebody else is thought to be
-/// doing the same.
-const STALE_RETRIES: usize = 5;
 
 /// A socket that clients can connect to.
 #[derive(Debug)]
@@ -32,18 +28,6 @@ struct SocketFile {
     identity: Option<(u64, u64)>,
 }
 
-impl SocketFile {
-    fn at(path: &Path) -> SocketFile {
-        SocketFile { path: path.to_path_buf(), identity: identity(path) }
-    }
-}
-
-/// Device and inode of the socket at `path`; nothing if there is something else or nothing.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let stat = rustix::fs::lstat(path).ok()?;
-    (FileType::from_raw_mode(stat.st_mode) == FileType::Socket).then_some((stat.st_dev, stat.st_ino))
-}
-
 impl Listener {
     /// Takes the descriptor out, to be handed to another process. The socket's file stays.
     pub fn into_fd(self) -> OwnedFd {
@@ -55,7 +39,9 @@ impl Listener {
     pub fn from_fd(fd: OwnedFd, config: &HttpServerConfig) -> Listener {
         let file = match &config.address {
             HttpAddress::Inet { .. } => None,
-            HttpAddress::Unix { file, .. } => Some(SocketFile::at(file)),
+            HttpAddress::Unix { file, .. } => {
+                Some(SocketFile { path: file.clone(), identity: socket::identity(file) })
+            }
         };
         Listener { fd, file }
     }
@@ -75,10 +61,8 @@ impl Listener {
 
     /// Removes the file of a unix socket, if it still is the one that was made for it. For an orderly exit.
     pub fn remove_file(&self) {
-        let Some(file) = &self.file else { return };
-        if file.identity.is_some() && identity(&file.path) == file.identity {
-            // If it cannot be removed, the next daemon finds it stale.
-            let _ = std::fs::remove_file(&file.path);
+        if let Some(SocketFile { path, identity: Some(identity) }) = &self.file {
+            socket::remove(path, *identity);
         }
     }
 }
@@ -173,8 +157,8 @@ pub fn open(config: &HttpServerConfig) -> Result<Listener, ListenError> {
             Ok(Listener { fd: open_inet(resolve(host, *port)?)?, file: None })
         }
         HttpAddress::Unix { file, chmod, chown } => {
-            let fd = open_unix(file, *chmod, *chown)?;
-            Ok(Listener { fd, file: Some(SocketFile::at(file)) })
+            let (fd, identity) = open_unix(file, *chmod, *chown)?;
+            Ok(Listener { fd, file: Some(SocketFile { path: file.clone(), identity: Some(identity) }) })
         }
     }
 }
@@ -200,94 +184,29 @@ fn open_inet(address: SocketAddr) -> Result<OwnedFd, ListenError> {
     Ok(fd)
 }
 
-/// The socket is made under a temporary name, given its mode and owner there, and only then linked to its
-/// own: nobody can ever connect with rights it is not meant to give, and an existing name is never replaced
-/// unseen. As in Supervisor, medusa and http.py.
-fn open_unix(file: &Path, chmod: u32, chown: Owner) -> Result<OwnedFd, ListenError> {
-    let mut temporary_name = file.as_os_str().to_owned();
-    temporary_name.push(format!(".{}", std::process::id()));
-    let temporary = TemporaryName(PathBuf::from(temporary_name));
-    let address = SocketAddrUnix::new(&temporary.0).map_err(|_| ListenError::PathTooLong)?;
-
-    // Left behind by a process that had our number before us, if at all.
-    let _ = std::fs::remove_file(&temporary.0);
-    let flags = SocketFlags::CLOEXEC;
-    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::bind(&fd, &address)?;
-    rustix::fs::chmod(&temporary.0, Mode::from_raw_mode(chmod & 0o7777))?;
-    give_away(&temporary.0, file, chown)?;
-    link(&temporary.0, file)?;
-    if let Err(errno) = rustix::net::listen(&fd, BACKLOG) {
-        let _ = std::fs::remove_file(file);
-        return Err(errno.into());
+fn open_unix(file: &Path, chmod: u32, chown: Owner) -> Result<(OwnedFd, (u64, u64)), ListenError> {
+    if SocketAddrUnix::new(file).is_err() {
+        return Err(ListenError::PathTooLong);
     }
-    Ok(fd)
-}
-
-/// A name in the file system that goes away with this value.
-struct TemporaryName(PathBuf);
-
-impl Drop for TemporaryName {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// `shown` is the name the error speaks of.
-fn give_away(path: &Path, shown: &Path, owner: Owner) -> Result<(), ListenError> {
-    if owner == Owner::default() {
-        return Ok(());
-    }
-    std::os::unix::fs::chown(path, owner.uid, owner.gid).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => ListenError::Chown { file: shown.to_path_buf(), owner },
-        _ => ListenError::Os(error),
-    })
-}
-
-/// Gives the socket its name, removing a stale socket that has it.
-fn link(temporary: &Path, file: &Path) -> Result<(), ListenError> {
-    for _ in 0..STALE_RETRIES {
-        match rustix::fs::linkat(CWD, temporary, CWD, file, AtFlags::empty()) {
-            Ok(()) => return Ok(()),
-            Err(rustix::io::Errno::EXIST) => remove_stale(file)?,
-            Err(errno) => return Err(errno.into()),
+    let owner = (chown.uid, chown.gid);
+    let spec = SocketSpec { kind: SocketType::STREAM, mode: chmod & 0o7777, owner, backlog: BACKLOG };
+    let bound = socket::listen(file, &spec).map_err(|error| match error {
+        SocketError::InUse => ListenError::InUse,
+        SocketError::NotASocket => ListenError::NotASocket(file.to_path_buf()),
+        SocketError::TooLong => ListenError::PathTooLong,
+        SocketError::KeepsAppearing => ListenError::KeepsAppearing(file.to_path_buf()),
+        SocketError::Chown(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            ListenError::Chown { file: file.to_path_buf(), owner: chown }
         }
+        SocketError::Chown(error) | SocketError::Chmod(error) | SocketError::Os(error) => {
+            ListenError::Os(error)
+        }
+    })?;
+    if bound.removed_stale {
+        // Nobody to tell if stderr is closed.
+        let _ = writeln!(io::stderr(), "Unlinking stale socket {}", file.display());
     }
-    Err(ListenError::KeepsAppearing(file.to_path_buf()))
-}
-
-/// Removes a socket nobody listens on.
-///
-/// # Errors
-/// If somebody does, or it is no socket at all.
-fn remove_stale(file: &Path) -> Result<(), ListenError> {
-    match rustix::fs::lstat(file) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => {}
-        Ok(_) => return Err(ListenError::NotASocket(file.to_path_buf())),
-        Err(rustix::io::Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(errno.into()),
-    }
-    if is_live(file)? {
-        return Err(ListenError::InUse);
-    }
-    // Nobody to tell if stderr is closed.
-    let _ = writeln!(io::stderr(), "Unlinking stale socket {}", file.display());
-    match std::fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ListenError::Os(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Whether somebody listens on this socket. Never waits: a full queue (EAGAIN) shows life too.
-fn is_live(file: &Path) -> Result<bool, ListenError> {
-    let address = SocketAddrUnix::new(file).map_err(|_| ListenError::PathTooLong)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    match rustix::net::connect(&probe, &address) {
-        Ok(()) | Err(rustix::io::Errno::AGAIN) => Ok(true),
-        Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::NOENT) => Ok(false),
-        Err(errno) => Err(errno.into()),
-    }
+    Ok((bound.fd, bound.identity))
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Monotonic;
 use crate::sys::{clock, pidfd, signals};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::*;
 use std::time::Duration;
@@ -33,6 +36,9 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// The longest list of files that are to be removed, in bytes.
 const MAX_LIST: usize = 64 * 1024;
+
+/// The longest name of a file, in bytes (NAME_MAX, limits.h).
+const MAX_NAME: usize = 255;
 
 /// What the keeper knows of an end that was asked for.
 #[derive(Default)]
@@ -272,11 +278,29 @@ impl Shared<'_> {
         let n_bytes = rustix::io::pread(held, &mut list[..MAX_LIST - 1], 0).unwrap_or(0);
         for path in list[..n_bytes].split_inclusive(|byte| *byte == 0) {
             // One that does not end with a zero did not fit.
-            if let Ok(path) = std::ffi::CStr::from_bytes_with_nul(path) {
-                let _ = rustix::fs::unlink(path);
+            if let Ok(path) = CStr::from_bytes_with_nul(path) {
+                let _ = unlink_without_links(path);
             }
         }
     }
+}
+
+/// Removes a file whose directory was named without links. If there is one on the way by now, somebody has exchanged a
+/// directory, and nothing is removed.
+fn unlink_without_links(path: &CStr) -> Result<(), Errno> {
+    const FLAGS: OFlags =
+        OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+    let mut directory = rustix::fs::open(c"/", FLAGS, Mode::empty())?;
+    let mut rest = path.to_bytes_with_nul().strip_prefix(b"/").ok_or(Errno::INVAL)?;
+    while let Some(slash) = rest.iter().position(|byte| *byte == b'/') {
+        let mut component = [0; MAX_NAME + 1];
+        component.get_mut(..slash).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(&rest[..slash]);
+        let name = CStr::from_bytes_until_nul(&component).map_err(|_| Errno::NAMETOOLONG)?;
+        directory = rustix::fs::openat(&directory, name, FLAGS, Mode::empty())?;
+        rest = &rest[slash + 1..];
+    }
+    let name = CStr::from_bytes_with_nul(rest).map_err(|_| Errno::INVAL)?;
+    rustix::fs::unlinkat(&directory, name, AtFlags::empty())
 }
 
 /// For whoever looks at the terminal or the container's log.

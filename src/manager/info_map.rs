@@ -5,22 +5,28 @@
 
 use crate::core::info_map::{self, Keeper, ProcessInfo, Written};
 use crate::core::process::State;
+use crate::files::location::{Location, Missing};
+use crate::files::replace;
+use crate::files::trust::Control;
 use crate::manager::daemon::Daemon;
 use crate::manager::procs::{Proc, SlotId};
 use crate::model::state::SupervisorState;
 use crate::model::time::Monotonic;
 use crate::rpc::api::{self, Fact, Facts, Table};
 use crate::sys::{clock, process, user};
-use rustix::fs::{Mode, OFlags};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use rustix::fs::OFlags;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The file is not written more often than this. What is started in between and survives a keeper that is killed
 /// in the same moment is not found again.
 const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The file is for us alone.
+const MODE: u32 = 0o600;
 
 /// The file, as this daemon may use it.
 #[derive(Debug, Default)]
@@ -65,7 +71,8 @@ impl MapFile {
     fn write(&mut self, text: &str, now: Monotonic) {
         let Some(path) = &self.path else { return };
         self.written_at = now;
-        match replace(path, text) {
+        // Nothing waits for the disk: what the file is for does not outlive the machine.
+        match replace::replace(path, text.as_bytes(), MODE) {
             Ok(()) => self.failed = false,
             Err(error) if !self.failed => {
                 self.failed = true;
@@ -78,7 +85,7 @@ impl MapFile {
     /// Removes it at an orderly end that leaves nothing alive.
     pub fn remove(&self) {
         if let Some(path) = &self.path {
-            let _ = fs::remove_file(path);
+            let _ = replace::remove(path, 0, |_| true);
         }
     }
 }
@@ -86,9 +93,16 @@ impl MapFile {
 /// # Errors
 /// Why this is no file to believe.
 fn read(path: &Path) -> Result<Option<Written>, String> {
-    // Not to wait for a writer if it is a FIFO, and not to read what somebody else's link points to.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+    let at = match Location::of(path, Missing::Fail) {
+        Ok(at) => at,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    // Whoever may rename files there can make one of ours the table, a log for example that holds a text of theirs.
+    if !matches!(at.control(), Control::Ours | Control::Sticky) {
+        return Err("others may write to its directory".to_string());
+    }
+    let file = match at.open(OFlags::RDONLY, 0) {
         Ok(fd) => File::from(fd),
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(rustix::io::Errno::LOOP) => return Err("it is a symbolic link".to_string()),
@@ -111,21 +125,6 @@ fn read(path: &Path) -> Result<Option<Written>, String> {
     }
     let text = String::from_utf8(bytes).map_err(|_| "it is not text".to_string())?;
     info_map::parse(&text).map(Some)
-}
-
-/// Writes the file at once or not at all. A link in its place is replaced, not followed. Nothing waits for the
-/// disk: what the file is for does not outlive the machine.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
-    let temporary = path.with_file_name(name);
-    let _ = fs::remove_file(&temporary);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }
 
 /// What a program was started with, in a number. It stays the same in versions that know more settings, as long
@@ -317,6 +316,7 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     const TEXT: &str = "version: 1\nboot_id: x\ngeneration: 2\ninfo_map:\ncomplete: true\n";
@@ -328,7 +328,7 @@ mod tests {
         fs::write(&target, "precious").unwrap();
         symlink(&target, &path).unwrap();
         assert_eq!(read(&path).unwrap_err(), "it is a symbolic link");
-        replace(&path, TEXT).unwrap();
+        replace::replace(&path, TEXT.as_bytes(), MODE).unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
         assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode(), 0o100_600);
         assert_eq!(read(&path).unwrap().unwrap().generation, 2);

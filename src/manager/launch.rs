@@ -90,7 +90,7 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
     };
     let mut lock = match take_lock(&mut config) {
         Some(Taken::Ours(lock)) => Some(lock),
-        None => None,
+        Some(Taken::Nowhere) | None => None,
         Some(Taken::Held { by }) => {
             let pidfile = config.supervisord.pidfile.clone();
             if background {
@@ -118,10 +118,13 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.supervisord.umask));
 
-    let boot = make_boot(config, attended, None)?;
-    if let Some(lock) = &mut lock {
-        lock.write_pid(process::own_pid()).map_err(failed("cannot write the lock file"))?;
+    if let Some(Err(error)) = lock.as_mut().map(|lock| lock.write_pid(process::own_pid())) {
+        // It is held all the same; only whoever meets it does not learn by whom.
+        let path = lock::path_beside(&config.supervisord.pidfile);
+        let text = format!("could not write the pid into {}: {error}", path.display());
+        config.messages.push(Message { level: Level::Critical, text });
     }
+    let boot = make_boot(config, attended, None)?;
     let error = become_keeper(Launch { boot, lock: lock.map(Lock::into_fd), launched, attendant });
     Err(format!("Error: cannot execute the keeper: {error}\n"))
 }

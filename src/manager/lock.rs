@@ -1,20 +1,27 @@
 //! The lock that keeps a second daemon from running on the same pidfile.
 //!
 //! It is a file beside the pidfile, locked with flock(2) by a descriptor that the keeper holds, so it is
-//! free again as soon as keeper and manager have ended, however they did.
+//! free again as soon as keeper and manager have ended, however they did. A pidfile that is no file (`/dev/null`, say)
+//! has no lock beside it.
 
-use rustix::fs::{FlockOperation, flock};
+use crate::files::location::{Location, Missing};
+use crate::files::open as files;
+use crate::files::replace;
+use crate::manager::pidfile::holds;
+use rustix::fs::{FileType, FlockOperation, OFlags, flock};
 use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
 /// Somebody may remove the file between our opening and our locking it; this often in a row is not chance.
 const TRIES: usize = 10;
+
+/// The longest text of a pid that is read.
+const PID_BYTES: u64 = 32;
 
 /// What came of trying to take the lock.
 #[derive(Debug)]
@@ -24,6 +31,8 @@ pub enum Taken {
     Held {
         by: Option<i32>,
     },
+    /// The pidfile is something that no lock can lie beside, a device for example.
+    Nowhere,
 }
 
 /// The lock, for as long as its descriptor is open anywhere.
@@ -46,18 +55,18 @@ pub fn path_beside(pidfile: &Path) -> PathBuf {
 /// # Errors
 /// The file cannot be made. Nothing is known about other daemons then.
 pub fn take(pidfile: &Path) -> io::Result<Taken> {
-    let path = path_beside(pidfile);
+    if !can_have_neighbours(pidfile) {
+        return Ok(Taken::Nowhere);
+    }
+    let at = Location::of(&path_beside(pidfile), Missing::Fail)?;
     for _ in 0..TRIES {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&path)?;
+        let file = File::from(at.open(OFlags::RDWR | OFlags::CREATE, 0o644)?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        at.judge(&rustix::fs::fstat(&file)?)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if is_at(&file, &path) => return Ok(Taken::Ours(Lock { file })),
+            Ok(()) if is_at(&file, &at) => return Ok(Taken::Ours(Lock { file })),
             // A daemon that was ending removed it; what we locked has no name any more.
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Ok(Taken::Held { by: read_pid(file) }),
@@ -69,8 +78,7 @@ pub fn take(pidfile: &Path) -> io::Result<Taken> {
 
 /// Waits until whoever holds the lock has let go of it, at most for `patience`.
 pub fn wait_until_free(pidfile: &Path, patience: Duration) {
-    let open = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path_beside(pidfile));
-    let Ok(file) = open else { return };
+    let Ok(Some((file, _))) = files::to_read(&path_beside(pidfile)) else { return };
     let (sender, freed) = mpsc::channel();
     // The system call has no time limit of its own. A thread that waits in vain ends with the process, which is
     // about to say that another daemon runs.
@@ -86,17 +94,24 @@ pub fn wait_until_free(pidfile: &Path, patience: Duration) {
     }
 }
 
+/// Whether a pidfile is a file, or will be one, so that others may lie beside it.
+pub fn can_have_neighbours(pidfile: &Path) -> bool {
+    files::facts_at(pidfile)
+        // Whatever is wrong with one that we cannot look at, its lock says it.
+        .map_or(true, |stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+}
+
 /// Whether this is still the file of that name.
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+fn is_at(file: &File, at: &Location) -> bool {
+    match (rustix::fs::fstat(file), at.stat()) {
+        (Ok(ours), Ok(there)) => (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino),
         _ => false,
     }
 }
 
 fn read_pid(file: File) -> Option<i32> {
     let mut text = String::new();
-    file.take(32).read_to_string(&mut text).ok()?;
+    file.take(PID_BYTES).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 
@@ -114,9 +129,10 @@ impl Lock {
     }
 }
 
-/// Removes the file, at an orderly end.
-pub fn remove(pidfile: &Path) {
-    let _ = fs::remove_file(path_beside(pidfile));
+/// Removes the file, at an orderly end, if it is the one that `keeper` holds.
+pub fn remove(pidfile: &Path, keeper: i32) {
+    let _ =
+        replace::remove(&path_beside(pidfile), PID_BYTES, |bytes| bytes.is_empty() || holds(bytes, keeper));
 }
 
 #[cfg(test)]

@@ -1,35 +1,37 @@
 //! The pidfile.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use crate::files::replace;
+use std::io;
+use std::path::Path;
 
-/// Writes `pid` and a newline, at once or not at all: whoever reads it never sees half of it, and a link that
-/// somebody put in its place is replaced, not followed.
+/// The longest text that can be a pid and a newline, and some white space that somebody added.
+const MOST_BYTES: u64 = 32;
+
+/// Its mode, before the umask.
+const MODE: u32 = 0o666;
+
+/// Writes `pid` and a newline; at once, so that nobody reads half of it, wherever that can be had. A device, a link of
+/// our own and a file that was put there for us stay and are written to.
+///
+/// # Errors
+/// The system's; EPERM, with the reason, for what others could have put there.
 pub fn write(path: &Path, pid: i32) -> io::Result<()> {
-    let temporary = temporary_name(path, pid);
-    let _ = fs::remove_file(&temporary);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o666).open(&temporary)?;
-    let written = writeln!(file, "{pid}").and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written
+    replace::write(path, format!("{pid}\n").as_bytes(), MODE)
 }
 
-/// Removes it, if it still holds `pid`.
+/// Removes it, if it is a file that still holds `pid`.
 pub fn remove(path: &Path, pid: i32) {
-    let ours = fs::read_to_string(path).is_ok_and(|text| text.trim().parse() == Ok(pid));
-    if ours && let Err(error) = fs::remove_file(path) {
-        ::log::warn!("could not remove pidfile {}: {error}", path.display());
+    match replace::remove(path, MOST_BYTES, |bytes| holds(bytes, pid)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            ::log::warn!("could not remove pidfile {}: {error}", path.display());
+        }
+        _ => {}
     }
 }
 
-fn temporary_name(path: &Path, pid: i32) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{pid}"));
-    path.with_file_name(name)
+/// Whether a pidfile or a lock holds this pid.
+pub fn holds(bytes: &[u8], pid: i32) -> bool {
+    str::from_utf8(bytes).is_ok_and(|text| text.trim().parse() == Ok(pid))
 }
 
 #[cfg(test)]
@@ -41,11 +43,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("daemon.pid");
         write(&path, 123).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "123\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "123\n");
         remove(&path, 124);
         assert!(path.exists());
         remove(&path, 123);
         assert!(!path.exists());
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
+use crate::files::socket::{self, SocketError, SocketSpec};
 use crate::keeper::attendant::{Held, attend, hold_signals};
 use crate::keeper::detach::{Heir, WELCOME, offer};
 use crate::keeper::layout::Place;
@@ -20,13 +21,13 @@ use crate::model::state::SupervisorState;
 use crate::sys::daemonize::Launched;
 use crate::sys::{exec, fd};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::net::SocketType;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,30 +39,11 @@ pub fn socket_beside(pidfile: &Path) -> PathBuf {
     pidfile.with_file_name(name)
 }
 
-/// The address of a socket file, however long its path is: by the descriptor of its directory.
-fn address(path: &Path) -> io::Result<(SocketAddrUnix, OwnedFd)> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let directory = rustix::fs::open(directory, flags, Mode::empty())?;
-    let mut short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-    short.push(path.file_name().unwrap_or_default());
-    Ok((SocketAddrUnix::new(short)?, directory))
-}
-
-fn new_socket() -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
-}
-
 /// Makes the socket; only our own user can connect.
-fn listen(path: &Path) -> io::Result<OwnedFd> {
-    let _ = std::fs::remove_file(path);
-    let socket = new_socket()?;
-    let (address, _directory) = address(path)?;
-    rustix::net::bind(&socket, &address)?;
-    // Nobody can connect before `listen`.
-    rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
-    rustix::net::listen(&socket, 4)?;
+fn listen(path: &Path) -> Result<OwnedFd, SocketError> {
+    let spec = SocketSpec { kind: SocketType::SEQPACKET, mode: 0o600, owner: (None, None), backlog: 4 };
+    let socket = socket::listen(path, &spec)?.fd;
+    rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(socket)
 }
 
@@ -81,7 +63,8 @@ pub struct Resumption<'a> {
 /// Why the keeper does not do it; it goes on as it was.
 pub fn resume(resumption: Resumption<'_>) -> Result<Option<u8>, String> {
     let path = socket_beside(resumption.pidfile);
-    let Some(keeper) = connect(&path) else { return Ok(None) };
+    // Nobody listens there: there is none.
+    let Ok(keeper) = socket::connect(&path, SocketType::SEQPACKET) else { return Ok(None) };
     let pid = resumption.keeper;
     let refused = |why: String| {
         format!(
@@ -127,14 +110,6 @@ pub fn resume(resumption: Resumption<'_>) -> Result<Option<u8>, String> {
         None => Launched::from_fd(told).wait(),
         Some(held) => attend(&held, &pidfd, &told),
     }))
-}
-
-/// `None` if nobody listens there.
-fn connect(path: &Path) -> Option<OwnedFd> {
-    let (address, _directory) = address(path).ok()?;
-    let socket = new_socket().ok()?;
-    rustix::net::connect(&socket, &address).ok()?;
-    Some(socket)
 }
 
 /// Words in a file, each followed by a zero.
@@ -193,8 +168,15 @@ impl Daemon {
     /// Lets the next daemon find the keeper. False if that cannot be: then nothing can be left running, because
     /// nobody could take it up again.
     pub fn prepare_inheritance(&self) -> bool {
-        let path = socket_beside(&self.boot.config.supervisord.pidfile);
-        let prepared = listen(&path).and_then(|socket| self.link.deposit(&[(Place::Resume, socket.as_fd())]));
+        let pidfile = &self.boot.config.supervisord.pidfile;
+        let path = socket_beside(pidfile);
+        let prepared = if lock::can_have_neighbours(pidfile) {
+            listen(&path).map_err(|error| error.to_string()).and_then(|socket| {
+                self.link.deposit(&[(Place::Resume, socket.as_fd())]).map_err(|e| e.to_string())
+            })
+        } else {
+            Err("the pidfile is not a file, so nothing can lie beside it".to_string())
+        };
         if let Err(error) = &prepared {
             ::log::error!("the programs cannot be left running, because of {}: {error}", path.display());
         }
@@ -204,7 +186,10 @@ impl Daemon {
     /// Nothing is left running after all, or the inheritance has been claimed.
     pub fn withdraw_inheritance(&self) {
         let _ = self.link.drop_deposits(&[Place::Resume]);
-        let _ = std::fs::remove_file(socket_beside(&self.boot.config.supervisord.pidfile));
+        let path = socket_beside(&self.boot.config.supervisord.pidfile);
+        if let Some(identity) = socket::identity(&path) {
+            socket::remove(&path, identity);
+        }
     }
 
     /// Leaves the programs to the keeper. From the last line on the end of this process is that of the daemon.
@@ -319,7 +304,7 @@ impl Daemon {
     /// Removes the lock file beside the pidfile this daemon was started with.
     pub fn remove_lock(&self) {
         // The lock stays where it is when a restart moves the pidfile.
-        lock::remove(&self.boot.config.supervisord.pidfile);
+        lock::remove(&self.boot.config.supervisord.pidfile, self.link.keeper_pid());
     }
 
     /// Removes the automatic logs of former runs, unless they are to be kept.

@@ -5,18 +5,16 @@
 //! refuses a client. (Supervisor closes it with its last process and opens it again with the next.) All
 //! processes of a group that name the same address share one socket.
 
+use crate::files::socket::{self, SocketError as FileError, SocketSpec};
 use crate::keeper::layout::Place;
 use crate::keeper::link::Link;
-use crate::model::config::{FcgiAddress, FcgiSocket, GroupConfig, Owner, ProcessConfig};
-use rustix::fs::{FileType, Mode};
+use crate::model::config::{FcgiAddress, FcgiSocket, GroupConfig, ProcessConfig};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 /// The queue of a socket whose configuration does not say; the kernel cuts it to its own limit
 /// (`net.core.somaxconn`).
@@ -126,11 +124,7 @@ impl Sockets {
             .find(|place| self.is_free(*place))
             .ok_or_else(|| format!("there are {most} sockets, more cannot be kept"))?;
         ::log::info!("Creating socket {}", url(address));
-        let fd = listen(address, backlog)?;
-        let file = match address {
-            FcgiAddress::Unix { path, .. } => identity(path),
-            FcgiAddress::Tcp { .. } => None,
-        };
+        let (fd, file) = listen(address, backlog)?;
         link.deposit(&[(Place::Socket(place), fd.as_fd())]).map_err(|error| error.to_string())?;
         let record = SocketRecord { place, group: group.to_string(), address: address.clone(), file };
         self.open.push((record, fd));
@@ -179,10 +173,9 @@ impl Sockets {
         for (record, _) in self.open.extract_if(.., |(record, _)| closed(record)) {
             ::log::info!("Closing socket {}", url(&record.address));
             if let FcgiAddress::Unix { path, .. } = &record.address
-                && record.file.is_some()
-                && identity(path) == record.file
+                && let Some(identity) = record.file
             {
-                let _ = std::fs::remove_file(path);
+                socket::remove(path, identity);
             }
             let _ = link.drop_deposits(&[Place::Socket(record.place)]);
         }
@@ -206,26 +199,23 @@ fn url(address: &FcgiAddress) -> String {
     }
 }
 
-/// Device and inode of a file.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
 /// # Errors
 /// In words.
-fn listen(address: &FcgiAddress, backlog: u16) -> Result<OwnedFd, String> {
-    let told = |error: io::Error| error.to_string();
+fn listen(address: &FcgiAddress, backlog: u16) -> Result<(OwnedFd, Option<(u64, u64)>), String> {
     match address {
-        FcgiAddress::Tcp { host, port } => listen_tcp(host, *port, backlog).map_err(told),
+        FcgiAddress::Tcp { host, port } => {
+            Ok((listen_tcp(host, *port, backlog).map_err(|error| error.to_string())?, None))
+        }
         FcgiAddress::Unix { path, owner, mode } => {
-            remove_stale(path)?;
-            let fd = bind_unix(path).map_err(told)?;
-            // Nobody can connect before `listen`.
-            let ready = give_away(path, *owner, *mode).and_then(|()| {
-                rustix::net::listen(&fd, i32::from(backlog)).map_err(|errno| told(errno.into()))
-            });
-            ready.inspect_err(|_| drop(std::fs::remove_file(path)))?;
-            Ok(fd)
+            // Clients have to name it.
+            SocketAddrUnix::new(path).map_err(|errno| io::Error::from(errno).to_string())?;
+            let (kind, owner) = (SocketType::STREAM, (owner.uid, owner.gid));
+            let spec = SocketSpec { kind, mode: mode & 0o7777, owner, backlog: i32::from(backlog) };
+            let bound = socket::listen(path, &spec).map_err(|error| match error {
+                FileError::NotASocket => format!("{} exists and is not a socket", path.display()),
+                error => error.to_string(),
+            })?;
+            Ok((bound.fd, Some(bound.identity)))
         }
     }
 }
@@ -244,57 +234,14 @@ fn listen_tcp(host: &str, port: u16, backlog: u16) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-fn bind_unix(path: &Path) -> io::Result<OwnedFd> {
-    let address = SocketAddrUnix::new(path)?;
-    let flags = SocketFlags::CLOEXEC;
-    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::bind(&fd, &address)?;
-    Ok(fd)
-}
-
-/// Removes what an earlier daemon left at this path. Supervisor removes whatever it finds; we leave files
-/// alone that are no sockets.
-fn remove_stale(path: &Path) -> Result<(), String> {
-    match rustix::fs::lstat(path) {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => {
-            std::fs::remove_file(path).map_err(|error| error.to_string())
-        }
-        Ok(_) => Err(format!("{} exists and is not a socket", path.display())),
-        // Whatever is wrong with the path, bind(2) says it better.
-        Err(_) => Ok(()),
-    }
-}
-
-/// As in Supervisor, datatypes.py, UnixStreamSocketConfig.
-fn give_away(path: &Path, owner: Owner, mode: u32) -> Result<(), String> {
-    if owner != Owner::default() {
-        std::os::unix::fs::chown(path, owner.uid, owner.gid)
-            .map_err(|error| format!("Could not change ownership of socket file: {error}"))?;
-    }
-    rustix::fs::chmod(path, Mode::from_raw_mode(mode & 0o7777))
-        .map_err(|errno| format!("Could not change permissions of socket file: {}", io::Error::from(errno)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::net::UnixStream;
+    use crate::model::config::Owner;
+    use std::path::Path;
 
     fn unix(path: &Path, mode: u32) -> FcgiAddress {
         FcgiAddress::Unix { path: path.into(), owner: Owner::default(), mode }
-    }
-
-    #[test]
-    fn a_unix_socket_has_its_mode_and_takes_the_place_of_a_stale_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("s");
-        for _ in 0..2 {
-            let fd = listen(&unix(&path, 0o640), 5).unwrap();
-            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
-            UnixStream::connect(&path).unwrap();
-            drop(fd);
-        }
     }
 
     #[test]
@@ -308,10 +255,20 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_that_somebody_uses_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let _theirs = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let why = listen(&unix(&path, 0o700), 5).unwrap_err();
+        assert_eq!(why, "another program listens on it");
+        std::os::unix::net::UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
     fn what_cannot_be_bound_says_why() {
         let directory = tempfile::tempdir().unwrap();
         let address = FcgiAddress::Tcp { host: "127.0.0.1".to_string(), port: 0 };
-        let taken = listen(&address, 5).unwrap();
+        let (taken, _) = listen(&address, 5).unwrap();
         let port = SocketAddr::try_from(rustix::net::getsockname(&taken).unwrap()).unwrap().port();
         let error = listen(&FcgiAddress::Tcp { host: "127.0.0.1".to_string(), port }, 5).unwrap_err();
         assert!(error.contains("in use"), "{error}");

@@ -3,6 +3,7 @@
 use crate::cli::VERSION;
 use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
+use crate::files::location::removable;
 use crate::http;
 use crate::keeper::layout::Place;
 use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, Owed, SlotContent};
@@ -28,7 +29,7 @@ use crate::sys::{fd, memory, process, schedule, signals};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Signals that a manager takes itself only to say that it ignores them.
@@ -222,7 +223,7 @@ impl Daemon {
         // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
         let leave_nothing = |daemon: &Daemon| {
             daemon.servers.iter().for_each(|server| server.listener.remove_file());
-            crate::manager::lock::remove(&daemon.boot.config.supervisord.pidfile);
+            daemon.remove_lock();
         };
         let opened =
             self.open_servers().and_then(|()| self.find_survivors()).and_then(|()| self.open_sockets());
@@ -289,7 +290,7 @@ impl Daemon {
         let (path, pid) = (&self.config.supervisord.pidfile, self.link.keeper_pid());
         match pidfile::write(path, pid) {
             Ok(()) => ::log::info!("supervisord started with pid {pid}"),
-            Err(_) => crate::crit!("could not write pidfile {}", path.display()),
+            Err(error) => crate::crit!("could not write pidfile {}: {error}", path.display()),
         }
     }
 
@@ -298,9 +299,9 @@ impl Daemon {
         let pidfile = &self.config.supervisord.pidfile;
         let lock = crate::manager::lock::path_beside(&self.boot.config.supervisord.pidfile);
         let resume = crate::manager::resume::socket_beside(&self.boot.config.supervisord.pidfile);
-        let mut paths = vec![pidfile.clone(), lock, resume];
-        paths.extend(self.map_file.path().map(Path::to_path_buf));
-        paths.extend(self.servers.iter().filter_map(|server| server.listener.path()).map(Path::to_path_buf));
+        let others = self.servers.iter().filter_map(|server| server.listener.path());
+        let named = [pidfile.as_path(), &lock, &resume].into_iter().chain(self.map_file.path()).chain(others);
+        let paths: Vec<PathBuf> = named.filter_map(removable).collect();
         if let Err(error) = boot::deposit_files(&self.link, &paths) {
             ::log::error!("could not tell the keeper which files to remove at the end: {error}");
         }
