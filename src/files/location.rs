@@ -206,11 +206,11 @@ impl Location {
         Ok(())
     }
 
-    /// Fails unless something new may be made under this name.
+    /// Fails unless names may be made, changed and removed in this directory.
     ///
     /// # Errors
     /// EPERM with the reason.
-    pub fn judge_new(&self) -> io::Result<()> {
+    pub fn judge_directory(&self) -> io::Result<()> {
         match (self.only, self.control) {
             (None, _) => Ok(()),
             (Some(user), Control::User(owner)) if user == owner => Ok(()),
@@ -223,15 +223,15 @@ impl Location {
     /// Removes the name.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; EPERM if a link of somebody's led to a directory of somebody else's.
     pub fn unlink(&self) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.directory, &self.name, AtFlags::empty())?)
+        self.unlink_beside(&self.name)
     }
 
     /// Gives the name to `to` in the same directory, replacing what has it.
     ///
     /// # Errors
-    /// The system's.
+    /// As for [`Location::unlink`].
     pub fn rename(&self, to: &OsStr) -> io::Result<()> {
         self.rename_beside(&self.name, to)
     }
@@ -244,16 +244,18 @@ impl Location {
     /// Renames something else in the same directory, replacing what has the new name.
     ///
     /// # Errors
-    /// The system's.
+    /// As for [`Location::unlink`].
     pub fn rename_beside(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        self.judge_directory()?;
         Ok(rustix::fs::renameat(&self.directory, from, &self.directory, to)?)
     }
 
     /// Removes another name from the same directory.
     ///
     /// # Errors
-    /// The system's.
+    /// As for [`Location::unlink`].
     pub fn unlink_beside(&self, name: &OsStr) -> io::Result<()> {
+        self.judge_directory()?;
         Ok(rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())?)
     }
 }

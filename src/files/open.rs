@@ -103,7 +103,7 @@ pub fn to_read(path: &Path) -> io::Result<Option<(File, Stat)>> {
 /// EEXIST if there is anything of that name, a dangling link included.
 pub fn new(path: &Path, mode: u32) -> io::Result<File> {
     let at = Location::of(path, Missing::Fail)?;
-    at.judge_new()?;
+    at.judge_directory()?;
     Ok(at.open(OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, mode)?.into())
 }
 
@@ -169,11 +169,11 @@ fn judged(at: &Location, fd: OwnedFd) -> io::Result<Opened> {
 }
 
 fn create(at: &Location, mode: u32) -> io::Result<OwnedFd> {
-    if at.judge_new().is_ok() {
+    if at.judge_directory().is_ok() {
         return Ok(at.open(OFlags::WRONLY | OFlags::CREATE, mode)?);
     }
     match at.open(OFlags::WRONLY, 0) {
-        Err(Errno::NOENT) => at.judge_new().and(Err(Errno::NOENT.into())),
+        Err(Errno::NOENT) => at.judge_directory().and(Err(Errno::NOENT.into())),
         other => Ok(other?),
     }
 }
@@ -279,6 +279,8 @@ mod tests {
         // A link of root's that she could have moved there is no better.
         link(&target, &hers.join("moved"), 0);
         is_refused(&hers.join("moved/web"));
+        assert!(crate::log::rotate::shift(&hers.join("log/web"), 2).is_err());
+        assert!(crate::files::replace::replace(&hers.join("log/web"), b"x", 0o600).is_err());
         // Nor is one in two steps, or by way of procfs.
         link(&hers.join("log"), &hers.join("twice"), ALICE);
         is_refused(&hers.join("twice/web"));

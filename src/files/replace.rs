@@ -84,6 +84,7 @@ fn is_plainly_ours(at: &Location, stat: &Stat) -> bool {
 }
 
 fn rename_over(at: &Location, bytes: &[u8], mode: u32) -> io::Result<()> {
+    at.judge_directory()?;
     let mut name = OsString::from(at.name());
     name.push(format!(".{}", std::process::id()));
     let temporary = at.sibling(&name)?;
@@ -93,7 +94,6 @@ fn rename_over(at: &Location, bytes: &[u8], mode: u32) -> io::Result<()> {
         Err(Errno::EXIST) => temporary.unlink().and_then(|()| Ok(create()?))?,
         other => other?,
     };
-    at.judge_new()?;
     let written = File::from(file).write_all(bytes).and_then(|()| temporary.rename(at.name()));
     if written.is_err() {
         let _ = temporary.unlink();

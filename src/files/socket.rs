@@ -91,7 +91,7 @@ pub struct Bound {
 /// Why there is none. A socket that somebody listens on stays, and so does everything that is no socket.
 pub fn listen(path: &Path, spec: &SocketSpec) -> Result<Bound, SocketError> {
     let at = Location::of(path, Missing::Fail)?;
-    at.judge_new()?;
+    at.judge_directory()?;
     if SocketAddrUnix::new(Path::new(at.name())).is_err() {
         return Err(SocketError::TooLong);
     }
