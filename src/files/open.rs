@@ -119,8 +119,12 @@ pub fn facts_at(path: &Path) -> io::Result<Stat> {
             at.judge(&stat)?;
             return Ok(stat);
         }
-        if let Some(name) = at.link_text()?.filter(|target| is_harmless(target)) {
-            return Ok(rustix::fs::statat(CWD, &name, AtFlags::empty())?);
+        let target = at.link_text()?;
+        if let Some(stream) = target.as_deref().and_then(own_stream_behind) {
+            return Ok(rustix::fs::fstat(&stream)?);
+        }
+        if target.is_some_and(|target| target == Path::new(NULL)) {
+            return Ok(rustix::fs::stat(NULL)?);
         }
         if at.is_procfs()? {
             return at.stat_procfs_link();
@@ -146,8 +150,12 @@ fn find(
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {}
             Err(error) => return Err(error),
         }
-        if let Some(target) = at.link_text()?.filter(|target| is_harmless(target)) {
-            return harmless(&target, of_procfs);
+        let target = at.link_text()?;
+        if let Some(stream) = target.as_deref().and_then(own_stream_behind) {
+            return Ok(Opened::Stream(stream));
+        }
+        if target.is_some_and(|target| target == Path::new(NULL)) {
+            return open_null(of_procfs);
         }
         if at.is_procfs()? {
             return open_procfs(&at, of_procfs);
@@ -178,32 +186,39 @@ fn create(at: &Location, mode: u32) -> io::Result<OwnedFd> {
     }
 }
 
-/// Whether anybody may make a link of this text: nobody can be harmed by what we write there, and images do so.
-fn is_harmless(target: &Path) -> bool {
-    target == Path::new("/dev/null") || StandardStream::named(target).is_some()
+/// Takes everything, so anybody may make a link to it.
+const NULL: &str = "/dev/null";
+
+/// Our own standard stream, if that is what a link of this text leads to, by one of its names or by way of procfs.
+/// Whoever made the link: nobody can be harmed by what we write there, and images do so.
+fn own_stream_behind(target: &Path) -> Option<OwnedFd> {
+    if let Some(stream) = StandardStream::named(target) {
+        return stream.duplicate().ok();
+    }
+    let is_descriptor = target.starts_with("/proc") && target.parent().is_some_and(|fd| fd.ends_with("fd"));
+    let wanted = is_descriptor.then(|| rustix::fs::statat(CWD, target, AtFlags::empty()).ok())??;
+    own_stream(&wanted)
 }
 
-fn harmless(target: &Path, flags: OFlags) -> io::Result<Opened> {
-    match StandardStream::named(target) {
-        Some(stream) => Ok(Opened::Stream(stream.duplicate()?)),
-        None => {
-            let at = Location::of(target, Missing::Fail)?;
-            let flags = flags.difference(OFlags::APPEND);
-            Ok(Opened::Device(at.open(flags, 0)?))
-        }
-    }
+/// The standard stream of ours that is this.
+fn own_stream(wanted: &Stat) -> Option<OwnedFd> {
+    [StandardStream::Output, StandardStream::Error].into_iter().find_map(|stream| {
+        let fd = stream.duplicate().ok()?;
+        let own = rustix::fs::fstat(&fd).ok()?;
+        ((own.st_dev, own.st_ino) == (wanted.st_dev, wanted.st_ino)).then_some(fd)
+    })
+}
+
+fn open_null(flags: OFlags) -> io::Result<Opened> {
+    let at = Location::of(Path::new(NULL), Missing::Fail)?;
+    Ok(Opened::Device(at.open(flags.difference(OFlags::APPEND), 0)?))
 }
 
 /// Opens what a link of procfs stands for: a pipe, a terminal, a file that may have no name. Sockets cannot be opened,
 /// but if it is our own standard stream, that is used as it is.
 fn open_procfs(at: &Location, flags: OFlags) -> io::Result<Opened> {
-    let wanted = at.stat_procfs_link()?;
-    for stream in [StandardStream::Output, StandardStream::Error] {
-        let Ok(fd) = stream.duplicate() else { continue };
-        let own = rustix::fs::fstat(&fd)?;
-        if (own.st_dev, own.st_ino) == (wanted.st_dev, wanted.st_ino) {
-            return Ok(Opened::Stream(fd));
-        }
+    if let Some(own) = own_stream(&at.stat_procfs_link()?) {
+        return Ok(Opened::Stream(own));
     }
     Ok(Opened::Device(at.open_procfs_link(flags)?))
 }
