@@ -4,12 +4,13 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use nix::sys::signal::Signal;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use support::Side;
+use support::{Side, kill};
 
 /// One idiom: what is prepared in the directory `$D`, keys of `[supervisord]`, keys of the program, and the words before
 /// the daemon's command line. The program prints a line; `seen` says where that has to arrive.
@@ -195,7 +196,11 @@ struct Container(Child);
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // The end of `unshare --kill-child` is that of everything in the namespace.
+        // The end of PID 1 is that of everything in the namespace. Whoever changed its user does not get the signal
+        // that `unshare --kill-child` is to send.
+        let pid = self.0.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        children.split(' ').filter_map(|pid| pid.parse().ok()).for_each(|pid| kill(pid, Signal::SIGKILL));
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -10,7 +10,7 @@
 use crate::files::location::Missing;
 use crate::files::{self, open::Opened};
 use crate::log::device::Device;
-use crate::log::file::{Break, Limits, SharedFile};
+use crate::log::file::{Limits, SharedFile};
 use crate::log::open;
 use crate::log::stamp::Stamp;
 use crate::log::syslog::Syslog;
@@ -371,7 +371,7 @@ impl Place {
         while !bytes.is_empty() {
             let n_bytes = match self {
                 // A rotation that fails is no reason to lose the line, and there is no log to say it in.
-                Place::File(file, limits) => file.append(bytes, *limits, Break::AtLines)?.n_bytes,
+                Place::File(file, limits) => file.append(bytes, *limits)?.n_bytes,
                 Place::Device(device) => device.write(bytes)?,
                 Place::Syslog(connection) => write_syslog(connection, bytes)?,
             };

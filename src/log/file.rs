@@ -9,6 +9,7 @@ use crate::files::location::Missing;
 use crate::files::{self, open::Opened, trust};
 use crate::log::custody;
 use crate::log::open::{self, Facts, Identity};
+use crate::log::peek;
 use crate::log::rotate;
 use crate::model::cursor::{Intent, SinkCursor};
 use rustix::fs::Mode;
@@ -26,6 +27,12 @@ use std::time::{Duration, Instant};
 /// How often a file that is written to is looked up by its name, to notice that it was moved away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// So many bytes beyond its limit a file waits for the end of a line, so that no line is cut in two.
+const OVERHANG: u64 = 64 * 1024;
+
+/// So long after the last write, too.
+const LINE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long a rotation that failed is left alone. The file grows beyond its limit meanwhile.
 const ROLL_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -38,13 +45,24 @@ pub struct Limits {
     pub backups: u32,
 }
 
-/// Where one file may end and the next begin.
+/// How what was just written ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Break {
-    /// Exactly at the limit.
-    Anywhere,
-    /// After the last line that fits. A line longer than the limit is broken all the same.
-    AtLines,
+enum Ending {
+    /// With a line: here one file may end and the next begin.
+    Line,
+    /// Within a line.
+    Within,
+    /// Nobody has looked.
+    Unknown,
+}
+
+/// A file that has reached its limit within a line.
+#[derive(Clone, Copy, Debug)]
+struct Overhang {
+    /// The size at which that was noticed.
+    began: u64,
+    /// When something was last written.
+    at: Instant,
 }
 
 /// What a write did.
@@ -98,6 +116,8 @@ struct LogFile {
     looked: Instant,
     /// Set while rotating does not work.
     roll_after: Option<Instant>,
+    /// Set while the file is full and the end of a line is waited for.
+    overhang: Option<Overhang>,
     /// The streams whose raw output is all that they write here; see [`custody`].
     entrusted: Vec<u64>,
 }
@@ -135,8 +155,8 @@ impl SharedFile {
             return SharedFile(known);
         }
         let (path, identity) = (path.to_path_buf(), facts.identity);
-        let (looked, roll_after, entrusted) = (Instant::now(), None, Vec::new());
-        let log_file = LogFile { path, mode, file, identity, looked, roll_after, entrusted };
+        let (looked, roll_after, overhang, entrusted) = (Instant::now(), None, None, Vec::new());
+        let log_file = LogFile { path, mode, file, identity, looked, roll_after, overhang, entrusted };
         let shared = Arc::new(Mutex::new(log_file));
         open_files.insert(name, &shared);
         SharedFile(shared)
@@ -147,7 +167,7 @@ impl SharedFile {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves at most `max` bytes from a pipe into the file, up to the rotation limit.
+    /// Moves at most `max` bytes from a pipe into the file, up to the first line that ends at or after the rotation limit.
     ///
     /// They never enter our memory: a kill at any instant loses and doubles nothing.
     ///
@@ -156,46 +176,40 @@ impl SharedFile {
     /// are in the pipe still.
     pub fn splice(&self, pipe: impl AsFd, max: usize, limits: Limits) -> io::Result<Written> {
         let mut length = 0;
-        let written = self.lock().write_with(limits, Break::Anywhere, |file, _, offset, room| {
-            length = max.min(usize::try_from(room).unwrap_or(usize::MAX));
+        let written = self.lock().write_with(limits, |file, _, offset, room| {
+            let ending;
+            (length, ending) = splice_length(&pipe, max, room)?;
             let mut offset = offset;
             let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-            rustix::pipe::splice(&pipe, None, file, Some(&mut offset), length, flags)
+            let n_bytes = rustix::pipe::splice(&pipe, None, file, Some(&mut offset), length, flags)?;
+            Ok((n_bytes, if n_bytes == length { ending } else { Ending::Within }))
         });
         // A splice that does not wait ends early only if the pipe is empty, or the disk full.
         written.map(|written| Written { was_cut: written.n_bytes == length, ..written })
     }
 
-    /// Appends the beginning of `bytes`, up to the rotation limit at most.
+    /// Appends the beginning of `bytes`, up to the first line that ends at or after the rotation limit.
     ///
     /// # Errors
     /// The system's; nothing was written then.
-    pub fn append(&self, bytes: &[u8], limits: Limits, breaks: Break) -> io::Result<Written> {
-        self.append_as(bytes, limits, breaks, None)
+    pub fn append(&self, bytes: &[u8], limits: Limits) -> io::Result<Written> {
+        self.append_as(bytes, limits, None)
     }
 
     /// The same, leaving word of it for a successor while nobody else can write to the file.
     ///
     /// # Errors
     /// As [`SharedFile::append`].
-    pub fn append_as(
-        &self,
-        bytes: &[u8],
-        limits: Limits,
-        breaks: Break,
-        promise: Option<Promise>,
-    ) -> io::Result<Written> {
-        let mut log_file = self.lock();
-        if breaks == Break::AtLines {
-            log_file.roll_before_line(bytes, limits)?;
-        }
-        log_file.write_with(limits, breaks, |file, identity, offset, room| {
-            let piece = &bytes[..breaks.piece_length(bytes, room)];
+    pub fn append_as(&self, bytes: &[u8], limits: Limits, promise: Option<Promise>) -> io::Result<Written> {
+        self.lock().write_with(limits, |file, identity, offset, room| {
+            let (length, ending) = append_length(bytes, room);
+            let piece = &bytes[..length];
             let write = || rustix::io::retry_on_intr(|| rustix::io::pwrite(file, piece, offset));
-            match promise {
-                Some(promise) => promise.keep(identity, offset, piece.len(), write),
-                None => write(),
-            }
+            let n_bytes = match promise {
+                Some(promise) => promise.keep(identity, offset, length, write)?,
+                None => write()?,
+            };
+            Ok((n_bytes, if n_bytes == length { ending } else { Ending::Within }))
         })
     }
 
@@ -253,18 +267,7 @@ impl SharedFile {
     /// # Errors
     /// The system's; NotFound if another file has this name by now.
     pub fn ends_within_a_line(&self) -> io::Result<bool> {
-        let log_file = self.lock();
-        // The one that is open cannot be read.
-        let (file, stat) = files::open::to_read(&log_file.path)?.ok_or(io::ErrorKind::NotFound)?;
-        let facts = Facts::from(stat);
-        if facts.identity != log_file.identity {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let Some(last) = facts.size.checked_sub(1) else { return Ok(false) };
-        let mut byte = [b'\n'];
-        // The end of the file by now, if it was emptied meanwhile.
-        let _ = file.read_at(&mut byte, last)?;
-        Ok(byte != [b'\n'])
+        self.lock().ends_within_a_line()
     }
 
     /// The facts about the file that is open now.
@@ -276,51 +279,100 @@ impl SharedFile {
     }
 }
 
-impl Break {
-    /// How much of `bytes` goes where there is `room` for so many more.
-    pub fn piece_length(self, bytes: &[u8], room: u64) -> usize {
-        let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-        if self == Break::Anywhere || fits == bytes.len() {
-            return fits;
-        }
-        bytes[..fits].iter().rposition(|byte| *byte == b'\n').map_or(fits, |newline| newline + 1)
+/// How much of a pipe goes into a file with `room` more bytes until its limit, at most `max`, and how that ends.
+///
+/// The byte before the limit and what follows it are looked at in the pipe before they are moved.
+fn splice_length(pipe: impl AsFd, max: usize, room: u64) -> Result<(usize, Ending), Errno> {
+    if room > 1 {
+        let below = usize::try_from(room - 1).unwrap_or(usize::MAX);
+        return Ok((max.min(below), Ending::Unknown));
+    }
+    let mut found = (0, Ending::Unknown);
+    match peek::look(pipe, |bytes| found = append_length(&bytes[..bytes.len().min(max)], room)) {
+        // It is the end of the pipe, which splicing tells as well.
+        Ok(0) => Ok((max, Ending::Unknown)),
+        Ok(_) => Ok(found),
+        Err(Errno::AGAIN) => Err(Errno::AGAIN),
+        // No pipe to look into: exactly at the limit, then.
+        Err(_) => Ok((max.min(room.max(1) as usize), Ending::Unknown)),
+    }
+}
+
+/// How much of `bytes` goes into a file with `room` more bytes until its limit, and how that ends.
+fn append_length(bytes: &[u8], room: u64) -> (usize, Ending) {
+    let from = usize::try_from(room.saturating_sub(1)).unwrap_or(usize::MAX);
+    let Some(rest) = bytes.get(from..).filter(|rest| !rest.is_empty()) else {
+        return (bytes.len(), Ending::Unknown);
+    };
+    match rest.iter().position(|byte| *byte == b'\n') {
+        Some(newline) => (from + newline + 1, Ending::Line),
+        None => (from + rest.len().min(OVERHANG as usize + 1), Ending::Within),
     }
 }
 
 impl LogFile {
     /// Does one write at the end of the file, and rotates when that has filled it. `write` is told which file it is,
-    /// where it ends, and how much more fits.
+    /// where it ends, and how much more fits; it says how much it wrote and how that ends.
     fn write_with(
         &mut self,
         limits: Limits,
-        breaks: Break,
-        write: impl FnOnce(&File, Identity, u64, u64) -> Result<usize, Errno>,
+        write: impl FnOnce(&File, Identity, u64, u64) -> Result<(usize, Ending), Errno>,
     ) -> io::Result<Written> {
         let mut size = self.follow_name()?.size;
         let mut notice = None;
-        if self.is_full(size, limits) {
-            // Somebody else's oversized file, or a predecessor's that was killed before it could rotate.
+        if self.is_full(size, limits) && !self.waits_for_line_end(size) {
+            // Somebody else's oversized file, or a predecessor's that was killed before it could rotate, or a line
+            // whose end does not come.
             notice = self.roll(limits);
             size = open::facts(&self.file)?.size;
         }
         let room = if self.may_roll(limits) { limits.maxbytes.saturating_sub(size) } else { u64::MAX };
-        let n_bytes = write(&self.file, self.identity, size, room)?;
+        let (n_bytes, ending) = write(&self.file, self.identity, size, room)?;
         size += n_bytes as u64;
-        if n_bytes > 0 && breaks == Break::Anywhere && self.is_full(size, limits) {
-            notice = self.roll(limits);
+        if n_bytes > 0 && self.is_full(size, limits) {
+            if ending == Ending::Within {
+                let began = self.overhang.map_or(limits.maxbytes, |overhang| overhang.began);
+                self.overhang = Some(Overhang { began, at: Instant::now() });
+            }
+            if ending != Ending::Within || !self.waits_for_line_end(size) {
+                notice = self.roll(limits);
+            }
         }
         Ok(Written { n_bytes, was_cut: false, notice })
     }
 
-    /// Rotates if the first line does not fit any more.
-    fn roll_before_line(&mut self, bytes: &[u8], limits: Limits) -> io::Result<()> {
-        let line = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |newline| newline + 1);
-        let size = self.follow_name()?.size;
-        if size > 0 && self.may_roll(limits) && size.saturating_add(line as u64) > limits.maxbytes {
-            // A failure is remembered, and told by the write that follows a minute later.
-            let _ = self.roll(limits);
+    /// Whether a full file is to take more, because it ends within a line that may go on.
+    fn waits_for_line_end(&mut self, size: u64) -> bool {
+        match self.overhang {
+            Some(Overhang { began, at }) => {
+                size.saturating_sub(began) < OVERHANG && at.elapsed() < LINE_PATIENCE
+            }
+            // It was full when we came.
+            None => {
+                let waits = self.ends_within_a_line().unwrap_or(false) && self.was_just_written();
+                self.overhang = waits.then(|| Overhang { began: size, at: Instant::now() });
+                waits
+            }
         }
-        Ok(())
+    }
+
+    fn was_just_written(&self) -> bool {
+        let modified = self.file.metadata().and_then(|metadata| metadata.modified());
+        modified.is_ok_and(|modified| modified.elapsed().unwrap_or_default() < LINE_PATIENCE)
+    }
+
+    fn ends_within_a_line(&self) -> io::Result<bool> {
+        // The one that is open cannot be read.
+        let (file, stat) = files::open::to_read(&self.path)?.ok_or(io::ErrorKind::NotFound)?;
+        let facts = Facts::from(stat);
+        if facts.identity != self.identity {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let Some(last) = facts.size.checked_sub(1) else { return Ok(false) };
+        let mut byte = [b'\n'];
+        // The end of the file by now, if it was emptied meanwhile.
+        let _ = file.read_at(&mut byte, last)?;
+        Ok(byte != [b'\n'])
     }
 
     /// The facts about the open file, after opening another if the name leads elsewhere by now.
@@ -355,6 +407,7 @@ impl LogFile {
         // Before anything is written to it: whoever takes our place must not go on with the old one.
         custody::keep(&self.entrusted, &file);
         (self.file, self.identity, self.looked) = (file, facts.identity, Instant::now());
+        self.overhang = None;
     }
 
     /// Makes the file that follows one which has just been renamed.
@@ -403,6 +456,7 @@ impl LogFile {
 
     fn try_roll(&mut self, limits: Limits) -> io::Result<()> {
         if limits.backups == 0 {
+            self.overhang = None;
             return Ok(rustix::fs::ftruncate(&self.file, 0)?);
         }
         // Only our own file is moved: if the name leads to another one by now, that is the new file.
@@ -428,65 +482,99 @@ mod tests {
         SharedFile::join(path, open::PLAIN_MODE, file.into(), stat.into())
     }
 
-    fn append_all(file: &SharedFile, mut bytes: &[u8], limits: Limits, breaks: Break) {
+    fn append_all(file: &SharedFile, mut bytes: &[u8], limits: Limits) {
         while !bytes.is_empty() {
-            let written = file.append(bytes, limits, breaks).unwrap();
+            let written = file.append(bytes, limits).unwrap();
             assert_eq!(written.notice, None);
             bytes = &bytes[written.n_bytes..];
         }
     }
 
-    /// Appends pieces of these sizes to a fresh file; the sizes of `f`, `f.1`, ... afterwards.
+    /// Appends pieces to a fresh file, and moves them there from a pipe; what is in `f`, `f.1`, ... afterwards.
     #[track_caller]
-    fn check_sizes(maxbytes: u64, backups: u32, breaks: Break, pieces: &[&[u8]], sizes: &[usize]) {
+    fn check(maxbytes: u64, backups: u32, pieces: &[&str], files: &[&str]) {
+        let limits = Limits { maxbytes, backups };
+        for spliced in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("f");
+            let file = open_shared(&path);
+            for piece in pieces {
+                if spliced {
+                    splice_all(&file, piece.as_bytes(), limits);
+                } else {
+                    append_all(&file, piece.as_bytes(), limits);
+                }
+            }
+            let names = std::iter::once(path.clone()).chain((1..).map(|i| rotate::backup_name(&path, i)));
+            let found: Vec<String> = names
+                .map_while(|name| read(name).ok())
+                .map(|bytes| String::from_utf8(bytes).unwrap())
+                .collect();
+            assert_eq!(found, files, "spliced: {spliced}");
+        }
+    }
+
+    fn splice_all(file: &SharedFile, bytes: &[u8], limits: Limits) {
+        let flags = rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK;
+        let (from, to) = rustix::pipe::pipe_with(flags).unwrap();
+        rustix::pipe::fcntl_setpipe_size(&from, 1 << 20).unwrap();
+        assert_eq!(rustix::io::write(&to, bytes).unwrap(), bytes.len());
+        while rustix::io::ioctl_fionread(&from).unwrap() > 0 {
+            assert_eq!(file.splice(&from, 1 << 20, limits).unwrap().notice, None);
+        }
+    }
+
+    #[test]
+    fn a_file_ends_with_the_first_line_at_its_limit_or_after() {
+        check(10, 5, &["123456789\n"], &["", "123456789\n"]);
+        check(10, 5, &["12345678\n"], &["12345678\n"]);
+        check(10, 5, &["1234567890\n"], &["", "1234567890\n"]);
+        check(10, 5, &["1234567\nabcdef\nx\n"], &["x\n", "1234567\nabcdef\n"]);
+        check(10, 5, &["1234567\n", "abc", "def\n", "x\n"], &["x\n", "1234567\nabcdef\n"]);
+        check(10, 1, &["123456789\n", "abcdefghi\n", "x\n"], &["x\n", "abcdefghi\n"]);
+        check(10, 0, &["123456789\n", "x\n"], &["x\n"]);
+        check(1, 3, &["a\nb\nc\nd\n"], &["", "d\n", "c\n", "b\n"]);
+        check(0, 3, &["1234567890\n1234567890\n"], &["1234567890\n1234567890\n"]);
+        check(10, 5, &["no line's end yet"], &["no line's end yet"]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_in_the_end() {
+        let long = "x".repeat(100_000);
+        let (first, rest) = (10 + 65_536, 100_000 - 10 - 65_536);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let file = open_shared(&path);
-        for piece in pieces {
-            append_all(&file, piece, Limits { maxbytes, backups }, breaks);
-        }
-        let names = std::iter::once(path.clone()).chain((1..).map(|i| rotate::backup_name(&path, i)));
-        let found: Vec<usize> = names.map_while(|name| read(name).ok()).map(|bytes| bytes.len()).collect();
-        assert_eq!(found, sizes);
+        append_all(&open_shared(&path), long.as_bytes(), Limits { maxbytes: 10, backups: 2 });
+        let sizes = |path: &Path| read(path).unwrap().len();
+        assert!(sizes(&dir.path().join("f.1")).abs_diff(first) <= 1);
+        assert!(sizes(&path).abs_diff(rest) <= 1);
     }
 
     #[test]
-    fn files_end_exactly_at_the_limit() {
-        let (limit, many) = (10, 5);
-        for (size, sizes) in [
-            (0, vec![0]),
-            (1, vec![1]),
-            (9, vec![9]),
-            (10, vec![0, 10]),
-            (11, vec![1, 10]),
-            (35, vec![5, 10, 10, 10]),
-            (100, vec![0, 10, 10, 10, 10, 10]),
-        ] {
-            check_sizes(limit, many, Break::Anywhere, &[&vec![b'x'; size]], &sizes);
-        }
-        check_sizes(10, 1, Break::Anywhere, &[&[b'x'; 35]], &[5, 10]);
-        check_sizes(10, 0, Break::Anywhere, &[&[b'x'; 35]], &[5]);
-        check_sizes(10, 0, Break::Anywhere, &[&[b'x'; 30]], &[0]);
-        check_sizes(0, 3, Break::Anywhere, &[&[b'x'; 35]], &[35]);
-        check_sizes(1, 3, Break::Anywhere, &[b"abcde"], &[0, 1, 1, 1]);
-    }
-
-    #[test]
-    fn lines_stay_whole_where_they_can() {
-        check_sizes(10, 5, Break::AtLines, &[b"1234567\n", b"ab\n"], &[3, 8]);
-        check_sizes(10, 5, Break::AtLines, &[b"1234567\nab\ncd\n"], &[6, 8]);
-        check_sizes(10, 5, Break::AtLines, &[b"123456789\n", b"ab\n"], &[3, 10]);
-        check_sizes(10, 5, Break::AtLines, &[b"1234567890123\n"], &[4, 10]);
+    fn a_line_whose_end_does_not_come_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let (file, limits) = (open_shared(&path), Limits { maxbytes: 10, backups: 2 });
+        append_all(&file, b"a prompt without a line's end> ", limits);
+        // As if that had been a while ago.
+        file.lock().overhang.as_mut().unwrap().at -= LINE_PATIENCE;
+        append_all(&file, b"more", limits);
+        assert_eq!(read(&path).unwrap(), b"more");
     }
 
     #[test]
     fn an_oversized_file_is_rotated_first() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("f");
-        write(&path, [b'o'; 25]).unwrap();
-        append_all(&open_shared(&path), b"new", Limits { maxbytes: 10, backups: 2 }, Break::Anywhere);
-        assert_eq!(read(dir.path().join("f.1")).unwrap().len(), 25);
-        assert_eq!(read(&path).unwrap(), b"new");
+        for (text, own) in [("old\n", true), ("old", false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("f");
+            write(&path, text.repeat(9)).unwrap();
+            append_all(&open_shared(&path), b"\nnew\n", Limits { maxbytes: 10, backups: 2 });
+            // Whoever was killed within a line has it ended, and only then its file.
+            let (first, last) =
+                if own { (text.repeat(9), "\nnew\n") } else { (text.repeat(9) + "\n", "new\n") };
+            assert_eq!(read(dir.path().join("f.1")).unwrap(), first.as_bytes());
+            assert_eq!(read(&path).unwrap(), last.as_bytes());
+        }
     }
 
     #[test]
@@ -494,9 +582,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         let (file, limits) = (open_shared(&path), Limits { maxbytes: 0, backups: 0 });
-        append_all(&file, b"before", limits, Break::Anywhere);
+        append_all(&file, b"before", limits);
         File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
-        append_all(&file, b"after", limits, Break::Anywhere);
+        append_all(&file, b"after", limits);
         assert_eq!(read(&path).unwrap(), b"after");
     }
 
@@ -505,9 +593,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub/f");
         let (file, limits) = (open_shared(&path), Limits { maxbytes: 0, backups: 0 });
-        append_all(&file, b"before", limits, Break::Anywhere);
+        append_all(&file, b"before", limits);
         std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
-        append_all(&file, b"after", limits, Break::Anywhere);
+        append_all(&file, b"after", limits);
         assert_eq!(read(&path).unwrap(), b"after");
     }
 
@@ -516,11 +604,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, moved) = (dir.path().join("f"), dir.path().join("moved"));
         let (file, limits) = (open_shared(&path), Limits { maxbytes: 0, backups: 0 });
-        append_all(&file, b"before", limits, Break::Anywhere);
+        append_all(&file, b"before", limits);
         std::fs::rename(&path, &moved).unwrap();
         // As if the name had last been looked up a while ago.
         file.lock().looked -= LOOK_EVERY;
-        append_all(&file, b"after", limits, Break::Anywhere);
+        append_all(&file, b"after", limits);
         assert_eq!((read(&path).unwrap(), read(&moved).unwrap()), (b"after".to_vec(), b"before".to_vec()));
     }
 
@@ -533,7 +621,7 @@ mod tests {
         std::fs::remove_dir(dir.path().join("sub")).unwrap();
         write(dir.path().join("sub"), "in the way").unwrap();
         file.lock().looked -= LOOK_EVERY;
-        append_all(&file, b"text", limits, Break::Anywhere);
+        append_all(&file, b"text", limits);
         assert_eq!(read(&moved).unwrap(), b"text");
     }
 
@@ -543,7 +631,7 @@ mod tests {
         let path = dir.path().join("f");
         let file = open_shared(&path);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        append_all(&file, b"0123456789ab", Limits { maxbytes: 10, backups: 2 }, Break::Anywhere);
+        append_all(&file, b"0123456789\nab", Limits { maxbytes: 10, backups: 2 });
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     }
 
@@ -562,9 +650,9 @@ mod tests {
         // A directory that is not empty cannot be replaced by a file.
         std::fs::create_dir_all(dir.path().join("f.1/in the way")).unwrap();
         let (file, limits) = (open_shared(&path), Limits { maxbytes: 10, backups: 1 });
-        let written = file.append(b"0123456789", limits, Break::Anywhere).unwrap();
+        let written = file.append(b"012345678\n", limits).unwrap();
         assert!(written.notice.unwrap().starts_with("could not rotate log file"));
-        append_all(&file, b"more", limits, Break::Anywhere);
-        assert_eq!(read(&path).unwrap(), b"0123456789more");
+        append_all(&file, b"more", limits);
+        assert_eq!(read(&path).unwrap(), b"012345678\nmore");
     }
 }

@@ -6,7 +6,7 @@
 use crate::files::location::Missing;
 use crate::files::{self, open::Opened};
 use crate::log::device::Device;
-use crate::log::file::{Break, Limits, Promise, SharedFile};
+use crate::log::file::{Limits, Promise, SharedFile};
 use crate::log::memory::Ring;
 use crate::log::syslog::Syslog;
 use crate::model::cursor::SinkCursor;
@@ -53,7 +53,6 @@ pub struct Sink {
     /// For messages, for example `'web' stdout`.
     whose: Arc<str>,
     target: Option<Target>,
-    breaks: Break,
     pending: VecDeque<u8>,
     /// Where a successor finds how much was written; `None` if it need not know.
     cursor: Option<&'static SinkCursor>,
@@ -114,15 +113,13 @@ pub enum Refusal {
 impl Sink {
     /// `whose` is for messages, for example `'web' stdout`. Nothing is opened yet.
     pub fn new(spec: SinkSpec, whose: Arc<str>) -> Sink {
-        let (breaks, pending) = (Break::Anywhere, VecDeque::new());
         let (target, stuck, trouble, recovered, entrusted) = (None, None, None, None, None);
         let (cursor, position, has_gap, may_wait) = (None, 0, false, false);
         Sink {
             spec,
             whose,
             target,
-            breaks,
-            pending,
+            pending: VecDeque::new(),
             cursor,
             position,
             has_gap,
@@ -142,11 +139,6 @@ impl Sink {
             SinkSpec::Syslog { .. } => format!("syslog of {whose}"),
             SinkSpec::Memory(_) => format!("memory log of {whose}"),
         }
-    }
-
-    /// Makes the sink end its files after whole lines.
-    pub fn break_at_lines(&mut self) {
-        self.breaks = Break::AtLines;
     }
 
     /// Leaves the file behind the sink, now and whenever another one is opened, to whoever moves the output of
@@ -256,7 +248,7 @@ impl Sink {
             Some(_) if !self.may_wait => MAX_PENDING.saturating_sub(self.pending.len()),
             _ => bytes.len(),
         };
-        let (kept, dropped) = bytes.split_at(self.breaks.piece_length(bytes, room as u64));
+        let (kept, dropped) = bytes.split_at(whole_lines(bytes, room));
         self.pending.extend(kept);
         if !dropped.is_empty() {
             self.has_gap = true;
@@ -288,11 +280,11 @@ impl Sink {
     /// Writes the beginning of `bytes`.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         self.ready()?;
-        let (limits, breaks) = (self.limits(), self.breaks);
+        let limits = self.limits();
         let cursor = self.cursor.filter(|_| !self.has_gap);
         let promise = cursor.map(|cursor| Promise { cursor, at: self.position });
         let result = match &mut self.target {
-            Some(Target::File(file)) => file.append_as(bytes, limits, breaks, promise).map(|written| {
+            Some(Target::File(file)) => file.append_as(bytes, limits, promise).map(|written| {
                 tell(written.notice);
                 written.n_bytes
             }),
@@ -413,6 +405,14 @@ impl Sink {
         }
         self.recovered = Some(Box::new((Instant::now(), if trouble.told { 0 } else { n })));
     }
+}
+
+/// How much of `bytes` there is `room` for, in whole lines if one fits.
+fn whole_lines(bytes: &[u8], room: usize) -> usize {
+    if room >= bytes.len() {
+        return bytes.len();
+    }
+    bytes[..room].iter().rposition(|byte| *byte == b'\n').map_or(room, |newline| newline + 1)
 }
 
 fn first_line(bytes: &[u8]) -> &[u8] {

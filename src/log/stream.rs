@@ -152,13 +152,7 @@ impl LogStream {
         let StreamSpec { readable, sinks, shape, .. } = spec;
         let transparent = shape.is_transparent();
         let may_hold = sinks.len() == 1 && !shape.has_consumers();
-        let mut sinks: Vec<Sink> =
-            sinks.into_iter().map(|sink| Sink::new(sink, Arc::clone(&whose))).collect();
-        for sink in &mut sinks {
-            if shape.dress.is_some() {
-                sink.break_at_lines();
-            }
-        }
+        let sinks: Vec<Sink> = sinks.into_iter().map(|sink| Sink::new(sink, Arc::clone(&whose))).collect();
         LogStream {
             pipe_size: rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(4096),
             pipe: Arc::new(pipe),
