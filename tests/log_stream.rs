@@ -295,7 +295,10 @@ fn check_rotation(n_bytes: usize, piece: usize, maxbytes: u64, backups: u32, siz
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     let (mut stream, mut program) = stream(vec![to_file(path.clone(), Limits { maxbytes, backups })]);
-    let bytes: Vec<u8> = (0..n_bytes).map(|number| (number % 251) as u8).collect();
+    // Lines of ten bytes, so that a limit that is a multiple of them is met exactly.
+    let letter = |number: usize| b'a' + (number / 10 % 26) as u8;
+    let bytes: Vec<u8> =
+        (0..n_bytes).map(|number| if number % 10 == 9 { b'\n' } else { letter(number) }).collect();
     for piece in bytes.chunks(piece) {
         program.write_all(piece).unwrap();
         stream.drain(1 << 20);
@@ -310,7 +313,7 @@ fn check_rotation(n_bytes: usize, piece: usize, maxbytes: u64, backups: u32, siz
 }
 
 #[test]
-fn the_kernel_rotates_exactly_at_the_limit() {
+fn the_kernel_rotates_with_the_line_that_reaches_the_limit() {
     for piece in [1, 7, 4096, 50_000] {
         check_rotation(0, piece, 5000, 3, &[0]);
         check_rotation(1, piece, 5000, 3, &[1]);
@@ -321,6 +324,7 @@ fn the_kernel_rotates_exactly_at_the_limit() {
         check_rotation(12_000, piece, 5000, 1, &[2000, 5000]);
         check_rotation(12_000, piece, 5000, 0, &[2000]);
         check_rotation(12_000, piece, 0, 3, &[12_000]);
+        check_rotation(12_000, piece, 4991, 3, &[2000, 5000, 5000]);
     }
 }
 

@@ -74,7 +74,7 @@ fn rotation_makes_no_file_that_can_be_executed() {
     let conf = "[program:web]\nuser=nobody\nredirect_stderr=true\n\
                 stdout_logfile=%(here)s/app/web.log\nstdout_logfile_maxbytes=64KB\nstdout_logfile_backups=3\n\
                 command=/bin/sh -c 'cd %(here)s/app; rm -f web.log; : > web.log; chmod 6777 web.log; sleep 1.2; \
-                head -c 65536 /dev/zero; sleep 0.2; echo payload; head -c 65536 /dev/zero; touch done; exec sleep 1000'\n";
+                head -c 65536 /dev/zero; echo; sleep 0.2; echo payload; head -c 65536 /dev/zero; echo; touch done; exec sleep 1000'\n";
     let Some(mut field) = field(conf) else { return };
     field.start();
     wait_for(&field.theirs.join("done"));

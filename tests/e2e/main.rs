@@ -21,6 +21,7 @@ mod order;
 mod outage;
 mod pidproxy;
 mod recovery;
+mod rotation;
 mod sample;
 mod signals;
 mod sockets;
