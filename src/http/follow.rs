@@ -1,11 +1,12 @@
 //! Following a log as it grows: `/logtail` and `/mainlogtail`.
 
 use super::watch::{Changes, Watcher};
-use crate::files;
 use crate::log::memory::Ring;
 use crate::manager::rt;
 use crate::rpc::api::LogSource;
+use crate::rpc::server::logs;
 use async_channel::Receiver;
+use futures_lite::future;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -52,6 +53,8 @@ pub enum Piece {
 pub enum Follower {
     File(FileFollower),
     Memory(RingFollower),
+    /// Nothing is there, and nothing ever comes.
+    Empty,
 }
 
 impl Follower {
@@ -70,6 +73,7 @@ impl Follower {
     pub async fn open_at(source: LogSource, watcher: Watcher, begin: Begin) -> io::Result<Follower> {
         match source {
             LogSource::None => Err(io::ErrorKind::NotFound.into()),
+            LogSource::File(path) if is_empty(&path).await => Ok(Follower::Empty),
             LogSource::File(path) => Ok(Follower::File(FileFollower::open(path, watcher, begin).await?)),
             LogSource::Memory(ring) => Ok(Follower::Memory(RingFollower::new(ring, begin))),
         }
@@ -94,6 +98,7 @@ impl Follower {
         match self {
             Follower::File(follower) => follower.next().await,
             Follower::Memory(follower) => Ok(Piece::Bytes(follower.next().await)),
+            Follower::Empty => future::pending().await,
         }
     }
 
@@ -102,6 +107,7 @@ impl Follower {
         match self {
             Follower::File(follower) => follower.position,
             Follower::Memory(follower) => Position { file: (0, 0), at: follower.at },
+            Follower::Empty => Position { file: (0, 0), at: 0 },
         }
     }
 
@@ -109,9 +115,15 @@ impl Follower {
     pub fn modified(&self) -> Option<SystemTime> {
         match self {
             Follower::File(follower) => follower.modified,
-            Follower::Memory(_) => None,
+            Follower::Memory(_) | Follower::Empty => None,
         }
     }
+}
+
+/// Whether the log is something from which nothing can be read.
+async fn is_empty(path: &Path) -> bool {
+    let path = path.to_path_buf();
+    rt::unblock(move || matches!(logs::open_file(&path), Ok(None))).await
 }
 
 /// Follows a log in memory.
@@ -288,9 +300,7 @@ impl Log {
 }
 
 fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
-    let (file, _) = files::open::to_read(path)?.ok_or_else(|| io::Error::other("not a regular file"))?;
-    let metadata = file.metadata()?;
-    Ok((file, metadata))
+    logs::open_file(path)?.ok_or_else(|| io::Error::other("not a regular file"))
 }
 
 /// Where rotation puts the log that was last in use.
@@ -370,6 +380,20 @@ mod tests {
             assert_eq!(next(&mut follower).await, "==> File truncated <==\n");
             append(&path, "new\n");
             assert_eq!(next(&mut follower).await, "new\n");
+        });
+    }
+
+    #[test]
+    fn a_device_is_followed_without_a_word() {
+        rt::block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let fifo = dir.path().join("fifo");
+            rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+                .unwrap();
+            for path in ["/dev/null".into(), "/dev/zero".into(), fifo] {
+                let mut follower = Follower::open(LogSource::File(path), Watcher::default()).await.unwrap();
+                assert!(within(Duration::from_millis(20), follower.next()).await.is_none());
+            }
         });
     }
 

@@ -1,9 +1,10 @@
 //! Logs: parts, downloads, and following them through everything that happens to logs.
 
-use crate::support::{Daemon, LONG, Side, Start, until};
-use crate::web::{Events, get};
+use crate::support::{Daemon, LONG, Side, Start, flag, text, until};
+use crate::web::{Events, connect, get, wait_for};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use dxr::Value;
 use std::io::Write;
 
 /// A daemon whose program logs into a file that a test may write to as well.
@@ -100,4 +101,43 @@ fn a_log_is_followed_with_its_position() {
     own.until("the activity log says so", |event| {
         event.data["text"].as_str().is_some_and(|text| text.contains("stopped: a"))
     });
+}
+
+#[test]
+fn a_log_that_keeps_nothing_is_an_empty_one() {
+    let conf = "[program:a]\ncommand=/bin/sh -c 'echo out; echo err >&2; exec sleep 1000'\nstartsecs=0\n\
+                stdout_logfile=/dev/null\nstderr_logfile=%(here)s/fifo\nstderr_logfile_maxbytes=0\n\
+                stdout_logfile_maxbytes=0\n";
+    let mut daemon = Start::new(Side::under_test(), conf).prepare();
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    nix::unistd::mkfifo(&daemon.path("fifo"), mode).unwrap();
+    daemon.spawn();
+    daemon.wait_ready();
+    wait_for(&daemon, "a", "RUNNING");
+    for stream in ["stdout", "stderr"] {
+        let path = format!("/api/v1/processes/a/logs/{stream}");
+        for path in [path.clone(), format!("{path}?offset=0&length=10"), format!("{path}/download")] {
+            let response = get(&daemon, &path);
+            assert_eq!((response.status, response.body), (200, Vec::new()), "{path}");
+        }
+        let begin = Events::open(&daemon, &format!("{path}/follow"), "").next();
+        assert_eq!((begin.kind.as_str(), &begin.data["offset"]), ("begin", &0.into()));
+
+        let mut client = connect(&daemon);
+        client.send(format!("GET /logtail/a/{stream} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert_eq!(client.head().unwrap().status, 200);
+
+        let name = if stream == "stdout" { "Stdout" } else { "Stderr" };
+        let call = |method: &str, offset, length| {
+            let arguments = vec![text("a"), Value::Integer(offset), Value::Integer(length)];
+            daemon.call(&format!("supervisor.{method}Process{name}Log"), arguments)
+        };
+        assert_eq!(call("read", 0, 0), text(""));
+        assert_eq!(call("read", -1600, 0), text(""));
+        assert_eq!(call("tail", 0, 1024), Value::Array(vec![text(""), Value::Integer(0), flag(false)]));
+    }
+    let page = get(&daemon, "/tail.html?processname=a");
+    assert!(page.status == 200 && page.text().contains("<pre></pre>"), "{}", page.text());
+    let tail = daemon.ctl(&["tail", "a"]).expect(0);
+    assert_eq!(tail.stdout.trim(), "", "{tail}");
 }

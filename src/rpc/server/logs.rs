@@ -10,7 +10,8 @@ use crate::rpc::api::LogSource;
 use crate::rpc::fault::{Fault, FaultCode};
 use crate::rpc::server::reply::Reply;
 use crate::rpc::wire::escape_into;
-use std::fs::File;
+use rustix::fs::FileType;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -207,8 +208,8 @@ async fn open(source: LogSource) -> io::Result<(Log, u64)> {
     match source {
         LogSource::None => Err(io::ErrorKind::NotFound.into()),
         LogSource::File(path) => {
-            let (file, size) = rt::unblock(move || open_file(&path)).await?;
-            Ok((Log::File(Arc::new(file)), size))
+            let opened = rt::unblock(move || open_file(&path)).await?;
+            Ok(opened.map_or((Log::Empty, 0), |(file, facts)| (Log::File(Arc::new(file)), facts.len())))
         }
         LogSource::Memory(ring) => {
             let size = ring.len() as u64;
@@ -217,10 +218,22 @@ async fn open(source: LogSource) -> io::Result<(Log, u64)> {
     }
 }
 
-/// Only regular files have parts that can be asked for; the judgement is that of writing them.
-fn open_file(path: &Path) -> io::Result<(File, u64)> {
-    let (file, stat) = files::open::to_read(path)?.ok_or_else(|| io::Error::other("not a regular file"))?;
-    Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
+/// Opens the file of a log. `None` for a device, a FIFO or a socket, such as `/dev/null` and often `/dev/stdout`: what is
+/// written there cannot be read again, so it is an empty log, as in Supervisor. It is not opened to find that out, which
+/// could take what is another's, or let a writer believe that somebody reads.
+///
+/// # Errors
+/// `NotFound` if there is none; others if it cannot be read.
+pub fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
+    match FileType::from_raw_mode(files::open::facts_at(path)?.st_mode) {
+        FileType::RegularFile => match files::open::to_read(path)? {
+            Some((file, _)) => file.metadata().map(|facts| Some((file, facts))),
+            // The daemon's own output, which happens to be a file, is none of its logs.
+            None => Ok(None),
+        },
+        FileType::Directory => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Ok(None),
+    }
 }
 
 /// Start and length of what a `read…Log` call means in a file of this size; `None` if it makes no sense.
@@ -297,6 +310,33 @@ mod tests {
             let found = &DIGITS[start as usize..(start + length_found) as usize];
             assert_eq!((found, overflow), (expected, overflows), "({offset},{length})");
         }
+    }
+
+    #[test]
+    fn what_keeps_nothing_is_empty_and_waits_for_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, socket) = (dir.path().join("fifo"), dir.path().join("socket"));
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+            .unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in ["/dev/null".into(), "/dev/zero".into(), fifo, socket] {
+            let source = || LogSource::File(path.clone());
+            rt::block_on(async {
+                let part = part(source(), -1024, None).await.unwrap();
+                assert_eq!((part.size, part.slice.len()), (0, 0), "{path:?}");
+                assert_eq!(part.slice.into_text().await.unwrap(), "");
+                match read(source(), 0, 0).await {
+                    Ok(Reply::Log(slice)) => assert!(slice.is_empty(), "{path:?}"),
+                    other => panic!("{path:?}: {other:?}"),
+                }
+                match tail(source(), 0, 100).await {
+                    Reply::Tail { data, position: 0, overflow: false } => assert!(data.is_empty()),
+                    other => panic!("{path:?}: {other:?}"),
+                }
+            });
+        }
+        let directory = LogSource::File(dir.path().to_path_buf());
+        assert!(rt::block_on(part(directory, 0, None)).is_err());
     }
 
     #[test]
