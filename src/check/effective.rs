@@ -148,6 +148,11 @@ impl Check<'_> {
                 let text = "whoever reaches this port controls every program: set username and password";
                 self.warn(&server.section, key, text.to_string());
             }
+            if server.credentials.is_none() && server.allowed_hosts.iter().any(|name| name == "*") {
+                let text = "any page on the web can use its visitors' browsers to control every program: name the hosts, \
+                            or set username and password";
+                self.warn(&server.section, "allowed_hosts", text.to_string());
+            }
         }
     }
 

@@ -185,6 +185,14 @@ const CREDENTIALS: &[Key] = &[
     optional("username", "user", "without it everybody is let in"),
     optional("password", "123", "plain, {SHA} and a hexadecimal SHA-1, or {BCRYPT} and a bcrypt hash"),
     new(key("legacy_get_actions", "false", "let links to index.html?action=... act without asking")),
+    new(Key {
+        default: Some(""),
+        ..optional(
+            "allowed_hosts",
+            "ops.example.com, *.lan",
+            "names by which browsers may come without a password, besides addresses, localhost and this machine's",
+        )
+    }),
 ];
 
 const SUPERVISORD: &[Key] = &[

@@ -36,6 +36,7 @@ fn inet_server(section: &Section<'_>) -> Option<HttpServerConfig> {
         address: HttpAddress::Inet { host, port },
         credentials,
         legacy_get_actions: legacy_get_actions(section),
+        allowed_hosts: section.get("allowed_hosts", values::hosts).unwrap_or_default(),
     })
 }
 
@@ -59,6 +60,7 @@ fn unix_server(section: &Section<'_>) -> Option<HttpServerConfig> {
         },
         credentials,
         legacy_get_actions: legacy_get_actions(section),
+        allowed_hosts: section.get("allowed_hosts", values::hosts).unwrap_or_default(),
     })
 }
 

@@ -138,6 +138,26 @@ pub fn name(text: &str) -> Parsed<&str> {
     }
 }
 
+/// Names of hosts, comma separated: in lower case, `*.a` for all below `a`, `*` for all there are.
+pub fn hosts(text: &str) -> Parsed<Vec<String>> {
+    strings(text).into_iter().filter(|name| !name.is_empty()).map(host).collect()
+}
+
+fn host(text: &str) -> Parsed<String> {
+    let lower = text.to_lowercase();
+    let name = lower.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&lower);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let below = name.strip_prefix("*.").unwrap_or(if name == "*" { "all" } else { name });
+    let is_name = |label: &str| {
+        !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    };
+    if below.split('.').all(is_name) || name.parse::<std::net::IpAddr>().is_ok() {
+        return Ok(name.to_string());
+    }
+    let words = "names such as ops.example.com or *.example.com, without scheme, port and path, and in ASCII (xn--...)";
+    Err(not_one_of(text, "allowed_hosts", words))
+}
+
 /// `host:port`, `port`, `:port`, `*:port`, `[IPv6 address]:port`. An empty host is every interface.
 pub fn inet_address(text: &str) -> Parsed<(String, u16)> {
     let Some((host, port_text)) = text.rsplit_once(':') else {
@@ -240,6 +260,23 @@ mod tests {
                 ("", Err(" can not be converted to an octal type")),
             ],
         );
+    }
+
+    #[test]
+    fn host_names() {
+        let joined = |text: &str| hosts(text).map(|names| names.join(" "));
+        check(
+            joined,
+            &[
+                ("", Ok(String::new())),
+                ("Ops.Example.com., *.lan,", Ok("ops.example.com *.lan".into())),
+                ("*, my_box, 10.0.0.1, [::1]", Ok("* my_box 10.0.0.1 ::1".into())),
+            ],
+        );
+        for text in ["http://a", "a:9001", "a/b", "a b", "a.*", "*a", "a..b", "münchen.example"] {
+            let error = hosts(text).unwrap_err();
+            assert!(error.starts_with(&format!("invalid 'allowed_hosts' value '{text}'")), "{error}");
+        }
     }
 
     #[test]

@@ -221,6 +221,7 @@ mod tests {
             address: HttpAddress::Unix { file: file.into(), chmod: 0o600, chown: Owner::default() },
             credentials: None,
             legacy_get_actions: false,
+            allowed_hosts: Vec::new(),
         }
     }
 
@@ -230,6 +231,7 @@ mod tests {
             address: HttpAddress::Inet { host: host.into(), port },
             credentials: None,
             legacy_get_actions: false,
+            allowed_hosts: Vec::new(),
         }
     }
 

@@ -78,7 +78,8 @@ impl Head {
         self.values(name).next()
     }
 
-    fn values(&self, name: &'static str) -> impl Iterator<Item = &str> {
+    /// All values of a header, a line each.
+    pub fn values(&self, name: &'static str) -> impl Iterator<Item = &str> {
         let named = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers.iter().filter(named).map(|(_, value)| value.as_str())
     }

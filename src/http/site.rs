@@ -1,23 +1,25 @@
 //! One server as its clients meet it: who is let in, and which path leads where.
 
-use super::api::{self, Asked, Endpoint};
+use super::api::{self, Asked, Endpoint, Problem};
 use super::assets::{self, Asset};
 use super::auth::{Denied, Guard};
 use super::body::{self, RequestBody};
 use super::context::Context;
 use super::follow::Follower;
-use super::origin::{self, Expected};
+use super::origin::{Policy, Purpose, Refusal, Verdict};
 use super::query::Query;
 use super::request::Head;
 use super::response::{Body, Live, Response};
 use super::socket::within;
-use super::{go, health, metrics, old};
+use super::{go, health, metrics, old, token};
 use crate::manager::rt::{self, Timer};
-use crate::model::config::{HttpAddress, HttpServerConfig};
+use crate::model::config::HttpServerConfig;
 use crate::rpc::api::{Answer, Request, Stream, Target};
 use crate::rpc::server::{Caller, reply};
 use crate::rpc::wire::{self, Call};
 use async_channel::Receiver;
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// What a result that may be large is counted as before it is known, in bytes.
@@ -29,12 +31,17 @@ const SMALL: usize = 64 << 10;
 /// How long a call waits for memory.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 
+/// So many of those that were refused stand in the activity log: they choose their names themselves.
+const REFUSED_MAX: usize = 100;
+
 /// What one `[…http_server]` section makes of the daemon.
 #[derive(Debug)]
 pub struct Site {
     pub context: Context,
     guard: Guard,
-    expected: Expected,
+    policy: Policy,
+    /// Whom the activity log says that we refused.
+    refused: Mutex<HashSet<String>>,
     legacy_get_actions: bool,
     /// Closed when the server no longer accepts.
     open: Receiver<()>,
@@ -62,9 +69,14 @@ pub enum Route {
 impl Site {
     /// `open` is closed when the server no longer accepts: its settings are not in force any more then.
     pub fn new(config: &HttpServerConfig, context: Context, open: Receiver<()>) -> Site {
-        let expected = Expected { hosts: expected_hosts(config) };
-        let legacy_get_actions = config.legacy_get_actions;
-        Site { context, guard: Guard::new(config.credentials.clone()), expected, legacy_get_actions, open }
+        Site {
+            context,
+            guard: Guard::new(config.credentials.clone()),
+            policy: Policy::new(config),
+            refused: Mutex::default(),
+            legacy_get_actions: config.legacy_get_actions,
+            open,
+        }
     }
 
     /// Whether the server no longer accepts.
@@ -86,7 +98,39 @@ impl Site {
                 return Err(Response::error(401).with_header("WWW-Authenticate", "Basic realm=\"default\""));
             }
         };
-        if origin::is_welcome(head, &self.expected) { Ok(user) } else { Err(Response::error(403)) }
+        match self.is_welcome(head) {
+            Ok(()) => Ok(user),
+            Err(refusal) => Err(self.refused(head, &refusal)),
+        }
+    }
+
+    /// Lets in who is no browser, and browsers with pages of ours.
+    fn is_welcome(&self, head: &Head) -> Result<(), Refusal> {
+        let route = route(head);
+        match self.policy.judge(head, purpose(head, &route)) {
+            Verdict::Welcome => Ok(()),
+            // The token of a form is in its body, and is looked at when that is there.
+            Verdict::WithToken(_) if route == Route::Old(old::Old::Submit) => Ok(()),
+            Verdict::WithToken(refusal) => match head.header(token::HEADER) {
+                Some(sent) if self.context.token().fits(sent) => Ok(()),
+                _ => Err(refusal),
+            },
+            Verdict::Refused(refusal) => Err(refusal),
+        }
+    }
+
+    /// Says why somebody is not let in: to him, and once to the activity log.
+    fn refused(&self, head: &Head, refusal: &Refusal) -> Response {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() < REFUSED_MAX && refused.insert(refusal.whom().to_string()) {
+            log::warn!("refused: {refusal}");
+        }
+        drop(refused);
+        if head.path().starts_with("/api/") {
+            return Problem::new(403, refusal.to_string()).into_response();
+        }
+        let text = format!("403 Forbidden: {refusal}.\n");
+        api::plain(403, "text/plain; charset=utf-8", text.into_bytes())
     }
 
     /// Answers a request that was let in.
@@ -107,10 +151,7 @@ impl Site {
             Route::Readyz(name) => health::ready(&self.context, name.as_deref()).await,
             Route::Rpc => self.rpc(body, caller).await,
             Route::Alive => uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))).guarded(),
-            Route::LogTail(target, stream) => {
-                let response = self.follow(Request::ProcessLog(target, stream)).await;
-                response.with_header("X-Accel-Buffering", "no")
-            }
+            Route::LogTail(target, stream) => self.follow(Request::ProcessLog(target, stream)).await,
             Route::MainLogTail => self.follow(Request::MainLog).await,
             Route::Error(status) => Response::error(status),
         }
@@ -168,24 +209,27 @@ impl Site {
             Ok(follower) => {
                 let modified = httpdate::fmt_http_date(follower.modified().unwrap_or_else(SystemTime::now));
                 let body = Body::Live(Box::new(Live::Log(follower)));
-                Response::new(200, "text/plain;charset=utf-8", body).with_header("Last-Modified", modified)
+                Response::new(200, "text/plain;charset=utf-8", body)
+                    // Browsers that guess what it is show nothing before 1 KiB has come, and nginx passes nothing on
+                    // before it has some.
+                    .with_header("X-Content-Type-Options", "nosniff")
+                    .with_header("X-Accel-Buffering", "no")
+                    .with_header("Last-Modified", modified)
             }
             Err(_) => Response::error(404),
         }
     }
 }
 
-/// The names under which browsers may find this server, if that matters.
-///
-/// It matters where no password protects it. On a unix socket there are no browsers but through a proxy,
-/// which has a name of its own.
-fn expected_hosts(config: &HttpServerConfig) -> Option<Vec<String>> {
-    match (&config.address, &config.credentials) {
-        (HttpAddress::Inet { host, .. }, None) => {
-            let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
-            Some(vec![host.clone(), node])
-        }
-        _ => None,
+/// What a request is for. Everything that is no reading may change something.
+fn purpose(head: &Head, route: &Route) -> Purpose {
+    match route {
+        Route::Alive | Route::Livez | Route::Readyz(_) | Route::Metrics => Purpose::Probe,
+        // The question that an old link leads to bears the token; and the link may act at once.
+        Route::Old(old::Old::Follow(_)) => Purpose::Secret,
+        Route::Api(endpoint) if api::gives_token(endpoint) => Purpose::Secret,
+        _ if head.method == "GET" || head.method == "HEAD" => Purpose::Look,
+        _ => Purpose::Change,
     }
 }
 
@@ -248,7 +292,8 @@ fn log_tail(rest: &[&str]) -> Route {
 /// The segments of an absolute path, decoded; `None` if it is no path or decodes to something that is no
 /// text.
 fn segments(path: &str) -> Option<Vec<String>> {
-    path.strip_prefix('/')?.split('/').map(decoded).collect()
+    // As in Supervisor, http.py, there may be several in front: proxies that cut off a path often leave one too many.
+    path.strip_prefix('/')?.trim_start_matches('/').split('/').map(decoded).collect()
 }
 
 fn decoded(segment: &str) -> Option<String> {
@@ -289,6 +334,8 @@ mod tests {
             ("GET", "/rpc2", Route::Error(404)),
             ("POST", "/rpc2", Route::Error(400)),
             ("GET", "/ok.html", Route::Alive),
+            ("GET", "//ok.html", Route::Alive),
+            ("GET", "/ok.html//", Route::Error(404)),
             ("POST", "/ok.html", Route::Alive),
             ("DELETE", "/ok.html", Route::Error(400)),
             ("GET", "/logtail/a", tail("a", Stream::Stdout)),

@@ -188,6 +188,10 @@ pub struct HttpServerConfig {
     /// a browser do that.
     #[serde(default)]
     pub legacy_get_actions: bool,
+    /// The names under which browsers may find this server, besides addresses, `localhost` and that of the machine; in
+    /// lower case. `*.a` stands for all names below `a`, `*` for all there are.
+    #[serde(default)]
+    pub allowed_hosts: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

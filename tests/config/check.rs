@@ -141,6 +141,24 @@ fn doors_left_open() {
             "x.conf:5: warning: [inet_http_server:b] port: the same address as that of [inet_http_server]",
         ],
     );
+    check(
+        "[supervisord]\n[inet_http_server]\nport=127.0.0.1:9001\nallowed_hosts=ops.example, *\n\
+         [unix_http_server]\nfile=%(here)s/s\nallowed_hosts=*.lan\n\
+         [inet_http_server:b]\nport=127.0.0.1:9002\nusername=a\npassword=b\nallowed_hosts=*\n",
+        1,
+        &[
+            "x.conf:4: warning: [inet_http_server] allowed_hosts: any page on the web can use its visitors' browsers to \
+           control every program: name the hosts, or set username and password",
+        ],
+    );
+    check(
+        "[supervisord]\n[inet_http_server]\nport=127.0.0.1:9001\nallowed_hosts=http://a:9001/\n",
+        2,
+        &[
+            "x.conf:4: error: [inet_http_server] allowed_hosts: invalid 'allowed_hosts' value 'http://a:9001/' (expected \
+           names such as ops.example.com or *.example.com, without scheme, port and path, and in ASCII (xn--...))",
+        ],
+    );
 }
 
 #[test]

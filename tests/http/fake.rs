@@ -77,6 +77,7 @@ impl Daemon {
             address: HttpAddress::Inet { host: "127.0.0.1".into(), port: 0 },
             credentials,
             legacy_get_actions: false,
+            allowed_hosts: Vec::new(),
         };
         let listener = listen::open(&config).unwrap();
         let address = rustix::net::getsockname(listener.as_fd()).unwrap();
@@ -92,6 +93,7 @@ impl Daemon {
             address: HttpAddress::Unix { file: file.clone(), chmod: 0o700, chown: Owner::default() },
             credentials,
             legacy_get_actions: false,
+            allowed_hosts: Vec::new(),
         };
         self.serve(listen::open(&config).unwrap(), &config);
         file

@@ -14,4 +14,5 @@ mod logs;
 mod metrics;
 mod old;
 mod processes;
+mod proxy;
 mod safety;

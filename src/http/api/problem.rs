@@ -69,7 +69,7 @@ impl Problem {
 /// A browser asks for a change without showing that a page of ours made it do so.
 pub fn forbidden() -> Problem {
     let detail = "a browser asks for this without the token of this daemon's own pages; reload the page. Programs that \
-                  are no browsers need no token";
+                  are no browsers need no token, unless they call themselves Mozilla";
     Problem::new(403, detail)
 }
 

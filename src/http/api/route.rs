@@ -102,6 +102,11 @@ pub fn route(method: &str, path: &[&str]) -> Endpoint {
     }
 }
 
+/// Whether an endpoint says what proves that a page is ours.
+pub fn gives_token(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Look(Look::Session))
+}
+
 fn find(path: &[&str]) -> Option<Endpoint> {
     use Endpoint::{Act as Acts, Look as Looks};
     Some(match path {
