@@ -2,6 +2,7 @@
 
 use super::request::Head;
 use super::response::{Body, Response};
+use std::borrow::Cow;
 
 /// What the page may load and do: what this server gives it, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src \
@@ -88,11 +89,15 @@ pub fn find(path: &[&str]) -> Option<&'static Asset> {
 impl Asset {
     /// The file, or word that it is the one the browser has.
     pub fn response(&self, head: &Head) -> Response {
-        let tag = format!("\"{:016x}\"", hash(self.bytes));
+        let is_page = self.name == ASSETS[0].name;
+        let base = if is_page { base(head) } else { String::new() };
+        let bytes =
+            if base.is_empty() { Cow::Borrowed(self.bytes) } else { Cow::Owned(below(&base, self.bytes)) };
+        let tag = format!("\"{:016x}\"", hash(&bytes));
         let known = head.header("if-none-match").unwrap_or_default();
         let is_known = known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag);
-        let (status, bytes) = if is_known { (304, Vec::new()) } else { (200, self.bytes.to_vec()) };
-        Response::new(status, self.content_type(), Body::Whole(bytes))
+        let (status, bytes) = if is_known { (304, Vec::new()) } else { (200, bytes.into_owned()) };
+        let response = Response::new(status, self.content_type(), Body::Whole(bytes))
             .with_header("ETag", tag)
             // It may be kept, and is asked for again each time: an upgrade brings another one.
             .with_header("Cache-Control", "no-cache")
@@ -102,7 +107,8 @@ impl Asset {
             // Not less than this: without a referrer browsers send `Origin: null` with forms, which is nobody's.
             .with_header("Referrer-Policy", "same-origin")
             .with_header("Cross-Origin-Resource-Policy", "same-origin")
-            .with_header("Cross-Origin-Opener-Policy", "same-origin")
+            .with_header("Cross-Origin-Opener-Policy", "same-origin");
+        if is_page { response.with_header("Vary", "X-Forwarded-Prefix") } else { response }
     }
 
     fn content_type(&self) -> &'static str {
@@ -118,6 +124,35 @@ impl Asset {
             _ => "text/plain; charset=utf-8",
         }
     }
+}
+
+/// Longer paths in front of ours are nobody's, in bytes.
+const BASE_MAX: usize = 256;
+
+/// The path at which a proxy shows what stands under `/` here; empty if it shows that under `/` as well, or does not say.
+///
+/// The addresses in the page are relative, so it works without this wherever its own ends with a slash. Proxies say it in
+/// `X-Forwarded-Prefix`, each the part that it cut off, the first of them first; others put it behind the name in `Host`.
+/// It comes from them or not at all: no page can make a browser add it to a request for a document.
+fn base(head: &Head) -> String {
+    let prefixes = head.values("x-forwarded-prefix").flat_map(|list| list.split(','));
+    let mut base: String = prefixes.map(|prefix| prefix.trim().trim_end_matches('/')).collect();
+    if base.is_empty() {
+        let path = head.header("host").and_then(|host| host.split_once('/')).map(|(_, path)| path);
+        base = path.map(|path| format!("/{}", path.trim_end_matches('/'))).unwrap_or_default();
+    }
+    // Nothing that ends an attribute, names another host, or leads elsewhere.
+    let is_segment = |segment: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.~%@+:".contains(c);
+        !matches!(segment, "" | "." | "..") && segment.chars().all(is_plain)
+    };
+    let is_path = base.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment));
+    if is_path && base.len() <= BASE_MAX { base } else { String::new() }
+}
+
+/// The page with its files at a path. Its scripts find everything else from where they are themselves.
+fn below(base: &str, page: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(page).replace("=\"page/", &format!("=\"{base}/page/")).into_bytes()
 }
 
 /// FNV-1a: tells one version of a file from another, and keeps no secret.
@@ -152,6 +187,33 @@ mod tests {
         assert_eq!(find(&[""]).unwrap().name, "index.html");
         assert_eq!(find(&["page", "app.js"]).unwrap().content_type(), "text/javascript; charset=utf-8");
         assert_eq!(find(&["page", "..", "assets.rs"]), None);
+    }
+
+    #[test]
+    fn the_page_is_where_the_proxy_says() {
+        for (headers, expected) in [
+            ("", ""),
+            ("Host: box:80\r\n", ""),
+            ("X-Forwarded-Prefix: /sup\r\n", "/sup"),
+            ("X-Forwarded-Prefix: /sup/\r\n", "/sup"),
+            ("X-Forwarded-Prefix: /\r\nHost: box/\r\n", ""),
+            ("X-Forwarded-Prefix: /a, /b/c\r\nX-Forwarded-Prefix: /d\r\n", "/a/b/c/d"),
+            ("Host: box:80/supervisor\r\n", "/supervisor"),
+            ("X-Forwarded-Prefix: /a\r\nHost: box/b\r\n", "/a"),
+            ("X-Forwarded-Prefix: //evil.example\r\n", ""),
+            ("X-Forwarded-Prefix: https://evil.example\r\n", ""),
+            ("X-Forwarded-Prefix: /a/../b\r\n", ""),
+            ("X-Forwarded-Prefix: /\"><script>\r\n", ""),
+            ("X-Forwarded-Prefix: /\\evil.example\r\n", ""),
+            ("Host: box//evil.example\r\n", ""),
+        ] {
+            let text = format!("GET / HTTP/1.1\r\n{headers}\r\n");
+            let head = Head::parse(text.as_bytes()).unwrap().unwrap().0;
+            assert_eq!(base(&head), expected, "{headers:?}");
+        }
+        let page = String::from_utf8(below("/sup", ASSETS[0].bytes)).unwrap();
+        assert!(page.contains("<script type=\"module\" src=\"/sup/page/app.js\">"), "{page}");
+        assert!(!page.contains("=\"page/"));
     }
 
     #[test]

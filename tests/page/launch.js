@@ -18,11 +18,15 @@ export const address = setting("PAGE_URL");
 /** A file in the daemon's directory. */
 export const inDirectory = (name) => path.join(setting("PAGE_DIRECTORY"), name);
 
+/** Names that are this machine's in our browser only: that of the page, and that of somebody else's. */
+export const NAME = "ops.test";
+export const FOREIGN = "evil.test";
+
 /** A browser without a window. */
 export function launch() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     // Root has no sandbox, and containers little shared memory.
-    args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+    args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--host-resolver-rules=MAP *.test 127.0.0.1"],
   });
 }

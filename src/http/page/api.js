@@ -8,9 +8,9 @@ export class ApiError extends Error {
   }
 }
 
-/** The address of something in the API. It is relative to the page, so that a proxy may put both below a path. */
+/** The address of something in the API. It is relative to this file, so that a proxy may put both below a path. */
 export function addressInApi(path, query = {}) {
-  const address = new URL(`api/v1/${path}`, document.baseURI);
+  const address = new URL(`../api/v1/${path}`, import.meta.url);
   for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
   return address.href;
 }

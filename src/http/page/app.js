@@ -16,6 +16,8 @@ import { bindThemeButton } from "./theme.js";
 /** The section of the document in which a view is shown. */
 const SECTIONS = { processes: "view-processes", log: "view-log", activity: "view-log", config: "view-config" };
 
+byId("not-loaded").remove();
+
 const store = new Store();
 // The answer is on its way while the rest is put together.
 new Feed(store);

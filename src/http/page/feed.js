@@ -69,8 +69,18 @@ export class Feed {
   #broken(source) {
     this.#store.setConnection(ENDING[this.#store.daemon?.state] ?? "lost");
     if (source.readyState !== EventSource.CLOSED) return;
+    this.#explain();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#open(), RETRY);
+  }
+
+  /** The browser keeps to itself what was answered instead of events; asking for something else tells. */
+  async #explain() {
+    try {
+      await readJson("daemon");
+    } catch (error) {
+      if (error.status > 0) this.#store.explainConnection(error.message);
+    }
   }
 
   #visibilityChanged() {

@@ -35,7 +35,7 @@ export function watchStatus(store) {
 }
 
 function bannerText(store) {
-  const { state, since } = store.connection;
+  const { state, since, why } = store.connection;
   const stale = `What is shown is from ${format.clock(since)}.`;
   if (state === "live") {
     const ending = { SHUTDOWN: "The daemon is shutting down.", RESTARTING: "The daemon is restarting." };
@@ -44,7 +44,7 @@ function bannerText(store) {
   if (state === "stopped") return `The daemon has stopped. ${stale} The page connects by itself when it is started again.`;
   if (state === "restarting") return "The daemon is restarting. The page connects by itself.";
   if (state === "connecting" || Date.now() - since < PATIENCE) return "";
-  return `Connection lost; trying again. ${stale}`;
+  return `Connection lost; trying again. ${why === "" ? "" : `${visibleText(why)}. `}${stale}`;
 }
 
 /** A tab in the background shows that something is wrong. */

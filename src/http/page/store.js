@@ -15,8 +15,8 @@ export class Store {
   changes = [];
   /** @type {import("./wire.js").Daemon|null} */
   daemon = null;
-  /** "connecting", "live", "lost" or "stopped", and since when in milliseconds. */
-  connection = { state: "connecting", since: Date.now() };
+  /** "connecting", "live", "lost" or "stopped", since when in milliseconds, and why if the daemon says so. */
+  connection = { state: "connecting", since: Date.now(), why: "" };
   /** How far the daemon's clock is ahead of the browser's, in milliseconds. */
   clockOffset = 0;
 
@@ -93,7 +93,14 @@ export class Store {
 
   setConnection(state) {
     if (state === this.connection.state) return;
-    this.connection = { state, since: Date.now() };
+    this.connection = { state, since: Date.now(), why: "" };
+    this.#note("connection");
+  }
+
+  /** Says why there is no connection. */
+  explainConnection(why) {
+    if (this.connection.state === "live" || this.connection.why === why) return;
+    this.connection.why = why;
     this.#note("connection");
   }
 
