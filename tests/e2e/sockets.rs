@@ -250,3 +250,22 @@ fn a_socket_that_cannot_be_made_is_told_at_once() {
     daemon.call("supervisor.addProcessGroup", vec![text("app")]);
     daemon.wait_for_state("app", Running, LONG);
 }
+
+/// File systems without hard links, without modes, or without a rename that replaces nothing (virtiofs, 9p, NFS), and
+/// sandboxes in which no thread may have an umask of its own.
+#[test]
+fn a_file_system_that_cannot_do_everything_has_sockets_all_the_same() {
+    for (call, error) in
+        [("linkat", "EPERM"), ("fchmodat", "EINVAL"), ("renameat2", "EINVAL"), ("unshare", "EPERM")]
+    {
+        let inject = format!("inject={call}:error={error}");
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
+        let conf = "[unix_http_server]\nfile=%(here)s/s.sock\nchmod=0770\n";
+        let mut daemon = Start::new(Side::under_test(), conf).under(&strace).ready();
+        let mode = daemon.path("s.sock").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o770, "{call}: {error}");
+        daemon.ctl(&["shutdown"]).expect(0);
+        daemon.wait_exit();
+        assert!(!daemon.path("s.sock").exists());
+    }
+}
