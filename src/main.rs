@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use supervisord::keeper::run::Kept;
 
 fn main() -> ExitCode {
+    supervisord::keeper::guard::begin();
     // Executed by itself, to be one of the daemon's two processes.
     let kept = supervisord::keeper::boot::run_if_keeper();
     if let Some(Kept::Ended(status)) = kept {

@@ -7,6 +7,7 @@
 
 use crate::keeper::drain::Drain;
 use crate::keeper::end::End;
+use crate::keeper::guard::{self, GUARD_VARIABLE};
 use crate::keeper::layout::*;
 use crate::keeper::link;
 use crate::keeper::run::{Keeper, Kept, Manager};
@@ -27,6 +28,10 @@ use std::sync::atomic::Ordering::*;
 
 /// Tells a freshly executed process that it is the keeper, and where its descriptors are.
 pub(super) const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
+
+/// What is between us. Of these nothing is taken from whoever started the daemon.
+const OUR_VARIABLES: [&str; 4] =
+    [KEEPER_VARIABLE, link::MANAGER_VARIABLE, link::CHECK_VARIABLE, GUARD_VARIABLE];
 
 /// Tells a candidate that it is only to look around.
 const CHECK_SETTING: &str = "SUPERVISORD_CHECK=1";
@@ -220,6 +225,7 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
     let check_environment = self::manager_environment(&handed_on, &[CHECK_SETTING])?;
     let upgrades_begun = manager_memory.get().upgrades_wanted.load(Acquire);
     let keeper = Keeper {
+        is_guarded: process::is_closed(),
         check_environment,
         keeper_arguments: ExecStrings::new(std::env::args_os().map(c_string).collect::<io::Result<_>>()?),
         keeper_environment: keeper_environment(&inherited.numbers(None))?,
@@ -266,7 +272,7 @@ fn manager_arguments() -> io::Result<ExecStrings> {
 }
 
 fn keeper_environment(numbers: &[RawFd]) -> io::Result<ExecStrings> {
-    let mut environment = environment_without(&[KEEPER_VARIABLE, link::MANAGER_VARIABLE])?;
+    let mut environment = passed_on_environment(process::own_pid())?;
     let mut value = format!("{KEEPER_VARIABLE}={}", process::own_pid());
     for number in numbers {
         value.push_str(&format!(" {number}"));
@@ -276,7 +282,7 @@ fn keeper_environment(numbers: &[RawFd]) -> io::Result<ExecStrings> {
 }
 
 fn manager_environment(handed_on: &[&OwnedFd], settings: &[&str]) -> io::Result<ExecStrings> {
-    let mut environment = environment_without(&[KEEPER_VARIABLE])?;
+    let mut environment = passed_on_environment(process::own_pid())?;
     for setting in settings {
         environment.push(c_string(OsString::from(setting))?);
     }
@@ -288,16 +294,23 @@ fn manager_environment(handed_on: &[&OwnedFd], settings: &[&str]) -> io::Result<
     Ok(ExecStrings::new(environment))
 }
 
-/// This process' environment without some variables, `KEY=value` each.
-fn environment_without(left_out: &[&str]) -> io::Result<Vec<CString>> {
-    std::env::vars_os()
-        .filter(|(key, _)| !left_out.iter().any(|name| key == OsStr::new(name)))
+/// This process' environment, `KEY=value` each, for whoever `keeper`, or a process that becomes it, executes.
+pub fn passed_on_environment(keeper: i32) -> io::Result<Vec<CString>> {
+    given_environment()
+        .into_iter()
         .map(|(mut key, value)| {
             key.push("=");
             key.push(value);
-            c_string(key)
+            key
         })
+        .chain(guard::setting(keeper))
+        .map(c_string)
         .collect()
+}
+
+/// The environment that whoever started the daemon gave it.
+pub fn given_environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(key, _)| !OUR_VARIABLES.iter().any(|name| key == OsStr::new(name))).collect()
 }
 
 fn c_string(text: OsString) -> io::Result<CString> {

@@ -11,11 +11,12 @@
 //! ends with the status that it is told here.
 
 use crate::keeper::boot::KEEPER_VARIABLE;
+use crate::keeper::guard::GUARD_VARIABLE;
 use crate::keeper::layout::*;
 use crate::keeper::run::Keeper;
 use crate::keeper::upgrade::Upgrade;
 use crate::sys::exec::{self, ExecStrings};
-use crate::sys::{clock, fd};
+use crate::sys::{clock, fd, process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -168,6 +169,11 @@ impl Keeper {
         let mut environment = words(environment)?;
         let launched = if attends { -1 } else { told.as_raw_fd() };
         environment.push(self.descriptors_for_successor(launched)?);
+        // Once something was hidden it stays so, whoever goes on.
+        let already = |word: &CString| word.as_bytes().starts_with(GUARD_VARIABLE.as_bytes());
+        if self.is_guarded && !environment.iter().any(already) {
+            environment.push(CString::new(format!("{GUARD_VARIABLE}={}", process::own_pid()))?);
+        }
         let environment = ExecStrings::new(environment);
         let former = self.binary.try_clone()?;
         fd::set_cloexec(&self.deposits, false)?;

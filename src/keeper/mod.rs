@@ -9,7 +9,8 @@
 //! there is no manager, [`end`] how it stops everything if none comes up, [`watch`] how it notices one that hangs.
 //! [`upgrade`] lets a new binary take over; [`detach`] lets the daemon end without its programs, and [`attendant`]
 //! stands in for the keeper where somebody waits for that. [`link`] is the manager's side: reading the ledger,
-//! writing the slots, depositing descriptors. [`boot`] turns a freshly started process into the keeper.
+//! writing the slots, depositing descriptors. [`boot`] turns a freshly started process into the keeper, and [`guard`]
+//! keeps the programs of a daemon that gave up root from reading it.
 
 pub mod layout;
 
@@ -18,6 +19,7 @@ pub mod boot;
 pub mod detach;
 pub mod drain;
 pub mod end;
+pub mod guard;
 pub mod link;
 pub mod run;
 pub mod upgrade;

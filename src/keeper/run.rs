@@ -61,6 +61,8 @@ pub struct Keeper {
     pub binary_number: RawFd,
     /// Managers run the binary that this process runs, so that they need not execute it.
     pub binary_is_own: bool,
+    /// Nobody but root may look at us; see `guard`.
+    pub is_guarded: bool,
     /// Where managers that are not executed show their name.
     pub title: Option<TitleArea>,
     /// What ran before the candidate that is on trial.
@@ -180,7 +182,9 @@ impl Keeper {
         // Counted before: on a busy machine the manager may read its number, and say that it is up under it,
         // before we run again.
         shared.manager_starts.fetch_add(1, AcqRel);
-        let started = if self.binary_is_own && self.died_young == 0 {
+        // Programs of our own user could let managers die young on purpose, to look at one that is being executed.
+        let forks = self.binary_is_own && (self.died_young == 0 || self.is_guarded);
+        let started = if forks {
             // SAFETY: the keeper has a single thread.
             unsafe { exec::fork_manager() }
         } else {

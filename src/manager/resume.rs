@@ -8,6 +8,7 @@ use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::files::socket::{self, SocketError, SocketSpec};
 use crate::keeper::attendant::{Held, attend, hold_signals};
+use crate::keeper::boot::passed_on_environment;
 use crate::keeper::detach::{Heir, WELCOME, offer};
 use crate::keeper::layout::Place;
 use crate::log::{activity, auto};
@@ -28,7 +29,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -86,11 +87,8 @@ pub fn resume(resumption: Resumption<'_>) -> Result<Option<u8>, String> {
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
     let binary = exec::open_own_binary().map_err(failed)?;
     let arguments = words(std::env::args_os()).map_err(failed)?;
-    let environment = words(std::env::vars_os().map(|(mut key, value)| {
-        key.push("=");
-        key.push(value);
-        key
-    }));
+    let environment = passed_on_environment(pid).map_err(failed)?;
+    let environment = words(environment.into_iter().map(|word| OsString::from_vec(word.into_bytes())));
     let environment = environment.map_err(failed)?;
     let heir = Heir {
         boot: resumption.boot.as_fd(),

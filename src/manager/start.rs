@@ -5,6 +5,7 @@ use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::files::location::removable;
 use crate::http;
+use crate::keeper::boot::given_environment;
 use crate::keeper::layout::Place;
 use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, Owed, SlotContent};
 use crate::log::activity;
@@ -69,7 +70,7 @@ pub fn run_if_manager() -> Option<u8> {
 fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     signals::ignore_write_signals();
     // What programs get, and nothing that is meant for us.
-    let environment = own_environment();
+    let environment = given_environment();
     // Before there is another thread.
     schedule::take_precedence();
     schedule::limit_runtime();
@@ -173,11 +174,6 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         Ok(0)
     });
     done.map_err(reason("cannot wait for events"))?
-}
-
-/// The environment this process was started with, but for what it got from the keeper.
-fn own_environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    std::env::vars_os().filter(|(key, _)| key != crate::keeper::link::MANAGER_VARIABLE).collect()
 }
 
 impl Daemon {

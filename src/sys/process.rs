@@ -103,6 +103,17 @@ pub fn die_with_parent(parent: i32) -> bool {
     own_parent() == parent
 }
 
+/// Keeps processes of the same user from reading this one through `/proc` and from tracing it, and the kernel from
+/// writing its memory to a file: all of that is root's from now on, until this process executes something.
+pub fn forbid_looking() {
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// Whether only root may look at this process: because of [`forbid_looking`], or because it changed its user.
+pub fn is_closed() -> bool {
+    rustix::process::dumpable_behavior().is_ok_and(|it| it != rustix::process::DumpableBehavior::Dumpable)
+}
+
 /// The pid of the parent; 0 if it is outside this PID namespace.
 pub fn own_parent() -> i32 {
     rustix::process::getppid().map_or(0, rustix::process::Pid::as_raw_pid)

@@ -18,9 +18,10 @@ use crate::sys::errno::errno_name;
 use crate::sys::exec::pointers;
 use crate::sys::limits::Limit;
 use crate::sys::listeners::Listeners;
+use crate::sys::process;
 use crate::sys::schedule;
 use crate::sys::signals::{self, Blocked, Changed};
-use crate::sys::user::Identity;
+use crate::sys::user::{self, Identity};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt::Write as _;
 use std::io;
@@ -177,7 +178,25 @@ impl Spawner {
             // Cannot fail: both are open. If it did, an output would only end later.
             let _ = rustix::io::dup3(&self.null, staged, rustix::io::DupFlags::CLOEXEC);
         }
-        if result < 0 { Err(error) } else { Ok((result, plan.failure)) }
+        if result < 0 {
+            return Err(error);
+        }
+        if plan.failure.is_none() {
+            give_score_back(result, program);
+        }
+        Ok((result, plan.failure))
+    }
+}
+
+/// Sets the score of a program that could not do that itself. What borrows the memory of a closed process is root's to
+/// write to (see [`process::is_closed`]); only the executed program is its user's again. A process that the program
+/// creates within its first microseconds keeps our score.
+fn give_score_back(pid: i32, program: &Program) {
+    if let Some(score) = &program.oom_score_adj
+        && process::is_closed()
+        && !user::is_root()
+    {
+        let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_bytes());
     }
 }
 

@@ -13,6 +13,7 @@ mod environment;
 mod events;
 mod exit_when;
 mod faults;
+mod guard;
 mod keeper;
 mod life;
 mod listing;
