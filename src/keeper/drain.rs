@@ -186,6 +186,10 @@ impl Drain {
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); STREAMS_PER_ROUND];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let Ok((ready, _)) = epoll::wait(&self.epoll, &mut events, Some(&at_once)) else { return };
+        if ready.is_empty() {
+            // Nothing to wait for together with others: whoever comes next is attended to at once.
+            return;
+        }
         let mut is_busy = ready.len() == STREAMS_PER_ROUND;
         for event in ready {
             let stream = StreamNumber::unpacked(event.data.u64());

@@ -7,14 +7,15 @@
 
 use crate::keeper::drain::{Drain, Shared};
 use crate::keeper::layout::*;
-use crate::keeper::run::{Keeper, is_alive};
+use crate::keeper::run::{Keeper, Side, is_alive};
 use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Monotonic;
-use crate::sys::{clock, pidfd, signals};
+use crate::sys::{clock, limits, pidfd, process, signals};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CStr;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::*;
 use std::time::Duration;
@@ -24,6 +25,9 @@ const TRIES: u32 = 4;
 
 /// Who asks this often does not want to wait any more; the manager's rule, too.
 const REQUESTS_OF_THE_IMPATIENT: u32 = 3;
+
+/// So long a manager may take to hear of a request after as many.
+const HEARING: Duration = Duration::from_secs(5);
 
 /// A process that is killed and still there (it sits in the kernel) is looked at again after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -46,8 +50,20 @@ pub struct End {
     /// The number in the ledger of the last signal that asked for it.
     asked_at: Option<u64>,
     n_asked: u32,
+    /// The requests that no manager has heard of.
+    unheard: Option<Unheard>,
     /// Set once the keeper does it itself.
     alone: Option<Phase>,
+}
+
+/// Requests that no manager has heard of.
+#[derive(Clone, Copy)]
+struct Unheard {
+    /// The number of the first one in the ledger.
+    first: u64,
+    n_asked: u32,
+    /// Until when the manager is waited for, once there are enough of them.
+    until: Option<Monotonic>,
 }
 
 /// The groups of one priority are stopping.
@@ -65,12 +81,44 @@ impl Keeper {
     pub(super) fn note_exit_request(&mut self, sequence: u64) {
         self.end.asked_at = Some(sequence);
         self.end.n_asked += 1;
+        self.count_unheard(sequence);
         if let Some(phase) = &mut self.end.alone {
             phase.look_at = Monotonic(0);
         } else if self.manager.is_none() {
             // The next manager is to do it, now.
             self.restart_at = clock::monotonic();
         }
+    }
+
+    /// Whether a manager has dealt with the ledger's entry of this number. A tail beyond the head was not written by one.
+    fn is_heard(&self, sequence: u64) -> bool {
+        let tail = self.manager_memory.get().tail.load(Acquire);
+        (sequence + 1..=self.shared.get().head.load(Relaxed)).contains(&tail)
+    }
+
+    fn count_unheard(&mut self, sequence: u64) {
+        let earlier = self.end.unheard.filter(|unheard| !self.is_heard(unheard.first));
+        let mut unheard = earlier.unwrap_or(Unheard { first: sequence, n_asked: 0, until: None });
+        unheard.n_asked += 1;
+        if unheard.n_asked >= REQUESTS_OF_THE_IMPATIENT {
+            unheard.until.get_or_insert_with(|| clock::monotonic() + HEARING);
+        }
+        self.end.unheard = Some(unheard);
+    }
+
+    /// Ends the daemon without its manager if that has not heard of several requests, and has had the time to.
+    pub(super) fn end_without_deaf_manager(&mut self) {
+        let is_over = |unheard: &Unheard| unheard.until.is_some_and(|until| until <= clock::monotonic());
+        let Some(unheard) = self.end.unheard.filter(is_over) else { return };
+        self.end.unheard = None;
+        let Some(manager) = self.manager.filter(|_| !self.ends_alone()) else { return };
+        // Who is being debugged is not deaf.
+        if self.is_heard(unheard.first) || process::is_traced(manager.pid) {
+            return;
+        }
+        tell("supervisord: the manager does not react; the keeper stops the programs itself\n");
+        let _ = signals::send(manager.pid, Signal::KILL);
+        self.end_alone();
     }
 
     /// Whether the keeper ends the daemon itself.
@@ -82,7 +130,7 @@ impl Keeper {
     /// daemon without one if that is due. Whether it does.
     pub(super) fn end_without_manager(&mut self, was_up: bool) -> bool {
         let memory = self.manager_memory.get();
-        let not_heard = self.end.asked_at.is_some_and(|sequence| memory.tail.load(Acquire) <= sequence);
+        let not_heard = self.end.asked_at.is_some_and(|sequence| !self.is_heard(sequence));
         let shutting_down = SupervisorState::Shutdown.code() + 2;
         let is_due = not_heard || memory.supervisor_state.load(Acquire) == shutting_down as u32;
         if !is_due || (was_up && self.died_young < TRIES) {
@@ -93,6 +141,29 @@ impl Keeper {
         true
     }
 
+    /// A manager could not even be created. Whoever waits for the daemon to come up is not let wait for better times.
+    pub(super) fn do_without_manager(&mut self, error: &io::Error, now: Monotonic) -> Side {
+        let is_first = self.manager_memory.get().ready.load(Acquire) == 0;
+        if !is_first && !self.is_left_alone() {
+            self.try_later(false, now);
+            return Side::Keeper;
+        }
+        let advice = limits::advice(error);
+        eprintln!("Error: the daemon's second process, the manager, cannot be created: {error}{advice}");
+        if is_first {
+            self.fail_to_start(2);
+            return Side::Nobody;
+        }
+        self.detach(2);
+        Side::Keeper
+    }
+
+    /// The daemon has never come up: leaves nothing behind, and says so to whoever waits for it.
+    pub(super) fn fail_to_start(&mut self, status: u8) {
+        Shared::of(self).remove_files();
+        self.tell_launcher(status);
+    }
+
     /// Ends the daemon without a manager.
     pub(super) fn end_alone(&mut self) {
         let now = clock::monotonic();
@@ -100,7 +171,8 @@ impl Keeper {
     }
 
     pub(super) fn end_deadline(&self) -> Option<Monotonic> {
-        self.end.alone.map(|phase| phase.look_at)
+        let unheard = self.end.unheard.and_then(|unheard| unheard.until);
+        self.end.alone.map(|phase| phase.look_at).or(unheard)
     }
 
     /// Somebody has died.
@@ -269,7 +341,7 @@ impl Programs<'_> {
 
 impl Shared<'_> {
     /// Removes the files that the manager would remove at an orderly end: pidfile, lock and sockets.
-    fn remove_files(&self) {
+    pub(super) fn remove_files(&self) {
         if !self.is_current() {
             return;
         }

@@ -12,13 +12,14 @@ use crate::model::signal::Signal;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
 use crate::sys::memory::{Access, Mapping};
-use crate::sys::{fd, process};
+use crate::sys::{fd, process, signals};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use std::collections::HashSet;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::*};
 use std::time::Duration;
 
 /// Tells a freshly executed process that it is a manager, and where its descriptors are.
@@ -33,6 +34,10 @@ pub struct Link {
     memory: Mapping<ManagerMemory>,
     deposits: OwnedFd,
     keeper_doorbell: OwnedFd,
+    /// Every ledger entry below this number has been dealt with. What stands in shared memory follows from it.
+    tail: AtomicU64,
+    /// Entries below this number may have been dealt with before: what an earlier manager had noted was destroyed.
+    replayed_before: u64,
 }
 
 /// Something from the ledger.
@@ -145,6 +150,26 @@ pub fn check_versions(shared: &KeeperMemory, memory: &ManagerMemory) -> io::Resu
     Ok(())
 }
 
+/// From where on the ledger is to be dealt with, and up to where that may be for the second time.
+///
+/// What shared memory says is believed if it can be true. If not, the last entry that went into a slot was dealt with, and
+/// so was everything before it; whatever came later is dealt with again, as far as the ledger reaches back.
+fn sound_tail(shared: &KeeperMemory, memory: &ManagerMemory) -> (u64, u64) {
+    let head = shared.head.load(Acquire);
+    let tail = memory.tail.load(Acquire);
+    let reaches_back = head.saturating_sub(LEDGER_ENTRIES as u64);
+    if (reaches_back..=head).contains(&tail) {
+        return (tail, 0);
+    }
+    let used = memory.slots_used.load(Acquire).min(SLOTS as u32) as usize;
+    let applied = memory.slots[..used].iter().map(|slot| {
+        let record = &slot.records[(slot.current.load(Acquire) & 1) as usize];
+        record.applied.load(Relaxed)
+    });
+    let applied = applied.filter(|applied| *applied <= head).max().unwrap_or(0);
+    (applied.max(reaches_back), head)
+}
+
 impl Link {
     /// Connects to the keeper, if this process was started by one. Also returns the doorbell to wait for.
     pub fn inherit() -> Option<io::Result<(Link, OwnedFd)>> {
@@ -152,13 +177,22 @@ impl Link {
         let [shared, memory, deposits, keeper_doorbell, doorbell] = <[i32; 5]>::try_from(numbers).ok()?;
         let adopt = |number| fd::adopt(number).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF));
         let connect = || {
+            // Memory of an earlier release is made longer, and a limit on the size of files is no reason to die of that.
+            signals::ignore_write_signals();
             // Programs must not inherit any of this.
             fd::close_at_exec_from(3)?;
             let shared = Mapping::map(adopt(shared)?, Access::ReadOnly)?;
             let memory = Mapping::map(adopt(memory)?, Access::ReadWrite)?;
             check_versions(shared.get(), memory.get())?;
-            let link =
-                Link { shared, memory, deposits: adopt(deposits)?, keeper_doorbell: adopt(keeper_doorbell)? };
+            let (tail, replayed_before) = sound_tail(shared.get(), memory.get());
+            let link = Link {
+                shared,
+                memory,
+                deposits: adopt(deposits)?,
+                keeper_doorbell: adopt(keeper_doorbell)?,
+                tail: AtomicU64::new(tail),
+                replayed_before,
+            };
             Ok((link, adopt(doorbell)?))
         };
         Some(connect())
@@ -223,7 +257,18 @@ impl Link {
 
     /// Whether there are ledger entries that have not been dealt with.
     pub fn has_entries(&self) -> bool {
-        self.memory.get().tail.load(Relaxed) < self.head()
+        let tail = self.tail.load(Relaxed);
+        let written = &self.memory.get().tail;
+        if written.load(Relaxed) != tail {
+            // Somebody else wrote there. The keeper goes by it.
+            written.store(tail, Release);
+        }
+        tail < self.head()
+    }
+
+    /// Entries below this number may have been dealt with before, because it was lost how far an earlier manager had come.
+    pub fn replayed_before(&self) -> u64 {
+        self.replayed_before
     }
 
     /// The next ledger entry that has not been dealt with.
@@ -231,7 +276,7 @@ impl Link {
         if !self.has_entries() {
             return None;
         }
-        let sequence = self.memory.get().tail.load(Relaxed);
+        let sequence = self.tail.load(Relaxed);
         let entry = &self.shared.get().ledger[(sequence % LEDGER_ENTRIES as u64) as usize];
         let status = entry.status.load(Relaxed);
         let what = if entry.kind.load(Relaxed) == ENTRY_SIGNAL {
@@ -248,6 +293,14 @@ impl Link {
         })
     }
 
+    /// Of whose ends the ledger still has to tell, by pid.
+    pub fn ends_to_come(&self) -> HashSet<i32> {
+        let entries = (self.tail.load(Relaxed)..self.head())
+            .map(|sequence| &self.shared.get().ledger[(sequence % LEDGER_ENTRIES as u64) as usize]);
+        let exits = entries.filter(|entry| entry.kind.load(Relaxed) == ENTRY_EXIT);
+        exits.map(|entry| entry.pid.load(Relaxed)).collect()
+    }
+
     /// The number the next new entry will have.
     pub fn head(&self) -> u64 {
         self.shared.get().head.load(Acquire)
@@ -257,6 +310,7 @@ impl Link {
     pub fn advance_past(&self, sequence: u64) {
         let memory = self.memory.get();
         let was_full = self.head() - sequence >= LEDGER_ENTRIES as u64;
+        self.tail.store(sequence + 1, Relaxed);
         memory.tail.store(sequence + 1, Release);
         if was_full {
             self.ring();

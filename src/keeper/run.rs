@@ -101,10 +101,12 @@ pub struct Manager {
 
 /// Where a manager's start goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Keeper,
     /// In the child.
     Manager,
+    /// Nowhere: there is no manager, and none was ever up.
+    Nobody,
 }
 
 /// How a keeper's run ends.
@@ -132,8 +134,10 @@ impl Keeper {
         loop {
             if self.wants_manager() && clock::monotonic() >= self.restart_at {
                 self.drain.end();
-                if self.start_manager() == Side::Manager {
-                    return Kept::Manager;
+                match self.start_manager() {
+                    Side::Keeper => {}
+                    Side::Manager => return Kept::Manager,
+                    Side::Nobody => return Kept::Ended(2),
                 }
             }
             if self.manager.is_none() {
@@ -171,6 +175,7 @@ impl Keeper {
             if self.progress_of_end() {
                 return Kept::Ended(0);
             }
+            self.end_without_deaf_manager();
             self.watch_upgrade();
             self.watch_manager();
         }
@@ -199,9 +204,9 @@ impl Keeper {
                 self.expect_reaction();
             }
             Ok(None) => return Side::Manager,
-            Err(_) => {
+            Err(error) => {
                 shared.manager_starts.fetch_sub(1, AcqRel);
-                self.try_later(false, now);
+                return self.do_without_manager(&error, now);
             }
         }
         Side::Keeper
@@ -233,7 +238,7 @@ impl Keeper {
 
     /// Puts the next attempt off, longer each time, or gives up if the daemon is to end anyway. `was_up` says
     /// whether the last manager had come up.
-    fn try_later(&mut self, was_up: bool, now: Monotonic) {
+    pub(super) fn try_later(&mut self, was_up: bool, now: Monotonic) {
         let doublings = self.died_young.min(16);
         self.died_young = self.died_young.saturating_add(1);
         if self.end_without_manager(was_up) {
@@ -375,7 +380,9 @@ impl Keeper {
         } else if memory.ready.load(Acquire) == 0 {
             // Its message is on the terminal; a death by signal is an uncaught error.
             let code = if status & 0x7f == 0 { ((status >> 8) & 0xff) as u8 } else { 1 };
-            Some(if code == 0 { 1 } else { code })
+            let code = if code == 0 { 1 } else { code };
+            self.fail_to_start(code);
+            Some(code)
         } else {
             None
         };

@@ -12,7 +12,8 @@
 //! here, and a successor reads it out once more.
 
 use crate::model::cursor::{Batch, Cursor};
-use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, fstat, memfd_create};
+use crate::sys::memory::{self, Sealed};
+use rustix::fs::{FallocateFlags, fallocate, fstat};
 use rustix::io::{Errno, pread};
 use rustix::pipe::SpliceFlags;
 use std::collections::VecDeque;
@@ -83,7 +84,10 @@ impl Spool {
     /// # Errors
     /// Out of descriptors, mostly.
     pub fn new_file() -> io::Result<OwnedFd> {
-        Ok(memfd_create("supervisord-spool", MemfdFlags::CLOEXEC)?)
+        let file = memory::new_file("supervisord-spool")?;
+        // Its size is how much has ever come in.
+        memory::seal(&file, Sealed::MayGrow);
+        Ok(file)
     }
 
     /// A spool whose cursor says that everything before `batch.done` is done, but nothing from `clean` on is

@@ -8,7 +8,7 @@
 //! of whose bytes they are. The next manager finishes what it finds before it does anything else with that
 //! stream. As both steps happen inside the kernel, no byte can be in two places or in none.
 
-use rustix::fs::MemfdFlags;
+use crate::sys::memory::{self, Sealed};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use std::fs::File;
 use std::io;
@@ -51,7 +51,8 @@ impl Transfer {
         let (read_end, write_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         // A smaller one works as well.
         let _ = rustix::pipe::fcntl_setpipe_size(&read_end, SIZE);
-        let note = rustix::fs::memfd_create("log-transfer", MemfdFlags::CLOEXEC)?;
+        let note = memory::new_file("log-transfer")?;
+        memory::seal(&note, Sealed::MayGrow);
         Ok(Transfer { read_end, write_end, note: note.into(), owner: 0 })
     }
 

@@ -9,7 +9,7 @@ use crate::keeper::link::Link;
 use crate::manager::sockets::SocketRecord;
 use crate::model::config::{Config, GroupConfig};
 use crate::sys::limits::Limit;
-use rustix::fs::{MemfdFlags, memfd_create};
+use crate::sys::memory::{self, Sealed};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -90,12 +90,14 @@ pub struct AutoLogs {
     pub stderr: Option<PathBuf>,
 }
 
-/// Writes a value into a memfd.
+/// Writes a value into a file in memory, which nobody can change any more.
 pub fn write<T: Serialize>(name: &str, value: &T) -> io::Result<OwnedFd> {
-    let mut file = BufWriter::new(File::from(memfd_create(name, MemfdFlags::CLOEXEC)?));
+    let mut file = BufWriter::new(File::from(memory::new_file(name)?));
     serde_json::to_writer(&mut file, value)?;
     file.flush()?;
-    Ok(file.into_inner().map_err(io::IntoInnerError::into_error)?.into())
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    memory::seal(&file, Sealed::ForGood);
+    Ok(file.into())
 }
 
 /// Reads what the keeper holds in a place, once per place and process.
@@ -178,13 +180,20 @@ struct WrittenGroups<'a> {
     groups: Vec<&'a RawValue>,
 }
 
-/// Leaves the names of files with the keeper, which removes them if the daemon ends without a manager.
-pub fn deposit_files(link: &Link, paths: &[PathBuf]) -> io::Result<()> {
-    let mut file = File::from(memfd_create("supervisord-files", MemfdFlags::CLOEXEC)?);
+/// The names of files that the keeper is to remove if the daemon ends without a manager, as it reads them.
+pub fn list_of_files(paths: &[PathBuf]) -> io::Result<OwnedFd> {
+    let mut file = File::from(memory::new_file("supervisord-files")?);
     for path in paths {
         file.write_all(path.as_os_str().as_bytes())?;
         file.write_all(&[0])?;
     }
+    memory::seal(&file, Sealed::ForGood);
+    Ok(file.into())
+}
+
+/// Leaves the names of files with the keeper, which removes them if the daemon ends without a manager.
+pub fn deposit_files(link: &Link, paths: &[PathBuf]) -> io::Result<()> {
+    let file = list_of_files(paths)?;
     link.deposit(&[(Place::Files, file.as_fd())])
 }
 

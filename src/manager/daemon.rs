@@ -236,6 +236,9 @@ impl Daemon {
                     What::Signal(number) if sequence < daemon.link.heeds_from() => {
                         ::log::debug!("ignored signal {number}, which was about the end of the last run");
                     }
+                    What::Signal(number) if daemon.may_be_done(sequence) && !asks_for_end(number) => {
+                        ::log::debug!("ignored signal {number}, which may have been obeyed before");
+                    }
                     What::Signal(number) => daemon.signalled(number),
                 }
                 daemon.link.advance_past(sequence);
@@ -244,8 +247,18 @@ impl Daemon {
         })
     }
 
+    /// Whether it is unknown if an earlier manager has dealt with the ledger's entry of this number.
+    fn may_be_done(&self, sequence: u64) -> bool {
+        sequence < self.link.replayed_before()
+    }
+
     fn exited(&mut self, entry: Entry) {
         let What::Exit { status, name } = entry.what else { return };
+        let came_later = |slot| self.procs.proc(slot).is_some_and(|proc| proc.born_at > entry.sequence);
+        if self.may_be_done(entry.sequence) && self.procs.slot_of_pid(entry.pid).is_none_or(came_later) {
+            // An earlier program with this pid, or one whose end is known.
+            return;
+        }
         self.link.set_known(entry.pid, false);
         let Some(slot) = self.procs.release_pid(entry.pid) else {
             ::log::info!("reaped unknown pid {} ({status})", entry.pid);
@@ -562,6 +575,11 @@ impl Daemon {
             Err(error) => ::log::error!("could not leave the configuration with the keeper: {error}"),
         }
     }
+}
+
+/// Whether a signal asks the daemon to end.
+fn asks_for_end(number: i32) -> bool {
+    matches!(Signal::from_raw(number), Signal::TERM | Signal::INT | Signal::QUIT)
 }
 
 /// What the two outputs of a process become.

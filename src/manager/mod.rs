@@ -22,6 +22,7 @@ pub mod requests;
 pub mod resume;
 pub mod shutdown;
 pub mod survivors;
+pub mod unseen;
 pub mod upgrade;
 pub mod viewers;
 pub mod waiters;

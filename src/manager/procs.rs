@@ -321,6 +321,11 @@ impl ProcessManager {
         }
     }
 
+    /// Whose program has this pid.
+    pub fn slot_of_pid(&self, pid: i32) -> Option<SlotId> {
+        self.by_pid.get(&pid).copied()
+    }
+
     /// Whose exit this is; the pid is free again afterwards.
     pub fn release_pid(&mut self, pid: i32) -> Option<SlotId> {
         let slot = self.by_pid.remove(&pid)?;

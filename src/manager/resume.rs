@@ -20,9 +20,9 @@ use crate::manager::procs::{Proc, SlotId};
 use crate::model::config::Config;
 use crate::model::state::SupervisorState;
 use crate::sys::daemonize::Launched;
+use crate::sys::memory::{self, Sealed};
 use crate::sys::{exec, fd};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::SocketType;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::{OsStr, OsString};
@@ -117,8 +117,9 @@ fn words(words: impl Iterator<Item = OsString>) -> io::Result<OwnedFd> {
         bytes.extend(OsStr::as_bytes(&word));
         bytes.push(0);
     }
-    let mut file = File::from(memfd_create("supervisord-words", MemfdFlags::CLOEXEC)?);
+    let mut file = File::from(memory::new_file("supervisord-words")?);
     file.write_all(&bytes)?;
+    memory::seal(&file, Sealed::ForGood);
     Ok(file.into())
 }
 

@@ -431,6 +431,7 @@ impl Daemon {
             }
             self.begin_streams(slot);
         }
+        self.find_unseen_ends();
         self.resume_adopted();
         for (slot, owed, last_pid) in later {
             self.do_owed(slot, owed, last_pid);

@@ -23,6 +23,10 @@ impl Limit {
 pub enum Limited {
     Descriptors,
     Processes,
+    /// The size of a file, in bytes; one in memory is one.
+    FileSize,
+    /// The addresses of a process, in bytes.
+    AddressSpace,
 }
 
 impl Limited {
@@ -30,7 +34,24 @@ impl Limited {
         match self {
             Limited::Descriptors => Resource::RLIMIT_NOFILE,
             Limited::Processes => Resource::RLIMIT_NPROC,
+            Limited::FileSize => Resource::RLIMIT_FSIZE,
+            Limited::AddressSpace => Resource::RLIMIT_AS,
         }
+    }
+}
+
+/// What to do about an error of creating a process or a thread; empty, or to follow the error.
+pub fn advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => {
+            ".  Either the user or the control group has as many processes as it may (ulimit -u, pids.max), or there is \
+             no room for their stacks (ulimit -v): raise the limit"
+        }
+        Some(libc::EPERM) => {
+            ".  A sandbox that refuses clone3(2) should do so with ENOSYS, which lets us do without it: update the container \
+             runtime, or change its seccomp profile"
+        }
+        _ => "",
     }
 }
 

@@ -1,13 +1,101 @@
-//! Memory that two processes share: a `memfd`, mapped.
+//! Memory that two processes share: files without a name, and mapped ones.
 //!
-//! The other process may write at any time, so nothing but atomics is ever read from or written to it.
+//! The other process may write at any time, so nothing but atomics is ever read from or written to mapped memory.
+//! Nobody may make it shorter: touching the missing part would be a SIGBUS, and for the keeper that is the end of
+//! every program.
 
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use crate::sys::limits::{self, Limited};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
+
+/// Where a file without a name can be made if the system has none in memory.
+const DIRECTORIES: [&str; 4] = ["/dev/shm", "/run", "/tmp", "/var/tmp"];
+
+/// A file in memory, empty and close-on-exec. It has no name, and is gone with its last descriptor.
+///
+/// Where memfd_create(2) is missing or forbidden (an old kernel, a sandbox), it is a file without a name in `/dev/shm`
+/// or another directory for temporary files, which only its owner can open. Such a file cannot be [sealed](seal).
+///
+/// # Errors
+/// There is neither.
+pub fn new_file(name: &str) -> io::Result<OwnedFd> {
+    match memfd(name) {
+        Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => nameless_file().map_err(|errno| {
+            io::Error::new(
+                io::Error::from(errno).kind(),
+                format!(
+                    "the system refuses memfd_create(2), and no file without a name can be made in {}: {errno}",
+                    DIRECTORIES.join(", ")
+                ),
+            )
+        }),
+        other => Ok(other?),
+    }
+}
+
+fn memfd(name: &str) -> Result<OwnedFd, Errno> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Some systems refuse files in memory that could be executed; Linux before 6.3 does not know the difference.
+    match memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => memfd_create(name, flags),
+        other => other,
+    }
+}
+
+fn nameless_file() -> Result<OwnedFd, Errno> {
+    let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+    let mut failure = Errno::NOENT;
+    for directory in DIRECTORIES {
+        match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => return Ok(file),
+            Err(errno) => failure = errno,
+        }
+    }
+    Err(failure)
+}
+
+/// How a [file in memory](new_file) may change from now on, whoever has it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealed {
+    /// It may be written to and become longer, never shorter.
+    MayGrow,
+    /// Not at all.
+    ForGood,
+}
+
+/// Forbids changes of a [file in memory](new_file), and further seals.
+///
+/// One that an earlier release has made, or that is no file in memory, stays as it is: nothing that we read depends on
+/// seals, they only keep others from breaking it.
+pub fn seal(file: impl AsFd, sealed: Sealed) {
+    let seals = match sealed {
+        Sealed::MayGrow => SealFlags::SHRINK | SealFlags::SEAL,
+        Sealed::ForGood => SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL,
+    };
+    let _ = fcntl_add_seals(file, seals);
+}
+
+/// Makes a file longer.
+///
+/// # Errors
+/// The limit on the size of files is named if that is what is in the way.
+fn set_length(file: BorrowedFd<'_>, length: u64) -> io::Result<()> {
+    let Err(errno) = ftruncate(file, length) else { return Ok(()) };
+    let (Errno::FBIG, Ok(limit)) = (errno, limits::get(Limited::FileSize)) else { return Err(errno.into()) };
+    Err(io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!(
+            "the limit on the size of files (ulimit -f) is {} bytes, and {length} are needed for shared memory, of which \
+             only what is used takes room; raise the limit",
+            limit.soft
+        ),
+    ))
+}
 
 /// Gives back to the kernel what this process has freed: what it took to read a large configuration, for example.
 ///
@@ -52,8 +140,10 @@ unsafe impl<T: Shareable> Sync for Mapping<T> {}
 impl<T: Shareable> Mapping<T> {
     /// Creates zeroed shared memory for one `T`. Pages take memory only once they are written to.
     pub fn create(name: &str) -> io::Result<(OwnedFd, Mapping<T>)> {
-        let fd = memfd_create(name, MemfdFlags::CLOEXEC)?;
-        ftruncate(&fd, size_of::<T>() as u64)?;
+        let fd = new_file(name)?;
+        set_length(fd.as_fd(), size_of::<T>() as u64)?;
+        // A later release may need more.
+        seal(&fd, Sealed::MayGrow);
         let mapping = Self::map(&fd, Access::ReadWrite)?;
         Ok((fd, mapping))
     }
@@ -73,7 +163,7 @@ impl<T: Shareable> Mapping<T> {
             ));
         }
         if size < size_of::<T>() as u64 {
-            ftruncate(&fd, size_of::<T>() as u64)?;
+            set_length(fd.as_fd(), size_of::<T>() as u64)?;
         }
         let protection = match access {
             Access::ReadOnly => ProtFlags::READ,
@@ -81,7 +171,8 @@ impl<T: Shareable> Mapping<T> {
         };
         // SAFETY: a fresh mapping at an address of the kernel's choice; nothing else is touched.
         let pointer =
-            unsafe { mmap(std::ptr::null_mut(), size_of::<T>(), protection, MapFlags::SHARED, fd, 0)? };
+            unsafe { mmap(std::ptr::null_mut(), size_of::<T>(), protection, MapFlags::SHARED, fd, 0) };
+        let pointer = pointer.map_err(|errno| no_address_space(errno, size_of::<T>()))?;
         let pointer = NonNull::new(pointer.cast::<T>()).ok_or(io::ErrorKind::InvalidData)?;
         Ok(Mapping { pointer, access, _owns: PhantomData })
     }
@@ -98,9 +189,78 @@ impl<T: Shareable> Mapping<T> {
     }
 }
 
+/// Names the limit that is in the way, if it is one.
+fn no_address_space(errno: Errno, n_bytes: usize) -> io::Error {
+    match limits::get(Limited::AddressSpace) {
+        Ok(limit) if errno == Errno::NOMEM && limit.soft != u64::MAX => io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            format!(
+                "the limit on the address space (ulimit -v) is {} bytes, which leaves no room for {n_bytes} bytes of \
+                 shared memory, of which only what is used takes memory; raise the limit",
+                limit.soft
+            ),
+        ),
+        _ => errno.into(),
+    }
+}
+
 impl<T: Shareable> Drop for Mapping<T> {
     fn drop(&mut self) {
         // SAFETY: it was mapped with this size, and no reference outlives `self`.
         let _ = unsafe { munmap(self.pointer.as_ptr().cast(), size_of::<T>()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    #[repr(C)]
+    struct Numbers([AtomicU64; 1024]);
+
+    // SAFETY: repr(C), atomics only.
+    unsafe impl Shareable for Numbers {
+        const LEAST: usize = size_of::<AtomicU64>();
+    }
+
+    #[test]
+    fn shared_memory_is_never_made_shorter() {
+        let (file, mapping) = Mapping::<Numbers>::create("test").unwrap();
+        assert_eq!(ftruncate(&file, 0), Err(Errno::PERM));
+        mapping.get().0[1023].store(7, Relaxed);
+        ftruncate(&file, 2 * size_of::<Numbers>() as u64).unwrap();
+        // Nor can anybody keep the next manager from mapping it.
+        assert_eq!(fcntl_add_seals(&file, SealFlags::FUTURE_WRITE), Err(Errno::PERM));
+        assert_eq!(Mapping::<Numbers>::map(&file, Access::ReadWrite).unwrap().get().0[1023].load(Relaxed), 7);
+    }
+
+    #[test]
+    fn what_is_sealed_for_good_stays_as_it_is() {
+        let file = new_file("test").unwrap();
+        rustix::io::write(&file, b"kept").unwrap();
+        seal(&file, Sealed::ForGood);
+        assert_eq!(rustix::io::pwrite(&file, b"lost", 0), Err(Errno::PERM));
+        assert_eq!(ftruncate(&file, 9), Err(Errno::PERM));
+    }
+
+    /// Memory of an earlier release cannot be sealed any more, and becomes longer all the same.
+    #[test]
+    fn what_was_made_before_there_were_seals_is_made_longer() {
+        let file = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&file, 8).unwrap();
+        seal(&file, Sealed::MayGrow);
+        let mapping = Mapping::<Numbers>::map(&file, Access::ReadWrite).unwrap();
+        assert_eq!(mapping.get().0[1023].load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_nameless_file_does_what_one_in_memory_does() {
+        let file = nameless_file().unwrap();
+        set_length(file.as_fd(), size_of::<Numbers>() as u64).unwrap();
+        seal(&file, Sealed::MayGrow);
+        Mapping::<Numbers>::map(&file, Access::ReadWrite).unwrap().get().0[5].store(5, Relaxed);
+        let stat = rustix::fs::fstat(&file).unwrap();
+        assert_eq!((stat.st_nlink, stat.st_mode & 0o777), (0, 0o600));
     }
 }

@@ -34,6 +34,12 @@ fn may_look_closer(pid: i32) -> bool {
     !matches!(seen, Err(error) if error.kind() == io::ErrorKind::PermissionDenied)
 }
 
+/// Whether there is a process with this pid, be it one that has ended and was not collected yet.
+pub fn exists(pid: i32) -> bool {
+    let Some(pid) = rustix::process::Pid::from_raw(pid.max(0)) else { return false };
+    rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+}
+
 /// The name of a process, at most 15 bytes; empty if it is gone.
 pub fn name(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm"))

@@ -1,10 +1,15 @@
-//! The daemon is not its programs' to read: who may look at it.
+//! The daemon is not its programs' to read or to break: who may look at it, and what becomes of it when somebody writes
+//! to its shared memory.
 
-use crate::support::{Daemon, LONG, Side, Start, kill, text, until, until_some, wait_gone};
+use crate::recovery::kill_manager;
+use crate::start;
+use crate::support::{Daemon, LONG, Side, Start, kill, parent, running, text, until, until_some, wait_gone};
 use nix::sys::signal::Signal;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, OpenOptions};
+use std::mem::offset_of;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
+use supervisord::keeper::layout::{KeeperMemory, ManagerMemory};
 use supervisord::model::state::ProcessState::Running;
 
 /// A user of the machine whom nobody else is at the moment of these tests.
@@ -140,4 +145,148 @@ fn a_daemon_of_an_ordinary_user_stays_open_to_that_user() {
         assert_eq!(belongs_to(pid), NOBODY);
         assert!(is_readable_by_nobody(pid));
     }
+}
+
+const SLEEPER: &str = "
+[supervisord]
+manager_watchdog_secs=0
+[program:sleeper]
+command=sleep 1000
+startsecs=0
+";
+
+/// Two memories that the keeper shares with managers, to be written to by somebody else.
+struct Memories {
+    keeper: File,
+    manager: File,
+}
+
+fn memories(daemon: &Daemon) -> Memories {
+    let pid = daemon.keeper();
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).expect("it is ours to look at");
+    let mut found = [None, None];
+    for path in descriptors.flatten().map(|entry| entry.path()) {
+        let target = fs::read_link(&path).unwrap_or_default().to_string_lossy().into_owned();
+        for (name, place) in ["keeper", "manager"].into_iter().zip(&mut found) {
+            if target.starts_with(&format!("/memfd:supervisord-{name}")) {
+                *place = OpenOptions::new().read(true).write(true).open(&path).ok();
+            }
+        }
+    }
+    let [keeper, manager] = found.map(|file| file.expect("the keeper has it open"));
+    Memories { keeper, manager }
+}
+
+impl Memories {
+    fn head(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.keeper.read_exact_at(&mut bytes, offset_of!(KeeperMemory, head) as u64).expect("it is there");
+        u64::from_ne_bytes(bytes)
+    }
+
+    fn set_tail(&self, tail: u64) {
+        let at = offset_of!(ManagerMemory, tail) as u64;
+        self.manager.write_all_at(&tail.to_ne_bytes(), at).expect("it can be written to");
+    }
+}
+
+#[test]
+fn nobody_cuts_the_shared_memory_off() {
+    let daemon = start(SLEEPER);
+    daemon.wait_for_state("sleeper", Running, LONG);
+    let program = daemon.pid_of("sleeper");
+    let memories = memories(&daemon);
+    for file in [&memories.keeper, &memories.manager] {
+        let length = file.metadata().expect("it is open").len();
+        assert!(file.set_len(0).is_err() && file.set_len(length - 1).is_err());
+    }
+    // How it was started, and what is in force, cannot be changed at all.
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", daemon.keeper())).expect("it is ours to look at");
+    for path in descriptors.flatten().map(|entry| entry.path()) {
+        let target = fs::read_link(&path).unwrap_or_default().to_string_lossy().into_owned();
+        if ["boot", "snapshot", "files"]
+            .iter()
+            .any(|name| target.starts_with(&format!("/memfd:supervisord-{name}")))
+        {
+            let file = OpenOptions::new().write(true).open(&path).expect("it is ours");
+            assert!(file.set_len(0).is_err() && file.write_all_at(b"x", 0).is_err(), "{target}");
+        }
+    }
+    kill_manager(&daemon);
+    until("it answers again", LONG, || daemon.answers());
+    assert_eq!(daemon.pid_of("sleeper"), program);
+}
+
+/// Stops the manager, lets the program end unseen, writes a tail, and kills the manager.
+fn end_behind_a_tail(tail: impl FnOnce(&Memories) -> u64) -> Daemon {
+    let daemon = start(SLEEPER);
+    daemon.wait_for_state("sleeper", Running, LONG);
+    let program = daemon.pid_of("sleeper");
+    let memories = memories(&daemon);
+    let manager = until_some("a manager", LONG, || daemon.manager());
+    kill(manager, Signal::SIGSTOP);
+    let head = memories.head();
+    kill(program, Signal::SIGTERM);
+    until("the keeper has written its end down", LONG, || {
+        memories.head() > head && parent(program).is_none()
+    });
+    memories.set_tail(tail(&memories));
+    kill(manager, Signal::SIGKILL);
+    daemon.wait_log("the manager was replaced (start 2)");
+    until("it runs again", LONG, || ![0, program].contains(&daemon.pid_of("sleeper")));
+    daemon
+}
+
+#[test]
+fn an_end_behind_a_tail_that_cannot_be_is_found_in_the_ledger() {
+    let mut daemon = end_behind_a_tail(|_| u64::MAX / 2);
+    assert_eq!(daemon.log().matches("exited: sleeper (terminated by SIGTERM; not expected)").count(), 1);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
+    assert!(daemon.alive().is_empty());
+}
+
+#[test]
+fn an_end_that_somebody_has_passed_over_is_found_by_looking() {
+    let mut daemon = end_behind_a_tail(Memories::head);
+    assert_eq!(daemon.log().matches("exited: sleeper (").count(), 1);
+    assert!(daemon.log().contains("exited: sleeper (exit status unknown"), "{}", daemon.log());
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+#[test]
+fn a_manager_does_not_mind_who_writes_over_its_tail() {
+    let mut daemon = start(SLEEPER);
+    daemon.wait_for_state("sleeper", Running, LONG);
+    for tail in [u64::MAX, u64::MAX / 2, 0] {
+        let program = daemon.pid_of("sleeper");
+        memories(&daemon).set_tail(tail);
+        kill(program, Signal::SIGTERM);
+        until("it runs again", LONG, || ![0, program].contains(&daemon.pid_of("sleeper")));
+    }
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+#[test]
+fn a_third_request_ends_a_daemon_whose_manager_does_not_react() {
+    let mut daemon = start(SLEEPER);
+    daemon.wait_for_state("sleeper", Running, LONG);
+    let program = daemon.pid_of("sleeper");
+    let manager = until_some("a manager", LONG, || daemon.manager());
+    kill(manager, Signal::SIGSTOP);
+    let memories = memories(&daemon);
+    for _ in 0..3 {
+        let head = memories.head();
+        daemon.signal(Signal::SIGTERM);
+        until("the keeper has heard it", LONG, || memories.head() > head);
+        assert!(running(program));
+    }
+    // It cannot be the manager's doing that this is believed.
+    memories.set_tail(u64::MAX / 2);
+    assert_eq!(daemon.wait_exit(), 0);
+    assert!(daemon.alive().is_empty());
+    assert!(daemon.read("stderr").contains("the manager does not react"), "{}", daemon.read("stderr"));
+    assert!(!daemon.path("supervisord.pid").exists() && !daemon.path("supervisord.pid.lock").exists());
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopped};
 
-fn kill_manager(daemon: &Daemon) {
+pub fn kill_manager(daemon: &Daemon) {
     let before = until_some("a manager", LONG, || daemon.manager());
     kill(before, Signal::SIGKILL);
     until("a new manager", LONG, || daemon.manager().is_some_and(|pid| pid != before));

@@ -8,7 +8,7 @@
 use crate::core::events::pools::{Input, Pools};
 use crate::keeper::layout::Place;
 use crate::keeper::link::Link;
-use rustix::fs::{MemfdFlags, memfd_create};
+use crate::sys::memory::{self, Sealed};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -33,7 +33,8 @@ impl Journal {
     /// # Errors
     /// Out of memory or descriptors. The keeper has the old one still.
     pub fn begin(pools: &Pools, link: &Link) -> io::Result<Journal> {
-        let file = File::from(memfd_create("supervisord-events", MemfdFlags::CLOEXEC)?);
+        let file = File::from(memory::new_file("supervisord-events")?);
+        memory::seal(&file, Sealed::MayGrow);
         let mut journal = Journal { file, n_bytes: 0, n_first: 0 };
         journal.write(pools)?;
         journal.n_first = journal.n_bytes;

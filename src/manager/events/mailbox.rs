@@ -5,7 +5,7 @@
 //! memory that the keeper holds: a move is whole or has not happened, and the file shows which. What of an
 //! event was sent is the file's position; what was heard is the file's size.
 
-use rustix::fs::{FallocateFlags, MemfdFlags, SeekFrom, fallocate, fstat, ftruncate, memfd_create, seek};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, ftruncate, seek};
 use rustix::io::{Errno, pread, pwrite};
 use rustix::pipe::SpliceFlags;
 use std::io;
@@ -39,7 +39,8 @@ impl Mailbox {
     /// # Errors
     /// Out of descriptors, mostly.
     pub fn new() -> io::Result<Mailbox> {
-        let file = memfd_create("supervisord-mailbox", MemfdFlags::CLOEXEC)?;
+        // Not sealed: it is made shorter when it is emptied, and nobody maps it.
+        let file = crate::sys::memory::new_file("supervisord-mailbox")?;
         ftruncate(&file, INBOX)?;
         seek(&file, SeekFrom::Start(HEADER))?;
         Ok(Mailbox { file })
