@@ -5,8 +5,9 @@ use rustix::fs::{AtFlags, CWD, FileType, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// How often a name may change its kind between two of our looks before that is an error.
 const TRIES: usize = 16;
@@ -27,6 +28,16 @@ pub enum Opened {
 pub enum StandardStream {
     Output,
     Error,
+    /// One beyond 2: a log names it, so whoever started the daemon may have opened it for that.
+    Other(RawFd),
+}
+
+/// The descriptors beyond 2 that the daemon was started with and that its logs are written to.
+static KEPT: OnceLock<Vec<RawFd>> = OnceLock::new();
+
+/// Says which they are. Only the first time counts; without it there are none.
+pub fn set_kept_descriptors(numbers: Vec<RawFd>) {
+    let _ = KEPT.set(numbers);
 }
 
 impl StandardStream {
@@ -35,18 +46,29 @@ impl StandardStream {
         match path.to_str()? {
             "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Some(StandardStream::Output),
             "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Some(StandardStream::Error),
-            _ => None,
+            path => {
+                let number = path.strip_prefix("/dev/fd/").or_else(|| path.strip_prefix("/proc/self/fd/"))?;
+                number.parse().ok().filter(|number| *number > 2).map(StandardStream::Other)
+            }
         }
     }
 
     /// A descriptor of our own for it.
     ///
     /// # Errors
-    /// EBADF if the daemon was started without it.
+    /// EBADF or ENOENT if the daemon was started without it.
     pub fn duplicate(self) -> io::Result<OwnedFd> {
         match self {
             StandardStream::Output => io::stdout().as_fd().try_clone_to_owned(),
             StandardStream::Error => io::stderr().as_fd().try_clone_to_owned(),
+            StandardStream::Other(number) if KEPT.get().is_some_and(|kept| kept.contains(&number)) => {
+                crate::sys::fd::duplicate(number)
+            }
+            StandardStream::Other(number) => {
+                // What has this number by now is our own.
+                let why = format!("no descriptor {number} was open for it when the daemon was started");
+                Err(io::Error::new(io::ErrorKind::NotFound, why))
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::model::time::Monotonic;
 use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::{Access, Mapping};
 use crate::sys::title::TitleArea;
-use crate::sys::{clock, fd, process};
+use crate::sys::{clock, fd, process, signals};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::ffi::{CString, OsStr, OsString};
@@ -49,6 +49,8 @@ pub struct Launch {
     pub launched: Option<OwnedFd>,
     /// The pipe on which it learns how everything ended.
     pub attendant: Option<OwnedFd>,
+    /// The names of the files to be removed at the end, as in [`Place::Files`].
+    pub files: Option<OwnedFd>,
 }
 
 /// Replaces this process by the keeper. Returns only if that failed.
@@ -87,6 +89,9 @@ fn prepare(launch: Launch) -> io::Result<(OwnedFd, ExecStrings, ExecStrings)> {
     }
     if let Some(attendant) = launch.attendant {
         put(shared, Place::Attendant, attendant)?;
+    }
+    if let Some(files) = launch.files {
+        put(shared, Place::Files, files)?;
     }
     shared.magic.store(KEEPER_MAGIC, Release);
     let memory = memory.get();
@@ -184,6 +189,8 @@ pub(super) fn numbers_from(variable: &str, pid: i32) -> Option<Vec<RawFd>> {
 /// Runs the keeper, if this process was executed to be one: how that ended.
 pub fn run_if_keeper() -> Option<Kept> {
     let inherited = Inherited::find()?;
+    // Writing beyond a limit is to fail, and not to be a signal for us to tell about.
+    signals::ignore_write_signals();
     Some(match assemble(inherited) {
         Ok(keeper) => keeper.run(),
         Err(error) => {

@@ -33,6 +33,9 @@ pub struct Boot<C = Start> {
     pub current_dir: PathBuf,
     /// The limit on descriptors that programs are to see.
     pub descriptors: Limit,
+    /// The limit on the size of files that programs are to see, if the daemon has lifted its own.
+    #[serde(default)]
+    pub file_size: Option<Limit>,
     /// What programs get as their `oom_score_adj`, if the keeper has one of its own.
     pub oom_score_adj: Option<String>,
     /// Whether the daemon left its terminal.
@@ -43,6 +46,9 @@ pub struct Boot<C = Start> {
     /// Where a daemon that resumes another one was started, after any change of directory. Its keeper is elsewhere.
     #[serde(default)]
     pub work_dir: Option<PathBuf>,
+    /// The descriptors beyond 2 that were open at the start and that logs are written to.
+    #[serde(default)]
+    pub kept_descriptors: Vec<i32>,
     /// As it was read at the start, with what there is to say about it.
     pub config: C,
 }

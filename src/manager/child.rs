@@ -18,6 +18,8 @@ pub struct Common {
     /// `SUPERVISOR_SERVER_URL`, unless the program has its own.
     pub server_url: Option<String>,
     pub descriptors: Limit,
+    /// What the programs' limit on the size of files is, if the daemon has lifted its own.
+    pub file_size: Option<Limit>,
     pub oom_score_adj: Option<CString>,
     /// The keeper, if no program is to outlive it.
     pub dies_with: Option<i32>,
@@ -45,6 +47,7 @@ impl Common {
             umask: config.umask,
             user: user_change(config),
             descriptors: Some(self.descriptors),
+            file_size: self.file_size,
             oom_score_adj: self.oom_score_adj.clone(),
             dies_with: self.dies_with,
         })

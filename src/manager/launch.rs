@@ -5,17 +5,19 @@
 
 use crate::cli::DaemonArgs;
 use crate::config::{self, Surroundings};
+use crate::files::location::removable;
 use crate::keeper::attendant::hold_signals;
 use crate::keeper::boot::{Launch, become_keeper};
 use crate::manager::boot::{self, Boot};
 use crate::manager::lock::{self, Lock, Taken};
 use crate::manager::resume::{Resumption, resume, stand_in};
+use crate::manager::strangers::named_by;
 use crate::model::config::{Config, Level, Message};
 use crate::sys::daemonize::{Fork, fork};
 use crate::sys::limits::{self, Limit, Limited};
 use crate::sys::{fd, pidfd, process, signals, user};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -41,23 +43,29 @@ pub fn daemon_main(args: DaemonArgs) -> ExitCode {
 /// # Errors
 /// What to print; a usage error.
 fn launch(mut args: DaemonArgs) -> Result<u8, String> {
-    let failed = |what: &str| {
-        let what = what.to_string();
-        move |error: std::io::Error| format!("Error: {what}: {error}\n")
-    };
-    fd::fill_stdio().map_err(failed("cannot open /dev/null"))?;
+    fd::fill_stdio().map_err(|error| format!("Error: cannot open /dev/null: {error}\n"))?;
+    let strangers = fd::Strangers::find().map_err(|error| {
+        format!(
+            "Error: cannot read /proc/self/fd: {error}.  The daemon executes itself again, and finds its programs, by \
+             /proc: mount it first (mount -t proc proc /proc).\n"
+        )
+    })?;
     // Whatever the caller ignored or blocked is no business of the daemon's or its programs'.
     signals::reset_all();
+    // A limit on the size of files is an error to be told, not a death.
+    signals::ignore_write_signals();
     let surroundings = Surroundings::of_this_process();
     if let Some(warning) = config::root_warning(&args, &surroundings) {
         eprintln!("{}: UserWarning: {warning}", args.progname);
     }
     let mut config =
         config::load(&args, &surroundings).map_err(|errors| errors.usage_error(&args.progname))?;
+    let kept_descriptors = strangers.keep(&named_by(&config));
     // Rereads happen after a change of directory.
     args.configuration = Some(config.path.to_string_lossy().into_owned());
 
     let descriptors = raise_limits(&mut config)?;
+    let file_size = lift_file_size(&mut config);
     let oom_score_adj = protect_from_oom();
     // PID 1 has nobody to hand the terminal back to, and its end would be the container's.
     let background = !config.supervisord.nodaemon && process::own_pid() != 1;
@@ -75,16 +83,18 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
     let binary = surroundings.executable.clone();
     // The keeper may stay when the daemon ends, so it is not who is waited for.
     let attended = !background && !config.supervisord.exitkillall && process::own_pid() != 1;
-    let make_boot = |config, attended, work_dir| {
+    let make_boot = |config, attended, work_dir, kept_descriptors| {
         store(&Boot {
             args,
             binary,
             current_dir,
             descriptors,
+            file_size,
             oom_score_adj,
             background,
             attended,
             work_dir,
+            kept_descriptors,
             config,
         })
     };
@@ -96,37 +106,76 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
             if background {
                 change_directory(&mut config);
             }
-            let boot = make_boot(config, !background, std::env::current_dir().ok())?;
+            // The keeper has descriptors of its own under these numbers.
+            let boot = make_boot(config, !background, std::env::current_dir().ok(), Vec::new())?;
             let resumption = Resumption { pidfile: &pidfile, keeper: by.unwrap_or(0), boot, background };
             return resume(resumption)?.ok_or_else(|| already_running(&pidfile, by));
         }
     };
+    let pidfile = config.supervisord.pidfile.clone();
+    let boot = |config| make_boot(config, attended, None, kept_descriptors);
+    let result = become_daemon(config, lock.as_mut(), (background, attended), boot);
+    if let (Err(_), Some(lock)) = (&result, &mut lock) {
+        // It may name a daemon of old.
+        let _ = lock.write_pid(process::own_pid());
+        lock::remove(&pidfile, process::own_pid());
+    }
+    result
+}
+
+/// Becomes the keeper. If another process does, because somebody waits for this one, that returns its exit status.
+///
+/// # Errors
+/// What to print. There is no daemon then.
+fn become_daemon(
+    mut config: Config,
+    lock: Option<&mut Lock>,
+    (background, attended): (bool, bool),
+    make_boot: impl FnOnce(Config) -> Result<OwnedFd, String>,
+) -> Result<u8, String> {
+    let cannot_start = |error: std::io::Error| format!("Error: cannot start the keeper: {error}\n");
+    let cannot_fork = |what: &'static str| {
+        move |error: std::io::Error| format!("Error: {what}: {error}{}\n", limits::advice(&error))
+    };
     let (mut launched, mut attendant) = (None, None);
     if background {
-        match fork().map_err(failed("cannot go to the background"))? {
+        match fork().map_err(cannot_fork("cannot go to the background"))? {
             Fork::Parent(waiting) => return Ok(waiting.wait()),
             Fork::Child(pipe) => launched = Some(pipe),
         }
         config.messages.push(info("daemonizing the supervisord process".to_string()));
         change_directory(&mut config);
     } else if attended {
-        let held = hold_signals().map_err(failed("cannot start the keeper"))?;
-        match fork().map_err(failed("cannot start the keeper"))? {
+        let held = hold_signals().map_err(cannot_start)?;
+        match fork().map_err(cannot_fork("cannot start the keeper"))? {
             Fork::Parent(keeper) => return Ok(stand_in(&held, keeper)),
             Fork::Child(pipe) => attendant = Some(pipe),
         }
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.supervisord.umask));
-
-    if let Some(Err(error)) = lock.as_mut().map(|lock| lock.write_pid(process::own_pid())) {
-        // It is held all the same; only whoever meets it does not learn by whom.
-        let path = lock::path_beside(&config.supervisord.pidfile);
-        let text = format!("could not write the pid into {}: {error}", path.display());
-        config.messages.push(Message { level: Level::Critical, text });
+    // Closed by exec.
+    let waiting = launched.as_ref().or(attendant.as_ref()).and_then(|pipe| pipe.try_clone().ok());
+    let start = || {
+        let lock_path = lock::path_beside(&config.supervisord.pidfile);
+        let (mut held, mut files) = (None, None);
+        if let Some(lock) = lock {
+            if let Err(error) = lock.write_pid(process::own_pid()) {
+                // It is held all the same; only whoever meets it does not learn by whom.
+                let text = format!("could not write the pid into {}: {error}", lock_path.display());
+                config.messages.push(Message { level: Level::Critical, text });
+            }
+            held = Some(lock.share().map_err(cannot_start)?);
+            let paths: Vec<PathBuf> = removable(&lock_path).into_iter().collect();
+            files = Some(boot::list_of_files(&paths).map_err(cannot_start)?);
+        }
+        let boot = make_boot(config)?;
+        Err(cannot_start(become_keeper(Launch { boot, lock: held, launched, attendant, files })))
+    };
+    let failure = start();
+    if let Some(waiting) = waiting {
+        let _ = rustix::io::write(waiting, &[2]);
     }
-    let boot = make_boot(config, attended, None)?;
-    let error = become_keeper(Launch { boot, lock: lock.map(Lock::into_fd), launched, attendant });
-    Err(format!("Error: cannot execute the keeper: {error}\n"))
+    failure
 }
 
 fn store(boot: &Boot<Config>) -> Result<OwnedFd, String> {
@@ -222,6 +271,25 @@ fn raise(what: Limited, minimum: u64, name: &str, messages: &mut Vec<Message>) -
     limits::set(what, raised).map_err(|_| limit.hard)?;
     messages.push(info(format!("Increased {name} limit to {minimum}")));
     Ok(raised)
+}
+
+/// Lifts the limit on the size of files, which files in memory have as well, as far as this process may. Returns what it
+/// was before, which is what programs are to have; `None` if it is as it was.
+fn lift_file_size(config: &mut Config) -> Option<Limit> {
+    let former = limits::get(Limited::FileSize).ok()?;
+    if former.soft == u64::MAX {
+        return None;
+    }
+    if limits::set(Limited::FileSize, Limit { soft: u64::MAX, hard: u64::MAX }).is_ok() {
+        return Some(former);
+    }
+    let text = format!(
+        "the limit on the size of files (ulimit -f) is {} bytes, and the daemon may not lift it for itself: more output than \
+         that is not logged where it passes through memory (with a prefix, for example), and event listeners get nothing",
+        former.hard
+    );
+    config.messages.push(Message { level: Level::Warn, text });
+    limits::set(Limited::FileSize, Limit { soft: former.hard, hard: former.hard }).is_ok().then_some(former)
 }
 
 /// Tells the kernel to spare this process when memory runs out, if it may. Returns what it was before, which

@@ -123,6 +123,14 @@ impl Lock {
         writeln!(self.file, "{pid}")
     }
 
+    /// A second descriptor that holds the lock, closed at exec as the first one is.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        Ok(self.file.try_clone()?.into())
+    }
+
     /// The descriptor that holds the lock, to be kept open.
     pub fn into_fd(self) -> OwnedFd {
         self.file.into()

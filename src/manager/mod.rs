@@ -9,6 +9,7 @@
 pub mod launch;
 pub mod lock;
 pub mod pidfile;
+pub mod strangers;
 
 pub mod boot;
 pub mod start;

@@ -8,6 +8,7 @@ use crate::sys::schedule;
 use async_executor::Executor;
 use futures_lite::FutureExt;
 use std::future::Future;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering::*};
@@ -69,6 +70,27 @@ pub fn put_threads_off() {
 pub fn make_threads() {
     IS_PUT_OFF.store(false, Release);
     start_threads();
+}
+
+/// So many threads are made besides those of the runtime: that of its reactor, and some for work that blocks.
+const FURTHER_THREADS: usize = 2;
+
+/// Finds out whether there can be as many threads as are needed. The runtime itself panics if there cannot.
+///
+/// # Errors
+/// The system's.
+pub fn try_threads() -> io::Result<()> {
+    let (sender, end) = std::sync::mpsc::channel::<()>();
+    let end = std::sync::Mutex::new(end);
+    std::thread::scope(|scope| {
+        // Dropped with the last line, which ends them all.
+        let _sender = sender;
+        for _ in 0..schedule::n_runtime_threads() + FURTHER_THREADS {
+            let wait = || drop(end.lock().map(|end| end.recv()));
+            std::thread::Builder::new().spawn_scoped(scope, wait)?;
+        }
+        Ok(())
+    })
 }
 
 fn start_threads() {

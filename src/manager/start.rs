@@ -4,6 +4,7 @@ use crate::cli::VERSION;
 use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::files::location::removable;
+use crate::files::open;
 use crate::http;
 use crate::keeper::boot::given_environment;
 use crate::keeper::layout::Place;
@@ -26,7 +27,7 @@ use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
 use crate::sys::limits::{self, Limited};
-use crate::sys::{fd, memory, process, schedule, signals};
+use crate::sys::{fd, memory, process, schedule};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -68,7 +69,6 @@ pub fn run_if_manager() -> Option<u8> {
 /// # Errors
 /// What keeps it from coming up.
 fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
-    signals::ignore_write_signals();
     // What programs get, and nothing that is meant for us.
     let environment = given_environment();
     // Before there is another thread.
@@ -81,6 +81,9 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     let takes_over = link.is_ready();
     if takes_over {
         rt::put_threads_off();
+    } else {
+        rt::try_threads()
+            .map_err(|error| format!("the manager cannot make threads: {error}{}", limits::advice(&error)))?;
     }
     let snapshot = if takes_over {
         let snapshot = boot::read(&link, Place::Snapshot).and_then(|bytes| Snapshot::parse(&bytes));
@@ -111,6 +114,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         environment,
         server_url: config.child_server_url(),
         descriptors: boot.descriptors.within(limits::get(Limited::Descriptors).ok()),
+        file_size: boot.file_size,
         oom_score_adj: boot.oom_score_adj.as_ref().and_then(|score| CString::new(score.as_str()).ok()),
         dies_with: config.supervisord.exitkillall.then(|| link.keeper_pid()),
     };
@@ -142,6 +146,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         legacy: Legacy::default(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
     };
+    open::set_kept_descriptors(daemon.boot.kept_descriptors.clone());
     daemon.open_activity_log(takes_over)?;
     set_up_transfer(&daemon.link);
     set_up_custody(&daemon.link);

@@ -54,6 +54,45 @@ pub fn close_at_exec_from(first: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Descriptors that whoever started this process left open: a lock, the pipe of an ssh session.
+///
+/// Like all that this process opens itself they are closed at the next exec, unless they are [kept](Strangers::keep).
+#[derive(Debug)]
+pub struct Strangers(Vec<RawFd>);
+
+impl Strangers {
+    /// Finds them, from 3 on. To be called before this process has opened anything itself: from then on everything that
+    /// is open is nobody's.
+    ///
+    /// # Errors
+    /// The system's, for reading `/proc/self/fd`.
+    pub fn find() -> io::Result<Strangers> {
+        close_at_exec_from(3)?;
+        let entries = std::fs::read_dir("/proc/self/fd")?;
+        let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
+        let mut numbers: Vec<RawFd> = numbers.filter(|number| *number >= 3).collect();
+        // The directory's own has been closed again.
+        // SAFETY: the borrow only lives for the one call that finds out whether the descriptor is open.
+        numbers.retain(|number| fcntl_getfd(unsafe { BorrowedFd::borrow_raw(*number) }).is_ok());
+        Ok(Strangers(numbers))
+    }
+
+    /// Closes all of them but `wanted`, which are open across exec from now on; returns those of them that are there.
+    pub fn keep(self, wanted: &[RawFd]) -> Vec<RawFd> {
+        let (kept, others): (Vec<RawFd>, Vec<RawFd>) =
+            self.0.into_iter().partition(|number| wanted.contains(number));
+        for number in others {
+            // SAFETY: by the contract of `find` it is nobody's in this process.
+            drop(unsafe { OwnedFd::from_raw_fd(number) });
+        }
+        for number in &kept {
+            // SAFETY: the borrow only lives for this call, and the descriptor is open.
+            let _ = set_cloexec(unsafe { BorrowedFd::borrow_raw(*number) }, false);
+        }
+        kept
+    }
+}
+
 /// Points standard input, output and error at `/dev/null`.
 pub fn detach_stdio() -> io::Result<()> {
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;

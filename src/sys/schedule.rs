@@ -74,21 +74,29 @@ const RUNTIME_THREADS: &str = "ASYNC_STD_THREAD_COUNT";
 /// One loop decides everything; more threads than this would wait for it.
 const MOST_RUNTIME_THREADS: usize = 4;
 
-/// Gives the runtime a thread for each processor, but a few at most, unless the environment says how many. Asked by
+/// Variables by which an environment that is meant for programs would change our threads: how large their stacks are
+/// (the standard library), how many there are for work that blocks and what they are called (the runtime). An absurd
+/// value ends the process.
+const NOT_FOR_US: [&str; 4] =
+    ["RUST_MIN_STACK", "BLOCKING_MAX_THREADS", "ASYNC_GLOBAL_EXECUTOR_THREADS", "ASYNC_STD_THREAD_NAME"];
+
+/// Gives the runtime a thread for each processor, but a few at most, whatever the environment says. Asked by
 /// itself it would read the files of all control groups first, while clients wait. Nothing happens if there is another
 /// thread already.
 pub fn limit_runtime() {
-    if std::env::var_os(RUNTIME_THREADS).is_none() && is_only_thread() {
+    if is_only_thread() {
         let n_threads = n_runtime_threads().to_string();
         // SAFETY: nobody else can be reading or changing the environment, because there is no other thread.
-        unsafe { std::env::set_var(RUNTIME_THREADS, n_threads) };
+        unsafe {
+            std::env::set_var(RUNTIME_THREADS, n_threads);
+            NOT_FOR_US.iter().for_each(|name| std::env::remove_var(name));
+        }
     }
 }
 
 /// How many threads the runtime has after [`limit_runtime`].
 pub fn n_runtime_threads() -> usize {
-    let wanted = std::env::var(RUNTIME_THREADS).ok().and_then(|number| number.parse().ok());
-    wanted.unwrap_or_else(|| n_processors().min(MOST_RUNTIME_THREADS)).max(1)
+    n_processors().clamp(1, MOST_RUNTIME_THREADS)
 }
 
 /// False if nobody can tell, too. A directory has two links and another one for each directory in it (proc(5)).

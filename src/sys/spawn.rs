@@ -50,6 +50,8 @@ pub struct Program {
     pub user: UserChange,
     /// The limit on descriptors the program is to see; the daemon's own is higher.
     pub descriptors: Option<Limit>,
+    /// The limit on the size of files, if it is not this process' own.
+    pub file_size: Option<Limit>,
     /// What to write to `/proc/self/oom_score_adj`, if the keeper changed its own.
     pub oom_score_adj: Option<CString>,
     /// SIGKILL the program when this process, the keeper, ends.
@@ -307,6 +309,12 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
                 return Stage::Limits;
             }
         }
+        if let Some(limit) = program.file_size {
+            let limit = libc::rlimit { rlim_cur: limit.soft, rlim_max: limit.hard };
+            if libc::setrlimit(libc::RLIMIT_FSIZE, &limit) != 0 {
+                return Stage::Limits;
+            }
+        }
         if let Some(score) = &program.oom_score_adj {
             write_file(c"/proc/self/oom_score_adj", score.to_bytes());
         }
@@ -481,6 +489,7 @@ mod tests {
             umask: None,
             user: UserChange::Stay,
             descriptors: None,
+            file_size: None,
             oom_score_adj: None,
             dies_with: None,
         }

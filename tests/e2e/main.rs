@@ -29,6 +29,7 @@ mod sockets;
 mod start;
 mod stop;
 mod superlance;
+mod surroundings;
 mod survivors;
 mod upgrade;
 mod watchdog;
