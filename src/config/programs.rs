@@ -51,7 +51,7 @@ pub(super) fn read(
 /// The `x` of `[program:x]`, if it may be one; otherwise the error is noted.
 pub(super) fn section_name<'c>(context: &'c Context<'_>, section: &'c str) -> Option<&'c str> {
     let (_, name) = section.split_once(':')?;
-    match values::name(name) {
+    match values::whole_name(name) {
         Ok(name) => Some(name),
         Err(text) => {
             context.section(section).error(None, text);
@@ -236,5 +236,5 @@ fn process_name(section: &Section<'_>, shared: &SharedKeys, program_name: &str) 
         return Some(program_name.to_string());
     }
     let text = section.text_of_process("process_name")?;
-    section.ok("process_name", values::name(&text)).map(str::to_string)
+    section.ok("process_name", values::whole_name(&text)).map(str::to_string)
 }

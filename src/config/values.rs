@@ -4,6 +4,7 @@
 
 use crate::config::text::{integer, octal as python_octal, repr, strip};
 use crate::model::config::{Autorestart, Level};
+use crate::model::namespec::MAX_NAME_BYTES;
 use crate::model::signal::Signal;
 use std::time::Duration;
 
@@ -156,6 +157,19 @@ fn host(text: &str) -> Parsed<String> {
     }
     let words = "names such as ops.example.com or *.example.com, without scheme, port and path, and in ASCII (xn--...)";
     Err(not_one_of(text, "allowed_hosts", words))
+}
+
+/// A [`name`] as it is going to be used, all expanded. Supervisor takes longer ones; here nobody could tell them apart
+/// after a manager was replaced.
+pub fn whole_name(text: &str) -> Parsed<&str> {
+    match name(text)? {
+        name if name.len() > MAX_NAME_BYTES => Err(format!(
+            "Invalid name: {} because it has {} bytes, and at most {MAX_NAME_BYTES} are possible",
+            repr(name),
+            name.len()
+        )),
+        name => Ok(name),
+    }
 }
 
 /// `host:port`, `port`, `:port`, `*:port`, `[IPv6 address]:port`. An empty host is every interface.

@@ -43,7 +43,7 @@ pub const VAULT_PLACES: usize = GLOBAL_PLACES + SLOTS * PLACES_PER_SLOT;
 pub const LOG_PLACES: usize = SLOTS * 2;
 
 /// The longest name of a group or a process, in bytes.
-pub const NAME_BYTES: usize = 252;
+pub const NAME_BYTES: usize = crate::model::namespec::MAX_NAME_BYTES;
 
 /// The longest `spawnerr` that survives the manager, in bytes.
 pub const SPAWNERR_BYTES: usize = 252;
@@ -330,14 +330,20 @@ impl Default for Text {
 impl Text {
     /// Stores a text, cut to what fits at a character's boundary.
     pub fn set(&self, text: &str) {
+        let text = Text::cut(text);
+        for (place, byte) in self.bytes.iter().zip(text.as_bytes()) {
+            place.store(*byte, Relaxed);
+        }
+        self.len.store(text.len() as u32, Release);
+    }
+
+    /// What is left of a text once it was stored.
+    pub fn cut(text: &str) -> &str {
         let mut len = text.len().min(NAME_BYTES);
         while !text.is_char_boundary(len) {
             len -= 1;
         }
-        for (place, byte) in self.bytes.iter().zip(text.as_bytes()) {
-            place.store(*byte, Relaxed);
-        }
-        self.len.store(len as u32, Release);
+        &text[..len]
     }
 
     pub fn get(&self) -> String {

@@ -7,7 +7,7 @@ use crate::files::location::removable;
 use crate::files::open;
 use crate::http;
 use crate::keeper::boot::given_environment;
-use crate::keeper::layout::Place;
+use crate::keeper::layout::{Place, Text};
 use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, Owed, SlotContent};
 use crate::log::activity;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
@@ -28,7 +28,7 @@ use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
 use crate::sys::limits::{self, Limited};
 use crate::sys::{fd, memory, process, schedule};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -457,10 +457,11 @@ impl Daemon {
         {
             self.skip_ledger_before(applied);
         }
-        let mut by_name: HashMap<(String, String), SlotContent> = contents
-            .into_iter()
-            .map(|content| ((content.group.clone(), content.name.clone()), content))
-            .collect();
+        // Several of a former release may have the same name, which was cut then: they came in their order.
+        let mut by_name: HashMap<(String, String), VecDeque<SlotContent>> = HashMap::new();
+        for content in contents {
+            by_name.entry((content.group.clone(), content.name.clone())).or_default().push_back(content);
+        }
         let (mut births, mut debts) = (Vec::new(), Vec::new());
         let mut to_start = Vec::new();
         for (number, group) in active.into_iter().enumerate() {
@@ -468,8 +469,8 @@ impl Daemon {
             let logs = group.logs.into_iter().chain(std::iter::repeat_with(Default::default));
             for (config, logs) in group.config.processes.iter().zip(logs) {
                 let mut proc = Proc::new(Arc::clone(config), &group.config, logs);
-                let key = (group.config.name.to_string(), config.name.to_string());
-                let (slot, is_new) = match by_name.remove(&key) {
+                let key = (Text::cut(&group.config.name).to_string(), Text::cut(&config.name).to_string());
+                let (slot, is_new) = match by_name.get_mut(&key).and_then(VecDeque::pop_front) {
                     Some(content) => {
                         births.push((content.slot, content.birth));
                         debts.push((content.slot, content.owed, content.last_pid));
@@ -493,7 +494,7 @@ impl Daemon {
             self.procs.add_group(group.config, members);
         }
         // Their groups were being removed, or had not been added yet.
-        for content in by_name.into_values() {
+        for content in by_name.into_values().flatten() {
             Streams::abandon(content.slot, &self.link);
             self.link.free_slot(content.slot);
             self.procs.release_slot(content.slot);

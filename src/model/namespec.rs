@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The longest name of a group or a process, in bytes: what has room in the memory that outlives the manager.
+pub const MAX_NAME_BYTES: usize = 252;
+
 /// A parsed namespec. The text is split at its first colon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespec {
