@@ -5,7 +5,7 @@ use crate::config::environment;
 use crate::config::section::{Context, Extra, Section};
 use crate::config::surroundings::Surroundings;
 use crate::config::values::{self, Parsed};
-use crate::model::config::{ActivityLog, DaemonConfig, ExitWhen, Level, LogFormat};
+use crate::model::config::{ActivityLog, DaemonConfig, ExitWhen, Level, LogFormat, User};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -78,7 +78,10 @@ pub(super) fn user(context: &Context<'_>, args: &DaemonArgs, config: &mut Daemon
         return;
     };
     match context.users.user(&name) {
-        Ok(user) => config.user = Some(user),
+        Ok(user) => {
+            let place = section.place("user").filter(|_| args.user.is_none());
+            config.user = Some(User { place, ..user });
+        }
         // The command line has no place in a file.
         Err(text) if args.user.is_some() => context.error(crate::config::ConfigError::plain(text)),
         Err(text) => section.error(Some("user"), text),

@@ -312,7 +312,7 @@ const PROGRAM: &[Key] = &[
     key("stopwaitsecs", "10", "seconds before it is killed"),
     key("stopasgroup", "false", "send the stop signal to its process group"),
     optional("killasgroup", "false", "kill its process group; as stopasgroup if missing"),
-    optional("user", "nobody", "user to run as"),
+    optional("user", "nobody", "user to run as: a name, or any number"),
     key("redirect_stderr", "false", "send stderr where stdout goes"),
 ];
 

@@ -208,6 +208,11 @@ impl<'c> Section<'c> {
         self.context.notes.borrow_mut().push(note);
     }
 
+    /// Where a key stands: `/etc/web.conf:12: [program:web] autostart`.
+    pub fn place(&self, key: &str) -> Option<String> {
+        self.located(Some(key), String::new()).place()
+    }
+
     fn located(&self, key: Option<&str>, text: String) -> ConfigError {
         let document = self.context.document;
         let value = key.and_then(|key| document.get(self.name, key));

@@ -109,13 +109,18 @@ pub struct Users {
 }
 
 impl Users {
-    /// Looks up a user by name, or by number if the text is one.
+    /// Looks up a user by name, or by number if the text is one. Such a user needs not be in any list, unlike in
+    /// Supervisor: containers seldom have one.
     ///
     /// # Errors
     /// Supervisor's text.
     pub fn user(&self, text: &str) -> Result<User, String> {
         match self.ids(text) {
-            Some((uid, _)) => Ok(User { uid, written: text.to_string() }),
+            Some((uid, _)) => Ok(User::new(uid, text)),
+            // The last number means "leave it" to the kernel.
+            None if number(text).is_some_and(|uid| uid != u32::MAX) => {
+                Ok(User::new(number(text).unwrap_or_default(), text))
+            }
             None if is_number(text) => Err(format!("Invalid user id {text}")),
             None => Err(format!("Invalid user name {text}")),
         }
@@ -212,7 +217,10 @@ mod tests {
         assert_eq!(users.user("0").map(|user| user.uid), Ok(0));
         assert_eq!(users.user("no-such-user"), Err("Invalid user name no-such-user".into()));
         assert_eq!(users.user(""), Err("Invalid user name ".into()));
-        assert_eq!(users.user("3999999999"), Err("Invalid user id 3999999999".into()));
+        assert_eq!(users.user("3999999999").map(|user| user.uid), Ok(3_999_999_999));
+        for impossible in ["4294967295", "4294967296", "-1"] {
+            assert_eq!(users.user(impossible), Err(format!("Invalid user id {impossible}")));
+        }
         assert_eq!(users.owner("root:root"), Ok(Owner { uid: Some(0), gid: Some(0) }));
         assert_eq!(users.owner("0"), Ok(Owner { uid: Some(0), gid: None }));
         assert!(users.owner("root:no-such-group").is_err());

@@ -42,7 +42,8 @@ const LEAST_KILL_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     Stopped,
-    /// `pid` is `None` only between [`Effect::Spawn`] and its answer. RUNNING once `up_at` has come.
+    /// `pid` is `None` only between [`Effect::Spawn`] and its answer, which may take seconds where somebody holds up
+    /// the creation of the program. RUNNING once `up_at` has come.
     Starting {
         pid: Option<Pid>,
         up_at: Monotonic,
@@ -152,7 +153,9 @@ pub enum Event {
     Escalate,
     /// The answer to [`Effect::Spawn`].
     Spawned(Pid),
-    /// The other answer to [`Effect::Spawn`]: nothing was created.
+    /// The same after it was held up for so long that the loop did not wait for it: it starts only now.
+    SpawnedLate(Pid),
+    /// The other answer to [`Effect::Spawn`]: nothing was created, or what was created was given up.
     SpawnFailed(String),
     /// A former daemon's program was found alive. `started` and `start` are the moment of its start.
     Adopted { pid: Pid, started: Monotonic, start: Wall },
@@ -169,8 +172,10 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Effect {
-    /// Create it, and answer with [`Event::Spawned`] or [`Event::SpawnFailed`] before any other event.
+    /// Create it, and answer with [`Event::Spawned`], [`Event::SpawnedLate`] or [`Event::SpawnFailed`].
     Spawn,
+    /// Nobody wants what [`Effect::Spawn`] asked for any more: see to it that it never runs, and do not answer.
+    Abandon,
     Kill {
         pid: Pid,
         signal: Signal,
@@ -248,6 +253,8 @@ impl Step<'_> {
             (Starting { pid: Some(pid), .. } | Running { pid }, Event::Stop | Event::ShutDown) => {
                 self.stop(pid)
             }
+            // It has not run one instruction of its own.
+            (Starting { pid: None, .. }, Event::Stop | Event::ShutDown) => self.abandon(),
             (Backoff { .. }, Event::Stop) => self.stop_backoff(),
             // BACKOFF -> FATAL: as in Supervisor, process.py, give_up(), which says nothing.
             (Backoff { .. }, Event::ShutDown) => {
@@ -268,6 +275,7 @@ impl Step<'_> {
             ) => {}
 
             (Starting { pid: None, up_at }, Event::Spawned(pid)) => self.spawned(pid, up_at),
+            (Starting { pid: None, .. }, Event::SpawnedLate(pid)) => self.spawned_late(pid),
             (Starting { pid: None, .. }, Event::SpawnFailed(why)) => {
                 self.log(Level::Info, format!("spawnerr: {why}"));
                 self.back_off(0, why);
@@ -318,10 +326,9 @@ impl Step<'_> {
                 Event::Tick,
             ) => {}
 
-            // These would be answers to questions nobody asked: a spawn is answered before the next event,
-            // only a live process can exit or fail to take a signal, and only one at rest can get a program.
-            (Starting { pid: None, .. }, Event::Stop | Event::ShutDown)
-            | (
+            // These would be answers to questions nobody asked: only a live process can exit or fail to take a
+            // signal, and only one at rest can get a program.
+            (
                 Stopped
                 | Starting { pid: Some(_), .. }
                 | Running { .. }
@@ -330,7 +337,7 @@ impl Step<'_> {
                 | Exited
                 | Fatal
                 | Unknown { .. },
-                Event::Spawned(_) | Event::SpawnFailed(_),
+                Event::Spawned(_) | Event::SpawnedLate(_) | Event::SpawnFailed(_),
             )
             | (
                 Stopped | Starting { pid: None, .. } | Backoff { .. } | Exited | Fatal,
@@ -364,6 +371,23 @@ impl Step<'_> {
         if self.config.startsecs.is_zero() {
             self.up(pid);
         }
+    }
+
+    /// What held it up is not to count as having stayed up.
+    fn spawned_late(&mut self, pid: Pid) {
+        self.process.started = self.at.now;
+        self.process.start = self.at.wall;
+        self.spawned(pid, self.at.now + self.config.startsecs);
+    }
+
+    /// STARTING -> STOPPING -> STOPPED at once: there is no program yet that could take a signal.
+    fn abandon(&mut self) {
+        self.log(Level::Debug, format!("Attempted to kill {}, which does not run yet.", self.config.name));
+        self.effects.push(Effect::Abandon);
+        self.change(State::Stopping { pid: 0, kill_at: self.at.now, start_after: false }, 0);
+        self.process.failures = 0;
+        self.process.stop = self.at.wall;
+        self.change(State::Stopped, 0);
     }
 
     /// STOPPED, EXITED or FATAL -> RUNNING, without a start.

@@ -53,6 +53,7 @@ fn events() -> Vec<(&'static str, f64, Event)> {
         ("ShutDown", 2.0, Event::ShutDown),
         ("Escalate", 2.0, Event::Escalate),
         ("Spawned", 2.0, Event::Spawned(PID)),
+        ("SpawnedLate", 2.0, Event::SpawnedLate(PID)),
         ("SpawnFailed", 2.0, Event::SpawnFailed("no room".to_string())),
         ("Exited 0 too soon", 4.9, exited(ExitStatus::Code(0))),
         ("Exited 0", 5.0, exited(ExitStatus::Code(0))),
@@ -133,6 +134,7 @@ fn describe(state: &State) -> String {
 fn show(effect: &Effect) -> String {
     match effect {
         Effect::Spawn => "spawn".to_string(),
+        Effect::Abandon => "see to it that what was spawned never runs".to_string(),
         Effect::Kill { signal, reach, .. } => {
             format!("{signal} to the {}", if *reach == Reach::Process { "process" } else { "process group" })
         }

@@ -243,6 +243,7 @@ impl Walk {
     fn check(&mut self, effect: &Effect, dead: Option<Pid>) {
         match effect {
             Effect::Spawn => assert_eq!(self.alive, None, "a second one is spawned beside the first"),
+            Effect::Abandon => panic!("every spawn of a walk is answered at once"),
             Effect::Kill { pid, signal: Signal::KILL, .. } => {
                 assert_eq!(Some(*pid), self.alive, "who is killed");
                 let told = self.told_to_stop.expect("nobody is killed who was not told to stop");

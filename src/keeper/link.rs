@@ -301,6 +301,16 @@ impl Link {
         exits.map(|entry| entry.pid.load(Relaxed)).collect()
     }
 
+    /// Whether one of those says that the program with this pid has ended which was created when the ledger's head was
+    /// at `born_at`. Until it does, nobody else can have the pid.
+    pub fn tells_end(&self, pid: i32, born_at: u64) -> bool {
+        let first = self.tail.load(Relaxed).max(born_at);
+        (first..self.head()).any(|sequence| {
+            let entry = &self.shared.get().ledger[(sequence % LEDGER_ENTRIES as u64) as usize];
+            entry.kind.load(Relaxed) == ENTRY_EXIT && entry.pid.load(Relaxed) == pid
+        })
+    }
+
     /// The number the next new entry will have.
     pub fn head(&self) -> u64 {
         self.shared.get().head.load(Acquire)
@@ -609,9 +619,12 @@ impl Link {
         record.starts.store(starts, Relaxed);
         record.applied.store(applied, Relaxed);
         slot.current.store(next, Release);
+        // Then the phase is that of whoever creates the program, in another thread perhaps.
+        let is_being_created = matches!(process.state, State::Starting { pid: None, .. })
+            && slot.phase.load(Relaxed) & 0xff != PHASE_RUNNING;
         if process.state.pid().is_some() {
             set_phase(slot, PHASE_RUNNING);
-        } else if slot.phase.load(Relaxed) & 0xff != PHASE_FREE {
+        } else if !is_being_created && slot.phase.load(Relaxed) & 0xff != PHASE_FREE {
             set_phase(slot, PHASE_IDLE);
         }
     }
@@ -626,11 +639,19 @@ impl Link {
     /// Says that a program is about to be created, and where the kernel is to write its pid.
     pub fn announce_birth(&self, number: u32) -> &AtomicI32 {
         let slot = self.slot(number);
-        slot.pid.store(0, Relaxed);
+        slot.pid.store(0, SeqCst);
         slot.born_at.store(self.head(), Relaxed);
         let generation = (slot.phase.load(Relaxed) >> 8).wrapping_add(1);
         slot.phase.store((generation << 8) | PHASE_SPAWNING, Release);
         &slot.pid
+    }
+}
+
+impl Link {
+    /// The program that was created last for a slot; 0 if that has not come so far. The kernel writes it before the
+    /// program's first instruction.
+    pub fn newborn(&self, number: u32) -> i32 {
+        self.slot(number).pid.load(SeqCst)
     }
 }
 

@@ -94,16 +94,22 @@ impl Common {
     }
 }
 
+/// Whether a program runs as another user than the daemon.
+pub fn changes_user(config: &ProcessConfig) -> bool {
+    config.user.as_ref().is_some_and(|user| user.uid != user::current_uid())
+}
+
+/// As in Supervisor nothing changes for whoever is that user already.
 fn user_change(config: &ProcessConfig) -> UserChange {
     let Some(wanted) = &config.user else { return UserChange::Stay };
     let uid = wanted.uid;
-    if uid == user::current_uid() && !user::is_root() {
+    if !changes_user(config) {
         return UserChange::Stay;
     }
     if !user::is_root() {
-        return UserChange::Impossible { uid, why: "Can't drop privilege as nonroot user".to_string() };
+        return UserChange::Impossible { uid, why: user::NOT_ROOT.to_string() };
     }
-    match user::identity(uid) {
+    match user::identity(uid, wanted.is_number()) {
         Ok(identity) => UserChange::Become(identity),
         Err(why) => UserChange::Impossible { uid, why },
     }

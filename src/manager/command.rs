@@ -86,6 +86,11 @@ pub fn resolve(command: &str, directory: Option<&Path>, path: Option<&str>) -> R
     Err(problem)
 }
 
+/// The first word of a command, if it can be split.
+pub fn first_word(command: &str) -> Option<String> {
+    split(command).ok()?.into_iter().next()
+}
+
 /// Whether a file can be executed; `shown` is how it is named if not.
 fn check(file: &Path, shown: &str) -> Result<(), CommandError> {
     let Ok(metadata) = file.metadata() else { return Err(CommandError::NotFound(shown.to_string())) };

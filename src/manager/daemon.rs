@@ -57,7 +57,7 @@ pub struct Daemon {
     pub state: SupervisorState,
     /// How far the end has come, once one was asked for.
     pub ending: Option<Ending>,
-    pub common: Common,
+    pub common: Arc<Common>,
     pub spawns: Spawns,
     pub http: http::Context,
     pub servers: Vec<Server>,
@@ -107,6 +107,8 @@ enum Wake {
     Listener,
     /// An adopted program has ended.
     Adopted,
+    /// A program was created, and nobody waited for it.
+    Born,
     /// Somebody's output is to become an event.
     Written(Option<Written>),
     Deadline,
@@ -146,6 +148,7 @@ impl Daemon {
                 self.handle(call);
             }
             self.fire_deadlines();
+            self.look_after_newborns();
             self.progress_of_renewal();
             if self.progress_of_end() {
                 return End::Daemon;
@@ -170,6 +173,7 @@ impl Daemon {
             Wake::Deadline | Wake::Call(None) | Wake::Written(None) => {}
             Wake::Listener => self.hear_listeners(),
             Wake::Adopted => self.look_after_adopted(),
+            Wake::Born => self.hear_births(),
             Wake::Written(Some(written)) => self.take_all_written(written),
             Wake::Call(Some(call)) => self.handle(call),
         }
@@ -195,13 +199,19 @@ impl Daemon {
             self.wake(wake, ears);
             self.absorb_ledger();
             self.fire_deadlines();
+            self.look_after_newborns();
             self.save_snapshot();
         }
     }
 
     async fn wait(&self, ears: &mut Ears) -> Wake {
-        let deadlines =
-            [self.procs.next_deadline(), self.ending_deadline(), self.events.deadline(), self.map_deadline()];
+        let deadlines = [
+            self.procs.next_deadline(),
+            self.birth_deadline(),
+            self.ending_deadline(),
+            self.events.deadline(),
+            self.map_deadline(),
+        ];
         let deadline = deadlines.into_iter().flatten().min();
         let timer = async {
             wait::until(deadline).await;
@@ -221,8 +231,12 @@ impl Daemon {
             wait::readable(&ears.adopted).await;
             Wake::Adopted
         };
+        let born = async {
+            self.spawns.ring().await;
+            Wake::Born
+        };
         let written = async { Wake::Written(self.events.next_written().await) };
-        ledger.or(signals).or(timer).or(listeners).or(adopted).or(calls).or(written).await
+        ledger.or(signals).or(timer).or(listeners).or(adopted).or(born).or(calls).or(written).await
     }
 
     /// Deals with what the keeper has recorded, in its order, up to [`ENTRIES_PER_TURN`].
@@ -260,7 +274,10 @@ impl Daemon {
             return;
         }
         self.link.set_known(entry.pid, false);
-        let Some(slot) = self.procs.release_pid(entry.pid) else {
+        if self.doomed_ended(entry.pid) {
+            return ::log::debug!("pid {}, which had been given up, is gone ({status})", entry.pid);
+        }
+        let Some(slot) = self.procs.release_pid(entry.pid).or_else(|| self.newborn_ended(entry.pid)) else {
             ::log::info!("reaped unknown pid {} ({status})", entry.pid);
             ::log::debug!("pid {} was called '{name}'", entry.pid);
             return;
@@ -345,6 +362,10 @@ impl Daemon {
     }
 
     fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
+        if matches!(event, Event::Stop | Event::ShutDown) {
+            // It may run by now, and then it is to be asked.
+            self.hear_birth(slot);
+        }
         let may_start = self.may_start();
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
@@ -373,6 +394,8 @@ impl Daemon {
                 }
                 Effect::Kill { signal, reach, .. } => owed.signal = Some((*signal, *reach)),
                 Effect::KillStragglers { .. } => owed.kill_stragglers = true,
+                // Before it is committed: after a crash in between it is started again rather than running unknown.
+                Effect::Abandon => self.abandon(slot),
                 Effect::Spawn => {}
             }
         }
@@ -380,7 +403,7 @@ impl Daemon {
         self.show_changes(slot, &changes, now, wall);
         for effect in effects {
             match effect {
-                Effect::Log(..) => {}
+                Effect::Log(..) | Effect::Abandon => {}
                 Effect::Publish(change) => self.publish(slot, change),
                 // Committed before: after a crash in between it is sent twice rather than never.
                 Effect::Kill { pid, signal, reach } => {
@@ -388,7 +411,7 @@ impl Daemon {
                     self.link.settle(slot);
                 }
                 Effect::KillStragglers { pid } => {
-                    kill_stragglers(&config.name, pid);
+                    kill_stragglers(&config.name, pid, now);
                     self.link.settle(slot);
                 }
                 Effect::Spawn => self.spawn(slot),
@@ -440,7 +463,8 @@ impl Daemon {
     pub fn do_owed(&mut self, slot: SlotId, owed: Owed, last_pid: i32) {
         let Some(proc) = self.procs.proc(slot) else { return };
         if owed.kill_stragglers {
-            kill_stragglers(&proc.config.name, last_pid);
+            let age = Duration::from_nanos(clock::wall().0.saturating_sub(proc.process.stop.0));
+            kill_stragglers(&proc.config.name, last_pid, clock::monotonic() - age);
         }
         if let (Some((signal, reach)), Some(pid)) = (owed.signal, proc.process.state.pid()) {
             self.kill(slot, pid, signal, reach);
@@ -614,17 +638,19 @@ fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs 
     }
 }
 
-/// Kills what a program with `killasgroup` left behind in its process group, and says whom.
-fn kill_stragglers(name: &str, leader: i32) {
+/// Kills what a program with `killasgroup`, which ended at `ended`, left behind in its process group, and says whom.
+fn kill_stragglers(name: &str, leader: i32, ended: Monotonic) {
     // Signal 0 asks whether the group has any member; the search below is for the rare case that it has.
     if signals::send_group(leader, Signal::from_raw(0)).is_err() {
         return;
     }
-    for (pid, straggler) in process::group_members(leader) {
+    for straggler in process::left_behind(leader, ended) {
         ::log::warn!(
-            "killing '{straggler}' ({pid}) with SIGKILL, left behind in the process group of '{name}'"
+            "killing '{}' ({}) with SIGKILL, left behind in the process group of '{name}'",
+            straggler.name,
+            straggler.pid
         );
-        let _ = signals::send(pid, Signal::KILL);
+        straggler.kill(leader);
     }
 }
 

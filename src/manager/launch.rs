@@ -70,7 +70,10 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
     // PID 1 has nobody to hand the terminal back to, and its end would be the container's.
     let background = !config.supervisord.nodaemon && process::own_pid() != 1;
     if let Some(wanted) = config.supervisord.user.clone() {
-        user::become_user(wanted.uid).map_err(|why| format!("Error: {why}\n"))?;
+        user::become_user(wanted.uid, wanted.is_number()).map_err(|why| {
+            let place = wanted.place.as_ref().map_or_else(String::new, |place| format!("At {place}\n"));
+            format!("Error: {why}\n{place}")
+        })?;
         config.messages.push(info(format!("Set uid to user {} succeeded", wanted.uid)));
     } else if user::is_root() {
         let text = "Supervisor is running as root.  Privileges were not dropped because no user is \

@@ -28,6 +28,7 @@ pub mod upgrade;
 pub mod viewers;
 pub mod waiters;
 
+pub mod births;
 pub mod child;
 pub mod command;
 pub mod describe;

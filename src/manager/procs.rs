@@ -3,6 +3,7 @@
 use crate::core::info_map::ProcessInfoMap;
 use crate::core::process::Process;
 use crate::keeper::link::Origin;
+use crate::manager::births::Newborn;
 use crate::manager::boot::AutoLogs;
 use crate::manager::streams::Streams;
 use crate::manager::waiters::Waiter;
@@ -73,6 +74,8 @@ pub struct Proc {
     pub fingerprint: OnceCell<u64>,
     /// What went wrong between the creation of its program and the first instruction.
     pub failure: Option<String>,
+    /// Its program is being created, and the loop does not wait for that.
+    pub newborn: Option<Newborn>,
     pub logs: AutoLogs,
     pub streams: Streams,
     pub waiters: Vec<Waiter>,
@@ -100,6 +103,7 @@ impl Proc {
             origin: Origin::default(),
             fingerprint: OnceCell::new(),
             failure: None,
+            newborn: None,
             logs,
             streams: Streams::default(),
             waiters: Vec::new(),
@@ -324,6 +328,11 @@ impl ProcessManager {
     /// Whose program has this pid.
     pub fn slot_of_pid(&self, pid: i32) -> Option<SlotId> {
         self.by_pid.get(&pid).copied()
+    }
+
+    /// Whether a process is known by this pid.
+    pub fn has_pid(&self, pid: i32) -> bool {
+        self.by_pid.contains_key(&pid)
     }
 
     /// Whose exit this is; the pid is free again afterwards.

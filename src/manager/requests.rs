@@ -6,6 +6,7 @@
 use crate::config::{self, ConfigSource};
 use crate::core::process::{Event, Reach};
 use crate::log::activity;
+use crate::manager::births;
 use crate::manager::daemon::Daemon;
 use crate::manager::describe::description;
 use crate::manager::procs::{Proc, SlotId, is_active};
@@ -24,6 +25,7 @@ use crate::rpc::api::{
 use crate::rpc::fault::{Fault, FaultCode};
 use crate::sys::clock;
 use async_channel::Sender;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -287,7 +289,8 @@ impl Daemon {
             }
             ProcessState::Stopped | ProcessState::Exited | ProcessState::Fatal | ProcessState::Stopping => {}
         }
-        self.common.resolve(&proc.config).map_err(|error| error.fault())?;
+        let config = Arc::clone(&proc.config);
+        self.resolve_promptly(&config).map_err(|error| error.fault())?;
         self.apply(slot, Event::Start);
         Ok(())
     }
@@ -401,7 +404,7 @@ impl Daemon {
             stdout_logfile: path(Stream::Stdout),
             stderr_logfile: path(Stream::Stderr),
             pid: process.state.pid().unwrap_or(0),
-            description: description(process, &proc.config.name, now) + note(proc),
+            description: description(process, &proc.config.name, now) + &note(proc),
         }
     }
 
@@ -586,12 +589,24 @@ pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
 }
 
 /// What a row of `status` says about a program beyond the usual.
-fn note(proc: &Proc) -> &'static str {
-    if proc.is_mute() { ", adopted, output not logged" } else { "" }
+fn note(proc: &Proc) -> Cow<'static, str> {
+    match &proc.newborn {
+        Some(newborn) => newborn.waits_for(&proc.config).into(),
+        None if proc.is_mute() => ", adopted, output not logged".into(),
+        None => "".into(),
+    }
 }
 
 /// The same, for people who ask.
-pub fn note_in_full(proc: &Proc) -> &'static str {
+pub fn note_in_full(proc: &Proc) -> Cow<'static, str> {
+    if let Some(newborn) = &proc.newborn {
+        let since = clock::monotonic().since(newborn.since).as_secs();
+        let (what, patience) = (newborn.waits_for(&proc.config), births::PATIENCE.as_secs());
+        return format!(
+            "its program does not run yet: {what} has taken {since} s; after {patience} s it is given up"
+        )
+        .into();
+    }
     if proc.is_mute() {
         "it was adopted after its keeper was killed, and its output is not logged any more; a restart mends that"
     } else if proc.origin.adopted {
@@ -599,6 +614,7 @@ pub fn note_in_full(proc: &Proc) -> &'static str {
     } else {
         ""
     }
+    .into()
 }
 
 /// What a process did before and what happens next.

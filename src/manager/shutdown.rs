@@ -262,8 +262,9 @@ impl Daemon {
         self.set_up_activity_log();
         flush_messages(&self.config);
         self.events.rename_server(&self.config.supervisord.identifier);
-        self.common.server_url = self.config.child_server_url();
-        self.common.dies_with = self.config.supervisord.exitkillall.then(|| self.link.keeper_pid());
+        let common = Arc::make_mut(&mut self.common);
+        common.server_url = self.config.child_server_url();
+        common.dies_with = self.config.supervisord.exitkillall.then(|| self.link.keeper_pid());
         self.renew_servers();
         if old.supervisord.processinfomapfile != self.config.supervisord.processinfomapfile {
             self.map_file.remove();

@@ -110,12 +110,16 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         let link = Arc::clone(&link);
         move || link.expect_turn()
     });
+    // The keeper is spared because everything ends with it. A manager is replaced without any loss, so one that grows is
+    // not to be the last to go: it gets what programs get, and they inherit it.
+    let for_programs =
+        boot.oom_score_adj.as_deref().filter(|score| process::set_oom_score_adj(score).is_err());
     let common = Common {
         environment,
         server_url: config.child_server_url(),
         descriptors: boot.descriptors.within(limits::get(Limited::Descriptors).ok()),
         file_size: boot.file_size,
-        oom_score_adj: boot.oom_score_adj.as_ref().and_then(|score| CString::new(score.as_str()).ok()),
+        oom_score_adj: for_programs.and_then(|score| CString::new(score).ok()),
         dies_with: config.supervisord.exitkillall.then(|| link.keeper_pid()),
     };
     let sockets = match &snapshot {
@@ -131,7 +135,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         procs: ProcessManager::default(),
         state: SupervisorState::Running,
         ending: None,
-        common,
+        common: Arc::new(common),
         spawns: Spawns::new().map_err(reason("cannot prepare to create programs"))?,
         servers: Vec::new(),
         events,
@@ -425,6 +429,9 @@ impl Daemon {
         // What was under way when the last manager ended is finished first.
         for (slot, birth) in births {
             match birth {
+                Birth::Unannounced(pid) if process::has_not_executed(pid, self.link.keeper_pid()) => {
+                    self.follow_newborn(slot);
+                }
                 Birth::Unannounced(pid) => {
                     let born_at = self.procs.proc(slot).map_or(0, |proc| proc.born_at);
                     self.procs.claim_pid(pid, slot, born_at);

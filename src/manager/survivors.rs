@@ -334,7 +334,12 @@ impl Daemon {
 
     /// Sends a signal to the program of a process, whoever its parent is.
     pub fn send_signal(&self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) -> io::Result<()> {
-        let is_adopted = self.procs.proc(slot).is_some_and(|proc| proc.origin.adopted);
+        let proc = self.procs.proc(slot);
+        let is_adopted = proc.is_some_and(|proc| proc.origin.adopted);
+        if !is_adopted && proc.is_some_and(|proc| self.link.tells_end(pid, proc.born_at)) {
+            // The keeper may have collected it, and the number be another's.
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
         match (is_adopted, self.adopted.pidfds.get(&slot), reach) {
             (false, _, Reach::Process) => signals::send(pid, signal),
             (false, _, Reach::ProcessGroup) => signals::send_group(pid, signal),

@@ -158,6 +158,21 @@ pub struct User {
     pub uid: u32,
     /// As written in the file: a name or a number.
     pub written: String,
+    /// Where that was, for messages of the process that read it.
+    #[serde(skip)]
+    pub place: Option<String>,
+}
+
+impl User {
+    pub fn new(uid: u32, written: &str) -> User {
+        User { uid, written: written.to_string(), place: None }
+    }
+
+    /// Whether it was given as a number: then it needs not be in any list of users. One with a name that is in none any
+    /// more is nobody.
+    pub fn is_number(&self) -> bool {
+        self.written.chars().all(|c| c.is_ascii_digit() || "+_ \t".contains(c))
+    }
 }
 
 /// A user is the same whether written as a name or a number.

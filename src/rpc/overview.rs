@@ -5,6 +5,7 @@ use crate::model::exit::{ExitStatus, PastExit, Tally};
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
 use crate::rpc::api::ProcessInfo;
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +51,7 @@ pub struct ProcessView {
     /// How many bytes of output and error this manager has read.
     pub n_logged: [u64; 2],
     /// What is unusual about it; empty if nothing is.
-    pub note: &'static str,
+    pub note: Cow<'static, str>,
     /// What happens by itself, and in what time.
     pub next: Option<(&'static str, Duration)>,
 }

@@ -11,6 +11,17 @@ pub fn monotonic() -> Monotonic {
     Monotonic(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
 }
 
+/// A moment in clock ticks since boot, as the kernel counts the starts of processes (`/proc/PID/stat`).
+pub fn boot_ticks(moment: Monotonic) -> u64 {
+    let boot = clock_gettime(ClockId::Boottime);
+    // As in `monotonic`.
+    let boot = boot.tv_sec as u64 * 1_000_000_000 + boot.tv_nsec as u64;
+    let asleep = boot.saturating_sub(monotonic().0);
+    let seconds = Duration::from_nanos(moment.0.saturating_add(asleep));
+    let ticks = seconds.as_nanos() * u128::from(rustix::param::clock_ticks_per_second()) / 1_000_000_000;
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
 /// How long this thread has worked.
 pub fn own_thread() -> Duration {
     let worked = clock_gettime(ClockId::ThreadCPUTime);

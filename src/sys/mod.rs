@@ -4,6 +4,7 @@
 //! [`spawn`] creates programs; [`memory`] is the memory shared between keeper and manager; the rest are
 //! narrow doors to single calls.
 
+pub mod capabilities;
 pub mod clock;
 pub mod daemonize;
 pub mod errno;
@@ -13,6 +14,7 @@ pub mod limits;
 mod listeners;
 pub mod localtime;
 pub mod memory;
+pub mod mounts;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;

@@ -28,6 +28,28 @@ pub fn open(pid: i32, start_ticks: u64) -> io::Result<OwnedFd> {
     Ok(pidfd)
 }
 
+/// Gets hold of the process that has this pid now, whoever it is: what is to be known of it is looked at afterwards.
+///
+/// # Errors
+/// The system's.
+pub fn hold(pid: i32) -> io::Result<OwnedFd> {
+    let number = (pid > 0).then_some(pid).and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+    Ok(pidfd_open(number, PidfdFlags::NONBLOCK)?)
+}
+
+/// Kills whoever has this pid now, if that turns out to be who is meant. `is_it` is asked when nobody else can get the
+/// pid any more.
+pub fn kill_if(pid: i32, is_it: impl Fn() -> bool) {
+    match hold(pid) {
+        Ok(held) if is_it() => drop(send(held, Signal::KILL)),
+        // Linux before 5.3: the pid may become another's in between, in a moment.
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) && is_it() => {
+            let _ = crate::sys::signals::send(pid, Signal::KILL);
+        }
+        _ => {}
+    }
+}
+
 /// Whether a process of this pid is alive, whoever it is.
 pub fn is_alive(pid: i32) -> bool {
     let number = (pid > 0).then_some(pid).and_then(Pid::from_raw);

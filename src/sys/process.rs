@@ -1,6 +1,8 @@
 //! What the kernel knows about processes.
 
 use crate::model::exit::ExitStatus;
+use crate::model::time::Monotonic;
+use crate::sys::{clock, pidfd};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -9,10 +11,32 @@ use std::path::PathBuf;
 ///
 /// Field 22 of `/proc/PID/stat` (proc(5)).
 pub fn start_ticks(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    start_ticks_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Whether a process is a child of `parent` that was created and has not executed anything yet: it still runs what its
+/// creator does. False for one that has ended.
+pub fn has_not_executed(pid: i32, parent: i32) -> bool {
+    /// A flag of a task, from the kernel's `sched.h`: `PF_FORKNOEXEC`.
+    const ONLY_FORKED: u64 = 0x40;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+    let rest = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+    let fields: Vec<&str> = rest.split_ascii_whitespace().take(7).collect();
+    let [state, its_parent, .., flags] = fields[..] else { return false };
+    !["Z", "X"].contains(&state)
+        && its_parent.parse() == Ok(parent)
+        && flags.parse::<u64>().is_ok_and(|flags| flags & ONLY_FORKED != 0)
+}
+
+/// Whether a process was created by `parent` and is not collected yet.
+pub fn is_child_of(pid: i32, parent: i32) -> bool {
+    parent_of(pid) == Some(parent)
+}
+
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// How a process has ended whose parent has not collected it yet; `None` if it is no such process, or another one
@@ -47,17 +71,77 @@ pub fn name(pid: i32) -> String {
         .unwrap_or_default()
 }
 
-/// The members of a process group that nobody has killed yet: pid and name of each. Reads all of `/proc`.
-pub fn group_members(leader: i32) -> Vec<(i32, String)> {
+/// Somebody whom the leader of a process group left behind.
+#[derive(Debug)]
+pub struct Straggler {
+    pub pid: i32,
+    pub name: String,
+    start_ticks: u64,
+}
+
+/// The members of a process group that its leader, which ended at `ended`, left behind and nobody has killed yet. Reads
+/// all of `/proc`.
+///
+/// Nobody, if the number may have been given to another leader since: it was not for as long as somebody is in the
+/// group who was there at that end, and no other process has that number.
+pub fn left_behind(leader: i32, ended: Monotonic) -> Vec<Straggler> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            is_alive_in_group(&stat, leader)
-        })
-        .map(|pid| (pid, name(pid)))
-        .collect()
+    let ended = clock::boot_ticks(ended);
+    let mut knew_leader = false;
+    let mut found = Vec::new();
+    for pid in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok()) {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let Some(start_ticks) = start_ticks_in(&stat) else { continue };
+        if pid == leader && start_ticks > ended {
+            return Vec::new();
+        }
+        knew_leader |= start_ticks <= ended && (pid == leader || group_in(&stat) == Some(leader));
+        if is_alive_in_group(&stat, leader) {
+            found.push(Straggler { pid, name: name(pid), start_ticks });
+        }
+    }
+    if knew_leader { found } else { Vec::new() }
+}
+
+impl Straggler {
+    /// Kills it, if it still is who it was.
+    pub fn kill(&self, leader: i32) {
+        let is_it = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+            start_ticks_in(&stat) == Some(self.start_ticks) && group_in(&stat) == Some(leader)
+        };
+        pidfd::kill_if(self.pid, is_it);
+    }
+}
+
+fn start_ticks_in(stat: &str) -> Option<u64> {
+    // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+fn group_in(stat: &str) -> Option<i32> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(2)?.parse().ok()
+}
+
+/// Who a process runs as (its real user); `None` if it is gone.
+pub fn user(pid: i32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Whether a process was started by `ancestor`, or by somebody whom that started.
+pub fn descends_from(pid: i32, ancestor: i32) -> bool {
+    // Parents are older than their children, so this comes to its end.
+    std::iter::successors(parent_of(pid), |pid| parent_of(*pid)).any(|pid| pid == ancestor)
+}
+
+/// Sets how likely this process is to be killed when memory runs out (proc(5), `oom_score_adj`).
+///
+/// # Errors
+/// The system's.
+pub fn set_oom_score_adj(score: &str) -> io::Result<()> {
+    fs::write("/proc/self/oom_score_adj", score)
 }
 
 /// What `/proc/PID/stat` says of a process: that it is in this process group, and not on its way to its end.
@@ -160,6 +244,46 @@ pub fn boot_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A process group with a member, as it is after the end of its leader.
+    #[test]
+    fn whoever_is_left_behind_by_another_leader_of_the_same_number_is_left_alone() {
+        use std::os::unix::process::CommandExt;
+        let before = clock::monotonic();
+        let mut child = std::process::Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let leader = child.id() as i32;
+        let pids = |ended| left_behind(leader, ended).iter().map(|it| it.pid).collect::<Vec<_>>();
+        assert_eq!(pids(clock::monotonic()), [leader]);
+        // Whoever led a group of this number long before that is somebody else.
+        assert!(pids(Monotonic(before.0.saturating_sub(1_000_000_000))).is_empty());
+        for straggler in left_behind(leader, clock::monotonic()) {
+            straggler.kill(leader + 1);
+            assert!(child.try_wait().unwrap().is_none());
+            straggler.kill(leader);
+        }
+        assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn descent_and_users() {
+        let own = own_pid();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id() as i32;
+        assert!(descends_from(pid, own) && !descends_from(own, pid) && !descends_from(own, own));
+        assert_eq!(user(pid), Some(rustix::process::getuid().as_raw()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(user(pid), None);
+    }
+
+    #[test]
+    fn a_process_that_has_executed_something_is_no_newborn() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        assert!(!has_not_executed(child.id() as i32, own_pid()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!has_not_executed(child.id() as i32, own_pid()));
+    }
 
     #[test]
     fn who_is_on_the_way_to_the_end_is_no_member_any_more() {

@@ -13,7 +13,12 @@
 //! Between clone and exec the child calls nothing but system calls on data prepared beforehand: no
 //! allocation, no locks, no panic. What fails is told twice: to the program's standard error in Supervisor's
 //! words, and to the caller as [`Failure`].
+//!
+//! From the change of user on the child is in the hands of that user, who can stop it, or slow down whatever it
+//! looks up; and file systems may hang for everybody. Whoever must not wait for that calls from a thread of its own
+//! and follows the child by its [`Progress`].
 
+use crate::sys::capabilities;
 use crate::sys::errno::errno_name;
 use crate::sys::exec::pointers;
 use crate::sys::limits::Limit;
@@ -27,7 +32,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering::*};
 
 /// The exit status of a child that could not become its program; Supervisor's, process.py.
 const NOT_SPAWNED: c_int = 127;
@@ -85,16 +90,82 @@ pub struct Stdio<'a> {
 pub struct Failure {
     pub stage: Stage,
     pub errno: i32,
+    /// It lacks the capability that this stage takes.
+    pub lacks_capability: bool,
 }
 
-/// What the child was doing when it failed.
+/// What the child was doing when it failed, or is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     Descriptors,
     Limits,
+    /// It was known beforehand that it cannot become the user.
+    Impossible,
+    Groups,
+    Group,
     User,
+    Capabilities,
     Directory,
     Exec,
+}
+
+impl Stage {
+    const ALL: [Stage; 9] = [
+        Stage::Descriptors,
+        Stage::Limits,
+        Stage::Impossible,
+        Stage::Groups,
+        Stage::Group,
+        Stage::User,
+        Stage::Capabilities,
+        Stage::Directory,
+        Stage::Exec,
+    ];
+
+    /// The name of the capability that it takes and the number of it; capabilities(7).
+    fn capability(self) -> Option<(&'static str, u32)> {
+        match self {
+            Stage::Groups | Stage::Group => Some(("CAP_SETGID", 6)),
+            Stage::User => Some(("CAP_SETUID", 7)),
+            _ => None,
+        }
+    }
+
+    /// What stands behind the error if that capability is missing.
+    fn lack(self) -> &'static str {
+        match self {
+            Stage::Groups | Stage::Group => " (CAP_SETGID is missing)",
+            Stage::User => " (CAP_SETUID is missing)",
+            _ => "",
+        }
+    }
+}
+
+/// How far a child has come, for other threads to see; and their way to make it end.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// One more than the place of the stage in [`Stage::ALL`]; 0 before the first one.
+    stage: AtomicU8,
+    forbidden: AtomicBool,
+}
+
+impl Progress {
+    /// What the child is doing, or was doing last; `None` before it does anything.
+    pub fn stage(&self) -> Option<Stage> {
+        let number = usize::from(self.stage.load(Acquire));
+        Stage::ALL.get(number.checked_sub(1)?).copied()
+    }
+
+    /// Sees to it that a child which has not come to its exec yet ends instead. One that has no pid yet is among
+    /// them, so whoever finds none after this needs not kill it.
+    pub fn forbid(&self) {
+        self.forbidden.store(true, SeqCst);
+    }
+
+    fn enter(&self, stage: Stage) {
+        // The numbers of the variants are their places.
+        self.stage.store(stage as u8 + 1, Release);
+    }
 }
 
 /// Creates programs. Holds what every creation needs: a stack, and three descriptors with low numbers.
@@ -129,6 +200,7 @@ impl Spawner {
         program: &Program,
         stdio: Stdio<'_>,
         pid: &AtomicI32,
+        progress: &Progress,
     ) -> io::Result<(i32, Option<Failure>)> {
         for (source, staged) in [stdio.stdin, stdio.stdout, stdio.stderr].into_iter().zip(&mut self.staging) {
             rustix::io::dup3(source, staged, rustix::io::DupFlags::CLOEXEC)?;
@@ -142,6 +214,8 @@ impl Spawner {
         let mut plan = Plan {
             program,
             notes: &notes,
+            progress,
+            changes_groups: matches!(&program.user, UserChange::Become(identity) if !user::has_groups(identity)),
             arguments: arguments.as_ptr(),
             environment: environment.as_ptr(),
             staged,
@@ -205,18 +279,35 @@ fn give_score_back(pid: i32, program: &Program) {
 impl Failure {
     /// In Supervisor's words, for `spawnerr`: `couldn't chdir to /x: ENOENT`.
     pub fn describe(&self, program: &Program) -> String {
-        let cause = match (&program.user, self.stage) {
-            (UserChange::Impossible { why, .. }, Stage::User) => why.clone(),
-            _ => errno_name(self.errno).to_string(),
+        self.parts(&Notes::new(program)).concat()
+    }
+
+    /// The same in pieces, for whoever must not allocate.
+    fn parts<'a>(&self, notes: &'a Notes) -> [&'a str; 4] {
+        let whole = match self.stage {
+            Stage::Descriptors => return ["couldn't take its descriptors: ", errno_name(self.errno), "", ""],
+            Stage::Limits => return ["couldn't set its limits: ", errno_name(self.errno), "", ""],
+            Stage::Directory => &notes.directory,
+            Stage::Exec => &notes.exec,
+            Stage::Impossible => {
+                return [&notes.user, notes.impossible.as_deref().unwrap_or_default(), "", ""];
+            }
+            Stage::Groups | Stage::Group | Stage::User | Stage::Capabilities => &notes.user,
         };
-        format!("{}{cause}", Notes::new(program).of(self.stage))
+        let call = match self.stage {
+            Stage::Groups => "setgroups: ",
+            Stage::Group => "setgid: ",
+            Stage::User => "setuid: ",
+            Stage::Capabilities => "its capabilities could not be dropped: ",
+            _ => "",
+        };
+        let lack = if self.lacks_capability { self.stage.lack() } else { "" };
+        [whole, call, errno_name(self.errno), lack]
     }
 }
 
 /// What the child may have to say, put together while there still is an allocator.
 struct Notes {
-    descriptors: String,
-    limits: String,
     user: String,
     impossible: Option<String>,
     directory: String,
@@ -239,22 +330,10 @@ impl Notes {
         }
         let directory = program.directory.as_ref().map(|path| path.to_string_lossy()).unwrap_or_default();
         Notes {
-            descriptors: "couldn't take its descriptors: ".to_string(),
-            limits: "couldn't set its limits: ".to_string(),
             user,
             impossible,
             directory: format!("couldn't chdir to {directory}: "),
             exec: format!("couldn't exec {}: ", program.written),
-        }
-    }
-
-    fn of(&self, stage: Stage) -> &str {
-        match stage {
-            Stage::Descriptors => &self.descriptors,
-            Stage::Limits => &self.limits,
-            Stage::User => &self.user,
-            Stage::Directory => &self.directory,
-            Stage::Exec => &self.exec,
         }
     }
 }
@@ -263,6 +342,9 @@ impl Notes {
 struct Plan<'a> {
     program: &'a Program,
     notes: &'a Notes,
+    progress: &'a Progress,
+    /// Whether the user's groups are others than ours.
+    changes_groups: bool,
     arguments: *const *const c_char,
     environment: *const *const c_char,
     staged: [RawFd; 3],
@@ -280,8 +362,10 @@ extern "C" fn child_main(plan: *mut c_void) -> c_int {
     // SAFETY: this is the child of a CLONE_VFORK, with every signal blocked.
     let stage = unsafe { become_program(plan) };
     let errno = errno();
-    plan.failure = Some(Failure { stage, errno });
-    complain(plan, stage, errno);
+    let lacks = |(_, number)| errno == libc::EPERM && !capabilities::is_effective(number);
+    let failure = Failure { stage, errno, lacks_capability: stage.capability().is_some_and(lacks) };
+    complain(plan, &failure);
+    plan.failure = Some(failure);
     // SAFETY: ends the child without running anything of the parent's.
     unsafe { libc::_exit(NOT_SPAWNED) }
 }
@@ -292,7 +376,7 @@ extern "C" fn child_main(plan: *mut c_void) -> c_int {
 /// Only in the child of `Spawner::spawn`: it changes descriptors, identity and signal handling of the
 /// calling process.
 unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
-    let program = plan.program;
+    let (program, progress) = (plan.program, plan.progress);
     // SAFETY: by this function's contract these change the child only. Every pointer comes from `plan`,
     // whose owner is held still, and every call is async-signal-safe or a bare system call.
     unsafe {
@@ -300,9 +384,11 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
         libc::setpgid(0, 0);
         signals::default_dispositions_of(plan.changed);
         schedule::give_precedence_up();
+        progress.enter(Stage::Descriptors);
         if !take_descriptors(plan) {
             return Stage::Descriptors;
         }
+        progress.enter(Stage::Limits);
         if let Some(limit) = program.descriptors {
             let limit = libc::rlimit { rlim_cur: limit.soft, rlim_max: limit.hard };
             if libc::setrlimit(libc::RLIMIT_NOFILE, &limit) != 0 {
@@ -320,8 +406,12 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
         }
         match &program.user {
             UserChange::Stay => {}
-            UserChange::Become(identity) if become_user(identity) => {}
-            UserChange::Become(_) | UserChange::Impossible { .. } => return Stage::User,
+            UserChange::Become(identity) => {
+                if let Err(stage) = become_user(identity, plan.changes_groups, progress) {
+                    return stage;
+                }
+            }
+            UserChange::Impossible { .. } => return Stage::Impossible,
         }
         // After the change of user, which clears it.
         if let Some(keeper) = program.dies_with {
@@ -331,13 +421,18 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
                 libc::_exit(NOT_SPAWNED);
             }
         }
-        if let Some(directory) = &program.directory
-            && libc::chdir(directory.as_ptr()) != 0
-        {
-            return Stage::Directory;
+        if let Some(directory) = &program.directory {
+            progress.enter(Stage::Directory);
+            if libc::chdir(directory.as_ptr()) != 0 {
+                return Stage::Directory;
+            }
         }
         if let Some(umask) = program.umask {
             libc::umask(umask as libc::mode_t);
+        }
+        progress.enter(Stage::Exec);
+        if progress.forbidden.load(SeqCst) {
+            libc::_exit(NOT_SPAWNED);
         }
         signals::unblock_all();
         libc::execve(program.file.as_ptr(), plan.arguments, plan.environment);
@@ -378,25 +473,59 @@ unsafe fn take_descriptors(plan: &mut Plan<'_>) -> bool {
     }
 }
 
+/// Becomes another user for good. Steps to what is so already are left out, so that they need no capability.
+///
+/// # Errors
+/// The step that failed, with errno set.
+///
 /// # Safety
 /// In the child only.
-unsafe fn become_user(identity: &Identity) -> bool {
+unsafe fn become_user(identity: &Identity, changes_groups: bool, progress: &Progress) -> Result<(), Stage> {
+    let (uid, gid) = (identity.uid, identity.gid);
     // The C library would change all threads of the process, ours included; the bare calls change the child.
-    // SAFETY: the list of groups lives in `plan`; the rest are numbers and locals.
+    // SAFETY: the list of groups lives in `plan`; the rest are numbers.
     unsafe {
-        if libc::syscall(libc::SYS_setgroups, identity.groups.len(), identity.groups.as_ptr()) != 0
-            || libc::syscall(libc::SYS_setresgid, identity.gid, identity.gid, identity.gid) != 0
-            || libc::syscall(libc::SYS_setresuid, identity.uid, identity.uid, identity.uid) != 0
+        progress.enter(Stage::Groups);
+        if changes_groups
+            && libc::syscall(libc::SYS_setgroups, identity.groups.len(), identity.groups.as_ptr()) != 0
         {
-            return false;
+            return Err(Stage::Groups);
+        }
+        progress.enter(Stage::Group);
+        if group_ids() != [gid; 3] && libc::syscall(libc::SYS_setresgid, gid, gid, gid) != 0 {
+            return Err(Stage::Group);
+        }
+        progress.enter(Stage::User);
+        if user_ids() != [uid; 3] && libc::syscall(libc::SYS_setresuid, uid, uid, uid) != 0 {
+            return Err(Stage::User);
+        }
+        // The kernel drops them with the user, unless somebody has told it not to (`SECBIT_NO_SETUID_FIXUP`).
+        if uid != 0 && !capabilities::drop_all() {
+            return Err(Stage::Capabilities);
         }
         // Never run as somebody else than asked.
-        let (mut real, mut effective, mut saved) = (0, 0, 0);
-        libc::getresuid(&mut real, &mut effective, &mut saved) == 0
-            && [real, effective, saved] == [identity.uid; 3]
-            && libc::getgid() == identity.gid
-            && libc::getegid() == identity.gid
+        if user_ids() != [uid; 3] || group_ids() != [gid; 3] {
+            *libc::__errno_location() = libc::EPERM;
+            return Err(Stage::User);
+        }
     }
+    Ok(())
+}
+
+/// Real, effective and saved user of the calling process.
+fn user_ids() -> [u32; 3] {
+    let (mut real, mut effective, mut saved) = (u32::MAX, u32::MAX, u32::MAX);
+    // SAFETY: valid places for three numbers. If it failed they would be nobody's.
+    unsafe { libc::getresuid(&mut real, &mut effective, &mut saved) };
+    [real, effective, saved]
+}
+
+/// The same of the group.
+fn group_ids() -> [u32; 3] {
+    let (mut real, mut effective, mut saved) = (u32::MAX, u32::MAX, u32::MAX);
+    // SAFETY: as above.
+    unsafe { libc::getresgid(&mut real, &mut effective, &mut saved) };
+    [real, effective, saved]
 }
 
 /// Writes a small file of the kernel's; failures do not matter.
@@ -415,14 +544,9 @@ unsafe fn write_file(path: &CStr, bytes: &[u8]) {
 }
 
 /// Tells the program's standard error what happened, in the words of Supervisor's process.py.
-fn complain(plan: &Plan<'_>, stage: Stage, errno: i32) {
-    let cause = match (&plan.notes.impossible, stage) {
-        (Some(why), Stage::User) => why.as_str(),
-        _ => errno_name(errno),
-    };
-    let parts =
-        ["supervisor: ", plan.notes.of(stage), cause, "\nsupervisor: child process was not spawned\n"];
-    for part in parts {
+fn complain(plan: &Plan<'_>, failure: &Failure) {
+    let [a, b, c, d] = failure.parts(plan.notes);
+    for part in ["supervisor: ", a, b, c, d, "\nsupervisor: child process was not spawned\n"] {
         // SAFETY: a valid pointer and its length; a failed write changes nothing.
         unsafe {
             libc::write(2, part.as_ptr().cast(), part.len());
@@ -477,8 +601,6 @@ impl Drop for Stack {
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
-    use std::sync::atomic::Ordering;
-
     fn program(file: &str, arguments: &[&str]) -> Program {
         Program {
             file: CString::new(file).unwrap(),
@@ -503,12 +625,12 @@ mod tests {
         let null = std::fs::File::open("/dev/null").unwrap();
         let pid = AtomicI32::new(0);
         let stdio = Stdio { stdin: null.as_fd(), stdout: end.as_fd(), stderr: end.as_fd(), listeners: &[] };
-        let (returned, failure) = spawner.spawn(program, stdio, &pid).unwrap();
+        let (returned, failure) = spawner.spawn(program, stdio, &pid, &Progress::default()).unwrap();
         drop(end);
         rustix::io::ioctl_fionbio(&pipe, false).unwrap();
         let mut text = String::new();
         io::Read::read_to_string(&mut std::fs::File::from(pipe), &mut text).unwrap();
-        assert_eq!(returned, pid.load(Ordering::SeqCst));
+        assert_eq!(returned, pid.load(SeqCst));
         (returned, failure, text)
     }
 
@@ -524,7 +646,10 @@ mod tests {
     #[test]
     fn what_fails_is_told_to_both_sides() {
         let (_, failure, text) = run(&program("/nope", &["nope"]));
-        assert_eq!(failure, Some(Failure { stage: Stage::Exec, errno: libc::ENOENT }));
+        assert_eq!(
+            failure,
+            Some(Failure { stage: Stage::Exec, errno: libc::ENOENT, lacks_capability: false })
+        );
         assert_eq!(
             text,
             "supervisor: couldn't exec /nope: ENOENT\nsupervisor: child process was not spawned\n"
@@ -536,6 +661,21 @@ mod tests {
         let failure = failure.unwrap();
         assert_eq!(failure.describe(&lost), "couldn't chdir to /nonexistent: ENOENT");
         assert!(text.starts_with("supervisor: couldn't chdir to /nonexistent: ENOENT\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_forbidden_ends_before_its_exec() {
+        let mut spawner = Spawner::new().unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let stdio = Stdio { stdin: null.as_fd(), stdout: null.as_fd(), stderr: null.as_fd(), listeners: &[] };
+        let file = tempfile::tempdir().unwrap().path().join("ran");
+        let progress = Progress::default();
+        progress.forbid();
+        let touch = program("/bin/sh", &["sh", "-c", &format!("> {}", file.display())]);
+        let (pid, failure) = spawner.spawn(&touch, stdio, &AtomicI32::new(0), &progress).unwrap();
+        assert!(pid > 0 && failure.is_none() && progress.stage() == Some(Stage::Exec));
+        // Our parent's child, so somebody else waits for it; its end is near either way.
+        assert!(!file.exists());
     }
 
     #[test]
@@ -558,7 +698,7 @@ mod tests {
         };
         let mut wanted = program("/bin/sh", &["sh", "-c", script]);
         wanted.environment = vec![c"PATH=/bin:/usr/bin".into()];
-        let (_, failure) = spawner.spawn(&wanted, stdio, &AtomicI32::new(0)).unwrap();
+        let (_, failure) = spawner.spawn(&wanted, stdio, &AtomicI32::new(0), &Progress::default()).unwrap();
         assert_eq!(failure, None);
         drop(end);
         rustix::io::ioctl_fionbio(&pipe, false).unwrap();

@@ -1,9 +1,15 @@
 //! Users: looking them up, and becoming one for good.
 
+use crate::sys::capabilities;
+use crate::sys::errno::errno_name;
 use nix::unistd::{
-    Gid, Uid, User, getegid, geteuid, getgid, getgrouplist, getuid, setgid, setgroups, setuid,
+    Gid, Uid, User, getegid, geteuid, getgid, getgrouplist, getgroups, getuid, setgid, setgroups, setuid,
 };
+use std::collections::BTreeSet;
 use std::ffi::CString;
+
+/// Why an ordinary user cannot run anything as somebody else; Supervisor, options.py, drop_privileges().
+pub const NOT_ROOT: &str = "Can't drop privilege as nonroot user";
 
 /// Everything that has to change to become a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,16 +20,30 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
-/// Looks up what becoming `uid` means.
+/// Looks up what becoming `uid` means. One that is in no list of users keeps the group of this process, and has no
+/// other, if `may_be_unlisted`.
 ///
 /// # Errors
 /// The text to report: `Can't find uid N`.
-pub fn identity(uid: u32) -> Result<Identity, String> {
+pub fn identity(uid: u32, may_be_unlisted: bool) -> Result<Identity, String> {
     let not_found = || format!("Can't find uid {uid}");
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten().ok_or_else(not_found)?;
+    let Some(user) = User::from_uid(Uid::from_raw(uid)).map_err(|_| not_found())? else {
+        if !may_be_unlisted {
+            return Err(not_found());
+        }
+        let gid = getegid().as_raw();
+        return Ok(Identity { uid, gid, groups: vec![gid] });
+    };
     let name = CString::new(user.name).map_err(|_| not_found())?;
     let groups = getgrouplist(&name, user.gid).map_err(|_| not_found())?;
     Ok(Identity { uid, gid: user.gid.as_raw(), groups: groups.into_iter().map(Gid::as_raw).collect() })
+}
+
+/// Whether this process has the groups of an identity already, and no other.
+pub fn has_groups(identity: &Identity) -> bool {
+    let as_set = |groups: Vec<u32>| groups.into_iter().chain([identity.gid]).collect::<BTreeSet<u32>>();
+    let own = getgroups().map(|groups| groups.into_iter().map(Gid::as_raw).collect());
+    own.is_ok_and(|own| as_set(own) == as_set(identity.groups.clone()))
 }
 
 /// The user this process runs as.
@@ -31,23 +51,40 @@ pub fn current_uid() -> u32 {
     getuid().as_raw()
 }
 
-/// Becomes another user for good, and makes sure of it.
+/// Becomes another user for good, and makes sure of it; see [`identity`]. Steps to what is so already are left out.
 ///
 /// # Errors
-/// The text to report, in Supervisor's words. The process may have changed halfway and must end.
-pub fn become_user(uid: u32) -> Result<(), String> {
+/// The text to report; it begins with Supervisor's words where that has any. The process may have changed halfway and
+/// must end.
+pub fn become_user(uid: u32, may_be_unlisted: bool) -> Result<(), String> {
     if getuid().as_raw() == uid && geteuid().as_raw() == uid {
         return Ok(());
     }
     if !geteuid().is_root() {
-        return Err("Can't drop privilege as nonroot user".to_string());
+        return Err(format!("{NOT_ROOT}: becoming uid {uid} takes root with CAP_SETUID and CAP_SETGID"));
     }
-    let identity = identity(uid)?;
-    let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
-    setgroups(&groups).map_err(|_| "Could not set groups of effective user".to_string())?;
-    setgid(Gid::from_raw(identity.gid))
-        .map_err(|_| "Could not set group id of effective user".to_string())?;
-    setuid(Uid::from_raw(uid)).map_err(|error| format!("Could not set user id {uid}: {error}"))?;
+    let identity = identity(uid, may_be_unlisted)?;
+    let failed = |what: &str, call: &str, capability: (&str, u32)| {
+        let (name, number) = capability;
+        let missing =
+            if capabilities::is_effective(number) { String::new() } else { format!(" ({name} is missing)") };
+        let text = format!("{what}: {call}");
+        move |error: nix::Error| format!("{text}: {}{missing}", errno_name(error as i32))
+    };
+    const SETGID: (&str, u32) = ("CAP_SETGID", 6);
+    const SETUID: (&str, u32) = ("CAP_SETUID", 7);
+    if !has_groups(&identity) {
+        let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
+        setgroups(&groups).map_err(failed("Could not set groups of effective user", "setgroups", SETGID))?;
+    }
+    if [getgid(), getegid()] != [Gid::from_raw(identity.gid); 2] {
+        setgid(Gid::from_raw(identity.gid)).map_err(failed(
+            "Could not set group id of effective user",
+            "setgid",
+            SETGID,
+        ))?;
+    }
+    setuid(Uid::from_raw(uid)).map_err(failed(&format!("Could not set user id {uid}"), "setuid", SETUID))?;
     let became = [getuid(), geteuid()].iter().all(|now| now.as_raw() == uid)
         && [getgid(), getegid()].iter().all(|now| now.as_raw() == identity.gid);
     if !became || (uid != 0 && setuid(Uid::from_raw(0)).is_ok()) {

@@ -43,7 +43,7 @@ const PROGRAM_KEYS: [(&str, &[&str]); 27] = [
     ("stdout_syslog", &["true", "false", "x"]),
     ("directory", &["/tmp", "relative", "%(ENV_X)s/%(program_name)s", "%(y)s"]),
     ("environment", &["A=1", "A=\"x y\",B=\"%(ENV_X)s\"", "X=own", "A=", "A", "N=\"%(process_num)d\"", ""]),
-    ("user", &["root", "0", "no-such-user", "3999999"]),
+    ("user", &["root", "0", "no-such-user", "4294967296"]),
     ("umask", &["022", "0o77", "8", ""]),
 ];
 

@@ -8,6 +8,7 @@
 mod support;
 
 mod attacks;
+mod births;
 mod crowd;
 mod environment;
 mod events;

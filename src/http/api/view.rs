@@ -36,7 +36,7 @@ pub struct Row<'a> {
     failures: u32,
     last_exit: Option<Exit>,
     why: String,
-    note: &'static str,
+    note: &'a str,
     next: Option<Next>,
     cpu_percent: Option<f64>,
     memory_bytes: Option<u64>,
@@ -123,7 +123,7 @@ pub fn row<'a>(process: &'a ProcessView, usage: &Usage) -> Row<'a> {
         // A manager that took over has not seen it, but knows how it was.
         last_exit: last.or_else(|| process.last_exit.map(|status| Exit::new(status, info.stop))),
         why: why(process),
-        note: process.note,
+        note: &process.note,
         next: process.next.map(|(what, delay)| Next {
             what,
             in_seconds: rounded(delay.as_secs_f64(), 1000.0),
