@@ -15,6 +15,7 @@ mod events;
 mod exit_when;
 mod faults;
 mod guard;
+mod identity;
 mod keeper;
 mod life;
 mod listing;

@@ -259,7 +259,8 @@ fn a_file_system_that_cannot_do_everything_has_sockets_all_the_same() {
         [("linkat", "EPERM"), ("fchmodat", "EINVAL"), ("renameat2", "EINVAL"), ("unshare", "EPERM")]
     {
         let inject = format!("inject={call}:error={error}");
-        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
+        let strace =
+            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
         let conf = "[unix_http_server]\nfile=%(here)s/s.sock\nchmod=0770\n";
         let mut daemon = Start::new(Side::under_test(), conf).under(&strace).ready();
         let mode = daemon.path("s.sock").metadata().unwrap().permissions().mode();
