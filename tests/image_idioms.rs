@@ -273,7 +273,8 @@ fn merge(conf: &str, keys: &str) -> String {
     for line in conf.lines() {
         n_sections += usize::from(line == "[supervisord]");
         let is_default = n_sections == 1 && line.split_once('=').is_some_and(|(key, _)| own.contains(&key));
-        if !is_default && !(line == "[supervisord]" && n_sections == 2) {
+        let is_second_header = line == "[supervisord]" && n_sections == 2;
+        if !is_default && !is_second_header {
             lines.push(line);
         }
     }
