@@ -299,6 +299,29 @@ fn why_tells_what_the_daemon_remembers() {
 }
 
 #[test]
+fn why_tells_when_a_process_is_started_again() {
+    let fake = Fake::start(|method, _| match method {
+        "supervisor.getAllProcessInfo" => Reply::Value(Value::Array(vec![
+            process("bad", "bad", 100, "EXITED", "Jan 01 12:00 AM"),
+            process("slow", "slow", 30, "BACKOFF", ""),
+        ])),
+        "supervisord.getProcessHistory" => Reply::Value(structure([
+            ("next", text("it is started again")),
+            ("next_in", Value::Integer(1)),
+            ("next_in_ms", Value::Integer(560)),
+        ])),
+        _ => Reply::Fault(1, ""),
+    });
+    check(
+        &fake,
+        "why bad slow",
+        "bad: EXITED, it ended within a second of its start and waits to be started again\nnext start in 0.6s\n\n\
+         slow: BACKOFF, it ended too soon and will be started again\nnext start in 0.6s\n",
+        0,
+    );
+}
+
+#[test]
 fn a_rolling_restart_ends_at_the_first_that_does_not_run() {
     let fake = Fake::start(|method, params| match (method, params) {
         ("supervisor.getVersion", _) => Reply::Fault(1, ""),

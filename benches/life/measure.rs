@@ -68,7 +68,8 @@ fn crash(plan: &Plan) -> Vec<Row> {
     };
     let mut bare = Bare::new();
     bare.start(1);
-    let mut supervised = Supervised::new(Side::under_test(), Crew::OneGroup(1));
+    // Each is killed once in a round, so that it has lived long enough to be restarted at once.
+    let mut supervised = Supervised::new(Side::under_test(), Crew::OneGroup(CRASHES_IN_A_ROW));
     // In turns, so that both have the machine as it is at the time.
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
     while ours.len() < plan.n_crashes {

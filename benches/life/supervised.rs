@@ -75,6 +75,9 @@ stdout_logfile=%(here)s/{name}%(process_num)d.log
     }
 }
 
+/// A second after the start was decided, which was a moment before the birth.
+const OLD: Duration = Duration::from_millis(1010);
+
 impl Supervised {
     /// Starts a daemon with programs and waits until they live and the daemon says so.
     pub fn new(side: Side, crew: Crew) -> Supervised {
@@ -97,9 +100,10 @@ impl Supervised {
         Supervised { births, daemon, started, running }
     }
 
-    /// Kills one program; the time until its successor's first instruction.
+    /// Kills the program that has lived longest; the time until its successor's first instruction.
     pub fn replace_one(&mut self) -> Duration {
-        let Birth { pid, .. } = self.running.pop().expect("there is a program");
+        let Birth { pid, at, .. } = self.running.remove(0);
+        wait_until_old(at);
         let begin = now();
         kill(pid, Signal::SIGKILL);
         let birth = self.births.next();
@@ -109,6 +113,7 @@ impl Supervised {
 
     /// Kills all of them; the time until the last successor's first instruction.
     pub fn replace_all(&mut self) -> Duration {
+        self.running.iter().for_each(|birth| wait_until_old(birth.at));
         let begin = now();
         self.running.iter().for_each(|birth| kill(birth.pid, Signal::SIGKILL));
         self.running = self.births.take(self.running.len());
@@ -205,4 +210,10 @@ impl Supervised {
         let pipe = self.births.path().display().to_string();
         descendants(self.daemon.pid()).iter().filter(|process| process.cmdline.contains(&pipe)).count()
     }
+}
+
+/// Waits until a program has lived for so long that it is restarted at once.
+fn wait_until_old(birth: u64) {
+    let age = Duration::from_nanos(now().saturating_sub(birth));
+    std::thread::sleep(OLD.saturating_sub(age));
 }

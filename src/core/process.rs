@@ -18,6 +18,10 @@
 //! RUNNING. `Stop` makes it STOPPING and sends the stop signal; its exit makes it STOPPED, or STARTING again
 //! if somebody asked for a start meanwhile.
 //!
+//! Nothing is started by itself twice within a second: a program that ends sooner stays EXITED until
+//! [`LEAST_START_INTERVAL`] after its start is over, and `Stop` makes it STOPPED meanwhile. Somebody's `Start` does not
+//! wait. The original has this pace from its loop, which turns once a second.
+//!
 //! The rules are those of Supervisor's `process.py` (`transition`, `spawn`, `finish`, `kill`), except that
 //! "too quickly" is judged by the moment of the exit, a stop during BACKOFF forgets the failures, and
 //! SIGKILL is not repeated more often than once a second.
@@ -37,6 +41,9 @@ pub const EXITED_TOO_QUICKLY: &str = "Exited too quickly (process log may have d
 
 /// SIGKILL is repeated with the period of `stopwaitsecs`, but not faster than this.
 const LEAST_KILL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is started by itself is not started sooner than this after its last start. The pauses of BACKOFF are longer.
+pub const LEAST_START_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where one process is in its life. A variant holds what is true only there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +68,10 @@ pub enum State {
         kill_at: Monotonic,
         start_after: bool,
     },
-    Exited,
+    /// Started again at `start_at`, if that is set; else at rest.
+    Exited {
+        start_at: Option<Monotonic>,
+    },
     Fatal,
     /// A signal could not be sent, so nobody knows whether it will end.
     Unknown {
@@ -78,7 +88,7 @@ impl State {
             State::Running { .. } => ProcessState::Running,
             State::Backoff { .. } => ProcessState::Backoff,
             State::Stopping { .. } => ProcessState::Stopping,
-            State::Exited => ProcessState::Exited,
+            State::Exited { .. } => ProcessState::Exited,
             State::Fatal => ProcessState::Fatal,
             State::Unknown { .. } => ProcessState::Unknown,
         }
@@ -89,7 +99,7 @@ impl State {
         match self {
             State::Starting { pid, .. } => *pid,
             State::Running { pid } | State::Stopping { pid, .. } | State::Unknown { pid } => Some(*pid),
-            State::Stopped | State::Backoff { .. } | State::Exited | State::Fatal => None,
+            State::Stopped | State::Backoff { .. } | State::Exited { .. } | State::Fatal => None,
         }
     }
 
@@ -99,12 +109,24 @@ impl State {
             State::Starting { pid: Some(_), up_at } => Some(*up_at),
             State::Backoff { retry_at } => Some(*retry_at),
             State::Stopping { kill_at, .. } => Some(*kill_at),
+            State::Exited { start_at } => *start_at,
             State::Starting { pid: None, .. }
             | State::Stopped
             | State::Running { .. }
-            | State::Exited
             | State::Fatal
             | State::Unknown { .. } => None,
+        }
+    }
+
+    /// Whether something runs, or will by itself: only then is there anything to stop.
+    pub fn is_active(&self) -> bool {
+        match self {
+            State::Starting { .. }
+            | State::Running { .. }
+            | State::Backoff { .. }
+            | State::Stopping { .. } => true,
+            State::Exited { start_at } => start_at.is_some(),
+            State::Stopped | State::Fatal | State::Unknown { .. } => false,
         }
     }
 }
@@ -243,7 +265,7 @@ impl Step<'_> {
     fn run(&mut self, event: Event) {
         use State::*;
         match (self.process.state.clone(), event) {
-            (Stopped | Exited | Fatal, Event::Start) => self.spawn(),
+            (Stopped | Exited { .. } | Fatal, Event::Start) => self.spawn(),
             (Stopping { pid, kill_at, .. }, Event::Start) => {
                 self.process.state = Stopping { pid, kill_at, start_after: true };
             }
@@ -256,6 +278,9 @@ impl Step<'_> {
             // It has not run one instruction of its own.
             (Starting { pid: None, .. }, Event::Stop | Event::ShutDown) => self.abandon(),
             (Backoff { .. }, Event::Stop) => self.stop_backoff(),
+            (Exited { start_at: Some(_) }, Event::Stop) => self.stop_pause(),
+            // It stays what it is, and is not started again.
+            (Exited { start_at: Some(_) }, Event::ShutDown) => self.process.state = Exited { start_at: None },
             // BACKOFF -> FATAL: as in Supervisor, process.py, give_up(), which says nothing.
             (Backoff { .. }, Event::ShutDown) => {
                 self.process.stop = self.at.wall;
@@ -265,12 +290,19 @@ impl Step<'_> {
             (Stopping { pid, kill_at, .. }, Event::Stop | Event::ShutDown) => {
                 self.process.state = Stopping { pid, kill_at, start_after: false };
             }
-            (Stopped | Exited | Fatal | Unknown { .. }, Event::Stop | Event::ShutDown) => {}
+            (Stopped | Exited { start_at: None } | Fatal | Unknown { .. }, Event::Stop | Event::ShutDown) => {
+            }
 
             (Stopping { pid, start_after, .. }, Event::Escalate) => self.kill(pid, start_after),
             // There is no grace period that could end.
             (
-                Stopped | Starting { .. } | Running { .. } | Backoff { .. } | Exited | Fatal | Unknown { .. },
+                Stopped
+                | Starting { .. }
+                | Running { .. }
+                | Backoff { .. }
+                | Exited { .. }
+                | Fatal
+                | Unknown { .. },
                 Event::Escalate,
             ) => {}
 
@@ -281,7 +313,7 @@ impl Step<'_> {
                 self.back_off(0, why);
             }
 
-            (Stopped | Exited | Fatal, Event::Adopted { pid, started, start }) => {
+            (Stopped | Exited { .. } | Fatal, Event::Adopted { pid, started, start }) => {
                 self.adopt(pid, started, start);
             }
 
@@ -310,6 +342,11 @@ impl Step<'_> {
             (Backoff { retry_at }, Event::Tick) if self.at.now >= retry_at && self.at.may_start => {
                 self.spawn()
             }
+            (Exited { start_at: Some(start_at) }, Event::Tick)
+                if self.at.now >= start_at && self.at.may_start =>
+            {
+                self.spawn()
+            }
             (Stopping { pid, kill_at, start_after }, Event::Tick) if self.at.now >= kill_at => {
                 self.kill(pid, start_after);
             }
@@ -320,7 +357,7 @@ impl Step<'_> {
                 | Running { .. }
                 | Backoff { .. }
                 | Stopping { .. }
-                | Exited
+                | Exited { .. }
                 | Fatal
                 | Unknown { .. },
                 Event::Tick,
@@ -334,13 +371,13 @@ impl Step<'_> {
                 | Running { .. }
                 | Backoff { .. }
                 | Stopping { .. }
-                | Exited
+                | Exited { .. }
                 | Fatal
                 | Unknown { .. },
                 Event::Spawned(_) | Event::SpawnedLate(_) | Event::SpawnFailed(_),
             )
             | (
-                Stopped | Starting { pid: None, .. } | Backoff { .. } | Exited | Fatal,
+                Stopped | Starting { pid: None, .. } | Backoff { .. } | Exited { .. } | Fatal,
                 Event::Exited { .. } | Event::SignalFailed(_),
             )
             | (Unknown { .. }, Event::SignalFailed(_))
@@ -458,6 +495,12 @@ impl Step<'_> {
         self.change(State::Stopped, 0);
     }
 
+    /// EXITED -> STOPPED: it is not started again.
+    fn stop_pause(&mut self) {
+        self.log(Level::Info, format!("{} is not started again: it was told to stop", self.config.name));
+        self.change(State::Stopped, 0);
+    }
+
     /// The grace period is over, or was cut short.
     fn kill(&mut self, pid: Pid, start_after: bool) {
         let reach = reach(self.config.killasgroup);
@@ -498,7 +541,7 @@ impl Step<'_> {
             self.log(Level::Warn, format!("exited: {name} ({status}; not expected)"));
         }
         let from = self.process.state.kind();
-        self.process.state = State::Exited;
+        self.process.state = State::Exited { start_at: None };
         self.publish(from, pid, expected);
         self.kill_stragglers(pid);
         let again = match self.config.autorestart {
@@ -507,7 +550,17 @@ impl Step<'_> {
             Autorestart::Never => false,
         };
         if again {
+            self.start_again();
+        }
+    }
+
+    /// EXITED -> STARTING, unless its last start is too recent: then it waits.
+    fn start_again(&mut self) {
+        let start_at = self.process.started + LEAST_START_INTERVAL;
+        if self.at.now >= start_at {
             self.spawn();
+        } else if self.at.may_start {
+            self.process.state = State::Exited { start_at: Some(start_at) };
         }
     }
 

@@ -36,7 +36,8 @@ fn states() -> Vec<(&'static str, State)> {
         ("BACKOFF", State::Backoff { retry_at: due }),
         ("STOPPING", State::Stopping { pid: PID, kill_at: due, start_after: false }),
         ("STOPPING, to be started again", State::Stopping { pid: PID, kill_at: due, start_after: true }),
-        ("EXITED", State::Exited),
+        ("EXITED", State::Exited { start_at: None }),
+        ("EXITED, to be started again", State::Exited { start_at: Some(due) }),
         ("FATAL", State::Fatal),
         ("UNKNOWN", State::Unknown { pid: PID }),
     ]
@@ -55,6 +56,9 @@ fn events() -> Vec<(&'static str, f64, Event)> {
         ("Spawned", 2.0, Event::Spawned(PID)),
         ("SpawnedLate", 2.0, Event::SpawnedLate(PID)),
         ("SpawnFailed", 2.0, Event::SpawnFailed("no room".to_string())),
+        ("Exited 0 within a second", 0.9, exited(ExitStatus::Code(0))),
+        ("Exited 3 within a second", 0.9, exited(ExitStatus::Code(3))),
+        ("Exited 3 after a second", 1.0, exited(ExitStatus::Code(3))),
         ("Exited 0 too soon", 4.9, exited(ExitStatus::Code(0))),
         ("Exited 0", 5.0, exited(ExitStatus::Code(0))),
         ("Exited 3", 5.0, exited(ExitStatus::Code(3))),
@@ -125,9 +129,12 @@ fn describe(state: &State) -> String {
                 if *start_after { ", to be started again" } else { "" }
             )
         }
-        State::Stopped | State::Running { .. } | State::Exited | State::Fatal | State::Unknown { .. } => {
-            name.to_string()
-        }
+        State::Exited { start_at: Some(start_at) } => format!("{name}, start at {}", second(*start_at)),
+        State::Stopped
+        | State::Running { .. }
+        | State::Exited { start_at: None }
+        | State::Fatal
+        | State::Unknown { .. } => name.to_string(),
     }
 }
 
@@ -260,7 +267,7 @@ fn staying_up_forgets_the_failures() {
 fn an_exit_after_startsecs_is_no_failure_even_if_the_tick_is_late() {
     let (process, _) =
         drive(&sample::config(), &[(0.0, Event::Start), (0.0, Event::Spawned(1)), (7.0, exits(0))]);
-    assert_eq!((process.state, process.failures), (State::Exited, 0));
+    assert_eq!((process.state, process.failures), (State::Exited { start_at: None }, 0));
 }
 
 #[test]
@@ -277,4 +284,50 @@ fn a_start_while_stopping_is_carried_out_after_the_end_unless_it_is_withdrawn() 
     let (process, _) =
         drive(&sample::config(), &[&begin[..], &[(7.2, Event::Stop), (8.0, exits(0))]].concat());
     assert_eq!(process.state, State::Stopped);
+}
+
+/// A program that ends at once, whatever ends it, is started once a second.
+#[test]
+fn what_ends_at_once_is_started_once_a_second() {
+    let config =
+        ProcessConfig { startsecs: Duration::ZERO, autorestart: Autorestart::Always, ..sample::config() };
+    let why = Some("chdir: ENOENT".to_string());
+    for end in [exits(0), exits(1), Event::Exited { status: ExitStatus::Code(127), why }] {
+        let mut process = Process::default();
+        let mut starts = Vec::new();
+        let mut now = 0.0;
+        let mut go = |process: Process, event: Event, now: f64| {
+            let circumstances = Circumstances { now: at(now), wall: Wall(9), may_start: true };
+            let (process, effects) = step(process, event, &config, circumstances);
+            starts.extend(effects.contains(&Effect::Spawn).then_some(now));
+            process
+        };
+        process = go(process, Event::Start, now);
+        for round in 0..5 {
+            process = go(process, Event::Spawned(1 + round), now);
+            process = go(process, end.clone(), now + 0.001);
+            let start_at = process.state.deadline().expect("it waits to be started again");
+            assert_eq!(process.state, State::Exited { start_at: Some(at(now + 1.0)) });
+            now = start_at.since(STARTED).as_secs_f64();
+            process = go(process, Event::Tick, now);
+        }
+        assert_eq!(starts, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    }
+}
+
+/// Somebody who wants it up, or down, does not wait for the pause.
+#[test]
+fn a_pause_is_ended_by_whoever_asks() {
+    let config =
+        ProcessConfig { startsecs: Duration::ZERO, autorestart: Autorestart::Always, ..sample::config() };
+    let begin = [(0.0, Event::Start), (0.0, Event::Spawned(1)), (0.1, exits(0))];
+    let (process, effects) = drive(&config, &[&begin[..], &[(0.2, Event::Start)]].concat());
+    assert_eq!(process.state, State::Starting { pid: None, up_at: at(0.2) });
+    assert_eq!(effects.last(), Some(&Effect::Spawn));
+    let (process, effects) =
+        drive(&config, &[&begin[..], &[(0.2, Event::Stop), (1.0, Event::Tick)]].concat());
+    assert_eq!(process.state, State::Stopped);
+    assert_eq!(effects.iter().filter(|effect| **effect == Effect::Spawn).count(), 1);
+    let (process, _) = drive(&config, &[&begin[..], &[(0.2, Event::ShutDown), (1.0, Event::Tick)]].concat());
+    assert_eq!(process.state, State::Exited { start_at: None });
 }

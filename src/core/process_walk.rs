@@ -62,6 +62,8 @@ impl Model {
                 (self.kind, self.again, self.deadline) = (Stopping, false, Some(now + config.stopwaitsecs));
             }
             (Event::Stop | Event::ShutDown, Stopping) => self.again = false,
+            (Event::Stop, Exited) if self.deadline.is_some() => self.rest(Stopped),
+            (Event::ShutDown, Exited) => self.rest(Exited),
             (Event::Stop, Backoff) => self.rest(Stopped),
             (Event::ShutDown, Backoff) => self.rest(Fatal),
             (Event::SpawnFailed(_), Starting) => self.fail(config, now),
@@ -82,6 +84,11 @@ impl Model {
                     Autorestart::Unexpected => !expected,
                     Autorestart::Always => true,
                 };
+                let start_at = self.started + Duration::from_secs(1);
+                if again && at.may_start && now < start_at {
+                    self.deadline = Some(start_at);
+                    return false;
+                }
                 return again && self.begin(at);
             }
             (Event::Exited { .. }, Stopping | Unknown) => {
@@ -93,7 +100,7 @@ impl Model {
                 (self.kind, self.deadline) = (Unknown, None)
             }
             (Event::Tick, Starting) if due => self.rest(Running),
-            (Event::Tick, Backoff) if due => return self.begin(at),
+            (Event::Tick, Backoff | Exited) if due => return self.begin(at),
             (Event::Tick, Stopping) if due => {
                 self.deadline = Some(now + config.stopwaitsecs.max(Duration::from_secs(1)));
             }
@@ -135,6 +142,10 @@ struct Walk {
     may_start: bool,
     alive: Option<Pid>,
     next_pid: Pid,
+    /// When a program was to be created last.
+    spawned: Monotonic,
+    /// A start in this step is one that somebody asked for.
+    asked_to_start: bool,
     /// The state that was published last.
     published: ProcessState,
     /// When it was told to stop, if it was.
@@ -169,6 +180,8 @@ impl Walk {
             may_start: true,
             alive: None,
             next_pid: 100,
+            spawned: Monotonic(0),
+            asked_to_start: false,
             published: ProcessState::Stopped,
             told_to_stop: None,
             path: VecDeque::new(),
@@ -221,6 +234,9 @@ impl Walk {
         }
         self.path.push_back(format!("{:?} at {:?} + {event:?}", self.process.state, self.now));
 
+        // A start that was asked for during a stop comes to pass with the end.
+        let waits_for_end = matches!(self.process.state, State::Stopping { start_after: true, .. });
+        self.asked_to_start = event == Event::Start || waits_for_end;
         let expects_spawn = self.model.expect(&event, &self.config, at);
         let dead = matches!(event, Event::Exited { .. }).then(|| self.process.state.pid()).flatten();
         let (after, effects) = step(std::mem::take(&mut self.process), event, &self.config, at);
@@ -242,7 +258,15 @@ impl Walk {
 
     fn check(&mut self, effect: &Effect, dead: Option<Pid>) {
         match effect {
-            Effect::Spawn => assert_eq!(self.alive, None, "a second one is spawned beside the first"),
+            Effect::Spawn => {
+                assert_eq!(self.alive, None, "a second one is spawned beside the first");
+                let pause = self.now.since(self.spawned);
+                assert!(
+                    self.asked_to_start || pause >= Duration::from_secs(1),
+                    "a start after only {pause:?}"
+                );
+                self.spawned = self.now;
+            }
             Effect::Abandon => panic!("every spawn of a walk is answered at once"),
             Effect::Kill { pid, signal: Signal::KILL, .. } => {
                 assert_eq!(Some(*pid), self.alive, "who is killed");

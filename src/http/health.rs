@@ -29,9 +29,8 @@ pub async fn ready(context: &Context, name: Option<&str>) -> Response {
     let is_missing = |process: &&ProcessView| match (name, process.info.state) {
         (_, ProcessState::Running) => false,
         // Whoever was stopped, or has done what there was to do, keeps nobody waiting.
-        (None, state) => {
-            !matches!(state, ProcessState::Stopped | ProcessState::Stopping | ProcessState::Exited)
-        }
+        (None, ProcessState::Exited) => process.next.is_some(),
+        (None, state) => !matches!(state, ProcessState::Stopped | ProcessState::Stopping),
         (Some(_), _) => true,
     };
     let missing: String = overview.processes.iter().filter(is_missing).map(line).collect();

@@ -311,6 +311,11 @@ pub const OWED_MASK: u32 = FLAG_STRAGGLERS | FLAG_OWED_TO_GROUP | OWED_SIGNAL_MA
 /// See [`Record::flags`]. A million runs fit.
 pub const GENERATION_SHIFT: u32 = 12;
 
+/// In [`Record::pid`] of a process that waits, EXITED, to be started again at [`Record::deadline`]. Its state is
+/// written down as BACKOFF: that is what it is to a manager of an earlier release, which starts it at that moment as well.
+/// A number that no signal reaches anybody by, see kill(2).
+pub const PAUSE: i32 = i32::MIN;
+
 /// See [`Record::exit`].
 pub const EXIT_BASE: u32 = 0x1_0000;
 

@@ -666,12 +666,14 @@ fn write_record(record: &Record, process: &Process) {
         State::Starting { pid, up_at } => (pid.unwrap_or(0), up_at.0, 0),
         State::Running { pid } | State::Unknown { pid } => (*pid, 0, 0),
         State::Backoff { retry_at } => (0, retry_at.0, 0),
+        State::Exited { start_at: Some(start_at) } => (PAUSE, start_at.0, 0),
         State::Stopping { pid, kill_at, start_after } => {
             (*pid, kill_at.0, if *start_after { FLAG_START_AFTER } else { 0 })
         }
-        State::Stopped | State::Exited | State::Fatal => (0, 0, 0),
+        State::Stopped | State::Exited { start_at: None } | State::Fatal => (0, 0, 0),
     };
-    record.state.store(process.state.kind().code() as u32, Relaxed);
+    let kind = if pid == PAUSE { ProcessState::Backoff } else { process.state.kind() };
+    record.state.store(kind.code() as u32, Relaxed);
     record.pid.store(pid, Relaxed);
     record.deadline.store(deadline, Relaxed);
     record.flags.store(flags, Relaxed);
@@ -691,12 +693,13 @@ fn read_record(record: &Record) -> Process {
         ProcessState::Stopped => State::Stopped,
         ProcessState::Starting => State::Starting { pid: (pid != 0).then_some(pid), up_at: deadline },
         ProcessState::Running => State::Running { pid },
+        ProcessState::Backoff if pid == PAUSE => State::Exited { start_at: Some(deadline) },
         ProcessState::Backoff => State::Backoff { retry_at: deadline },
         ProcessState::Stopping => {
             let start_after = record.flags.load(Relaxed) & FLAG_START_AFTER != 0;
             State::Stopping { pid, kill_at: deadline, start_after }
         }
-        ProcessState::Exited => State::Exited,
+        ProcessState::Exited => State::Exited { start_at: None },
         ProcessState::Fatal => State::Fatal,
         ProcessState::Unknown => State::Unknown { pid },
     };
@@ -743,7 +746,8 @@ mod tests {
             State::Running { pid: 7 },
             State::Backoff { retry_at: Monotonic(9) },
             State::Stopping { pid: 7, kill_at: Monotonic(9), start_after: true },
-            State::Exited,
+            State::Exited { start_at: None },
+            State::Exited { start_at: Some(Monotonic(9)) },
             State::Fatal,
             State::Unknown { pid: 7 },
         ];
@@ -761,6 +765,16 @@ mod tests {
             write_record(&record, &process);
             assert_eq!(read_record(&record), process);
         }
+    }
+
+    /// Which starts it at the same moment, should it take over.
+    #[test]
+    fn a_pause_is_backoff_to_an_earlier_release() {
+        let state = State::Exited { start_at: Some(Monotonic(9)) };
+        let record = Record::default();
+        write_record(&record, &Process { state, ..Process::default() });
+        assert_eq!(record.state.load(Relaxed), ProcessState::Backoff.code() as u32);
+        assert_eq!(record.deadline.load(Relaxed), 9);
     }
 
     #[test]

@@ -544,6 +544,9 @@ impl Daemon {
 
     /// Takes out a group that is at rest.
     pub fn remove_group(&mut self, name: &str) {
+        for slot in self.last_first(name) {
+            self.end_pause(slot);
+        }
         let Some((_, procs)) = self.procs.remove_group(name) else { return };
         self.forget_pool(name);
         self.sockets.close_group(name, &self.link);
@@ -558,11 +561,19 @@ impl Daemon {
         if self.procs.group(group).is_some_and(|group| group.members.len() == 1) {
             return self.remove_group(group);
         }
+        if let Some(slot) = self.procs.member(group, name) {
+            self.end_pause(slot);
+        }
         let Some((slot, proc)) = self.procs.remove_member(group, name) else { return };
         self.forget_listener(slot);
         self.snapshot_is_old = true;
         self.save_snapshot();
         self.let_go(slot, proc);
+    }
+
+    /// Whoever is taken out is not started again.
+    fn end_pause(&mut self, slot: SlotId) {
+        self.apply(slot, Event::ShutDown);
     }
 
     fn let_go(&mut self, slot: SlotId, mut proc: Proc) {

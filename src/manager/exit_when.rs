@@ -37,7 +37,7 @@ impl Daemon {
     fn reason_to_exit(&self, proc: &Proc, changes: &[StateChange]) -> Option<String> {
         use ProcessState::{Exited, Fatal};
         let became = |state| changes.iter().any(|change| change.to == state);
-        let is_over = proc.state().is_stopped() && !changes.is_empty();
+        let is_over = proc.state().is_stopped() && !proc.is_active() && !changes.is_empty();
         let ended = became(Exited) || became(Fatal);
         if proc.config.essential && ended && is_over {
             return Some("essential=true".to_string());

@@ -51,7 +51,7 @@ pub struct Group {
     /// In the order of the configuration.
     pub members: Vec<SlotId>,
     by_name: HashMap<Arc<str>, SlotId>,
-    /// How many of them are STARTING, RUNNING, BACKOFF or STOPPING.
+    /// How many of them are STARTING, RUNNING, BACKOFF or STOPPING, or EXITED and about to be started again.
     pub active: usize,
 }
 
@@ -134,6 +134,11 @@ impl Proc {
         self.process.state.kind()
     }
 
+    /// Whether it keeps its group from being at rest.
+    pub fn is_active(&self) -> bool {
+        self.process.state.is_active()
+    }
+
     /// Whether it runs and nothing it writes reaches its log.
     pub fn is_mute(&self) -> bool {
         self.origin.adopted && self.process.state.pid().is_some() && !self.streams.are_connected()
@@ -143,11 +148,6 @@ impl Proc {
     pub fn namespec(&self) -> String {
         namespec::display(&self.group, &self.config.name)
     }
-}
-
-/// Whether a process in this state keeps its group from being at rest.
-pub fn is_active(state: ProcessState) -> bool {
-    state.is_running() || state == ProcessState::Stopping
 }
 
 impl ProcessManager {
@@ -186,7 +186,7 @@ impl ProcessManager {
             .filter_map(|slot| self.proc(*slot).map(|proc| (*slot, proc)))
     }
 
-    /// How many processes are STARTING, RUNNING, BACKOFF or STOPPING.
+    /// How many processes are not at rest.
     pub fn active(&self) -> usize {
         self.active
     }
@@ -228,7 +228,7 @@ impl ProcessManager {
         self.version += 1;
         let slots = members.iter().map(|(slot, _)| *slot).collect();
         let by_name = members.iter().map(|(slot, proc)| (proc.config.name.clone(), *slot)).collect();
-        let active = members.iter().filter(|(_, proc)| is_active(proc.state())).count();
+        let active = members.iter().filter(|(_, proc)| proc.is_active()).count();
         self.active += active;
         if matches!(config.kind, GroupKind::EventListener(_)) {
             self.active_listeners += active;
@@ -288,7 +288,7 @@ impl ProcessManager {
     pub fn replace(&mut self, slot: SlotId, process: Process) {
         self.version += 1;
         let Some(proc) = self.procs.get_mut(slot as usize).and_then(Option::as_mut) else { return };
-        let (before, after) = (is_active(proc.state()), is_active(process.state.kind()));
+        let (before, after) = (proc.is_active(), process.state.is_active());
         let (old_deadline, new_deadline) = (proc.process.state.deadline(), process.state.deadline());
         proc.process = process;
         let is_listener = proc.is_listener;

@@ -9,7 +9,7 @@ use crate::log::activity;
 use crate::manager::births;
 use crate::manager::daemon::Daemon;
 use crate::manager::describe::description;
-use crate::manager::procs::{Proc, SlotId, is_active};
+use crate::manager::procs::{Proc, SlotId};
 use crate::manager::start::activity_source;
 use crate::manager::streams::StdinError;
 use crate::manager::waiters::{Batch, Reply, Waiter, Wants};
@@ -37,11 +37,11 @@ enum Order {
 }
 
 impl Order {
-    /// Whether a process in this state takes part when the order is for several.
-    fn applies_to(self, state: ProcessState) -> bool {
+    /// Whether a process takes part when the order is for several.
+    fn applies_to(self, proc: &Proc) -> bool {
         match self {
-            Order::Start => !state.is_running(),
-            Order::Stop => is_active(state),
+            Order::Start => !proc.state().is_running(),
+            Order::Stop => proc.is_active(),
         }
     }
 }
@@ -245,7 +245,7 @@ impl Daemon {
         if order == Order::Stop {
             slots.reverse();
         }
-        slots.retain(|slot| self.procs.proc(*slot).is_some_and(|proc| order.applies_to(proc.state())));
+        slots.retain(|slot| self.procs.proc(*slot).is_some_and(|proc| order.applies_to(proc)));
         let begun: Vec<Result<(), Fault>> = self.spawn_together(|daemon| {
             let begin = |slot: &SlotId| match order {
                 Order::Start => daemon.begin_start(*slot, None),
@@ -325,7 +325,7 @@ impl Daemon {
         waiter: impl FnOnce(Wants) -> Waiter,
     ) -> Option<Result<(), Fault>> {
         let proc = self.procs.proc(slot)?;
-        if !is_active(proc.state()) {
+        if !proc.is_active() {
             return Some(Err(Fault::with(FaultCode::NotRunning, namespec)));
         }
         let name = proc.config.name.clone();
@@ -486,7 +486,9 @@ impl Daemon {
 
     fn remove_request(&mut self, name: &str) -> Outcome {
         let group = self.procs.group(name).ok_or_else(|| Fault::with(FaultCode::BadName, name))?;
-        if group.active > 0 {
+        let is_at_rest =
+            |slot: &SlotId| self.procs.proc(*slot).is_none_or(|proc| may_be_removed(proc.state()));
+        if !group.members.iter().all(is_at_rest) {
             return Err(Fault::with(FaultCode::StillRunning, name));
         }
         self.remove_group(name);
@@ -565,7 +567,7 @@ impl Daemon {
         };
         let Some(process) = &namespec.process else { return self.remove_request(&namespec.group) };
         let (_, proc) = self.find(&namespec.group, Some(process), sent)?;
-        if is_active(proc.state()) {
+        if !may_be_removed(proc.state()) {
             return Err(Fault::with(FaultCode::StillRunning, sent.clone()));
         }
         self.remove_member(&namespec.group, process);
@@ -576,12 +578,18 @@ impl Daemon {
     }
 }
 
+/// Whether a process in this state can be taken out. As in Supervisor one that is EXITED can, though it waits to be
+/// started again.
+fn may_be_removed(state: ProcessState) -> bool {
+    !state.is_running() && state != ProcessState::Stopping
+}
+
 /// What happens to a process by itself, and in what time.
 pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
     use crate::core::process::State;
     let what = match proc.process.state {
         State::Starting { .. } => "it counts as RUNNING",
-        State::Backoff { .. } => "it is started again",
+        State::Backoff { .. } | State::Exited { start_at: Some(_) } => "it is started again",
         State::Stopping { .. } => "it is killed with SIGKILL if it has not ended",
         _ => return None,
     };
@@ -629,14 +637,19 @@ fn history(proc: &Proc) -> Facts {
             ("lasted_ms", Fact::Number(millis)),
         ]
     });
-    let (next, due) = match coming(proc) {
-        Some((what, delay)) => (what, i64::try_from(delay.as_secs_f64().ceil() as u64).unwrap_or(i64::MAX)),
-        None => ("", -1),
+    let (next, due, due_ms) = match coming(proc) {
+        Some((what, delay)) => {
+            // What XML-RPC has room for; nobody reads the milliseconds of more than 24 days.
+            let fits = |number: u128| i64::from(i32::try_from(number).unwrap_or(i32::MAX));
+            (what, fits(delay.as_millis().div_ceil(1000)), fits(delay.as_millis()))
+        }
+        None => ("", -1, -1),
     };
     vec![
         ("exits", Fact::List(exits.collect())),
         ("next", Fact::Text(next.to_string())),
         ("next_in", Fact::Number(due)),
+        ("next_in_ms", Fact::Number(due_ms)),
         ("note", Fact::Text(note_in_full(proc).to_string())),
     ]
 }

@@ -6,7 +6,7 @@ use crate::core::process::Event;
 use crate::core::shutdown::Phases;
 use crate::manager::daemon::{Daemon, flush_messages};
 use crate::manager::info_map::MapFile;
-use crate::manager::procs::{SlotId, is_active};
+use crate::manager::procs::SlotId;
 use crate::model::config::Config;
 use crate::model::state::ProcessState::Stopping;
 use crate::model::state::SupervisorState;
@@ -206,7 +206,7 @@ impl Daemon {
             .iter()
             .rev()
             .filter_map(|slot| self.procs.proc(*slot).map(|proc| (*slot, proc)))
-            .filter(|(_, proc)| is_active(proc.state()))
+            .filter(|(_, proc)| proc.is_active())
             .map(|(slot, proc)| (proc.config.priority, slot))
             .collect();
         members.sort_by_key(|(priority, _)| Reverse(*priority));
@@ -229,7 +229,7 @@ impl Daemon {
         let names: Vec<&str> = self
             .procs
             .all()
-            .filter(|(_, proc)| if leaves { proc.state() == Stopping } else { is_active(proc.state()) })
+            .filter(|(_, proc)| if leaves { proc.state() == Stopping } else { proc.is_active() })
             .map(|(_, proc)| &*proc.config.name)
             .collect();
         ::log::info!("waiting for {} to die", names.join(", "));

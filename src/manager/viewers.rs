@@ -41,6 +41,7 @@ impl Daemon {
                         figures.restarted(now.since(since));
                     }
                 }
+                ProcessState::Exited if proc.is_active() => proc.down_since = Some(now),
                 // Back by itself: in one step with the exit. Whoever starts it later does so in another.
                 ProcessState::Starting if changes.iter().any(|other| other.to == ProcessState::Exited) => {
                     proc.down_since = Some(now);

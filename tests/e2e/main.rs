@@ -22,6 +22,7 @@ mod listing;
 mod machine;
 mod order;
 mod outage;
+mod pace;
 mod pidproxy;
 mod recovery;
 mod rotation;

@@ -116,6 +116,8 @@ fn ask_while_killing(daemon: &Daemon, programs: &[&str], ask: impl Fn() -> bool 
             kill_manager(daemon);
         } else {
             for name in programs {
+                // One that was killed a moment ago may wait for its second to be over.
+                daemon.wait_for_state(name, Running, LONG);
                 kill(daemon.pid_of(name), Signal::SIGKILL);
             }
         }
@@ -150,6 +152,7 @@ fn no_client_of_a_fastcgi_program_is_refused() {
     assert!(n_cut <= 6, "each kill of a program cuts at most one answer");
     assert_eq!(daemon.log().matches("Creating socket").count(), 1);
 
+    daemon.wait_for_state(names[0], Running, LONG);
     let fault = daemon.try_call("supervisor.sendProcessStdin", vec![text("web:app_0"), text("x")]);
     assert!(fault.unwrap_err().string().starts_with("NO_FILE"));
 }

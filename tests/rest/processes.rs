@@ -52,6 +52,16 @@ fn what_happens_next_is_told() {
     assert!(bad["why"].as_str().unwrap().starts_with("Exited too quickly"), "{bad}");
 }
 
+/// EXITED, but not for long: that is no readiness either.
+#[test]
+fn a_restart_that_waits_for_its_second_is_told() {
+    let daemon = start("[program:bad]\ncommand=/bin/false\nstartsecs=0\n");
+    let bad = wait_for(&daemon, "bad", "EXITED");
+    assert_eq!(bad["next"]["what"], "it is started again");
+    assert!((0.0..=1.0).contains(&bad["next"]["in_seconds"].as_f64().unwrap()), "{bad}");
+    assert_eq!(bad["why"], "exit status 1; not expected");
+}
+
 #[test]
 fn actions_say_what_became_of_each_process() {
     let daemon = start("[program:missing]\ncommand=/nonexistent\nautostart=false\n");

@@ -52,9 +52,10 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
 
 fn explain(session: &mut Session, process: &Process) -> Outcome {
     let state = session.screen.styled(&process.statename, state_style(process.state));
-    let meaning = meaning(process);
+    let history = history(session, &process.namespec())?;
+    let meaning = meaning(process, history.as_ref());
     session.screen.line(&format!("{}: {state}, {meaning}", process.namespec()))?;
-    match history(session, &process.namespec())? {
+    match history {
         Some(history) => tell_history(session, process, &history)?,
         None => tell_last_exit(session, process)?,
     }
@@ -62,8 +63,9 @@ fn explain(session: &mut Session, process: &Process) -> Outcome {
 }
 
 /// What a state means, with what the daemon says about it.
-fn meaning(process: &Process) -> String {
-    let state = i32::try_from(process.state).ok().and_then(ProcessState::from_code);
+fn meaning(process: &Process, history: Option<&History>) -> String {
+    let state = state(process);
+    let waits = history.is_some_and(|history| !history.next.is_empty());
     let problem = if process.spawnerr.is_empty() { "" } else { ": " };
     let spawnerr = &process.spawnerr;
     match state {
@@ -75,10 +77,17 @@ fn meaning(process: &Process) -> String {
             format!("it ended too soon and will be started again{problem}{spawnerr}")
         }
         Some(ProcessState::Stopping) => "it was told to stop and has not ended yet".to_string(),
+        Some(ProcessState::Exited) if waits => {
+            "it ended within a second of its start and waits to be started again".to_string()
+        }
         Some(ProcessState::Exited) => "it ended by itself and is not to be started again".to_string(),
         Some(ProcessState::Fatal) => format!("it could not be started and was given up{problem}{spawnerr}"),
         Some(ProcessState::Unknown) | None => "the daemon lost control of it".to_string(),
     }
+}
+
+fn state(process: &Process) -> Option<ProcessState> {
+    i32::try_from(process.state).ok().and_then(ProcessState::from_code)
 }
 
 /// What our own daemons remember about a process.
@@ -89,6 +98,8 @@ struct History {
     next: String,
     /// Seconds until then; negative: no moment is set.
     next_in: i64,
+    /// The same in milliseconds; `None` from a daemon that counts seconds only.
+    next_in_ms: Option<i64>,
     /// What is unusual about it; empty if nothing is.
     note: String,
 }
@@ -120,6 +131,7 @@ fn history(session: &mut Session, name: &str) -> Result<Option<History>, CtlErro
         exits,
         next: members.text("next"),
         next_in: members.number("next_in"),
+        next_in_ms: members.get("next_in_ms").map(|_| members.number("next_in_ms")),
         note: members.text("note"),
     }))
 }
@@ -150,7 +162,11 @@ fn tell_history(session: &mut Session, process: &Process, history: &History) -> 
         let (pid, status) = (exit.pid, &exit.status);
         session.screen.line(&format!("  {time}  pid {pid}: {status}, {judgement}, after {seconds:.1} s"))?;
     }
+    let starts = matches!(state(process), Some(ProcessState::Backoff | ProcessState::Exited));
     match (history.next.as_str(), history.next_in) {
+        (_, 0..) if starts && let Some(millis) = history.next_in_ms => {
+            session.screen.line(&format!("next start in {}", short(millis)))?;
+        }
         // What runs goes on running.
         ("", _) if process.pid != 0 => {}
         ("", _) => session.screen.line("next: nothing until somebody asks for it")?,
@@ -160,13 +176,20 @@ fn tell_history(session: &mut Session, process: &Process, history: &History) -> 
     Ok(())
 }
 
+/// A time to wait: tenths of a second below ten seconds, else whole ones. Never shorter than it is.
+fn short(millis: i64) -> String {
+    match millis {
+        ..10_000 => format!("{}.{}s", (millis + 99) / 1000, (millis + 99) / 100 % 10),
+        _ => format!("{}s", (millis + 999) / 1000),
+    }
+}
+
 /// What every daemon can tell.
 fn tell_last_exit(session: &mut Session, process: &Process) -> Outcome {
     if process.stop == 0 {
         return Ok(());
     }
-    let state = i32::try_from(process.state).ok().and_then(ProcessState::from_code);
-    let status = match (state, process.exitstatus) {
+    let status = match (state(process), process.exitstatus) {
         // The daemon reports 0 there whatever it was.
         (Some(ProcessState::Backoff | ProcessState::Fatal), _) => String::new(),
         (_, -1) => ", terminated by a signal".to_string(),
@@ -192,4 +215,24 @@ fn show_log(session: &mut Session, process: &Process) -> Outcome {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn times_to_wait() {
+        for (millis, text) in [
+            (0, "0.0s"),
+            (1, "0.1s"),
+            (600, "0.6s"),
+            (601, "0.7s"),
+            (950, "1.0s"),
+            (9_999, "10.0s"),
+            (10_001, "11s"),
+        ] {
+            assert_eq!(short(millis), text);
+        }
+    }
 }
