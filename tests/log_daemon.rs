@@ -1,10 +1,13 @@
 //! Logs of a whole daemon: what only we offer, and what must survive our manager.
 
 mod log_support;
+#[path = "log_support/sandbox.rs"]
+mod sandbox;
 mod support;
 
 use log_support::SmallDisk;
 use nix::sys::signal::Signal;
+use sandbox::{OWN_DEV, REFUSE_SPLICE};
 use std::time::Duration;
 use supervisord::log::rotate::backup_name;
 use supervisord::model::state::ProcessState::{Exited, Running};
@@ -168,4 +171,168 @@ fn a_full_disk_is_told_once_and_so_is_its_end() {
     assert!(log.contains("0 bytes were dropped"), "{log}");
     let lines = std::fs::read_to_string(disk.path("a.out")).unwrap();
     assert!(lines.lines().all(|line| line == "line"), "no line was torn");
+}
+
+/// Programs that say one thing, into a FIFO that nobody reads: one goes on without another word, one ends.
+fn quiet(name: &str, keys: &str) -> String {
+    let program = |name: &str, then: &str| {
+        format!(
+            "[program:{name}]\ncommand=/bin/sh -c 'echo of {name}; {then}'\nstartsecs=0\nautorestart=false\n{keys}\n"
+        )
+    };
+    program(name, "exec sleep 1000") + &program(&format!("{name}_once"), "exit 0")
+}
+
+fn make_fifo(daemon: &Daemon, name: &str) {
+    nix::unistd::mkfifo(&daemon.path(name), nix::sys::stat::Mode::S_IRWXU).expect("the test's directory");
+}
+
+/// The lines that come out of a FIFO, as many as are wanted, whoever comes first.
+fn lines_of_fifo(daemon: &Daemon, name: &str, n_lines: usize) -> Vec<String> {
+    let mut reader =
+        std::process::Command::new("head").arg(format!("-n{n_lines}")).arg(daemon.path(name)).output();
+    let text = std::mem::take(&mut reader.as_mut().expect("head can be executed").stdout);
+    let mut lines: Vec<String> = String::from_utf8_lossy(&text).lines().map(str::to_string).collect();
+    lines.sort();
+    lines
+}
+
+/// Waits until the manager sleeps and stays asleep.
+fn wait_for_sleep(daemon: &Daemon) {
+    let sleeps = || support::sleeps(daemon.manager().expect("there is a manager"));
+    until("the manager sleeps", LONG, || {
+        let before = sleeps();
+        // Three rounds of trying again would wake two threads each time.
+        std::thread::sleep(Duration::from_secs(3));
+        sleeps() <= before + 3
+    });
+}
+
+/// Whoever reads it comes when the programs have said everything, and another manager has come meanwhile.
+#[test]
+fn a_log_whose_reader_comes_late_gets_what_was_said_before() {
+    let conf = quiet("raw", "stdout_logfile=%(here)s/raw")
+        + &quiet("dressed", "stdout_logfile=%(here)s/dressed\nstdout_logfile_prefix=so:")
+        + &quiet("several", "stdout_logfile=%(here)s/copy, %(here)s/several")
+        + &quiet("event", "stdout_logfile=%(here)s/event\nstdout_events_enabled=true");
+    let mut daemon = Start::new(Side::Ours, &format!("[supervisord]\nloglevel=info\n{conf}")).prepare();
+    let fifos = ["raw", "dressed", "several", "event"];
+    fifos.iter().for_each(|name| make_fifo(&daemon, name));
+    daemon.spawn();
+    daemon.wait_ready();
+    for name in fifos {
+        daemon.wait_for_state(&format!("{name}_once"), Exited, LONG);
+        daemon.wait_log(&format!("/{name} of '{name}' stdout: No such device"));
+    }
+    assert_eq!(lines_of_fifo(&daemon, "several", 2), ["of several", "of several_once"]);
+    assert_eq!(lines_of_fifo(&daemon, "event", 2), ["of event", "of event_once"]);
+    let manager = daemon.manager().expect("there is a manager");
+    kill(manager, Signal::SIGKILL);
+    until("another manager", LONG, || daemon.manager().is_some_and(|pid| pid != manager));
+    until("it answers", LONG, || daemon.answers());
+    assert_eq!(lines_of_fifo(&daemon, "raw", 2), ["of raw", "of raw_once"]);
+    assert_eq!(lines_of_fifo(&daemon, "dressed", 2), ["so: of dressed", "so: of dressed_once"]);
+    wait_for_sleep(&daemon);
+}
+
+/// Writes down what syslog gets.
+const SYSLOGD: &str = r#"
+[program:syslogd]
+command=python3 -uc "import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind('/dev/log'); [print(s.recv(1000).decode().split('supervisord: ')[1]) for _ in range(100)]"
+stdout_logfile=%(here)s/messages
+autostart=false
+startsecs=0
+"#;
+
+#[test]
+fn a_syslog_that_comes_late_gets_what_was_said_before() {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("skipped: needs root, for a /dev of its own");
+    }
+    let conf = quiet("alone", "stdout_logfile=NONE\nstdout_syslog=true")
+        + &quiet("beside", "stdout_logfile=%(here)s/%(program_name)s.log\nstdout_syslog=true");
+    let daemon = Start::new(Side::Ours, &format!("[supervisord]\nloglevel=info\n{conf}{SYSLOGD}"))
+        .under(&OWN_DEV)
+        .ready();
+    for name in ["alone", "alone_once", "beside", "beside_once"] {
+        daemon.wait_log(&format!("could not write syslog of '{name}' stdout"));
+    }
+    until("the other log has it", LONG, || daemon.read("beside.log") == "of beside\n");
+    // What waits for one of several sinks is in the manager; what has a single one waits outside.
+    daemon.call("supervisor.startProcess", vec![text("syslogd")]);
+    let message = |name: &str| format!("{name} of {name}\n");
+    for name in ["alone", "alone_once", "beside", "beside_once"] {
+        until("syslog has it", LONG, || daemon.read("messages").contains(&message(name)));
+    }
+    assert_eq!(daemon.read("messages").lines().count(), 4, "each once");
+    wait_for_sleep(&daemon);
+}
+
+#[test]
+fn what_waits_for_a_syslog_outlives_managers() {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("skipped: needs root, for a /dev of its own");
+    }
+    let conf = quiet("alone", "stdout_logfile=NONE\nstdout_syslog=true");
+    let daemon = Start::new(Side::Ours, &format!("[supervisord]\nloglevel=info\n{conf}{SYSLOGD}"))
+        .under(&OWN_DEV)
+        .ready();
+    for name in ["alone", "alone_once"] {
+        daemon.wait_log(&format!("could not write syslog of '{name}' stdout"));
+    }
+    for _ in 0..2 {
+        let manager = daemon.manager().expect("there is a manager");
+        kill(manager, Signal::SIGKILL);
+        until("another manager", LONG, || daemon.manager().is_some_and(|pid| pid != manager));
+        until("it answers", LONG, || daemon.answers());
+    }
+    daemon.call("supervisor.startProcess", vec![text("syslogd")]);
+    for name in ["alone", "alone_once"] {
+        let message = format!("{name} of {name}\n");
+        until("syslog has it", LONG, || daemon.read("messages").contains(&message));
+    }
+    assert_eq!(daemon.read("messages").lines().count(), 2, "each once");
+}
+
+/// As in some sandboxes. What was read could not be taken out of the pipe then, and was written again and again.
+#[test]
+fn without_splice_everything_is_written_once() {
+    let lines: String = (0..3000).map(|number| format!("line {number} of a program\n")).collect();
+    let errors = [libc::EPERM, libc::EINVAL, libc::ENOSYS].map(|errno| errno.to_string());
+    let both = format!("{},{}", libc::EPERM, libc::EPERM);
+    for refused in errors.iter().chain([&both]) {
+        let program = |name: &str, keys: &str| {
+            format!(
+                "[program:{name}]\ncommand=/bin/sh -c 'seq -f \"line %%g of a program\" 0 2999; exec sleep 1000'\n{keys}\n"
+            )
+        };
+        let conf = program("raw", "stdout_logfile=%(here)s/raw.log")
+            + &program("rotated", "stdout_logfile=%(here)s/rotated.log\nstdout_logfile_maxbytes=20KB")
+            + &program("dressed", "stdout_logfile=%(here)s/dressed.log\nstdout_logfile_prefix=so:")
+            + &program("two", "stdout_logfile=%(here)s/two.log, %(here)s/copy.log")
+            + &program("nowhere", "stdout_logfile=NONE")
+            + "[eventlistener:l]\nevents=PROCESS_STATE_RUNNING\ndirectory=%(here)s\nstdout_logfile=NONE\ncommand=/bin/sh -c \
+               'while echo READY && read -r header; do len=${header##*len:}; head -c $len >> heard; echo >> heard; \
+               printf \"RESULT 2\\nOK\"; done'\n";
+        let wrapper = [&REFUSE_SPLICE[..], &[refused]].concat();
+        let daemon =
+            Start::new(Side::Ours, &format!("[supervisord]\nloglevel=info\n{conf}")).under(&wrapper).ready();
+        daemon.wait_log("the system refuses splice(2)");
+        until("the listener has heard of all", LONG, || daemon.read("heard").lines().count() >= 6);
+        let dressed: String = lines.lines().map(|line| format!("so: {line}\n")).collect();
+        for (name, expected) in [("raw", &lines), ("dressed", &dressed), ("two", &lines), ("copy", &lines)] {
+            let file = format!("{name}.log");
+            until(&format!("{name} is complete ({refused})"), LONG, || {
+                daemon.read(&file).len() >= expected.len()
+            });
+            assert!(daemon.read(&file) == *expected, "{name}, {refused}: {}", daemon.read(&file));
+        }
+        let rotated = || {
+            let older = (1..=10).rev().map(|number| daemon.read(&format!("rotated.log.{number}")));
+            older.chain([daemon.read("rotated.log")]).collect::<String>()
+        };
+        until("all files together are complete", LONG, || rotated().len() >= lines.len());
+        assert!(rotated() == lines, "{refused}: {}", rotated());
+        wait_for_sleep(&daemon);
+    }
 }

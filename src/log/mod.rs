@@ -8,6 +8,7 @@ pub mod activity;
 
 pub mod mill;
 pub mod pump;
+pub mod retry;
 pub mod spec;
 pub mod stream;
 

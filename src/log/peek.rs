@@ -5,6 +5,9 @@
 //! the pages), written, and only then taken: a kill in between makes the next manager write them once more, but loses
 //! none.
 //!
+//! Some sandboxes refuse `splice` and `tee` altogether. Without the one, bytes are read to be taken; without the other they
+//! are read before they are written, and what was read last is lost with us.
+//!
 //! In the same way the activity log is shown at level debug what the kernel is going to move to a log.
 
 use rustix::io::Errno;
@@ -13,6 +16,7 @@ use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How much is looked at once; also the longest chunk of a PROCESS_LOG event.
 pub const CHUNK: usize = 64 * 1024;
@@ -35,15 +39,62 @@ thread_local! {
 /// # Errors
 /// EAGAIN if the pipe is empty. `look` was not called then.
 pub fn look_and_take(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize, Errno> {
+    try_to_take(pipe, |bytes| {
+        look(bytes);
+        Ok(())
+    })
+}
+
+/// The same for a `look` that can fail: then the bytes stay in the pipe, if that can be.
+///
+/// # Errors
+/// Those of `look`, too.
+pub fn try_to_take(pipe: impl AsFd, look: impl FnOnce(&[u8]) -> Result<(), Errno>) -> Result<usize, Errno> {
     let mut glass = GLASS.take();
-    let result = glass.copy(&pipe);
+    let mut result = glass.copy(&pipe);
+    let is_taken = result.is_err_and(is_refusal);
+    if is_taken {
+        result = glass.read(&pipe);
+    }
     if let Ok(n_bytes @ 1..) = result {
-        look(&glass.buffer[..n_bytes]);
-        take(&pipe, n_bytes)?;
+        let looked = look(&glass.buffer[..n_bytes]);
+        let taken = looked.and_then(|()| if is_taken { Ok(()) } else { take(&pipe, n_bytes) });
+        result = taken.map(|()| n_bytes);
     }
     // Not given back before, so that `look` may look into another pipe.
     GLASS.set(glass);
     result
+}
+
+/// Whether this is how system calls fail that are not allowed, or that there are not (seccomp(2), gVisor).
+pub fn is_refusal(errno: Errno) -> bool {
+    matches!(errno, Errno::PERM | Errno::ACCESS | Errno::NOSYS | Errno::INVAL)
+}
+
+/// Whether the kernel splices at all; to be asked once something was refused. That it does not is told once.
+pub fn kernel_splices() -> bool {
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+    if REFUSED.load(Ordering::Relaxed) {
+        // What is forbidden stays so.
+        return false;
+    }
+    let refused = try_splice().err().filter(|errno| is_refusal(*errno));
+    if let Some(errno) = refused
+        && !REFUSED.swap(true, Ordering::Relaxed)
+    {
+        ::log::warn!(
+            "the system refuses splice(2): {errno}; the output of programs goes through the manager's memory, which is \
+             slower, and if the manager is killed the last 64 KiB of a stream may be missing or be there twice"
+        );
+    }
+    refused.is_none()
+}
+
+fn try_splice() -> Result<usize, Errno> {
+    let (read_end, write_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let (_far_end, elsewhere) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    rustix::io::write(&write_end, b"x")?;
+    rustix::pipe::splice(&read_end, None, &elsewhere, None, 1, SpliceFlags::NONBLOCK)
 }
 
 /// Shows the first bytes in a pipe, at most [`CHUNK`], to `look`, and leaves them there; how many, or 0 at the end of
@@ -80,14 +131,25 @@ fn take(pipe: impl AsFd, n_bytes: usize) -> Result<(), Errno> {
 pub fn discard(pipe: impl AsFd, max: usize) -> Result<usize, Errno> {
     static NULL: OnceLock<Option<OwnedFd>> = OnceLock::new();
     let open = || OpenOptions::new().write(true).open("/dev/null").ok().map(OwnedFd::from);
-    match NULL.get_or_init(open) {
-        Some(null) => rustix::pipe::splice(pipe, None, null, None, max, SpliceFlags::NONBLOCK),
-        // There may be no /dev in a chroot.
-        None => rustix::io::read(pipe, &mut vec![0; max.min(CHUNK)]),
+    let spliced = NULL
+        .get_or_init(open)
+        .as_ref()
+        .map(|null| rustix::pipe::splice(&pipe, None, null, None, max, SpliceFlags::NONBLOCK));
+    match spliced {
+        Some(Ok(n_bytes)) => Ok(n_bytes),
+        Some(Err(errno)) if !is_refusal(errno) => Err(errno),
+        // There may be no /dev in a chroot, or no splice.
+        Some(Err(_)) | None => rustix::io::read(pipe, &mut vec![0; max.min(CHUNK)]),
     }
 }
 
 impl Glass {
+    /// Takes the first bytes out of a pipe into the buffer.
+    fn read(&mut self, pipe: impl AsFd) -> Result<usize, Errno> {
+        self.buffer.resize(CHUNK, 0);
+        rustix::io::retry_on_intr(|| rustix::io::read(&pipe, &mut self.buffer[..]))
+    }
+
     /// Copies the first bytes of a pipe into the buffer.
     fn copy(&mut self, pipe: impl AsFd) -> Result<usize, Errno> {
         self.buffer.resize(CHUNK, 0);

@@ -4,8 +4,10 @@
 //! to gather, and a stream that gathers many goes to the [`mill`] until it is calm again.
 
 use crate::log::mill;
+use crate::log::retry;
 use crate::log::stream::{Drained, LogStream, Output};
 use crate::manager::rt::{Async, Timer};
+use futures_lite::FutureExt;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -73,6 +75,8 @@ async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
     let Some(mut watched) = watch(&stream, &pipe) else { return };
     let mut last = Instant::now() - gathering;
     // What an earlier manager left does not arrive once more.
+    // The one in which it takes part, while something waits for a sink.
+    let mut round: Option<async_channel::Receiver<()>> = None;
     let mut outcome = if is_waiting { Turn::Pause(Duration::ZERO) } else { Turn::Empty };
     loop {
         match outcome {
@@ -80,23 +84,37 @@ async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
                 // A pipe can be watched only once, so this is over before somebody else begins.
                 drop(watched);
                 if has_ended(&stream, &mut hand_on) {
-                    return;
+                    // Nothing arrives any more, but what has arrived may not have got where it belongs.
+                    return retry::look_after(&stream, || hand_on);
                 }
                 let Some(again) = watch(&stream, &pipe) else { return };
                 watched = again;
                 outcome = Turn::Empty;
                 continue;
             }
+            Turn::Pause(retry::PERIOD) => drop(retry::next_round().recv().await),
             Turn::Pause(pause) => drop(Timer::after(pause).await),
             Turn::Empty | Turn::Moved { .. } => {
+                let waits = stream.lock().unwrap_or_else(PoisonError::into_inner).waits_for_sink();
+                if !waits {
+                    round = None;
+                }
                 // An error would be the kernel's refusal to watch a pipe; draining is right in any case.
-                let _ = watched.readable().await;
+                let arrived = async { drop(watched.readable().await) };
+                if waits {
+                    let round = &*round.get_or_insert_with(retry::next_round);
+                    arrived.or(async { round.recv().await.unwrap_or_default() }).await;
+                } else {
+                    arrived.await;
+                }
                 let gathering = gathering.saturating_sub(last.elapsed());
                 if !gathering.is_zero() {
                     Timer::after(gathering).await;
                 }
             }
         }
+        // Once it has come there is another one.
+        round = round.filter(|round| !round.is_closed());
         last = Instant::now();
         outcome = turn(&stream, &mut hand_on);
         if matches!(outcome, Turn::Moved { n_bytes, .. } if n_bytes >= BUSY_BYTES) {
@@ -153,7 +171,7 @@ pub(super) fn turn_with(stream: &Mutex<LogStream>, hand_on: &mut HandOn, drain: 
 }
 
 /// Drains within the budget of a turn, and hands on what was read out for others.
-fn drain_once(stream: &mut LogStream, hand_on: &mut HandOn, drain: Way) -> Drained {
+pub(super) fn drain_once(stream: &mut LogStream, hand_on: &mut HandOn, drain: Way) -> Drained {
     let mut drained = drain(stream, BUDGET);
     let output = std::mem::take(&mut drained.output);
     if !output.pieces.is_empty() {

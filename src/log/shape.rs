@@ -32,12 +32,12 @@ pub struct ShapeSpec {
 impl ShapeSpec {
     /// Whether files get the very bytes of the program, and nobody else gets anything.
     pub fn is_transparent(&self) -> bool {
-        !self.strip_ansi && self.dress.is_none() && !self.has_consumers()
+        !self.strip_ansi && self.dress.is_none() && !self.plain_lines && !self.has_consumers()
     }
 
-    /// Whether something is read out of the stream for others than files.
+    /// Whether something is read out of the stream for others than logs.
     pub fn has_consumers(&self) -> bool {
-        self.capture_maxbytes > 0 || self.events || self.listener || self.plain_lines
+        self.capture_maxbytes > 0 || self.events || self.listener
     }
 }
 

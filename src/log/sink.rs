@@ -8,6 +8,7 @@ use crate::files::{self, open::Opened};
 use crate::log::device::Device;
 use crate::log::file::{Limits, Promise, SharedFile};
 use crate::log::memory::Ring;
+use crate::log::peek;
 use crate::log::syslog::Syslog;
 use crate::model::cursor::SinkCursor;
 use std::collections::VecDeque;
@@ -17,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a name that could not be opened is left alone.
-const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long a name that could not be opened is left alone: a little less than a [round](crate::log::retry) takes.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(900);
 
 /// How many bytes wait at most for a sink that fails.
 const MAX_PENDING: usize = 256 * 1024;
@@ -178,6 +179,11 @@ impl Sink {
         self.trouble.is_some()
     }
 
+    /// Whether bytes that were given to it wait.
+    pub fn holds_back(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     pub fn spec(&self) -> &SinkSpec {
         &self.spec
     }
@@ -219,6 +225,7 @@ impl Sink {
                 Ok(spliced)
             }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(Refusal::CannotSplice),
+            Err(error) if is_refused(&error) => Err(Refusal::CannotSplice),
             // The bytes are in the pipe still, and will be seen again.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Refusal::Empty),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked(&pipe),
@@ -413,6 +420,12 @@ fn whole_lines(bytes: &[u8], room: usize) -> usize {
         return bytes.len();
     }
     bytes[..room].iter().rposition(|byte| *byte == b'\n').map_or(room, |newline| newline + 1)
+}
+
+/// Whether it is not this sink that does not work, but splicing altogether.
+fn is_refused(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    errno.is_some_and(peek::is_refusal) && !peek::kernel_splices()
 }
 
 fn first_line(bytes: &[u8]) -> &[u8] {

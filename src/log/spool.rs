@@ -11,10 +11,11 @@
 //! What is read out of a stream for others is done with when they say so (see [`Receipt`]). Until then it stays
 //! here, and a successor reads it out once more.
 
+use crate::log::peek;
 use crate::model::cursor::{Batch, Cursor};
 use crate::sys::memory::{self, Sealed};
 use rustix::fs::{FallocateFlags, fallocate, fstat};
-use rustix::io::{Errno, pread};
+use rustix::io::{Errno, pread, pwrite};
 use rustix::pipe::SpliceFlags;
 use std::collections::VecDeque;
 use std::io;
@@ -125,9 +126,24 @@ impl Spool {
         let _progress = self.shared.lock();
         let mut head = self.shared.head();
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-        rustix::io::retry_on_intr(|| {
+        let spliced = rustix::io::retry_on_intr(|| {
             rustix::pipe::splice(&pipe, None, &self.shared.file, Some(&mut head), max, flags)
-        })
+        });
+        match spliced {
+            Err(errno) if peek::is_refusal(errno) && !peek::kernel_splices() => {
+                peek::try_to_take(&pipe, |bytes| self.append(head, bytes))
+            }
+            result => result,
+        }
+    }
+
+    fn append(&self, head: u64, bytes: &[u8]) -> Result<(), Errno> {
+        let mut n_written = 0;
+        while n_written < bytes.len() {
+            let place = head + n_written as u64;
+            n_written += rustix::io::retry_on_intr(|| pwrite(&self.shared.file, &bytes[n_written..], place))?;
+        }
+        Ok(())
     }
 
     /// Reads bytes from a place on, as many as there are and fit.

@@ -20,8 +20,9 @@
 //!
 //! The program never notices. If the stream has a single sink, its bytes stay in the pipe, but for one batch, and go
 //! to the log when that works again; only when the pipe is about to fill up, the oldest in it are dropped. With
-//! several sinks, or with something to read out of the stream (captured data, events), the pipe is drained on and the
-//! sink that fails loses what comes meanwhile.
+//! several sinks, or with something to read out of the stream (captured data, events), the pipe is drained on; 256 KiB
+//! wait for the sink that fails, and it loses what comes beyond that. What waits is tried again once a second, whether or
+//! not the program says anything more (see [`crate::log::retry`]).
 
 mod derived;
 
@@ -30,9 +31,10 @@ use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
 use crate::log::spec::channel_name;
 use crate::log::spool::Receipt;
 use crate::log::stream::derived::Derived;
-use crate::log::{activity, custody, open, peek, transfer};
+use crate::log::{activity, custody, open, peek, retry, transfer};
 use crate::model::config::Level;
 use crate::rpc::api::LogSource;
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -45,7 +47,7 @@ pub use crate::log::spec::StreamSpec;
 pub const LARGE_PIPE: usize = 1 << 20;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = retry::PERIOD;
 
 /// A stream with its pipe and its open logs.
 #[derive(Debug)]
@@ -79,6 +81,8 @@ pub struct LogStream {
     /// How long to wait next for a sink that takes nothing.
     pause: Duration,
     pub(super) pumped: bool,
+    /// It takes part in [rounds](crate::log::retry) beside its pump.
+    pub(super) looked_after: bool,
     /// How many bytes were read of the program.
     n_read: Arc<AtomicU64>,
 }
@@ -171,6 +175,7 @@ impl LogStream {
             cannot_splice: false,
             pause: SHORTEST_PAUSE,
             pumped: false,
+            looked_after: false,
             n_read: Arc::default(),
         }
     }
@@ -304,7 +309,8 @@ impl LogStream {
         let mut drained = Drained { pipe_size: self.pipe_size, ..Drained::default() };
         match filled {
             None => return self.drain(budget),
-            Some(Err(_)) => {}
+            Some(Err(Errno::AGAIN | Errno::INTR)) => {}
+            Some(Err(_)) => return self.drain(budget),
             Some(Ok(0)) => drained.eof = true,
             Some(Ok(n_bytes)) => {
                 drained.n_bytes = n_bytes;
@@ -496,6 +502,21 @@ impl LogStream {
         }
         self.pid = 0;
         drained.output
+    }
+
+    /// Whether something that has left the pipe waits for a sink, or for its turn after that: then a drain is of use
+    /// even though nothing arrives.
+    pub fn waits_for_sink(&self) -> bool {
+        self.sinks.iter().any(Sink::holds_back) || self.is_waiting()
+    }
+
+    /// As [`LogStream::drain`], but what a listener says is left to those who hear it.
+    pub(super) fn try_again(&mut self, budget: usize) -> Drained {
+        if !self.is_listener() {
+            return self.drain(budget);
+        }
+        self.flush_sinks();
+        Drained::default()
     }
 
     /// Writes what waits for the sinks; what hinders them most.

@@ -4,6 +4,7 @@ use crate::keeper::layout::{DRAIN_DISCARD, DRAIN_LEAVE, DRAIN_TO_LOG, DRAIN_TO_S
 use crate::keeper::link::Link;
 use crate::log::custody::{self, Custodian};
 use crate::log::pump;
+use crate::log::retry;
 use crate::log::spec::StreamSpec;
 use crate::log::stream::{self, LogStream};
 use crate::log::transfer::{self, Transfer};
@@ -245,6 +246,13 @@ impl Streams {
     fn begin_pump(&self, slot: u32, channel: Stream, stream: &Output, outlet: &Outlet) {
         if let Some(pump) = pump::pump(stream, outlet.of(slot, Arc::clone(&self.pid), channel)) {
             rt::spawn(pump).detach();
+        }
+    }
+
+    /// Sees to it that what could not be written yet is, without a pump, or while that sleeps.
+    pub fn look_after(&self, slot: u32, outlet: &Outlet) {
+        for (channel, stream) in self.named_outputs() {
+            retry::look_after(stream, || Box::new(outlet.of(slot, Arc::clone(&self.pid), channel)));
         }
     }
 

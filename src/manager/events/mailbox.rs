@@ -3,8 +3,10 @@
 //! A manager that is killed between reading an answer and noting it, or between noting an event and writing
 //! it, would leave a listener waiting for ever. So bytes only move by splice(2), between a pipe and a file in
 //! memory that the keeper holds: a move is whole or has not happened, and the file shows which. What of an
-//! event was sent is the file's position; what was heard is the file's size.
+//! event was sent is the file's position; what was heard is the file's size. Only where splice(2) is forbidden are
+//! they copied.
 
+use crate::log::peek;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, ftruncate, seek};
 use rustix::io::{Errno, pread, pwrite};
 use rustix::pipe::SpliceFlags;
@@ -99,13 +101,27 @@ impl Mailbox {
             if n_unsent == 0 {
                 return Ok(());
             }
-            let result = rustix::io::retry_on_intr(|| {
+            let spliced = rustix::io::retry_on_intr(|| {
                 rustix::pipe::splice(&self.file, None, pipe, None, n_unsent, SpliceFlags::NONBLOCK)
             });
+            let result = match spliced {
+                Err(errno) if is_refused(errno) => self.send_copy(pipe, n_unsent),
+                result => result,
+            };
             if result? == 0 {
                 return Err(Errno::IO);
             }
         }
+    }
+
+    /// Sends some of what was not sent yet through our memory. A kill between the two steps sends it once more.
+    fn send_copy(&self, pipe: BorrowedFd<'_>, n_unsent: usize) -> Result<usize, Errno> {
+        let position = seek(&self.file, SeekFrom::Current(0))?;
+        let mut bytes = vec![0; n_unsent.min(peek::CHUNK)];
+        let n_read = pread(&self.file, &mut bytes, position)?;
+        let n_sent = rustix::io::retry_on_intr(|| rustix::io::write(pipe, &bytes[..n_read]))?;
+        seek(&self.file, SeekFrom::Start(position + n_sent as u64))?;
+        Ok(n_sent)
     }
 
     /// Gives up what was not sent: it was meant for a program that has ended.
@@ -129,6 +145,13 @@ impl Mailbox {
         let result = rustix::io::retry_on_intr(|| {
             rustix::pipe::splice(pipe, None, &self.file, Some(&mut end), HEAR_BYTES, flags)
         });
+        let result = match result {
+            Err(errno) if is_refused(errno) => peek::try_to_take(pipe, |bytes| {
+                // Memory: all of them or none.
+                pwrite(&self.file, bytes, end).map(drop)
+            }),
+            result => result,
+        };
         match result {
             Ok(0) => Collected::End,
             Ok(_) => Collected::Something,
@@ -155,6 +178,10 @@ impl Mailbox {
             let _ = fallocate(&self.file, flags, INBOX, done);
         }
     }
+}
+
+fn is_refused(errno: Errno) -> bool {
+    peek::is_refusal(errno) && !peek::kernel_splices()
 }
 
 impl AsFd for Mailbox {

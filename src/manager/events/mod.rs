@@ -232,7 +232,9 @@ impl Daemon {
     /// Understands what a listener has written and was taken in.
     fn understand(&mut self, slot: SlotId) {
         let Some(n_heard) = self.events.pools.n_heard(slot) else { return };
-        let bytes = self.procs.proc(slot).map(|proc| proc.streams.heard_after(n_heard)).unwrap_or_default();
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let bytes = proc.streams.heard_after(n_heard);
+        proc.streams.look_after(slot, &self.events.outlet);
         if !bytes.is_empty() {
             self.feed(Input::Heard { slot, bytes, now: clock::monotonic() });
         }
@@ -250,6 +252,7 @@ impl Daemon {
         }
         let Some(proc) = self.procs.proc(slot) else { return };
         let last = proc.streams.finish();
+        proc.streams.look_after(slot, &self.events.outlet);
         // What was read before comes first.
         self.take_rest_written();
         for (channel, output) in last {
