@@ -14,4 +14,4 @@ mod process_table;
 #[cfg(test)]
 mod process_walk;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;

@@ -382,6 +382,12 @@ impl Link {
         self.shared.get().place(place.index()).is_some_and(|held| held.load(Acquire) > 0)
     }
 
+    /// Where a descriptor that the keeper holds by now can be opened by somebody of the same user.
+    pub fn path_to(&self, place: Place) -> Option<PathBuf> {
+        let number = self.shared.get().place(place.index())?.load(Acquire) - 1;
+        (number >= 0).then(|| format!("/proc/{}/fd/{number}", self.keeper_pid()).into())
+    }
+
     /// Says how the program of a slot is stopped if there is no manager to do it.
     pub fn set_stop(&self, slot: u32, config: &ProcessConfig, group_priority: i64) {
         let Some(hint) = self.memory.get().stops.get(slot as usize) else { return };

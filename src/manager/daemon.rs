@@ -21,6 +21,7 @@ use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
 use crate::manager::streams::Specs;
 use crate::manager::survivors::{Adopted, Legacy};
+use crate::manager::thrift::Needs;
 use crate::manager::upgrade::{Decision, Wanted};
 use crate::manager::wait;
 use crate::manager::waiters::Waiter;
@@ -59,6 +60,8 @@ pub struct Daemon {
     pub ending: Option<Ending>,
     pub common: Arc<Common>,
     pub spawns: Spawns,
+    /// How many descriptors all processes take.
+    pub needs: Needs,
     pub http: http::Context,
     pub servers: Vec<Server>,
     pub events: Events,
@@ -511,7 +514,11 @@ impl Daemon {
             self.link.open_slot(*slot, &proc.group, &proc.config.name, proc.config.autostart);
             self.link.set_stop(*slot, &proc.config, config.priority);
         }
+        for (_, proc) in &members {
+            self.count_in(&proc.config, proc.is_listener);
+        }
         self.procs.add_group(Arc::clone(config), members);
+        self.reckon_descriptors();
         self.snapshot_is_old = true;
         self.announce_group(config);
         self.show_group(&config.name);
@@ -579,6 +586,7 @@ impl Daemon {
     fn let_go(&mut self, slot: SlotId, mut proc: Proc) {
         self.http.feed().tell_removed(&proc.group, &proc.config.name);
         self.unnote(slot);
+        self.count_out(&proc.config, proc.is_listener);
         proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);

@@ -23,6 +23,7 @@ pub mod requests;
 pub mod resume;
 pub mod shutdown;
 pub mod survivors;
+pub mod thrift;
 pub mod unseen;
 pub mod upgrade;
 pub mod viewers;

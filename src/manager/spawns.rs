@@ -18,6 +18,8 @@ use crate::manager::child;
 use crate::manager::command::{self, CommandError};
 use crate::manager::daemon::{Daemon, stream_specs};
 use crate::manager::procs::{Proc, SlotId};
+use crate::manager::streams::ProgramEnds;
+use crate::manager::thrift;
 use crate::model::config::ProcessConfig;
 use crate::model::time::Monotonic;
 use crate::sys::errno::errno_name;
@@ -310,6 +312,9 @@ impl Daemon {
         self.link.set_known(pid, true);
         self.apply(slot, spawned(pid));
         self.show_process(slot);
+        if let Some(proc) = self.procs.proc(slot) {
+            proc.streams.leave_input(slot, &self.link);
+        }
         match &mut self.spawns.unheard {
             Some(unheard) => unheard.push(slot),
             None => self.begin_streams(slot),
@@ -322,6 +327,7 @@ impl Daemon {
     /// What `spawnerr` is to say.
     fn prepare(&mut self, slot: SlotId) -> Result<Job, String> {
         self.may_have_another(slot)?;
+        let ends = self.prepare_streams(slot);
         let proc = self.procs.proc_mut(slot).ok_or("no such process")?;
         let name = &proc.config.name;
         let recipe = if self.spawns.is_quick(&proc.config) {
@@ -335,13 +341,7 @@ impl Daemon {
             self.snapshot_is_old = true;
         }
         let sockets = self.sockets.for_process(&proc.group, &proc.config);
-        let specs =
-            proc.streams.are_missing().then(|| stream_specs(proc, self.config.supervisord.strip_ansi));
-        let both = if self.common.dies_with.is_none() { Ends::Both } else { Ends::Own };
-        let ends = proc
-            .streams
-            .prepare(slot, specs, both, &self.link)
-            .map_err(|error| dispatcher_error(name, &error))?;
+        let ends = ends.map_err(|error| dispatcher_error(name, &error))?;
         let own =
             |fd: &BorrowedFd<'_>| fd.try_clone_to_owned().map_err(|error| dispatcher_error(name, &error));
         let job = Job {
@@ -357,6 +357,20 @@ impl Daemon {
         // Thousands may be started in one turn.
         self.link.pulse();
         Ok(job)
+    }
+
+    /// Makes ready the pipes of a process, if need be by doing without something else.
+    fn prepare_streams(&mut self, slot: SlotId) -> io::Result<ProgramEnds> {
+        loop {
+            let proc = self.procs.proc_mut(slot).ok_or(io::ErrorKind::NotFound)?;
+            let specs =
+                proc.streams.are_missing().then(|| stream_specs(proc, self.config.supervisord.strip_ansi));
+            let both = if self.common.dies_with.is_none() { Ends::Both } else { Ends::Own };
+            match proc.streams.prepare(slot, specs, both, &self.link) {
+                Err(error) if thrift::is_shortage(&error) && self.economize_more() => {}
+                result => return result,
+            }
+        }
     }
 
     /// As in Supervisor, process.py, spawn().

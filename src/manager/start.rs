@@ -21,6 +21,7 @@ use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
 use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
 use crate::manager::survivors::{Adopted, Legacy};
+use crate::manager::thrift::Needs;
 use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt, wait};
 use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpServerConfig};
@@ -136,6 +137,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         state: SupervisorState::Running,
         ending: None,
         common: Arc::new(common),
+        needs: Needs::default(),
         spawns: Spawns::new().map_err(reason("cannot prepare to create programs"))?,
         servers: Vec::new(),
         events,
@@ -275,6 +277,7 @@ impl Daemon {
                 crate::crit!("could not add group '{}': {problem}", group.name);
             }
         }
+        self.warn_of_descriptor_limit();
         self.announce_state(Kind::SupervisorRunning);
         self.snapshot_is_old = true;
         self.save_snapshot();
@@ -496,10 +499,12 @@ impl Daemon {
                 if is_new {
                     to_start.push((number, config.priority, slot));
                 }
+                self.count_in(&proc.config, proc.is_listener);
                 members.push((slot, proc));
             }
             self.procs.add_group(group.config, members);
         }
+        self.reckon_descriptors();
         // Their groups were being removed, or had not been added yet.
         for content in by_name.into_values().flatten() {
             Streams::abandon(content.slot, &self.link);
@@ -531,6 +536,7 @@ impl Daemon {
             let Some(proc) = self.procs.proc_mut(slot) else { continue };
             let specs = stream_specs(proc, self.config.supervisord.strip_ansi);
             proc.streams = Streams::resume(slot, specs, &self.link);
+            proc.streams.economize(slot, &self.link);
         }
         // Before anybody writes to a log.
         self.procs.all().for_each(|(_, proc)| proc.streams.finish_lines());

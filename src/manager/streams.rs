@@ -11,12 +11,15 @@ use crate::log::transfer::{self, Transfer};
 use crate::manager::events::mailbox::{Collected, Mailbox};
 use crate::manager::events::outlet::Outlet;
 use crate::manager::rt;
+use crate::manager::thrift::{self, Thrift};
 use crate::model::cursor::Cursor;
 use crate::rpc::api::Stream;
 use crate::sys::pipe::{self, Ends};
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -98,12 +101,13 @@ impl Streams {
         stdin.forget();
         let end_of = |output: &Output| pipe::writing_end(lock(output).pipe(), ends);
         let ends = ProgramEnds {
-            stdin: pipe::reading_end(stdin.0.pipe.as_fd(), ends)?,
+            stdin: stdin.0.pipe.reading_end(ends)?,
             stdout: end_of(stdout)?,
             stderr: self.stderr.as_ref().map(end_of).transpose()?,
         };
         // Those of its predecessor go. Without a descriptor to spare the pipe comes to its end with the program.
-        let keep = |end: &OwnedFd| end.try_clone().ok();
+        let may_keep = thrift::level() < Thrift::Ends;
+        let keep = |end: &OwnedFd| may_keep.then(|| end.try_clone().ok()).flatten();
         self.kept = [keep(&ends.stdout), ends.stderr.as_ref().and_then(keep)];
         Ok(ends)
     }
@@ -131,7 +135,7 @@ impl Streams {
     pub fn inodes(&self) -> [u64; 3] {
         let output =
             |output: &Option<Output>| output.as_ref().map_or(0, |output| pipe::inode(lock(output).pipe()));
-        let stdin = self.stdin.as_ref().map_or(0, |stdin| pipe::inode(&stdin.0.pipe));
+        let stdin = self.stdin.as_ref().map_or(0, |stdin| stdin.0.pipe.inode);
         [stdin, output(&self.stdout), output(&self.stderr)]
     }
 
@@ -177,6 +181,32 @@ impl Streams {
         };
         self.find_counters();
         Ok(())
+    }
+
+    /// Does without what [`thrift::level`] says.
+    pub fn economize(&mut self, slot: u32, link: &Link) {
+        if thrift::level() >= Thrift::Ends {
+            self.kept = Default::default();
+        }
+        if thrift::level() >= Thrift::Most {
+            self.leave_input(slot, link);
+            for channel in [0, 1] {
+                if link.drain(slot, channel) == DRAIN_TO_LOG {
+                    link.set_drain(slot, channel, DRAIN_LEAVE);
+                    let _ = link.drop_deposits(&[Place::Log(slot, channel)]);
+                }
+            }
+        }
+    }
+
+    /// Leaves the input of the program to the keeper, if descriptors are scarce and that has it by now; whether that
+    /// closed one.
+    pub fn leave_input(&self, slot: u32, link: &Link) -> bool {
+        if thrift::level() < Thrift::Most {
+            return false;
+        }
+        let held = self.stdin.as_ref().zip(link.path_to(Place::Stdin(slot)));
+        held.is_some_and(|(stdin, path)| stdin.0.pipe.leave_at(path))
     }
 
     /// Opens the logs of new streams.
@@ -415,10 +445,56 @@ struct Input(Arc<InputShared>);
 
 #[derive(Debug)]
 struct InputShared {
-    pipe: Arc<OwnedFd>,
+    pipe: InputPipe,
     waiting: Mutex<VecDeque<u8>>,
     /// Where the event is that goes first; only written to under the lock.
     mailbox: Option<Arc<Mailbox>>,
+}
+
+/// Our end of the pipe of a standard input, or where it can be had.
+#[derive(Debug)]
+struct InputPipe {
+    inode: u64,
+    place: Mutex<InputPlace>,
+}
+
+#[derive(Debug)]
+enum InputPlace {
+    Here(Arc<OwnedFd>),
+    /// Another process has it open.
+    At(PathBuf),
+}
+
+impl InputPipe {
+    fn new(pipe: OwnedFd) -> InputPipe {
+        InputPipe { inode: pipe::inode(&pipe), place: Mutex::new(InputPlace::Here(Arc::new(pipe))) }
+    }
+
+    /// A descriptor of ours, for as long as it takes.
+    fn get(&self) -> io::Result<Arc<OwnedFd>> {
+        match &*lock(&self.place) {
+            InputPlace::Here(pipe) => Ok(Arc::clone(pipe)),
+            InputPlace::At(path) => pipe::input_at(path, self.inode).map(Arc::new),
+        }
+    }
+
+    /// The program's end.
+    fn reading_end(&self, ends: Ends) -> io::Result<OwnedFd> {
+        match &*lock(&self.place) {
+            InputPlace::Here(pipe) => pipe::reading_end(pipe, ends),
+            InputPlace::At(path) => pipe::reading_end_at(path, self.inode, ends),
+        }
+    }
+
+    /// Closes ours, if it can be had from there; whether it did.
+    fn leave_at(&self, path: PathBuf) -> bool {
+        let mut place = lock(&self.place);
+        let leaves = matches!(*place, InputPlace::Here(_)) && pipe::is_at(&path, self.inode);
+        if leaves {
+            *place = InputPlace::At(path);
+        }
+        leaves
+    }
 }
 
 impl Input {
@@ -426,7 +502,7 @@ impl Input {
         if let Err(error) = rustix::io::ioctl_fionbio(&pipe, true) {
             ::log::error!("could not make a program's input non-blocking: {error}");
         }
-        Input(Arc::new(InputShared { pipe: Arc::new(pipe), waiting: Mutex::default(), mailbox }))
+        Input(Arc::new(InputShared { pipe: InputPipe::new(pipe), waiting: Mutex::default(), mailbox }))
     }
 
     /// Drops what waits: it was meant for a program that has ended.
@@ -481,7 +557,7 @@ impl Input {
 
     /// Writes whenever there is room, until nothing waits.
     async fn write_later(self) {
-        let Ok(pipe) = rt::Async::new_nonblocking(Arc::clone(&self.0.pipe)) else { return };
+        let Ok(pipe) = self.0.pipe.get().and_then(rt::Async::new_nonblocking) else { return };
         loop {
             let writable = pipe.writable().await.is_ok();
             let mut waiting = lock(&self.0.waiting);
@@ -502,11 +578,15 @@ impl InputShared {
 
     /// Writes until nothing waits.
     fn write_some(&self, waiting: &mut VecDeque<u8>) -> rustix::io::Result<()> {
+        if self.is_idle(waiting) {
+            return Ok(());
+        }
+        let pipe = self.pipe.get().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         if let Some(mailbox) = &self.mailbox {
-            mailbox.send(self.pipe.as_fd())?;
+            mailbox.send(pipe.as_fd())?;
         }
         while !waiting.is_empty() {
-            let n_bytes = rustix::io::retry_on_intr(|| rustix::io::write(&self.pipe, waiting.as_slices().0))?;
+            let n_bytes = rustix::io::retry_on_intr(|| rustix::io::write(&pipe, waiting.as_slices().0))?;
             waiting.drain(..n_bytes);
         }
         Ok(())
@@ -553,6 +633,9 @@ struct KeeperHasThem(Arc<Link>);
 
 impl Custodian for KeeperHasThem {
     fn keep(&self, streams: &[u64], file: BorrowedFd<'_>) {
+        if thrift::level() >= Thrift::Most {
+            return streams.iter().for_each(|id| self.release(*id));
+        }
         let deposits: Vec<_> = streams.iter().map(|id| (place_of_log(*id), file)).collect();
         let kept = self.0.deposit(&deposits);
         if let Err(error) = &kept {
@@ -563,7 +646,8 @@ impl Custodian for KeeperHasThem {
     }
 
     fn keep_on(&self, stream: u64) {
-        self.set(stream, DRAIN_TO_LOG);
+        let is_kept = thrift::level() < Thrift::Most;
+        self.set(stream, if is_kept { DRAIN_TO_LOG } else { DRAIN_LEAVE });
     }
 
     fn discard(&self, stream: u64) {
@@ -576,6 +660,9 @@ impl Custodian for KeeperHasThem {
 
     fn keep_spool(&self, stream: u64, spool: BorrowedFd<'_>) -> bool {
         let place = place_of_log(stream);
+        if thrift::level() >= Thrift::Most {
+            return false;
+        }
         // A log may lie there still. If the keeper has no room for the spool it must not be taken for that.
         let kept = self.0.drop_deposits(&[place]).and_then(|()| self.0.deposit(&[(place, spool)]));
         if let Err(error) = &kept {

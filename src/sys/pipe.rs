@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
 /// A pipe for a program's output: our reading end, non-blocking.
 pub fn output() -> io::Result<OwnedFd> {
@@ -43,8 +44,16 @@ pub fn writing_end(ours: impl AsFd, ends: Ends) -> io::Result<OwnedFd> {
 /// Opens the program's end of an input pipe whose writing end is `ours`, empty: what a former program left
 /// unread is not for its successor.
 pub fn reading_end(ours: impl AsFd, ends: Ends) -> io::Result<OwnedFd> {
+    emptied(reopen(ours, reading(ends))?)
+}
+
+fn reading(ends: Ends) -> OFlags {
     let flags = if ends == Ends::Both { OFlags::RDWR } else { OFlags::RDONLY };
-    let end = reopen(ours, flags | OFlags::NONBLOCK)?;
+    flags | OFlags::NONBLOCK
+}
+
+/// An end of an input pipe without what a former program left unread, blocking.
+fn emptied(end: OwnedFd) -> io::Result<OwnedFd> {
     let mut left_over = [0; 4096];
     while matches!(rustix::io::read(&end, &mut left_over), Ok(n) if n > 0) {}
     rustix::io::ioctl_fionbio(&end, false)?;
@@ -57,17 +66,41 @@ pub fn reading_end(ours: impl AsFd, ends: Ends) -> io::Result<OwnedFd> {
 /// `NotFound` if it is something else by now; others are the system's.
 pub fn of_process(pid: i32, number: usize, inode: u64) -> io::Result<OwnedFd> {
     let flags = if number == 0 { OFlags::WRONLY } else { OFlags::RDONLY };
-    let path = format!("/proc/{pid}/fd/{number}");
-    // Looked at before it is opened: opening a device can have effects.
+    open_at(Path::new(&format!("/proc/{pid}/fd/{number}")), inode, flags | OFlags::NONBLOCK)
+}
+
+/// Opens the writing end of the pipe with this inode by the name that it has in `/proc` with another process,
+/// non-blocking.
+///
+/// # Errors
+/// `NotFound` if that is something else by now; ENXIO if nobody has the other end.
+pub fn input_at(path: &Path, inode: u64) -> io::Result<OwnedFd> {
+    open_at(path, inode, OFlags::WRONLY | OFlags::NONBLOCK)
+}
+
+/// Whether the pipe with this inode can be opened by that name.
+pub fn is_at(path: &Path, inode: u64) -> bool {
+    open_at(path, inode, reading(Ends::Own)).is_ok()
+}
+
+/// As [`reading_end`], by the name that our end has with another process.
+///
+/// # Errors
+/// `NotFound` if that is something else by now.
+pub fn reading_end_at(path: &Path, inode: u64, ends: Ends) -> io::Result<OwnedFd> {
+    emptied(open_at(path, inode, reading(ends))?)
+}
+
+fn open_at(path: &Path, inode: u64, flags: OFlags) -> io::Result<OwnedFd> {
     let is_it = |stat: &rustix::fs::Stat| {
         stat.st_ino == inode && rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo()
     };
-    if inode == 0 || !is_it(&rustix::fs::stat(&path)?) {
+    // Looked at before it is opened: opening a device can have effects.
+    if inode == 0 || !is_it(&rustix::fs::stat(path)?) {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let ours =
-        rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
-    if is_it(&rustix::fs::fstat(&ours)?) { Ok(ours) } else { Err(io::ErrorKind::NotFound.into()) }
+    let end = rustix::fs::open(path, flags | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
+    if is_it(&rustix::fs::fstat(&end)?) { Ok(end) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// The inode of an open file; 0 if the system does not say.

@@ -10,6 +10,7 @@ mod support;
 mod attacks;
 mod births;
 mod crowd;
+mod descriptors;
 mod environment;
 mod events;
 mod exit_when;
