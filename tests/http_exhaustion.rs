@@ -31,7 +31,7 @@ fn running_out_of_descriptors_is_survived() {
     }
     assert!(streams.len() > 5, "{}", streams.len());
     let mut last = Client::over(streams.pop().unwrap());
-    last.send("GET /ok.html HTTP/1.1\r\n\r\n");
+    last.send("GET /ok.html HTTP/1.1\r\nHost: x\r\n\r\n");
     drop(streams);
     let begin = Instant::now();
     assert_eq!(last.response().unwrap().status, 200);

@@ -33,7 +33,7 @@ fn an_idle_daemon_sleeps() {
     let mut idle = Client::tcp(address);
     assert_eq!(idle.get("/ok.html", "").status, 200);
     let mut follower = Client::tcp(address);
-    follower.send("GET /logtail/a HTTP/1.1\r\n\r\n");
+    follower.send("GET /logtail/a HTTP/1.1\r\nHost: x\r\n\r\n");
     follower.head().unwrap();
     assert_eq!(follower.chunk().unwrap(), b"hello\n");
 

@@ -3,7 +3,7 @@
 use super::budget::{Budget, Share};
 use super::connection::End;
 use super::input::Input;
-use super::request::{BAD_REQUEST, BODY_MAX, Framing, HEAD_MAX, TOO_LARGE};
+use super::request::{BAD_REQUEST, BODY_MAX, Framing, HEAD_MAX, TOO_LARGE, has_bare_line_feed};
 
 /// Bodies up to this many bytes are not counted against the budget.
 pub const SMALL: usize = 64 << 10;
@@ -95,6 +95,9 @@ async fn trailers(input: &mut Input) -> Result<(), End> {
         let mut headers = [httparse::EMPTY_HEADER; 16];
         match httparse::parse_headers(input.unread(), &mut headers) {
             Ok(httparse::Status::Complete((n_bytes, _))) => {
+                if has_bare_line_feed(&input.unread()[..n_bytes]) {
+                    return Err(BAD_REQUEST.into());
+                }
                 input.consume(n_bytes);
                 return Ok(());
             }

@@ -131,6 +131,7 @@ impl Connection {
 
     /// Answers one request.
     async fn serve(&mut self, head: Head) -> Result<Persistence, End> {
+        head.unambiguous()?;
         let framing = head.framing()?;
         let user = match self.site.admit(&head).await {
             Ok(user) => user,

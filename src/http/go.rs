@@ -4,7 +4,7 @@
 //! whatever it is called.
 
 use super::api::act::{plainly, shut_down, update_all};
-use super::api::{Action, Answered, Asked, Problem, forbidden, json, large_json, look, plain, private, turn};
+use super::api::{Action, Answered, Asked, Problem, forbidden, json, large_json, look, plain, turn};
 use super::context::Context;
 use super::response::{Body, Response};
 use crate::manager::rt;
@@ -196,7 +196,7 @@ async fn log(context: &Context, target: Target, stream: Stream) -> Response {
         _ => None,
     };
     let body = part.map_or(Body::Whole(Vec::new()), |part| Body::Log(part.slice));
-    private(Response::new(200, "text/plain; charset=utf-8", body))
+    Response::new(200, "text/plain; charset=utf-8", body).private()
 }
 
 /// This machine, the only node there is.

@@ -1,6 +1,6 @@
 //! `/livez` and `/readyz`: what those ask who start and route.
 
-use super::api::{Problem, look, private};
+use super::api::{Problem, look};
 use super::context::Context;
 use super::response::{Body, Response};
 use crate::model::namespec;
@@ -52,5 +52,5 @@ fn line(process: &ProcessView) -> String {
 }
 
 fn text(status: u16, text: String) -> Response {
-    private(Response::new(status, "text/plain; charset=utf-8", Body::Whole(text.into_bytes())))
+    Response::new(status, "text/plain; charset=utf-8", Body::Whole(text.into_bytes())).private()
 }

@@ -3,7 +3,7 @@
 //! What is known of processes is asked of the loop, what they use of the kernel; nothing is sampled in between. Counters
 //! begin at zero with each manager, as they do with any process that is replaced.
 
-use super::api::{Problem, look, private, turn};
+use super::api::{Problem, look, turn};
 use super::context::Context;
 use super::figures::{BOUNDS, Histogram};
 use super::response::{Body, Response};
@@ -27,7 +27,7 @@ struct Measured {
 /// Answers with everything there is to measure.
 pub async fn answer(context: &Context) -> Response {
     match written(context).await {
-        Ok(text) => private(Response::new(200, CONTENT_TYPE, Body::Whole(text.into_bytes()))),
+        Ok(text) => Response::new(200, CONTENT_TYPE, Body::Whole(text.into_bytes())).private(),
         Err(problem) => problem.into_response(),
     }
 }

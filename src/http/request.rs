@@ -42,6 +42,11 @@ pub const TOO_LARGE: Refusal = Refusal(413);
 const EXPECTATION_FAILED: Refusal = Refusal(417);
 const HEAD_TOO_LARGE: Refusal = Refusal(431);
 const NOT_IMPLEMENTED: Refusal = Refusal(501);
+
+/// Headers that decide something and have one value. Two of them mean that two readers of the request may decide
+/// differently.
+const AT_MOST_ONCE: [&str; 7] =
+    ["authorization", "content-type", "expect", "host", "origin", "sec-fetch-site", super::token::HEADER];
 const VERSION_NOT_SUPPORTED: Refusal = Refusal(505);
 
 impl Head {
@@ -64,6 +69,9 @@ impl Head {
         if length > HEAD_MAX {
             return Err(HEAD_TOO_LARGE);
         }
+        if has_bare_line_feed(&bytes[..length]) {
+            return Err(BAD_REQUEST);
+        }
         let headers = request.headers.iter().map(owned).collect::<Result<_, _>>()?;
         let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
         else {
@@ -82,6 +90,16 @@ impl Head {
     pub fn values(&self, name: &'static str) -> impl Iterator<Item = &str> {
         let named = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers.iter().filter(named).map(|(_, value)| value.as_str())
+    }
+
+    /// Checks that the head says everything once, and under which name it found us (RFC 9112, 3.2).
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn unambiguous(&self) -> Result<(), Refusal> {
+        let is_repeated = |name: &&'static str| self.values(name).nth(1).is_some();
+        let is_nameless = self.minor > 0 && self.header("host").is_none();
+        if is_nameless || AT_MOST_ONCE.iter().any(is_repeated) { Err(BAD_REQUEST) } else { Ok(()) }
     }
 
     /// Whether one of the options of `Connection` is this one.
@@ -135,6 +153,14 @@ impl Head {
     pub fn path(&self) -> &str {
         self.target.split(['?', '#']).next().unwrap_or_default()
     }
+}
+
+/// Whether a line ends without a carriage return. Other readers may see no end there (RFC 9112, 2.2); Supervisor
+/// sees none either. `bytes` begin with a line that is not empty, or with line breaks before it.
+pub fn has_bare_line_feed(bytes: &[u8]) -> bool {
+    let begin = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(bytes.len());
+    let lines = &bytes[begin..];
+    lines.iter().enumerate().any(|(at, byte)| *byte == b'\n' && (at == 0 || lines[at - 1] != b'\r'))
 }
 
 fn owned(header: &httparse::Header<'_>) -> Result<(String, String), Refusal> {
@@ -203,6 +229,10 @@ mod tests {
             ("GET / HTTP/1.1\r\nno colon\r\n\r\n", BAD_REQUEST),
             ("GET / HTTP/1.1\r\nA : b\r\n\r\n", BAD_REQUEST),
             ("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", BAD_REQUEST),
+            ("GET / HTTP/1.1\nA: b\r\n\r\n", BAD_REQUEST),
+            ("GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n", BAD_REQUEST),
+            ("GET / HTTP/1.1\r\nA: b\r\n\n", BAD_REQUEST),
+            ("GET / HTTP/1.1\r\nA: b\n\n", BAD_REQUEST),
         ] {
             assert_eq!(parse(text), Err(expected), "{text:?}");
         }
@@ -216,6 +246,27 @@ mod tests {
         let many_lines = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1));
         for text in [&long_line, &long_line[..HEAD_MAX], &many_lines] {
             assert_eq!(parse(text), Err(HEAD_TOO_LARGE));
+        }
+    }
+
+    #[test]
+    fn what_decides_is_said_once() {
+        for (version, headers, expected) in [
+            (1, "Host: x\r\n", Ok(())),
+            // What Supervisor's own client sends for a unix socket.
+            (1, "Host: \r\n", Ok(())),
+            (1, "Host: x\r\nCookie: a\r\nCookie: b\r\n", Ok(())),
+            (0, "", Ok(())),
+            (1, "", Err(BAD_REQUEST)),
+            (1, "Host: x\r\nHost: x\r\n", Err(BAD_REQUEST)),
+            (1, "Host: x\r\nhost: y\r\n", Err(BAD_REQUEST)),
+            (0, "Host: x\r\nHost: y\r\n", Err(BAD_REQUEST)),
+            (1, "Host: x\r\nAuthorization: Basic a\r\nAuthorization: Basic b\r\n", Err(BAD_REQUEST)),
+            (1, "Host: x\r\nOrigin: a\r\nOrigin: b\r\n", Err(BAD_REQUEST)),
+            (1, "Host: x\r\nX-Supervisord-Token: a\r\nX-Supervisord-Token: b\r\n", Err(BAD_REQUEST)),
+        ] {
+            let head = parse(&format!("GET / HTTP/1.{version}\r\n{headers}\r\n")).unwrap().unwrap().0;
+            assert_eq!(head.unambiguous(), expected, "{version} {headers:?}");
         }
     }
 

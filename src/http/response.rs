@@ -76,7 +76,18 @@ impl Response {
             "<head>\r\n<title>Error response</title>\r\n</head>\r\n<body>\r\n<h1>Error response</h1>\r\n<p>Error \
              code {status}.\r\n<p>Message: {message}.\r\n</body>\r\n"
         );
-        Response::new(status, "text/html", Body::Whole(page.into_bytes())).guarded()
+        Response::new(status, "text/html", Body::Whole(page.into_bytes())).private()
+    }
+
+    /// Tells browsers and proxies that the answer is for this moment and for our own pages only.
+    pub fn private(self) -> Response {
+        self.guarded().ours().with_header("Cache-Control", "no-store")
+    }
+
+    /// Tells browsers that no page elsewhere may use the answer, nor learn that it was asked for.
+    pub fn ours(self) -> Response {
+        self.with_header("Referrer-Policy", "no-referrer")
+            .with_header("Cross-Origin-Resource-Policy", "same-origin")
     }
 
     /// Tells browsers to take the page for nothing but what it is: no scripts, no frames around it, no guessing

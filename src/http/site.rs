@@ -150,7 +150,9 @@ impl Site {
             Route::Livez => health::alive(&self.context).await,
             Route::Readyz(name) => health::ready(&self.context, name.as_deref()).await,
             Route::Rpc => self.rpc(body, caller).await,
-            Route::Alive => uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))).guarded(),
+            Route::Alive => {
+                uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))).guarded().ours()
+            }
             Route::LogTail(target, stream) => self.follow(Request::ProcessLog(target, stream)).await,
             Route::MainLogTail => self.follow(Request::MainLog).await,
             Route::Error(status) => Response::error(status),
@@ -198,7 +200,7 @@ impl Site {
             false => None,
         };
         let body = Body::Document(reply::encode(result));
-        Some(Response::new(200, "text/xml", body).with_share(share))
+        Some(Response::new(200, "text/xml", body).private().with_share(share))
     }
 
     async fn follow(&self, log: Request) -> Response {
@@ -212,7 +214,7 @@ impl Site {
                 Response::new(200, "text/plain;charset=utf-8", body)
                     // Browsers that guess what it is show nothing before 1 KiB has come, and nginx passes nothing on
                     // before it has some.
-                    .with_header("X-Content-Type-Options", "nosniff")
+                    .private()
                     .with_header("X-Accel-Buffering", "no")
                     .with_header("Last-Modified", modified)
             }

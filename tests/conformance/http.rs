@@ -13,7 +13,7 @@ fn request(method: &str, target: &str) -> Vec<u8> {
 const CALL: &str = "<methodCall><methodName>supervisor.getAPIVersion</methodName></methodCall>";
 
 fn posted(headers: &str) -> Vec<u8> {
-    raw(&format!("POST /RPC2 HTTP/1.1\r\n{headers}\r\n{CALL}"))
+    raw(&format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\n{headers}\r\n{CALL}"))
 }
 
 fn rows() -> Vec<Row> {
@@ -45,16 +45,21 @@ fn rows() -> Vec<Row> {
         ours(posted("Content-Length: x\r\n"), "500", "400"),
         ours(
             raw(&format!(
-                "POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{CALL}\r\n0\r\n\r\n"
+                "POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{CALL}\r\n0\r\n\r\n"
             )),
             "411",
             answered,
         ),
         ours(posted(&format!("Content-Length: {length}\r\nContent-Length: 5\r\n")), answered, "400"),
         ours(raw("nonsense\r\n\r\n"), "silence", "400"),
-        ours(raw("GET /ok.html HTTP/1.1\r\nA: \u{e9}\r\n\r\n"), "OK", "OK"),
+        ours(raw("GET /ok.html HTTP/1.1\r\nHost: x\r\nA: \u{e9}\r\n\r\n"), "OK", "OK"),
+        // RFC 9112: one name of the host, one line end.
+        ours(raw("GET /ok.html HTTP/1.1\r\n\r\n"), "OK", "400"),
+        ours(raw("GET /ok.html HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"), "OK", "400"),
+        ours(raw("GET /ok.html HTTP/1.1\nHost: x\n\n"), "silence", "400"),
+        both(raw("GET /ok.html HTTP/1.1\r\nHost:\r\n\r\n"), "OK"),
         both(raw("GET /ok.html HTTP/1.0\r\n\r\n"), "OK"),
-        both(raw("\r\nGET /ok.html HTTP/1.1\r\n\r\n"), "OK"),
+        both(raw("\r\nGET /ok.html HTTP/1.1\r\nHost: x\r\n\r\n"), "OK"),
     ]
 }
 

@@ -55,10 +55,10 @@ fn malformed_http_is_answered_with_400() {
             &b"nonsense\r\n\r\n"[..],
             b"GET\r\n\r\n",
             b"GET / HTTP/1.1\r\nno colon here\r\n\r\n",
-            b"POST /RPC2 HTTP/1.1\r\nContent-Length: x\r\n\r\n",
-            b"POST /RPC2 HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-            b"POST /RPC2 HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-            b"POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            b"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+            b"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+            b"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            b"POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
             b"GET /RPC2 HTTP/1.1\r\nHost: x\r\n\r\n",
             b"\xff\xfe\xfd / HTTP/1.1\r\n\r\n",
         ] {
@@ -76,13 +76,13 @@ fn what_is_too_big_is_refused() {
     let (daemon, addresses) = both("");
     for address in addresses {
         for length in ["100000000000", "18446744073709551615", "99999999999999999999999"] {
-            let request = format!("POST /RPC2 HTTP/1.1\r\nContent-Length: {length}\r\n\r\nx");
+            let request = format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\nx");
             let reply = http(&address, request.as_bytes()).expect("an answer");
             assert!([400, 413].contains(&reply.status), "{length} was answered with {}", reply.head);
         }
         let mut stream = address.connect().expect("it listens");
         // The daemon may hang up on us in the middle.
-        let _ = stream.write_all(b"GET / HTTP/1.1\r\nX: ");
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX: ");
         let _ = stream.write_all(&vec![b'x'; 1 << 20]);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);

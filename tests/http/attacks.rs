@@ -86,9 +86,9 @@ fn slow_heads_and_bodies_are_given_up() {
     let mut silent = Client::tcp(address);
     for beginning in [
         "G",
-        "GET / HTTP/1.1\r\nA: ",
-        "POST /RPC2 HTTP/1.1\r\nContent-Length: 1000\r\n\r\n<",
-        "POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        "GET / HTTP/1.1\r\nHost: x\r\nA: ",
+        "POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n<",
+        "POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
     ] {
         let mut client = Client::tcp(address);
         client.send(beginning);
@@ -131,7 +131,7 @@ fn resets_leave_nothing_behind() {
     is_served(address);
     let before = n_descriptors();
     let body = wire::encode_call("supervisor.getAllProcessInfo", &[]);
-    let request = format!("POST /RPC2 HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let request = format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     for _ in 0..1000 {
         let mut stream = TcpStream::connect(address).unwrap();
         rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
@@ -146,14 +146,14 @@ fn a_burst_is_answered() {
     let mut daemon = Daemon::new();
     let address = daemon.on_tcp(None);
     let mut clients: Vec<Client> = (0..200).map(|_| Client::tcp(address)).collect();
-    clients.iter_mut().for_each(|client| client.send("GET /ok.html HTTP/1.1\r\n\r\n"));
+    clients.iter_mut().for_each(|client| client.send("GET /ok.html HTTP/1.1\r\nHost: x\r\n\r\n"));
     clients.iter_mut().for_each(|client| assert_eq!(client.response().unwrap().status, 200));
 }
 
 /// Clients that ask and never read.
 fn stalled(address: SocketAddr, n_clients: usize, method: &str, params: &[wire::Value]) -> Vec<Client> {
     let body = wire::encode_call(method, params);
-    let request = format!("POST /RPC2 HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let request = format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let ask = |_| {
         let mut client = Client::tcp(address);
         client.send(&request);
@@ -210,7 +210,7 @@ fn large_bodies_are_bounded_together() {
     let mut clients = Vec::new();
     for _ in 0..40 {
         let mut client = Client::tcp(address);
-        client.send("POST /RPC2 HTTP/1.1\r\nContent-Length: 8000000\r\n\r\n");
+        client.send("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n");
         // Whoever has to wait is given up in the meantime.
         let _ = client.wire.write_all(&vec![b'x'; 7_000_000]);
         clients.push(client);
@@ -229,7 +229,7 @@ fn a_hundred_megabytes_of_garbage_are_not_read() {
     let n_taken = (0..100).take_while(|_| client.wire.write_all(&piece).is_ok()).count();
     assert!(n_taken < 100, "all of it was taken");
     let mut client = Client::tcp(address);
-    client.send("POST /RPC2 HTTP/1.1\r\nContent-Length: 104857600\r\n\r\n");
+    client.send("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\n");
     assert_eq!(client.response().unwrap().status, 413);
     is_served(address);
 }
@@ -244,7 +244,7 @@ fn followers_that_leave_are_noticed_without_a_log_line() {
     let before = n_descriptors();
     let mut clients: Vec<Client> = (0..50).map(|_| Client::tcp(address)).collect();
     for client in &mut clients {
-        client.send("GET /logtail/a HTTP/1.1\r\n\r\n");
+        client.send("GET /logtail/a HTTP/1.1\r\nHost: x\r\n\r\n");
         client.head().unwrap();
         assert_eq!(client.chunk().unwrap(), b"hello\n");
     }
@@ -258,13 +258,13 @@ fn small_chunks_and_dripping_heads_cost_little() {
     let address = daemon.on_tcp(None);
     let begin = Instant::now();
     let mut client = Client::tcp(address);
-    client.send("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send("POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.send("1\r\n \r\n".repeat(1_000_000));
     client.send("0\r\n\r\n");
     assert_eq!(client.response().unwrap().status, 400);
 
     let mut client = Client::tcp(address);
-    client.send("GET /ok.html HTTP/1.1\r\nA: ");
+    client.send("GET /ok.html HTTP/1.1\r\nHost: x\r\nA: ");
     for _ in 0..14_000 {
         client.send("x");
     }
@@ -282,7 +282,7 @@ fn whoever_never_stops_asking_does_not_keep_others_waiting() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut client = Client::tcp(address);
-                let burst = "GET /ok.html HTTP/1.1\r\n\r\n".repeat(100);
+                let burst = "GET /ok.html HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                     client.send(&burst);
                     (0..100).for_each(|_| assert_eq!(client.response().unwrap().status, 200));

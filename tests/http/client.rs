@@ -37,6 +37,12 @@ impl Response {
     }
 }
 
+/// The header that every request must have, unless `headers` bring it.
+fn host_unless_in(headers: &str) -> &'static str {
+    let is_host = |line: &str| line.to_ascii_lowercase().starts_with("host:");
+    if headers.lines().any(is_host) { "" } else { "Host: localhost\r\n" }
+}
+
 impl Client {
     pub fn tcp(address: SocketAddr) -> Client {
         Client::over(TcpStream::connect(address).unwrap())
@@ -61,13 +67,14 @@ impl Client {
 
     /// Sends a request without a body and awaits the answer.
     pub fn get(&mut self, target: &str, headers: &str) -> Response {
-        self.send(format!("GET {target} HTTP/1.1\r\n{headers}\r\n"));
+        self.send(format!("GET {target} HTTP/1.1\r\n{}{headers}\r\n", host_unless_in(headers)));
         self.response().unwrap()
     }
 
     pub fn post(&mut self, target: &str, headers: &str, body: impl AsRef<[u8]>) -> Response {
         let body = body.as_ref();
-        self.send(format!("POST {target} HTTP/1.1\r\nContent-Length: {}\r\n{headers}\r\n", body.len()));
+        let host = host_unless_in(headers);
+        self.send(format!("POST {target} HTTP/1.1\r\n{host}Content-Length: {}\r\n{headers}\r\n", body.len()));
         self.send(body);
         self.response().unwrap()
     }

@@ -24,7 +24,7 @@ fn a_multicall_is_carried_out_although_the_client_left() {
         call("supervisor.stopProcess", "b"),
     ];
     let body = wire::encode_call("system.multicall", &[Value::Array(calls)]);
-    client.send(format!("POST /RPC2 HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    client.send(format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     drop(client);
     let deadline = Instant::now() + PATIENCE;
     while daemon.requests.lock().unwrap().len() < 4 {
@@ -42,7 +42,7 @@ fn the_last_answer_is_sent_before_the_daemon_ends() {
     assert_eq!(idle.get("/ok.html", "").status, 200);
     let mut client = Client::tcp(address);
     let body = wire::encode_call("supervisor.startProcess", &[Value::String("b".into())]);
-    client.send(format!("POST /RPC2 HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    client.send(format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     let deadline = Instant::now() + PATIENCE;
     while daemon.requests.lock().unwrap().is_empty() {
         assert!(Instant::now() < deadline);
@@ -64,7 +64,7 @@ fn draining_does_not_wait_for_ever() {
     let address = daemon.on_tcp(None);
     std::fs::write(daemon.log_of("a"), "x").unwrap();
     let mut client = Client::tcp(address);
-    client.send("GET /logtail/a HTTP/1.1\r\n\r\n");
+    client.send("GET /logtail/a HTTP/1.1\r\nHost: x\r\n\r\n");
     client.head().unwrap();
     let begin = Instant::now();
     rt::block_on(daemon.context.drain(Duration::from_millis(100)));

@@ -46,9 +46,10 @@ fn pipelined_requests_are_answered_in_order() {
     let slow = wire::encode_call("supervisor.startProcess", &[wire::Value::String("b".into())]);
     let quick = get_state();
     for body in [&slow, &quick] {
-        client.send(format!("POST /RPC2 HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        client
+            .send(format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     }
-    client.send("GET /nowhere HTTP/1.1\r\n\r\n");
+    client.send("GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(client.response().unwrap().text().contains("<boolean>1</boolean>"));
     assert!(client.response().unwrap().text().contains("statecode"));
     assert_eq!(client.response().unwrap().status, 404);
@@ -59,7 +60,7 @@ fn bodies_come_in_every_shape() {
     let mut daemon = Daemon::new();
     let mut client = Client::tcp(daemon.on_tcp(None));
     let body = get_state();
-    client.send("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send("POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
     for piece in body.as_bytes().chunks(7) {
         client.send(format!("{:X};ext=1\r\n", piece.len()));
         client.send(piece);
@@ -69,7 +70,7 @@ fn bodies_come_in_every_shape() {
     assert!(client.response().unwrap().text().contains("RUNNING"));
 
     client.send(format!(
-        "POST /RPC2 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length:{}\r\n\r\n",
+        "POST /RPC2 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length:{}\r\n\r\n",
         body.len()
     ));
     assert_eq!(client.response().unwrap().status, 100);
@@ -77,7 +78,9 @@ fn bodies_come_in_every_shape() {
     assert!(client.response().unwrap().text().contains("RUNNING"));
 
     // Byte by byte.
-    for byte in format!("POST /RPC2 HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes() {
+    for byte in
+        format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes()
+    {
         client.send([*byte]);
     }
     assert!(client.response().unwrap().text().contains("RUNNING"));
@@ -87,7 +90,7 @@ fn bodies_come_in_every_shape() {
 fn head_has_no_body() {
     let mut daemon = Daemon::new();
     let mut client = Client::tcp(daemon.on_tcp(None));
-    client.send("HEAD /ok.html HTTP/1.1\r\n\r\nHEAD /nope HTTP/1.1\r\n\r\n");
+    client.send("HEAD /ok.html HTTP/1.1\r\nHost: x\r\n\r\nHEAD /nope HTTP/1.1\r\nHost: x\r\n\r\n");
     let head = client.head().unwrap();
     assert_eq!((head.status, head.header("content-length")), (200, Some("2")));
     let head = client.head().unwrap();
@@ -102,25 +105,40 @@ fn what_cannot_be_answered_gets_an_error_and_the_connection_ends() {
     for (request, expected) in [
         ("nonsense\r\n\r\n", 400),
         ("GET / HTTP/2.0\r\n\r\n", 505),
-        ("GET / HTTP/1.1\r\nA: \u{80}\r\nA : b\r\n\r\n", 400),
-        ("POST /RPC2 HTTP/1.1\r\n\r\n", 411),
-        ("POST /RPC2 HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
-        ("POST /RPC2 HTTP/1.1\r\nContent-Length: 100000000000\r\n\r\n", 413),
-        ("POST /RPC2 HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n", 413),
-        ("POST /RPC2 HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
-        ("POST /RPC2 HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        ("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
-        ("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
-        ("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", 400),
-        ("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n", 413),
-        ("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nffffffffffffffff\r\n", 413),
-        ("POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nfffffffffffffffff\r\n", 400),
-        ("POST /RPC2 HTTP/1.1\r\nContent-Length: 3\r\nExpect: tea\r\n\r\nabc", 417),
+        ("GET / HTTP/1.1\r\nHost: x\r\nA: \u{80}\r\nA : b\r\n\r\n", 400),
+        ("GET /ok.html HTTP/1.1\r\n\r\n", 400),
+        ("GET /ok.html HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", 400),
+        ("GET /ok.html HTTP/1.1\r\nHost: x\r\nAuthorization: Basic a\r\nAuthorization: Basic b\r\n\r\n", 400),
+        ("GET /ok.html HTTP/1.1\r\nHost: x\nA: b\r\n\r\n", 400),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\n\r\n", 400),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n", 400),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\n\r\n", 411),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000\r\n\r\n", 413),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551615\r\n\r\n", 413),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
+        (
+            "POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", 400),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n", 413),
+        (
+            "POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nffffffffffffffff\r\n",
+            413,
+        ),
+        (
+            "POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nfffffffffffffffff\r\n",
+            400,
+        ),
+        ("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: tea\r\n\r\nabc", 417),
     ] {
         let mut client = Client::tcp(address);
         client.send(request);
         // Whatever else comes on this connection must not be taken for a request.
-        client.send("GET /ok.html HTTP/1.1\r\n\r\n");
+        client.send("GET /ok.html HTTP/1.1\r\nHost: x\r\n\r\n");
         let response = client.response().unwrap();
         assert_eq!(
             (response.status, response.header("connection")),
@@ -137,9 +155,9 @@ fn long_heads_are_refused() {
     let mut daemon = Daemon::new();
     let address = daemon.on_tcp(None);
     for request in [
-        format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(20_000)),
-        format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(20_000)),
-        format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(100)),
+        format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}", "x".repeat(20_000)),
+        format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(20_000)),
+        format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(100)),
     ] {
         let mut client = Client::tcp(address);
         client.send(request);
@@ -196,6 +214,39 @@ fn nobody_gets_in_without_the_password() {
         }
         let posted = Client::tcp(address).post("/RPC2", header, get_state());
         assert_eq!(posted.status, expected);
+    }
+}
+
+#[test]
+fn every_answer_tells_browsers_what_it_is_for() {
+    let mut daemon = Daemon::new();
+    let address = daemon.on_tcp(None);
+    for log in [daemon.log_of("a"), daemon.dir.path().join("main.log")] {
+        std::fs::write(log, "hello\n").unwrap();
+    }
+    let call = get_state();
+    let post = format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{call}", call.len());
+    let get = |path| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let refused = "POST /RPC2 HTTP/1.1\r\nHost: x\r\n\r\n".to_string();
+    for request in [
+        post,
+        refused,
+        get("/logtail/a"),
+        get("/mainlogtail"),
+        get("/logtail/nope"),
+        get("/nowhere"),
+        get("/ok.html"),
+    ] {
+        let mut client = Client::tcp(address);
+        client.send(&request);
+        let head = client.head().unwrap();
+        let policy = head.header("content-security-policy").unwrap_or_default();
+        assert!(policy.contains("default-src 'none'"), "{request:?}: {policy}");
+        assert_eq!(head.header("x-content-type-options"), Some("nosniff"), "{request:?}");
+        assert_eq!(head.header("cross-origin-resource-policy"), Some("same-origin"), "{request:?}");
+        // What Supervisor says for /ok.html stays.
+        let caching = if request.contains("ok.html") { "no-cache" } else { "no-store" };
+        assert_eq!(head.header("cache-control"), Some(caching), "{request:?}");
     }
 }
 
@@ -276,7 +327,7 @@ fn the_daemons_own_log_is_followed_through_rotation() {
     let mut client = Client::unix(&daemon.on_unix(Some(Daemon::credentials())));
     let log = daemon.dir.path().join("main.log");
     std::fs::write(&log, "first\n").unwrap();
-    client.send("GET /mainlogtail HTTP/1.1\r\nAuthorization: Basic dXNlcjoxMjM=\r\n\r\n");
+    client.send("GET /mainlogtail HTTP/1.1\r\nHost: x\r\nAuthorization: Basic dXNlcjoxMjM=\r\n\r\n");
     assert_eq!(client.head().unwrap().status, 200);
     assert_eq!(client.chunk().unwrap(), b"first\n");
     std::fs::rename(&log, daemon.dir.path().join("main.log.1")).unwrap();
@@ -293,7 +344,7 @@ fn names_in_paths_are_decoded_once() {
     std::fs::write(daemon.log_of("x"), "x's log\n").unwrap();
     for path in ["/logtail/g:x", "/logtail/g%3Ax", "/logtail/g%3ax/stdout?ignored"] {
         let mut client = Client::tcp(address);
-        client.send(format!("GET {path} HTTP/1.1\r\n\r\n"));
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
         assert_eq!(client.head().unwrap().status, 200, "{path}");
         assert_eq!(client.chunk().unwrap(), b"x's log\n", "{path}");
     }

@@ -104,6 +104,6 @@ fn paths_of_the_go_descendants_are_answered_as_theirs() {
     assert_eq!(get(&daemon, "/program/log/nobody/stdout").body, b"");
     assert_eq!(parsed(&get(&daemon, "/supervisor/listNodes"))[0]["status"], "ONLINE");
     assert_eq!(get(&daemon, "/supervisor/any/ping").text(), r#"{"success":true}"#);
-    connect(&daemon).send("PUT /supervisor/shutdown HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+    connect(&daemon).send("PUT /supervisor/shutdown HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(daemon.wait_exit(), 0);
 }

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::route::Part;
-use super::{Answered, Asked, private};
+use super::{Answered, Asked};
 use crate::http::context::Context;
 use crate::http::follow::{Begin, Follower, Piece, Position};
 use crate::http::response::{Body, Live, Response};
@@ -79,7 +79,8 @@ async fn download(source: LogSource, name: &str) -> Answered {
 
 fn bytes(part: logs::Part, content_type: &str) -> Response {
     let (offset, size) = (part.offset.to_string(), part.size.to_string());
-    private(Response::new(200, content_type, Body::Log(part.slice)))
+    Response::new(200, content_type, Body::Log(part.slice))
+        .private()
         .with_header("X-Log-Offset", offset)
         .with_header("X-Log-Size", size)
 }
@@ -94,7 +95,8 @@ async fn follow(source: LogSource, context: &Context, asked: &Asked<'_>) -> Answ
     let follower = Follower::open_at(source, context.watcher().clone(), begin).await.map_err(unreadable)?;
     let goes_on = matches!(begin, Begin::At(position, _) if position == follower.position());
     let live = Live::LogEvents(LogEvents { follower, pending: Vec::new(), begun: false, goes_on });
-    Ok(private(Response::new(200, "text/event-stream", Body::Live(Box::new(live))))
+    Ok(Response::new(200, "text/event-stream", Body::Live(Box::new(live)))
+        .private()
         .with_header("X-Accel-Buffering", "no"))
 }
 

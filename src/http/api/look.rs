@@ -3,7 +3,7 @@
 use super::events::EventStream;
 use super::problem::Problem;
 use super::route::Look;
-use super::{Answered, Asked, DESCRIPTION, Style, json, large_json, logs, plain, private, turn, view};
+use super::{Answered, Asked, DESCRIPTION, Style, json, large_json, logs, plain, turn, view};
 use crate::config::{ConfigErrors, ConfigSource, Origin, Setting};
 use crate::http::context::Context;
 use crate::http::response::{Body, Live, Response};
@@ -149,7 +149,7 @@ fn events(context: &Context, style: Style, asked: &Asked<'_>) -> Response {
         Style::Lines => "application/x-ndjson",
     };
     let body = Body::Live(Box::new(Live::Events(stream)));
-    private(Response::new(200, content_type, body)).with_header("X-Accel-Buffering", "no")
+    Response::new(200, content_type, body).private().with_header("X-Accel-Buffering", "no")
 }
 
 pub async fn config_source(context: &Context) -> Result<ConfigSource, Problem> {

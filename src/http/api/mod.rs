@@ -81,16 +81,7 @@ pub fn json(status: u16, value: &impl Serialize) -> Answered {
 
 /// An answer with the headers that all of them have.
 pub fn plain(status: u16, content_type: &str, bytes: Vec<u8>) -> Response {
-    private(Response::new(status, content_type, Body::Whole(bytes)))
-}
-
-/// Tells browsers that an answer is for this moment and for our own pages only.
-pub fn private(response: Response) -> Response {
-    response
-        .guarded()
-        .with_header("Cache-Control", "no-store")
-        .with_header("Referrer-Policy", "no-referrer")
-        .with_header("Cross-Origin-Resource-Policy", "same-origin")
+    Response::new(status, content_type, Body::Whole(bytes)).private()
 }
 
 /// Memory for an answer whose size is not known yet.

@@ -1,6 +1,5 @@
 //! Errors, as RFC 9457 wants them.
 
-use super::private;
 use crate::http::response::{Body, Response};
 use crate::rpc::fault::{Fault, FaultCode};
 use serde::Serialize;
@@ -58,7 +57,7 @@ impl Problem {
         let shown = Shown { kind: "about:blank", title, status: self.status, detail: &self.detail, fault };
         // Texts and numbers can always be written.
         let bytes = serde_json::to_vec(&shown).unwrap_or_default();
-        let response = private(Response::new(self.status, "application/problem+json", Body::Whole(bytes)));
+        let response = Response::new(self.status, "application/problem+json", Body::Whole(bytes)).private();
         match self.allow {
             Some(allow) => response.with_header("Allow", allow),
             None => response,
