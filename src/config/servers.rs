@@ -9,6 +9,12 @@ use crate::model::config::{Credentials, HttpAddress, HttpServerConfig, Level};
 const STOCK_FACTORY: &str = "supervisor.rpcinterface:make_main_rpcinterface";
 const FACTORY_KEY: &str = "supervisor.rpcinterface_factory";
 
+/// bcrypt has no lower cost.
+const BCRYPT_COST_LEAST: u32 = 4;
+
+/// Takes two seconds of a processor; each step more takes twice as long.
+const BCRYPT_COST_MOST: u32 = 15;
+
 /// Reads the servers: inet ones in file order, then unix ones. Any section whose name begins like one is one.
 pub(super) fn read(context: &Context<'_>) -> Vec<HttpServerConfig> {
     let of_kind = |prefix: &'static str| {
@@ -84,7 +90,49 @@ fn credentials(section: &Section<'_>) -> Option<Credentials> {
     if username.as_deref() == Some("") {
         section.error(Some("username"), format!("section [{}] has an empty username", section.name));
     }
-    Some(Credentials { username: username?, password: password? })
+    let credentials = Credentials { username: username?, password: password? };
+    if !credentials.username.is_empty()
+        && let Err(problem) = usable(&credentials.password)
+    {
+        section.error(Some("password"), format!("section [{}] has {problem}", section.name));
+    }
+    Some(credentials)
+}
+
+/// Whether somebody can get in with a password that is stored like this, and nobody without it.
+///
+/// # Errors
+/// What it is instead.
+fn usable(stored: &str) -> Result<(), String> {
+    if stored.is_empty() {
+        return Err("an empty password, with which everybody gets in who knows the username".to_string());
+    }
+    if let Some(digest) = stored.strip_prefix("{SHA}") {
+        let is_digest = digest.len() == 40 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let problem =
+            "a password that nobody can have: {SHA} must be followed by the 40 hexadecimal digits of a SHA-1";
+        return if is_digest { Ok(()) } else { Err(problem.to_string()) };
+    }
+    stored.strip_prefix("{BCRYPT}").map_or(Ok(()), usable_bcrypt)
+}
+
+/// # Errors
+/// What it is instead of a hash that can be compared with in reasonable time.
+fn usable_bcrypt(hash: &str) -> Result<(), String> {
+    let parts: bcrypt::HashParts = hash.parse().map_err(|error: bcrypt::BcryptError| {
+        format!(
+            "a password that nobody can have: {{BCRYPT}} must be followed by a bcrypt hash as htpasswd -nB prints it \
+             ({error})"
+        )
+    })?;
+    let cost = parts.get_cost();
+    if (BCRYPT_COST_LEAST..=BCRYPT_COST_MOST).contains(&cost) {
+        return Ok(());
+    }
+    Err(format!(
+        "a bcrypt hash of cost {cost}; it must be from {BCRYPT_COST_LEAST} to {BCRYPT_COST_MOST}, because everybody who \
+         tries a password takes a processor for as long as the hash takes"
+    ))
 }
 
 /// Reads the namespaces that publish the built-in methods.
@@ -117,4 +165,31 @@ fn rpc_namespace(section: &Section<'_>) -> Option<String> {
         section.error(Some(key), text);
     }
     Some(namespace.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_that_nobody_or_everybody_has_are_refused() {
+        let hash = bcrypt::hash("x", 4).expect("it can be hashed");
+        for (stored, expected) in [
+            ("plain".to_string(), ""),
+            ("{SHA}".to_string() + &"0aF9".repeat(10), ""),
+            (format!("{{BCRYPT}}{hash}"), ""),
+            (format!("{{BCRYPT}}{}", hash.replace("$2b$04$", "$2y$15$")), ""),
+            (String::new(), "an empty password"),
+            ("{SHA}xyz".to_string(), "40 hexadecimal digits"),
+            ("{SHA}".to_string() + &"g".repeat(40), "40 hexadecimal digits"),
+            ("{BCRYPT}nonsense".to_string(), "htpasswd"),
+            (format!("{{BCRYPT}}{}", hash.replace("$2b$04$", "$2b$16$")), "cost 16"),
+            (format!("{{BCRYPT}}{}", hash.replace("$2b$04$", "$2b$31$")), "cost 31"),
+            (format!("{{BCRYPT}}{}", hash.replace("$2b$04$", "$2b$03$")), "cost 3"),
+        ] {
+            let problem = usable(&stored).err().unwrap_or_default();
+            assert_eq!(problem.is_empty(), expected.is_empty(), "{stored}: {problem}");
+            assert!(problem.contains(expected), "{stored}: {problem}");
+        }
+    }
 }
