@@ -1,16 +1,26 @@
 //! Reading the bodies of requests.
+//!
+//! A body takes memory as its bytes come, so announcing one costs nobody anything; and its bytes have to come.
 
 use super::budget::{Budget, Share};
 use super::connection::End;
 use super::input::Input;
-use super::request::{BAD_REQUEST, BODY_MAX, Framing, HEAD_MAX, TOO_LARGE, has_bare_line_feed};
+use super::limits::Limits;
+use super::request::{
+    BAD_REQUEST, BODY_MAX, Framing, HEAD_MAX, TIMEOUT, TOO_LARGE, UNAVAILABLE, has_bare_line_feed,
+};
+use super::socket::{until, within};
+use std::time::Instant;
 
 /// Bodies up to this many bytes are not counted against the budget.
 pub const SMALL: usize = 64 << 10;
 
-/// What a body occupies while it is decoded, as a multiple of its size. Measured: the worst a client can do,
-/// a list of nothing but empty values, takes seven times.
-const DECODED: usize = 8;
+/// So many bytes are taken from the budget at a time, and have to come in [`Limits::body_step`].
+pub const STEP: usize = 64 << 10;
+
+/// What a body is decoded into, as a multiple of its size. Measured: the worst a client can do is a list of nothing
+/// but empty values.
+pub const DECODED: usize = 7;
 
 /// A line between chunks is not longer than this, or somebody plays games.
 const CHUNK_LINE_MAX: usize = 256;
@@ -22,95 +32,162 @@ pub struct RequestBody {
     pub share: Option<Share>,
 }
 
-/// Reads a body.
-///
-/// # Errors
-/// If the client leaves before its end, or it is malformed or too large.
-pub async fn read(input: &mut Input, framing: Framing, budget: &Budget) -> Result<RequestBody, End> {
-    match framing {
-        Framing::Absent => Ok(RequestBody::default()),
-        // Not beyond BODY_MAX, or the head would have been refused.
-        Framing::Length(length) => measured(input, length as usize, budget).await,
-        Framing::Chunked => chunked(input, budget).await,
-    }
+/// A body on its way.
+pub struct Incoming<'a> {
+    input: &'a mut Input,
+    budget: &'a Budget,
+    limits: &'a Limits,
+    /// What was taken out of the input already.
+    body: Vec<u8>,
+    share: Share,
+    /// When the current step began, and how much of it has come.
+    step: (Instant, usize),
 }
 
-async fn measured(input: &mut Input, length: usize, budget: &Budget) -> Result<RequestBody, End> {
-    let share = if length > SMALL { Some(budget.take(DECODED * length).await) } else { None };
-    // Room for it now, or the buffer would grow to twice what was set aside.
-    input.reserve(length);
-    while input.unread().len() < length {
-        more(input).await?;
+impl<'a> Incoming<'a> {
+    pub fn new(input: &'a mut Input, budget: &'a Budget, limits: &'a Limits) -> Incoming<'a> {
+        let step = (Instant::now(), 0);
+        Incoming { input, budget, limits, body: Vec::new(), share: budget.nothing(), step }
     }
-    Ok(RequestBody { bytes: input.take(length), share })
-}
 
-async fn chunked(input: &mut Input, budget: &Budget) -> Result<RequestBody, End> {
-    let mut body = RequestBody::default();
-    loop {
-        let length = chunk_length(input).await?;
-        if length == 0 {
-            trailers(input).await?;
-            return Ok(body);
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// If the client leaves before its end or is too slow, or the body is malformed or too large, or there is no memory
+    /// for it.
+    pub async fn read(mut self, framing: Framing) -> Result<RequestBody, End> {
+        match framing {
+            Framing::Absent => {}
+            // Not beyond BODY_MAX, or the head would have been refused.
+            Framing::Length(length) => self.measured(length as usize).await?,
+            Framing::Chunked => self.chunked().await?,
         }
-        // Neither is beyond BODY_MAX, so nothing overflows here.
-        let total = body.bytes.len() + length;
-        if total as u64 > BODY_MAX {
-            return Err(TOO_LARGE.into());
+        let share = (self.share.n_bytes() > 0).then_some(self.share);
+        Ok(RequestBody { bytes: self.body, share })
+    }
+
+    async fn measured(&mut self, length: usize) -> Result<(), End> {
+        while self.input.unread().len() < length {
+            // Twice what is there, and no more than is needed: what is not written to is no memory.
+            self.input.reserve(length.min(STEP.max(2 * self.input.unread().len())));
+            self.more().await?;
         }
-        if total > SMALL && body.share.is_none() {
-            // It may become as large as it likes, so that much is set aside.
-            body.share = Some(budget.take(DECODED * BODY_MAX as usize).await);
+        self.body = self.input.take(length);
+        Ok(())
+    }
+
+    async fn chunked(&mut self) -> Result<(), End> {
+        loop {
+            let length = self.chunk_length().await?;
+            if length == 0 {
+                return self.trailers().await;
+            }
+            // Neither is beyond BODY_MAX, so nothing overflows here.
+            if (self.body.len() + length) as u64 > BODY_MAX {
+                return Err(TOO_LARGE.into());
+            }
+            self.chunk(length).await?;
         }
-        while input.unread().len() < length + 2 {
-            more(input).await?;
+    }
+
+    /// Reads a chunk and the line end after it.
+    async fn chunk(&mut self, length: usize) -> Result<(), End> {
+        let end = self.body.len() + length;
+        loop {
+            let arrived = self.input.unread().len().min(end - self.body.len());
+            self.body.extend_from_slice(&self.input.unread()[..arrived]);
+            self.input.consume(arrived);
+            if self.body.len() == end {
+                break;
+            }
+            self.more().await?;
         }
-        let (chunk, end) = input.unread()[..length + 2].split_at(length);
-        if end != b"\r\n" {
+        while self.input.unread().len() < 2 {
+            self.more().await?;
+        }
+        if !self.input.unread().starts_with(b"\r\n") {
             return Err(BAD_REQUEST.into());
         }
-        body.bytes.extend_from_slice(chunk);
-        input.consume(length + 2);
+        self.input.consume(2);
+        Ok(())
     }
-}
 
-/// Reads the line before a chunk: the length of the chunk.
-async fn chunk_length(input: &mut Input) -> Result<usize, End> {
-    loop {
-        match httparse::parse_chunk_size(input.unread()) {
-            Ok(httparse::Status::Complete((_, length))) if length > BODY_MAX => return Err(TOO_LARGE.into()),
-            Ok(httparse::Status::Complete((n_bytes, length))) => {
-                input.consume(n_bytes);
-                return Ok(length as usize);
-            }
-            Ok(httparse::Status::Partial) if input.unread().len() < CHUNK_LINE_MAX => more(input).await?,
-            Ok(httparse::Status::Partial) | Err(_) => return Err(BAD_REQUEST.into()),
-        }
-    }
-}
-
-/// Reads what follows the last chunk: headers nobody wants, and an empty line.
-async fn trailers(input: &mut Input) -> Result<(), End> {
-    loop {
-        let mut headers = [httparse::EMPTY_HEADER; 16];
-        match httparse::parse_headers(input.unread(), &mut headers) {
-            Ok(httparse::Status::Complete((n_bytes, _))) => {
-                if has_bare_line_feed(&input.unread()[..n_bytes]) {
-                    return Err(BAD_REQUEST.into());
+    /// Reads the line before a chunk: the length of the chunk.
+    async fn chunk_length(&mut self) -> Result<usize, End> {
+        loop {
+            match httparse::parse_chunk_size(self.input.unread()) {
+                Ok(httparse::Status::Complete((_, length))) if length > BODY_MAX => {
+                    return Err(TOO_LARGE.into());
                 }
-                input.consume(n_bytes);
-                return Ok(());
+                Ok(httparse::Status::Complete((n_bytes, length))) => {
+                    self.input.consume(n_bytes);
+                    return Ok(length as usize);
+                }
+                Ok(httparse::Status::Partial) if self.input.unread().len() < CHUNK_LINE_MAX => {
+                    self.more().await?
+                }
+                Ok(httparse::Status::Partial) | Err(_) => return Err(BAD_REQUEST.into()),
             }
-            Ok(httparse::Status::Partial) if input.unread().len() < HEAD_MAX => more(input).await?,
-            Ok(httparse::Status::Partial) | Err(_) => return Err(BAD_REQUEST.into()),
         }
     }
-}
 
-/// Reads more of a body, which must not end here.
-async fn more(input: &mut Input) -> Result<(), End> {
-    match input.receive().await? {
-        0 => Err(End::Silent),
-        _ => Ok(()),
+    /// Reads what follows the last chunk: headers nobody wants, and an empty line.
+    async fn trailers(&mut self) -> Result<(), End> {
+        loop {
+            let mut headers = [httparse::EMPTY_HEADER; 16];
+            match httparse::parse_headers(self.input.unread(), &mut headers) {
+                Ok(httparse::Status::Complete((n_bytes, _))) => {
+                    if has_bare_line_feed(&self.input.unread()[..n_bytes]) {
+                        return Err(BAD_REQUEST.into());
+                    }
+                    self.input.consume(n_bytes);
+                    return Ok(());
+                }
+                Ok(httparse::Status::Partial) if self.input.unread().len() < HEAD_MAX => self.more().await?,
+                Ok(httparse::Status::Partial) | Err(_) => return Err(BAD_REQUEST.into()),
+            }
+        }
+    }
+
+    /// Reads more of the body, which must not end here.
+    async fn more(&mut self) -> Result<(), End> {
+        self.pay().await?;
+        loop {
+            let (begin, n_bytes) = self.step;
+            let limits = self.limits;
+            let deadline =
+                begin + if self.budget.is_short() { limits.stall_when_short } else { limits.body_step };
+            if Instant::now() >= deadline {
+                return Err(TIMEOUT.into());
+            }
+            // Memory may become short meanwhile.
+            let next_look = deadline.min(Instant::now() + limits.stall_when_short);
+            match until(next_look, self.input.receive()).await {
+                Some(Ok(0)) => return Err(End::Silent),
+                Some(Ok(received)) => {
+                    self.step.1 = n_bytes + received;
+                    if self.step.1 >= STEP {
+                        self.step = (Instant::now(), 0);
+                    }
+                    return Ok(());
+                }
+                Some(Err(error)) => return Err(error.into()),
+                None => {}
+            }
+        }
+    }
+
+    /// Takes memory for what comes next, if there is none left of what was taken.
+    async fn pay(&mut self) -> Result<(), End> {
+        let held = self.body.len() + self.input.unread().len();
+        if held < SMALL + self.share.n_bytes() {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        let share = within(self.limits.memory, self.budget.take(STEP)).await.ok_or(UNAVAILABLE)?;
+        self.share.absorb(share);
+        // That was not the client's fault.
+        self.step.0 += begin.elapsed();
+        Ok(())
     }
 }

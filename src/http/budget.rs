@@ -1,6 +1,6 @@
-//! A bound on the memory that bodies of requests and answers may occupy together.
+//! A bound on the memory that bodies of requests, or answers, may occupy together.
 //!
-//! Small ones are free. For a large one its bytes are taken here first, and whoever finds too few waits.
+//! Small ones are free. For large ones bytes are taken here, and whoever finds too few waits.
 
 use async_channel::Sender;
 use std::collections::VecDeque;
@@ -26,6 +26,13 @@ struct State {
     waiting: VecDeque<(usize, Sender<Share>)>,
 }
 
+/// When it is somebody's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Next,
+    Last,
+}
+
 /// Bytes taken from a budget, given back when this is dropped.
 #[derive(Debug)]
 pub struct Share {
@@ -46,7 +53,14 @@ impl Budget {
 
     /// Takes bytes, waiting until there are enough. Whoever wants more than there are gets all there are.
     pub async fn take(&self, n_bytes: usize) -> Share {
+        self.take_in(Turn::Last, n_bytes).await
+    }
+
+    /// The same, with the next turn or the last one of those who wait.
+    pub async fn take_in(&self, turn: Turn, n_bytes: usize) -> Share {
         let n_bytes = n_bytes.min(self.0.total);
+        // Dropped after the channel: whoever gives up does not stand in the way of those behind.
+        let _leaving = Leaving(self);
         let receiver = {
             let mut state = self.lock();
             if state.waiting.is_empty() && state.available >= n_bytes {
@@ -54,7 +68,10 @@ impl Budget {
                 return Share { budget: self.clone(), n_bytes };
             }
             let (sender, receiver) = async_channel::bounded(1);
-            state.waiting.push_back((n_bytes, sender));
+            match turn {
+                Turn::Next => state.waiting.push_front((n_bytes, sender)),
+                Turn::Last => state.waiting.push_back((n_bytes, sender)),
+            }
             self.0.n_waiting.store(state.waiting.len(), Ordering::Relaxed);
             receiver
         };
@@ -65,17 +82,22 @@ impl Budget {
         }
     }
 
+    /// No bytes, to begin with.
+    pub fn nothing(&self) -> Share {
+        Share { budget: self.clone(), n_bytes: 0 }
+    }
+
     fn give_back(&self, n_bytes: usize) {
         let mut state = self.lock();
         state.available += n_bytes;
         let mut unwanted = Vec::new();
-        while let Some((wanted, _)) = state.waiting.front()
-            && *wanted <= state.available
-        {
-            // The loop has just seen that there is one.
-            let Some((wanted, sender)) = state.waiting.pop_front() else { break };
+        while let Some((wanted, sender)) = state.waiting.pop_front() {
             if sender.is_closed() {
                 continue;
+            }
+            if wanted > state.available {
+                state.waiting.push_front((wanted, sender));
+                break;
             }
             state.available -= wanted;
             let share = Share { budget: self.clone(), n_bytes: wanted };
@@ -92,6 +114,28 @@ impl Budget {
     /// Every change under this lock is complete before anything can panic.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits, or has waited.
+struct Leaving<'a>(&'a Budget);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if self.0.is_short() {
+            self.0.give_back(0);
+        }
+    }
+}
+
+impl Share {
+    pub fn n_bytes(&self) -> usize {
+        self.n_bytes
+    }
+
+    /// Adds what was taken from the same budget.
+    pub fn absorb(&mut self, mut other: Share) {
+        self.n_bytes += std::mem::take(&mut other.n_bytes);
     }
 }
 
@@ -128,13 +172,37 @@ mod tests {
     }
 
     #[test]
+    fn some_have_the_next_turn_and_shares_grow() {
+        rt::block_on(async {
+            let budget = Budget::new(1);
+            let mut share = budget.nothing();
+            share.absorb(budget.take(1).await);
+            assert_eq!(share.n_bytes(), 1);
+            let mut early = Box::pin(budget.take(1));
+            assert!(future::poll_once(&mut early).await.is_none());
+            let mut preferred = Box::pin(budget.take_in(Turn::Next, 1));
+            assert!(future::poll_once(&mut preferred).await.is_none());
+            drop(share);
+            let preferred = future::poll_once(preferred).await.expect("it is next");
+            assert!(future::poll_once(&mut early).await.is_none());
+            drop(preferred);
+            early.await;
+        });
+    }
+
+    #[test]
     fn whoever_gives_up_leaves_nothing_behind() {
         rt::block_on(async {
             let budget = Budget::new(100);
             let all = budget.take(100).await;
             let mut abandoned = Box::pin(budget.take(100));
             assert!(future::poll_once(&mut abandoned).await.is_none());
+            // Whoever is behind it and wants less gets it at once.
+            let mut modest = Box::pin(budget.take(0));
+            assert!(future::poll_once(&mut modest).await.is_none());
             drop(abandoned);
+            assert!(future::poll_once(modest).await.is_some());
+            assert!(!budget.is_short());
             // Served, then given up before it was noticed.
             let mut served = Box::pin(budget.take(100));
             assert!(future::poll_once(&mut served).await.is_none());

@@ -3,10 +3,10 @@
 //!
 //! What was asked of the daemon is always carried out to its end, whether or not the client is still there.
 
-use super::admission::Place;
-use super::body::{self, RequestBody};
+use super::admission::{Place, Rank, Yielding};
+use super::body::{Incoming, RequestBody};
 use super::input::Input;
-use super::request::{Framing, HEAD_MAX, Head, Refusal, TIMEOUT};
+use super::request::{Framing, HEAD_MAX, Head, Refusal, TIMEOUT, UNAVAILABLE};
 use super::response::{Body, Persistence, Response};
 use super::send::Output;
 use super::site::{self, Route, Site};
@@ -20,6 +20,9 @@ use std::time::Instant;
 /// How much is read of a client that was refused, in bytes.
 const LINGER_BYTES: usize = 1 << 20;
 
+/// So many bytes are taken of a client before it is let in; it may send more then.
+const EARLY_BYTES: usize = 8 << 10;
+
 /// A client and what it has sent so far.
 pub struct Connection {
     socket: Arc<Socket>,
@@ -28,7 +31,7 @@ pub struct Connection {
     input: Input,
     /// Held until the first request has been answered: whoever was accepted has most likely sent it already.
     first: Option<async_channel::Sender<()>>,
-    _place: Place,
+    place: Place,
 }
 
 /// Why there is no next request.
@@ -56,7 +59,7 @@ impl Connection {
         let peer = socket.peer();
         let first = site.context.begin_request();
         let socket = Arc::new(socket);
-        Connection { input: Input::new(socket.clone()), socket, peer, site, first, _place: place }
+        Connection { input: Input::new(socket.clone()), socket, peer, site, first, place }
     }
 
     /// Serves the client until either side has had enough.
@@ -84,7 +87,7 @@ impl Connection {
     /// Waits for the head of a request.
     async fn next_head(&mut self) -> Result<Head, End> {
         let limits = *self.site.context.limits();
-        let _waiting = self.site.context.admission().waiting(&self.socket);
+        let _yielding = self.yielding(Rank::Idle);
         self.skip_line_breaks();
         if self.input.unread().is_empty() {
             self.input.clear();
@@ -133,7 +136,7 @@ impl Connection {
     async fn serve(&mut self, head: Head) -> Result<Persistence, End> {
         head.unambiguous()?;
         let framing = head.framing()?;
-        let user = match self.site.admit(&head).await {
+        let user = match self.admit(&head).await? {
             Ok(user) => user,
             // Nothing of the body has been read, so the next request cannot be found.
             Err(response) => return self.send(&head, response, Persistence::Close).await,
@@ -156,6 +159,28 @@ impl Connection {
         self.send(&head, response, persistence).await
     }
 
+    /// Lets the client be closed to make room for another until the result is dropped.
+    fn yielding(&self, rank: Rank) -> Yielding {
+        self.site.context.admission().yielding(self.place.side(), rank, &self.socket)
+    }
+
+    /// Lets the client in, under the name it gave, or has the answer that it gets instead. That may take a while, and is
+    /// given up if the client leaves: it must not keep others waiting.
+    async fn admit(&mut self, head: &Head) -> Result<Result<Option<String>, Response>, End> {
+        let (site, peer, input) = (&self.site, &self.peer, &mut self.input);
+        let admitted = async { Ok(site.admit(head, peer).await) };
+        let gone = async {
+            // More is not taken of somebody unknown; then nobody notices the end.
+            while input.unread().len() < EARLY_BYTES {
+                if input.receive().await? == 0 {
+                    return Err(End::Silent);
+                }
+            }
+            future::pending().await
+        };
+        admitted.or(gone).await
+    }
+
     /// Reads the body of a request.
     async fn body(&mut self, head: &Head, framing: Framing) -> Result<RequestBody, End> {
         let expects_continue = head.expects_continue()?;
@@ -165,9 +190,10 @@ impl Connection {
         if expects_continue && self.input.unread().is_empty() {
             self.output(1, false).all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
+        let _yielding = self.yielding(Rank::Body);
         let context = &self.site.context;
-        let read = body::read(&mut self.input, framing, context.budget());
-        within(context.limits().body, read).await.unwrap_or(Err(TIMEOUT.into()))
+        let incoming = Incoming::new(&mut self.input, context.incoming(), context.limits());
+        within(context.limits().body, incoming.read(framing)).await.unwrap_or(Err(TIMEOUT.into()))
     }
 
     /// Sends an answer. What becomes of the connection afterwards: less than was intended if the end of the
@@ -179,6 +205,26 @@ impl Connection {
         intended: Persistence,
     ) -> Result<Persistence, End> {
         log::trace!("{} {:?} {:?} {}", self.peer, head.method, head.target, response.status);
+        let response = self.with_descriptors(response);
+        let sent = self.send_counted(head, response, intended).await;
+        self.place.hold_none_more();
+        sent
+    }
+
+    /// Counts what is open for an answer. Without room for it, it is another answer.
+    fn with_descriptors(&mut self, response: Response) -> Response {
+        let has_room = (0..response.body.n_descriptors()).all(|_| self.place.hold_one_more(&self.socket));
+        if has_room { response } else { Response::error(UNAVAILABLE.0) }
+    }
+
+    async fn send_counted(
+        &self,
+        head: &Head,
+        response: Response,
+        intended: Persistence,
+    ) -> Result<Persistence, End> {
+        let is_live = matches!(response.body, Body::Live(_));
+        let _yielding = self.yielding(if is_live { Rank::Stream } else { Rank::Answer });
         let output = self.output(head.minor, head.method == "HEAD");
         match response.body {
             Body::Live(_) => {
@@ -193,7 +239,7 @@ impl Connection {
 
     fn output(&self, minor: u8, is_head: bool) -> Output<'_> {
         let context = &self.site.context;
-        Output { socket: &self.socket, budget: context.budget(), limits: context.limits(), minor, is_head }
+        Output { socket: &self.socket, budget: context.outgoing(), limits: context.limits(), minor, is_head }
     }
 
     /// Says why a request is not understood.
@@ -205,6 +251,7 @@ impl Connection {
 
     /// Closes the connection so that the last answer arrives.
     async fn linger(&self) {
+        let _yielding = self.yielding(Rank::Lingering);
         self.socket.end_output();
         let limit = self.site.context.limits().linger;
         let discard = async {

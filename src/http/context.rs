@@ -1,10 +1,14 @@
 //! What all HTTP servers of the daemon share.
 
-use super::admission::Admission;
+use super::admission::{Admission, Side};
+use super::body;
 use super::budget::Budget;
 use super::feed::Feed;
 use super::figures::Figures;
+use super::guesses::Guesses;
+use super::hashing::Hashing;
 use super::limits::Limits;
+use super::request::BODY_MAX;
 use super::socket::within;
 use super::token::Token;
 use super::usage::{Sampler, Usage};
@@ -16,18 +20,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Large bodies of requests and answers may occupy so many bytes together.
-const BODIES_MAX: usize = 64 << 20;
+/// Large bodies of requests may occupy so many bytes together while they come in.
+const INCOMING_MAX: usize = 16 << 20;
 
-/// There are never more connections than this, whatever the limit on descriptors allows.
-const CONNECTIONS_MAX: u64 = 4096;
+/// So many what they are decoded into: the largest body there may be finds room.
+const DECODED_MAX: usize = body::DECODED * BODY_MAX as usize;
 
-/// There may always be so many connections.
-const CONNECTIONS_MIN: u64 = 64;
+/// So many large answers.
+const OUTGOING_MAX: usize = 32 << 20;
 
-/// Everything a connection needs of the daemon. Cheap to clone; one serves all listeners.
+/// What one kind of clients may occupy. The other kind has as much, so nobody on the network takes the memory of those
+/// who come by a unix socket.
+#[derive(Debug)]
+struct Memory {
+    incoming: Budget,
+    decoded: Budget,
+    outgoing: Budget,
+}
+
+impl Memory {
+    fn new() -> Memory {
+        Memory {
+            incoming: Budget::new(INCOMING_MAX),
+            decoded: Budget::new(DECODED_MAX),
+            outgoing: Budget::new(OUTGOING_MAX),
+        }
+    }
+}
+
+/// Everything a connection needs of the daemon. Cheap to clone; one serves all listeners, each as its clients see it.
 #[derive(Clone, Debug)]
-pub struct Context(Arc<Shared>);
+pub struct Context {
+    shared: Arc<Shared>,
+    side: Side,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -39,7 +65,10 @@ struct Shared {
     sampler: Sampler,
     token: Token,
     figures: Figures,
-    budget: Budget,
+    /// Of the network's clients, and of those on unix sockets.
+    memory: [Memory; 2],
+    hashing: Hashing,
+    guesses: Guesses,
     admission: Admission,
     in_progress: InProgress,
     /// This process is about to end.
@@ -68,7 +97,7 @@ impl Context {
         let (sender, receiver) = async_channel::bounded(1);
         let usage = Usage::default();
         let feed = Feed::new(usage.clone());
-        Context(Arc::new(Shared {
+        let shared = Shared {
             server: Server::new(handle.clone(), rpc_namespaces, version),
             sampler: Sampler::new(handle.clone(), usage.clone(), feed.clone()),
             feed,
@@ -77,88 +106,116 @@ impl Context {
             figures: Figures::default(),
             handle,
             watcher: Watcher::default(),
-            budget: Budget::new(BODIES_MAX),
-            admission: Admission::new(connections_max()),
+            memory: [Memory::new(), Memory::new()],
+            hashing: Hashing::new(),
+            guesses: Guesses::new(),
+            admission: Admission::new(),
             limits,
             in_progress: InProgress { sender: Mutex::new(Some(sender)), receiver },
             leaving: AtomicBool::new(false),
-        }))
+        };
+        Context { shared: Arc::new(shared), side: Side::Network }
+    }
+
+    /// The same for clients of this kind.
+    pub(super) fn on(self, side: Side) -> Context {
+        Context { side, ..self }
+    }
+
+    pub(super) fn side(&self) -> Side {
+        self.side
     }
 
     /// Lets every connection end with its next answer, so that clients come back to whoever serves then.
     pub fn leave(&self) {
-        self.0.handle.announce_successor();
-        self.0.leaving.store(true, Ordering::Relaxed);
+        self.shared.handle.announce_successor();
+        self.shared.leaving.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_leaving(&self) -> bool {
-        self.0.leaving.load(Ordering::Relaxed)
+        self.shared.leaving.load(Ordering::Relaxed)
     }
 
     /// Waits until the requests that were being carried out when this was called have been answered, but no
     /// longer than `limit`. For the end of the daemon, whose last answer is often the one to `shutdown`.
     pub async fn drain(&self, limit: Duration) {
-        let sender = &self.0.in_progress.sender;
+        let sender = &self.shared.in_progress.sender;
         drop(sender.lock().unwrap_or_else(PoisonError::into_inner).take());
         // Nothing is ever sent: this ends when all senders are gone, or too late.
-        let _ = within(limit, self.0.in_progress.receiver.recv()).await;
+        let _ = within(limit, self.shared.in_progress.receiver.recv()).await;
     }
 
     /// To be held while a request is carried out and its answer sent. `None` once the daemon ends.
     pub(super) fn begin_request(&self) -> Option<Sender<()>> {
-        self.0.in_progress.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.in_progress.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where the loop tells what happens.
     pub fn feed(&self) -> &Feed {
-        &self.0.feed
+        &self.shared.feed
     }
 
     /// Where the loop takes down how long things took.
     pub fn figures(&self) -> &Figures {
-        &self.0.figures
+        &self.shared.figures
     }
 
     pub(super) fn usage(&self) -> &Usage {
-        &self.0.usage
+        &self.shared.usage
     }
 
     pub(super) fn sampler(&self) -> &Sampler {
-        &self.0.sampler
+        &self.shared.sampler
     }
 
     pub(super) fn token(&self) -> &Token {
-        &self.0.token
+        &self.shared.token
     }
 
     pub(super) fn handle(&self) -> &Handle {
-        &self.0.handle
+        &self.shared.handle
     }
 
     pub(super) fn server(&self) -> &Server {
-        &self.0.server
+        &self.shared.server
     }
 
     pub(super) fn watcher(&self) -> &Watcher {
-        &self.0.watcher
+        &self.shared.watcher
     }
 
-    pub(super) fn budget(&self) -> &Budget {
-        &self.0.budget
+    fn memory(&self) -> &Memory {
+        &self.shared.memory[usize::from(self.side == Side::Unix)]
+    }
+
+    /// Memory for bodies that come in.
+    pub(super) fn incoming(&self) -> &Budget {
+        &self.memory().incoming
+    }
+
+    /// Memory for what they are decoded into.
+    pub(super) fn decoded(&self) -> &Budget {
+        &self.memory().decoded
+    }
+
+    /// Memory for answers.
+    pub(super) fn outgoing(&self) -> &Budget {
+        &self.memory().outgoing
+    }
+
+    pub(super) fn hashing(&self) -> &Hashing {
+        &self.shared.hashing
+    }
+
+    pub(super) fn guesses(&self) -> &Guesses {
+        &self.shared.guesses
     }
 
     pub(super) fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.shared.limits
     }
 
     pub(super) fn admission(&self) -> &Admission {
-        &self.0.admission
+        &self.shared.admission
     }
-}
-
-/// Half of the descriptors there are: programs need the others.
-fn connections_max() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let half = limit.unwrap_or(u64::MAX) / 2;
-    half.clamp(CONNECTIONS_MIN, CONNECTIONS_MAX) as usize
 }

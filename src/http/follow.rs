@@ -102,6 +102,11 @@ impl Follower {
         }
     }
 
+    /// Whether a file is open for it.
+    pub fn holds_file(&self) -> bool {
+        matches!(self, Follower::File(_))
+    }
+
     /// How far it was read.
     pub fn position(&self) -> Position {
         match self {

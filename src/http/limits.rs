@@ -11,9 +11,15 @@ pub struct Limits {
     pub head: Duration,
     /// The body of a request.
     pub body: Duration,
+    /// Each part of the body ([`STEP`](super::body::STEP) bytes of it, or the rest): a body that comes more slowly
+    /// holds a place and memory for nothing.
+    pub body_step: Duration,
+    /// So long a request waits for the memory that it, or its answer, needs.
+    pub memory: Duration,
     /// An answer of which the client takes nothing.
     pub stall: Duration,
-    /// The same while others wait for the memory that the answer occupies. Divides `stall`.
+    /// So long it may take to receive a part of a body, or to send a part of an answer, while others wait for the
+    /// memory that it occupies.
     pub stall_when_short: Duration,
     /// What a client still sends after it was refused is read for so long, because closing a socket with
     /// unread input makes the kernel throw away the answer too.
@@ -28,6 +34,8 @@ impl Default for Limits {
             idle: Duration::from_secs(60),
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
+            body_step: Duration::from_secs(10),
+            memory: Duration::from_secs(10),
             stall: Duration::from_secs(30),
             stall_when_short: Duration::from_secs(3),
             linger: Duration::from_secs(2),

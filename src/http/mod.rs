@@ -14,6 +14,8 @@ mod serve;
 mod auth;
 mod body;
 mod connection;
+mod guesses;
+mod hashing;
 mod origin;
 mod request;
 mod response;

@@ -47,6 +47,7 @@ const NOT_IMPLEMENTED: Refusal = Refusal(501);
 /// differently.
 const AT_MOST_ONCE: [&str; 7] =
     ["authorization", "content-type", "expect", "host", "origin", "sec-fetch-site", super::token::HEADER];
+pub const UNAVAILABLE: Refusal = Refusal(503);
 const VERSION_NOT_SUPPORTED: Refusal = Refusal(505);
 
 impl Head {

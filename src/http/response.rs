@@ -37,6 +37,23 @@ pub enum Live {
     Events(EventStream),
 }
 
+impl Body {
+    /// How many descriptors it takes besides the connection.
+    pub fn n_descriptors(&self) -> usize {
+        let has_file = match self {
+            Body::Whole(_) => false,
+            Body::Document(document) => document.holds_file(),
+            Body::Log(log) => log.holds_file(),
+            Body::Live(live) => match &**live {
+                Live::Log(follower) => follower.holds_file(),
+                Live::LogEvents(events) => events.holds_file(),
+                Live::Events(_) => false,
+            },
+        };
+        usize::from(has_file)
+    }
+}
+
 impl Live {
     /// Waits for what comes next.
     ///
@@ -76,7 +93,13 @@ impl Response {
             "<head>\r\n<title>Error response</title>\r\n</head>\r\n<body>\r\n<h1>Error response</h1>\r\n<p>Error \
              code {status}.\r\n<p>Message: {message}.\r\n</body>\r\n"
         );
-        Response::new(status, "text/html", Body::Whole(page.into_bytes())).private()
+        let response = Response::new(status, "text/html", Body::Whole(page.into_bytes())).private();
+        if status == 503 { response.later() } else { response }
+    }
+
+    /// Asks the client to come again when others have got their answers.
+    pub fn later(self) -> Response {
+        self.with_header("Retry-After", "1")
     }
 
     /// Tells browsers and proxies that the answer is for this moment and for our own pages only.

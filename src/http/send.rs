@@ -7,10 +7,13 @@ use super::socket::{Socket, within};
 use crate::rpc::server::logs::{LogSlice, TextDecoder};
 use crate::rpc::server::reply::{Document, Part};
 use std::io;
-use std::time::Duration;
+use std::time::Instant;
 
 /// Answers up to this many bytes go out in one piece.
 const SMALL: usize = 64 << 10;
+
+/// So many bytes a client takes in [`Limits::stall_when_short`] while others wait for memory, or it goes.
+const STEP: usize = 64 << 10;
 
 /// Where an answer goes, and how it is to look.
 pub struct Output<'a> {
@@ -148,23 +151,30 @@ impl Output<'_> {
     }
 
     async fn put(&self, mut bytes: &[u8], more_follows: bool) -> io::Result<()> {
+        let mut step = (Instant::now(), 0);
         while !bytes.is_empty() {
             let n_bytes = self.some(bytes, more_follows).await?;
             bytes = &bytes[n_bytes..];
+            step.1 += n_bytes;
+            if step.1 >= STEP {
+                step = (Instant::now(), 0);
+            } else if step.0.elapsed() >= self.limits.stall_when_short && self.budget.is_short() {
+                // It takes something now and then, but not enough for those who wait.
+                return Err(io::ErrorKind::TimedOut.into());
+            }
         }
         Ok(())
     }
 
     /// Sends some of `bytes`; how many.
     async fn some(&self, bytes: &[u8], more_follows: bool) -> io::Result<usize> {
-        let mut stalled = Duration::ZERO;
+        let begin = Instant::now();
         loop {
-            let step = self.limits.stall_when_short;
-            if let Some(written) = within(step, self.socket.write(bytes, more_follows)).await {
+            let next_look = self.limits.stall_when_short.min(self.limits.stall);
+            if let Some(written) = within(next_look, self.socket.write(bytes, more_follows)).await {
                 return written;
             }
-            stalled += step;
-            if stalled >= self.limits.stall || self.budget.is_short() {
+            if begin.elapsed() >= self.limits.stall || self.budget.is_short() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }

@@ -1,12 +1,13 @@
 //! Accepting clients.
 
+use super::admission::Side;
 use super::connection::Connection;
 use super::context::Context;
 use super::listen::Listener;
 use super::site::Site;
 use super::socket::Socket;
 use crate::manager::rt::{self, Async, Task, Timer};
-use crate::model::config::HttpServerConfig;
+use crate::model::config::{HttpAddress, HttpServerConfig};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use std::io;
@@ -17,12 +18,20 @@ use std::time::Duration;
 /// So long nobody is accepted after the descriptors ran out.
 const BREATHER: Duration = Duration::from_millis(100);
 
+/// So long the next client of the network waits when there are too many. Those who are closed come back at once, mostly,
+/// and taking places from each other all the time would take the processors from everybody else.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Serves the clients of one listener until the task is cancelled. Connections made by then end with their next
 /// answer, because the settings they came in under are not in force any more.
 pub fn serve(listener: Listener, config: &HttpServerConfig, context: Context) -> Task<()> {
     let section = config.section.clone();
     let (accepting, open) = async_channel::bounded(1);
-    let site = Arc::new(Site::new(config, context, open));
+    let side = match config.address {
+        HttpAddress::Inet { .. } => Side::Network,
+        HttpAddress::Unix { .. } => Side::Unix,
+    };
+    let site = Arc::new(Site::new(config, context.on(side), open));
     rt::spawn(async move {
         // Dropped with this task, which closes the channel.
         let _accepting = accepting;
@@ -56,23 +65,40 @@ async fn accept_all(listener: Listener, site: Arc<Site>) -> io::Result<()> {
             }
             Err(error) if is_fleeting(&error) => {}
             Err(error) => {
-                log::warn!("a client could not be accepted, waiting {BREATHER:?}: {error}");
-                site.context.admission().evict();
+                let admission = site.context.admission();
+                if admission.note_trouble() {
+                    log::warn!(
+                        "[{}] accepts no more clients until others have gone: {error}",
+                        site.section()
+                    );
+                }
+                admission.evict();
                 Timer::after(BREATHER).await;
             }
         }
     }
 }
 
-/// Begins to serve a client. While all places are taken by clients that are being served, it waits, and
-/// whoever comes after it in the kernel's queue.
+/// Begins to serve a client. While there is no room, because all others are being served, it waits, and whoever comes
+/// after it in the kernel's queue.
 async fn admit(fd: OwnedFd, site: &Arc<Site>) {
+    let admission = site.context.admission();
     let place = loop {
-        match site.context.admission().enter() {
-            Some(place) => break place,
-            None => Timer::after(BREATHER).await,
-        };
+        let change = admission.change();
+        let is_news = admission.is_news();
+        if let Some(place) = admission.enter(site.context.side(), &fd) {
+            break place;
+        }
+        if is_news {
+            log::warn!(
+                "[{}] accepts no more clients until one of those it serves has its answer",
+                site.section()
+            );
+        }
+        // Ends with the sender.
+        let _ = change.recv().await;
     };
+    let is_crowded = place.was_made();
     match Socket::new(fd) {
         Ok(socket) => {
             let (connection, site) = (Connection::new(socket, site.clone(), place), site.clone());
@@ -85,6 +111,9 @@ async fn admit(fd: OwnedFd, site: &Arc<Site>) {
             rt::spawn(served).detach();
         }
         Err(error) => log::warn!("a client could not be served: {error}"),
+    }
+    if is_crowded && site.context.side() == Side::Network {
+        Timer::after(PAUSE).await;
     }
 }
 

@@ -2,15 +2,16 @@
 
 use super::api::{self, Asked, Endpoint, Problem};
 use super::assets::{self, Asset};
-use super::auth::{Denied, Guard};
+use super::auth::{Asking, Denied, Guard};
 use super::body::{self, RequestBody};
+use super::budget::Share;
 use super::context::Context;
 use super::follow::Follower;
 use super::origin::{Policy, Purpose, Refusal, Verdict};
 use super::query::Query;
-use super::request::Head;
+use super::request::{self, Head, UNAVAILABLE};
 use super::response::{Body, Live, Response};
-use super::socket::within;
+use super::socket::{Peer, within};
 use super::{go, health, metrics, old, token};
 use crate::manager::rt::{self, Timer};
 use crate::model::config::HttpServerConfig;
@@ -19,17 +20,14 @@ use crate::rpc::server::{Caller, reply};
 use crate::rpc::wire::{self, Call};
 use async_channel::Receiver;
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
 
 /// What a result that may be large is counted as before it is known, in bytes.
 const HEAVY: usize = 1 << 20;
 
 /// Answers of fewer bytes are not counted at all.
 const SMALL: usize = 64 << 10;
-
-/// How long a call waits for memory.
-const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// So many of those that were refused stand in the activity log: they choose their names themselves.
 const REFUSED_MAX: usize = 100;
@@ -38,6 +36,7 @@ const REFUSED_MAX: usize = 100;
 #[derive(Debug)]
 pub struct Site {
     pub context: Context,
+    section: Arc<str>,
     guard: Guard,
     policy: Policy,
     /// Whom the activity log says that we refused.
@@ -70,13 +69,19 @@ impl Site {
     /// `open` is closed when the server no longer accepts: its settings are not in force any more then.
     pub fn new(config: &HttpServerConfig, context: Context, open: Receiver<()>) -> Site {
         Site {
-            context,
-            guard: Guard::new(config.credentials.clone()),
+            section: config.section.as_str().into(),
+            guard: Guard::new(config.credentials.clone(), context.hashing().clone()),
             policy: Policy::new(config),
             refused: Mutex::default(),
             legacy_get_actions: config.legacy_get_actions,
+            context,
             open,
         }
+    }
+
+    /// The section it was configured in.
+    pub fn section(&self) -> &str {
+        &self.section
     }
 
     /// Whether the server no longer accepts.
@@ -88,14 +93,21 @@ impl Site {
     ///
     /// # Errors
     /// What it is to be answered instead.
-    pub async fn admit(&self, head: &Head) -> Result<Option<String>, Response> {
-        let user = match self.guard.check(head.header("authorization")).await {
+    pub async fn admit(&self, head: &Head, peer: &Peer) -> Result<Option<String>, Response> {
+        let begin = Instant::now();
+        let asking = Asking { side: self.context.side(), origin: peer.origin() };
+        let delay = self.context.limits().denial_delay.max(self.guard.delay(asking.side));
+        let user = match self.guard.check(head.header("authorization"), asking).await {
             Ok(user) => user,
+            Err(Denied::NoCredentials) => return Err(unauthorized()),
             Err(denied) => {
                 if denied == Denied::WrongCredentials {
-                    Timer::after(self.context.limits().denial_delay).await;
+                    self.context.guesses().note(&self.section, asking.origin);
                 }
-                return Err(Response::error(401).with_header("WWW-Authenticate", "Basic realm=\"default\""));
+                // Without it, those who are sent away would be back at once.
+                Timer::at(begin + delay).await;
+                let is_busy = denied == Denied::Busy;
+                return Err(if is_busy { Response::error(UNAVAILABLE.0) } else { unauthorized() });
             }
         };
         match self.is_welcome(head) {
@@ -160,15 +172,11 @@ impl Site {
     }
 
     async fn rpc(&self, body: RequestBody, caller: &Caller) -> Response {
-        let RequestBody { bytes, share } = body;
-        let n_bytes = bytes.len();
-        let decoded = if n_bytes > body::SMALL {
-            // This takes a while, in which others are to be served.
-            rt::unblock(move || wire::decode_call(&bytes)).await
-        } else {
-            wire::decode_call(&bytes)
+        let n_bytes = body.bytes.len();
+        let (decoded, _share) = match self.decode(body).await {
+            Ok(decoded) => decoded,
+            Err(request::Refusal(status)) => return Response::error(status),
         };
-        drop(share);
         let call = match decoded {
             Ok(call) => call,
             Err(error) => {
@@ -182,21 +190,44 @@ impl Site {
         }
     }
 
+    /// Decodes a call, with the memory that it occupies until it has been answered.
+    ///
+    /// # Errors
+    /// There is no memory for it, or no thread.
+    async fn decode(
+        &self,
+        body: RequestBody,
+    ) -> Result<(Result<Call, wire::DecodeError>, Option<Share>), request::Refusal> {
+        let RequestBody { bytes, share: arrived } = body;
+        if bytes.len() <= body::SMALL {
+            return Ok((wire::decode_call(&bytes), None));
+        }
+        let wanted = self.context.decoded().take(body::DECODED * bytes.len());
+        let share = within(self.context.limits().memory, wanted).await.ok_or(UNAVAILABLE)?;
+        // This takes a while, in which others are to be served. If the client leaves, it goes on, memory included.
+        let decode = move || {
+            let decoded = wire::decode_call(&bytes);
+            drop(arrived);
+            (decoded, Some(share))
+        };
+        rt::run_aside(decode).await.map_err(|_| UNAVAILABLE)
+    }
+
     /// Makes a call and puts its result into text. `None` if there is too little memory for large answers and
     /// none becomes free: clients that do not take theirs are thrown out, but that takes a while.
     async fn carry_out(&self, call: Call, caller: &Caller) -> Option<Response> {
-        let budget = self.context.budget();
+        let (budget, patience) = (self.context.outgoing(), self.context.limits().memory);
         let server = self.context.server();
         // Before the result is there its size is unknown; this bounds how many are in the making.
         let turn = match server.is_heavy(&call.method) {
-            true => Some(within(MEMORY_PATIENCE, budget.take(HEAVY)).await?),
+            true => Some(within(patience, budget.take(HEAVY)).await?),
             false => None,
         };
         let result = server.call(call, caller).await;
         drop(turn);
         let n_bytes = result.as_ref().map_or(0, reply::estimate);
         let share = match n_bytes > SMALL {
-            true => Some(within(MEMORY_PATIENCE, budget.take(n_bytes)).await?),
+            true => Some(within(patience, budget.take(n_bytes)).await?),
             false => None,
         };
         let body = Body::Document(reply::encode(result));
@@ -221,6 +252,10 @@ impl Site {
             Err(_) => Response::error(404),
         }
     }
+}
+
+fn unauthorized() -> Response {
+    Response::error(401).with_header("WWW-Authenticate", "Basic realm=\"default\"")
 }
 
 /// What a request is for. Everything that is no reading may change something.

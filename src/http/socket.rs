@@ -6,14 +6,33 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketAddrAny, sockopt};
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// A connected socket.
 #[derive(Debug)]
 pub struct Socket {
     io: Async<OwnedFd>,
+}
+
+/// Those who are counted as one: an address, the network that one customer of a provider has in IPv6, or a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    Ip(IpAddr),
+    Uid(u32),
+    Unknown,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Ip(IpAddr::V6(network)) => write!(f, "{network}/64"),
+            Origin::Ip(address) => write!(f, "{address}"),
+            Origin::Uid(uid) => write!(f, "uid {uid}"),
+            Origin::Unknown => f.write_str("an unknown peer"),
+        }
+    }
 }
 
 /// Whoever is at the other end.
@@ -34,6 +53,18 @@ impl Peer {
         match self {
             Peer::Unix { uid, .. } => Some(*uid),
             Peer::Tcp(_) | Peer::Unknown => None,
+        }
+    }
+
+    /// Whom they are counted with.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Peer::Tcp(address) => Origin::Ip(match address.ip() {
+                IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+                ip @ IpAddr::V4(_) => ip,
+            }),
+            Peer::Unix { uid, .. } => Origin::Uid(*uid),
+            Peer::Unknown => Origin::Unknown,
         }
     }
 }
@@ -115,6 +146,12 @@ impl Socket {
         self.io.write_with(|fd| Ok(rustix::net::send(fd, bytes, flags)?)).await
     }
 
+    /// The number that the next descriptor of this process will get; `None` if there can be no more.
+    pub fn lowest_free_descriptor(&self) -> Option<usize> {
+        let probe = rustix::io::fcntl_dupfd_cloexec(&self.io, 0).ok()?;
+        usize::try_from(probe.as_raw_fd()).ok()
+    }
+
     /// Says that no more will be sent.
     pub fn end_output(&self) {
         // If the client is gone already, it does not need to be told.
@@ -124,6 +161,12 @@ impl Socket {
     /// Ends both directions: whoever waits on this socket reads its end.
     pub fn hang_up(&self) {
         let _ = rustix::net::shutdown(&self.io, Shutdown::Both);
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.get_ref().as_fd()
     }
 }
 

@@ -3,7 +3,9 @@
 //! The runtime has such threads too, but once there was anything for them to do they wake twice a second for
 //! ever, and an idle daemon is not to wake at all. Ours go away when there was nothing to do for a while.
 
+use crate::sys::schedule;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +47,21 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         Err(_) => unreachable!("every job that is queued is run, and sends"),
     }
+}
+
+/// Runs work that clients ask for and that takes a processor for long, on a thread of its own that has no precedence
+/// over programs. It goes on to its end even if nobody waits for it any more.
+///
+/// # Errors
+/// There can be no more threads, or the work panicked.
+pub async fn run_aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (sender, receiver) = async_channel::bounded(1);
+    std::thread::Builder::new().name("aside".into()).spawn(move || {
+        schedule::give_precedence_up();
+        // Nobody listens if whoever waited was cancelled.
+        let _ = sender.try_send(work());
+    })?;
+    receiver.recv().await.map_err(|_| io::Error::other("it panicked"))
 }
 
 impl Pool {
@@ -111,6 +128,18 @@ mod tests {
             }
             let state = POOL.lock();
             assert!(state.n_threads <= THREADS_MAX && state.n_idle <= state.n_threads);
+        });
+    }
+
+    #[test]
+    fn work_aside_comes_to_its_end_whatever_happens() {
+        rt::block_on(async {
+            assert_eq!(run_aside(|| 1).await.unwrap(), 1);
+            assert!(run_aside(|| panic!("as intended")).await.is_err());
+            let (sender, receiver) = async_channel::bounded(1);
+            let abandoned = run_aside(move || sender.try_send(()).unwrap());
+            assert!(futures_lite::future::poll_once(Box::pin(abandoned)).await.is_none());
+            receiver.recv().await.unwrap();
         });
     }
 

@@ -131,3 +131,11 @@ pub async fn forget_past_timers() {
 pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     crate::manager::blocking::run(work).await
 }
+
+/// Runs something that takes a processor for long, as nice to programs as they are to each other, and waits for it.
+///
+/// # Errors
+/// There can be no more threads, or it panicked.
+pub async fn run_aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<T> {
+    crate::manager::blocking::run_aside(work).await
+}

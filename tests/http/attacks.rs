@@ -23,6 +23,8 @@ fn impatient() -> Limits {
         idle: Duration::from_secs(60),
         head: Duration::from_millis(300),
         body: Duration::from_millis(300),
+        body_step: Duration::from_millis(300),
+        memory: Duration::from_secs(10),
         stall: Duration::from_millis(600),
         stall_when_short: Duration::from_millis(200),
         linger: Duration::from_millis(300),
@@ -218,6 +220,82 @@ fn large_bodies_are_bounded_together() {
     is_served(address);
     let grown = resident().saturating_sub(before);
     assert!(grown < 150 << 20, "grew by {grown} bytes");
+}
+
+const ANNOUNCED: &str = "POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n";
+
+/// A large body of somebody who means well.
+#[track_caller]
+fn a_large_body_is_taken(address: SocketAddr) {
+    let begin = Instant::now();
+    let body = " ".repeat(1 << 20) + &wire::encode_call("supervisor.getAllProcessInfo", &[]);
+    assert_eq!(Client::tcp(address).post("/RPC2", "", body).status, 200);
+    assert!(begin.elapsed() < Duration::from_secs(5), "taken after {:?}", begin.elapsed());
+}
+
+#[test]
+fn announcing_a_body_takes_no_memory_from_others() {
+    let mut daemon = Daemon::new();
+    let address = daemon.on_tcp(None);
+    let mut announcing: Vec<Client> = (0..100).map(|_| Client::tcp(address)).collect();
+    announcing.iter_mut().for_each(|client| client.send(ANNOUNCED));
+    a_large_body_is_taken(address);
+}
+
+#[test]
+fn bodies_that_do_not_come_give_their_memory_to_those_that_do() {
+    let limits = Limits { stall_when_short: Duration::from_millis(200), ..Limits::default() };
+    let mut daemon = Daemon::with_limits(0, limits);
+    let (address, socket) = (daemon.on_tcp(None), daemon.on_unix(None));
+    // Together far more than there is; some are waiting for memory themselves, so writing may not end.
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let _ = (&stream).write_all(ANNOUNCED.as_bytes());
+        let _ = (&stream).write_all(&vec![b' '; 7_000_000]);
+        held.push(stream);
+    }
+    // Those on unix sockets have memory of their own.
+    let begin = Instant::now();
+    let body = " ".repeat(1 << 20) + &wire::encode_call("supervisor.getState", &[]);
+    assert_eq!(Client::unix(&socket).post("/RPC2", "", body).status, 200);
+    assert!(begin.elapsed() < Duration::from_secs(5), "taken after {:?}", begin.elapsed());
+    a_large_body_is_taken(address);
+}
+
+#[test]
+fn a_body_has_to_come_in_time_all_along() {
+    let limits = Limits { body_step: Duration::from_millis(400), ..Limits::default() };
+    let mut daemon = Daemon::with_limits(0, limits);
+    let address = daemon.on_tcp(None);
+    for beginning in ["", &" ".repeat(200_000)] {
+        let mut client = Client::tcp(address);
+        client.send(format!("{ANNOUNCED}{beginning}"));
+        let begin = Instant::now();
+        // Drops come all the time, until nobody takes them any more.
+        while begin.elapsed() < Duration::from_secs(10) && client.wire.write_all(b" ").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(begin.elapsed() < Duration::from_secs(10), "drops were taken for {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn whoever_leaves_does_not_wait_for_its_refusal() {
+    let _alone = alone();
+    let limits = Limits { denial_delay: Duration::from_secs(600), ..Limits::default() };
+    let mut daemon = Daemon::with_limits(0, limits);
+    let address = daemon.on_tcp(Some(Daemon::credentials()));
+    let mut known = Client::tcp(address);
+    // user:123, then user:124
+    assert_eq!(known.get("/ok.html", "Authorization: Basic dXNlcjoxMjM=\r\n").status, 200);
+    let before = n_descriptors();
+    for _ in 0..50 {
+        Client::tcp(address).send("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic dXNlcjoxMjQ=\r\n\r\n");
+    }
+    assert_eq!(known.get("/ok.html", "Authorization: Basic dXNlcjoxMjM=\r\n").status, 200);
+    eventually("all descriptors are closed", || n_descriptors() <= before + 10);
 }
 
 #[test]

@@ -13,9 +13,6 @@ use std::time::Duration;
 /// So often a client to whom nothing was told hears that the connection is alive: intermediaries give up after a minute.
 const HEARTBEAT: Duration = Duration::from_secs(45);
 
-/// How long one waits for memory for a look at everything.
-const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
-
 /// So many bytes a process takes in JSON, roughly.
 const PER_PROCESS: usize = 900;
 
@@ -119,7 +116,7 @@ impl EventStream {
             return Err(gone());
         };
         let n_bytes = PER_PROCESS * overview.processes.len();
-        let share = within(MEMORY_PATIENCE, self.context.budget().take(n_bytes)).await;
+        let share = within(self.context.limits().memory, self.context.outgoing().take(n_bytes)).await;
         self.share = Some(share.ok_or_else(gone)?);
         let feed = self.context.feed();
         let (epoch, sequence) = (feed.epoch(), overview.sequence);

@@ -134,6 +134,11 @@ pub struct LogEvents {
 }
 
 impl LogEvents {
+    /// Whether a file is open for it.
+    pub fn holds_file(&self) -> bool {
+        self.follower.holds_file()
+    }
+
     /// Waits for what is to be sent next.
     ///
     /// # Errors

@@ -25,7 +25,6 @@ use super::response::{Body, Response};
 use super::socket::within;
 use crate::rpc::server::Caller;
 use serde::Serialize;
-use std::time::Duration;
 
 /// The description of it all.
 const DESCRIPTION: &str = include_str!("openapi.json");
@@ -35,9 +34,6 @@ const HEAVY: usize = 1 << 20;
 
 /// Answers of fewer bytes are not counted at all.
 const SMALL: usize = 64 << 10;
-
-/// How long a request waits for memory.
-const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A request to one of the endpoints.
 pub struct Asked<'a> {
@@ -84,13 +80,16 @@ pub fn plain(status: u16, content_type: &str, bytes: Vec<u8>) -> Response {
     Response::new(status, content_type, Body::Whole(bytes)).private()
 }
 
+fn busy() -> Problem {
+    Problem::new(503, "too much memory is taken by answers that others do not read; try again")
+}
+
 /// Memory for an answer whose size is not known yet.
 ///
 /// # Errors
 /// Others have it all.
 pub async fn turn(context: &Context) -> Result<Share, Problem> {
-    let busy = || Problem::new(503, "too much memory is taken by answers that others do not read; try again");
-    within(MEMORY_PATIENCE, context.budget().take(HEAVY)).await.ok_or_else(busy)
+    within(context.limits().memory, context.outgoing().take(HEAVY)).await.ok_or_else(busy)
 }
 
 /// An answer in JSON that may be large. `turn` was taken while it was made.
@@ -107,7 +106,6 @@ pub async fn large_json(context: &Context, turn: Share, value: &impl Serialize) 
     if n_bytes <= SMALL {
         return Ok(response);
     }
-    let busy = || Problem::new(503, "too much memory is taken by answers that others do not read; try again");
-    let share = within(MEMORY_PATIENCE, context.budget().take(n_bytes)).await.ok_or_else(busy)?;
+    let share = within(context.limits().memory, context.outgoing().take(n_bytes)).await.ok_or_else(busy)?;
     Ok(response.with_share(Some(share)))
 }

@@ -58,6 +58,7 @@ impl Problem {
         // Texts and numbers can always be written.
         let bytes = serde_json::to_vec(&shown).unwrap_or_default();
         let response = Response::new(self.status, "application/problem+json", Body::Whole(bytes)).private();
+        let response = if self.status == 503 { response.later() } else { response };
         match self.allow {
             Some(allow) => response.with_header("Allow", allow),
             None => response,

@@ -54,6 +54,11 @@ impl LogSlice {
         self.length == 0
     }
 
+    /// Whether a file is open for it.
+    pub fn holds_file(&self) -> bool {
+        matches!(self.log, Log::File(_))
+    }
+
     /// Takes the next piece off the front: its bytes, fewer than asked for only at the end of the slice or
     /// of the file.
     ///

@@ -93,6 +93,11 @@ impl Document {
     fn whole(head: String) -> Document {
         Document { head, part: None, rest: String::new() }
     }
+
+    /// Whether a file is open for it.
+    pub fn holds_file(&self) -> bool {
+        matches!(&self.part, Some(Part::Log(log)) if log.holds_file())
+    }
 }
 
 /// The response to a call.
