@@ -29,7 +29,7 @@ const N_PROGRAMS: usize = 4;
 const LIFE: Duration = Duration::from_millis(1100);
 
 /// How long an answer, or a program, may take at worst: far more than a busy machine needs, far less than it took.
-const WORST: Duration = Duration::from_secs(4);
+const WORST: Duration = Duration::from_secs(8);
 
 fn attack_length() -> Duration {
     let secs = std::env::var("STARVING_SECS").ok().and_then(|secs| secs.parse().ok());
@@ -151,7 +151,7 @@ fn shown(times: &mut [Duration]) -> String {
 #[track_caller]
 fn compare(what: &str, peace: &Measured, attacked: &Measured) {
     for (peace, attacked) in [(&peace.answers, &attacked.answers), (&peace.restarts, &attacked.restarts)] {
-        let allowed = 10 * quantile(peace, 0.5) + Duration::from_millis(100);
+        let allowed = 10 * quantile(peace, 0.5) + Duration::from_millis(300);
         assert!(quantile(attacked, 0.5) < allowed, "{what}: {:?} of {allowed:?}", quantile(attacked, 0.5));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::admission::{Admission, Side};
 use super::body;
-use super::budget::Budget;
+use super::budget::{Budget, Share};
 use super::feed::Feed;
 use super::figures::Figures;
 use super::guesses::Guesses;
@@ -29,6 +29,20 @@ const DECODED_MAX: usize = body::DECODED * BODY_MAX as usize;
 /// So many large answers.
 const OUTGOING_MAX: usize = 32 << 20;
 
+/// So many large answers are made at a time, whoever asks for them: those who never stop asking are not to fill the loop's
+/// queue, nor the processors.
+const MADE_AT_A_TIME: usize = 2;
+
+/// What an answer that may be large is counted as before it is known, in bytes.
+const HEAVY: usize = 1 << 20;
+
+/// The turn of a request at having a large answer made.
+#[derive(Debug)]
+pub struct Turn {
+    _making: Share,
+    _memory: Share,
+}
+
 /// What one kind of clients may occupy. The other kind has as much, so nobody on the network takes the memory of those
 /// who come by a unix socket.
 #[derive(Debug)]
@@ -36,6 +50,7 @@ struct Memory {
     incoming: Budget,
     decoded: Budget,
     outgoing: Budget,
+    making: Budget,
 }
 
 impl Memory {
@@ -44,6 +59,7 @@ impl Memory {
             incoming: Budget::new(INCOMING_MAX),
             decoded: Budget::new(DECODED_MAX),
             outgoing: Budget::new(OUTGOING_MAX),
+            making: Budget::new(MADE_AT_A_TIME),
         }
     }
 }
@@ -201,6 +217,22 @@ impl Context {
     /// Memory for answers.
     pub(super) fn outgoing(&self) -> &Budget {
         &self.memory().outgoing
+    }
+
+    /// Waits for the turn at having an answer made that may be large, and the memory for it: before the answer is there
+    /// nobody knows its size. `None` if that takes too long.
+    pub(super) async fn turn(&self) -> Option<Turn> {
+        let turn = async {
+            // In this order: those who wait for their turn hold no memory, which those whose turn it is may need.
+            let making = self.memory().making.take(1).await;
+            Turn { _memory: self.outgoing().take(HEAVY).await, _making: making }
+        };
+        within(self.limits().memory, turn).await
+    }
+
+    /// Memory for the answer to a call that may have to wait for processes.
+    pub(super) async fn memory_for_waiting(&self) -> Option<Share> {
+        within(self.limits().memory, self.outgoing().take(HEAVY)).await
     }
 
     pub(super) fn hashing(&self) -> &Hashing {

@@ -16,15 +16,12 @@ use super::{go, health, metrics, old, token};
 use crate::manager::rt::{self, Timer};
 use crate::model::config::HttpServerConfig;
 use crate::rpc::api::{Answer, Request, Stream, Target};
-use crate::rpc::server::{Caller, reply};
+use crate::rpc::server::{Caller, Heavy, reply};
 use crate::rpc::wire::{self, Call};
 use async_channel::Receiver;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
-
-/// What a result that may be large is counted as before it is known, in bytes.
-const HEAVY: usize = 1 << 20;
 
 /// Answers of fewer bytes are not counted at all.
 const SMALL: usize = 64 << 10;
@@ -218,13 +215,15 @@ impl Site {
     async fn carry_out(&self, call: Call, caller: &Caller) -> Option<Response> {
         let (budget, patience) = (self.context.outgoing(), self.context.limits().memory);
         let server = self.context.server();
-        // Before the result is there its size is unknown; this bounds how many are in the making.
-        let turn = match server.is_heavy(&call.method) {
-            true => Some(within(patience, budget.take(HEAVY)).await?),
-            false => None,
-        };
+        let heavy = server.is_heavy(&call.method);
+        let (mut turn, mut memory) = (None, None);
+        match heavy {
+            Some(Heavy::AtOnce) => turn = Some(self.context.turn().await?),
+            Some(Heavy::Waits) => memory = Some(self.context.memory_for_waiting().await?),
+            None => {}
+        }
         let result = server.call(call, caller).await;
-        drop(turn);
+        drop((turn, memory));
         let n_bytes = result.as_ref().map_or(0, reply::estimate);
         let share = match n_bytes > SMALL {
             true => Some(within(patience, budget.take(n_bytes)).await?),

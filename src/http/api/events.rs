@@ -111,6 +111,7 @@ impl EventStream {
     /// The daemon and all its processes.
     async fn everything(&mut self) -> io::Result<Vec<u8>> {
         let gone = || io::Error::from(io::ErrorKind::NotConnected);
+        let _turn = self.context.turn().await.ok_or_else(gone)?;
         let Ok(Answer::Overview(overview)) = self.context.handle().call(Request::Overview(Target::All)).await
         else {
             return Err(gone());

@@ -17,8 +17,7 @@ pub use problem::{Problem, forbidden};
 pub use route::{Action, Endpoint, gives_token, route};
 
 use super::body::RequestBody;
-use super::budget::Share;
-use super::context::Context;
+use super::context::{Context, Turn};
 use super::query::Query;
 use super::request::Head;
 use super::response::{Body, Response};
@@ -28,9 +27,6 @@ use serde::Serialize;
 
 /// The description of it all.
 const DESCRIPTION: &str = include_str!("openapi.json");
-
-/// What an answer that may be large is counted as before it is known, in bytes.
-const HEAVY: usize = 1 << 20;
 
 /// Answers of fewer bytes are not counted at all.
 const SMALL: usize = 64 << 10;
@@ -84,19 +80,19 @@ fn busy() -> Problem {
     Problem::new(503, "too much memory is taken by answers that others do not read; try again")
 }
 
-/// Memory for an answer whose size is not known yet.
+/// The turn at making an answer that may be large.
 ///
 /// # Errors
-/// Others have it all.
-pub async fn turn(context: &Context) -> Result<Share, Problem> {
-    within(context.limits().memory, context.outgoing().take(HEAVY)).await.ok_or_else(busy)
+/// Others have all the memory, or all turns.
+pub async fn turn(context: &Context) -> Result<Turn, Problem> {
+    context.turn().await.ok_or_else(busy)
 }
 
 /// An answer in JSON that may be large. `turn` was taken while it was made.
 ///
 /// # Errors
 /// There is too little memory.
-pub async fn large_json(context: &Context, turn: Share, value: &impl Serialize) -> Answered {
+pub async fn large_json(context: &Context, turn: Turn, value: &impl Serialize) -> Answered {
     let response = json(200, value)?;
     let n_bytes = match &response.body {
         Body::Whole(bytes) => bytes.len(),

@@ -30,6 +30,15 @@ pub enum Effect {
     Administers,
 }
 
+/// What is to be expected of a method whose result may be large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heavy {
+    /// It is known as soon as the loop is asked.
+    AtOnce,
+    /// Processes may have to start or stop first.
+    Waits,
+}
+
 use Effect::{Administers, Changes, Reads};
 
 const NAME: (&str, &str) = ("string", "name");
@@ -56,8 +65,10 @@ impl Method {
 
     /// Whether the result grows with the number of processes or calls. Results that are arrays do, but for
     /// the ends of logs, which are not held in memory.
-    pub fn is_heavy(&self) -> bool {
-        self.returns == "array" && !self.name.starts_with("tail")
+    pub fn is_heavy(&self) -> Option<Heavy> {
+        let is_heavy = self.returns == "array" && !self.name.starts_with("tail");
+        let is_at_once = self.effect == Reads && self.name != "multicall";
+        is_heavy.then_some(if is_at_once { Heavy::AtOnce } else { Heavy::Waits })
     }
 
     /// The result type, then those of the parameters.

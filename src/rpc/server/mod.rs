@@ -15,6 +15,7 @@ use crate::rpc::api::{Answer, Handle, LogSource, Outcome, Request, Reread, Targe
 use crate::rpc::fault::{Fault, FaultCode};
 use crate::rpc::wire::{Call, Value};
 use args::Args;
+pub use methods::Heavy;
 use methods::{Effect, Method};
 use plan::{Element, Plan};
 use reply::Reply;
@@ -96,9 +97,9 @@ impl Server {
         &self.namespaces
     }
 
-    /// Whether the result of this method grows with the number of processes or calls.
-    pub fn is_heavy(&self, name: &str) -> bool {
-        methods::find(&self.namespaces, name).is_some_and(Method::is_heavy)
+    /// Whether, and how, the result of this method grows with the number of processes or calls.
+    pub fn is_heavy(&self, name: &str) -> Option<Heavy> {
+        methods::find(&self.namespaces, name)?.is_heavy()
     }
 
     fn find(&self, name: &str) -> Result<&'static Method, Fault> {
