@@ -182,7 +182,7 @@ impl Admission {
 
     /// Whether there was room for everybody for a while, so that it is worth telling that there is none now.
     pub fn is_news(&self) -> bool {
-        !self.lock().full.is_some_and(|full| full.elapsed() < QUIET)
+        self.lock().full.is_none_or(|full| full.elapsed() >= QUIET)
     }
 
     /// Takes down that a client could not be accepted; whether that is worth telling.
