@@ -184,7 +184,10 @@ impl<'a> Incoming<'a> {
             return Ok(());
         }
         let begin = Instant::now();
-        let share = within(self.limits.memory, self.budget.take(STEP)).await.ok_or(UNAVAILABLE)?;
+        // Those who hold some and want more could wait for each other for ever.
+        let holds_some = self.share.n_bytes() > 0;
+        let patience = if holds_some { self.limits.stall_when_short } else { self.limits.memory };
+        let share = within(patience, self.budget.take(STEP)).await.ok_or(UNAVAILABLE)?;
         self.share.absorb(share);
         // That was not the client's fault.
         self.step.0 += begin.elapsed();
