@@ -2,6 +2,7 @@
 //! name, users, and which directories exist.
 
 use crate::model::config::{Owner, User};
+use crate::model::raw;
 use nix::unistd;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 /// What the process that reads a configuration finds around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surroundings {
-    /// Without variables whose name or value is not UTF-8.
+    /// Names and values may hold bytes that are no UTF-8; see [`raw`].
     pub environment: BTreeMap<String, String>,
     /// Relative paths start here.
     pub current_dir: PathBuf,
@@ -24,9 +25,8 @@ pub struct Surroundings {
 impl Surroundings {
     /// Those of this process.
     pub fn of_this_process() -> Surroundings {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
+        let environment =
+            std::env::vars_os().map(|(name, value)| (raw::text(&name), raw::text(&value))).collect();
         Surroundings {
             environment,
             current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),

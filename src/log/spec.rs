@@ -7,6 +7,7 @@ use crate::log::open::{PLAIN_MODE, PRIVATE_MODE};
 use crate::log::shape::ShapeSpec;
 use crate::log::sink::SinkSpec;
 use crate::model::config::{ChildLog, LogTarget, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
+use crate::model::raw;
 use crate::rpc::api::Stream;
 use std::path::Path;
 use std::sync::Arc;
@@ -83,7 +84,7 @@ fn limits(config: &StreamConfig) -> Limits {
 fn first_sink(config: &StreamConfig, auto: Option<&Path>) -> Option<SinkSpec> {
     let limits = limits(config);
     match (&config.logfile, auto) {
-        (ChildLog::File(path), _) => Some(SinkSpec::Path { path: path.clone(), mode: PLAIN_MODE, limits }),
+        (ChildLog::File(path), _) => Some(SinkSpec::Path { path: raw::path(path), mode: PLAIN_MODE, limits }),
         (ChildLog::Auto, Some(path)) => {
             Some(SinkSpec::Path { path: path.into(), mode: PRIVATE_MODE, limits })
         }
@@ -95,7 +96,7 @@ fn first_sink(config: &StreamConfig, auto: Option<&Path>) -> Option<SinkSpec> {
 fn further_sink(target: &LogTarget, config: &StreamConfig) -> SinkSpec {
     match target {
         LogTarget::File(path) => {
-            SinkSpec::Path { path: path.clone(), mode: PLAIN_MODE, limits: limits(config) }
+            SinkSpec::Path { path: raw::path(path), mode: PLAIN_MODE, limits: limits(config) }
         }
         LogTarget::Memory => SinkSpec::Memory(Arc::new(Ring::new(config.maxbytes))),
     }

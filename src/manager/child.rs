@@ -2,6 +2,7 @@
 
 use crate::manager::command::{self, CommandError};
 use crate::model::config::ProcessConfig;
+use crate::model::raw;
 use crate::sys::limits::Limit;
 use crate::sys::spawn::{Program, UserChange};
 use crate::sys::user;
@@ -33,13 +34,13 @@ impl Common {
     pub fn program(&self, config: &ProcessConfig, group: &str) -> Result<Program, CommandError> {
         let command = self.resolve(config)?;
         let c_string = |text: &str| {
-            CString::new(text).map_err(|_| CommandError::CannotParse {
+            CString::new(raw::bytes(text)).map_err(|_| CommandError::CannotParse {
                 command: config.command.clone(),
                 why: "embedded null byte",
             })
         };
         Ok(Program {
-            file: CString::new(command.file.as_os_str().as_bytes()).unwrap_or_default(),
+            file: path_c_string(&command.file),
             written: command.file.to_string_lossy().into_owned(),
             arguments: command.words.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
             environment: self.environment(config, group),
@@ -67,7 +68,7 @@ impl Common {
     /// variables, then what the file says.
     fn environment(&self, config: &ProcessConfig, group: &str) -> Vec<CString> {
         let mut merged: BTreeMap<OsString, OsString> = self.environment.iter().cloned().collect();
-        let mut set = |key: &str, value: &str| merged.insert(key.into(), value.into());
+        let mut set = |key: &str, value: &str| merged.insert(raw::os_string(key), raw::os_string(value));
         set("SUPERVISOR_ENABLED", "1");
         if let Some(url) = config.serverurl.as_ref().or(self.server_url.as_ref()) {
             set("SUPERVISOR_SERVER_URL", url);
@@ -117,5 +118,5 @@ fn user_change(config: &ProcessConfig) -> UserChange {
 
 fn path_c_string(path: &Path) -> CString {
     // A path with a zero byte cannot exist; the empty one fails in chdir, where this would have.
-    CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
+    CString::new(raw::path(path).as_os_str().as_bytes()).unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 //! with it.
 
 use crate::config::repr;
+use crate::model::raw;
 use crate::rpc::fault::{Fault, FaultCode};
 use nix::unistd::AccessFlags;
 use std::fmt;
@@ -93,6 +94,7 @@ pub fn first_word(command: &str) -> Option<String> {
 
 /// Whether a file can be executed; `shown` is how it is named if not.
 fn check(file: &Path, shown: &str) -> Result<(), CommandError> {
+    let file = &raw::path(file);
     let Ok(metadata) = file.metadata() else { return Err(CommandError::NotFound(shown.to_string())) };
     let wrong = if metadata.is_dir() {
         CommandError::IsDirectory

@@ -15,6 +15,7 @@ use crate::manager::streams::StdinError;
 use crate::manager::waiters::{Batch, Reply, Waiter, Wants};
 use crate::model::config::ChildLog;
 use crate::model::namespec;
+use crate::model::raw;
 use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
@@ -682,7 +683,7 @@ fn log_source(proc: &Proc, stream: Stream) -> LogSource {
         Stream::Stderr => (&proc.config.stderr, &proc.logs.stderr),
     };
     match &config.logfile {
-        ChildLog::File(path) => LogSource::File(path.clone()),
+        ChildLog::File(path) => LogSource::File(raw::path(path)),
         ChildLog::Auto => auto.clone().map_or(LogSource::None, LogSource::File),
         ChildLog::None => LogSource::None,
         ChildLog::Memory => LogSource::None,

@@ -8,6 +8,7 @@ pub mod config;
 pub mod cursor;
 pub mod exit;
 pub mod namespec;
+pub mod raw;
 pub mod signal;
 pub mod state;
 pub mod time;
