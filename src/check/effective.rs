@@ -176,8 +176,12 @@ impl Check<'_> {
 
     fn log(&mut self, section: &str, key: &str, stream: &StreamConfig) {
         for path in files(stream) {
-            if let Err(why) = writable(path) {
-                self.warn(section, key, why);
+            match (writable(path), path.parent()) {
+                (Err(why), _) => self.warn(section, key, why),
+                (Ok(()), Some(directory)) if !directory.as_os_str().is_empty() && !directory.is_dir() => {
+                    self.warn(section, key, format!("the directory {} will be made", directory.display()));
+                }
+                (Ok(()), _) => {}
             }
         }
     }

@@ -37,7 +37,7 @@ impl From<ConfigError> for Problem {
 
 impl From<Note> for Problem {
     fn from(note: Note) -> Problem {
-        let Note { message, file, line, section, key } = note;
+        let Note { message, file, line, section, key, .. } = note;
         Problem { severity: Severity::Warning, text: message.text, file, line, section, key }
     }
 }

@@ -13,8 +13,8 @@ pub(super) struct Opt {
     pub long: Option<&'static str>,
     /// The name of the value in the help; `None` for a flag.
     pub value: Option<&'static str>,
-    /// What the value must be.
-    pub check: fn(&str) -> Parsed<()>,
+    /// What the value must be; says so if something else was understood than was written.
+    pub check: fn(&str) -> Parsed<Option<String>>,
     pub help: &'static str,
 }
 
@@ -136,7 +136,12 @@ pub(super) fn handle(given: &[Given]) -> Parsed<Handled> {
         }
         if let Some(value) = &this.value {
             let checked = (this.option.check)(value);
-            checked.map_err(|text| format!("invalid value for {} {}: {text}", this.spelling, repr(value)))?;
+            let doubt = checked
+                .map_err(|text| format!("invalid value for {} {}: {text}", this.spelling, repr(value)))?;
+            // Only the daemon has options that take such values.
+            plain.extend(doubt.into_iter().flat_map(|doubt| {
+                ["--doubt".to_string(), format!("command line: {}: {doubt}", this.spelling)]
+            }));
         }
         if given[..index].iter().any(|earlier| earlier.option.name() == name) {
             return Err(format!("conflicting command line option {}", repr(&this.spelling)));

@@ -28,7 +28,7 @@ pub struct DaemonArgs {
     #[argh(option)]
     pub user: Option<String>,
     /// umask, already read as an octal number
-    #[argh(option, from_str_fn(values::umask))]
+    #[argh(option, from_str_fn(umask_value))]
     pub umask: Option<u32>,
     /// directory to change to; `~` is not yet expanded
     #[argh(option)]
@@ -37,10 +37,10 @@ pub struct DaemonArgs {
     #[argh(option)]
     pub logfile: Option<String>,
     /// bytes at which the activity log is rotated
-    #[argh(option, from_str_fn(values::bytes))]
+    #[argh(option, from_str_fn(bytes_value))]
     pub logfile_maxbytes: Option<u64>,
     /// number of old activity logs
-    #[argh(option, from_str_fn(values::count))]
+    #[argh(option, from_str_fn(count_value))]
     pub logfile_backups: Option<u32>,
     /// least severe level that is logged
     #[argh(option, from_str_fn(values::level))]
@@ -58,17 +58,21 @@ pub struct DaemonArgs {
     #[argh(switch)]
     pub nocleanup: bool,
     /// least number of descriptors
-    #[argh(option, from_str_fn(values::count))]
+    #[argh(option, from_str_fn(count_value))]
     pub minfds: Option<u32>,
     /// remove terminal sequences from the logs of programs
     #[argh(switch)]
     pub strip_ansi: bool,
     /// least number of processes
-    #[argh(option, from_str_fn(values::count))]
+    #[argh(option, from_str_fn(count_value))]
     pub minprocs: Option<u32>,
     /// accepted and ignored: there is no profiler
     #[argh(option)]
     pub profile_options: Option<String>,
+    /// what was understood by values that mean nothing
+    #[argh(option)]
+    #[serde(default)]
+    pub doubt: Vec<String>,
 }
 
 /// The client's command line.
@@ -144,38 +148,50 @@ fn no_daemon_args(_: &str) -> Parsed<DaemonArgs> {
     Err("not an option".to_string())
 }
 
-fn anything(_: &str) -> Parsed<()> {
-    Ok(())
+fn anything(_: &str) -> Parsed<Option<String>> {
+    Ok(None)
 }
 
-fn umask(text: &str) -> Parsed<()> {
-    values::umask(text).map(drop)
+fn umask_value(text: &str) -> Parsed<u32> {
+    values::umask(text).map(|mask| mask.value)
 }
 
-fn bytes(text: &str) -> Parsed<()> {
-    values::bytes(text).map(drop)
+fn bytes_value(text: &str) -> Parsed<u64> {
+    values::bytes(text).map(|bytes| bytes.value)
 }
 
-fn count(text: &str) -> Parsed<()> {
-    values::count(text).map(drop)
+fn count_value(text: &str) -> Parsed<u32> {
+    values::count(text).map(|count| count.value)
 }
 
-fn level(text: &str) -> Parsed<()> {
-    values::level(text).map(drop)
+fn umask(text: &str) -> Parsed<Option<String>> {
+    values::umask(text).map(|mask| mask.doubt)
 }
 
-fn directory(text: &str) -> Parsed<()> {
-    existing_directory(&Surroundings::of_this_process(), text).map(drop)
+fn bytes(text: &str) -> Parsed<Option<String>> {
+    values::bytes(text).map(|bytes| bytes.doubt)
 }
 
-fn path(text: &str) -> Parsed<()> {
-    path_with_parent(&Surroundings::of_this_process(), text).map(drop)
+fn count(text: &str) -> Parsed<Option<String>> {
+    values::count(text).map(|count| count.doubt)
 }
 
-fn url(text: &str) -> Parsed<()> {
+fn level(text: &str) -> Parsed<Option<String>> {
+    values::level(text).map(|_| None)
+}
+
+fn directory(text: &str) -> Parsed<Option<String>> {
+    existing_directory(&Surroundings::of_this_process(), text).map(|_| None)
+}
+
+fn path(text: &str) -> Parsed<Option<String>> {
+    path_with_parent(&Surroundings::of_this_process(), text).map(|_| None)
+}
+
+fn url(text: &str) -> Parsed<Option<String>> {
     let known =
         text.starts_with("unix://") || text.split_once("://").is_some_and(|(_, host)| !host.is_empty());
-    if known { Ok(()) } else { Err(format!("value {} is not a URL", crate::config::repr(text))) }
+    if known { Ok(None) } else { Err(format!("value {} is not a URL", crate::config::repr(text))) }
 }
 
 const fn flag(short: &'static [char], long: Option<&'static str>, help: &'static str) -> Opt {
@@ -186,7 +202,7 @@ const fn value(
     short: &'static [char],
     long: &'static str,
     value: &'static str,
-    check: fn(&str) -> Parsed<()>,
+    check: fn(&str) -> Parsed<Option<String>>,
     help: &'static str,
 ) -> Opt {
     Opt { short, long: Some(long), value: Some(value), check, help }
@@ -202,7 +218,7 @@ pub(super) static DAEMON: &[Opt] = &[
     flag(&['n'], Some("nodaemon"), "run in the foreground (same as 'nodaemon=true' in config file)"),
     flag(&['s'], Some("silent"), "no logs to stdout (maps to 'silent=true' in config file)"),
     HELP,
-    flag(&['v'], Some("version"), "print supervisord version number and exit"),
+    flag(&['v'], Some("version"), "print the version of Supervisor that this replaces and exit"),
     value(&['u'], "user", "USER", anything, "run supervisord as this user (or numeric uid)"),
     value(&['m'], "umask", "UMASK", umask, "use this umask for the daemon (default is 022)"),
     value(&['d'], "directory", "DIRECTORY", directory, "directory to chdir to when daemonized"),

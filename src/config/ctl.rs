@@ -4,7 +4,7 @@ use crate::cli::CtlArgs;
 use crate::config::document::Document;
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::load::{read_file, search};
-use crate::config::section::{Context, Section};
+use crate::config::section::{Context, Note, Section};
 use crate::config::surroundings::Surroundings;
 use crate::model::config::{Level, Message};
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ pub(crate) fn interpret(
     let (errors, notes) = context.finish();
     match ConfigErrors::new(errors) {
         Some(errors) => Err(errors),
-        None => Ok(CtlConfig { messages: notes.into_iter().map(|note| note.message).collect(), ..config }),
+        None => Ok(CtlConfig { messages: notes.iter().map(Note::to_message).collect(), ..config }),
     }
 }
 

@@ -4,7 +4,8 @@ use crate::cli::DaemonArgs;
 use crate::config::environment;
 use crate::config::section::{Context, Extra, Section};
 use crate::config::surroundings::Surroundings;
-use crate::config::values::{self, Parsed};
+use crate::config::text::strip;
+use crate::config::values::{self, Parsed, Read, Reading};
 use crate::model::config::{ActivityLog, DaemonConfig, ExitWhen, Level, LogFormat, User};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,13 +21,13 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
     let directory_of = |text: &str| existing_directory(around, text);
     let path_in_directory = |text: &str| path_with_parent(around, text);
 
-    let minfds = section.get("minfds", values::count);
-    let minprocs = section.get("minprocs", values::count);
+    let minfds = section.understand("minfds", values::count);
+    let minprocs = section.understand("minprocs", values::count);
     let directory = section.get("directory", directory_of);
-    let umask = section.get("umask", values::umask);
+    let umask = section.understand("umask", umask).flatten();
     let logfile = section.get("logfile", path_in_directory);
-    let logfile_maxbytes = section.get("logfile_maxbytes", values::bytes);
-    let logfile_backups = section.get("logfile_backups", values::count);
+    let logfile_maxbytes = section.understand("logfile_maxbytes", values::bytes);
+    let logfile_backups = section.understand("logfile_backups", values::count);
     let loglevel = section.get("loglevel", values::level);
     let pidfile = section.get("pidfile", path_in_directory);
     let identifier = section.text("identifier").map(|text| text.into_owned());
@@ -48,6 +49,7 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
         loglevel: args.loglevel.or(loglevel).unwrap_or(Level::Info),
         pidfile: around.absolute_with_home(&pidfile),
         umask: args.umask.or(umask).unwrap_or(0o22),
+        umask_is_given: args.umask.or(umask).is_some(),
         nodaemon: args.nodaemon || nodaemon,
         silent: args.silent || silent,
         minfds: args.minfds.or(minfds).unwrap_or(1024).into(),
@@ -66,9 +68,18 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
         startkillall: section.get("startkillall", values::boolean).unwrap_or(true),
         exitkillall: section.get("exitkillall", values::boolean).unwrap_or(true),
         manager_watchdog: section
-            .get("manager_watchdog_secs", values::seconds)
+            .understand("manager_watchdog_secs", values::seconds)
             .unwrap_or_else(DaemonConfig::default_watchdog),
     }
+}
+
+/// The daemon's umask. A negative one would keep the daemon from its own files, so it is none.
+fn umask(text: &str) -> Read<Option<u32>> {
+    let mask = values::umask(text)?;
+    if strip(text).starts_with('-') && mask.doubt.is_some() {
+        return Ok(Reading::doubtful(None, values::understood(text, "no umask at all")));
+    }
+    Ok(Reading { value: Some(mask.value), doubt: mask.doubt })
 }
 
 /// Resolves the user to run as.
@@ -91,7 +102,7 @@ pub(super) fn user(context: &Context<'_>, args: &DaemonArgs, config: &mut Daemon
 fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
     let host = Some(section.context.surroundings.host_node_name.as_str());
     let section = section.with(Extra { host_node_name: host, ..Extra::default() });
-    section.get("environment", environment::parse).unwrap_or_default()
+    section.understand("environment", environment::parse).unwrap_or_default()
 }
 
 /// A directory that must be there. The text comes back as it is.

@@ -11,7 +11,7 @@ use crate::config::expand::{Names, Piece, expand, pieces};
 use crate::config::schema::{self, Key, Kind};
 use crate::config::section::{Context, Extra, Scope};
 use crate::config::surroundings::Surroundings;
-use crate::config::{environment, ini};
+use crate::config::{environment, ini, values};
 use crate::model::config::Level;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -143,7 +143,7 @@ impl Dump<'_> {
         };
         let known = schema::knows(section, "environment");
         let text = known.then(|| context.section(section).with(extra).text("environment")).flatten();
-        text.and_then(|text| environment::parse(&text).ok()).unwrap_or_default()
+        text.and_then(|text| environment::parse(&text).ok()).map(|reading| reading.value).unwrap_or_default()
     }
 
     /// Replaces the wanted names that mean the same for all processes.
@@ -195,6 +195,10 @@ fn line(key: &str, value: &str, origin: &str) -> String {
 
 /// Whether a value comes back as it was when it is written and read.
 fn survives(key: &str, value: &str) -> bool {
+    // A name may contain more when it is expanded than when it is written.
+    if key == "process_name" && values::name(value).is_err() {
+        return false;
+    }
     let mut document = Document::default();
     let text = format!("[x]\n{}", line(key, value, "origin"));
     let read = ini::read(&text, Path::new("x"), String::new(), &mut document);

@@ -1,69 +1,99 @@
 //! `environment=KEY="value",KEY2=value2`: Python's `shlex` lexer in POSIX mode, then four tokens at a time.
 //!
 //! Supervisor takes key, `=`, value and a separator it never looks at, so a stray token vanishes together
-//! with what follows it (`A=x y` sets A to `x`; `A=$HOME` sets it to `$`). Here whatever would be lost is an
-//! error; everything that is read keeps its meaning.
+//! with what follows it (`A=x y` sets A to `x`; `A=$HOME` sets it to `$`). Files with such values run, so they run
+//! here, too: the value is then read once more, by `whole`, in which nothing is lost. Everything else keeps its
+//! meaning.
 
+mod legacy;
+mod whole;
+
+use crate::config::schema::names_a_secret;
 use crate::config::text::repr;
+use crate::config::values::{Read, Reading};
 use std::collections::BTreeMap;
+
+/// Names and values.
+pub type Variables = BTreeMap<String, String>;
 
 /// Reads the value of an `environment` key, after expansion.
 ///
 /// # Errors
-/// Supervisor's text for everything Supervisor refuses, our own for what it would have dropped.
-pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
-    let (tokens, first_stray) = tokenize(text)?;
-    let mut stray = first_stray;
+/// Supervisor's text, for what Supervisor refuses, too.
+pub fn parse(text: &str) -> Read<Variables> {
+    let (variables, is_whole) = match four_by_four(text) {
+        Ok((variables, true)) => (variables, true),
+        Ok((variables, false)) => (whole::parse(text).unwrap_or(variables), false),
+        // What release 4.3.0 takes, with a lexer that knows less of quotes.
+        Err(error) => {
+            let variables = legacy::parse(text).ok_or(error)?;
+            (whole::parse(text).unwrap_or(variables), false)
+        }
+    };
+    let (variables, impossible): (Variables, Variables) =
+        variables.into_iter().partition(|(name, value)| is_possible(name, value));
+    let impossible: Vec<String> = impossible.keys().map(|name| repr(name)).collect();
+    let doubt = match (impossible.is_empty(), is_whole) {
+        (true, true) => return Ok(Reading::plain(variables)),
+        (false, _) => {
+            format!("no variable can have the name or value of {}: left out", impossible.join(", "))
+        }
+        (true, false) => format!(
+            "is understood as {} (separate pairs with commas and put quotes around values with blanks or special \
+             characters)",
+            shown(&variables)
+        ),
+    };
+    Ok(Reading::doubtful(variables, doubt))
+}
+
+/// The variables as they should have been written, without what nobody else should read.
+fn shown(variables: &Variables) -> String {
+    let shown = variables.iter().map(|(name, value)| {
+        let is_secret = names_a_secret(name) || value.contains("://") && value.contains('@');
+        format!("{name}=\"{}\"", if is_secret { "********" } else { value })
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
+/// What no process can be started with.
+fn is_possible(name: &str, value: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
+}
+
+/// Reads as Supervisor does. The flag says whether that is all that was written.
+fn four_by_four(text: &str) -> Result<(Variables, bool), String> {
+    let (tokens, has_comment) = tokenize(text)?;
+    let mut is_whole = !has_comment;
     let mut variables = BTreeMap::new();
     for four in tokens.chunks(4) {
         let [key, equals, value, separator @ ..] = four else { return Err(unexpected_end(text)) };
         if !equals.is('=') {
             return Err(unexpected_end(text));
         }
-        let separator = separator.first().filter(|separator| !separator.is(','));
-        stray = stray.or([key, value].into_iter().find_map(Token::mark)).or(separator.map(Token::text));
-        let (key, value) = (key.text(), value.text());
-        variables.insert(key, value);
+        is_whole &= !key.is_mark() && !value.is_mark() && separator.iter().all(|separator| separator.is(','));
+        variables.insert(key.text(), value.text());
     }
-    for (key, value) in &variables {
-        check(key, value, text)?;
-    }
-    match stray {
-        None => Ok(variables),
-        Some(stray) => Err(format!(
-            "Unexpected {} in value {} (separate pairs with commas and put quotes around values with blanks or \
-             special characters)",
-            repr(&stray),
-            repr(text)
-        )),
-    }
+    Ok((variables, is_whole))
 }
 
 fn unexpected_end(text: &str) -> String {
     format!("Unexpected end of key/value pairs in value '{text}'")
 }
 
-/// All tokens, and the first comment, which Supervisor skips to the end of its line.
-fn tokenize(text: &str) -> Result<(Vec<Token>, Option<String>), String> {
+/// All tokens, and whether there are comments, which Supervisor skips to the end of their lines.
+fn tokenize(text: &str) -> Result<(Vec<Token>, bool), String> {
     let mut lexer = Lexer { text, at: 0 };
-    let (mut tokens, mut comment) = (Vec::new(), None);
+    let (mut tokens, mut has_comment) = (Vec::new(), false);
     while let Some(token) = lexer.next()? {
         if token.is('#') {
-            comment = Some("#".to_string());
+            has_comment = true;
             lexer.skip_line();
         } else {
             tokens.push(token);
         }
     }
-    Ok((tokens, comment))
-}
-
-/// What no process can be started with.
-fn check(key: &str, value: &str, text: &str) -> Result<(), String> {
-    if key.is_empty() || key.contains(['=', '\0']) || value.contains('\0') {
-        return Err(format!("{} cannot be a variable's name or value in value {}", repr(key), repr(text)));
-    }
-    Ok(())
+    Ok((tokens, has_comment))
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -82,8 +112,8 @@ impl Token {
         }
     }
 
-    fn mark(&self) -> Option<String> {
-        matches!(self, Token::Mark(_)).then(|| self.text())
+    fn is_mark(&self) -> bool {
+        matches!(self, Token::Mark(_))
     }
 
     fn text(&self) -> String {
@@ -172,7 +202,9 @@ mod tests {
     use super::*;
 
     fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
-        parse(text).map(|map| map.into_iter().collect())
+        let reading = parse(text)?;
+        assert_eq!(reading.doubt, None, "{text:?}");
+        Ok(reading.value.into_iter().collect())
     }
 
     #[test]
@@ -221,23 +253,65 @@ mod tests {
         ] {
             assert_eq!(pairs(text), Err(end(text)), "{text:?}");
         }
-        for (text, part) in [
+        for (text, error) in [
             ("A=\"x", "No closing quotation"),
             ("A='x", "No closing quotation"),
-            ("A=x\\", "No escaped character"),
             ("A=\"x\\", "No escaped character"),
-            ("A=x y", "Unexpected 'y' in value"),
-            ("A=$HOME", "Unexpected '$' in value"),
-            ("A=~/x", "Unexpected '~' in value"),
-            ("A=,B=1", "Unexpected end"),
-            ("A==b", "Unexpected '=' in value"),
-            ("A=1;B=2", "Unexpected ';' in value"),
-            ("A=1#x,B=2", "Unexpected '#' in value"),
-            ("\"A=B\"=1", "'A=B' cannot be a variable's name"),
-            ("''=1", "'' cannot be a variable's name"),
         ] {
-            let error = pairs(text).expect_err(text);
-            assert!(error.contains(part), "{text:?}: {error}");
+            assert_eq!(pairs(text), Err(error.to_string()), "{text:?}");
         }
+    }
+
+    /// Of these Supervisor takes a part.
+    #[test]
+    fn nothing_is_lost() {
+        for (text, expected) in [
+            ("A=x y", &[("A", "x y")][..]),
+            ("JAVA_OPTS=-Xmx1g -Xms1g", &[("JAVA_OPTS", "-Xmx1g -Xms1g")]),
+            ("A=http://h/p?x=1", &[("A", "http://h/p?x=1")]),
+            ("A=http://h/p?x=1&y=2,B=3", &[("A", "http://h/p?x=1&y=2"), ("B", "3")]),
+            ("KEY=abc=", &[("KEY", "abc=")]),
+            ("KEY=\"abc\"=", &[("KEY", "abc=")]),
+            ("A=50%", &[("A", "50%")]),
+            ("A=~/x", &[("A", "~/x")]),
+            ("A=$HOME", &[("A", "$HOME")]),
+            ("A=a#b", &[("A", "a#b")]),
+            ("A=1#2,B=3", &[("A", "1#2"), ("B", "3")]),
+            ("A=1,#B=2\nC=3", &[("A", "1"), ("C", "3")]),
+            ("A=1;B=2", &[("A", "1"), ("B", "2")]),
+            ("A=1; B=\"2;C=3\"", &[("A", "1"), ("B", "2;C=3")]),
+            ("A==b", &[("A", "=b")]),
+            ("A=,", &[("A", "")]),
+            ("A=1 B C=2", &[("A", "1 B C=2")]),
+            ("A=\"a b\" c", &[("A", "a b c")]),
+            // Quotes inside words, and what looks like an escape, are nothing special to release 4.3.0.
+            ("A=it's", &[("A", "it's")]),
+            ("A=it's,B=x", &[("A", "it's"), ("B", "x")]),
+            ("A=x\\", &[("A", "x\\")]),
+            ("A=\"C:\\\"", &[("A", "C:\\")]),
+            ("A=5\" x", &[("A", "5\" x")]),
+        ] {
+            let Reading { value, doubt } = parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+            let expected: Variables = expected.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            assert_eq!(value, expected, "{text:?}");
+            assert!(doubt.is_some(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn impossible_variables_are_left_out() {
+        for text in ["\"A=B\"=1,C=2", "''=1,C=2", "A=\"\0\",C=2"] {
+            let Reading { value, doubt } = parse(text).expect("there is a reading");
+            assert_eq!(value, Variables::from([("C".to_string(), "2".to_string())]), "{text:?}");
+            assert!(doubt.expect("a doubt").ends_with("left out"));
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let doubt = |text: &str| parse(text).expect("a reading").doubt.expect("a doubt");
+        let said = doubt("DB_PASSWORD=abc;A=x y");
+        assert!(said.contains("A=\"x y\"") && !said.contains("abc"), "{said}");
+        assert!(!doubt("U=\"http://me:pw@h/\"=").contains("pw"));
     }
 }

@@ -3,7 +3,7 @@
 //! The forms are `%%` and `%(name)` + flags `#0- +` + width + `.precision` + an ignored length letter + one of
 //! the conversions `s r a d i u o x X c e E f F g G`. Error texts are Python's, since people search for them.
 //! Two things differ on purpose. A bare `%s`, which in Python prints the whole mapping and with it the
-//! environment, is an error. And the list of available names leaves out those of the environment, which is
+//! environment, stays as it is. And the list of available names leaves out those of the environment, which is
 //! nobody's business in a log.
 
 use crate::config::text::repr;
@@ -14,7 +14,7 @@ mod number;
 /// The longest result. Far beyond any command line the kernel would take (128 KiB for one argument).
 const MAX_RESULT: usize = 1 << 20;
 /// The largest width or precision; Python would try to build the text whatever its size.
-const MAX_WIDTH: usize = 4096;
+const MAX_WIDTH: usize = MAX_RESULT;
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,6 +77,17 @@ pub fn expand<'t>(template: &'t str, names: &dyn Names) -> Result<Cow<'t, str>, 
         }
     }
     Ok(Cow::Owned(out))
+}
+
+/// The `%s`, `%r` or `%a` of a template that names nothing, as `date +%s` has one.
+pub fn bare_form(template: &str) -> Option<&str> {
+    if !template.contains('%') {
+        return None;
+    }
+    pieces(template).flatten().find_map(|piece| match piece {
+        Piece::Form(Form { written, name: None, .. }) => Some(written),
+        _ => None,
+    })
 }
 
 /// One step of a template.
@@ -235,12 +246,13 @@ fn digits(text: &str, at: &mut usize, what: &str) -> Result<Option<usize>, Expan
 impl Form<'_> {
     fn write(&self, names: &dyn Names, out: &mut String) -> Result<(), ExpandError> {
         let Some(name) = self.name else {
-            return Err(bad(match self.spec.conversion {
+            return match self.spec.conversion {
                 's' | 'r' | 'a' => {
-                    "a name in parentheses must follow '%' (write '%%' for a percent sign)".to_string()
+                    out.push_str(self.written);
+                    Ok(())
                 }
-                conversion => self.spec.wants(conversion, "dict"),
-            }));
+                conversion => Err(bad(self.spec.wants(conversion, "dict"))),
+            };
         };
         let arg = names.lookup(name).ok_or_else(|| ExpandError::UnknownName(name.to_string()))?;
         self.spec.write(arg, out)
@@ -360,6 +372,9 @@ mod tests {
             ("%(n)5.1f|%(n)08.3f|%(n)#.0f", "  3.0|0003.000|3."),
             ("%(s)r %(n)r %(u)a", "'abc' 3 '\\xe4'"),
             ("%(n)c|%(u)c", "\x03|ä"),
+            // `date +%s` has one, and does not mean the whole mapping.
+            ("date +%s", "date +%s"),
+            ("%-5s %%", "%-5s %"),
             ("%((a))s", "nested"),
         ] {
             assert_eq!(expand(template, &Some3).as_deref(), Ok(expected), "{template:?}");
@@ -386,10 +401,9 @@ mod tests {
             ("%d", "%d format: a real number is required, not dict"),
             ("%(n)*d", "not enough arguments for format string"),
             ("%(n)99999999999999999999d", "width too big"),
-            ("%(n).99999d", "precision too big"),
+            ("%(n).9999999d", "precision too big"),
             ("%(s)s %s", "not enough arguments for format string"),
             ("%(s)s %H", "not enough arguments for format string"),
-            ("%s", "a name in parentheses must follow '%' (write '%%' for a percent sign)"),
         ] {
             assert_eq!(expand(template, &Some3), Err(bad(reason)), "{template:?}");
         }

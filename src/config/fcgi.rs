@@ -8,7 +8,21 @@ use std::path::Path;
 
 /// Reads the socket of `[fcgi-program:x]`. `None` after an error, which is noted.
 pub(super) fn read_socket(context: &Context<'_>, name: &str, program_name: &str) -> Option<FcgiSocket> {
-    let plain = context.section(name);
+    socket(context.section(name), program_name)
+}
+
+/// Reads the socket of a member of `[group:x]`, which Supervisor runs without one: `None` if there is anything
+/// wrong with it, which is no error.
+pub(super) fn read_socket_of_member(
+    context: &Context<'_>,
+    name: &str,
+    program_name: &str,
+) -> Option<FcgiSocket> {
+    socket(context.section(name).optional(), program_name)
+}
+
+fn socket(plain: Section<'_>, program_name: &str) -> Option<FcgiSocket> {
+    let (context, name) = (plain.context, plain.name);
     let section = plain.with(Extra { program_name: Some(program_name), ..Extra::default() });
     let user = plain.get("user", |text| context.users.user(text));
     let backlog = plain.get("socket_backlog", |text| match values::any_integer(text)? {
@@ -49,8 +63,8 @@ impl Attributes {
         let owner = section.get("socket_owner", |text| {
             users.owner(text).map_err(|_| format!("Invalid socket_owner value {text}"))
         });
-        let mode = section.get("socket_mode", |text| {
-            values::octal(text, 0o7777).map_err(|_| format!("Invalid socket_mode value {text}"))
+        let mode = section.understand("socket_mode", |text| {
+            values::mode(text).map_err(|_| format!("Invalid socket_mode value {text}"))
         });
         let other = user.filter(|user| user.uid != nix::unistd::getuid().as_raw());
         let default_owner = other

@@ -44,14 +44,14 @@ impl<'c> Reader<'c> {
             match self.member(name, program) {
                 Ok(member) => {
                     self.grouped.insert(member);
-                    processes.extend(self.processes_of_member(member, group_name));
+                    processes.extend(self.processes_of_member(member, &group_name));
                 }
                 Err(text) => section.error(Some("programs"), text),
             }
         }
         // Stable: among equals the order of `programs` stays.
         processes.sort_by_key(|process| process.priority);
-        self.add(name, group_name, priority, GroupKind::Group, processes);
+        self.add(name, &group_name, priority, GroupKind::Group, processes);
     }
 
     /// The section a member's name stands for.
@@ -70,10 +70,9 @@ impl<'c> Reader<'c> {
     }
 
     fn processes_of_member(&self, section: &'c str, group_name: &str) -> Vec<Arc<ProcessConfig>> {
-        // In a group Supervisor runs a FastCGI program without its socket.
-        let socket = section
-            .strip_prefix("fcgi-program:")
-            .and_then(|name| fcgi::read_socket(self.context, section, values::name(name).ok()?));
+        let socket = section.strip_prefix("fcgi-program:").and_then(|name| {
+            fcgi::read_socket_of_member(self.context, section, &values::name(name).ok()?.value)
+        });
         programs::read(self.context, section, group_name, self.global, socket)
     }
 
@@ -84,8 +83,8 @@ impl<'c> Reader<'c> {
         }
         let Some(program_name) = section_name(self.context, name) else { return };
         let priority = self.context.section(name).get("priority", values::any_integer).unwrap_or(999);
-        let processes = programs::read(self.context, name, program_name, self.global, None);
-        self.add(name, program_name, priority, GroupKind::Program, processes);
+        let processes = programs::read(self.context, name, &program_name, self.global, None);
+        self.add(name, &program_name, priority, GroupKind::Program, processes);
     }
 
     /// An `[eventlistener:x]`.
@@ -95,9 +94,9 @@ impl<'c> Reader<'c> {
         // So that listeners come up first and go down last.
         let priority = section.get("priority", values::any_integer).unwrap_or(-1);
         let pool = listeners::read(&section);
-        let processes = programs::read(self.context, name, pool_name, self.global, None);
+        let processes = programs::read(self.context, name, &pool_name, self.global, None);
         if let Some(pool) = pool {
-            self.add(name, pool_name, priority, GroupKind::EventListener(pool), processes);
+            self.add(name, &pool_name, priority, GroupKind::EventListener(pool), processes);
         }
     }
 
@@ -108,9 +107,9 @@ impl<'c> Reader<'c> {
         }
         let Some(program_name) = section_name(self.context, name) else { return };
         let priority = self.context.section(name).get("priority", values::any_integer).unwrap_or(999);
-        let socket = fcgi::read_socket(self.context, name, program_name);
-        let processes = programs::read(self.context, name, program_name, self.global, socket);
-        self.add(name, program_name, priority, GroupKind::FcgiProgram, processes);
+        let socket = fcgi::read_socket(self.context, name, &program_name);
+        let processes = programs::read(self.context, name, &program_name, self.global, socket);
+        self.add(name, &program_name, priority, GroupKind::FcgiProgram, processes);
     }
 
     fn add(

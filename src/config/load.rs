@@ -7,7 +7,7 @@ use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::{daemon, groups, include, ini, servers};
-use crate::model::config::Config;
+use crate::model::config::{Config, Level};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -114,6 +114,7 @@ pub(crate) fn interpret(
         let error = ConfigError { file, ..ConfigError::plain(text) };
         return Outcome { config: None, errors: vec![error], notes };
     }
+    notes.extend(args.doubt.iter().map(|doubt| Note::plain(Level::Warn, doubt.clone())));
     let mut context = Context::new(document, surroundings);
     let mut supervisord = daemon::read(&context, args);
     let variables = supervisord.environment.iter();
@@ -126,7 +127,7 @@ pub(crate) fn interpret(
     let (errors, said) = context.finish();
     notes.extend(said);
     let path = document.files().first().map(|file| surroundings.absolute(&file.name)).unwrap_or_default();
-    let mut messages: Vec<_> = notes.iter().map(|note| note.message.clone()).collect();
+    let mut messages: Vec<_> = notes.iter().map(Note::to_message).collect();
     // As Supervisor logs them: what is worst comes first.
     messages.sort_by_key(|message| std::cmp::Reverse(message.level));
     let config = Config { path, supervisord, http_servers, rpc_namespaces, groups, messages };

@@ -5,7 +5,7 @@ use crate::config::fcgi;
 use crate::config::section::{Context, Extra, MAX_PROCESSES, Section};
 use crate::config::streams::{self, STDERR, STDOUT, Shared};
 use crate::config::text::strip;
-use crate::config::values::{self, Parsed};
+use crate::config::values::{self, Read, Reading};
 use crate::model::config::{Autorestart, FcgiAddress, FcgiSocket, ProcessConfig, StreamConfig, User};
 use crate::model::signal::Signal;
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ pub(super) fn read(
     fcgi_socket: Option<FcgiSocket>,
 ) -> Vec<Arc<ProcessConfig>> {
     let Some(program_name) = section_name(context, name) else { return Vec::new() };
+    let program_name = program_name.as_str();
     let extra = Extra {
         program_name: Some(program_name),
         group_name: Some(group_name),
@@ -49,12 +50,16 @@ pub(super) fn read(
 }
 
 /// The `x` of `[program:x]`, if it may be one; otherwise the error is noted.
-pub(super) fn section_name<'c>(context: &'c Context<'_>, section: &'c str) -> Option<&'c str> {
+pub(super) fn section_name(context: &Context<'_>, section: &str) -> Option<String> {
     let (_, name) = section.split_once(':')?;
-    match values::whole_name(name) {
-        Ok(name) => Some(name),
+    let view = context.section(section);
+    match values::name(name).and_then(|name| values::fits(&name.value).map(|()| name)) {
+        Ok(Reading { value, doubt }) => {
+            doubt.into_iter().for_each(|doubt| view.doubt_about_name(doubt));
+            Some(value)
+        }
         Err(text) => {
-            context.section(section).error(None, text);
+            view.error(None, text);
             None
         }
     }
@@ -92,22 +97,23 @@ impl SharedKeys {
         let priority = section.get("priority", values::any_integer).unwrap_or(999);
         let autostart = section.get("autostart", values::boolean).unwrap_or(true);
         let autorestart = section.get("autorestart", values::autorestart).unwrap_or(Autorestart::Unexpected);
-        let startsecs = section.get("startsecs", values::seconds).unwrap_or(Duration::from_secs(1));
-        let startretries = section.get("startretries", values::count).unwrap_or(3);
-        let stopsignal = section.get("stopsignal", values::signal).unwrap_or(Signal::TERM);
-        let stopwaitsecs = section.get("stopwaitsecs", values::seconds).unwrap_or(Duration::from_secs(10));
+        let startsecs = section.understand("startsecs", values::seconds).unwrap_or(Duration::from_secs(1));
+        let startretries = section.understand("startretries", values::tries).unwrap_or(3);
+        let stopsignal = section.understand("stopsignal", values::signal).unwrap_or(Signal::TERM);
+        let stopwaitsecs =
+            section.understand("stopwaitsecs", values::seconds).unwrap_or(Duration::from_secs(10));
         let stopasgroup = section.get("stopasgroup", values::boolean).unwrap_or(false);
         let killasgroup = section.get("killasgroup", values::boolean).unwrap_or(stopasgroup);
         let exitcodes = section.get("exitcodes", values::exit_codes).unwrap_or_else(|| vec![0]);
         let redirect_stderr = section.get("redirect_stderr", values::boolean).unwrap_or(false);
-        let numprocs = section.get("numprocs", numprocs).unwrap_or(1);
+        let numprocs = section.understand("numprocs", numprocs).unwrap_or(1);
         let numprocs_start = section.get("numprocs_start", values::any_integer).unwrap_or(0);
         let stdout = streams::read_shared(section, &STDOUT);
         let stderr = streams::read_shared(section, &STDERR);
         let serverurl = section.text("serverurl").map(|url| url.into_owned());
         let serverurl = serverurl.filter(|url| !strip(url).eq_ignore_ascii_case("auto") && !url.is_empty());
         let user = section.get("user", |text| section.context.users.user(text));
-        let umask = section.get("umask", values::umask);
+        let umask = section.understand("umask", values::umask);
         let has_process_name = check_process_name(section, numprocs);
         if stopasgroup && !killasgroup {
             let text = "Cannot set stopasgroup=true and killasgroup=false".to_string();
@@ -142,11 +148,11 @@ impl SharedKeys {
     }
 }
 
-fn numprocs(text: &str) -> Parsed<i64> {
+fn numprocs(text: &str) -> Read<i64> {
     match values::any_integer(text)? {
-        negative @ ..0 => Err(format!("{negative} is below lower bound (0)")),
+        ..0 => Ok(Reading::doubtful(0, values::understood(text, "0: there is no process"))),
         number if number > MAX_PROCESSES => Err(format!("{number} is above upper bound ({MAX_PROCESSES})")),
-        number => Ok(number),
+        number => Ok(Reading::plain(number)),
     }
 }
 
@@ -154,7 +160,7 @@ fn numprocs(text: &str) -> Parsed<i64> {
 fn check_process_name(section: &Section<'_>, numprocs: i64) -> bool {
     let raw = section.raw("process_name").map(|value| value.text);
     if let Some(raw) = raw {
-        section.ok("process_name", values::name(raw));
+        section.sure("process_name", values::name(raw));
     }
     if numprocs > 1 && !raw.is_some_and(|raw| raw.contains("%(process_num)")) {
         let text = "%(process_num) must be present within process_name when numprocs > 1";
@@ -175,7 +181,7 @@ fn process(
     let numbered = Extra { process: Some((number, shared.numprocs)), ..section.extra };
     let section = section.with(numbered);
     let own = section.text_of_process("environment");
-    let own = own.and_then(|text| section.ok("environment", environment::parse(&text))).unwrap_or_default();
+    let own = own.and_then(|text| section.sure("environment", environment::parse(&text))).unwrap_or_default();
     let section = section.with(Extra { environment: Some(&own), ..numbered });
 
     let directory = section.text("directory").map(|text| PathBuf::from(&*text));
@@ -230,11 +236,12 @@ fn command(section: &Section<'_>) -> Option<String> {
     section.text("command").map(|text| text.into_owned())
 }
 
-/// The expanded name. Supervisor checks it only before its expansion, and then cannot address the process.
+/// The expanded name. Supervisor checks it only before its expansion, so it may contain what no name should.
 fn process_name(section: &Section<'_>, shared: &SharedKeys, program_name: &str) -> Option<String> {
     if !shared.has_process_name {
         return Some(program_name.to_string());
     }
     let text = section.text_of_process("process_name")?;
-    section.ok("process_name", values::whole_name(&text)).map(str::to_string)
+    let name = values::expanded_name(&text);
+    section.sure("process_name", values::fits(&name.value).map(|()| name))
 }

@@ -116,7 +116,7 @@ pub const KINDS: [Kind; 11] = [
     Kind {
         prefix: "rpcinterface:",
         example: "supervisor",
-        help: "Without this section clients cannot do anything.",
+        help: "The methods that clients call. Only what is built in can be named; without such a section it is there, too.",
         keys: &[RPC_INTERFACE],
         open: true,
     },
@@ -206,7 +206,8 @@ const SUPERVISORD: &[Key] = &[
     key("silent", "false", "no copy of the log on stdout in the foreground"),
     key("minfds", "1024", "least number of file descriptors at start"),
     key("minprocs", "200", "least number of processes at start"),
-    key("umask", "022", "the daemon's umask (octal)"),
+    // Missing it is 022 in the background, and as it was in the foreground.
+    optional("umask", "022", "the daemon's umask (octal)"),
     optional("user", "nobody", "user to become when started as root"),
     key("identifier", "supervisor", "name of this daemon for clients and listeners"),
     optional("directory", "/tmp", "directory to change to when going to the background"),

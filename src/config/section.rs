@@ -3,9 +3,10 @@
 
 use crate::config::document::{Document, Place, Value};
 use crate::config::error::ConfigError;
-use crate::config::expand::{Arg, Names, expand};
+use crate::config::expand::{Arg, Names, bare_form, expand};
 use crate::config::surroundings::{Surroundings, Users};
-use crate::config::values::Parsed;
+use crate::config::text::repr;
+use crate::config::values::{Parsed, Read};
 use crate::model::config::{Level, Message};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -28,6 +29,8 @@ pub(super) struct Context<'a> {
     pub users: Users,
     errors: RefCell<Vec<ConfigError>>,
     notes: RefCell<Vec<Note>>,
+    /// Sections and keys about which a doubt was noted; the processes of a section share them.
+    doubted: RefCell<HashSet<(String, String)>>,
     expanded: Cell<usize>,
     n_processes: Cell<i64>,
     /// Directories that are there; ten thousand programs usually log into one.
@@ -44,6 +47,7 @@ impl<'a> Context<'a> {
             users: Users::default(),
             errors: RefCell::default(),
             notes: RefCell::default(),
+            doubted: RefCell::default(),
             expanded: Cell::new(0),
             n_processes: Cell::new(0),
             directories: RefCell::default(),
@@ -92,7 +96,7 @@ impl<'a> Context<'a> {
     /// A view on a section. The names it expands are `here` and those of the environment, until more are
     /// added.
     pub fn section<'c>(&'c self, name: &'c str) -> Section<'c> {
-        Section { context: self, name, extra: Extra::default() }
+        Section { context: self, name, extra: Extra::default(), is_optional: false }
     }
 }
 
@@ -100,6 +104,8 @@ impl<'a> Context<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
     pub message: Message,
+    /// Whether the activity log says where it was written, too: for texts that do not.
+    pub needs_place: bool,
     pub file: Option<PathBuf>,
     pub line: Option<u32>,
     pub section: Option<String>,
@@ -109,7 +115,18 @@ pub(crate) struct Note {
 impl Note {
     /// A line about no place in particular.
     pub fn plain(level: Level, text: String) -> Note {
-        Note { message: Message { level, text }, file: None, line: None, section: None, key: None }
+        let message = Message { level, text };
+        Note { message, needs_place: false, file: None, line: None, section: None, key: None }
+    }
+
+    /// The line for the activity log.
+    pub fn to_message(&self) -> Message {
+        let Note { message, file, line, section, key, .. } = self.clone();
+        let place = ConfigError { text: String::new(), file, line, section, key }.place();
+        match place.filter(|_| self.needs_place) {
+            Some(place) => Message { text: format!("{place}: {}", message.text), ..message },
+            None => message,
+        }
     }
 }
 
@@ -131,9 +148,16 @@ pub(super) struct Section<'c> {
     pub context: &'c Context<'c>,
     pub name: &'c str,
     pub extra: Extra<'c>,
+    /// Whether nothing that is wrong here may keep the daemon from starting: Supervisor does not look at it.
+    pub is_optional: bool,
 }
 
 impl<'c> Section<'c> {
+    /// The same section, in which whatever is wrong is a doubt.
+    pub fn optional(self) -> Section<'c> {
+        Section { is_optional: true, ..self }
+    }
+
     /// The same section, with more names to expand.
     pub fn with(self, extra: Extra<'c>) -> Section<'c> {
         Section { extra, ..self }
@@ -164,7 +188,13 @@ impl<'c> Section<'c> {
     fn expand(&self, key: &str, value: Value<'c>, what: &dyn std::fmt::Display) -> Option<Cow<'c, str>> {
         let names = self.names(value.place);
         match expand(value.text, &names) {
-            Ok(text) => self.within_budget(key, text),
+            Ok(text) => {
+                if let Some(form) = bare_form(value.text) {
+                    let form = repr(form);
+                    self.doubt(key, format!("{form} is kept as it is (write '%%' for a percent sign)"));
+                }
+                self.within_budget(key, text)
+            }
             Err(error) => {
                 self.error(Some(key), error.describe(value.text, &what.to_string(), &names));
                 None
@@ -191,6 +221,35 @@ impl<'c> Section<'c> {
         self.ok(key, parse(&text))
     }
 
+    /// Like [`Section::get`], for a value that need not be quite right: a doubt is noted, too.
+    pub fn understand<T>(&self, key: &str, parse: impl FnOnce(&str) -> Read<T>) -> Option<T> {
+        let text = self.text(key)?;
+        self.sure(key, parse(&text))
+    }
+
+    /// Unwraps what reading a key gave; an error or a doubt is noted with the key's place.
+    pub fn sure<T>(&self, key: &str, read: Read<T>) -> Option<T> {
+        let reading = self.ok(key, read)?;
+        if let Some(doubt) = reading.doubt {
+            self.doubt(key, doubt);
+        }
+        Some(reading.value)
+    }
+
+    /// Notes that the section is not called quite what its header says.
+    pub fn doubt_about_name(&self, text: String) {
+        if self.context.doubted.borrow_mut().insert((self.name.to_string(), String::new())) {
+            self.add_note(None, Level::Warn, text, true);
+        }
+    }
+
+    /// Notes that a key's value was not taken literally, once for all processes of the section.
+    pub fn doubt(&self, key: &str, text: String) {
+        if self.context.doubted.borrow_mut().insert((self.name.to_string(), key.to_string())) {
+            self.add_note(Some(key), Level::Warn, text, true);
+        }
+    }
+
     /// Unwraps what parsing a key gave; an error is noted with the key's place.
     pub fn ok<T>(&self, key: &str, parsed: Parsed<T>) -> Option<T> {
         parsed.map_err(|text| self.error(Some(key), text)).ok()
@@ -198,13 +257,22 @@ impl<'c> Section<'c> {
 
     /// Notes an error of this section: at the key's line, or at the header if there is no such key.
     pub fn error(&self, key: Option<&str>, text: String) {
+        if self.is_optional {
+            let text = format!("{text}: ignored");
+            return key
+                .map_or_else(|| self.doubt_about_name(text.clone()), |key| self.doubt(key, text.clone()));
+        }
         self.context.error(self.located(key, text));
     }
 
     /// Notes a line for the activity log that is about this section.
     pub fn note(&self, key: Option<&str>, level: Level, text: String) {
+        self.add_note(key, level, text, false);
+    }
+
+    fn add_note(&self, key: Option<&str>, level: Level, text: String, needs_place: bool) {
         let ConfigError { text, file, line, section, key } = self.located(key, text);
-        let note = Note { message: Message { level, text }, file, line, section, key };
+        let note = Note { message: Message { level, text }, needs_place, file, line, section, key };
         self.context.notes.borrow_mut().push(note);
     }
 

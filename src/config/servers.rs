@@ -7,6 +7,9 @@ use crate::model::config::{Credentials, HttpAddress, HttpServerConfig, Level};
 
 /// The factory of Supervisor's own methods, which are built in here.
 const STOCK_FACTORY: &str = "supervisor.rpcinterface:make_main_rpcinterface";
+/// Where the original's methods are, and the section that says so.
+const USUAL_NAMESPACE: &str = "supervisor";
+const USUAL_INTERFACE: &str = "rpcinterface:supervisor";
 const FACTORY_KEY: &str = "supervisor.rpcinterface_factory";
 
 /// bcrypt has no lower cost.
@@ -56,7 +59,7 @@ fn unix_server(section: &Section<'_>) -> Option<HttpServerConfig> {
     let chown =
         section.get("chown", |text| users.owner(text).map_err(|_| format!("Invalid sockchown value {text}")));
     let chmod = section
-        .get("chmod", |text| values::octal(text, 0o7777).map_err(|_| format!("Invalid chmod value {text}")));
+        .understand("chmod", |text| values::mode(text).map_err(|_| format!("Invalid chmod value {text}")));
     Some(HttpServerConfig {
         section: section.name.to_string(),
         address: HttpAddress::Unix {
@@ -86,11 +89,21 @@ fn credentials(section: &Section<'_>) -> Option<Credentials> {
         );
         section.error(Some(if username.is_some() { "username" } else { "password" }), text);
     }
-    // Supervisor lets everybody in who knows no name, which nobody can have meant.
-    if username.as_deref() == Some("") {
-        section.error(Some("username"), format!("section [{}] has an empty username", section.name));
+    let (username, password) = (username?, password?);
+    match (username.as_str(), password.as_str()) {
+        // What a template leaves of both when nothing is to be filled in.
+        ("", "") => {
+            section.doubt("username", "empty, like the password: everybody is let in".to_string());
+            return None;
+        }
+        // Supervisor lets everybody in who knows no name, which nobody can have meant who wrote a password.
+        ("", _) => {
+            let text = "empty: clients have to send an empty name, and the password".to_string();
+            section.doubt("username", text);
+        }
+        _ => {}
     }
-    let credentials = Credentials { username: username?, password: password? };
+    let credentials = Credentials { username, password };
     if !credentials.username.is_empty()
         && let Err(problem) = usable(&credentials.password)
     {
@@ -135,10 +148,16 @@ fn usable_bcrypt(hash: &str) -> Result<(), String> {
     ))
 }
 
-/// Reads the namespaces that publish the built-in methods.
+/// Reads the namespaces that publish the built-in methods. Where no section says anything about `supervisor` it
+/// has them, too: without them a daemon can only be sent signals, which nobody leaves out a section for.
 pub(super) fn rpc_namespaces(context: &Context<'_>) -> Vec<String> {
-    let sections = context.document.sections().filter(|name| name.starts_with("rpcinterface:"));
-    sections.filter_map(|name| rpc_namespace(&context.section(name))).collect()
+    let sections = || context.document.sections().filter(|name| name.starts_with("rpcinterface:"));
+    let mut namespaces: Vec<String> =
+        sections().filter_map(|name| rpc_namespace(&context.section(name))).collect();
+    if !sections().any(|name| name == USUAL_INTERFACE) {
+        namespaces.insert(0, USUAL_NAMESPACE.to_string());
+    }
+    namespaces
 }
 
 fn rpc_namespace(section: &Section<'_>) -> Option<String> {

@@ -1,6 +1,7 @@
 //! Reading the configuration again without taking it over: for those who want to look.
 
 use crate::cli::DaemonArgs;
+use crate::config::values::Reading;
 use crate::config::{self, ConfigErrors, Setting, Surroundings};
 use crate::model::config::GroupConfig;
 use crate::rpc::api::Reread;
@@ -71,7 +72,7 @@ fn masked(mut setting: Setting) -> Setting {
 
 /// `KEY="value",OTHER="value"` with the values of secret keys masked; all of it if it cannot be read.
 fn masked_environment(text: &str) -> String {
-    let Ok(variables) = config::environment::parse(text) else {
+    let Ok(Reading { value: variables, .. }) = config::environment::parse(text) else {
         return MASK.to_string();
     };
     let shown = variables.iter().map(|(name, value)| {

@@ -1,6 +1,7 @@
 //! The `stdout_*` and `stderr_*` keys of a program.
 
 use crate::config::section::Section;
+use crate::config::text::repr;
 use crate::config::values::{self, Parsed};
 use crate::model::config::{ChildLog, Level, LogTarget, StreamConfig, StreamFormat, Timestamps};
 use std::path::PathBuf;
@@ -52,16 +53,16 @@ pub(super) struct Shared {
 /// Reads them.
 pub(super) fn read_shared(section: &Section<'_>, keys: &Keys) -> Shared {
     Shared {
-        capture_maxbytes: section.get(keys.capture_maxbytes, values::bytes).unwrap_or(0),
+        capture_maxbytes: section.understand(keys.capture_maxbytes, values::capture_bytes).unwrap_or(0),
         events_enabled: section.get(keys.events_enabled, values::boolean).unwrap_or(false),
     }
 }
 
 /// Reads the keys of one process, and warns of what Supervisor warns of.
 pub(super) fn read(section: &Section<'_>, keys: &Keys, shared: Shared) -> StreamConfig {
-    let targets = section.get(keys.logfile, |text| targets(section, text)).unwrap_or_default();
-    let backups = section.get(keys.backups, values::count).unwrap_or(10);
-    let maxbytes = section.get(keys.maxbytes, values::bytes).unwrap_or(50 << 20);
+    let targets = section.get(keys.logfile, |text| targets(section, keys.logfile, text)).unwrap_or_default();
+    let backups = section.understand(keys.backups, values::count).unwrap_or(10);
+    let maxbytes = section.understand(keys.maxbytes, values::bytes).unwrap_or(50 << 20);
     let syslog = section.get(keys.syslog, values::boolean).unwrap_or(false);
     let warn = |text: String| section.note(Some(keys.logfile), Level::Warn, text);
     if targets.only_syslog {
@@ -124,7 +125,7 @@ impl Default for Targets {
     }
 }
 
-fn targets(section: &Section<'_>, text: &str) -> Parsed<Targets> {
+fn targets(section: &Section<'_>, key: &str, text: &str) -> Parsed<Targets> {
     let items = split(text);
     let only_syslog = items.len() == 1 && items[0].eq_ignore_ascii_case("syslog");
     let mut found = Targets { first: ChildLog::None, more: Vec::new(), syslog: false, only_syslog };
@@ -137,13 +138,19 @@ fn targets(section: &Section<'_>, text: &str) -> Parsed<Targets> {
             }
             "auto" => ChildLog::Auto,
             "memory" => ChildLog::Memory,
-            _ => ChildLog::File(log_path(section, item)?),
+            _ => ChildLog::File(log_path(section, key, item)?),
         };
-        match (found.first == ChildLog::None, target) {
-            (true, target) => found.first = target,
-            (false, ChildLog::File(path)) => found.more.push(LogTarget::File(path)),
-            (false, ChildLog::Memory) => found.more.push(LogTarget::Memory),
-            (false, _) => return Err("an automatic log must be the first of several".to_string()),
+        // An automatic log is always the first of several.
+        let (first, other) = match target {
+            ChildLog::Auto => (ChildLog::Auto, std::mem::replace(&mut found.first, ChildLog::None)),
+            target if found.first == ChildLog::None => (target, ChildLog::None),
+            target => (std::mem::replace(&mut found.first, ChildLog::None), target),
+        };
+        found.first = first;
+        match other {
+            ChildLog::File(path) => found.more.push(LogTarget::File(path)),
+            ChildLog::Memory => found.more.push(LogTarget::Memory),
+            ChildLog::Auto | ChildLog::None => {}
         }
     }
     Ok(found)
@@ -159,13 +166,26 @@ fn split(text: &str) -> Vec<&str> {
     if items.len() > 1 && items.iter().all(is_target) { items } else { vec![text] }
 }
 
-/// The path of a log. Missing directories are made when it is opened, so only a file in their place is wrong.
-fn log_path(section: &Section<'_>, text: &str) -> Parsed<PathBuf> {
-    let path = PathBuf::from(section.context.surroundings.expand_user(text));
-    if section.context.can_be_made(&path) {
+/// The path of a log. Missing directories are made when it is opened, so only a file in their place is wrong, and a
+/// name that was meant for something else: quoted, or a pipe to a program.
+fn log_path(section: &Section<'_>, key: &str, text: &str) -> Parsed<PathBuf> {
+    let around = section.context.surroundings;
+    let path = PathBuf::from(around.expand_user(text));
+    let is_odd = text.starts_with(['"', '\'', '|']);
+    let parent = path.parent().map(|parent| parent.to_string_lossy()).filter(|parent| !parent.is_empty());
+    let exists = parent.is_none_or(|parent| around.is_dir(&parent));
+    if exists && is_odd {
+        section.doubt(key, format!("quotes and pipes mean nothing here: the file is called {}", repr(text)));
+    }
+    if exists || !is_odd && section.context.can_be_made(&path) {
         return Ok(path);
     }
-    Err(format!("The directory named as part of the path {text} does not exist"))
+    let why = match text.chars().next() {
+        Some('|') => " (a log cannot be a program: let one read what 'command=/bin/sh -c ...' pipes to it)",
+        Some(_) if is_odd => " (quotes are part of a name: leave them out)",
+        _ => "",
+    };
+    Err(format!("The directory named as part of the path {text} does not exist{why}"))
 }
 
 fn timestamps(text: &str) -> Parsed<Timestamps> {

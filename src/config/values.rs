@@ -1,9 +1,11 @@
 //! The types of single values: what each accepts, and what it says to everything else.
 //!
-//! The texts of errors are Supervisor's (datatypes.py); the range checks it lacks are ours.
+//! The texts of errors are Supervisor's (datatypes.py). Supervisor takes some values that mean nothing, such as
+//! negative sizes. A file with one of them has to start all the same, so such a value is a [`Reading`]: what is
+//! taken, and a sentence for whoever wrote the file. `docs/drop-in.md` lists them.
 
 use crate::config::text::{integer, octal as python_octal, repr, strip};
-use crate::model::config::{Autorestart, Level};
+use crate::model::config::{Autorestart, Level, NO_LIMIT};
 use crate::model::namespec::MAX_NAME_BYTES;
 use crate::model::signal::Signal;
 use std::time::Duration;
@@ -11,11 +13,38 @@ use std::time::Duration;
 /// What reading a value gives: the value, or a sentence that says what is wrong with it.
 pub type Parsed<T> = Result<T, String>;
 
+/// A value, and what was understood where the text does not say quite that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading<T> {
+    pub value: T,
+    /// A sentence for the activity log and for `check`; `None` if there is no doubt.
+    pub doubt: Option<String>,
+}
+
+impl<T> Reading<T> {
+    /// A value about which there is no doubt.
+    pub fn plain(value: T) -> Reading<T> {
+        Reading { value, doubt: None }
+    }
+
+    /// A value that is probably not what was meant.
+    pub fn doubtful(value: T, doubt: String) -> Reading<T> {
+        Reading { value, doubt: Some(doubt) }
+    }
+}
+
+/// What reading a value gives that need not be quite right.
+pub type Read<T> = Parsed<Reading<T>>;
+
 /// No grace period needs to be longer than a century, and the clock's arithmetic stays far from its limits.
 const MAX_SECONDS: i128 = 100 * 366 * 24 * 3600;
 /// The number of times, files or bytes beyond which nothing sensible can have been meant.
 const MAX_COUNT: i128 = i32::MAX as i128;
 const MAX_BYTES: i128 = 1 << 60;
+/// What a program can make the daemon hold if the file sets no limit.
+const UNLIMITED_CAPTURE: u64 = 16 << 20;
+/// Who may use a socket file if nothing says so: its owner.
+const DEFAULT_MODE: u32 = 0o700;
 
 /// `true yes on 1` or `false no off 0`, any case.
 pub fn boolean(text: &str) -> Parsed<bool> {
@@ -43,43 +72,88 @@ pub fn any_integer(text: &str) -> Parsed<i64> {
     Ok(integer(text)?.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
 }
 
-/// A number that is not negative; Supervisor takes negative ones and misbehaves later. What is more than `most`
-/// becomes `most`: people write enormous numbers to say "for ever".
-fn up_to(text: &str, value: i128, most: i128) -> Parsed<u64> {
+/// A number of something. What is more than `most` becomes `most`: people write enormous numbers to say "for ever".
+/// What is less than nothing is nothing, as it is for Supervisor wherever it looks at such a number.
+fn up_to(text: &str, value: i128, most: i128) -> Reading<u64> {
     // The range fits into 63 bits.
-    within(text, value, 0, i128::MAX).map(|value| value.min(most) as u64)
+    let taken = value.clamp(0, most) as u64;
+    if value < 0 { Reading::doubtful(taken, understood(text, "0")) } else { Reading::plain(taken) }
 }
 
-/// A number of things, at most 2^31 - 1.
-pub fn count(text: &str) -> Parsed<u32> {
+/// The sentence about a text that was taken for something else.
+pub fn understood(text: &str, meaning: &str) -> String {
+    format!("{} is understood as {meaning}", repr(strip(text)))
+}
+
+/// A number of things, at most 2^31 - 1; a negative one is none.
+pub fn count(text: &str) -> Read<u32> {
+    let Reading { value, doubt } = up_to(text, integer(text)?, MAX_COUNT);
     // The limit fits into 31 bits.
-    up_to(text, integer(text)?, MAX_COUNT).map(|value| value as u32)
+    Ok(Reading { value: value as u32, doubt })
 }
 
-/// Whole seconds, at most a century.
-pub fn seconds(text: &str) -> Parsed<Duration> {
-    up_to(text, integer(text)?, MAX_SECONDS).map(Duration::from_secs)
+/// A number of tries. A negative one is [`NO_LIMIT`], though for Supervisor it is fewer than none.
+pub fn tries(text: &str) -> Read<u32> {
+    if integer(text)? < 0 {
+        return Ok(Reading::doubtful(NO_LIMIT, understood(text, "no limit")));
+    }
+    count(text)
 }
 
-/// A number of bytes, `KB`, `MB` or `GB` (1024-based, any case).
-pub fn bytes(text: &str) -> Parsed<u64> {
+/// Whole seconds, at most a century; a negative number is no time at all.
+pub fn seconds(text: &str) -> Read<Duration> {
+    let Reading { value, doubt } = up_to(text, integer(text)?, MAX_SECONDS);
+    Ok(Reading { value: Duration::from_secs(value), doubt })
+}
+
+/// A number of bytes, `KB`, `MB` or `GB` (1024-based, any case); a negative one is none.
+pub fn bytes(text: &str) -> Read<u64> {
+    signed_bytes(text).map(|value| up_to(text, value, MAX_BYTES))
+}
+
+/// How much is kept of captured output. With a negative number Supervisor still captures, and keeps what was written
+/// last.
+pub fn capture_bytes(text: &str) -> Read<u64> {
+    if signed_bytes(text)? < 0 {
+        return Ok(Reading::doubtful(UNLIMITED_CAPTURE, understood(text, "no limit, which is 16MB")));
+    }
+    bytes(text)
+}
+
+fn signed_bytes(text: &str) -> Parsed<i128> {
     let lower = text.to_lowercase();
     let suffixes = [("kb", 1 << 10), ("mb", 1 << 20), ("gb", 1 << 30)];
     let found = suffixes.iter().find_map(|(suffix, factor)| Some((lower.strip_suffix(suffix)?, *factor)));
     let (number, factor) = found.unwrap_or((&lower, 1));
-    up_to(text, integer(number)?.saturating_mul(factor), MAX_BYTES)
+    Ok(integer(number)?.saturating_mul(factor))
 }
 
-/// An octal number up to `most`.
-pub fn octal(text: &str, most: u32) -> Parsed<u32> {
-    let value = python_octal(text).filter(|value| (0..=i128::from(most)).contains(value));
-    // The filter leaves only numbers up to a u32.
-    value.map(|value| value as u32).ok_or_else(|| format!("{text} can not be converted to an octal type"))
+fn octal(text: &str) -> Parsed<i128> {
+    python_octal(text).ok_or_else(|| format!("{text} can not be converted to an octal type"))
 }
 
-/// The umask of a process. The kernel looks at the lowest nine bits only.
-pub fn umask(text: &str) -> Parsed<u32> {
-    octal(text, 0o7777).map(|mask| mask & 0o777)
+/// The umask of a process. The kernel looks at the lowest nine bits only, also of a negative number.
+pub fn umask(text: &str) -> Read<u32> {
+    let value = octal(text)?;
+    // The mask leaves nine bits.
+    let mask = (value & 0o777) as u32;
+    if (0..=0o7777).contains(&value) {
+        return Ok(Reading::plain(mask));
+    }
+    Ok(Reading::doubtful(mask, understood(text, &format!("{mask:03o}"))))
+}
+
+/// The mode of a file. A negative number would open it to everybody, so it is not used.
+pub fn mode(text: &str) -> Read<u32> {
+    match octal(text)? {
+        value @ 0..=0o7777 => Ok(Reading::plain(value as u32)),
+        ..0 => Ok(Reading::doubtful(DEFAULT_MODE, understood(text, "0700"))),
+        value => {
+            // The mask leaves twelve bits.
+            let mode = (value & 0o7777) as u32;
+            Ok(Reading::doubtful(mode, understood(text, &format!("{mode:04o}"))))
+        }
+    }
 }
 
 /// A level of the activity log.
@@ -96,11 +170,28 @@ pub fn level(text: &str) -> Parsed<Level> {
     }
 }
 
-/// A signal by number or name. 0 is a probe and cannot stop anything.
-pub fn signal(text: &str) -> Parsed<Signal> {
-    match Signal::parse(text) {
-        Some(signal) if signal.raw() != 0 => Ok(signal),
-        _ if integer(text).is_ok() => Err(format!("value {} is not a valid signal number", repr(text))),
+/// A signal by number or name. Supervisor also takes 0, and the names of dispositions, for the numbers that Python
+/// gives them.
+pub fn signal(text: &str) -> Read<Signal> {
+    let nothing = |text: &str| {
+        let meaning = "no signal: the process is killed after stopwaitsecs";
+        Reading::doubtful(Signal::from_raw(0), understood(text, meaning))
+    };
+    let number = integer(text).ok();
+    let written = number.map_or_else(|| text.to_string(), |number| number.to_string());
+    match Signal::parse(&written) {
+        Some(signal) if signal.raw() != 0 => return Ok(Reading::plain(signal)),
+        Some(_) => return Ok(nothing(text)),
+        None if number.is_some() => {
+            return Err(format!("value {} is not a valid signal number", repr(text)));
+        }
+        None => {}
+    }
+    let upper = strip(text).to_uppercase();
+    match upper.strip_prefix("SIG").unwrap_or(&upper) {
+        "_DFL" | "_BLOCK" => Ok(nothing(text)),
+        "_IGN" | "_UNBLOCK" => Ok(Reading::doubtful(Signal::HUP, understood(text, "HUP, number 1"))),
+        "_SETMASK" => Ok(Reading::doubtful(Signal::INT, understood(text, "INT, number 2"))),
         _ => Err(format!("value {} is not a valid signal name", repr(text))),
     }
 }
@@ -128,11 +219,11 @@ pub fn autorestart(text: &str) -> Parsed<Autorestart> {
 }
 
 /// The name of a program or group: what stands after the colon of its header. Supervisor takes control
-/// characters, which no file name of a log and no terminal is better for.
-pub fn name(text: &str) -> Parsed<&str> {
+/// characters, which neither a terminal nor XML can show: each becomes an underscore.
+pub fn name(text: &str) -> Read<String> {
     let name = strip(text);
-    match name.chars().find(|c| matches!(c, ' ' | ':' | '/') || c.is_control()) {
-        None => Ok(name),
+    match name.chars().find(|c| matches!(c, ' ' | ':' | '/')) {
+        None => Ok(without_control_characters(name)),
         Some(c) => {
             Err(format!("Invalid name: {} because of character: {}", repr(name), repr(&c.to_string())))
         }
@@ -159,17 +250,42 @@ fn host(text: &str) -> Parsed<String> {
     Err(not_one_of(text, "allowed_hosts", words))
 }
 
-/// A [`name`] as it is going to be used, all expanded. Supervisor takes longer ones; here nobody could tell them apart
-/// after a manager was replaced.
-pub fn whole_name(text: &str) -> Parsed<&str> {
-    match name(text)? {
-        name if name.len() > MAX_NAME_BYTES => Err(format!(
-            "Invalid name: {} because it has {} bytes, and at most {MAX_NAME_BYTES} are possible",
-            repr(name),
-            name.len()
-        )),
-        name => Ok(name),
+/// Whether a name can be used as it is, all expanded. Supervisor takes longer ones; here nobody could tell them apart after
+/// a manager was replaced.
+///
+/// # Errors
+/// It is too long.
+pub fn fits(name: &str) -> Result<(), String> {
+    if name.len() <= MAX_NAME_BYTES {
+        return Ok(());
     }
+    Err(format!(
+        "Invalid name: {} because it has {} bytes, and at most {MAX_NAME_BYTES} are possible",
+        repr(name),
+        name.len()
+    ))
+}
+
+/// A process name after its expansion, in which Supervisor takes everything.
+pub fn expanded_name(text: &str) -> Reading<String> {
+    let name = without_control_characters(strip(text));
+    match name.value.chars().find(|c| matches!(c, ' ' | ':' | '/')) {
+        Some(c) if name.doubt.is_none() => {
+            let doubt =
+                format!("commands cannot name {}, because of {}", repr(&name.value), repr(&c.to_string()));
+            Reading::doubtful(name.value, doubt)
+        }
+        _ => name,
+    }
+}
+
+fn without_control_characters(name: &str) -> Reading<String> {
+    if !name.contains(char::is_control) {
+        return Reading::plain(name.to_string());
+    }
+    let shown = name.replace(char::is_control, "_");
+    let doubt = understood(name, &repr(&shown));
+    Reading::doubtful(shown, doubt)
 }
 
 /// `host:port`, `port`, `:port`, `*:port`, `[IPv6 address]:port`. An empty host is every interface.
@@ -202,6 +318,24 @@ pub fn not_one_of(text: &str, key: &str, words: &str) -> String {
 mod tests {
     use super::*;
     use std::fmt::Debug;
+
+    /// A reading without a doubt, and the error of one that is none.
+    fn sure<T: Debug>(parse: impl Fn(&str) -> Read<T>) -> impl Fn(&str) -> Parsed<T> {
+        move |text| {
+            let reading = parse(text)?;
+            assert_eq!(reading.doubt, None, "{text:?}");
+            Ok(reading.value)
+        }
+    }
+
+    #[track_caller]
+    fn check_doubts<T: PartialEq + Debug>(parse: impl Fn(&str) -> Read<T>, table: &[(&str, T, &str)]) {
+        for (text, value, meaning) in table {
+            let found = parse(text).expect("there is a reading");
+            assert_eq!(&found.value, value, "{text:?}");
+            assert_eq!(found.doubt, Some(format!("'{text}' is understood as {meaning}")));
+        }
+    }
 
     #[track_caller]
     fn check<T: PartialEq + Debug>(parse: impl Fn(&str) -> Parsed<T>, table: &[(&str, Result<T, &str>)]) {
@@ -243,7 +377,7 @@ mod tests {
     #[test]
     fn sizes_and_counts() {
         check(
-            bytes,
+            sure(bytes),
             &[
                 ("0", Ok(0)),
                 ("1000", Ok(1000)),
@@ -253,24 +387,19 @@ mod tests {
                 ("1M", Err("invalid literal for int() with base 10: '1m'")),
                 ("1.5MB", Err("invalid literal for int() with base 10: '1.5'")),
                 ("KB", Err("invalid literal for int() with base 10: ''")),
-                ("-1", Err("-1 is below lower bound (0)")),
                 ("99999999999GB", Ok(1 << 60)),
             ],
         );
-        check(
-            count,
-            &[("7", Ok(7)), ("9999999999", Ok(i32::MAX as u32)), ("-7", Err("-7 is below lower bound (0)"))],
-        );
-        check(seconds, &[("7", Ok(Duration::from_secs(7))), ("-1", Err("-1 is below lower bound (0)"))]);
+        check(sure(count), &[("7", Ok(7)), ("9999999999", Ok(i32::MAX as u32))]);
+        check(sure(seconds), &[("7", Ok(Duration::from_secs(7)))]);
         check(any_integer, &[("-7", Ok(-7)), ("99999999999999999999", Ok(i64::MAX))]);
         check(
-            umask,
+            sure(umask),
             &[
                 ("022", Ok(0o22)),
                 ("0o27", Ok(0o27)),
                 ("1022", Ok(0o22)),
                 ("9", Err("9 can not be converted to an octal type")),
-                ("-1", Err("-1 can not be converted to an octal type")),
                 ("", Err(" can not be converted to an octal type")),
             ],
         );
@@ -294,8 +423,28 @@ mod tests {
     }
 
     #[test]
+    fn what_means_nothing_is_understood_nevertheless() {
+        check_doubts(bytes, &[("-1", 0, "0"), ("-2KB", 0, "0")]);
+        check_doubts(capture_bytes, &[("-1", 16 << 20, "no limit, which is 16MB")]);
+        check_doubts(count, &[("-7", 0, "0")]);
+        check_doubts(tries, &[("-1", NO_LIMIT, "no limit")]);
+        check_doubts(seconds, &[("-1", Duration::ZERO, "0")]);
+        check_doubts(umask, &[("-1", 0o777, "777"), ("12345", 0o345, "345")]);
+        check_doubts(mode, &[("-1", 0o700, "0700"), ("10777", 0o777, "0777")]);
+        let nothing = "no signal: the process is killed after stopwaitsecs";
+        check_doubts(
+            signal,
+            &[
+                ("0", Signal::from_raw(0), nothing),
+                ("SIG_DFL", Signal::from_raw(0), nothing),
+                ("sig_ign", Signal::HUP, "HUP, number 1"),
+            ],
+        );
+    }
+
+    #[test]
     fn signals_and_exit_codes() {
-        let raw = |text: &str| signal(text).map(Signal::raw);
+        let raw = |text: &str| sure(signal)(text).map(Signal::raw);
         check(
             raw,
             &[
@@ -303,11 +452,11 @@ mod tests {
                 ("SIGINT", Ok(2)),
                 ("9", Ok(9)),
                 ("40", Ok(40)),
+                (" +1_5 ", Ok(15)),
                 ("RTMIN+1", Ok(35)),
                 ("FOO", Err("value 'FOO' is not a valid signal name")),
                 ("100", Err("value '100' is not a valid signal number")),
-                ("0", Err("value '0' is not a valid signal number")),
-                ("SIG_DFL", Err("value 'SIG_DFL' is not a valid signal name")),
+                ("SIG_X", Err("value 'SIG_X' is not a valid signal name")),
             ],
         );
         check(
@@ -326,17 +475,21 @@ mod tests {
     #[test]
     fn names() {
         check(
-            |text| name(text).map(str::to_string),
+            sure(name),
             &[
                 (" web ", Ok("web".into())),
                 ("", Ok("".into())),
                 ("a b", Err("Invalid name: 'a b' because of character: ' '")),
                 ("a:b", Err("Invalid name: 'a:b' because of character: ':'")),
                 ("a/b", Err("Invalid name: 'a/b' because of character: '/'")),
-                ("a\tb", Err("Invalid name: 'a\\tb' because of character: '\\t'")),
-                ("a\0", Err("Invalid name: 'a\\x00' because of character: '\\x00'")),
             ],
         );
+        let tab = name("a\tb").expect("there is a reading");
+        assert_eq!(tab, Reading::doubtful("a_b".to_string(), "'a\\tb' is understood as 'a_b'".to_string()));
+        let blank = expanded_name("a b");
+        assert_eq!(blank.value, "a b");
+        assert_eq!(blank.doubt.as_deref(), Some("commands cannot name 'a b', because of ' '"));
+        assert_eq!(expanded_name("a\0").value, "a_");
     }
 
     #[test]

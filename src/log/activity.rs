@@ -416,6 +416,7 @@ mod tests {
             loglevel: Level::Info,
             pidfile: PathBuf::new(),
             umask: 0o22,
+            umask_is_given: false,
             nodaemon: true,
             silent: true,
             minfds: 1024,

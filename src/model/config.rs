@@ -19,7 +19,7 @@ pub struct Config {
     /// inet servers in file order, then unix servers, as they are to be opened.
     pub http_servers: Vec<HttpServerConfig>,
     /// The namespaces under which `[rpcinterface:NAME]` publishes the built-in `supervisor` methods, usually
-    /// just `supervisor`. Empty: only `system.*` exists.
+    /// just `supervisor`. Empty: only `system.*` exists, because Python code was asked for.
     pub rpc_namespaces: Vec<String>,
     /// Ascending by (priority, name).
     pub groups: Vec<Arc<GroupConfig>>,
@@ -52,6 +52,10 @@ fn inet_url(host: &str, port: u16) -> String {
     }
 }
 
+/// A number of tries that stands for any number: each waits a second longer than the one before, so nobody lives to
+/// see the last one.
+pub const NO_LIMIT: u32 = i32::MAX as u32;
+
 /// A line for the activity log that came up before there was one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -83,6 +87,10 @@ pub struct DaemonConfig {
     pub pidfile: PathBuf,
     /// A file mode mask, at most 0o777.
     pub umask: u32,
+    /// Whether somebody asked for it: in the foreground the default does not hold. Only looked at when the daemon
+    /// starts.
+    #[serde(skip)]
+    pub umask_is_given: bool,
     pub nodaemon: bool,
     pub silent: bool,
     /// The least number of descriptors the daemon and its programs must be able to open.

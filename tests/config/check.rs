@@ -276,6 +276,47 @@ fn a_dump_names_where_values_came_from() {
     assert!(printed.contains("; x.conf:4\ncommand=cat\n    -u\n"), "{printed}");
 }
 
+/// What the original runs with is no error; what was understood is said, once for all processes of a section.
+#[test]
+fn what_was_understood_is_said() {
+    check(
+        "[supervisord]\numask=-1\n[unix_http_server]\nfile=%(here)s/s\nusername=\npassword=\n[program:a]\n\
+         command=/bin/echo %s\nprocess_name=%(program_name)s_%(process_num)d\nnumprocs=3\nstartretries=-1\n\
+         environment=A=x y\n",
+        1,
+        &[
+            "x.conf:2: warning: [supervisord] umask: '-1' is understood as no umask at all",
+            "x.conf:5: warning: [unix_http_server] username: empty, like the password: everybody is let in",
+            "x.conf:8: warning: [program:a] command: '%s' is kept as it is (write '%%' for a percent sign)",
+            "x.conf:11: warning: [program:a] startretries: '-1' is understood as no limit",
+            "x.conf:12: warning: [program:a] environment: is understood as A=\"x y\" (separate pairs with commas \
+             and put quotes around values with blanks or special characters)",
+        ],
+    );
+}
+
+/// A typing error in the path of a log makes a tree of its own.
+#[test]
+fn directories_that_will_be_made() {
+    check(
+        "[supervisord]\n[program:a]\ncommand=/bin/cat\nstdout_logfile=%(here)s/logs/a/a.log\n\
+         stderr_logfile=%(here)s/a.log\n",
+        1,
+        &["x.conf:4: warning: [program:a] stdout_logfile: the directory $DIR/logs/a will be made"],
+    );
+    check(
+        "[supervisord]\n[program:a]\ncommand=/bin/cat\nstdout_logfile=\"/tmp/x.log\"\n\
+         stderr_logfile=|/usr/bin/logger\n",
+        2,
+        &[
+            "x.conf:4: error: [program:a] stdout_logfile: The directory named as part of the path \"/tmp/x.log\" \
+             does not exist (quotes are part of a name: leave them out)",
+            "x.conf:5: error: [program:a] stderr_logfile: The directory named as part of the path |/usr/bin/logger \
+             does not exist (a log cannot be a program: let one read what 'command=/bin/sh -c ...' pipes to it)",
+        ],
+    );
+}
+
 #[test]
 fn the_sample_is_clean_and_has_every_key() {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -287,24 +328,6 @@ fn the_sample_is_clean_and_has_every_key() {
     let output = run(directory.path(), &["init", "-o", "sample.conf"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("sample.conf"));
-}
-
-/// With every comment sign in front of a setting removed, the sample still names known keys only.
-#[test]
-fn every_line_of_the_sample_is_a_setting() {
-    let sample = config::sample();
-    let settings: String = sample.lines().filter(|line| !line.starts_with("; ")).map(uncommented).collect();
-    let directory = with_config(&settings);
-    let output = run(directory.path(), &["check", "-c", "x.conf"]);
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(!printed.contains("unknown"), "{printed}");
-    for key in ["autostart", "events", "socket_backlog", "programs", "history_file", "exit_when", "chown"] {
-        assert!(settings.contains(&format!("\n{key}=")), "{key}");
-    }
-}
-
-fn uncommented(line: &str) -> String {
-    format!("{}\n", line.strip_prefix(';').unwrap_or(line))
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub fn compare_all(venv: &Path, cases: &[Case]) {
 }
 
 /// Lets the original read all cases in one go.
-fn ask(venv: &Path, cases: &[Case], directories: &[TempDir]) -> Vec<Value> {
+pub fn ask(venv: &Path, cases: &[Case], directories: &[TempDir]) -> Vec<Value> {
     let question = cases.iter().zip(directories).map(|(case, directory)| {
         json!({
             "directory": directory.path(),
@@ -110,7 +110,7 @@ fn without_environment(error: &str) -> String {
     format!("{head}Available names: {}{tail}", listed.join(", "))
 }
 
-fn difference(ours: &Value, original: &Value) -> String {
+pub fn difference(ours: &Value, original: &Value) -> String {
     let lines = |value: &Value| serde_json::to_string_pretty(value).expect("it is JSON");
     let (ours, original) = (lines(ours), lines(original));
     let unique = |a: &str, b: &str| {
@@ -120,7 +120,7 @@ fn difference(ours: &Value, original: &Value) -> String {
 }
 
 /// What the original says, without what cannot be compared.
-fn known(answer: &Value) -> Value {
+pub fn known(answer: &Value) -> Value {
     let mut answer = answer.clone();
     let processes = answer["processes"].as_array_mut().expect("a list");
     for process in processes.iter_mut() {
@@ -131,7 +131,7 @@ fn known(answer: &Value) -> Value {
 }
 
 /// Our configuration in the form of `original.py`.
-fn values(config: &Config) -> Value {
+pub fn values(config: &Config) -> Value {
     let mut processes: Vec<Value> = Vec::new();
     for group in &config.groups {
         processes.extend(group.processes.iter().map(|process| process_values(group, process)));

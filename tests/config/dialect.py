@@ -6,6 +6,8 @@ import json
 import shlex
 import sys
 
+from supervisor.datatypes import dict_of_key_value_pairs
+
 from supervisor.options import UnhosedConfigParser
 
 MAPPING = {"n": 3, "name": "web", "here": "/etc", "ENV_A": "a b"}
@@ -49,12 +51,22 @@ def environment(text):
     return {"variables": found}
 
 
+def environment_of_release(text):
+    """What the released Supervisor does, whose lexer is not that of its next version."""
+    try:
+        return dict_of_key_value_pairs(text)
+    except ValueError:
+        return None
+
+
 question = json.load(sys.stdin)
 json.dump(
     {
         "files": [read_file(text) for text in question["files"]],
         "templates": [expand(text) for text in question["templates"]],
-        "environments": [environment(text) for text in question["environments"]],
+        "environments": [
+            dict(environment(text), release=environment_of_release(text)) for text in question["environments"]
+        ],
     },
     sys.stdout,
 )

@@ -4,9 +4,11 @@ mod check;
 mod compat;
 mod corpus;
 mod differential;
+mod documentation;
 mod random_configs;
 #[path = "../support/mod.rs"]
 mod support;
+mod variants;
 mod wild;
 
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! Results and how they stand on the wire.
 
 use super::logs::LogSlice;
-use crate::model::config::{ChildLog, StreamConfig};
+use crate::model::config::{ChildLog, NO_LIMIT, ProcessConfig, StreamConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::{Answer, BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, Processes, Reread};
 use crate::rpc::fault::Fault;
@@ -284,6 +284,11 @@ fn bulk(writer: &mut Writer, status: &BulkStatus) {
     });
 }
 
+/// What stands for no limit is what was written for it.
+fn startretries(process: &ProcessConfig) -> i64 {
+    if process.startretries == NO_LIMIT { -1 } else { process.startretries.into() }
+}
+
 fn config(writer: &mut Writer, info: &ConfigInfo) {
     // An index beyond the group cannot come from the loop; if it did, the row is left out rather than
     // the daemon.
@@ -312,7 +317,7 @@ fn config(writer: &mut Writer, info: &ConfigInfo) {
         w.member("name", |w| w.string(&process.name));
         w.member("process_prio", |w| w.int(process.priority));
         w.member("redirect_stderr", |w| w.boolean(process.redirect_stderr));
-        w.member("startretries", |w| w.int(i64::from(process.startretries)));
+        w.member("startretries", |w| w.int(startretries(process)));
         w.member("startsecs", |w| w.int(seconds(process.startsecs)));
         stream(w, "stdout", &process.stdout, &info.stdout_logfile, size);
         w.member("stopsignal", |w| w.int(i64::from(process.stopsignal.raw())));
