@@ -1,18 +1,16 @@
 //! A configuration in which every key is explained: `supervisord init` and `echo_supervisord_conf`.
+//!
+//! Scripts edit it with sed: they uncomment `;[inet_http_server]` and `;port=`, or replace `nodaemon=false`. So its
+//! settings, and which of them are switched on, are those of Supervisor's sample (`sample.conf`, without a comment).
+//! What Supervisor does not have stands below them, where no such script finds it.
 
 use crate::cli::InitArgs;
-use crate::config::schema::{KINDS, Key, Kind};
+use crate::config::schema::{self, KINDS, Kind};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// The sections that are switched on in a sample.
-const ACTIVE: [&str; 4] = ["unix_http_server", "supervisord", "rpcinterface:", "supervisorctl"];
-/// The keys that are: those without which the sections above make no sense.
-const ACTIVE_KEYS: [(&str, &str); 3] = [
-    ("unix_http_server", "file"),
-    ("rpcinterface:", "supervisor.rpcinterface_factory"),
-    ("supervisorctl", "serverurl"),
-];
+/// The settings of Supervisor's sample, in its order.
+const SETTINGS: &str = include_str!("sample.conf");
 const HELP_COLUMN: usize = 40;
 
 /// Writes the sample to where the command line says.
@@ -39,35 +37,86 @@ fn write_new(path: &str, text: &str) -> std::io::Result<()> {
 /// A configuration that runs as it is, with every key in it.
 pub fn sample() -> String {
     let mut text = String::from(
-        "; A configuration for supervisord.\n;\n; - Text after a semicolon that follows a blank is a comment.\n; - \
-         Values are not unquoted, \"~\" and $VAR are not expanded by a shell.\n; - %(here)s is the directory of this \
-         file, %(ENV_X)s the environment variable X.\n; - Keys show their defaults or, without one, an example.\n",
+        "; Sample supervisor config file.\n;\n\
+         ; - Text after a semicolon that follows a blank is a comment, also inside quotes.\n\
+         ; - Values are not unquoted, and no shell expands \"~\" or $VAR in them.\n\
+         ; - %(here)s is the directory of this file, %(ENV_X)s the environment variable X.\n\
+         ; - A leading semicolon switches a line off.\n\
+         ; - \"supervisord check\" says what is wrong with a configuration.\n\n",
+    );
+    let mut kind = None;
+    for line in SETTINGS.lines() {
+        if let Some(section) = header(line) {
+            kind = schema::kind(section);
+            text += &help_of_section(kind);
+        }
+        text += &setting(line, kind);
+    }
+    text + &new_settings()
+}
+
+/// The section a line opens, switched on or off.
+fn header(line: &str) -> Option<&str> {
+    line.trim_start_matches(';').strip_prefix('[')?.strip_suffix(']')
+}
+
+fn help_of_section(kind: Option<&Kind>) -> String {
+    let lines = wrapped(kind.map_or("", |kind| kind.help)).into_iter();
+    lines.map(|line| format!("; {line}\n")).collect()
+}
+
+/// A line of Supervisor's sample with our words on its key.
+fn setting(line: &str, kind: Option<&Kind>) -> String {
+    let key = line.split_once('=').map(|(key, _)| key.trim_start_matches(';').trim());
+    let known = key.and_then(|key| kind?.keys().find(|known| known.name == key));
+    match known {
+        Some(known) => format!("{line:<HELP_COLUMN$} ; {}\n", known.help),
+        None => format!("{line}\n"),
+    }
+}
+
+/// Sections and keys that are not in Supervisor's sample, as comments only.
+fn new_settings() -> String {
+    let mut text = String::from(
+        "\n; What follows is not in Supervisor's own sample. To use a line, put it without \"; \" into its section.\n",
     );
     for kind in &KINDS {
-        text += &section(kind);
+        let keys: Vec<String> = kind
+            .keys()
+            .filter(|key| !is_in_sample(kind, key.name) && !is_shared(kind, key.name))
+            .map(|key| {
+                let value = key.example.or(key.default).unwrap_or_default();
+                let setting = format!("; {}={value}", key.name);
+                let new = if key.new { " (not in Supervisor)" } else { "" };
+                format!("{setting:<HELP_COLUMN$} ; {}{new}\n", key.help)
+            })
+            .collect();
+        if keys.is_empty() {
+            continue;
+        }
+        text += ";\n";
+        if !SETTINGS.lines().filter_map(header).any(|section| section.starts_with(kind.prefix)) {
+            text += &help_of_section(Some(kind));
+        }
+        text += &format!("; [{}{}]\n{}", kind.prefix, kind.example, keys.concat());
     }
     text
 }
 
-fn section(kind: &Kind) -> String {
-    let mut text = String::from("\n");
-    for line in wrapped(kind.help) {
-        text += &format!("; {line}\n");
-    }
-    let off = if ACTIVE.contains(&kind.prefix) { "" } else { ";" };
-    text += &format!("{off}[{}{}]\n", kind.prefix, kind.example);
-    for key in kind.keys() {
-        let active = ACTIVE_KEYS.contains(&(kind.prefix, key.name));
-        text += &line(key, if active { "" } else { ";" });
-    }
-    text
+/// Whether a key stands among those of `[program:x]` already.
+fn is_shared(kind: &Kind, key: &str) -> bool {
+    ["eventlistener:", "fcgi-program:"].contains(&kind.prefix) && schema::knows("program:x", key)
 }
 
-fn line(key: &Key, off: &str) -> String {
-    let value = key.example.or(key.default).unwrap_or_default();
-    let setting = format!("{off}{}={value}", key.name);
-    let new = if key.new { " (not in Supervisor)" } else { "" };
-    format!("{setting:<HELP_COLUMN$} ; {}{new}\n", key.help)
+fn is_in_sample(kind: &Kind, key: &str) -> bool {
+    let mut is_here = false;
+    SETTINGS.lines().any(|line| {
+        if let Some(section) = header(line) {
+            is_here = schema::kind(section).is_some_and(|this| this.prefix == kind.prefix);
+        }
+        let name = line.split_once('=').map(|(name, _)| name.trim_start_matches(';').trim());
+        is_here && name == Some(key)
+    })
 }
 
 /// Cuts a text into lines of at most 90 characters.

@@ -6,6 +6,7 @@ mod corpus;
 mod differential;
 mod documentation;
 mod random_configs;
+mod sample;
 #[path = "../support/mod.rs"]
 mod support;
 mod variants;
