@@ -19,8 +19,11 @@ use std::process::ExitCode;
 /// The words that make the program something else than the daemon.
 const PARTS: [&str; 7] = ["ctl", "check", "init", "version", "completions", "man", "pidproxy"];
 
-/// What `-v` prints.
+/// Our own version: what `supervisord version`, `ctl keeper`, the metrics and so on say.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The release of Supervisor whose place this program takes: what `-v`, `ctl version` and `getSupervisorVersion` say.
+/// Clients compare it to find out what they can ask for.
+pub const SUPERVISOR_VERSION: &str = "4.3.0";
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq)]
@@ -104,7 +107,7 @@ fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
     let mut plain = vec!["--progname".to_string(), progname.to_string()];
     match getopt::handle(&given).map_err(usage)? {
         Handled::Plain(handled) => plain.extend(handled),
-        Handled::Stop("version") => return Err(Exit::success(format!("{VERSION}\n"))),
+        Handled::Stop("version") => return Err(Exit::success(format!("{SUPERVISOR_VERSION}\n"))),
         Handled::Stop(_) => return Err(Exit::success(daemon_help(progname))),
     }
     let args: DaemonArgs = fill(progname, &plain)?;
@@ -206,9 +209,9 @@ fn list(words: &[String]) -> String {
 fn daemon_help(progname: &str) -> String {
     format!(
         "supervisord -- run a set of applications as daemons.\n\nUsage: {progname} [options]\n       {progname} \
-         [options] ctl|check|init|completions|man [options]\n\nOptions:\n{}\nctl -- control a running daemon (see '{progname} ctl \
+         [options] ctl|check|init|version|completions|man [options]\n\nOptions:\n{}\nctl -- control a running daemon (see '{progname} ctl \
          -h')\ncheck -- read the configuration and report everything that is wrong with it\ninit -- print a \
-         commented configuration\ncompletions -- print completions for bash, zsh or fish\nman -- print a manual page \
+         commented configuration\nversion -- print the version of this program (-v prints that of the Supervisor it replaces)\ncompletions -- print completions for bash, zsh or fish\nman -- print a manual page \
          (supervisord or supervisorctl)\n\n",
         options_help(options::DAEMON)
     )
@@ -343,8 +346,9 @@ mod tests {
 
     #[test]
     fn help_and_version_act_when_they_are_reached() {
-        check_exit(&["supervisord", "-v"], 0, VERSION);
-        check_exit(&["supervisord", "-nv", "-m", "9"], 0, VERSION);
+        check_exit(&["supervisord", "-v"], 0, "4.3.0");
+        check_exit(&["supervisord", "version"], 0, VERSION);
+        check_exit(&["supervisord", "-nv", "-m", "9"], 0, "4.3.0");
         check_exit(
             &["supervisord", "-m", "9", "-v"],
             2,

@@ -1,6 +1,6 @@
 //! A manager comes up: as the first one, or in the place of one that died.
 
-use crate::cli::VERSION;
+use crate::cli::SUPERVISOR_VERSION;
 use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::files::location::removable;
@@ -129,7 +129,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     };
     let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;
     let mut daemon = Daemon {
-        http: http::Context::new(handle, &config.rpc_namespaces, VERSION),
+        http: http::Context::new(handle, &config.rpc_namespaces, SUPERVISOR_VERSION),
         link,
         boot,
         config,

@@ -118,9 +118,14 @@ pub static SUPERVISOR: [Method; 32] = [
         plan::plain(args, Plan::ApiVersion)
     })
     .also(&["getVersion"]),
-    method("getSupervisorVersion", Reads, "string", &[], "The version of the daemon.", |args| {
-        plan::plain(args, Plan::SupervisorVersion)
-    }),
+    method(
+        "getSupervisorVersion",
+        Reads,
+        "string",
+        &[],
+        "The version of Supervisor whose place the daemon takes.",
+        |args| plan::plain(args, Plan::SupervisorVersion),
+    ),
     method("getIdentification", Reads, "string", &[], "The daemon's configured name.", |args| {
         plan::ask(args, Request::Identification)
     }),
@@ -413,7 +418,10 @@ pub static GO: [Method; 8] = [
 const OWN_NAMESPACE: &str = "supervisord";
 
 /// The methods of [`OWN_NAMESPACE`].
-pub static OWN: [Method; 4] = [
+pub static OWN: [Method; 5] = [
+    method("getVersion", Reads, "string", &[], "The version of the daemon itself.", |args| {
+        plan::plain(args, Plan::OwnVersion)
+    }),
     method(
         "getProcessHistory",
         Reads,

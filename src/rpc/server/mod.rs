@@ -141,6 +141,7 @@ impl Server {
         match plan {
             Plan::Ask(request) => self.ask(request).await,
             Plan::ApiVersion => Ok(Reply::Text(API_VERSION.to_string())),
+            Plan::OwnVersion => Ok(Reply::Text(crate::cli::VERSION.to_string())),
             Plan::SupervisorVersion => Ok(Reply::Text(self.version.to_string())),
             Plan::Read { log, offset, length } => logs::read(self.log(log).await?, offset, length).await,
             Plan::Tail { log, offset, length } => Ok(logs::tail(self.log(log).await?, offset, length).await),

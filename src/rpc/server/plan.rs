@@ -13,6 +13,7 @@ pub enum Plan {
     Ask(Request),
     ApiVersion,
     SupervisorVersion,
+    OwnVersion,
     /// Answer with part of a log; the request asks where it is.
     Read {
         log: Request,
