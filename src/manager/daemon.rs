@@ -277,16 +277,21 @@ impl Daemon {
             return;
         }
         self.link.set_known(entry.pid, false);
+        // Tests of others wait for this line, and expect what the program wrote before it.
+        let announce = || ::log::debug!("received SIGCHLD indicating a child quit");
         if self.doomed_ended(entry.pid) {
+            announce();
             return ::log::debug!("pid {}, which had been given up, is gone ({status})", entry.pid);
         }
         let Some(slot) = self.procs.release_pid(entry.pid).or_else(|| self.newborn_ended(entry.pid)) else {
+            announce();
             ::log::info!("reaped unknown pid {} ({status})", entry.pid);
             ::log::debug!("pid {} was called '{name}'", entry.pid);
             return;
         };
         // What it wrote last stands in its log, and was heard, before anybody hears of its end.
         self.finish_streams(slot);
+        announce();
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         proc.applied = entry.sequence + 1;
         proc.remember_end(entry.pid, status, entry.wall, entry.monotonic);

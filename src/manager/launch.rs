@@ -106,6 +106,7 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
         Some(Taken::Nowhere) | None => None,
         Some(Taken::Held { by }) => {
             let pidfile = config.supervisord.pidfile.clone();
+            set_umask(&mut config, background);
             if background {
                 change_directory(&mut config);
             }
@@ -155,7 +156,7 @@ fn become_daemon(
             Fork::Child(pipe) => attendant = Some(pipe),
         }
     }
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.supervisord.umask));
+    set_umask(&mut config, background);
     // Closed by exec.
     let waiting = launched.as_ref().or(attendant.as_ref()).and_then(|pipe| pipe.try_clone().ok());
     let start = || {
@@ -188,6 +189,17 @@ fn store(boot: &Boot<Config>) -> Result<OwnedFd, String> {
 
 fn info(text: String) -> Message {
     Message { level: Level::Info, text }
+}
+
+/// Sets the umask that was asked for. If none was, that of the background is the usual one; in the foreground whoever
+/// started the daemon has said enough.
+fn set_umask(config: &mut Config, background: bool) {
+    let set = |mask: u32| rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)).as_raw_mode();
+    let inherited = set(config.supervisord.umask);
+    if !background && !config.supervisord.umask_is_given {
+        config.supervisord.umask = inherited;
+        set(inherited);
+    }
 }
 
 /// Makes sure that no other daemon runs on the same pidfile. Where no lock can be made, the sockets still

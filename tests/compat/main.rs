@@ -9,6 +9,8 @@
 mod support;
 
 mod ctl;
+mod end_to_end;
+mod idioms;
 mod life;
 mod rpc;
 mod scenario;

@@ -43,6 +43,11 @@ impl Side {
         }
     }
 
+    /// The interpreter that the original runs on, which can import it; `None` if it is not installed.
+    pub fn python_of_original() -> Option<PathBuf> {
+        Side::original_is_there().then(|| venv().join("bin/python"))
+    }
+
     /// Whether the original is installed; benches do without it if not.
     pub fn original_is_there() -> bool {
         venv().join("bin/supervisord").exists()
