@@ -12,8 +12,10 @@ mod written;
 pub use problem::{Problem, Severity};
 
 use crate::cli::CheckArgs;
+use crate::config::dump::dump;
 use crate::config::load::{interpret, read_document};
-use crate::config::{Surroundings, dump};
+use crate::config::reading::Readable;
+use crate::config::{Surroundings, dump_to_show};
 use crate::model::config::Level;
 use serde_json::json;
 use std::io::Write;
@@ -60,7 +62,7 @@ pub fn main(args: &CheckArgs) -> ExitCode {
 
 /// Reads the configuration and looks for everything that is wrong.
 pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
-    let (document, notes) = match read_document(&args.daemon, surroundings) {
+    let (document, notes) = match read_document(&args.daemon, surroundings, Readable::Pipes) {
         Ok(read) => read,
         Err(errors) => {
             let problems = errors.iter().cloned().map(Problem::from).collect();
@@ -76,7 +78,7 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
             problems.push(problem);
         }
     }
-    problems.extend(written::problems(&document));
+    problems.extend(written::problems(&document, &args.daemon, surroundings));
     problems.extend(client::problems(&document, args, surroundings));
     if let Some(config) = &outcome.config {
         problems.extend(effective::problems(&document, config));
@@ -89,7 +91,10 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
     Report {
         file: document.files().first().map(|file| file.name.display().to_string()),
         problems,
-        dump: outcome.config.filter(|_| args.dump).map(|_| dump(&document, &args.daemon, surroundings)),
+        dump: outcome.config.filter(|_| args.dump).map(|_| {
+            let write = if args.show_secrets { dump } else { dump_to_show };
+            write(&document, &args.daemon, surroundings)
+        }),
     }
 }
 

@@ -2,14 +2,17 @@
 
 use crate::check::problem::{Problem, Severity};
 use crate::check::similar::most_similar;
+use crate::cli::DaemonArgs;
+use crate::config::load::refusal;
 use crate::config::schema::{self, KINDS, Kind};
-use crate::config::{Document, Place, repr};
+use crate::config::trust::{self, Doubt};
+use crate::config::{Document, Place, Surroundings, repr};
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// Every such problem, section by section.
-pub fn problems(document: &Document) -> Vec<Problem> {
+pub fn problems(document: &Document, args: &DaemonArgs, surroundings: &Surroundings) -> Vec<Problem> {
     let mut found = Vec::new();
     for section in document.sections() {
         match schema::kind(section) {
@@ -21,24 +24,29 @@ pub fn problems(document: &Document) -> Vec<Problem> {
     found.extend(repeated_keys(document));
     found.extend(nested_includes(document));
     found.extend(files_read_twice(document));
-    found.extend(writable_files(document));
+    found.extend(writable_files(document, args, surroundings));
     found.extend(readable_secrets(document));
     found
 }
 
-/// Files that everybody may write to. Whoever can change what a daemon runs is as good as its user.
-fn writable_files(document: &Document) -> impl Iterator<Item = Problem> {
-    document.files().iter().filter_map(|file| {
-        let mode = file.path().metadata().ok()?.permissions().mode() & 0o777;
-        (mode & 0o002 != 0).then(|| Problem {
+/// Files that others may write to. Whoever can change what a daemon runs is as good as its user.
+fn writable_files(document: &Document, args: &DaemonArgs, surroundings: &Surroundings) -> Vec<Problem> {
+    let problem = |doubt: Doubt| match refusal(&doubt, args, surroundings) {
+        Some(error) => {
+            // Before the text stands the name already.
+            let text = error.text.replacen(&format!("{}: ", doubt.file.display()), "", 1);
+            Problem { text, ..Problem::from(error) }
+        }
+        None => Problem {
             severity: Severity::Warning,
-            text: format!("everybody can change this file (mode {mode:04o}), and with it what is run"),
-            file: Some(file.name.clone()),
+            text: doubt.to_string(),
+            file: Some(doubt.file),
             line: None,
             section: None,
             key: None,
-        })
-    })
+        },
+    };
+    trust::doubts(document).into_iter().map(problem).collect()
 }
 
 fn warning(

@@ -16,6 +16,8 @@ pub(super) struct Opt {
     /// What the value must be; says so if something else was understood than was written.
     pub check: fn(&str) -> Parsed<Option<String>>,
     pub help: &'static str,
+    /// Whether Supervisor lacks it. Then its name is never abbreviated, so that Supervisor's can be as before.
+    pub ours: bool,
 }
 
 impl Opt {
@@ -81,8 +83,12 @@ fn lex_long<'w>(
 /// Supervisor's own help spells an option so that it does not accept.
 fn find_long(options: &'static [Opt], name: &str) -> Parsed<&'static Opt> {
     let wanted = name.replace('-', "_");
-    let candidates: Vec<&Opt> =
-        options.iter().filter(|option| option.long.is_some_and(|long| long.starts_with(&wanted))).collect();
+    let fits = |option: &&Opt| match option.long {
+        Some(long) if option.ours => long == wanted,
+        Some(long) => long.starts_with(&wanted),
+        None => false,
+    };
+    let candidates: Vec<&Opt> = options.iter().filter(fits).collect();
     let exact = candidates.iter().find(|option| option.long == Some(&wanted));
     match (exact, candidates.as_slice()) {
         (Some(option), _) | (None, [option]) => Ok(option),

@@ -5,6 +5,7 @@ use crate::cli::getopt::Opt;
 use crate::config::Surroundings;
 use crate::config::values::{self, Parsed};
 use crate::config::{existing_directory, path_with_parent};
+use crate::ctl::screen::Colour;
 use crate::model::config::Level;
 use argh::FromArgs;
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,10 @@ pub struct DaemonArgs {
     #[argh(option)]
     #[serde(default)]
     pub doubt: Vec<String>,
+    /// start as root with a configuration that everybody can write to
+    #[argh(switch)]
+    #[serde(default)]
+    pub allow_unsafe_config: bool,
 }
 
 /// The client's command line.
@@ -99,6 +104,12 @@ pub struct CtlArgs {
     /// where the shell keeps its history
     #[argh(option)]
     pub history_file: Option<String>,
+    /// when there are colours
+    #[argh(option, default = "Colour::Auto", from_str_fn(Colour::parse))]
+    pub color: Colour,
+    /// let everything reach the terminal
+    #[argh(switch)]
+    pub raw: bool,
     /// the words after the options
     #[argh(positional, greedy)]
     pub action: Vec<String>,
@@ -130,6 +141,9 @@ pub struct CheckArgs {
     /// print the effective configuration
     #[argh(switch)]
     pub dump: bool,
+    /// with passwords
+    #[argh(switch)]
+    pub show_secrets: bool,
     /// what stood before `check` on the command line
     #[argh(option, default = "DaemonArgs::default()", from_str_fn(no_daemon_args))]
     pub daemon: DaemonArgs,
@@ -188,6 +202,10 @@ fn path(text: &str) -> Parsed<Option<String>> {
     path_with_parent(&Surroundings::of_this_process(), text).map(|_| None)
 }
 
+fn colour(text: &str) -> Parsed<Option<String>> {
+    Colour::parse(text).map(|_| None)
+}
+
 fn url(text: &str) -> Parsed<Option<String>> {
     let known =
         text.starts_with("unix://") || text.split_once("://").is_some_and(|(_, host)| !host.is_empty());
@@ -195,7 +213,12 @@ fn url(text: &str) -> Parsed<Option<String>> {
 }
 
 const fn flag(short: &'static [char], long: Option<&'static str>, help: &'static str) -> Opt {
-    Opt { short, long, value: None, check: anything, help }
+    Opt { short, long, value: None, check: anything, help, ours: false }
+}
+
+/// An option that Supervisor does not have.
+const fn ours(option: Opt) -> Opt {
+    Opt { ours: true, ..option }
 }
 
 const fn value(
@@ -205,7 +228,7 @@ const fn value(
     check: fn(&str) -> Parsed<Option<String>>,
     help: &'static str,
 ) -> Opt {
-    Opt { short, long: Some(long), value: Some(value), check, help }
+    Opt { short, long: Some(long), value: Some(value), check, help, ours: false }
 }
 
 const CONFIGURATION: Opt =
@@ -238,6 +261,11 @@ pub(super) static DAEMON: &[Opt] = &[
     flag(&['t'], Some("strip_ansi"), "strip ansi escape codes from process output"),
     value(&[], "minprocs", "NUM", count, "the minimum number of processes available for start success"),
     value(&[], "profile_options", "LIST", anything, "accepted for compatibility; has no effect"),
+    ours(flag(
+        &[],
+        Some("allow_unsafe_config"),
+        "start as root although everybody can write to the configuration, or to a directory it lies in",
+    )),
 ];
 
 pub(super) static CTL: &[Opt] = &[
@@ -248,6 +276,14 @@ pub(super) static CTL: &[Opt] = &[
     value(&['u'], "username", "USERNAME", anything, "username to use for authentication with server"),
     value(&['p', 'P'], "password", "PASSWORD", anything, "password to use for authentication with server"),
     value(&['r'], "history_file", "FILENAME", anything, "keep a history of the shell's lines in FILENAME"),
+    ours(value(
+        &[],
+        "color",
+        "WHEN",
+        colour,
+        "always, never, or auto: in the shell and in commands that Supervisor lacks",
+    )),
+    ours(flag(&[], Some("raw"), "let control characters in what programs and daemons say reach the terminal")),
 ];
 
 pub(super) static CHECK: &[Opt] = &[
@@ -256,6 +292,7 @@ pub(super) static CHECK: &[Opt] = &[
     flag(&[], Some("json"), "print JSON, one object with all problems"),
     flag(&[], Some("strict"), "exit with status 1 if there are warnings"),
     flag(&[], Some("dump"), "print the effective configuration, with the origin of every value"),
+    flag(&[], Some("show_secrets"), "with --dump: print passwords and the like instead of ********"),
 ];
 
 pub(super) static INIT: &[Opt] =

@@ -4,9 +4,12 @@ use crate::cli::CtlArgs;
 use crate::config::document::Document;
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::load::{read_file, search};
+use crate::config::reading::Readable;
 use crate::config::section::{Context, Note, Section};
+use crate::config::trust::{self, Others};
 use crate::config::surroundings::Surroundings;
 use crate::model::config::{Level, Message};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 const SECTION: &str = "supervisorctl";
@@ -24,6 +27,9 @@ pub struct CtlConfig {
     pub history_file: Option<PathBuf>,
     /// The file that was read; `None` if there was none and no `-c`.
     pub path_read: Option<PathBuf>,
+    /// Who else may have chosen `serverurl`: whoever can write to the file it stands in. `None` if it is the user's, root's,
+    /// or the default.
+    pub url_is_of: Option<String>,
     /// What reading it had to say.
     pub messages: Vec<Message>,
 }
@@ -45,10 +51,16 @@ impl std::fmt::Debug for CtlConfig {
 /// # Errors
 /// The file cannot be read, has no `[supervisorctl]`, or a value in it is wrong.
 pub fn load_ctl(args: &CtlArgs, surroundings: &Surroundings) -> Result<CtlConfig, ConfigErrors> {
-    let name = args.configuration.as_ref().map(PathBuf::from).or_else(|| search(surroundings));
+    let name = match (&args.configuration, search(surroundings)) {
+        (Some(name), _) => Some(PathBuf::from(name)),
+        (None, Ok(found)) => found,
+        // Whoever says where the daemon is does not need the file.
+        (None, Err(_)) if args.serverurl.is_some() => None,
+        (None, Err(error)) => return Err(error.into()),
+    };
     let mut document = Document::default();
     if let Some(name) = &name {
-        read_file(name, surroundings, &mut document)?;
+        read_file(name, surroundings, Readable::Pipes, &mut document)?;
         if !document.has_section(SECTION) {
             let text = ".ini file does not include supervisorctl section";
             return Err(ConfigError { file: Some(name.clone()), ..ConfigError::plain(text) }.into());
@@ -80,7 +92,9 @@ fn read(context: &Context<'_>, args: &CtlArgs, name: Option<&Path>) -> CtlConfig
     let around = context.surroundings;
     let section = context.section(SECTION);
     let text = |key: &str| section.text(key).map(|text| text.into_owned());
-    let serverurl = args.serverurl.clone().or(text("serverurl"));
+    let written = text("serverurl");
+    let from_file = args.serverurl.is_none() && written.is_some();
+    let serverurl = args.serverurl.clone().or(written);
     let serverurl = serverurl.unwrap_or_else(|| "http://localhost:9001".to_string());
     let history_file = args.history_file.clone().or(text("history_file"));
     CtlConfig {
@@ -91,9 +105,17 @@ fn read(context: &Context<'_>, args: &CtlArgs, name: Option<&Path>) -> CtlConfig
         history_file: history_file
             .filter(|path| !path.is_empty())
             .map(|path| around.absolute_with_home(&path)),
+        url_is_of: name.filter(|_| from_file).and_then(|name| who_chose(&around.absolute(name))),
         path_read: name.map(|name| around.absolute(name)),
         messages: Vec::new(),
     }
+}
+
+/// Who else can write to a file, in words. A group that may is trusted: it is there to share the file.
+fn who_chose(path: &Path) -> Option<String> {
+    let doubts = trust::doubts_of(path, path, &mut HashSet::new());
+    let doubt = doubts.into_iter().find(|doubt| !matches!(doubt.others, Others::Group { .. }))?;
+    Some(format!("{}: {doubt}", path.display()))
 }
 
 fn with_absolute_path(around: &Surroundings, url: String) -> String {

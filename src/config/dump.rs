@@ -53,9 +53,14 @@ impl fmt::Display for Origin {
 
 /// Writes a document as one file. It must have been read without errors.
 pub(crate) fn dump(document: &Document, args: &DaemonArgs, surroundings: &Surroundings) -> String {
+    as_file(all_settings(document, args, surroundings))
+}
+
+/// Writes settings as one file.
+pub(crate) fn as_file(sections: Vec<(&str, Vec<Setting>)>) -> String {
     let mut text =
         String::from("; The effective configuration. After each value stands where it came from.\n");
-    for (section, settings) in all_settings(document, args, surroundings) {
+    for (section, settings) in sections {
         text += &format!("\n[{section}]\n");
         for setting in settings {
             text += &line(setting.key, &setting.value, &setting.origin.to_string());

@@ -2,11 +2,13 @@
 
 use crate::config::document::Document;
 use crate::config::error::{ConfigError, ConfigErrors};
-use crate::config::load::{read_bytes, read_text};
+use crate::config::load::read_text;
+use crate::config::reading::{self, Readable};
 use crate::config::section::{Context, Extra, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::text::is_space;
 use crate::model::config::Level;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const SECTION: &str = "include";
@@ -50,14 +52,9 @@ fn read_included(
     notes: &mut Vec<Note>,
     errors: &mut Vec<ConfigError>,
 ) {
-    let unreadable = match file.metadata() {
-        Ok(metadata) if metadata.is_dir() => "it is a directory".to_string(),
-        // Opening a FIFO would wait for its other end.
-        Ok(metadata) if !metadata.is_file() => "it is not a regular file".to_string(),
-        Ok(_) => match read_bytes(file) {
-            Ok(bytes) => return errors.extend(read_text(file, bytes, surroundings, document).err()),
-            Err(error) => error.to_string(),
-        },
+    let unreadable = match reading::read(file, Readable::Files) {
+        Ok(bytes) => return errors.extend(read_text(file, bytes, surroundings, document).err()),
+        Err(error) if error.kind() == ErrorKind::IsADirectory => "it is a directory".to_string(),
         Err(error) => error.to_string(),
     };
     let text = format!("could not read included file \"{}\": {unreadable}", file.display());

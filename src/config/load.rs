@@ -6,22 +6,69 @@ use crate::config::dump::{Setting, all_settings, dump};
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
+use crate::config::reading::{self, Readable};
+use crate::config::trust::{self, Doubt};
 use crate::config::{daemon, groups, include, ini, servers};
-use crate::model::config::{Config, Level};
-use std::io::{ErrorKind, Read};
+use crate::model::config::{Config, Level, Message};
+use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The largest file that is read. Ten thousand programs take two megabytes.
-const MAX_FILE: u64 = 64 << 20;
+/// The variable that means the same as `--allow-unsafe-config`, for containers whose command line is given.
+const ALLOW_UNSAFE: &str = "SUPERVISORD_ALLOW_UNSAFE_CONFIG";
 
 /// Reads the configuration that the command line asks for, with its includes, and lays the command line
-/// over it.
+/// over it. Never waits for a file.
 ///
 /// # Errors
 /// All that is wrong, in the order in which Supervisor would have met it.
 pub fn load(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Config, ConfigErrors> {
-    let (document, notes) = read_document(args, surroundings)?;
-    interpret(&document, notes, args, surroundings).into_result()
+    load_from(args, surroundings, Readable::Files)
+}
+
+/// The same at the start of a daemon, when the main file may be a pipe.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_at_start(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Config, ConfigErrors> {
+    load_from(args, surroundings, Readable::Pipes)
+}
+
+fn load_from(
+    args: &DaemonArgs,
+    surroundings: &Surroundings,
+    readable: Readable,
+) -> Result<Config, ConfigErrors> {
+    let (document, notes) = read_document(args, surroundings, readable)?;
+    let doubts = trust::doubts(&document);
+    if let Some(refused) = doubts.iter().find_map(|doubt| refusal(doubt, args, surroundings)) {
+        return Err(refused.into());
+    }
+    let mut config = interpret(&document, notes, args, surroundings).into_result()?;
+    config.messages.extend(doubts.iter().map(|doubt| Message {
+        level: Level::Warn,
+        text: format!("{}: {doubt}", doubt.file.display()),
+    }));
+    config.messages.sort_by_key(|message| std::cmp::Reverse(message.level));
+    Ok(config)
+}
+
+/// Why root does not run what stands in this file: whoever likes can have it run anything. Others than everybody may be
+/// meant to, a user who deploys for example.
+pub(crate) fn refusal(doubt: &Doubt, args: &DaemonArgs, surroundings: &Surroundings) -> Option<ConfigError> {
+    let allowed = args.allow_unsafe_config
+        || surroundings.environment.get(ALLOW_UNSAFE).is_some_and(|value| !value.is_empty());
+    if !surroundings.is_root || allowed || !doubt.is_open_to_all() {
+        return None;
+    }
+    let file = surroundings.absolute(&doubt.file);
+    let what = doubt.directory.as_ref().unwrap_or(&file).display();
+    let text = format!(
+        "{}: {doubt}, as root; take that right away (chmod o-w {what}), or start with --allow-unsafe-config or \
+         {ALLOW_UNSAFE}=1 in the environment",
+        doubt.file.display()
+    );
+    Some(ConfigError { file: Some(doubt.file.clone()), ..ConfigError::plain(text) })
 }
 
 /// Reads a text as if it stood in the file `name`. Includes are not followed.
@@ -59,7 +106,7 @@ pub fn effective(
 /// # Errors
 /// As for [`load`].
 pub fn settings(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Vec<Setting>, ConfigErrors> {
-    let (document, notes) = read_document(args, surroundings)?;
+    let (document, notes) = read_document(args, surroundings, Readable::Files)?;
     interpret(&document, notes, args, surroundings).into_result()?;
     Ok(all_settings(&document, args, surroundings).into_iter().flat_map(|(_, settings)| settings).collect())
 }
@@ -90,13 +137,14 @@ impl Outcome {
 pub(crate) fn read_document(
     args: &DaemonArgs,
     surroundings: &Surroundings,
+    readable: Readable,
 ) -> Result<(Document, Vec<Note>), ConfigErrors> {
     let name = match &args.configuration {
         Some(name) => PathBuf::from(name),
-        None => search(surroundings).ok_or_else(|| nothing_found(surroundings))?,
+        None => search(surroundings)?.ok_or_else(|| nothing_found(surroundings))?,
     };
     let mut document = Document::default();
-    read_file(&name, surroundings, &mut document)?;
+    read_file(&name, surroundings, readable, &mut document)?;
     let notes = include::read(&mut document, surroundings)?;
     Ok((document, notes))
 }
@@ -138,9 +186,11 @@ pub(crate) fn interpret(
 pub(super) fn read_file(
     name: &Path,
     surroundings: &Surroundings,
+    readable: Readable,
     document: &mut Document,
 ) -> Result<(), ConfigError> {
-    let bytes = read_bytes(&surroundings.absolute(name)).map_err(|error| unreadable(name, &error))?;
+    let path = surroundings.absolute(name);
+    let bytes = reading::read(&path, readable).map_err(|error| unreadable(name, &error))?;
     read_text(name, bytes, surroundings, document)
 }
 
@@ -151,20 +201,12 @@ pub(super) fn read_text(
     surroundings: &Surroundings,
     document: &mut Document,
 ) -> Result<(), ConfigError> {
-    let text =
-        decode(bytes).map_err(|text| ConfigError { file: Some(name.into()), ..ConfigError::plain(text) })?;
+    let text = decode(bytes).map_err(|(text, line)| ConfigError {
+        file: Some(name.into()),
+        line: Some(line),
+        ..ConfigError::plain(text)
+    })?;
     ini::read(&text, name, here(name, surroundings), document)
-}
-
-/// The bytes of a file, if it is not too large.
-pub(super) fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = std::fs::File::open(path)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(std::io::Error::new(ErrorKind::FileTooLarge, format!("larger than {MAX_FILE} bytes")));
-    }
-    Ok(bytes)
 }
 
 fn unreadable(name: &Path, error: &std::io::Error) -> ConfigError {
@@ -172,14 +214,17 @@ fn unreadable(name: &Path, error: &std::io::Error) -> ConfigError {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             format!("could not find config file {}", name.display())
         }
-        ErrorKind::FileTooLarge => format!("could not read config file {}: {error}", name.display()),
-        _ => format!("could not read config file {}", name.display()),
+        // What Supervisor says of a directory or a file of others; what it would wait for, or swallow, has a reason.
+        ErrorKind::IsADirectory | ErrorKind::PermissionDenied => {
+            format!("could not read config file {}", name.display())
+        }
+        _ => format!("could not read config file {}: {error}", name.display()),
     };
     ConfigError { file: Some(name.to_path_buf()), ..ConfigError::plain(text) }
 }
 
-/// UTF-8, with Python's words for what is not.
-fn decode(bytes: Vec<u8>) -> Result<String, String> {
+/// UTF-8, or Python's words for what is not, and its line.
+fn decode(bytes: Vec<u8>) -> Result<String, (String, u32)> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let rest = &error.as_bytes()[at..];
@@ -190,7 +235,9 @@ fn decode(bytes: Vec<u8>) -> Result<String, String> {
             (_, 0x80..=0xc1 | 0xf5..=0xff) => "invalid start byte",
             _ => "invalid continuation byte",
         };
-        format!("'utf-8' codec can't decode byte {byte:#04x} in position {at}: {reason}")
+        let n_before = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+        let line = u32::try_from(n_before + 1).unwrap_or(u32::MAX);
+        (format!("'utf-8' codec can't decode byte {byte:#04x} in position {at}: {reason}"), line)
     })
 }
 
@@ -209,8 +256,34 @@ pub(super) fn search_paths(surroundings: &Surroundings) -> Vec<PathBuf> {
 }
 
 /// The first of them that exists.
-pub(super) fn search(surroundings: &Surroundings) -> Option<PathBuf> {
+///
+/// # Errors
+/// We are root, and it lies in the current directory, where others could have put it for us.
+pub(super) fn search(surroundings: &Surroundings) -> Result<Option<PathBuf>, ConfigError> {
+    let found = first_found(surroundings);
+    match found.as_ref().and_then(|name| trap(name, surroundings)) {
+        Some(error) => Err(error),
+        None => Ok(found),
+    }
+}
+
+fn first_found(surroundings: &Surroundings) -> Option<PathBuf> {
     search_paths(surroundings).into_iter().find(|path| surroundings.absolute(path).exists())
+}
+
+/// What speaks against a file that root would take only because of the directory it is in.
+fn trap(name: &Path, surroundings: &Surroundings) -> Option<ConfigError> {
+    if !surroundings.is_root || name.is_absolute() {
+        return None;
+    }
+    let path = surroundings.absolute(name);
+    let doubt = trust::doubts_of(&path, &path, &mut HashSet::new()).into_iter().next()?;
+    let text = format!(
+        "the configuration file {} is not used, because nobody named it and {doubt}; use the -c option if it is the \
+         right one",
+        path.display()
+    );
+    Some(ConfigError { file: Some(name.into()), ..ConfigError::plain(text) })
 }
 
 fn nothing_found(surroundings: &Surroundings) -> ConfigError {
@@ -266,7 +339,7 @@ mod tests {
     fn all_places_are_named_when_nothing_is_found() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let around = surroundings(directory.path());
-        if search(&around).is_some() {
+        if first_found(&around).is_some() {
             return; // This machine has one in /etc.
         }
         let text = load(&DaemonArgs::default(), &around).expect_err("there is none").to_string();
@@ -313,7 +386,8 @@ mod tests {
             (b"ab\xe9\n", "'utf-8' codec can't decode byte 0xe9 in position 2: invalid continuation byte"),
             (b"ab\xe9", "'utf-8' codec can't decode byte 0xe9 in position 2: unexpected end of data"),
         ] {
-            assert_eq!(decode(bytes.to_vec()), Err(text.to_string()));
+            assert_eq!(decode(bytes.to_vec()), Err((text.to_string(), 1)));
         }
+        assert_eq!(decode(b"[a]\n\nb=\xe9\n".to_vec()).expect_err("it is wrong").1, 3);
     }
 }

@@ -1,6 +1,8 @@
 //! Every section and key: names, defaults, and a line of help. The sample, the check for unknown keys and the
 //! dump all read this table, so that none of them can forget a key the others know.
 
+use crate::config::environment;
+
 /// One key.
 #[derive(Debug)]
 pub struct Key {
@@ -57,10 +59,18 @@ pub fn knows(section: &str, key: &str) -> bool {
 /// Words in the names of variables whose values nobody else should read.
 const SECRET_WORDS: [&str; 5] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY"];
 
+/// Last words of names that say something about a secret: where it lies, how long it is good.
+const ABOUT_SECRETS: [&str; 26] = [
+    "FILE", "FILES", "PATH", "DIR", "URL", "URI", "ENDPOINT", "HOST", "PORT", "TTL", "TIMEOUT", "LIFETIME", "EXPIRY",
+    "EXPIRES", "EXPIRATION", "AGE", "LENGTH", "SIZE", "LIMIT", "COUNT", "ENABLED", "REQUIRED", "POLICY", "ALGORITHM",
+    "HEADER", "TYPE",
+];
+
 /// Whether a variable of this name is likely to hold something that nobody else should read.
 pub fn names_a_secret(name: &str) -> bool {
     let name = name.to_uppercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word))
+    let last = name.rsplit('_').next().unwrap_or_default();
+    SECRET_WORDS.iter().any(|word| name.contains(word)) && !ABOUT_SECRETS.contains(&last)
 }
 
 /// Whether a value should not be shown to everybody: a password, or an environment with one in it. What stands in
@@ -68,12 +78,19 @@ pub fn names_a_secret(name: &str) -> bool {
 pub fn is_secret(key: &str, value: &str) -> bool {
     match key {
         "password" => !value.is_empty() && !value.contains("%(ENV_"),
-        "environment" => value.to_uppercase().split(',').any(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or_default();
-            SECRET_WORDS.iter().any(|word| name.contains(word)) && !value.contains("%(ENV_")
-        }),
+        "environment" => match environment::parse(value) {
+            Ok(variables) => variables.value.iter().any(|(name, value)| is_secret_pair(name, value)),
+            Err(_) => value.split(',').any(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or_default();
+                is_secret_pair(name.trim(), value.trim().trim_matches(['"', '\'']))
+            }),
+        },
         _ => false,
     }
+}
+
+fn is_secret_pair(name: &str, value: &str) -> bool {
+    names_a_secret(name) && !value.is_empty() && !value.contains("%(ENV_")
 }
 
 const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {

@@ -2,7 +2,9 @@
 
 use crate::cli::DaemonArgs;
 use crate::config::values::Reading;
-use crate::config::{self, ConfigErrors, Setting, Surroundings};
+use crate::config::dump::{all_settings, as_file};
+use crate::config::load::interpret;
+use crate::config::{self, ConfigErrors, Document, Setting, Surroundings};
 use crate::model::config::GroupConfig;
 use crate::rpc::api::Reread;
 use std::sync::Arc;
@@ -34,13 +36,7 @@ impl ConfigSource {
     /// # Errors
     /// What is wrong with the file.
     pub fn settings_to_show(&self) -> Result<Vec<Setting>, ConfigErrors> {
-        let mut surroundings = self.surroundings.clone();
-        let mut secrets = Vec::new();
-        for (name, value) in &mut surroundings.environment {
-            if config::schema::names_a_secret(name) {
-                secrets.push(std::mem::replace(value, MASK.to_string()));
-            }
-        }
+        let (surroundings, secrets) = without_secrets(&self.surroundings);
         let settings = match config::settings(&self.args, &surroundings) {
             Ok(settings) => settings,
             // Something needs its true value to be understood at all, for example as a number.
@@ -48,6 +44,31 @@ impl ConfigSource {
         };
         Ok(settings.into_iter().map(masked).collect())
     }
+}
+
+/// The effective configuration as a text, with nothing secret in it; see `supervisord check --dump`. It must have been read
+/// without errors.
+pub(crate) fn dump_to_show(document: &Document, args: &DaemonArgs, surroundings: &Surroundings) -> String {
+    let (harmless, secrets) = without_secrets(surroundings);
+    let reads = interpret(document, Vec::new(), args, &harmless).config.is_some();
+    let (around, secrets) = if reads { (&harmless, &[][..]) } else { (surroundings, &secrets[..]) };
+    let sections = all_settings(document, args, around).into_iter();
+    let shown = sections.map(|(section, settings)| {
+        (section, without(settings, secrets).into_iter().map(masked).collect())
+    });
+    as_file(shown.collect())
+}
+
+/// The surroundings with masks for the values of secret variables, and those values.
+fn without_secrets(surroundings: &Surroundings) -> (Surroundings, Vec<String>) {
+    let mut surroundings = surroundings.clone();
+    let mut secrets = Vec::new();
+    for (name, value) in &mut surroundings.environment {
+        if config::schema::names_a_secret(name) {
+            secrets.push(std::mem::replace(value, MASK.to_string()));
+        }
+    }
+    (surroundings, secrets)
 }
 
 /// The settings with a mask wherever one of these texts stood in a value.
@@ -63,7 +84,10 @@ fn without(mut settings: Vec<Setting>, secrets: &[String]) -> Vec<Setting> {
 /// A setting without what nobody else should read. Of an environment only the secret values go.
 fn masked(mut setting: Setting) -> Setting {
     if setting.key == "environment" {
-        setting.value = masked_environment(&setting.value);
+        // What holds nothing secret stays as it was written.
+        if setting.secret || config::environment::parse(&setting.value).is_err() {
+            setting.value = masked_environment(&setting.value);
+        }
     } else if setting.secret || setting.key == "password" && !setting.value.is_empty() {
         setting.value = MASK.to_string();
     }

@@ -2,6 +2,7 @@
 
 use crate::ctl::commands::{self, COMMANDS, Completes};
 use crate::ctl::records::{Configured, Process};
+use crate::model::visible;
 
 /// Where names come from.
 pub trait Source {
@@ -30,7 +31,10 @@ pub fn complete(line: &str, source: &mut dyn Source) -> (usize, Vec<String>) {
             None => Vec::new(),
         },
     };
-    let fits = candidates.into_iter().filter(|candidate| candidate.starts_with(word));
+    // They are listed as they are, and whoever would choose a name that steers the terminal has to type it.
+    let fits = candidates
+        .into_iter()
+        .filter(|candidate| candidate.starts_with(word) && !candidate.contains(visible::is_invisible));
     (start, fits.map(|candidate| candidate + " ").collect())
 }
 

@@ -8,7 +8,7 @@ use crate::rpc::wire::Value;
 /// A connection to one daemon.
 pub struct Daemon {
     pub client: Client,
-    /// The `serverurl`, as it was given.
+    /// The `serverurl` as it was given, but for a password in it.
     pub url: String,
 }
 

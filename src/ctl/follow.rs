@@ -3,6 +3,7 @@
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::interrupt::Interrupt;
+use crate::ctl::screen::Screen;
 use crate::ctl::session::Session;
 use crate::rpc::client::http::Stream;
 use anstyle::{AnsiColor, Style};
@@ -28,12 +29,13 @@ pub struct Source {
     pub stream: Stream,
 }
 
-/// Prints what comes until Ctrl-C, or until every log has ended. Bytes of a single log pass through unchanged; lines of
-/// several get their log's name in front.
+/// Prints what comes until Ctrl-C, or until every log has ended. Bytes of a single log pass through unchanged if that is no
+/// terminal; lines of several get their log's name in front.
 ///
 /// # Errors
 /// If nobody reads the output any more.
 pub fn follow(session: &mut Session, sources: Vec<Source>) -> Outcome {
+    session.screen.decorates |= sources.len() > 1;
     let interrupt = Interrupt::catch();
     let mut followed = followed(session, sources);
     while !followed.is_empty() {
@@ -60,7 +62,7 @@ fn followed(session: &Session, sources: Vec<Source>) -> Vec<Followed> {
     let width = sources.iter().map(|source| source.name.chars().count()).max().unwrap_or(0);
     let prefix = |index: usize, name: &str| {
         let style = Style::new().fg_color(Some(COLOURS[index % COLOURS.len()].into()));
-        session.screen.styled(&format!("{name:<width$} |"), style) + " "
+        session.screen.styled(&format!("{:<width$} |", session.screen.shown(name)), style) + " "
     };
     let each = sources.into_iter().enumerate().map(|(index, source)| Followed {
         prefix: prefixed.then(|| prefix(index, &source.name)),
@@ -95,24 +97,50 @@ impl Followed {
             Ok(()) => {}
             Err(problem) => self.ended = Some(problem.to_string()),
         }
-        let Some(prefix) = &self.prefix else { return Ok(session.screen.bytes(&bytes)?) };
         self.unfinished.extend_from_slice(&bytes);
+        let Some(prefix) = &self.prefix else {
+            let bytes = take_characters(&mut self.unfinished, &session.screen);
+            return Ok(session.screen.bytes(&bytes)?);
+        };
         let complete = match self.unfinished.iter().rposition(|byte| *byte == b'\n') {
             Some(end) => end + 1,
             None if self.unfinished.len() > MAX_LINE => self.unfinished.len(),
             None => 0,
         };
         let lines: Vec<u8> = self.unfinished.drain(..complete).collect();
-        session.screen.bytes(&prefix_lines(&lines, prefix))?;
+        print_lines(session, &lines, prefix)?;
         if self.ended.is_some() { self.finish(session) } else { Ok(()) }
     }
 
     /// Prints a line that did not end.
     fn finish(&mut self, session: &mut Session) -> Outcome {
         let rest = std::mem::take(&mut self.unfinished);
-        let Some(prefix) = &self.prefix else { return Ok(()) };
-        Ok(session.screen.bytes(&prefix_lines(&rest, prefix))?)
+        let Some(prefix) = &self.prefix else { return Ok(session.screen.bytes(&rest)?) };
+        print_lines(session, &rest, prefix)
     }
+}
+
+fn print_lines(session: &mut Session, lines: &[u8], prefix: &str) -> Outcome {
+    let lines = prefix_lines(&session.screen.shown_bytes(lines), prefix);
+    Ok(session.screen.drawn(&lines)?)
+}
+
+/// Takes what can be printed by itself: everything, but for the beginning of a character whose rest is still to come if
+/// the screen looks at characters.
+pub fn take_characters(bytes: &mut Vec<u8>, screen: &Screen) -> Vec<u8> {
+    let unfinished = if screen.filters() { beginning_at_end(bytes) } else { 0 };
+    let rest = bytes.split_off(bytes.len() - unfinished);
+    std::mem::replace(bytes, rest)
+}
+
+/// How many of the last bytes begin a character that goes on behind them.
+fn beginning_at_end(bytes: &[u8]) -> usize {
+    let tail = &bytes[bytes.len().saturating_sub(3)..];
+    let begins = |at: &usize| match std::str::from_utf8(&tail[*at..]) {
+        Err(error) => error.valid_up_to() == 0 && error.error_len().is_none(),
+        Ok(_) => false,
+    };
+    (0..tail.len()).find(begins).map_or(0, |at| tail.len() - at)
 }
 
 /// Puts the prefix before every line. The last one gets an end if it has none.

@@ -1,11 +1,13 @@
 //! Ctrl-C. It ends the client, except while a command catches it.
 
+use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::SIGINT;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
 
 /// What is set up once for the whole process.
 struct Handler {
@@ -42,6 +44,43 @@ impl AsFd for Interrupt {
 impl Drop for Interrupt {
     fn drop(&mut self) {
         self.handler.deadly.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What empties the line the cursor is on.
+pub const WIPE: &str = "\r\x1b[K";
+
+/// While this lives, Ctrl-C empties the line on standard error before it ends the client.
+pub struct Wiper {
+    /// Closed at the end.
+    stop: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Wiper {
+    /// Starts the thread that waits for it: whoever draws the line may wait for the daemon when Ctrl-C comes. `None` if
+    /// the system does not let us; then the line stays.
+    pub fn start() -> Option<Wiper> {
+        let interrupt = Interrupt::catch()?;
+        let (stop, stopped) = UnixStream::pair().ok()?;
+        let wait = move || {
+            let mut fds = [PollFd::new(&interrupt, PollFlags::IN), PollFd::new(&stopped, PollFlags::IN)];
+            while matches!(poll(&mut fds, None), Err(rustix::io::Errno::INTR)) {}
+            if !fds[0].revents().is_empty() {
+                let _ = io::stderr().write_all(WIPE.as_bytes());
+                let _ = signal_hook::low_level::emulate_default_handler(SIGINT);
+            }
+        };
+        let thread = std::thread::Builder::new().spawn(wait).ok()?;
+        Some(Wiper { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Wiper {
+    fn drop(&mut self) {
+        self.stop = None;
+        // It does not panic, and ends because the socket was closed.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 

@@ -29,14 +29,16 @@ impl From<&Process> for Row {
     }
 }
 
-/// The table of `status`, every line with its end. Scripts split it at blanks; the widths are Supervisor's.
+/// The table of `status`, to be [drawn](Screen::drawn), every line with its end. Scripts split it at blanks; the widths are
+/// Supervisor's.
 pub fn status_table(rows: &[Row], screen: &Screen) -> String {
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max(NAME_WIDTH) + GAP;
     let mut table = String::new();
     for row in rows {
-        let state = format!("{:<STATE_WIDTH$}", row.statename);
+        let state = format!("{:<STATE_WIDTH$}", screen.shown(&row.statename));
         let state = screen.styled(&state, state_style(row.state));
-        table.push_str(&format!("{:<width$}{state}{}\n", row.name, row.description));
+        let (name, description) = (screen.shown(&row.name), screen.shown(&row.description));
+        table.push_str(&format!("{name:<width$}{state}{description}\n"));
     }
     table
 }
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn colours_are_used_only_where_they_may() {
         let mut screen = screen();
-        screen.colour = true;
+        screen.colours = crate::ctl::screen::Colour::Always;
         let table = status_table(&[row("cat", "RUNNING", "x")], &screen);
         assert!(table.contains("\x1b[32mRUNNING   \x1b[0mx"), "{table:?}");
     }

@@ -21,17 +21,19 @@ pub fn main(args: CtlArgs) -> ExitCode {
     let config = match load_ctl(&args, &surroundings) {
         Ok(config) => config,
         Err(errors) => {
-            eprintln!("Error: {errors}\nFor help, use {} -h", args.progname);
+            let at = errors.first().place().map(|place| format!("At {place}\n")).unwrap_or_default();
+            eprintln!("Error: {errors}\n{at}For help, use {} -h", args.progname);
             return Exit::INVALID_ARGS.into();
         }
     };
     let mut screen = Screen::stdio();
+    (screen.colours, screen.raw) = (args.color, args.raw);
     for message in config.messages.iter().filter(|message| message.level >= Level::Warn) {
         screen.hint(&format!("warning: {}", message.text));
     }
     let interactive = args.interactive || args.action.is_empty();
     let mode = if interactive { Mode::Interactive } else { Mode::OneShot };
-    let settings = settings(config, &args, &surroundings);
+    let settings = settings(config, &args, &surroundings, &mut screen);
     match Session::new(settings, screen, mode) {
         Ok(session) => run(session, &args).into(),
         Err(problem) => {
@@ -77,19 +79,43 @@ fn output_failed(problem: &CtlError) -> Exit {
 
 /// Adds what the environment and `.netrc` know about credentials. A password on the command line goes first, then the
 /// environment, the configuration, `.netrc`.
-fn settings(config: CtlConfig, args: &CtlArgs, surroundings: &Surroundings) -> Settings {
-    let from_environment = surroundings.environment.get(login::PASSWORD_VARIABLE).cloned();
-    let password = args.password.clone().or(from_environment).or(config.password);
+///
+/// A password of the environment goes where the user said, or root, not where a file of others says: such a file may
+/// have been found only because it lies in the current directory.
+fn settings(config: CtlConfig, args: &CtlArgs, surroundings: &Surroundings, screen: &mut Screen) -> Settings {
+    let of_others = config.url_is_of.clone();
+    let from_environment = surroundings.environment.get(login::PASSWORD_VARIABLE);
+    let found = from_environment.filter(|password| !password.is_empty());
+    if let (Some(why), Some(_), None) = (&of_others, found, &args.password) {
+        let variable = login::PASSWORD_VARIABLE;
+        screen.hint(&format!("warning: {variable} is not sent to {}; name the server with -s", config.serverurl));
+        screen.hint(&format!("  {why}"));
+    }
+    let from_environment = from_environment.filter(|_| of_others.is_none()).cloned();
+    let of_url = Endpoint::credentials(&config.serverurl);
+    // A URL of the command line does not belong to the credentials of the file.
+    let (mut username, mut password) = (config.username, args.password.clone().or(from_environment));
+    match of_url {
+        Some(login) if args.serverurl.is_some() => {
+            username = args.username.clone().or(Some(login.username));
+            password = password.or(Some(login.password));
+        }
+        Some(login) => {
+            username = username.or(Some(login.username));
+            password = password.or(config.password).or(Some(login.password));
+        }
+        None => password = password.or(config.password),
+    }
     let mut settings = Settings {
         serverurl: config.serverurl,
-        username: config.username,
+        username,
         password,
         prompt: config.prompt,
         history_file: config.history_file,
         config: config.path_read,
     };
     if settings.password.is_none()
-        && let Some(found) = from_netrc(&settings, surroundings)
+        && let Some(found) = from_netrc(&settings, of_others.is_some(), surroundings)
     {
         settings.username = Some(found.username);
         settings.password = Some(found.password);
@@ -97,8 +123,9 @@ fn settings(config: CtlConfig, args: &CtlArgs, surroundings: &Surroundings) -> S
     settings
 }
 
-/// The entry for this server, by its URL, its socket file or its host; of the wanted user, if one is wanted.
-fn from_netrc(settings: &Settings, surroundings: &Surroundings) -> Option<Login> {
+/// The entry for this server, by its URL, its socket file or its host; of the wanted user, if one is wanted. What others
+/// have chosen must be there as the whole URL: on a host everybody can listen on some port.
+fn from_netrc(settings: &Settings, of_others: bool, surroundings: &Surroundings) -> Option<Login> {
     let path = match surroundings.environment.get("NETRC") {
         Some(path) => path.clone(),
         None => format!("{}/.netrc", surroundings.environment.get("HOME")?),
@@ -107,6 +134,8 @@ fn from_netrc(settings: &Settings, surroundings: &Surroundings) -> Option<Login>
         Endpoint::Unix(file) => file.to_string_lossy().into_owned(),
         Endpoint::Inet { host, .. } => host,
     };
-    let found = login::from_netrc(Path::new(&path), &[&settings.serverurl, &place])?;
+    let machines = [settings.serverurl.as_str(), &place];
+    let machines = if of_others { &machines[..1] } else { &machines };
+    let found = login::from_netrc(Path::new(&path), machines)?;
     settings.username.as_ref().is_none_or(|username| *username == found.username).then_some(found)
 }

@@ -1,24 +1,59 @@
 //! Where output goes: two writers and what is known about the terminal behind them.
 
+use crate::ctl::interrupt::{WIPE, Wiper};
+use crate::model::visible;
 use anstyle::{AnsiColor, Style};
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// How long nothing happens before a progress line appears.
 const PATIENCE: Duration = Duration::from_millis(700);
 
+/// What `--color` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colour {
+    /// Only at a terminal, and never in what Supervisor prints as well: scripts run it at terminals of their own.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl Colour {
+    /// # Errors
+    /// The words there are.
+    pub fn parse(text: &str) -> Result<Colour, String> {
+        match text {
+            "auto" => Ok(Colour::Auto),
+            "always" => Ok(Colour::Always),
+            "never" => Ok(Colour::Never),
+            _ => Err("it must be one of always, auto, never".to_string()),
+        }
+    }
+}
+
 /// Standard output and standard error, or what a test puts in their place.
+///
+/// What a daemon or a program says never steers the terminal: there, control characters and marks of writing direction
+/// are shown instead. Only [`Screen::drawn`] passes sequences on, those of our own.
 pub struct Screen {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
-    /// Whether colours may be used on standard output.
-    pub colour: bool,
+    /// What the command line says about colours.
+    pub colours: Colour,
+    /// Whether the command at hand may be decorated, by colours and a line that tells of its progress.
+    pub decorates: bool,
+    /// Whether everything goes to the terminal as it is.
+    pub raw: bool,
     /// Whether standard output is a terminal.
     pub terminal: bool,
     /// Columns of the terminal; 80 without one.
     pub width: usize,
-    /// Whether a line can be drawn and wiped out again on standard error.
-    progress: bool,
+    /// Whether standard error is a terminal.
+    err_terminal: bool,
+    /// Whether standard output takes colours and nobody has declined them.
+    takes_colours: bool,
 }
 
 impl Screen {
@@ -29,17 +64,26 @@ impl Screen {
         let size = rustix::termios::tcgetwinsize(&out).ok().filter(|size| size.ws_col > 0);
         Screen {
             terminal,
-            colour: anstream::AutoStream::choice(&out) != anstream::ColorChoice::Never,
+            takes_colours: anstream::AutoStream::choice(&out) != anstream::ColorChoice::Never,
             width: size.map_or(80, |size| usize::from(size.ws_col)),
-            progress: terminal && io::stderr().is_terminal(),
-            out: Box::new(out),
-            err: Box::new(io::stderr()),
+            err_terminal: io::stderr().is_terminal(),
+            ..Screen::to(Box::new(out), Box::new(io::stderr()))
         }
     }
 
     /// One that writes elsewhere and is no terminal.
     pub fn to(out: Box<dyn Write>, err: Box<dyn Write>) -> Screen {
-        Screen { out, err, colour: false, terminal: false, width: 80, progress: false }
+        Screen {
+            out,
+            err,
+            colours: Colour::Auto,
+            decorates: false,
+            raw: false,
+            terminal: false,
+            width: 80,
+            err_terminal: false,
+            takes_colours: false,
+        }
     }
 
     /// Writes a line to standard output.
@@ -50,28 +94,77 @@ impl Screen {
         self.bytes(format!("{text}\n").as_bytes())
     }
 
-    /// Writes bytes as they are to standard output, at once.
+    /// Writes bytes to standard output, at once; as they are, unless it is a terminal.
     ///
     /// # Errors
     /// What the writer says, `BrokenPipe` mostly.
     pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let shown = self.shown_bytes(bytes);
+        self.out.write_all(&shown)?;
+        self.out.flush()
+    }
+
+    /// Writes what was made of [shown](Screen::shown) parts and of our own sequences, as it is.
+    ///
+    /// # Errors
+    /// What the writer says, `BrokenPipe` mostly.
+    pub fn drawn(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.out.write_all(bytes)?;
         self.out.flush()
     }
 
+    /// Whether what others say is changed before it is written.
+    pub fn filters(&self) -> bool {
+        self.terminal && !self.raw
+    }
+
+    /// A text of others, as it may be part of what is drawn.
+    pub fn shown<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.filters() { visible::for_terminal(text) } else { Cow::Borrowed(text) }
+    }
+
+    /// The same for bytes, which need not be text.
+    pub fn shown_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
+        if !self.filters() {
+            return Cow::Borrowed(bytes);
+        }
+        match String::from_utf8_lossy(bytes) {
+            Cow::Borrowed(text) => match visible::for_terminal(text) {
+                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+            },
+            Cow::Owned(text) => Cow::Owned(visible::for_terminal(&text).into_owned().into_bytes()),
+        }
+    }
+
     /// Writes a line of advice to standard error. If nobody reads it, nothing is lost.
     pub fn hint(&mut self, text: &str) {
+        let text = if self.err_terminal && !self.raw { visible::for_terminal(text) } else { text.into() };
         let _ = writeln!(self.err, "{text}");
     }
 
     /// `text` in a style, if colours may be used.
     pub fn styled(&self, text: &str, style: Style) -> String {
-        if self.colour { format!("{style}{text}{style:#}") } else { text.to_string() }
+        if self.has_colours() { format!("{style}{text}{style:#}") } else { text.to_string() }
+    }
+
+    fn has_colours(&self) -> bool {
+        match self.colours {
+            Colour::Always => true,
+            Colour::Auto => self.decorates && self.takes_colours,
+            Colour::Never => false,
+        }
+    }
+
+    /// Whether a line can be drawn and wiped out again on standard error.
+    fn has_progress(&self) -> bool {
+        self.terminal && self.err_terminal && (self.decorates || self.colours == Colour::Always)
     }
 
     /// Starts to watch an operation that may take long.
     pub fn progress(&mut self, what: impl Into<String>) -> Progress<'_> {
-        Progress { screen: self, what: what.into(), since: Instant::now(), shown: None }
+        let what = visible::for_terminal(&what.into()).into_owned();
+        Progress { screen: self, what, since: Instant::now(), shown: None, wiper: None }
     }
 }
 
@@ -82,20 +175,24 @@ pub struct Progress<'s> {
     since: Instant,
     /// The seconds the line shows.
     shown: Option<u64>,
+    /// Wipes the line out if Ctrl-C ends us.
+    wiper: Option<Wiper>,
 }
 
 impl Progress<'_> {
     /// To be called now and then.
     pub fn tick(&mut self) {
         let elapsed = self.since.elapsed();
-        if !self.screen.progress || elapsed < PATIENCE || self.shown == Some(elapsed.as_secs()) {
+        if !self.screen.has_progress() || elapsed < PATIENCE || self.shown == Some(elapsed.as_secs()) {
             return;
         }
-        self.shown = Some(elapsed.as_secs());
+        if self.shown.replace(elapsed.as_secs()).is_none() {
+            self.wiper = Wiper::start();
+        }
         let line = format!("waiting for {} ({} s)", self.what, elapsed.as_secs());
         let line: String = line.chars().take(self.screen.width.saturating_sub(1)).collect();
         let dim = Style::new().dimmed();
-        let _ = write!(self.screen.err, "\r\x1b[K{}", self.screen.styled(&line, dim));
+        let _ = write!(self.screen.err, "{WIPE}{}", self.screen.styled(&line, dim));
         let _ = self.screen.err.flush();
     }
 }
@@ -103,7 +200,8 @@ impl Progress<'_> {
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         if self.shown.is_some() {
-            let _ = write!(self.screen.err, "\r\x1b[K");
+            self.wiper = None;
+            let _ = write!(self.screen.err, "{WIPE}");
             let _ = self.screen.err.flush();
         }
     }

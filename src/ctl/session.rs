@@ -12,6 +12,8 @@ use crate::ctl::screen::Screen;
 use crate::rpc::client::CallError;
 use crate::rpc::client::endpoint::Endpoint;
 use crate::rpc::client::{Client, Login};
+use std::borrow::Cow;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// What the command line and the configuration file say.
@@ -58,7 +60,7 @@ impl Session {
     /// A `serverurl` that is none.
     pub fn new(settings: Settings, screen: Screen, mode: Mode) -> Result<Session, CtlError> {
         let client = client(&settings, &settings.serverurl)?;
-        let daemon = Daemon { client, url: settings.serverurl.clone() };
+        let daemon = Daemon { client, url: Endpoint::shown(&settings.serverurl) };
         let input = Input::default();
         Ok(Session {
             daemon,
@@ -77,7 +79,7 @@ impl Session {
     /// # Errors
     /// An URL that is none.
     pub fn switch(&mut self, url: &str) -> Outcome {
-        self.daemon = Daemon { client: client(&self.settings, url)?, url: url.to_string() };
+        self.daemon = Daemon { client: client(&self.settings, url)?, url: Endpoint::shown(url) };
         Ok(())
     }
 
@@ -87,12 +89,23 @@ impl Session {
     /// Only if nobody reads the output any more; everything else is told, and kept as the exit status.
     pub fn run_line(&mut self, line: &str) -> Outcome {
         self.known = None;
+        let (line, raw) = take_raw(line);
+        let raw_before = self.screen.raw;
+        self.screen.raw |= raw;
+        let outcome = self.run_command(&line);
+        self.screen.raw = raw_before;
+        outcome
+    }
+
+    fn run_command(&mut self, line: &str) -> Outcome {
         let Some((name, arguments)) = split_line(line) else { return Ok(()) };
         let Some(command) = commands::find(name) else {
             self.fail(Exit::GENERIC);
             self.screen.line(&format!("*** Unknown syntax: {}", line.trim()))?;
             return Ok(());
         };
+        let shell = self.mode == Mode::Interactive && std::io::stdin().is_terminal();
+        self.screen.decorates = shell || command.is_ours();
         loop {
             match (command.run)(self, arguments) {
                 Err(CtlError::Call(CallError::Unauthorized)) if self.mode == Mode::Interactive => {
@@ -192,7 +205,22 @@ fn client(settings: &Settings, url: &str) -> Result<Client, CtlError> {
         }
         _ => None,
     };
-    Ok(Client::new(endpoint, login))
+    // Those of another URL than that of the settings belong to it alone.
+    let of_url = Endpoint::credentials(url).filter(|_| url != settings.serverurl);
+    Ok(Client::new(endpoint, of_url.or(login)))
+}
+
+/// The commands whose output is that of programs.
+const OF_PROGRAMS: [&str; 4] = ["tail", "logtail", "maintail", "fg"];
+
+/// Takes `--raw` out of a line that shows what programs write, and says whether it was there.
+fn take_raw(line: &str) -> (Cow<'_, str>, bool) {
+    let mut words = line.split_whitespace();
+    if !words.next().is_some_and(|name| OF_PROGRAMS.contains(&name)) || !words.any(|word| word == "--raw") {
+        return (Cow::Borrowed(line), false);
+    }
+    let rest: Vec<&str> = line.split_whitespace().filter(|word| *word != "--raw").collect();
+    (Cow::Owned(rest.join(" ")), true)
 }
 
 /// Splits a line into the command's name and its arguments; `None` for a blank line.
@@ -219,6 +247,18 @@ pub fn split_line(line: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn raw_is_taken_where_programs_speak() {
+        for (line, rest, raw) in [
+            ("tail -f web --raw", "tail -f web", true),
+            ("maintail --raw -100", "maintail -100", true),
+            ("tail  web", "tail  web", false),
+            ("start --raw", "start --raw", false),
+        ] {
+            assert_eq!(take_raw(line), (rest.into(), raw), "{line}");
+        }
+    }
 
     #[test]
     fn lines_are_split_as_scripts_expect() {

@@ -73,13 +73,15 @@ pub fn show(session: &mut Session, table: Table, names: &[&str], long: bool) -> 
     let rows: Vec<Row> = shown.iter().map(|process| Row::from(*process)).collect();
     let text = render::status_table(&rows, &session.screen);
     if !long {
-        return Ok(session.screen.bytes(text.as_bytes())?);
+        return Ok(session.screen.drawn(text.as_bytes())?);
     }
     for (line, process) in text.lines().zip(shown) {
         let index = processes.iter().position(|other| std::ptr::eq(other, process));
         let details = index.map_or(Ok(String::new()), |index| details(&values[index]))?;
         let separator = if details.is_empty() { "" } else { "  " };
-        session.screen.line(&format!("{line}{separator}{details}"))?;
+        let details = session.screen.shown(&details);
+        let line = format!("{line}{separator}{details}\n");
+        session.screen.drawn(line.as_bytes())?;
     }
     Ok(())
 }

@@ -41,12 +41,17 @@ pub fn serve(listener: Listener, config: &HttpServerConfig, context: Context) ->
     })
 }
 
+/// Whether only the socket's owner, and root, can connect. Then there is nothing to warn of.
+fn is_private(address: &HttpAddress) -> bool {
+    matches!(address, HttpAddress::Unix { chmod, .. } if chmod & 0o077 == 0)
+}
+
 /// The lines every new server begins with in the activity log.
 pub fn announce(config: &HttpServerConfig, context: &Context) {
     for namespace in context.server().namespaces() {
         log::info!("RPC interface '{namespace}' initialized");
     }
-    if config.credentials.is_none() {
+    if config.credentials.is_none() && !is_private(&config.address) {
         let section = &config.section;
         crate::crit!("Server '{section}' running without any HTTP authentication checking");
     }

@@ -15,7 +15,9 @@ use crate::log::open;
 use crate::log::stamp::Stamp;
 use crate::log::syslog::Syslog;
 use crate::model::config::{ActivityLog, DaemonConfig, Level, LogFormat};
+use crate::model::visible::{escaped, escaped_but, is_invisible};
 use ::log::{LevelFilter, Log, Metadata, Record};
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -24,7 +26,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The target that marks a message as critical; the `log` crate has no such level.
 pub const CRITICAL: &str = "supervisord::critical";
-/// The same for a message below trace.
+/// The target that marks what a program wrote, on lines of its own as in Supervisor.
+pub const OUTPUT: &str = "supervisord::output";
+/// The same as [`CRITICAL`] for a message below trace.
 pub const BLATHER: &str = "supervisord::blather";
 
 /// Logs at level CRIT.
@@ -240,10 +244,14 @@ impl Log for Activity {
     fn flush(&self) {}
 }
 
+/// Whatever a message quotes, it is one line, and does nothing to the terminal that shows it: names of processes, answers
+/// of listeners and requests are chosen by others.
 fn format_line(line: &mut env_logger::fmt::Formatter, record: &Record<'_>) -> io::Result<()> {
     let (name, _) = name_and_number(level_of(record.metadata()));
     if !JSON.load(Ordering::Relaxed) {
-        return writeln!(line, "{} {name} {}", Stamp::now().supervisor(), record.args());
+        let message = record.args().to_string();
+        let message = if record.target() == OUTPUT { output(&message) } else { escaped(&message) };
+        return writeln!(line, "{} {name} {message}", Stamp::now().supervisor());
     }
     let object = serde_json::json!({
         "time": Stamp::now().rfc3339(),
@@ -251,7 +259,35 @@ fn format_line(line: &mut env_logger::fmt::Formatter, record: &Record<'_>) -> io
         "module": record.target(),
         "message": record.args().to_string(),
     });
-    writeln!(line, "{object}")
+    // JSON itself escapes C0 only.
+    let text = object.to_string();
+    for c in text.chars() {
+        match is_invisible(c) {
+            true => write!(line, "\\u{:04x}", u32::from(c))?,
+            false => write!(line, "{c}")?,
+        }
+    }
+    writeln!(line)
+}
+
+/// What a program wrote keeps its lines, but for those that look like lines of ours: they are indented.
+fn output(message: &str) -> Cow<'_, str> {
+    let message = escaped_but(message, &['\n', '\t']);
+    if !message.lines().any(begins_with_stamp) {
+        return message;
+    }
+    let lines = message.split('\n').map(|line| match begins_with_stamp(line) {
+        true => format!(" {line}"),
+        false => line.to_string(),
+    });
+    Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Whether a line begins as each of ours does: `2026-11-20 13:24:55,123 `.
+fn begins_with_stamp(line: &str) -> bool {
+    const SHAPE: &[u8] = b"0000-00-00 00:00:00,000 ";
+    let shape = line.bytes().take(SHAPE.len()).map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+    shape.eq(SHAPE.iter().copied())
 }
 
 /// What `env_logger` writes its lines to, one call per line.
@@ -477,6 +513,14 @@ mod tests {
         write(Level::Warn, "eight");
         assert_eq!((lines_of(&log).len(), lines_of(&moved).len()), (1, 3));
 
+        clear().unwrap();
+        ::log::warn!("killing '\n\x1b[41m CRIT x' \u{202e}");
+        ::log::debug!(target: OUTPUT, "'a' stdout output:\nb\x07\n{} CRIT x\n", Stamp::now().supervisor());
+        let text = read_to_string(&log).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].ends_with(" WARN killing '\\n\\x1b[41m CRIT x' \\u{202e}"), "{text:?}");
+        assert_eq!((lines[2], lines[3].get(..2), lines.len()), ("b\\x07", Some(" 2"), 5), "{text:?}");
+
         let bad = config(Path::new("/proc/none/log"));
         let error = reconfigure(&bad, false).unwrap_err().to_string();
         assert!(error.starts_with("could not open logfile /proc/none/log: "), "{error}");
@@ -496,9 +540,11 @@ mod tests {
 
         reconfigure(&DaemonConfig { log_format: LogFormat::Json, ..config(&log) }, false).unwrap();
         clear().unwrap();
-        ::log::info!("a \"quoted\"\nmessage");
-        let value: serde_json::Value = serde_json::from_str(&read_to_string(&log).unwrap()).unwrap();
-        assert_eq!(value["message"], "a \"quoted\"\nmessage");
+        ::log::info!("a \"quoted\"\nmessage\u{9b}");
+        let text = read_to_string(&log).unwrap();
+        assert!(!text.contains('\u{9b}'), "{text:?}");
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["message"], "a \"quoted\"\nmessage\u{9b}");
         assert_eq!(value["level"], "INFO");
         ::log::set_max_level(LevelFilter::Off);
     }

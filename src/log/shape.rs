@@ -3,7 +3,7 @@
 //! Captured data is taken out first, then terminal sequences; what is left is the text. Events and the debug
 //! log get it as it is, files too unless their lines are to be dressed up, and syslog gets it in whole lines.
 
-use crate::log::activity;
+use crate::log::activity::{self, OUTPUT};
 use crate::log::capture::{Capture, Part};
 use crate::log::lines::{Dress, Lines};
 use crate::log::readable::{bytes_repr, readable};
@@ -235,9 +235,9 @@ pub fn copy_to_activity_log(text: &[u8], whose: &str, listener: bool) {
         return;
     }
     if listener {
-        ::log::debug!("{whose} output:\n{}", bytes_repr(text));
+        ::log::debug!(target: OUTPUT, "{whose} output:\n{}", bytes_repr(text));
     } else {
-        ::log::debug!("{whose} output:\n{}", readable(text));
+        ::log::debug!(target: OUTPUT, "{whose} output:\n{}", readable(text));
     }
 }
 

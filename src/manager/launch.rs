@@ -59,7 +59,7 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
         eprintln!("{}: UserWarning: {warning}", args.progname);
     }
     let mut config =
-        config::load(&args, &surroundings).map_err(|errors| errors.usage_error(&args.progname))?;
+        config::load_at_start(&args, &surroundings).map_err(|errors| errors.usage_error(&args.progname))?;
     let kept_descriptors = strangers.keep(&named_by(&config));
     // Rereads happen after a change of directory.
     args.configuration = Some(config.path.to_string_lossy().into_owned());

@@ -12,3 +12,4 @@ pub mod raw;
 pub mod signal;
 pub mod state;
 pub mod time;
+pub mod visible;

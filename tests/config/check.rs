@@ -375,10 +375,138 @@ fn a_file_that_everybody_can_change() {
     let directory = with_config("[supervisord]\n");
     let path = directory.path().join("x.conf");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).expect("changed");
+    let output = run(directory.path(), &["--allow-unsafe-config", "check", "-c", "x.conf"]);
+    let warning = "x.conf: warning: everybody can change this file (mode 0666), and with it what is run\n\
+                   x.conf: 0 errors, 1 warning\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), warning);
+    // Root does not start with it, unless it is told to.
     let output = run(directory.path(), &["check", "-c", "x.conf"]);
-    let expected = "x.conf: warning: everybody can change this file (mode 0666), and with it what is run\n\
-                    x.conf: 0 errors, 1 warning\n";
-    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    if nix::unistd::Uid::effective().is_root() {
+        assert!(
+            printed.starts_with("x.conf: error: everybody can change this file (mode 0666)"),
+            "{printed}"
+        );
+        assert!(printed.contains("chmod o-w") && printed.contains("--allow-unsafe-config"), "{printed}");
+    } else {
+        assert_eq!(printed, warning);
+    }
+}
+
+/// A configuration that includes a file, and who owns what: what `check` says of it, `$DIR` for the directory.
+fn check_owners(prepare: impl FnOnce(&Path)) -> String {
+    let directory = with_config("[supervisord]\n[include]\nfiles=conf.d/*.conf\n");
+    let included = directory.path().join("conf.d/a.conf");
+    std::fs::create_dir(directory.path().join("conf.d")).expect("created");
+    std::fs::write(&included, "[program:a]\ncommand=cat\n").expect("written");
+    prepare(directory.path());
+    let output = run(directory.path(), &["--allow-unsafe-config", "check", "-c", "x.conf"]);
+    String::from_utf8_lossy(&output.stdout).replace(&*directory.path().to_string_lossy(), "$DIR")
+}
+
+#[test]
+fn whoever_else_can_change_what_is_run_is_named() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("changed");
+    };
+    let printed = check_owners(|dir| mode(&dir.join("conf.d"), 0o777));
+    let expected = "everybody can replace this file in $DIR/conf.d (mode 0777), and with it what is run";
+    assert!(printed.contains(&format!("conf.d/a.conf: warning: {expected}")), "{printed}");
+    let printed = check_owners(|dir| mode(dir, 0o777));
+    assert!(printed.contains("x.conf: warning: everybody can replace this file in $DIR (mode"), "{printed}");
+    if !nix::unistd::Uid::effective().is_root() {
+        return eprintln!("skipped: owners cannot be changed without root");
+    }
+    let give = |path: &Path| chown(path, Some(54_321), None).expect("changed");
+    for (what, expected) in [
+        ("x.conf", "x.conf: warning: this file belongs to the user 54321"),
+        ("conf.d/a.conf", "conf.d/a.conf: warning: this file belongs to the user 54321"),
+        (
+            "conf.d",
+            "conf.d/a.conf: warning: $DIR/conf.d belongs to the user 54321, who can replace this file",
+        ),
+        ("", "x.conf: warning: $DIR belongs to the user 54321, who can replace this file"),
+    ] {
+        let printed = check_owners(|dir| give(dir.join(what).as_path()));
+        assert!(printed.contains(expected), "{what}: {printed}");
+        assert!(printed.contains("0 errors"), "{what}: {printed}");
+    }
+}
+
+#[test]
+fn a_dump_keeps_secrets_to_itself() {
+    let text = "[supervisord]\nenvironment=DB_PASSWORD=\"top%%secret\",TOKEN_TTL=\"60\",PLAIN=\"seen\"\n\
+                [unix_http_server]\nfile=%(here)s/s\nusername=me\npassword=plainsecret\n\
+                [supervisorctl]\nserverurl=unix://%(here)s/s\nusername=me\npassword=plainsecret\n\
+                [program:a]\ncommand=cat %(ENV_A_TOKEN)s\nenvironment=API_KEY=\"%(ENV_A_TOKEN)s\"\n";
+    let directory = with_config(text);
+    let dump = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_supervisord"));
+        command.current_dir(directory.path()).env("A_TOKEN", "ofthedaemon");
+        let output = command.args(["check", "-c", "x.conf", "--dump"]).args(more).output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let printed = dump(&[]);
+    for secret in ["plainsecret", "top%%secret", "ofthedaemon"] {
+        assert!(!printed.contains(secret), "{secret}: {printed}");
+    }
+    for shown in ["password=********", "DB_PASSWORD=\"********\"", "TOKEN_TTL=\"60\"", "PLAIN=\"seen\""] {
+        assert!(printed.contains(shown), "{shown}: {printed}");
+    }
+    let printed = dump(&["--show-secrets"]);
+    for secret in ["plainsecret", "top%%secret", "ofthedaemon"] {
+        assert!(printed.contains(secret), "{secret}: {printed}");
+    }
+}
+
+/// How long `check` may take over files that would have others wait.
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
+
+#[test]
+fn files_that_never_end_are_not_waited_for() {
+    let directory = with_config("[supervisord]\n[include]\nfiles=*.inc\n");
+    std::os::unix::fs::symlink("/proc/kmsg", directory.path().join("kernel.inc")).expect("linked");
+    let fifo = |name: &str| {
+        nix::unistd::mkfifo(&directory.path().join(name), nix::sys::stat::Mode::S_IRWXU).expect("made");
+    };
+    fifo("fifo.inc");
+    fifo("main");
+    let big = std::fs::File::create(directory.path().join("big.inc")).expect("created");
+    big.set_len(1 << 40).expect("grown");
+    let begun = std::time::Instant::now();
+    let printed = run(directory.path(), &["check", "-c", "x.conf"]);
+    let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
+    for (file, why) in [
+        ("big.inc", "it is larger than 64 MiB"),
+        ("fifo.inc", "it is not a regular file, but a FIFO"),
+        ("kernel.inc", ""),
+    ] {
+        let line =
+            printed.lines().find(|line| line.contains("could not read included file") && line.contains(file));
+        assert!(line.is_some_and(|line| line.contains(why)), "{file}: {printed}");
+    }
+    for words in [&["-n", "-c", "main"][..], &["ctl", "-c", "main", "status"], &["-n", "-c", "/dev/zero"]] {
+        let output = run(directory.path(), words);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            told.contains("Error: could not read config file") && output.status.code() == Some(2),
+            "{told}"
+        );
+    }
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_configuration_may_come_through_a_pipe() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let script = "printf '[supervisord]\n[program:a]\ncommand=cat\n' | \"$0\" check -c /dev/stdin && \
+                  \"$0\" check -c <(sleep 1.2; printf '[supervisord]\n[program:a]\ncommand=cat\n')";
+    let mut bash = Command::new("bash");
+    bash.args(["-c", script, env!("CARGO_BIN_EXE_supervisord")]).current_dir(directory.path());
+    let output = bash.output().expect("bash runs");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(printed.matches(": nothing wrong\n").count(), 2, "{printed}");
 }
 
 #[test]

@@ -265,7 +265,8 @@ impl Case {
     /// What `supervisord check` finds.
     pub fn check(&self, directory: &TempDir) -> Report {
         let daemon = self.daemon_args(directory).unwrap_or_default();
-        check::check(&CheckArgs { daemon, dump: true, ..CheckArgs::default() }, &self.surroundings(directory))
+        let args = CheckArgs { daemon, dump: true, show_secrets: true, ..CheckArgs::default() };
+        check::check(&args, &self.surroundings(directory))
     }
 
     /// What the case leads to, in the form of its expectations.

@@ -5,7 +5,7 @@ use super::{Command, Completes, words};
 use crate::ctl::daemon::Channel;
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
-use crate::ctl::follow::is_readable;
+use crate::ctl::follow::{is_readable, take_characters};
 use crate::ctl::interrupt::Interrupt;
 use crate::ctl::names;
 use crate::ctl::orders;
@@ -53,6 +53,13 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
     }
 }
 
+/// A log of the process.
+struct Log {
+    stream: Stream,
+    /// The beginning of a character that goes on.
+    unfinished: Vec<u8>,
+}
+
 /// Why the attachment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -67,7 +74,7 @@ fn attach(session: &mut Session, name: &str) -> Outcome {
     let mut streams = Vec::new();
     for channel in [Channel::Stdout, Channel::Stderr] {
         match session.daemon.follow_process_log(name, channel) {
-            Ok(stream) => streams.push(stream),
+            Ok(stream) => streams.push(Log { stream, unfinished: Vec::new() }),
             Err(CallError::Http { status: 404, .. }) => {
                 session.screen.hint(&format!("{name}: there is no log of its {}", channel.name()));
             }
@@ -92,7 +99,7 @@ fn attach(session: &mut Session, name: &str) -> Outcome {
 fn converse(
     session: &mut Session,
     name: &str,
-    streams: &mut Vec<Stream>,
+    streams: &mut Vec<Log>,
     interrupt: Option<&Interrupt>,
 ) -> Result<End, CtlError> {
     loop {
@@ -135,14 +142,25 @@ fn still_runs(session: &mut Session, name: &str) -> Result<bool, CtlError> {
 }
 
 /// Prints what the logs have; `false` if that is nothing. Logs that end are dropped.
-fn print(session: &mut Session, streams: &mut Vec<Stream>) -> Result<bool, CtlError> {
+fn print(session: &mut Session, streams: &mut Vec<Log>) -> Result<bool, CtlError> {
     let mut bytes = Vec::new();
-    streams.retain_mut(|stream| {
-        let ready = stream.has_pending() || is_readable(stream);
-        !ready || (stream.advance(&mut bytes).is_ok() && !stream.has_ended())
+    let mut got_some = false;
+    streams.retain_mut(|Log { stream, unfinished }| {
+        if !stream.has_pending() && !is_readable(stream) {
+            return true;
+        }
+        let n_before = unfinished.len();
+        let goes_on = stream.advance(unfinished).is_ok() && !stream.has_ended();
+        got_some |= unfinished.len() > n_before;
+        bytes.extend(if goes_on {
+            take_characters(unfinished, &session.screen)
+        } else {
+            std::mem::take(unfinished)
+        });
+        goes_on
     });
     session.screen.bytes(&bytes)?;
-    Ok(!bytes.is_empty())
+    Ok(got_some)
 }
 
 struct Woken {
@@ -151,13 +169,13 @@ struct Woken {
 }
 
 /// Waits for output, input, Ctrl-C, or the time to look at the process.
-fn wait(streams: &[Stream], interrupt: Option<&Interrupt>) -> io::Result<Woken> {
+fn wait(streams: &[Log], interrupt: Option<&Interrupt>) -> io::Result<Woken> {
     let stdin = io::stdin();
-    let pending = streams.iter().any(Stream::has_pending);
+    let pending = streams.iter().any(|log| log.stream.has_pending());
     let patience = if pending { Timespec { tv_sec: 0, tv_nsec: 0 } } else { LOOK };
     let mut fds = vec![PollFd::new(&stdin, PollFlags::IN)];
     fds.extend(interrupt.map(|interrupt| PollFd::new(interrupt, PollFlags::IN)));
-    fds.extend(streams.iter().map(|stream| PollFd::new(stream, PollFlags::IN)));
+    fds.extend(streams.iter().map(|log| PollFd::new(&log.stream, PollFlags::IN)));
     match poll(&mut fds, Some(&patience)) {
         Ok(_) => {}
         Err(rustix::io::Errno::INTR) => fds.iter_mut().for_each(PollFd::clear_revents),

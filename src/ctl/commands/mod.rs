@@ -104,7 +104,16 @@ pub fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().copied().find(|command| command.name == name)
 }
 
+/// The commands that Supervisor does not have. Nobody's scripts know what they print, so they may be decorated.
+const OURS: [&str; 8] =
+    ["events", "keeper", "logtail", "methods", "start-group", "stop-group", "upgrade", "why"];
+
 impl Command {
+    /// Whether Supervisor has no such command.
+    pub fn is_ours(&self) -> bool {
+        OURS.contains(&self.name)
+    }
+
     /// What `help` prints, without the last line end.
     pub fn usage(&self) -> String {
         let width = self.forms.iter().map(|(form, _)| form.len()).max().unwrap_or(0) + 2;

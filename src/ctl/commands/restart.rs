@@ -37,7 +37,10 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
     match options[..] {
         [] => at_once(session, &words),
         [option] => match parse_rolling(option) {
-            Some(n_at_a_time) => rolling(session, &words, n_at_a_time),
+            Some(n_at_a_time) => {
+                session.screen.decorates = true;
+                rolling(session, &words, n_at_a_time)
+            }
             None => session.misused(&COMMAND, &format!("Error: bad argument {option}"), Exit::GENERIC),
         },
         _ => session.misused(&COMMAND, "Error: too many options", Exit::GENERIC),

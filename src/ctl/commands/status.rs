@@ -100,7 +100,7 @@ fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
     } else {
         let rows: Vec<Row> = shown.iter().map(|process| Row::from(*process)).collect();
         let table = render::status_table(&rows, &session.screen);
-        session.screen.bytes(table.as_bytes())?;
+        session.screen.drawn(table.as_bytes())?;
     }
     if shown.iter().any(|process| is_stopped(process.state)) {
         session.fail(Exit::STATUS_NOT_RUNNING);
@@ -110,12 +110,13 @@ fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
 
 /// Shows it again and again, over itself on a terminal, until Ctrl-C.
 fn watch(session: &mut Session, request: &Request<'_>, interval: Duration) -> Outcome {
+    session.screen.decorates = true;
     let interrupt = Interrupt::catch();
     loop {
         // The status to leave with is that of what was shown last.
         session.exit = Exit::SUCCESS;
         if session.screen.terminal {
-            session.screen.bytes(b"\x1b[H\x1b[2J")?;
+            session.screen.drawn(b"\x1b[H\x1b[2J")?;
         }
         show(session, request)?;
         if pause(interval, interrupt.as_ref())? {

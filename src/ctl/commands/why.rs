@@ -51,10 +51,12 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
 }
 
 fn explain(session: &mut Session, process: &Process) -> Outcome {
-    let state = session.screen.styled(&process.statename, state_style(process.state));
     let history = history(session, &process.namespec())?;
     let meaning = meaning(process, history.as_ref());
-    session.screen.line(&format!("{}: {state}, {meaning}", process.namespec()))?;
+    let screen = &mut session.screen;
+    let state = screen.styled(&screen.shown(&process.statename), state_style(process.state));
+    let head = format!("{}: {state}, {}\n", screen.shown(&process.namespec()), screen.shown(&meaning));
+    screen.drawn(head.as_bytes())?;
     match history {
         Some(history) => tell_history(session, process, &history)?,
         None => tell_last_exit(session, process)?,

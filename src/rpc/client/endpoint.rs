@@ -1,6 +1,6 @@
 //! Where a daemon listens: `serverurl` read, and connected to.
 
-use crate::rpc::client::CallError;
+use crate::rpc::client::{CallError, Login};
 use crate::rpc::client::http::{Connection, Transport};
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -47,6 +47,27 @@ impl Endpoint {
             return Err(format!("the server URL '{url}' names no host"));
         }
         Ok(Endpoint::Inet { host: host.to_string(), port })
+    }
+
+    /// The name and password that stand in a URL, `http://NAME:PASSWORD@HOST`.
+    pub fn credentials(url: &str) -> Option<Login> {
+        let authority = url.strip_prefix("http://")?.split(['/', '?', '#']).next()?;
+        let (credentials, _) = authority.rsplit_once('@')?;
+        let (username, password) = credentials.split_once(':')?;
+        Some(Login { username: percent_decode(username), password: percent_decode(password) })
+    }
+
+    /// A URL as it may be shown: without the password in it.
+    pub fn shown(url: &str) -> String {
+        if Endpoint::credentials(url).is_none() {
+            return url.to_string();
+        }
+        let authority_end = url["http://".len()..].find(['/', '?', '#']).map_or(url.len(), |at| at + "http://".len());
+        let (authority, path) = url.split_at(authority_end);
+        // There are credentials, so there is an at sign, and a colon before it.
+        let (credentials, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let name = credentials.strip_prefix("http://").and_then(|text| text.split(':').next()).unwrap_or_default();
+        format!("http://{name}:********@{host}{path}")
     }
 
     /// What stands in the `Host` header.
@@ -104,6 +125,26 @@ fn connect_inet(host: &str, port: u16) -> Result<Connection, CallError> {
     Err(CallError::Connect(last))
 }
 
+/// Reads `%XX`; what is none stays.
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+        match tail.get(..2).filter(|_| byte == b'%').and_then(hex) {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +172,19 @@ mod tests {
         check("http://host:port", None);
         check("http://host:99999", None);
         check("gopher://x", None);
+    }
+
+    #[test]
+    fn credentials_of_a_url_are_used_and_not_shown() {
+        for (url, login, shown) in [
+            ("http://me:p%40ss@h:9001/x", Some(("me", "p@ss")), "http://me:********@h:9001/x"),
+            ("http://me@h", None, "http://me@h"),
+            ("http://h:9001", None, "http://h:9001"),
+            ("unix:///a:b@c", None, "unix:///a:b@c"),
+        ] {
+            let found = Endpoint::credentials(url).map(|login| (login.username, login.password));
+            assert_eq!(found, login.map(|(name, word)| (name.to_string(), word.to_string())), "{url}");
+            assert_eq!(Endpoint::shown(url), shown);
+        }
     }
 }

@@ -11,6 +11,7 @@ mod args;
 mod plan;
 
 use crate::model::signal::Signal;
+use crate::model::visible::is_invisible;
 use crate::rpc::api::{Answer, Handle, LogSource, Outcome, Request, Reread, Target, Wait};
 use crate::rpc::fault::{Fault, FaultCode};
 use crate::rpc::wire::{Call, Value};
@@ -281,7 +282,7 @@ async fn collected(reply: Reply, budget: usize) -> Result<Reply, Fault> {
 
 /// A text that may quote a client, on one line and not too long.
 fn printable(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let visible = |c: char| if is_invisible(c) { '\u{fffd}' } else { c };
     text.chars().take(2 * AUDITED_MAX).map(visible).collect()
 }
 
