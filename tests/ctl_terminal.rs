@@ -2,7 +2,7 @@
 
 mod ctl_support;
 
-use ctl_support::fake::{Fake, Reply, process, text};
+use ctl_support::fake::{Fake, HARMLESS, HOSTILE, Reply, process, text};
 use ctl_support::terminal::Terminal;
 use ctl_support::{ours, wait_for};
 use supervisord::rpc::wire::Value;
@@ -63,18 +63,98 @@ fn the_shell_completes_remembers_and_ends() {
 }
 
 #[test]
-fn colours_are_for_terminals_and_can_be_declined() {
+fn colours_are_for_the_shell_and_for_those_who_ask() {
     let fake = daemon();
-    let mut coloured = ours(&fake.conf());
-    let mut status = Terminal::start(coloured.arg("status"));
+    // Programs read what is printed at terminals of their own.
+    let mut plain = ours(&fake.conf());
+    let mut status = Terminal::start(plain.arg("status"));
+    let shown = status.expect("(process log may have details)");
+    assert!(!shown.contains('\x1b') && shown.contains("RUNNING   pid 4711"), "{shown:?}");
+    assert_eq!(status.wait(), 3);
+    let mut asked = ours(&fake.conf());
+    let mut status = Terminal::start(asked.args(["--color=always", "status"]));
     status.expect("\x1b[32mRUNNING   \x1b[0mpid 4711");
     status.expect("\x1b[31mFATAL");
     assert_eq!(status.wait(), 3);
-    let mut plain = ours(&fake.conf());
-    let mut status = Terminal::start(plain.arg("status").env("NO_COLOR", "1"));
-    let shown = status.expect("pid 4711");
-    assert!(!shown.contains('\x1b'), "{shown:?}");
+    // So is what Supervisor does not print.
+    let mut ours_alone = ours(&fake.conf());
+    Terminal::start(ours_alone.args(["why", "cat"])).expect("\x1b[32mRUNNING\x1b[0m");
+    let mut shell = Terminal::start(&ours(&fake.conf()));
+    shell.expect("\x1b[32mRUNNING   \x1b[0mpid 4711");
+    shell.expect(PROMPT);
+    for declined in [("NO_COLOR", ""), ("", "--color=never")] {
+        let mut command = ours(&fake.conf());
+        if declined.1.is_empty() { command.env(declined.0, "1") } else { command.arg(declined.1) };
+        let mut shell = Terminal::start(&command);
+        let shown = shell.expect("pid 4711");
+        assert!(!shown.contains("\x1b[3"), "{shown:?}");
+    }
     assert!(!fake.run("status").0.contains('\x1b'));
+    assert!(fake.run("--color=always status").0.contains("\x1b[32m"));
+}
+
+/// Says what no terminal should get, wherever it can.
+fn hostile_daemon() -> Fake {
+    Fake::start(|method, _| match method {
+        "supervisor.getVersion" => Reply::Fault(1, ""),
+        "supervisor.getAllProcessInfo" => {
+            Reply::Value(Value::Array(vec![process("hostile", "hostile", 20, "RUNNING", HOSTILE)]))
+        }
+        "supervisor.getProcessInfo" => Reply::Value(process("hostile", "hostile", 20, "RUNNING", "")),
+        "supervisor.stopProcess" => Reply::Fault(30, HOSTILE),
+        "supervisor.getSupervisorVersion" | "supervisor.readProcessStdoutLog" | "supervisor.readLog" => {
+            Reply::Value(text(HOSTILE))
+        }
+        _ => Reply::Fault(1, ""),
+    })
+}
+
+#[test]
+fn nothing_that_others_say_steers_the_terminal() {
+    let fake = hostile_daemon();
+    // What XML cannot hold does not come as it is.
+    let of_xml = |shown: &str| shown.replace(['\x1b', '\x07'], "?");
+    for line in ["status", "tail hostile", "maintail", "version", "stop hostile"] {
+        let mut command = ours(&fake.conf());
+        let mut client = Terminal::start(command.args(line.split(' ')));
+        client.wait();
+        wait_for("the last character", || client.rest().contains("b\u{fffd}"));
+        let shown = client.rest();
+        for c in shown.chars() {
+            let acts = c.is_control() && !matches!(c, '\t' | '\r' | '\n')
+                || ('\u{202a}'..='\u{202e}').contains(&c)
+                || matches!(c, '\u{200f}' | '\u{2066}');
+            assert!(!acts, "{line}: {shown:?}");
+        }
+        assert!(shown.contains("\tb\u{fffd}"), "{line}: {shown:?}");
+    }
+    for line in ["tail -f hostile", "fg hostile", "tail -f hostile hostile"] {
+        let mut command = ours(&fake.conf());
+        let mut client = Terminal::start(command.args(line.split(' ')));
+        client.expect(HARMLESS);
+        client.expect("end");
+    }
+    for line in ["--raw tail -f hostile", "tail -f hostile --raw"] {
+        let mut command = ours(&fake.conf());
+        let mut client = Terminal::start(command.args(line.split(' ')));
+        client.expect(HOSTILE);
+    }
+    // Whoever reads from a pipe gets every byte.
+    assert!(fake.run("tail -f hostile").0.contains(&format!("{HOSTILE}\nend\n")));
+    assert!(of_xml(&fake.run("version").0).contains(&of_xml("\u{9b}2J\u{85}\u{202e}")));
+}
+
+#[test]
+fn ctrl_c_leaves_a_clean_line() {
+    let fake = daemon();
+    let mut shell = ours(&fake.conf());
+    let mut start = Terminal::start(shell.args(["--color=always", "restart", "cat"]));
+    start.expect("waiting for cat");
+    start.send("\x03");
+    start.wait_for_signal();
+    let rest = start.rest();
+    let last_line = rest.rsplit("\r\x1b[K").next().unwrap_or_default();
+    assert!(rest.contains("\r\x1b[K") && !last_line.contains("waiting"), "{rest:?}");
 }
 
 #[test]
@@ -207,12 +287,19 @@ fn ctrl_c_at_the_password_leaves_a_terminal_that_shows_what_is_typed() {
 #[test]
 fn long_operations_show_that_they_go_on() {
     let fake = daemon();
+    let mut shell = Terminal::start(&ours(&fake.conf()));
+    shell.expect(PROMPT);
+    shell.send("start cat\r");
+    shell.expect("waiting for cat");
+    // It is wiped out before the line.
+    shell.expect("\r\x1b[K");
+    shell.expect("cat: started");
+    shell.send("\x04");
+    assert_eq!(shell.wait(), 0);
+    // One command by itself prints what Supervisor prints.
     let mut command = ours(&fake.conf());
     let mut start = Terminal::start(command.args(["start", "cat"]));
-    start.expect("waiting for cat");
-    // It is wiped out before the line.
-    start.expect("\r\x1b[K");
-    start.expect("cat: started");
+    assert_eq!(start.expect("cat: started"), "");
     assert_eq!(start.wait(), 0);
     // In a pipe there is none.
     assert_eq!(fake.run("start cat"), ("cat: started\n".to_string(), String::new(), 0));

@@ -11,8 +11,14 @@ pub const PASSWORD_VARIABLE: &str = "SUPERVISORCTL_PASSWORD";
 /// The most of a `.netrc` that is read.
 const MAX_NETRC: usize = 1 << 20;
 
-/// What to do when the daemon wants credentials and nobody can be asked.
-pub fn hints() -> Vec<String> {
+/// What to do when the daemon wants credentials, others than those of this user, and nobody can be asked.
+pub fn hints(refused: Option<&str>) -> Vec<String> {
+    if let Some(username) = refused {
+        return vec![
+            format!("  the username {username:?} and the password that were given were refused"),
+            "  those of the server stand in its section: [unix_http_server] or [inet_http_server]".to_string(),
+        ];
+    }
     vec![
         "  set username and password in [supervisorctl], or give -u and -p".to_string(),
         format!("  the password may also come from {PASSWORD_VARIABLE}, and both from ~/.netrc"),

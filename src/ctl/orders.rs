@@ -10,18 +10,25 @@ use crate::ctl::names;
 use crate::ctl::records::{BulkLine, Process};
 use crate::ctl::session::Session;
 use crate::model::namespec::Namespec;
+use crate::model::state::ProcessState;
 use crate::rpc::client::{CallError, Pending};
 use crate::rpc::fault::FaultCode;
 use crate::rpc::wire::Value;
 use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
 
 /// How many calls may be under way at the same time. Each takes a connection.
 const MAX_PARALLEL: usize = 100;
+
+/// How often a process that somebody else starts is looked at.
+const STARTING_POLL: Duration = Duration::from_millis(100);
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order<'a> {
     Start,
+    /// The second half of a restart: that somebody else has started it meanwhile is what was wanted.
+    StartAgain,
     Stop,
     /// The signal as it was typed: the daemon decides whether it is one.
     Signal(&'a str),
@@ -40,9 +47,11 @@ impl Order<'_> {
     /// The method and its arguments.
     fn call(self, whom: &Whom) -> (&'static str, Vec<Value>) {
         let (method, name) = match (self, whom) {
-            (Order::Start, Whom::Process { name }) => ("supervisor.startProcess", Some(name)),
-            (Order::Start, Whom::Group { name }) => ("supervisor.startProcessGroup", Some(name)),
-            (Order::Start, Whom::All) => ("supervisor.startAllProcesses", None),
+            (Order::Start | Order::StartAgain, Whom::Process { name }) => ("supervisor.startProcess", Some(name)),
+            (Order::Start | Order::StartAgain, Whom::Group { name }) => {
+                ("supervisor.startProcessGroup", Some(name))
+            }
+            (Order::Start | Order::StartAgain, Whom::All) => ("supervisor.startAllProcesses", None),
             (Order::Stop, Whom::Process { name }) => ("supervisor.stopProcess", Some(name)),
             (Order::Stop, Whom::Group { name }) => ("supervisor.stopProcessGroup", Some(name)),
             (Order::Stop, Whom::All) => ("supervisor.stopAllProcesses", None),
@@ -65,7 +74,7 @@ impl Order<'_> {
     /// The word for success.
     fn done(self) -> &'static str {
         match self {
-            Order::Start => "started",
+            Order::Start | Order::StartAgain => "started",
             Order::Stop => "stopped",
             Order::Signal(_) => "signalled",
             Order::Clear => "cleared",
@@ -92,10 +101,11 @@ impl Order<'_> {
     /// The status a fault leaves behind, if any.
     fn exit(self, code: i32, whom: &Whom) -> Option<Exit> {
         match (self, FaultCode::from_code(code)) {
-            (Order::Start, Some(FaultCode::AlreadyStarted)) | (Order::Stop, Some(FaultCode::NotRunning)) => {
-                None
-            }
-            (Order::Start, Some(FaultCode::BadName)) if matches!(whom, Whom::Group { .. }) => {
+            (Order::Start | Order::StartAgain, Some(FaultCode::AlreadyStarted))
+            | (Order::Stop, Some(FaultCode::NotRunning)) => None,
+            (Order::Start | Order::StartAgain, Some(FaultCode::BadName))
+                if matches!(whom, Whom::Group { .. }) =>
+            {
                 Some(Exit::INVALID_ARGS)
             }
             (_, Some(FaultCode::AbnormalTermination | FaultCode::SpawnError | FaultCode::NotRunning)) => {
@@ -111,6 +121,9 @@ impl Order<'_> {
 /// # Errors
 /// A call that came to nothing; refusals are lines.
 pub fn carry_out(session: &mut Session, order: Order<'_>, words: &[&str]) -> Outcome {
+    if order != Order::StartAgain {
+        session.not_stopped.clear();
+    }
     let targets = plan(session, order, words)?;
     if independent(&targets) {
         in_parallel(session, order, targets)
@@ -161,10 +174,23 @@ pub fn no_match(session: &mut Session, word: &str, exit: Exit) -> Outcome {
 
 /// Tells on standard error what may have been meant by a name.
 pub fn suggest(session: &mut Session, word: &str) {
+    if let Some(group) = inactive_group(session, word) {
+        return session.screen.hint(&format!("  {word} is configured but not active: update {group}"));
+    }
     // A name that exists can be wrong where it stands: a group where one process is asked for.
     if let Some(name) = names::suggestion(word, session.known_processes()).filter(|name| name != word) {
         session.screen.hint(&format!("  did you mean {name}?"));
     }
+}
+
+/// The group that a name stands for in the configuration last read, if it is not active: `reread` has found it, and
+/// nobody has added it.
+fn inactive_group(session: &mut Session, word: &str) -> Option<String> {
+    let wanted = Namespec::parse(word);
+    let configured = session.daemon.all_config_info().unwrap_or_default().into_iter();
+    let mut of_group = configured.filter(|process| process.group == wanted.group && !process.inuse);
+    let found = of_group.find(|process| wanted.process.as_ref().is_none_or(|name| *name == process.name));
+    found.map(|process| process.group)
 }
 
 fn members(session: &mut Session, group: &str) -> Result<Vec<Whom>, CtlError> {
@@ -306,6 +332,15 @@ fn print(
     let Some((code, description)) = fault else {
         return Ok(session.screen.line(&format!("{name}: {}", order.done()))?);
     };
+    match (order, FaultCode::from_code(code)) {
+        (Order::Stop, known) if known != Some(FaultCode::NotRunning) => {
+            session.not_stopped.insert(name.to_string());
+        }
+        (Order::StartAgain, Some(FaultCode::AlreadyStarted)) if !session.not_stopped.contains(name) => {
+            return join(session, name);
+        }
+        _ => {}
+    }
     if let Some(exit) = order.exit(code, whom) {
         session.fail(exit);
     }
@@ -314,6 +349,20 @@ fn print(
         return Ok(session.screen.line(description)?);
     }
     Ok(session.screen.line(&format!("{name}: ERROR ({})", order.wording(code, description)))?)
+}
+
+/// Waits with somebody else who restarts the same process, and says what came of it as if it were ours.
+fn join(session: &mut Session, name: &str) -> Outcome {
+    let mut state = session.daemon.process_info(name)?.state;
+    // There is no call that waits for a start of others.
+    while state == i64::from(ProcessState::Starting.code()) {
+        std::thread::sleep(STARTING_POLL);
+        state = session.daemon.process_info(name)?.state;
+    }
+    if state == i64::from(ProcessState::Running.code()) {
+        return Ok(session.screen.line(&format!("{name}: started"))?);
+    }
+    session.complain(&format!("{name}: ERROR (abnormal termination)"), Exit::NOT_RUNNING)
 }
 
 #[cfg(test)]

@@ -56,6 +56,9 @@ pub fn wrong_version(version: &str) -> CtlError {
 /// What to do about a connection that was not made; nothing for other problems.
 fn hints(problem: &CallError, daemon: &Daemon, settings: &Settings) -> Vec<String> {
     let advice = match (problem, daemon.client.endpoint()) {
+        (problem, _) if is_foreign(problem) => {
+            format!("is this a supervisord? What listens at {} answers like something else", daemon.url)
+        }
         (CallError::Connect(error), Endpoint::Unix(path)) => unix_advice(error.kind(), path),
         (CallError::Connect(error), Endpoint::Inet { host, port })
             if error.kind() == ErrorKind::ConnectionRefused =>
@@ -70,6 +73,17 @@ fn hints(problem: &CallError, daemon: &Daemon, settings: &Settings) -> Vec<Strin
         _ => return Vec::new(),
     };
     vec![format!("  {advice}"), format!("  {}", origin(settings))]
+}
+
+/// Whether no supervisord answers like that.
+fn is_foreign(problem: &CallError) -> bool {
+    match problem {
+        // Those are ours, too: too much to do, too large a request.
+        CallError::Http { status, .. } => !matches!(status, 408 | 413 | 429 | 431 | 500 | 503),
+        CallError::Unexpected(_) => true,
+        CallError::Broken(problem) => problem.kind() == ErrorKind::InvalidData,
+        CallError::Connect(_) | CallError::Resolve { .. } | CallError::Unauthorized | CallError::Fault { .. } => false,
+    }
 }
 
 /// Where the address came from.

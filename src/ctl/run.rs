@@ -47,6 +47,9 @@ fn run(mut session: Session, args: &CtlArgs) -> Exit {
     let greeting = if args.action.is_empty() { Greeting::Status } else { Greeting::None };
     if greeting == Greeting::None {
         let exit = run_words(&mut session, &args.action);
+        if exit != Exit::SUCCESS && exit != Exit::BROKEN_PIPE {
+            misplaced(args).into_iter().for_each(|hint| session.screen.hint(&hint));
+        }
         if !args.interactive || session.leaving || exit == Exit::BROKEN_PIPE {
             return exit;
         }
@@ -55,6 +58,18 @@ fn run(mut session: Session, args: &CtlArgs) -> Exit {
         Ok(()) => Exit::SUCCESS,
         Err(problem) => output_failed(&problem),
     }
+}
+
+/// What to say of an option that stands behind the action, where it is one of its words.
+fn misplaced(args: &CtlArgs) -> Option<String> {
+    let is_option = |word: &&String| {
+        let name = word.split('=').next().unwrap_or_default();
+        matches!(name, "-c" | "-s" | "-u" | "-p" | "-P" | "-r" | "-i")
+            || ["--configuration", "--serverurl", "--username", "--password", "--interactive"].contains(&name)
+    };
+    let option = args.action.iter().skip(1).find(is_option)?;
+    let action = args.action.first()?;
+    Some(format!("  options come before the action: {} {option} ... {action} ...", args.progname))
 }
 
 /// Runs the words of a command line as one command. They are joined with blanks and split again, because scripts

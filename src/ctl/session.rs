@@ -13,6 +13,7 @@ use crate::rpc::client::CallError;
 use crate::rpc::client::endpoint::Endpoint;
 use crate::rpc::client::{Client, Login};
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -49,6 +50,8 @@ pub struct Session {
     pub exit: Exit,
     /// Set by `quit`.
     pub leaving: bool,
+    /// Who could not be stopped in the first half of a restart.
+    pub not_stopped: HashSet<String>,
     /// The processes' names, once one command has needed them for advice.
     known: Option<Vec<Process>>,
 }
@@ -70,6 +73,7 @@ impl Session {
             mode,
             exit: Exit::SUCCESS,
             leaving: false,
+            not_stopped: HashSet::new(),
             known: None,
         })
     }
@@ -179,7 +183,8 @@ impl Session {
             }
             CtlError::Call(CallError::Unauthorized) => {
                 self.complain("Server requires authentication", Exit::GENERIC)?;
-                login::hints().iter().for_each(|hint| self.screen.hint(hint));
+                let hints = login::hints(self.daemon.client.username());
+                hints.iter().for_each(|hint| self.screen.hint(hint));
             }
             CtlError::Call(problem) => {
                 let explained = reach::explain_any(problem, &self.daemon, &self.settings);

@@ -34,6 +34,7 @@ use crate::model::time::{Monotonic, Wall};
 use crate::rpc::api::{Call, Processes, Stream};
 use crate::sys::{clock, process, signals};
 use futures_lite::{FutureExt, StreamExt};
+use nix::errno::Errno;
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -81,6 +82,8 @@ pub struct Daemon {
     /// What a former daemon left behind, until it is taken over.
     pub legacy: Legacy,
     pub adopted: Adopted,
+    /// Where the configuration was wrong when it was last read again; empty if nowhere.
+    pub config_problem: String,
 }
 
 /// An HTTP server that accepts.
@@ -490,6 +493,9 @@ impl Daemon {
                 "unable to signal {name} (pid {pid}), it probably just exited on its own: [Errno 3] No such process"
             );
         } else {
+            if let Some(proc) = self.procs.proc_mut(slot) {
+                proc.refused_signal = in_words(&error);
+            }
             self.apply(slot, Event::SignalFailed(error.to_string()));
         }
     }
@@ -660,6 +666,11 @@ fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs 
         stdout: create(Stream::Stdout, &process.stdout),
         stderr: if process.redirect_stderr { None } else { create(Stream::Stderr, &process.stderr) },
     }
+}
+
+/// What the system says, without its number.
+fn in_words(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_string())
 }
 
 /// Kills what a program with `killasgroup`, which ended at `ended`, left behind in its process group, and says whom.

@@ -76,6 +76,8 @@ pub struct Proc {
     pub failure: Option<String>,
     /// Its program is being created, and the loop does not wait for that.
     pub newborn: Option<Newborn>,
+    /// Why the last signal to it could not be sent; empty if it could.
+    pub refused_signal: String,
     pub logs: AutoLogs,
     pub streams: Streams,
     pub waiters: Vec<Waiter>,
@@ -104,6 +106,7 @@ impl Proc {
             fingerprint: OnceCell::new(),
             failure: None,
             newborn: None,
+            refused_signal: String::new(),
             logs,
             streams: Streams::default(),
             waiters: Vec::new(),
@@ -124,9 +127,11 @@ impl Proc {
 
     /// Remembers that its program has ended, before the state machine hears of it.
     pub fn remember_end(&mut self, pid: i32, status: ExitStatus, at: Wall, ended: Monotonic) {
-        let expected = self.state() == ProcessState::Stopping
-            || matches!(status, ExitStatus::Code(code) if self.config.exitcodes.contains(&code));
         let lasted = ended.since(self.process.started);
+        // As the state machine judges it: an end before `startsecs` is never what was expected.
+        let too_soon = self.state() == ProcessState::Starting && lasted < self.config.startsecs;
+        let expected = self.state() == ProcessState::Stopping
+            || matches!(status, ExitStatus::Code(code) if !too_soon && self.config.exitcodes.contains(&code));
         self.remember(PastExit { at, pid, status, expected, lasted });
     }
 

@@ -134,8 +134,8 @@ impl Daemon {
                 Ok(Answer::Done)
             }
             Request::ProcessHistory(target) => {
-                let (_, proc) = self.one(&target)?;
-                Ok(Answer::Facts(history(proc)))
+                let (slot, proc) = self.one(&target)?;
+                Ok(Answer::Facts(history(proc, self.events.why_unknown(slot))))
             }
             Request::Keeper => Ok(Answer::Facts(vec![
                 ("keeper_pid", Fact::Number(i64::from(self.link.keeper_pid()))),
@@ -145,6 +145,7 @@ impl Daemon {
                 ("upgrade", Fact::Text(self.upgrade_state())),
             ])),
             Request::UpgradeState => Ok(Answer::Text(self.upgrade_state())),
+            Request::ConfigProblem => Ok(Answer::Text(self.config_problem.clone())),
             Request::Overview(target) => Ok(Answer::Overview(Box::new(self.overview(&target)?))),
             Request::Daemon => Ok(Answer::Overview(Box::new(self.overview_of_daemon()))),
             Request::Alive => Ok(Answer::Alive(self.alive())),
@@ -339,7 +340,9 @@ impl Daemon {
                 None
             }
             (ProcessState::Unknown, _) => {
-                let text = format!("unknown problem killing {namespec}");
+                let why = &proc.refused_signal;
+                let separator = if why.is_empty() { "" } else { ": " };
+                let text = format!("unknown problem killing {namespec}{separator}{why}");
                 Some(Err(Fault::with(FaultCode::Failed, text)))
             }
             _ => Some(Ok(())),
@@ -458,7 +461,10 @@ impl Daemon {
     /// Reads the configuration and says what it would change. Only the groups are taken over, and only to be
     /// added when somebody asks for that.
     fn reload_config(&mut self) -> Outcome {
-        let fresh = self.read_config().map_err(|problem| Fault::with(FaultCode::CantReread, problem))?;
+        let read = config::load(&self.boot.args, &self.surroundings());
+        let place = read.as_ref().err().and_then(|errors| errors.first().place());
+        self.config_problem = place.unwrap_or_default();
+        let fresh = read.map_err(|errors| Fault::with(FaultCode::CantReread, errors.to_string()))?;
         for message in &fresh.messages {
             activity::write(message.level, &message.text);
         }
@@ -626,8 +632,18 @@ pub fn note_in_full(proc: &Proc) -> Cow<'static, str> {
     .into()
 }
 
+/// The same, with what is said of a signal that could not be sent, and of a listener that is not talked to any more.
+fn notes(proc: &Proc, why_unknown: Option<String>) -> Vec<String> {
+    let mut notes: Vec<String> = Some(note_in_full(proc).to_string()).filter(|note| !note.is_empty()).into_iter().collect();
+    if proc.state() == ProcessState::Unknown && !proc.refused_signal.is_empty() {
+        notes.push(format!("a signal could not be sent to it: {}", proc.refused_signal));
+    }
+    notes.extend(why_unknown.filter(|_| proc.process.state.pid().is_some()));
+    notes
+}
+
 /// What a process did before and what happens next.
-fn history(proc: &Proc) -> Facts {
+fn history(proc: &Proc, why_unknown: Option<String>) -> Facts {
     let exits = proc.past.iter().map(|exit| {
         let millis = i64::try_from(exit.lasted.as_millis()).unwrap_or(i64::MAX);
         vec![
@@ -651,7 +667,7 @@ fn history(proc: &Proc) -> Facts {
         ("next", Fact::Text(next.to_string())),
         ("next_in", Fact::Number(due)),
         ("next_in_ms", Fact::Number(due_ms)),
-        ("note", Fact::Text(note_in_full(proc).to_string())),
+        ("note", Fact::Text(notes(proc, why_unknown).join("; "))),
     ]
 }
 

@@ -106,7 +106,10 @@ impl Daemon {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn read_config(&self) -> Result<Config, String> {
-        config::load(&self.boot.args, &self.surroundings()).map_err(|errors| errors.first().to_string())
+        config::load(&self.boot.args, &self.surroundings()).map_err(|errors| {
+            let place = errors.first().place().map(|place| format!(" (at {place})"));
+            format!("{errors}{}", place.unwrap_or_default())
+        })
     }
 
     /// What a configuration is read in: what the daemon was started in.

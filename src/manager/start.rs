@@ -150,6 +150,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         told: None,
         renewing: snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.renewing.clone()),
         legacy: Legacy::default(),
+        config_problem: String::new(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
     };
     open::set_kept_descriptors(daemon.boot.kept_descriptors.clone());

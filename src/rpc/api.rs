@@ -55,6 +55,8 @@ pub enum Request {
     Upgrade(Option<PathBuf>),
     /// How the last upgrade went, as a text.
     UpgradeState,
+    /// Where the configuration was wrong when it was last read again, as a text; empty if nowhere.
+    ConfigProblem,
     /// The last exits of a process and what happens next. Answers facts.
     ProcessHistory(Target),
     /// Keeper and manager. Answers facts.

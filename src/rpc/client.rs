@@ -128,6 +128,11 @@ impl Client {
         self.idle = None;
     }
 
+    /// The name that is sent along, if there is one.
+    pub fn username(&self) -> Option<&str> {
+        self.login.as_ref().map(|login| login.username.as_str())
+    }
+
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }

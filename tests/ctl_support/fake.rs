@@ -19,6 +19,12 @@ pub enum Reply {
 
 type Handler = dyn Fn(&str, &[Value]) -> Reply + Send + Sync;
 
+/// What a terminal must never get: sequences of C0 and C1, and marks that turn the direction of writing.
+pub const HOSTILE: &str = "a\x1b]0;owned\x07\x1b[2J\u{9b}2J\u{85}\u{202e}\u{2066}\u{200f}\u{7f}\tb\u{202e}";
+
+/// The same as it is shown instead.
+pub const HARMLESS: &str = "a^[]0;owned^G^[[2J\u{fffd}2J\u{fffd}\u{fffd}\u{fffd}\u{fffd}^?\tb\u{fffd}";
+
 /// Listens on a unix socket until dropped. Its configuration file names the socket.
 pub struct Fake {
     folder: tempfile::TempDir,
@@ -119,6 +125,19 @@ fn serve(mut connection: UnixStream, rules: &Rules) {
         if head.starts_with("GET /logtail/short/") {
             let _ = connection
                 .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nlast\r\n0\r\n\r\n");
+            continue;
+        }
+        if head.starts_with("GET /logtail/hostile/") {
+            let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            // The last character comes in two parts.
+            let (one, two) = HOSTILE.as_bytes().split_at(HOSTILE.len() - 2);
+            for part in [one, two, b"\nend\n"] {
+                let _ = write!(connection, "{:x}\r\n", part.len());
+                let _ = connection.write_all(part);
+                let _ = connection.write_all(b"\r\n");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            let _ = connection.write_all(b"0\r\n\r\n");
             continue;
         }
         if head.starts_with("GET /logtail/nolog/") {

@@ -71,6 +71,11 @@ impl Terminal {
         }
     }
 
+    /// What stands behind everything that was waited for.
+    pub fn rest(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().unwrap()[self.seen..]).into_owned()
+    }
+
     /// Whether the terminal shows what is typed.
     pub fn echoes(&self) -> bool {
         let modes = rustix::termios::tcgetattr(&self.terminal).unwrap().local_modes;

@@ -179,6 +179,12 @@ impl Pools {
         Some(self.pools[pool].listeners[listener].conversation.mood())
     }
 
+    /// What made a listener UNKNOWN, if it is.
+    pub fn offence(&self, slot: Slot) -> Option<&str> {
+        let (pool, listener) = *self.places.get(&slot)?;
+        self.pools[pool].listeners[listener].conversation.offence()
+    }
+
     /// How many bytes were heard from a listener.
     pub fn n_heard(&self, slot: Slot) -> Option<u64> {
         let (pool, listener) = *self.places.get(&slot)?;

@@ -46,6 +46,9 @@ pub struct Conversation {
     heard: Vec<u8>,
     /// How long the answer is to be, once it was announced.
     announced: Option<usize>,
+    /// What made it UNKNOWN, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    offence: String,
 }
 
 /// Something complete that a listener said.
@@ -86,7 +89,12 @@ impl Conversation {
             // Not enough to tell, even if it cannot become what it should.
             Mood::Acknowledged if self.heard.len() < READY.len() => None,
             mood @ (Mood::Acknowledged | Mood::Ready) => {
-                self.give_up();
+                let wanted = match mood {
+                    Mood::Ready => "although no event was sent to it",
+                    _ => "where READY and a line end were due",
+                };
+                let offence = format!("it said {} {wanted}", quoted(&self.heard));
+                self.give_up(offence);
                 Some(Said::Nonsense(mood))
             }
             Mood::Busy => self.next_answer(),
@@ -101,7 +109,7 @@ impl Conversation {
                 None => self.heard[..LINE_BYTES].to_vec(),
             };
             let Some(n_bytes) = announced_length(&line) else {
-                self.give_up();
+                self.give_up(format!("it answered {} where RESULT and a length were due", quoted(&line)));
                 return Some(Said::NoResult(line));
             };
             self.heard.drain(..=line.len());
@@ -117,7 +125,10 @@ impl Conversation {
 
     /// Says what came of an answer: ACKNOWLEDGED, or UNKNOWN if it could not be handled.
     pub fn settle(&mut self, handled: bool) {
-        if handled { self.mood = Mood::Acknowledged } else { self.give_up() }
+        match handled {
+            true => self.mood = Mood::Acknowledged,
+            false => self.give_up("its result handler could make nothing of an answer".to_string()),
+        }
     }
 
     /// An event is sent to a READY listener.
@@ -130,9 +141,20 @@ impl Conversation {
         self.mood = Mood::Ready;
     }
 
-    fn give_up(&mut self) {
-        *self = Conversation { mood: Mood::Unknown, ..Conversation::default() };
+    fn give_up(&mut self, offence: String) {
+        *self = Conversation { mood: Mood::Unknown, offence, ..Conversation::default() };
     }
+
+    /// What made it UNKNOWN, as a sentence without an end.
+    pub fn offence(&self) -> Option<&str> {
+        (self.mood == Mood::Unknown && !self.offence.is_empty()).then_some(&self.offence)
+    }
+}
+
+/// The first line of what was said, within quotation marks and harmless.
+fn quoted(said: &[u8]) -> String {
+    let end = said.iter().position(|byte| *byte == b'\n').map_or(said.len(), |end| end + 1);
+    format!("{:?}", String::from_utf8_lossy(&said[..end.min(LINE_BYTES)]))
 }
 
 /// The number in `RESULT n`. As Python's `int` would, it overlooks blanks and a plus sign.

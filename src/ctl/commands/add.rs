@@ -51,6 +51,8 @@ fn add(session: &mut Session, group: &str) -> Outcome {
 /// # Errors
 /// A call that came to nothing.
 pub fn groups(session: &mut Session, word: &str, wanted: fn(bool) -> bool) -> Result<Vec<String>, CtlError> {
+    // `group:*` means the group, as it does everywhere else.
+    let word = word.strip_suffix(":*").or_else(|| word.strip_suffix(':')).unwrap_or(word);
     if !names::is_wildcard(word) {
         return Ok(vec![word.to_string()]);
     }

@@ -4,6 +4,7 @@ use super::avail::shutting_down;
 use super::{Command, Completes};
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
+use crate::ctl::records;
 use crate::ctl::session::Session;
 use crate::rpc::client::CallError;
 use crate::rpc::fault::FaultCode;
@@ -23,7 +24,8 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
     let reread = match session.daemon.reload_config() {
         Ok(reread) => reread,
         Err(CallError::Fault { code, text }) if code == FaultCode::CantReread.code() => {
-            return Err(CtlError::told(format!("ERROR: {text}"), Exit::GENERIC));
+            let hints = place_of_problem(session);
+            return Err(CtlError::Told { line: format!("ERROR: {text}"), hints, exit: Exit::GENERIC });
         }
         Err(problem) => return Err(shutting_down(problem)),
     };
@@ -37,4 +39,12 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
     }
     let text: String = lines.iter().map(|(group, word)| format!("{group}: {word}\n")).collect();
     Ok(session.screen.bytes(text.as_bytes())?)
+}
+
+/// Where the configuration was wrong that could not be read again: what the fault has no room for. Nothing from a daemon
+/// that does not tell.
+pub fn place_of_problem(session: &mut Session) -> Vec<String> {
+    let answer = session.daemon.call("supervisord.getConfigProblem", vec![]);
+    let place = answer.and_then(|answer| records::text(&answer)).unwrap_or_default();
+    if place.is_empty() { Vec::new() } else { vec![format!("  at {place}")] }
 }

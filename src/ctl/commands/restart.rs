@@ -58,7 +58,7 @@ fn parse_rolling(option: &str) -> Option<usize> {
 fn at_once(session: &mut Session, words: &[&str]) -> Outcome {
     orders::carry_out(session, Order::Stop, words)?;
     // What was not running can be started all the same, and its failure to stop is none.
-    orders::carry_out(session, Order::Start, words)
+    orders::carry_out(session, Order::StartAgain, words)
 }
 
 /// Restarts a few at a time. The first that does not run afterwards ends it: what still runs is left in peace.

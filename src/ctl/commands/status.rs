@@ -5,6 +5,7 @@ use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::interrupt::Interrupt;
 use crate::ctl::names;
+use crate::ctl::orders;
 use crate::ctl::records::Process;
 use crate::ctl::render::{self, Row};
 use crate::ctl::session::Session;
@@ -91,9 +92,7 @@ fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
     let (shown, problems) = select(&request.names, &processes);
     for (word, line) in &problems {
         session.complain(line, Exit::STATUS_UNKNOWN)?;
-        if let Some(name) = names::suggestion(word, &processes) {
-            session.screen.hint(&format!("  did you mean {name}?"));
-        }
+        orders::suggest(session, word);
     }
     if request.json {
         session.screen.line(&render::status_json(&shown))?;

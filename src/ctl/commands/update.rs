@@ -1,6 +1,7 @@
 //! `update`: read the configuration again and make it so.
 
 use super::reload::already_shutting_down;
+use super::reread::place_of_problem;
 use super::{Command, Completes, plan, words};
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
@@ -40,7 +41,14 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
             return session.misused(&COMMAND, &format!("Error: bad argument {option}"), Exit::GENERIC);
         }
     };
-    let reread = session.daemon.reload_config().map_err(already_shutting_down)?;
+    let reread = match session.daemon.reload_config() {
+        Ok(reread) => reread,
+        Err(problem) if problem.fault() == Some(FaultCode::CantReread.code()) => {
+            let hints = place_of_problem(session);
+            return Err(CtlError::Told { line: format!("error: {problem}"), hints, exit: Exit::GENERIC });
+        }
+        Err(problem) => return Err(already_shutting_down(problem)),
+    };
     let chosen = choose(session, &reread, &words)?;
     let wanted = |group: &&String| chosen.as_ref().is_none_or(|chosen| chosen.contains(*group));
     if plan_only {

@@ -69,6 +69,12 @@ impl Events {
         })
     }
 
+    /// Why a listener gets no events any more, if that is so.
+    pub fn why_unknown(&self, slot: SlotId) -> Option<String> {
+        let offence = self.pools.offence(slot)?;
+        Some(format!("as an event listener it is UNKNOWN and gets no events any more, because {offence}"))
+    }
+
     /// Becomes readable when a listener has written something.
     pub fn ears(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.ears)

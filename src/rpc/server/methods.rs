@@ -418,7 +418,7 @@ pub static GO: [Method; 8] = [
 const OWN_NAMESPACE: &str = "supervisord";
 
 /// The methods of [`OWN_NAMESPACE`].
-pub static OWN: [Method; 5] = [
+pub static OWN: [Method; 6] = [
     method("getVersion", Reads, "string", &[], "The version of the daemon itself.", |args| {
         plan::plain(args, Plan::OwnVersion)
     }),
@@ -451,6 +451,15 @@ pub static OWN: [Method; 5] = [
     method("getUpgradeState", Reads, "string", &[], "How the last upgrade went.", |args| {
         plan::ask(args, Request::UpgradeState)
     }),
+    method(
+        "getConfigProblem",
+        Reads,
+        "string",
+        &[],
+        "Where the configuration was wrong when it was last read again: file, line, section and key. Empty if \
+         nothing was.",
+        |args| plan::ask(args, Request::ConfigProblem),
+    ),
 ];
 
 /// The method of this full name, if there is one. Exactly one dot, exactly one level: whatever else a name
