@@ -1,14 +1,19 @@
 //! Problems of the client's section: the daemon does not look at it, but people find out at the wrong moment.
 
 use crate::check::problem::{Problem, Severity};
+use crate::check::servers::{self, CLIENT as SECTION};
 use crate::cli::{CheckArgs, CtlArgs};
 use crate::config::{Document, Surroundings, ctl};
+use crate::model::config::Config;
 use std::path::Path;
 
-const SECTION: &str = "supervisorctl";
-
 /// Every such problem. A file without the section is for a daemon alone.
-pub fn problems(document: &Document, args: &CheckArgs, surroundings: &Surroundings) -> Vec<Problem> {
+pub fn problems(
+    document: &Document,
+    config: Option<&Config>,
+    args: &CheckArgs,
+    surroundings: &Surroundings,
+) -> Vec<Problem> {
     if !document.has_section(SECTION) {
         return Vec::new();
     }
@@ -19,7 +24,11 @@ pub fn problems(document: &Document, args: &CheckArgs, surroundings: &Surroundin
             // The daemon starts nevertheless.
             problems.map(|problem| Problem { severity: Severity::Warning, ..problem }).collect()
         }
-        Ok(_) => in_included_file(document).into_iter().collect(),
+        Ok(client) => {
+            let included = in_included_file(document);
+            let unreachable = config.map(|config| servers::of_client(document, config, &client));
+            included.into_iter().chain(unreachable.into_iter().flatten()).collect()
+        }
     }
 }
 

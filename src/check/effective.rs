@@ -1,6 +1,7 @@
 //! Problems that show in what a configuration means on this machine: commands that are not there, logs that
 //! cannot be written, two programs in each other's way.
 
+use crate::check::commands;
 use crate::check::problem::{Problem, Severity};
 use crate::config::{Document, repr};
 use crate::manager::command;
@@ -9,6 +10,7 @@ use crate::model::config::{
     StreamConfig,
 };
 use crate::model::namespec::{self, Namespec};
+use crate::sys::limits::{self, Limited};
 use nix::unistd::AccessFlags;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -101,6 +103,25 @@ impl Check<'_> {
         }
         self.survivors(config);
         self.servers(config);
+        self.limits(config);
+    }
+
+    /// Limits that cannot be raised as far as the configuration wants: the daemon does not start.
+    fn limits(&mut self, config: &Config) {
+        let wanted = [
+            ("minfds", Limited::Descriptors, config.supervisord.minfds, "descriptors"),
+            ("minprocs", Limited::Processes, config.supervisord.minprocs, "processes"),
+        ];
+        for (key, what, least, name) in wanted {
+            if let Ok(hard) = limits::get(what).map(|limit| limit.hard)
+                && hard < least
+                && !limits::may_raise(what, least)
+            {
+                let text = format!("{least} {name} are more than the {hard} that the hard limit allows here");
+                self.warn("supervisord", key, text);
+                self.found.last_mut().into_iter().for_each(|problem| problem.severity = Severity::Error);
+            }
+        }
     }
 
     /// Settings about programs that outlive the daemon, each of which means little without the others.
@@ -127,19 +148,14 @@ impl Check<'_> {
     }
 
     fn servers(&mut self, config: &Config) {
-        let mut taken: HashMap<String, &str> = HashMap::new();
         for server in &config.http_servers {
-            let (key, address) = match &server.address {
-                HttpAddress::Inet { host, port } => ("port", format!("{host}:{port}")),
-                HttpAddress::Unix { file, .. } => ("file", file.display().to_string()),
-            };
+            let key = if matches!(server.address, HttpAddress::Inet { .. }) { "port" } else { "file" };
             if let HttpAddress::Unix { file, .. } = &server.address
+                && file.parent().is_some_and(Path::is_dir)
+                && !file.exists()
                 && let Err(why) = writable(file)
             {
                 self.warn(&server.section, key, why);
-            }
-            if let Some(other) = taken.insert(address, &server.section) {
-                self.warn(&server.section, key, format!("the same address as that of [{other}]"));
             }
             if let HttpAddress::Inet { host, .. } = &server.address
                 && server.credentials.is_none()
@@ -163,6 +179,9 @@ impl Check<'_> {
         let directory = process.directory.as_deref().or(config.supervisord.directory.as_deref());
         if let Err(error) = command::resolve(&process.command, directory, path.as_deref()) {
             self.warn(section, "command", error.to_string());
+        }
+        if let Some(text) = commands::shell_words(&process.command) {
+            self.warn(section, "command", text);
         }
     }
 

@@ -4,8 +4,10 @@
 //! mentions them. `written` looks at the text, `effective` at what it means on this machine.
 
 mod client;
+mod commands;
 mod effective;
 mod problem;
+mod servers;
 mod similar;
 mod written;
 
@@ -17,8 +19,9 @@ use crate::config::load::{interpret, read_document};
 use crate::config::reading::Readable;
 use crate::config::{Surroundings, dump_to_show};
 use crate::model::config::Level;
+use crate::model::visible::for_terminal;
 use serde_json::json;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 /// What a check found out.
@@ -55,6 +58,7 @@ pub fn main(args: &CheckArgs) -> ExitCode {
     let _ = match (&report.dump, args.json) {
         (Some(dump), _) => out.write_all(dump.as_bytes()),
         (None, true) => out.write_all(as_json(&report).as_bytes()),
+        (None, false) if out.is_terminal() => out.write_all(for_terminal(&as_text(&report)).as_bytes()),
         (None, false) => out.write_all(as_text(&report).as_bytes()),
     };
     ExitCode::from(report.status(args.strict))
@@ -70,7 +74,7 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
         }
     };
     let outcome = interpret(&document, notes, &args.daemon, surroundings);
-    let mut problems: Vec<Problem> = outcome.errors.into_iter().map(Problem::from).collect();
+    let mut problems: Vec<Problem> = outcome.errors.into_iter().map(Problem::from).map(explained).collect();
     let notes = outcome.notes.into_iter().filter(|note| note.message.level >= Level::Warn);
     for problem in notes.map(Problem::from) {
         // The warnings about a program come once for each of its processes.
@@ -79,9 +83,10 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
         }
     }
     problems.extend(written::problems(&document, &args.daemon, surroundings));
-    problems.extend(client::problems(&document, args, surroundings));
+    problems.extend(client::problems(&document, outcome.config.as_ref(), args, surroundings));
     if let Some(config) = &outcome.config {
         problems.extend(effective::problems(&document, config));
+        problems.extend(servers::problems(&document, config));
     }
     let order = |problem: &Problem| {
         let file = document.files().iter().position(|file| Some(&file.name) == problem.file.as_ref());
@@ -96,6 +101,16 @@ pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
             write(&document, &args.daemon, surroundings)
         }),
     }
+}
+
+/// An error with what it means where Supervisor's words do not say it.
+fn explained(mut problem: Problem) -> Problem {
+    // The list of what could have been used is long, and what could not is a variable that somebody forgot.
+    let unset = problem.text.split_once("contains names ('ENV_").and_then(|(_, rest)| rest.split_once('\''));
+    if let Some((variable, _)) = unset.filter(|_| problem.text.contains("cannot be expanded")) {
+        problem.text = format!("the environment variable {variable} is not set. {}", problem.text);
+    }
+    problem
 }
 
 fn as_text(report: &Report) -> String {

@@ -3,6 +3,7 @@
 use crate::check::problem::{Problem, Severity};
 use crate::check::similar::most_similar;
 use crate::cli::DaemonArgs;
+use crate::config::hints;
 use crate::config::load::refusal;
 use crate::config::schema::{self, KINDS, Kind};
 use crate::config::trust::{self, Doubt};
@@ -87,8 +88,13 @@ fn unknown_keys<'d>(
     section: &'d str,
     kind: &'static Kind,
 ) -> impl Iterator<Item = Problem> + 'd {
-    let unknown = document.own_keys(section).filter(move |(key, _)| !schema::knows(section, key));
+    let is_unknown = move |key: &str| !schema::knows(section, key) && !hints::is_of_relatives(key);
+    let unknown = document.own_keys(section).filter(move |(key, _)| is_unknown(key));
     unknown.map(move |(key, place)| {
+        if let Some(header) = key.strip_prefix('[') {
+            let text = format!("unclosed section header: [{header}... has no ']', so what follows belongs to [{section}]");
+            return warning(document, Some(place), section, Some(key), text);
+        }
         let similar = most_similar(key, kind.keys().map(|key| key.name));
         let elsewhere = KINDS.iter().find(|kind| kind.keys().any(|known| known.name == key));
         let suggestion = match (similar, elsewhere) {

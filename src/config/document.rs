@@ -19,6 +19,8 @@ pub struct Document {
     /// The same keys with their places, and where each section was first opened.
     places: IndexMap<String, SectionPlaces>,
     files: Vec<SourceFile>,
+    /// Sections, keys and places of values that a comment ended.
+    cut: Vec<(String, String, Place)>,
     /// Keys that were written more than once in one section of one file: the earlier place and the key.
     repeated: Vec<(Place, String, String)>,
 }
@@ -69,6 +71,7 @@ impl Default for Document {
             values: Ini::new_cs(),
             places: IndexMap::new(),
             files: Vec::new(),
+            cut: Vec::new(),
             repeated: Vec::new(),
         }
     }
@@ -168,6 +171,16 @@ impl Document {
     pub fn file(&self, place: Place) -> &SourceFile {
         // Places are only made by `place`, for files that were begun.
         &self.files[place.file as usize]
+    }
+
+    /// Says that a comment ended the value of a key.
+    pub(super) fn note_cut(&mut self, section: &str, key: &str, place: Place) {
+        self.cut.push((section.to_string(), key.to_string(), place));
+    }
+
+    /// Sections, keys and places of values that a comment ended.
+    pub fn cut(&self) -> impl Iterator<Item = (&str, &str, Place)> {
+        self.cut.iter().map(|(section, key, place)| (section.as_str(), key.as_str(), *place))
     }
 
     /// Every file that was read, the main file first.

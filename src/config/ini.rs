@@ -92,6 +92,8 @@ struct OpenKey {
     key: String,
     lines: String,
     place: Place,
+    /// Whether a comment ended one of its lines.
+    cut: bool,
 }
 
 impl<'d> Reader<'d> {
@@ -115,6 +117,7 @@ impl<'d> Reader<'d> {
         {
             open.lines.push('\n');
             open.lines.push_str(text);
+            open.cut |= comment.is_some();
             return Ok(());
         }
         self.indent = indent;
@@ -131,7 +134,8 @@ impl<'d> Reader<'d> {
             Some((key, value)) => {
                 self.finish();
                 let place = self.document.place(number);
-                self.open = Some(OpenKey { key: key.to_lowercase(), lines: value.to_string(), place });
+                let (key, cut) = (key.to_lowercase(), comment.is_some());
+                self.open = Some(OpenKey { key, lines: value.to_string(), place, cut });
             }
             None => self.bad_lines.push((number, shown(line))),
         }
@@ -143,6 +147,9 @@ impl<'d> Reader<'d> {
         if let (Some(section), Some(open)) = (&self.section, self.open.take()) {
             let value = open.lines.trim_end_matches(is_space).to_string();
             self.document.set(section, &open.key, value, open.place);
+            if open.cut {
+                self.document.note_cut(section, &open.key, open.place);
+            }
         }
     }
 }

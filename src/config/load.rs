@@ -8,7 +8,7 @@ use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::reading::{self, Readable};
 use crate::config::trust::{self, Doubt};
-use crate::config::{daemon, groups, include, ini, servers};
+use crate::config::{daemon, groups, hints, include, ini, servers};
 use crate::model::config::{Config, Level, Message};
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -174,6 +174,7 @@ pub(crate) fn interpret(
     daemon::user(&context, args, &mut supervisord);
     let (errors, said) = context.finish();
     notes.extend(said);
+    notes.extend(hints::notes(document));
     let path = document.files().first().map(|file| surroundings.absolute(&file.name)).unwrap_or_default();
     let mut messages: Vec<_> = notes.iter().map(Note::to_message).collect();
     // As Supervisor logs them: what is worst comes first.

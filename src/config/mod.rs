@@ -30,6 +30,7 @@ mod servers;
 mod streams;
 
 pub(crate) mod ctl;
+pub(crate) mod hints;
 mod include;
 pub(crate) mod load;
 pub(crate) mod reading;

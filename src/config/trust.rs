@@ -2,6 +2,7 @@
 //! passwords.
 
 use crate::config::document::Document;
+use crate::files::trust::is_trusted;
 use nix::unistd::{Gid, Group, Uid, User};
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::collections::HashSet;
@@ -77,7 +78,7 @@ pub fn doubts_of(name: &Path, path: &Path, seen: &mut HashSet<PathBuf>) -> Vec<D
         found.push(Doubt { file: name.into(), directory: directory.map(Into::into), next_to_it, others });
     };
     if seen.insert(real.clone())
-        && let Some(others) = others(&real)
+        && let Some(others) = others(&real).or_else(|| whose_link(path))
     {
         doubt(None, true, others);
     }
@@ -91,6 +92,18 @@ pub fn doubts_of(name: &Path, path: &Path, seen: &mut HashSet<PathBuf>) -> Vec<D
         }
     }
     found
+}
+
+/// Whose a symbolic link is, if it is one and its owner is somebody else.
+fn whose_link(path: &Path) -> Option<Others> {
+    let metadata = path.symlink_metadata().ok().filter(Metadata::is_symlink)?;
+    let owner = metadata.uid();
+    (!is_trusted(owner, Uid::effective().as_raw())).then(|| Others::Owner { name: name_of(owner) })
+}
+
+fn name_of(uid: u32) -> String {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    user.map_or(uid.to_string(), |user| user.name)
 }
 
 /// Who else can change a file, or what is in a directory. `None` if nobody can, or nobody knows.
@@ -111,9 +124,8 @@ fn judge(metadata: &Metadata, we: u32) -> Option<Others> {
     if mode & 0o002 != 0 && !sticky {
         return Some(Others::Everybody { mode });
     }
-    if uid != 0 && uid != we {
-        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-        return Some(Others::Owner { name: user.map_or(uid.to_string(), |user| user.name) });
+    if !is_trusted(uid, we) {
+        return Some(Others::Owner { name: name_of(uid) });
     }
     let own_group = User::from_uid(Uid::from_raw(uid)).ok().flatten().is_some_and(|user| user.gid.as_raw() == gid);
     if mode & 0o020 != 0 && !sticky && gid != 0 && !own_group {
@@ -159,6 +171,11 @@ mod tests {
         if !Uid::effective().is_root() {
             return eprintln!("skipped: owners cannot be changed without root");
         }
+        let (link, owner) = (path.with_extension("link"), Some(54_321));
+        with_mode(directory.path(), 0o1777);
+        std::os::unix::fs::symlink(&path, &link).expect("linked");
+        std::os::unix::fs::lchown(&link, owner, None).expect("changed");
+        check(&link, &[("this file belongs to the user 54321, who can change it, and with it what is run", false)]);
         with_mode(directory.path(), 0o755);
         std::os::unix::fs::chown(&path, Some(54_321), None).expect("changed");
         check(&path, &[("this file belongs to the user 54321, who can change it, and with it what is run", false)]);

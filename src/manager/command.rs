@@ -114,7 +114,7 @@ fn has_execute_bit(metadata: &Metadata) -> bool {
 
 /// Splits a command into words as Python's `shlex.split` does: quotes group, a backslash escapes, within
 /// double quotes only `"` and itself. There are no comments and no expansions.
-fn split(command: &str) -> Result<Vec<String>, &'static str> {
+pub fn split(command: &str) -> Result<Vec<String>, &'static str> {
     const NO_CLOSING: &str = "No closing quotation";
     const NO_ESCAPED: &str = "No escaped character";
     let mut words = Vec::new();

@@ -1,6 +1,7 @@
 //! Resource limits.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rustix::thread::CapabilitySet;
 use std::io;
 
 /// A soft and a hard limit; `u64::MAX` is "unlimited".
@@ -59,6 +60,15 @@ pub fn advice(error: &io::Error) -> &'static str {
 pub fn get(what: Limited) -> io::Result<Limit> {
     let (soft, hard) = getrlimit(what.resource())?;
     Ok(Limit { soft, hard })
+}
+
+/// Whether this process could set the hard limit this high.
+pub fn may_raise(what: Limited, hard: u64) -> bool {
+    let most = std::fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
+    let possible = what != Limited::Descriptors || most.is_none_or(|most: u64| hard <= most);
+    let capabilities = rustix::thread::capabilities(None);
+    let may = capabilities.is_ok_and(|own| own.effective.contains(CapabilitySet::SYS_RESOURCE));
+    possible && may
 }
 
 /// Sets a limit.

@@ -134,11 +134,11 @@ fn doors_left_open() {
     check(
         "[supervisord]\n[inet_http_server]\nport=*:9001\n[inet_http_server:b]\nport=9001\nusername=a\npassword=b\n\
          [inet_http_server:c]\nport=127.0.0.1:9002\n",
-        1,
+        2,
         &[
             "x.conf:3: warning: [inet_http_server] port: whoever reaches this port controls every program: set \
              username and password",
-            "x.conf:5: warning: [inet_http_server:b] port: the same address as that of [inet_http_server]",
+            "x.conf:5: error: [inet_http_server:b] port: the same address as that of [inet_http_server]",
         ],
     );
     check(
@@ -169,6 +169,9 @@ fn secrets_that_everybody_can_read() {
         ("environment=A=1,TOKEN=\"x\"", true),
         ("environment=DB_PASSWORD=\"%(ENV_PASSWORD)s\"", false),
         ("environment=A=1", false),
+        ("environment=API_KEY=\"\"", false),
+        ("environment=PASSWORD_FILE=/run/secrets/p,TOKEN_TTL=60,SECRET_LENGTH=\"9\"", false),
+        ("environment=TOKEN_URL=http://h,MY_SECRET='x,y'", true),
     ] {
         let directory = with_config(&format!("[supervisord]\n[program:a]\ncommand=cat\n{key}\n"));
         let path = directory.path().join("x.conf");
@@ -432,6 +435,127 @@ fn whoever_else_can_change_what_is_run_is_named() {
         assert!(printed.contains(expected), "{what}: {printed}");
         assert!(printed.contains("0 errors"), "{what}: {printed}");
     }
+}
+
+#[test]
+fn servers_that_cannot_be_opened_are_errors() {
+    let long = "x".repeat(120);
+    for (section, place, text) in [
+        ("unix_http_server]\nfile=/no/such/dir/s.sock", "file", "the directory /no/such/dir does not exist".to_string()),
+        (
+            "unix_http_server]\nfile=\"%(here)s/s.sock\"",
+            "file",
+            "$DIR/\"$DIR/s.sock\" ends with a quotation mark, which is part of the name here: leave the marks out"
+                .to_string(),
+        ),
+        ("unix_http_server]\nfile=%(here)s/x.conf", "file", "$DIR/x.conf exists and is not a socket".to_string()),
+        (
+            &*format!("unix_http_server]\nfile=/tmp/{long}"),
+            "file",
+            format!("the path of a socket may have 107 bytes, and this one has 125: /tmp/{long}"),
+        ),
+        (
+            "inet_http_server]\nport=no-such-host.invalid:9001\nusername=a\npassword=b",
+            "port",
+            "the host 'no-such-host.invalid' has no address here: its name cannot be resolved".to_string(),
+        ),
+        (
+            "inet_http_server]\nport=192.0.2.1:9001\nusername=a\npassword=b",
+            "port",
+            "192.0.2.1 is not an address of this machine".to_string(),
+        ),
+    ] {
+        let name = section.split(']').next().unwrap_or_default();
+        let expected = format!("x.conf:3: error: [{name}] {place}: {text}");
+        check(&format!("[supervisord]\n[{section}\n"), 2, &[&expected]);
+    }
+}
+
+#[test]
+fn descriptors_that_nobody_may_have_are_an_error() {
+    let directory = with_config("[supervisord]\nminfds=2000000000\n");
+    let output = run(directory.path(), &["check", "-c", "x.conf"]);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let expected = "x.conf:2: error: [supervisord] minfds: 2000000000 descriptors are more than the ";
+    assert!(printed.starts_with(expected) && output.status.code() == Some(2), "{printed}");
+}
+
+#[test]
+fn a_client_that_looks_elsewhere_is_told_where() {
+    let unix = "[unix_http_server]\nfile=%(here)s/s\n";
+    let none = "and this configuration has no server: add a [unix_http_server] or an [inet_http_server]";
+    for (servers, client, expected) in [
+        ("", "", &*format!("x.conf:2: warning: [supervisorctl] serverurl: without serverurl the client will look for http://localhost:9001, {none}")),
+        (
+            unix,
+            "serverurl=unix:///tmp/other.sock\n",
+            "x.conf:5: warning: [supervisorctl] serverurl: the client will look for unix:///tmp/other.sock, which is \
+             none of the servers here; those are unix://$DIR/s",
+        ),
+        (
+            unix,
+            "",
+            "x.conf:4: warning: [supervisorctl] serverurl: without serverurl the client will look for \
+             http://localhost:9001, which is none of the servers here; those are unix://$DIR/s",
+        ),
+        (
+            "[unix_http_server]\nfile=%(here)s/s\nusername=a\npassword=b\n",
+            "serverurl=unix://%(here)s/s\n",
+            "x.conf:6: warning: [supervisorctl] username: [unix_http_server] wants a username and a password, and the \
+             client has none",
+        ),
+        (
+            "[unix_http_server]\nfile=%(here)s/s\nusername=a\npassword=b\n",
+            "serverurl=unix://%(here)s/s\nusername=a\npassword=c\n",
+            "x.conf:9: warning: [supervisorctl] password: it is not the password that [unix_http_server] wants, so the \
+             client will be refused",
+        ),
+    ] {
+        check(&format!("[supervisord]\n{servers}[supervisorctl]\n{client}"), 1, &[expected]);
+    }
+    for (servers, client) in [
+        (unix, "serverurl=unix://%(here)s/s"),
+        ("[inet_http_server]\nport=127.0.0.1:9001\n", ""),
+        ("[inet_http_server]\nport=127.0.0.1:9003\n", "serverurl=http://localhost:9003"),
+        (
+            "[inet_http_server]\nport=9003\nusername=a\npassword={SHA}e9d71f5ee7c92d6dc9e92ffdad17b8bd49418f98\n",
+            "serverurl=http://box:9003/\nusername=a\npassword=b",
+        ),
+    ] {
+        check(&format!("[supervisord]\n{servers}[supervisorctl]\n{client}\n"), 0, &[]);
+    }
+}
+
+#[test]
+fn what_looks_right_and_is_not_is_explained() {
+    check(
+        "[supervisord]\n[program:a]\ncommand=sh -c \"echo a ; echo b\"\n[program:b]\ncommand=cat x && cat y\n\
+         depends_on=a\n[program:c\ncommand=cat\n[program:d]\ncommand=cat\ncron=* * * * *\nDepends_On=a\n",
+        1,
+        &[
+            "x.conf:3: warning: [program:a] command: command in [program:a] (x.conf:3) ends before the first \" ;\" or \
+             \" #\", which begins a comment even between quotation marks: write it without the blank before it",
+            "x.conf:3: warning: [program:a] command: can't parse command 'sh -c \"echo a': No closing quotation",
+            "x.conf:5: warning: [program:b] command: set again in line 8; the last value counts",
+            "x.conf:6: warning: [program:b] depends_on: depends_on in [program:b] and 1 more (x.conf:6) is a key of other \
+             supervisors: it is ignored, and what it asks for is not done",
+            "x.conf:7: warning: [program:b] [program: unclosed section header: [program... has no ']', so what follows \
+             belongs to [program:b]",
+            "x.conf:11: warning: [program:d] cron: cron in [program:d] (x.conf:11) is a key of other supervisors: it is \
+             ignored, and what it asks for is not done",
+        ],
+    );
+    check(
+        "[supervisord]\n[program:b]\ncommand=cat x && cat y\n",
+        1,
+        &["x.conf:3: warning: [program:b] command: no shell is involved, so the program gets \"&&\" as an argument; write \
+           sh -c '...' around it, with stopasgroup=true and killasgroup=true"],
+    );
+    let directory = with_config("[supervisord]\n[program:a]\ncommand=cat %(ENV_NOBODY_SET_IT)s\n");
+    let output = run(directory.path(), &["check", "-c", "x.conf"]);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let expected = "[program:a] command: the environment variable NOBODY_SET_IT is not set. Format string";
+    assert!(printed.contains(expected), "{printed}");
 }
 
 #[test]
