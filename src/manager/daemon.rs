@@ -669,7 +669,7 @@ fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs 
 }
 
 /// What the system says, without its number.
-fn in_words(error: &std::io::Error) -> String {
+pub fn in_words(error: &std::io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_string())
 }
 

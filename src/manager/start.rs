@@ -12,7 +12,8 @@ use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, Owed, SlotContent
 use crate::log::activity;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
-use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, stream_specs};
+use crate::http::listen::ListenError;
+use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, in_words, stream_specs};
 use crate::manager::events::Events;
 use crate::manager::info_map::MapFile;
 use crate::manager::interim::Interim;
@@ -24,7 +25,7 @@ use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::thrift::Needs;
 use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt, wait};
-use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpServerConfig};
+use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpAddress, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::rpc::api::Handle;
 use crate::sys::limits::{self, Limited};
@@ -61,7 +62,7 @@ pub fn run_if_manager() -> Option<u8> {
         Err(text) => {
             // On the terminal as long as nobody is supervised, then in the log that a predecessor opened.
             eprintln!("Error: {text}\nFor help, use supervisord -h");
-            ::log::error!("{text}");
+            ::log::error!("{}", text.replace('\n', "; "));
             2
         }
     })
@@ -154,7 +155,11 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
     };
     open::set_kept_descriptors(daemon.boot.kept_descriptors.clone());
-    daemon.open_activity_log(takes_over)?;
+    if let Err(error) = daemon.open_activity_log(takes_over) {
+        // Only a start fails, and nothing was begun.
+        daemon.remove_lock();
+        return Err(error);
+    }
     set_up_transfer(&daemon.link);
     set_up_custody(&daemon.link);
     let mut ears = Ears {
@@ -250,12 +255,29 @@ impl Daemon {
         for config in self.config.http_servers.clone() {
             let listener = http::listen::open(&config).map_err(|error| {
                 self.servers.iter().for_each(|server| server.listener.remove_file());
-                error.to_string()
+                self.explained(&error, &config)
             })?;
             self.begin_to_serve(config, listener);
         }
         self.deposit_listeners();
         Ok(())
+    }
+
+    /// Supervisor's words for a server that cannot be opened, and behind them which one, where, and why.
+    fn explained(&self, error: &ListenError, config: &HttpServerConfig) -> String {
+        let place = match &config.address {
+            HttpAddress::Inet { host, port } if host.is_empty() => format!("port=*:{port}"),
+            HttpAddress::Inet { host, port } => format!("port={host}:{port}"),
+            HttpAddress::Unix { file, .. } => format!("file={}", file.display()),
+        };
+        let twin = self.servers.iter().find(|server| server.config.address == config.address);
+        let why = match (error, twin) {
+            (ListenError::InUse, Some(twin)) => format!(": [{}] has the same address", twin.config.section),
+            (ListenError::InUse, None) => ": address already in use".to_string(),
+            (ListenError::Os(error), _) => format!(": {}", in_words(error)),
+            _ => String::new(),
+        };
+        format!("{error}\nAt [{}] {place}{why}", config.section)
     }
 
     /// Makes the sockets of all programs, while a mistake can still be told on the terminal.
@@ -354,7 +376,10 @@ impl Daemon {
             old.extract_if(.., |server| server.config.address == config.address).for_each(close);
             match http::listen::open(&config) {
                 Ok(listener) => self.begin_to_serve(config, listener),
-                Err(error) => crate::crit!("could not open [{}]: {error}", config.section),
+                Err(error) => {
+                    let why = self.explained(&error, &config);
+                    crate::crit!("could not open [{}]: {}", config.section, why.replace('\n', "; "));
+                }
             }
         }
         let number = |count: usize| u16::try_from(count).unwrap_or(Place::MAX_LISTENERS);

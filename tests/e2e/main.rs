@@ -32,6 +32,7 @@ mod signals;
 mod sockets;
 mod start;
 mod stop;
+mod said;
 mod superlance;
 mod surroundings;
 mod survivors;
