@@ -11,13 +11,14 @@ export SUPERVISOR_VENV
 TOOLS_VENV ?= $(CURDIR)/.venv-tools
 export TOOLS_VENV
 
-.PHONY: help run prepare test soak check fmt lint docs bench clean
+.PHONY: help run prepare test soak check fmt lint docs deny bench clean
 
 help:
 	@echo "make run     build, then supervise the sample programs of conf/supervisord.conf in the foreground"
 	@echo "make test    install what the tests need, then run all of them"
 	@echo "make soak    the long tests: a thousand kills of the manager, and one at each of its system calls"
 	@echo "make check   what the automatic checks run: format, lints, documentation, tests"
+	@echo "make deny    what dependencies may be: cargo-deny if it is installed, else the same by our own tests"
 	@echo "make bench   measure process life and logs against a bare spawn loop and the original"
 	@echo "make clean   remove what was built and installed here"
 
@@ -46,6 +47,15 @@ lint:
 docs:
 	# Private items are documented, so links to them lead somewhere.
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
+
+# Known vulnerabilities are in a database that cargo-deny downloads: `cargo deny check advisories`.
+deny:
+	@if cargo deny --version >/dev/null 2>&1; then \
+		cargo deny --offline check licenses bans sources; \
+	else \
+		echo "cargo-deny is not installed (cargo install cargo-deny --locked); checking without it"; \
+		cargo test --locked --test dependencies; \
+	fi
 
 bench: prepare
 	cargo bench --locked --bench life

@@ -56,7 +56,7 @@ _supervisor() {
         if [[ ${#command[@]} == 0 ]]; then command=("$word")
         elif [[ -n $value ]]; then value=; command+=("$word")
         elif [[ -n $action ]]; then break
-        elif [[ $word == -[csupr] || $word == --@(configuration|serverurl|username|password|history[-_]file) ]]; then
+        elif [[ $word == -[csupr] || $word == --@(configuration|serverurl|username|password|history[-_]file|color) ]]; then
             value=$word; command+=("$word")
         elif [[ $word == -* ]]; then command+=("$word")
         elif [[ -z $part ]]; then part=$word; command+=("$word")
@@ -124,7 +124,7 @@ _supervisor() {
         if (( ! $#command )); then command=("$word")
         elif [[ -n $value ]]; then value=; command+=("$word")
         elif [[ -n $action ]]; then break
-        elif [[ $word == -[csupr] || $word == --(configuration|serverurl|username|password|history[-_]file) ]]; then
+        elif [[ $word == -[csupr] || $word == --(configuration|serverurl|username|password|history[-_]file|color) ]]; then
             value=$word; command+=("$word")
         elif [[ $word == -* ]]; then command+=("$word")
         elif [[ -z $part ]]; then part=$word; command+=("$word")
@@ -187,7 +187,7 @@ function __supervisor_complete
         else if test -n "$value"
             set value ''
             set client $client $word
-        else if contains -- $word -c -s -u -p -r --configuration --serverurl --username --password --history_file
+        else if contains -- $word -c -s -u -p -r --configuration --serverurl --username --password --history_file --color
             set value $word
             set client $client $word
         else if string match -q -- '-*' $word
