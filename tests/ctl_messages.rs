@@ -143,9 +143,11 @@ fn a_server_that_is_none_of_ours_is_doubted() {
     ] {
         let (url, _) = foreign(answer);
         for line in ["status", "avail"] {
-            let client = Command::new(env!("CARGO_BIN_EXE_supervisord")).args(["ctl", "-s", &url, line]).output();
+            let client =
+                Command::new(env!("CARGO_BIN_EXE_supervisord")).args(["ctl", "-s", &url, line]).output();
             let told = told(&client.unwrap());
-            let expected = format!("is this a supervisord? What listens at {url} answers like something else");
+            let expected =
+                format!("is this a supervisord? What listens at {url} answers like something else");
             assert!(told.contains(&expected), "{line}: {told:?}\n{}", String::from_utf8_lossy(answer));
         }
     }
@@ -162,7 +164,8 @@ fn refused_credentials_are_called_so_and_those_of_the_url_are_used() {
 
     let (url, hearing) = foreign(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     let url = url.replace("http://", "http://me:secret@");
-    let client = Command::new(env!("CARGO_BIN_EXE_supervisord")).args(["ctl", "-s", &url, "avail"]).output().unwrap();
+    let client =
+        Command::new(env!("CARGO_BIN_EXE_supervisord")).args(["ctl", "-s", &url, "avail"]).output().unwrap();
     assert!(hearing.recv().unwrap().contains("Authorization: Basic bWU6c2VjcmV0"));
     let all = format!("{}{}", told_of(&client.stdout), told_of(&client.stderr));
     assert!(!all.contains("secret") && all.contains("http://me:********@127.0.0.1"), "{all}");
@@ -188,7 +191,10 @@ fn a_file_without_the_section_is_named() {
     std::fs::write(directory.path().join("supervisord.conf"), "[supervisord]\n").unwrap();
     let output = client_in(directory.path()).args(["ctl", "-s", &fake.url(), "status"]).output().unwrap();
     let told = told(&output);
-    assert!(told.starts_with("Error: .ini file does not include supervisorctl section\nAt supervisord.conf\n"), "{told}");
+    assert!(
+        told.starts_with("Error: .ini file does not include supervisorctl section\nAt supervisord.conf\n"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -199,7 +205,8 @@ fn a_password_goes_only_where_its_owner_or_root_says() {
     let (url, hearing) = foreign(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     let directory = tempfile::tempdir().unwrap();
     let conf = directory.path().join("supervisord.conf");
-    std::fs::write(&conf, format!("[supervisorctl]\nserverurl={url}\nusername=u\n")).unwrap();
+    let text = format!("[supervisorctl]\nserverurl={url}\nusername=u\nhistory_file=%(here)s/history\n");
+    std::fs::write(&conf, text).unwrap();
     let netrc = directory.path().join("netrc");
     std::fs::write(&netrc, "machine 127.0.0.1 login u password fromnetrc\n").unwrap();
     let ask = |password: Option<&str>, words: &[&str]| {
@@ -208,7 +215,8 @@ fn a_password_goes_only_where_its_owner_or_root_says() {
             Some(password) => client.env("SUPERVISORCTL_PASSWORD", password),
             None => client.env("NETRC", &netrc),
         };
-        let output = client.args(["ctl", "-c", "supervisord.conf"]).args(words).arg("avail").output().unwrap();
+        let output =
+            client.args(["ctl", "-c", "supervisord.conf"]).args(words).arg("avail").output().unwrap();
         (hearing.recv().unwrap(), told(&output))
     };
     let authorized = |request: &str| request.contains("Authorization: ");
@@ -219,6 +227,7 @@ fn a_password_goes_only_where_its_owner_or_root_says() {
     assert!(!authorized(&request), "{request}");
     assert!(told.contains(&format!("SUPERVISORCTL_PASSWORD is not sent to {url}")), "{told}");
     assert!(told.contains("belongs to the user 54321"), "{told}");
+    assert!(told.contains("warning: no history is kept in it"), "{told}");
     assert!(!authorized(&ask(None, &[]).0), "a host is not enough");
     std::fs::write(&netrc, format!("machine {url} login u password fromnetrc\n")).unwrap();
     assert!(authorized(&ask(None, &[]).0), "the whole URL is");
@@ -240,13 +249,18 @@ fn root_does_not_take_what_others_left_in_its_way() {
     std::fs::write(&conf, text).unwrap();
     let run = |words: &[&str]| client_in(directory.path()).args(words).output().unwrap();
     assert!(run(&["ctl", "avail"]).status.success());
-    for (prepare, why) in [(0o755, "this file belongs to the user 54321"), (0o777, "everybody can replace this file")] {
+    for (prepare, why) in
+        [(0o755, "this file belongs to the user 54321"), (0o777, "everybody can replace this file")]
+    {
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(prepare)).unwrap();
         chown(&conf, Some(if prepare == 0o755 { 54_321 } else { 0 }), None).unwrap();
         for words in [&["ctl", "avail"][..], &["-n"], &["check"]] {
             let output = run(words);
             let all = format!("{}{}", told_of(&output.stdout), told_of(&output.stderr));
-            assert!(all.contains("is not used, because nobody named it") && all.contains(why), "{words:?}: {all}");
+            assert!(
+                all.contains("is not used, because nobody named it") && all.contains(why),
+                "{words:?}: {all}"
+            );
             assert!(all.contains("use the -c option"), "{words:?}: {all}");
             assert_eq!(output.status.code(), Some(2), "{words:?}: {all}");
         }

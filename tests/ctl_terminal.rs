@@ -84,7 +84,11 @@ fn colours_are_for_the_shell_and_for_those_who_ask() {
     shell.expect(PROMPT);
     for declined in [("NO_COLOR", ""), ("", "--color=never")] {
         let mut command = ours(&fake.conf());
-        if declined.1.is_empty() { command.env(declined.0, "1") } else { command.arg(declined.1) };
+        if declined.1.is_empty() {
+            command.env(declined.0, "1")
+        } else {
+            command.arg(declined.1)
+        };
         let mut shell = Terminal::start(&command);
         let shown = shell.expect("pid 4711");
         assert!(!shown.contains("\x1b[3"), "{shown:?}");

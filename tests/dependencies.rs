@@ -57,7 +57,11 @@ fn is_met(expression: &str, allowed: &BTreeSet<String>) -> bool {
 fn licences_are_those_allowed() {
     let allowed = array(&section("licenses"), "allow");
     assert!(is_met("(MIT OR GPL-3.0) AND Unicode-3.0", &allowed) && is_met("MIT/GPL-3.0", &allowed));
-    assert!(!is_met("MIT AND GPL-3.0", &allowed) && !is_met("GPL-3.0 OR LGPL-3.0", &allowed) && !is_met("", &allowed));
+    assert!(
+        !is_met("MIT AND GPL-3.0", &allowed)
+            && !is_met("GPL-3.0 OR LGPL-3.0", &allowed)
+            && !is_met("", &allowed)
+    );
     let packages = packages();
     assert!(packages.len() > 50, "only {} packages", packages.len());
     let wrong: Vec<String> = packages
@@ -76,7 +80,9 @@ fn everything_comes_from_the_one_registry() {
         .filter(|package| match package["source"].as_str() {
             // The project itself.
             None => text(package, "name") != "supervisord",
-            Some(source) => !source.strip_prefix("registry+").is_some_and(|registry| allowed.contains(registry)),
+            Some(source) => {
+                !source.strip_prefix("registry+").is_some_and(|registry| allowed.contains(registry))
+            }
         })
         .map(|package| format!("{}: {:?}", name(package), package["source"]))
         .collect();
@@ -103,7 +109,8 @@ fn no_crate_is_there_twice_but_for_those_listed() {
         .filter(|left| left.len() > 1)
         .collect();
     assert!(twice.is_empty(), "{twice:#?}");
-    let stale: Vec<_> = skipped.iter().filter(|one| !packages.iter().any(|package| name(package) == **one)).collect();
+    let stale: Vec<_> =
+        skipped.iter().filter(|one| !packages.iter().any(|package| name(package) == **one)).collect();
     assert!(stale.is_empty(), "deny.toml lists what is not there any more: {stale:?}");
     let banned: Vec<_> = crates("deny").into_iter().filter(|one| versions.contains_key(one)).collect();
     assert!(banned.is_empty(), "{banned:?}");

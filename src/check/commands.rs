@@ -21,7 +21,9 @@ fn is_operator(word: &str) -> bool {
         || OPERATORS.contains(&rest) && rest.contains(['<', '>'])
         || ["2>&1", "1>&2", ">&2", "&>", "&>>"].contains(&word)
         || rest.len() > 1 && rest.starts_with('>') && !rest.starts_with(">=") && looks_like_target(rest)
-        || word.len() > 1 && word.ends_with('&') && word.trim_end_matches('&').chars().all(char::is_alphanumeric)
+        || word.len() > 1
+            && word.ends_with('&')
+            && word.trim_end_matches('&').chars().all(char::is_alphanumeric)
 }
 
 /// Whether an arrow is followed by a name, as in `>/dev/null` and `2>>log`.

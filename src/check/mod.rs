@@ -19,9 +19,9 @@ use crate::config::load::{interpret, read_document};
 use crate::config::reading::Readable;
 use crate::config::{Surroundings, dump_to_show};
 use crate::model::config::Level;
-use crate::model::visible::for_terminal;
+use crate::model::visible::for_stream;
 use serde_json::json;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// What a check found out.
@@ -58,8 +58,7 @@ pub fn main(args: &CheckArgs) -> ExitCode {
     let _ = match (&report.dump, args.json) {
         (Some(dump), _) => out.write_all(dump.as_bytes()),
         (None, true) => out.write_all(as_json(&report).as_bytes()),
-        (None, false) if out.is_terminal() => out.write_all(for_terminal(&as_text(&report)).as_bytes()),
-        (None, false) => out.write_all(as_text(&report).as_bytes()),
+        (None, false) => out.write_all(for_stream(&out, &as_text(&report)).as_bytes()),
     };
     ExitCode::from(report.status(args.strict))
 }

@@ -51,7 +51,9 @@ fn wrong_file(file: &Path) -> Option<String> {
     let shown = file.display();
     let written = file.file_name().unwrap_or_default().to_string_lossy();
     if written.ends_with(['"', '\'']) {
-        return Some(format!("{shown} ends with a quotation mark, which is part of the name here: leave the marks out"));
+        return Some(format!(
+            "{shown} ends with a quotation mark, which is part of the name here: leave the marks out"
+        ));
     }
     let length = file.as_os_str().len();
     if length > LONGEST_PATH {
@@ -83,7 +85,9 @@ fn wrong_host(host: &str) -> Option<String> {
     // The port of a daemon that runs may be taken, by itself; any other says as much about the host.
     let addresses = match (host, 0_u16).to_socket_addrs() {
         Ok(addresses) => addresses.collect::<Vec<_>>(),
-        Err(_) => return Some(format!("the host {} has no address here: its name cannot be resolved", repr(host))),
+        Err(_) => {
+            return Some(format!("the host {} has no address here: its name cannot be resolved", repr(host)));
+        }
     };
     let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first())?;
     match TcpListener::bind(first) {
@@ -104,7 +108,9 @@ pub fn of_client(document: &Document, config: &Config, client: &CtlConfig) -> Ve
     };
     let Ok(wanted) = Endpoint::parse(&client.serverurl) else { return Vec::new() };
     if config.http_servers.is_empty() {
-        let text = format!("{looks}, and this configuration has no server: add a [unix_http_server] or an [inet_http_server]");
+        let text = format!(
+            "{looks}, and this configuration has no server: add a [unix_http_server] or an [inet_http_server]"
+        );
         return warn("serverurl", text);
     }
     let Some(server) = config.http_servers.iter().find(|server| is_at(server, &wanted)) else {
@@ -115,15 +121,19 @@ pub fn of_client(document: &Document, config: &Config, client: &CtlConfig) -> Ve
     let Some(wanted) = &server.credentials else { return Vec::new() };
     let section = &server.section;
     match (&client.username, &client.password) {
-        (None, _) => warn("username", format!("[{section}] wants a username and a password, and the client has none")),
+        (None, _) => {
+            warn("username", format!("[{section}] wants a username and a password, and the client has none"))
+        }
         (_, None) => warn("password", format!("[{section}] wants a password, and the client has none")),
-        (Some(username), _) if *username != wanted.username => {
-            warn("username", format!("it is not the username that [{section}] wants, so the client will be refused"))
-        }
+        (Some(username), _) if *username != wanted.username => warn(
+            "username",
+            format!("it is not the username that [{section}] wants, so the client will be refused"),
+        ),
         // A hash tells nothing here.
-        (_, Some(password)) if *password != wanted.password && !wanted.password.starts_with('{') => {
-            warn("password", format!("it is not the password that [{section}] wants, so the client will be refused"))
-        }
+        (_, Some(password)) if *password != wanted.password && !wanted.password.starts_with('{') => warn(
+            "password",
+            format!("it is not the password that [{section}] wants, so the client will be refused"),
+        ),
         _ => Vec::new(),
     }
 }
@@ -131,9 +141,7 @@ pub fn of_client(document: &Document, config: &Config, client: &CtlConfig) -> Ve
 /// Whether a server is reached there.
 fn is_at(server: &HttpServerConfig, wanted: &Endpoint) -> bool {
     match (&server.address, wanted) {
-        (HttpAddress::Unix { file, .. }, Endpoint::Unix(path)) => {
-            file == path || same_file(file, path)
-        }
+        (HttpAddress::Unix { file, .. }, Endpoint::Unix(path)) => file == path || same_file(file, path),
         (HttpAddress::Inet { host, port }, Endpoint::Inet { host: to, port: at }) => {
             let everywhere = host.is_empty() || host == "0.0.0.0" || host == "::";
             port == at && (everywhere || host == to || is_loopback(host) && is_loopback(to))

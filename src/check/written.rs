@@ -92,7 +92,9 @@ fn unknown_keys<'d>(
     let unknown = document.own_keys(section).filter(move |(key, _)| is_unknown(key));
     unknown.map(move |(key, place)| {
         if let Some(header) = key.strip_prefix('[') {
-            let text = format!("unclosed section header: [{header}... has no ']', so what follows belongs to [{section}]");
+            let text = format!(
+                "unclosed section header: [{header}... has no ']', so what follows belongs to [{section}]"
+            );
             return warning(document, Some(place), section, Some(key), text);
         }
         let similar = most_similar(key, kind.keys().map(|key| key.name));

@@ -283,7 +283,11 @@ pub(super) static CTL: &[Opt] = &[
         colour,
         "always, never, or auto: in the shell and in commands that Supervisor lacks",
     )),
-    ours(flag(&[], Some("raw"), "let control characters in what programs and daemons say reach the terminal")),
+    ours(flag(
+        &[],
+        Some("raw"),
+        "let control characters in what programs and daemons say reach the terminal",
+    )),
 ];
 
 pub(super) static CHECK: &[Opt] = &[

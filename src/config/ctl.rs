@@ -8,6 +8,7 @@ use crate::config::reading::Readable;
 use crate::config::section::{Context, Note, Section};
 use crate::config::trust::{self, Others};
 use crate::config::surroundings::Surroundings;
+use crate::config::trust::{self, Others};
 use crate::model::config::{Level, Message};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -96,7 +97,13 @@ fn read(context: &Context<'_>, args: &CtlArgs, name: Option<&Path>) -> CtlConfig
     let from_file = args.serverurl.is_none() && written.is_some();
     let serverurl = args.serverurl.clone().or(written);
     let serverurl = serverurl.unwrap_or_else(|| "http://localhost:9001".to_string());
-    let history_file = args.history_file.clone().or(text("history_file"));
+    let of_others = name.and_then(|name| who_chose(&around.absolute(name)));
+    let mut history_file = args.history_file.clone().or(text("history_file"));
+    if let (Some(why), Some(_), None) = (&of_others, &history_file, &args.history_file) {
+        // Lines would be written to a file of their choice.
+        section.note(Some("history_file"), Level::Warn, format!("no history is kept in it: {why}"));
+        history_file = None;
+    }
     CtlConfig {
         serverurl: with_absolute_path(around, serverurl),
         username: args.username.clone().or(text("username")),
@@ -105,7 +112,7 @@ fn read(context: &Context<'_>, args: &CtlArgs, name: Option<&Path>) -> CtlConfig
         history_file: history_file
             .filter(|path| !path.is_empty())
             .map(|path| around.absolute_with_home(&path)),
-        url_is_of: name.filter(|_| from_file).and_then(|name| who_chose(&around.absolute(name))),
+        url_is_of: of_others.filter(|_| from_file),
         path_read: name.map(|name| around.absolute(name)),
         messages: Vec::new(),
     }

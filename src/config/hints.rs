@@ -22,7 +22,9 @@ const OF_RELATIVES: [&str; 9] = [
 /// Every such thing.
 pub(super) fn notes(document: &Document) -> Vec<Note> {
     let mut notes = of_relatives(document);
-    notes.extend(document.cut().filter_map(|(section, key, place)| cut_in_quotes(document, section, key, place)));
+    notes.extend(
+        document.cut().filter_map(|(section, key, place)| cut_in_quotes(document, section, key, place)),
+    );
     notes
 }
 

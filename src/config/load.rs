@@ -4,9 +4,9 @@ use crate::cli::DaemonArgs;
 use crate::config::document::Document;
 use crate::config::dump::{Setting, all_settings, dump};
 use crate::config::error::{ConfigError, ConfigErrors};
+use crate::config::reading::{self, Readable};
 use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
-use crate::config::reading::{self, Readable};
 use crate::config::trust::{self, Doubt};
 use crate::config::{daemon, groups, hints, include, ini, servers};
 use crate::model::config::{Config, Level, Message};
@@ -45,19 +45,24 @@ fn load_from(
         return Err(refused.into());
     }
     let mut config = interpret(&document, notes, args, surroundings).into_result()?;
-    config.messages.extend(doubts.iter().map(|doubt| Message {
-        level: Level::Warn,
-        text: format!("{}: {doubt}", doubt.file.display()),
-    }));
+    config.messages.extend(
+        doubts
+            .iter()
+            .map(|doubt| Message { level: Level::Warn, text: format!("{}: {doubt}", doubt.file.display()) }),
+    );
     config.messages.sort_by_key(|message| std::cmp::Reverse(message.level));
     Ok(config)
+}
+
+/// Whether the environment says that unsafe configurations are meant.
+fn is_allowed(surroundings: &Surroundings) -> bool {
+    surroundings.environment.get(ALLOW_UNSAFE).is_some_and(|value| !value.is_empty())
 }
 
 /// Why root does not run what stands in this file: whoever likes can have it run anything. Others than everybody may be
 /// meant to, a user who deploys for example.
 pub(crate) fn refusal(doubt: &Doubt, args: &DaemonArgs, surroundings: &Surroundings) -> Option<ConfigError> {
-    let allowed = args.allow_unsafe_config
-        || surroundings.environment.get(ALLOW_UNSAFE).is_some_and(|value| !value.is_empty());
+    let allowed = args.allow_unsafe_config || is_allowed(surroundings);
     if !surroundings.is_root || allowed || !doubt.is_open_to_all() {
         return None;
     }
@@ -274,7 +279,7 @@ fn first_found(surroundings: &Surroundings) -> Option<PathBuf> {
 
 /// What speaks against a file that root would take only because of the directory it is in.
 fn trap(name: &Path, surroundings: &Surroundings) -> Option<ConfigError> {
-    if !surroundings.is_root || name.is_absolute() {
+    if !surroundings.is_root || name.is_absolute() || is_allowed(surroundings) {
         return None;
     }
     let path = surroundings.absolute(name);

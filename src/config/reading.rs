@@ -145,14 +145,21 @@ mod tests {
             ("fifo", Readable::Files, "it is not a regular file, but a FIFO, which can be read once"),
             ("fifo", Readable::Pipes, "nobody writes to this FIFO"),
             ("/dev/null", Readable::Pipes, "it is not a regular file, but a device"),
-            ("/dev/fd/0", Readable::Files, "it is a descriptor of whoever started us, which can be read once"),
+            (
+                "/dev/fd/0",
+                Readable::Files,
+                "it is a descriptor of whoever started us, which can be read once",
+            ),
             ("link", Readable::Files, "it is a descriptor of whoever started us, which can be read once"),
             ("/proc/self/status", Readable::Pipes, "it is not a regular file, but one of /proc"),
         ] {
             let error = read(&path(name), readable).expect_err(name);
             assert_eq!(error.to_string(), text, "{name}");
         }
-        assert_eq!(read(&path(""), Readable::Pipes).expect_err("a directory").kind(), ErrorKind::IsADirectory);
+        assert_eq!(
+            read(&path(""), Readable::Pipes).expect_err("a directory").kind(),
+            ErrorKind::IsADirectory
+        );
     }
 
     #[test]

@@ -61,9 +61,32 @@ const SECRET_WORDS: [&str; 5] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_K
 
 /// Last words of names that say something about a secret: where it lies, how long it is good.
 const ABOUT_SECRETS: [&str; 26] = [
-    "FILE", "FILES", "PATH", "DIR", "URL", "URI", "ENDPOINT", "HOST", "PORT", "TTL", "TIMEOUT", "LIFETIME", "EXPIRY",
-    "EXPIRES", "EXPIRATION", "AGE", "LENGTH", "SIZE", "LIMIT", "COUNT", "ENABLED", "REQUIRED", "POLICY", "ALGORITHM",
-    "HEADER", "TYPE",
+    "FILE",
+    "FILES",
+    "PATH",
+    "DIR",
+    "URL",
+    "URI",
+    "ENDPOINT",
+    "HOST",
+    "PORT",
+    "TTL",
+    "TIMEOUT",
+    "LIFETIME",
+    "EXPIRY",
+    "EXPIRES",
+    "EXPIRATION",
+    "AGE",
+    "LENGTH",
+    "SIZE",
+    "LIMIT",
+    "COUNT",
+    "ENABLED",
+    "REQUIRED",
+    "POLICY",
+    "ALGORITHM",
+    "HEADER",
+    "TYPE",
 ];
 
 /// Whether a variable of this name is likely to hold something that nobody else should read.

@@ -53,9 +53,8 @@ pub(crate) fn dump_to_show(document: &Document, args: &DaemonArgs, surroundings:
     let reads = interpret(document, Vec::new(), args, &harmless).config.is_some();
     let (around, secrets) = if reads { (&harmless, &[][..]) } else { (surroundings, &secrets[..]) };
     let sections = all_settings(document, args, around).into_iter();
-    let shown = sections.map(|(section, settings)| {
-        (section, without(settings, secrets).into_iter().map(masked).collect())
-    });
+    let shown = sections
+        .map(|(section, settings)| (section, without(settings, secrets).into_iter().map(masked).collect()));
     as_file(shown.collect())
 }
 

@@ -41,9 +41,12 @@ impl Doubt {
 /// Fits behind the name of the file.
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (directory, what) = (self.directory.as_ref().map(|path| path.display()), "and with it what is run");
+        let (directory, what) =
+            (self.directory.as_ref().map(|path| path.display()), "and with it what is run");
         match (&self.others, directory) {
-            (Others::Everybody { mode }, None) => write!(f, "everybody can change this file (mode {mode:04o}), {what}"),
+            (Others::Everybody { mode }, None) => {
+                write!(f, "everybody can change this file (mode {mode:04o}), {what}")
+            }
             (Others::Group { name, mode }, None) => {
                 write!(f, "the group {name} can change this file (mode {mode:04o}), {what}")
             }
@@ -127,7 +130,8 @@ fn judge(metadata: &Metadata, we: u32) -> Option<Others> {
     if !is_trusted(uid, we) {
         return Some(Others::Owner { name: name_of(uid) });
     }
-    let own_group = User::from_uid(Uid::from_raw(uid)).ok().flatten().is_some_and(|user| user.gid.as_raw() == gid);
+    let own_group =
+        User::from_uid(Uid::from_raw(uid)).ok().flatten().is_some_and(|user| user.gid.as_raw() == gid);
     if mode & 0o020 != 0 && !sticky && gid != 0 && !own_group {
         let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
         return Some(Others::Group { name: group.map_or(gid.to_string(), |group| group.name), mode });
@@ -148,9 +152,12 @@ mod tests {
     fn check(path: &Path, expected: &[(&str, bool)]) {
         let found = doubts_of(Path::new("x.conf"), path, &mut HashSet::new());
         let here = path.parent().expect("a directory").display().to_string();
-        let found: Vec<(String, bool)> =
-            found.iter().map(|doubt| (doubt.to_string().replace(&here, "DIR"), doubt.is_open_to_all())).collect();
-        let expected: Vec<(String, bool)> = expected.iter().map(|(text, all)| (text.to_string(), *all)).collect();
+        let found: Vec<(String, bool)> = found
+            .iter()
+            .map(|doubt| (doubt.to_string().replace(&here, "DIR"), doubt.is_open_to_all()))
+            .collect();
+        let expected: Vec<(String, bool)> =
+            expected.iter().map(|(text, all)| (text.to_string(), *all)).collect();
         assert_eq!(found, expected);
     }
 
@@ -167,7 +174,10 @@ mod tests {
         with_mode(directory.path(), 0o1777);
         check(&path, &[]);
         with_mode(directory.path(), 0o777);
-        check(&path, &[("everybody can replace this file in DIR (mode 0777), and with it what is run", true)]);
+        check(
+            &path,
+            &[("everybody can replace this file in DIR (mode 0777), and with it what is run", true)],
+        );
         if !Uid::effective().is_root() {
             return eprintln!("skipped: owners cannot be changed without root");
         }
@@ -175,15 +185,24 @@ mod tests {
         with_mode(directory.path(), 0o1777);
         std::os::unix::fs::symlink(&path, &link).expect("linked");
         std::os::unix::fs::lchown(&link, owner, None).expect("changed");
-        check(&link, &[("this file belongs to the user 54321, who can change it, and with it what is run", false)]);
+        check(
+            &link,
+            &[("this file belongs to the user 54321, who can change it, and with it what is run", false)],
+        );
         with_mode(directory.path(), 0o755);
         std::os::unix::fs::chown(&path, Some(54_321), None).expect("changed");
-        check(&path, &[("this file belongs to the user 54321, who can change it, and with it what is run", false)]);
+        check(
+            &path,
+            &[("this file belongs to the user 54321, who can change it, and with it what is run", false)],
+        );
         std::os::unix::fs::chown(&path, Some(0), Some(54_321)).expect("changed");
         with_mode(&path, 0o660);
         check(&path, &[("the group 54321 can change this file (mode 0660), and with it what is run", false)]);
         std::os::unix::fs::chown(&path, None, Some(0)).expect("changed");
         std::os::unix::fs::chown(directory.path(), Some(54_321), None).expect("changed");
-        check(&path, &[("DIR belongs to the user 54321, who can replace this file, and with it what is run", false)]);
+        check(
+            &path,
+            &[("DIR belongs to the user 54321, who can replace this file, and with it what is run", false)],
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Credentials: asked for at the prompt, or found where no other user of the machine can read them.
 
+use crate::config::reading::{self, Readable};
 use crate::ctl::session::Session;
 use crate::rpc::client::Login;
 use std::io;
@@ -16,7 +17,8 @@ pub fn hints(refused: Option<&str>) -> Vec<String> {
     if let Some(username) = refused {
         return vec![
             format!("  the username {username:?} and the password that were given were refused"),
-            "  those of the server stand in its section: [unix_http_server] or [inet_http_server]".to_string(),
+            "  those of the server stand in its section: [unix_http_server] or [inet_http_server]"
+                .to_string(),
         ];
     }
     vec![
@@ -49,11 +51,11 @@ pub fn confirm(session: &mut Session, question: &str) -> io::Result<bool> {
 
 /// The entry of a `.netrc` file for one of the machines, if the file can be read.
 pub fn from_netrc(path: &Path, machines: &[&str]) -> Option<Login> {
-    let metadata = path.metadata().ok()?;
-    if metadata.len() > MAX_NETRC as u64 {
+    let text = String::from_utf8(reading::read(path, Readable::Files).ok()?).ok()?;
+    if text.len() > MAX_NETRC {
         return None;
     }
-    netrc_entry(&std::fs::read_to_string(path).ok()?, machines)
+    netrc_entry(&text, machines)
 }
 
 /// Finds the first entry for one of the machines. Lines of macros and comments are skipped; `default` counts for nobody,

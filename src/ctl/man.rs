@@ -127,11 +127,12 @@ const ENVIRONMENT: &str = "\
 .SH ENVIRONMENT
 .TP
 \\fBSUPERVISORCTL_PASSWORD\\fR
-The password for the server, so that it need not stand on the command line.
+The password for the server, so that it need not stand on the command line. It goes to a server that was named by
+\\fB\\-s\\fR, that is the default, or that stands in a configuration file which only root or the user can change.
 .TP
 \\fBNETRC\\fR
 A file to read user names and passwords from instead of \\fI~/.netrc\\fR. The machine is the server's host, its socket file
-or the whole URL.
+or the whole URL; only the last counts for a server that others could have chosen.
 .TP
 \\fBNO_COLOR\\fR
 If set, colours are not used even on a terminal.

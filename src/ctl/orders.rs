@@ -47,7 +47,9 @@ impl Order<'_> {
     /// The method and its arguments.
     fn call(self, whom: &Whom) -> (&'static str, Vec<Value>) {
         let (method, name) = match (self, whom) {
-            (Order::Start | Order::StartAgain, Whom::Process { name }) => ("supervisor.startProcess", Some(name)),
+            (Order::Start | Order::StartAgain, Whom::Process { name }) => {
+                ("supervisor.startProcess", Some(name))
+            }
             (Order::Start | Order::StartAgain, Whom::Group { name }) => {
                 ("supervisor.startProcessGroup", Some(name))
             }

@@ -82,7 +82,10 @@ fn is_foreign(problem: &CallError) -> bool {
         CallError::Http { status, .. } => !matches!(status, 408 | 413 | 429 | 431 | 500 | 503),
         CallError::Unexpected(_) => true,
         CallError::Broken(problem) => problem.kind() == ErrorKind::InvalidData,
-        CallError::Connect(_) | CallError::Resolve { .. } | CallError::Unauthorized | CallError::Fault { .. } => false,
+        CallError::Connect(_)
+        | CallError::Resolve { .. }
+        | CallError::Unauthorized
+        | CallError::Fault { .. } => false,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::ctl::screen::Screen;
 use crate::ctl::session::{Mode, Session, Settings};
 use crate::ctl::shell::{self, Greeting};
 use crate::model::config::Level;
+use crate::model::visible::for_stream;
 use crate::rpc::client::Login;
 use crate::rpc::client::endpoint::Endpoint;
 use std::path::Path;
@@ -22,7 +23,8 @@ pub fn main(args: CtlArgs) -> ExitCode {
         Ok(config) => config,
         Err(errors) => {
             let at = errors.first().place().map(|place| format!("At {place}\n")).unwrap_or_default();
-            eprintln!("Error: {errors}\n{at}For help, use {} -h", args.progname);
+            let told = format!("Error: {errors}\n{at}For help, use {} -h", args.progname);
+            eprintln!("{}", for_stream(&std::io::stderr(), &told));
             return Exit::INVALID_ARGS.into();
         }
     };
@@ -37,7 +39,7 @@ pub fn main(args: CtlArgs) -> ExitCode {
     match Session::new(settings, screen, mode) {
         Ok(session) => run(session, &args).into(),
         Err(problem) => {
-            println!("{problem}");
+            println!("{}", for_stream(&std::io::stdout(), &problem.to_string()));
             Exit::GENERIC.into()
         }
     }
@@ -103,7 +105,10 @@ fn settings(config: CtlConfig, args: &CtlArgs, surroundings: &Surroundings, scre
     let found = from_environment.filter(|password| !password.is_empty());
     if let (Some(why), Some(_), None) = (&of_others, found, &args.password) {
         let variable = login::PASSWORD_VARIABLE;
-        screen.hint(&format!("warning: {variable} is not sent to {}; name the server with -s", config.serverurl));
+        screen.hint(&format!(
+            "warning: {variable} is not sent to {}; name the server with -s",
+            config.serverurl
+        ));
         screen.hint(&format!("  {why}"));
     }
     let from_environment = from_environment.filter(|_| of_others.is_none()).cloned();

@@ -670,7 +670,9 @@ fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs 
 
 /// What the system says, without its number.
 pub fn in_words(error: &std::io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_string())
+    error
+        .raw_os_error()
+        .map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_string())
 }
 
 /// Kills what a program with `killasgroup`, which ended at `ended`, left behind in its process group, and says whom.

@@ -13,6 +13,7 @@ use crate::manager::lock::{self, Lock, Taken};
 use crate::manager::resume::{Resumption, resume, stand_in};
 use crate::manager::strangers::named_by;
 use crate::model::config::{Config, Level, Message};
+use crate::model::visible::for_stream;
 use crate::sys::daemonize::{Fork, fork};
 use crate::sys::limits::{self, Limit, Limited};
 use crate::sys::{fd, pidfd, process, signals, user};
@@ -31,7 +32,7 @@ pub fn daemon_main(args: DaemonArgs) -> ExitCode {
     match launch(args) {
         Ok(status) => ExitCode::from(status),
         Err(text) => {
-            eprint!("{text}");
+            eprint!("{}", for_stream(&std::io::stderr(), &text));
             if !text.contains("\nFor help, use ") {
                 eprintln!("For help, use {progname} -h");
             }

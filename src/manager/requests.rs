@@ -634,7 +634,8 @@ pub fn note_in_full(proc: &Proc) -> Cow<'static, str> {
 
 /// The same, with what is said of a signal that could not be sent, and of a listener that is not talked to any more.
 fn notes(proc: &Proc, why_unknown: Option<String>) -> Vec<String> {
-    let mut notes: Vec<String> = Some(note_in_full(proc).to_string()).filter(|note| !note.is_empty()).into_iter().collect();
+    let mut notes: Vec<String> =
+        Some(note_in_full(proc).to_string()).filter(|note| !note.is_empty()).into_iter().collect();
     if proc.state() == ProcessState::Unknown && !proc.refused_signal.is_empty() {
         notes.push(format!("a signal could not be sent to it: {}", proc.refused_signal));
     }

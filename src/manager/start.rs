@@ -6,14 +6,16 @@ use crate::core::process::{Event, State};
 use crate::files::location::removable;
 use crate::files::open;
 use crate::http;
+use crate::http::listen::ListenError;
 use crate::keeper::boot::given_environment;
 use crate::keeper::layout::{Place, Text};
 use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, Owed, SlotContent};
 use crate::log::activity;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
-use crate::http::listen::ListenError;
-use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, in_words, stream_specs};
+use crate::manager::daemon::{
+    Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, in_words, stream_specs,
+};
 use crate::manager::events::Events;
 use crate::manager::info_map::MapFile;
 use crate::manager::interim::Interim;
@@ -27,6 +29,7 @@ use crate::manager::upgrade::look_around;
 use crate::manager::{pidfile, rt, wait};
 use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpAddress, HttpServerConfig};
 use crate::model::state::SupervisorState;
+use crate::model::visible::for_stream;
 use crate::rpc::api::Handle;
 use crate::sys::limits::{self, Limited};
 use crate::sys::{fd, memory, process, schedule};
@@ -61,7 +64,7 @@ pub fn run_if_manager() -> Option<u8> {
         Ok(status) => status,
         Err(text) => {
             // On the terminal as long as nobody is supervised, then in the log that a predecessor opened.
-            eprintln!("Error: {text}\nFor help, use supervisord -h");
+            eprintln!("Error: {}\nFor help, use supervisord -h", for_stream(&std::io::stderr(), &text));
             ::log::error!("{}", text.replace('\n', "; "));
             2
         }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::io::IsTerminal;
 
 /// Whether a character does something to the text around it instead of being seen: C0, DEL, C1, and what sets or
 /// overrides the direction of writing.
@@ -59,6 +60,11 @@ pub fn for_terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The text as this stream may get it: a terminal shows what is invisible, everything else gets it as it is.
+pub fn for_stream<'t>(stream: &impl IsTerminal, text: &'t str) -> Cow<'t, str> {
+    if stream.is_terminal() { for_terminal(text) } else { Cow::Borrowed(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +83,9 @@ mod tests {
     fn terminals_get_nothing_that_steers_them() {
         assert_eq!(for_terminal("a\tb\r\nc"), "a\tb\r\nc");
         assert_eq!(for_terminal("\x1b]0;x\x07\x1b[2J\x7f"), "^[]0;x^G^[[2J^?");
-        assert_eq!(for_terminal("\u{9b}2J \u{85} \u{202e} \u{2066} \u{200f}"), "\u{fffd}2J \u{fffd} \u{fffd} \u{fffd} \u{fffd}");
+        assert_eq!(
+            for_terminal("\u{9b}2J \u{85} \u{202e} \u{2066} \u{200f}"),
+            "\u{fffd}2J \u{fffd} \u{fffd} \u{fffd} \u{fffd}"
+        );
     }
 }

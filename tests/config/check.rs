@@ -485,7 +485,13 @@ fn a_client_that_looks_elsewhere_is_told_where() {
     let unix = "[unix_http_server]\nfile=%(here)s/s\n";
     let none = "and this configuration has no server: add a [unix_http_server] or an [inet_http_server]";
     for (servers, client, expected) in [
-        ("", "", &*format!("x.conf:2: warning: [supervisorctl] serverurl: without serverurl the client will look for http://localhost:9001, {none}")),
+        (
+            "",
+            "",
+            &*format!(
+                "x.conf:2: warning: [supervisorctl] serverurl: without serverurl the client will look for http://localhost:9001, {none}"
+            ),
+        ),
         (
             unix,
             "serverurl=unix:///tmp/other.sock\n",
@@ -548,8 +554,10 @@ fn what_looks_right_and_is_not_is_explained() {
     check(
         "[supervisord]\n[program:b]\ncommand=cat x && cat y\n",
         1,
-        &["x.conf:3: warning: [program:b] command: no shell is involved, so the program gets \"&&\" as an argument; write \
-           sh -c '...' around it, with stopasgroup=true and killasgroup=true"],
+        &[
+            "x.conf:3: warning: [program:b] command: no shell is involved, so the program gets \"&&\" as an argument; write \
+           sh -c '...' around it, with stopasgroup=true and killasgroup=true",
+        ],
     );
     let directory = with_config("[supervisord]\n[program:a]\ncommand=cat %(ENV_NOBODY_SET_IT)s\n");
     let output = run(directory.path(), &["check", "-c", "x.conf"]);

@@ -22,7 +22,10 @@ fn a_name_of_a_process_stays_one_word_of_the_log() {
     // What is left behind is called by the name of its file.
     let hostile = daemon.path("\n\u{1b}[41mCRIT x");
     fs::copy("/bin/sleep", &hostile).expect("copied");
-    program(&daemon.path("app"), "#!/bin/sh\n\"$(dirname \"$0\")/\n\u{1b}[41mCRIT x\" 1000 &\nuntil grep -q CRIT /proc/$!/comm; do sleep 0.01; done\n");
+    program(
+        &daemon.path("app"),
+        "#!/bin/sh\n\"$(dirname \"$0\")/\n\u{1b}[41mCRIT x\" 1000 &\nuntil grep -q CRIT /proc/$!/comm; do sleep 0.01; done\n",
+    );
     daemon.ctl(&["start", "app"]);
     daemon.wait_log("left behind in the process group of 'app'");
     let log = daemon.log();
@@ -34,7 +37,8 @@ fn a_name_of_a_process_stays_one_word_of_the_log() {
 
 #[test]
 fn an_answer_of_a_listener_stays_one_line_of_the_log_and_why_knows_it() {
-    let listener = "#!/bin/sh\nprintf 'READY\\n'; read header; printf 'NO\\033[2JSENSE \\302\\233\\n'; sleep 1000\n";
+    let listener =
+        "#!/bin/sh\nprintf 'READY\\n'; read header; printf 'NO\\033[2JSENSE \\302\\233\\n'; sleep 1000\n";
     let daemon = Start::new(
         Side::under_test(),
         "[eventlistener:ears]\ncommand=%(here)s/ears\nevents=PROCESS_STATE\nstartsecs=0\n\
@@ -86,7 +90,10 @@ fn keys_of_other_supervisors_get_one_line() {
 
 #[test]
 fn a_private_socket_without_a_password_is_no_reason_to_cry() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("bound").port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("bound")
+        .port();
     let daemon = start(&format!(
         "[unix_http_server:open]\nfile=%(here)s/open.sock\nchmod=0777\n[inet_http_server]\nport=127.0.0.1:{port}\n"
     ));
@@ -117,7 +124,14 @@ fn a_reread_that_fails_names_file_line_and_key() {
 
 #[test]
 fn a_start_that_cannot_be_says_where_and_leaves_nothing() {
-    let twins = "[inet_http_server:a]\nport=127.0.0.1:9871\n[inet_http_server:b]\nport=127.0.0.1:9871\n";
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("bound")
+        .port();
+    let twins =
+        format!("[inet_http_server:a]\nport=127.0.0.1:{port}\n[inet_http_server:b]\nport=127.0.0.1:{port}\n");
+    let twice =
+        format!("At [inet_http_server:b] port=127.0.0.1:{port}: [inet_http_server:a] has the same address\n");
     for (conf, expected) in [
         (
             "[unix_http_server]\nfile=/no/such/dir/s.sock\n",
@@ -127,14 +141,15 @@ fn a_start_that_cannot_be_says_where_and_leaves_nothing() {
             "[inet_http_server]\nport=192.0.2.1:9001\n",
             "(99)\nAt [inet_http_server] port=192.0.2.1:9001: Cannot assign requested address\n",
         ),
-        (twins, "At [inet_http_server:b] port=127.0.0.1:9871: [inet_http_server:a] has the same address\n"),
+        (&*twins, &*twice),
         ("[supervisord]\nlogfile=%(here)s\n", "could not open logfile /"),
     ] {
         let (run, daemon) = Start::new(Side::under_test(), conf).run();
         let run = run.expect(2);
         assert!(run.stderr.contains(expected), "{run}");
         let left: Vec<_> = fs::read_dir(daemon.directory()).expect("readable").flatten().collect();
-        let names: Vec<_> = left.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let names: Vec<_> =
+            left.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         assert!(!names.iter().any(|name| name.contains(".pid") || name.contains("sock")), "{names:?}");
     }
 }
@@ -152,7 +167,8 @@ fn root_starts_with_what_everybody_can_change_only_if_it_is_told_to() {
     assert!(told.contains("everybody can change this file (mode 0666)"), "{told}");
     assert!(told.contains("--allow-unsafe-config") && told.contains("chmod o-w"), "{told}");
 
-    let start = Start::new(Side::under_test(), "[program:a]\ncommand=cat\n").arguments(&["--allow-unsafe-config"]);
+    let start =
+        Start::new(Side::under_test(), "[program:a]\ncommand=cat\n").arguments(&["--allow-unsafe-config"]);
     let mut daemon = start.prepare();
     fs::set_permissions(daemon.conf(), fs::Permissions::from_mode(0o666)).expect("changed");
     daemon.spawn();
@@ -176,9 +192,10 @@ fn a_signal_that_cannot_be_sent_has_a_reason() {
         return eprintln!("skipped: only root can give a program away");
     }
     // A daemon that has lost CAP_KILL cannot signal what runs as somebody else.
-    let daemon = Start::new(Side::under_test(), "[program:a]\ncommand=sleep 1000\nuser=nobody\nstartsecs=0\n")
-        .under(&["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"])
-        .ready();
+    let daemon =
+        Start::new(Side::under_test(), "[program:a]\ncommand=sleep 1000\nuser=nobody\nstartsecs=0\n")
+            .under(&["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"])
+            .ready();
     daemon.wait_for_state("a", Running, LONG);
     let pid = daemon.pid_of("a");
     let run = daemon.ctl(&["stop", "a"]);
@@ -205,7 +222,8 @@ fn a_pipe_is_read_once() {
     let mut second = bash.spawn().expect("bash runs");
     let url = format!("unix://{}", daemon.path("t.sock").display());
     let ctl = |word: &str| {
-        let output = std::process::Command::new(binary).args(["ctl", "-s", &url, word]).output().expect("it runs");
+        let output =
+            std::process::Command::new(binary).args(["ctl", "-s", &url, word]).output().expect("it runs");
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     until("the second daemon answers", LONG, || ctl("status").contains("RUNNING"));

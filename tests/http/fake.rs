@@ -187,7 +187,9 @@ impl Programs {
             | Request::ClearProcessLogs(target @ Target::Name { .. })
             | Request::SendProcessStdin(target, _) => self.one(target).map(|_| Answer::Done),
             Request::ClearProcessLogs(_) => Ok(Answer::Bulk(Vec::new())),
-            Request::Upgrade(_) | Request::UpgradeState => Ok(Answer::Text(String::new())),
+            Request::Upgrade(_) | Request::UpgradeState | Request::ConfigProblem => {
+                Ok(Answer::Text(String::new()))
+            }
             Request::ProcessHistory(_) | Request::Keeper => Ok(Answer::Facts(Vec::new())),
             Request::Overview(_) | Request::Daemon | Request::Alive | Request::ConfigSource => {
                 Err(Fault::new(FaultCode::Failed))

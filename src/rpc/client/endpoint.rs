@@ -1,7 +1,7 @@
 //! Where a daemon listens: `serverurl` read, and connected to.
 
-use crate::rpc::client::{CallError, Login};
 use crate::rpc::client::http::{Connection, Transport};
+use crate::rpc::client::{CallError, Login};
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
@@ -62,11 +62,13 @@ impl Endpoint {
         if Endpoint::credentials(url).is_none() {
             return url.to_string();
         }
-        let authority_end = url["http://".len()..].find(['/', '?', '#']).map_or(url.len(), |at| at + "http://".len());
+        let authority_end =
+            url["http://".len()..].find(['/', '?', '#']).map_or(url.len(), |at| at + "http://".len());
         let (authority, path) = url.split_at(authority_end);
         // There are credentials, so there is an at sign, and a colon before it.
         let (credentials, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let name = credentials.strip_prefix("http://").and_then(|text| text.split(':').next()).unwrap_or_default();
+        let name =
+            credentials.strip_prefix("http://").and_then(|text| text.split(':').next()).unwrap_or_default();
         format!("http://{name}:********@{host}{path}")
     }
 
