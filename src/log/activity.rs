@@ -18,8 +18,10 @@ use crate::model::config::{ActivityLog, DaemonConfig, Level, LogFormat};
 use crate::model::visible::{escaped, escaped_but, is_invisible};
 use ::log::{LevelFilter, Log, Metadata, Record};
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -217,8 +219,56 @@ pub fn stop_copying() {
 }
 
 /// Recovers the lock after a panic: a line may be missing then, nothing worse.
-fn lock_writer() -> MutexGuard<'static, Option<Writer>> {
-    WRITER.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock_writer() -> Locked {
+    let busy = Busy::begin();
+    Locked { writer: WRITER.lock().unwrap_or_else(PoisonError::into_inner), _busy: busy }
+}
+
+/// The writer, and this thread is busy with it. What is logged meanwhile follows when both are given up, in this order.
+struct Locked {
+    writer: MutexGuard<'static, Option<Writer>>,
+    _busy: Option<Busy>,
+}
+
+impl Deref for Locked {
+    type Target = Option<Writer>;
+
+    fn deref(&self) -> &Option<Writer> {
+        &self.writer
+    }
+}
+
+impl DerefMut for Locked {
+    fn deref_mut(&mut self) -> &mut Option<Writer> {
+        &mut self.writer
+    }
+}
+
+thread_local! {
+    /// Whether this thread is writing to the log already.
+    static IS_BUSY: Cell<bool> = const { Cell::new(false) };
+    /// What it had to say meanwhile: level, target and text.
+    static POSTPONED: RefCell<Vec<(::log::Level, String, String)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While this lives, what this thread logs is put off. Whoever writes to a log may have something to say of it, for example
+/// that its directory had to be made again, and would wait for itself.
+struct Busy;
+
+impl Busy {
+    /// `None` if this thread is busy already.
+    fn begin() -> Option<Busy> {
+        (!IS_BUSY.replace(true)).then_some(Busy)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        IS_BUSY.set(false);
+        for (level, target, text) in POSTPONED.take() {
+            ::log::log!(target: &target, level, "{text}");
+        }
+    }
 }
 
 /// The logger that the `log` crate knows.
@@ -236,8 +286,15 @@ impl Log for Activity {
         let foreign = !record.target().starts_with("supervisord");
         // The libraries' own chatter is written when RUST_LOG asks for it.
         let wanted = !foreign && enabled(level_of(record.metadata()));
-        if wanted || self.rules.matches(record) {
-            self.formatter.log(record);
+        if !wanted && !self.rules.matches(record) {
+            return;
+        }
+        match Busy::begin() {
+            Some(_busy) => self.formatter.log(record),
+            None => {
+                let (target, text) = (record.target().to_string(), record.args().to_string());
+                POSTPONED.with_borrow_mut(|postponed| postponed.push((record.level(), target, text)));
+            }
         }
     }
 
@@ -520,6 +577,17 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].ends_with(" WARN killing '\\n\\x1b[41m CRIT x' \\u{202e}"), "{text:?}");
         assert_eq!((lines[2], lines[3].get(..2), lines.len()), ("b\\x07", Some(" 2"), 5), "{text:?}");
+
+        // A log whose directory is gone makes it again, and says so while it is at it.
+        let inner = dir.path().join("gone/activity");
+        reconfigure(&config(&inner), false).unwrap();
+        std::fs::remove_dir_all(dir.path().join("gone")).unwrap();
+        reopen();
+        ::log::info!("after");
+        let lines = lines_of(&inner);
+        assert!(lines[0].starts_with("INFO made directory "), "{lines:?}");
+        assert_eq!(lines.last().map(String::as_str), Some("INFO after"));
+        reconfigure(&config(&log), false).unwrap();
 
         let bad = config(Path::new("/proc/none/log"));
         let error = reconfigure(&bad, false).unwrap_err().to_string();
