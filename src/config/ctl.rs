@@ -6,7 +6,6 @@ use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::load::{read_file, search};
 use crate::config::reading::Readable;
 use crate::config::section::{Context, Note, Section};
-use crate::config::trust::{self, Others};
 use crate::config::surroundings::Surroundings;
 use crate::config::trust::{self, Others};
 use crate::model::config::{Level, Message};

@@ -77,6 +77,8 @@ fn cut_in_quotes(document: &Document, section: &str, key: &str, place: Place) ->
 fn note(document: &Document, section: &str, key: &str, place: Place, text: String) -> Note {
     Note {
         message: Message { level: Level::Warn, text },
+        // The texts say it.
+        needs_place: false,
         file: Some(document.file(place).name.clone()),
         line: Some(place.line),
         section: Some(section.to_string()),

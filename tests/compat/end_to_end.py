@@ -70,7 +70,6 @@ def main():
     os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
     os.environ["END_TO_END"] = "1"
     # One of them matches what the client prints on a terminal letter for letter.
-    os.environ["NO_COLOR"] = "1"
     # Automatic logs: another daemon that starts clears those in /tmp away.
     os.environ["TMPDIR"] = directory
     os.chdir(directory)
