@@ -47,6 +47,20 @@ fn calls(path: &Path) -> BTreeMap<String, usize> {
     let text = fs::read_to_string(path).unwrap();
     let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let mut found = BTreeMap::new();
+    for import in code.split("use ").skip(1).map(|import| import.split(';').next().unwrap_or_default()) {
+        let is_about_files = ["std::fs", "rustix::fs", "nix::fcntl", "nix::unistd"]
+            .iter()
+            .any(|path| import.starts_with(path));
+        let words = import.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let bare: Vec<&str> =
+            words.filter(|word| CALLS.iter().any(|call| *call == format!("fs::{word}("))).collect();
+        assert!(
+            !is_about_files || bare.is_empty(),
+            "{}: write fs::{}( where it is called",
+            path.display(),
+            bare[0]
+        );
+    }
     for line in code.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
         for call in CALLS {
             let n = line.matches(call).filter(|_| is_whole(line, call)).count();

@@ -3,7 +3,7 @@
 
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::{File, FileType};
 use std::io::{Error, ErrorKind, Read, Result};
@@ -42,7 +42,7 @@ pub fn read(path: &Path, readable: Readable) -> Result<Vec<u8>> {
     // Opening a device can do something by itself.
     refuse(path.metadata()?.file_type(), readable)?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    let file = File::from(open(path, flags, Mode::empty())?);
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     // What was opened counts, not what had the name before.
     let metadata = file.metadata()?;
     refuse(metadata.file_type(), readable)?;
