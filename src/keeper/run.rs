@@ -502,7 +502,7 @@ impl Keeper {
     }
 
     /// Takes in whatever lies in the socket.
-    fn take_deposits(&mut self) {
+    pub(super) fn take_deposits(&mut self) {
         loop {
             let mut bytes = [0; message::MAX_BYTES];
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(message::MAX_PLACES))];

@@ -45,6 +45,8 @@ impl Keeper {
             return;
         }
         self.upgrades_begun = wanted;
+        // The binary was sent before this was asked, but perhaps after we looked for something that was sent.
+        self.take_deposits();
         if matches!(self.upgrade, Upgrade::Checking { .. } | Upgrade::OnTrial { .. }) {
             // The manager asks only when none is under way; see there.
             return;
