@@ -16,6 +16,8 @@ fn daemon() -> Fake {
         ])),
         "supervisor.getProcessInfo" => Reply::Value(process("cat", "cat", 20, "RUNNING", "")),
         "supervisor.getSupervisorVersion" => Reply::Value(text("9.8.7")),
+        // As Supervisor.
+        "supervisord.getProcessHistory" => Reply::Fault(1, "UNKNOWN_METHOD"),
         "supervisor.startProcess" => {
             std::thread::sleep(std::time::Duration::from_millis(1500));
             Reply::Value(Value::Boolean(true))

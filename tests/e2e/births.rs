@@ -91,7 +91,7 @@ startsecs=0
     let file = daemon.path("slow");
     std::fs::write(&file, "#!/bin/sh\necho \"$$ $(id -u)\" >> slow.ran\nexec sleep 1000\n").expect("written");
     let everybody = |path: &Path| {
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o777)).expect("ours");
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o1777)).expect("ours");
     };
     everybody(daemon.directory());
     everybody(&file);

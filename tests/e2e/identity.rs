@@ -107,7 +107,7 @@ fn an_ordinary_user_is_told_where_another_one_stands_and_what_that_takes() {
     }
     let ordinary = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
     let daemon = Start::new(Side::under_test(), "[supervisord]\nuser=root\n").under(&ordinary).prepare();
-    fs::set_permissions(daemon.directory(), PermissionsExt::from_mode(0o777)).expect("ours");
+    fs::set_permissions(daemon.directory(), PermissionsExt::from_mode(0o1777)).expect("ours");
     let run = crate::support::run(&mut daemon.command()).expect(2);
     let wanted = "Error: Can't drop privilege as nonroot user: becoming uid 0 takes root with CAP_SETUID and CAP_SETGID\n";
     assert!(run.stderr.starts_with(wanted), "{run}");
