@@ -184,6 +184,26 @@ impl Location {
         }
     }
 
+    /// The facts about a file that was just opened under this name, if it may be used.
+    ///
+    /// # Errors
+    /// EPERM with the reason.
+    pub fn judge_open(&self, file: &OwnedFd) -> io::Result<Stat> {
+        let stat = rustix::fs::fstat(file)?;
+        self.judge(&stat)?;
+        let is_theirs = matches!(self.control, Control::User(user) if stat.st_uid == user);
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if is_file && self.control != Control::Ours && !is_theirs {
+            // It may have been a second name of a file elsewhere that was removed before the names were counted. If the one
+            // name that the file has is this one, it was not.
+            let named = self.stat()?;
+            if (named.st_dev, named.st_ino, named.st_nlink) != (stat.st_dev, stat.st_ino, 1) {
+                return Err(refused("it was exchanged while it was opened".to_string()));
+            }
+        }
+        Ok(stat)
+    }
+
     /// Fails unless this file may be used under this name; to be asked with the facts of the open descriptor.
     ///
     /// # Errors

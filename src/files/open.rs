@@ -190,8 +190,7 @@ fn find(
 }
 
 fn judged(at: &Location, fd: OwnedFd) -> io::Result<Opened> {
-    let stat = rustix::fs::fstat(&fd)?;
-    at.judge(&stat)?;
+    let stat = at.judge_open(&fd)?;
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Opened::File(fd, stat),
         _ => Opened::Device(fd),

@@ -103,7 +103,10 @@ fn read(path: &Path) -> Result<Option<Written>, String> {
         return Err("others may write to its directory".to_string());
     }
     let file = match at.open(OFlags::RDONLY, 0) {
-        Ok(fd) => File::from(fd),
+        Ok(fd) => {
+            at.judge_open(&fd).map_err(|error| error.to_string())?;
+            File::from(fd)
+        }
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(rustix::io::Errno::LOOP) => return Err("it is a symbolic link".to_string()),
         Err(errno) => return Err(io::Error::from(errno).to_string()),

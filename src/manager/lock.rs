@@ -60,11 +60,11 @@ pub fn take(pidfile: &Path) -> io::Result<Taken> {
     }
     let at = Location::of(&path_beside(pidfile), Missing::Fail)?;
     for _ in 0..TRIES {
-        let file = File::from(at.open(OFlags::RDWR | OFlags::CREATE, 0o644)?);
-        if !file.metadata()?.is_file() {
+        let file = at.open(OFlags::RDWR | OFlags::CREATE, 0o644)?;
+        if FileType::from_raw_mode(at.judge_open(&file)?.st_mode) != FileType::RegularFile {
             return Err(io::Error::other("it is not a file"));
         }
-        at.judge(&rustix::fs::fstat(&file)?)?;
+        let file = File::from(file);
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) if is_at(&file, &at) => return Ok(Taken::Ours(Lock { file })),
             // A daemon that was ending removed it; what we locked has no name any more.
