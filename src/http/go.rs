@@ -1,7 +1,8 @@
 //! The REST paths of the Go reimplementations of Supervisor, with their answers, for the scripts that use them.
 //!
-//! Where ochinchina's and its fork differ, names are taken with and without the node before them. A node is this one,
-//! whatever it is called.
+//! Where ochinchina's and its fork differ, names are taken with and without the node before them. There is one node: this
+//! machine, by its host name or by the `identifier` of the configuration. Nothing is done for any other one: whoever
+//! means the program of that name somewhere else must not stop ours.
 
 use super::api::act::{plainly, shut_down, update_all};
 use super::api::{Action, Answered, Asked, Problem, forbidden, json, large_json, look, plain, turn};
@@ -12,6 +13,7 @@ use crate::rpc::api::{Answer, ProcessInfo, Request, Stream, Target};
 use crate::rpc::server::logs;
 use serde::{Deserialize, Serialize};
 use serde_json::json as object;
+use std::collections::BTreeSet;
 
 /// So many programs one request may name.
 const PROGRAMS_MAX: usize = 10_000;
@@ -28,15 +30,30 @@ pub enum Endpoint {
     Ping,
     Reload,
     Shutdown,
+    /// The same on the node of this name.
+    At(String, Box<Endpoint>),
     Refused(Problem),
+}
+
+impl Endpoint {
+    fn changes(&self) -> bool {
+        match self {
+            Endpoint::On(..) | Endpoint::OnMany(_) | Endpoint::Reload | Endpoint::Shutdown => true,
+            Endpoint::At(_, endpoint) => endpoint.changes(),
+            Endpoint::List
+            | Endpoint::Info(_)
+            | Endpoint::Log(..)
+            | Endpoint::Nodes
+            | Endpoint::Ping
+            | Endpoint::Refused(_) => false,
+        }
+    }
 }
 
 /// The endpoint below `/program` or `/supervisor`.
 pub fn route(method: &str, path: &[&str]) -> Endpoint {
     let Some(endpoint) = find(path) else { return Endpoint::Refused(Problem::nothing_there()) };
-    let changes =
-        matches!(endpoint, Endpoint::On(..) | Endpoint::OnMany(_) | Endpoint::Reload | Endpoint::Shutdown);
-    match (changes, method) {
+    match (endpoint.changes(), method) {
         (true, "POST" | "PUT") | (false, "GET" | "HEAD") => endpoint,
         (true, _) => Endpoint::Refused(Problem::wrong_method("POST, PUT")),
         (false, _) => Endpoint::Refused(Problem::wrong_method("GET, HEAD")),
@@ -46,31 +63,70 @@ pub fn route(method: &str, path: &[&str]) -> Endpoint {
 fn find(path: &[&str]) -> Option<Endpoint> {
     Some(match path {
         ["program", "list"] => Endpoint::List,
-        ["program", "info", name] | ["program", "info", _, name] => Endpoint::Info(Target::parse(name)),
         ["program", "startPrograms"] => Endpoint::OnMany(Action::Start),
         ["program", "stopPrograms"] => Endpoint::OnMany(Action::Stop),
-        ["program", "log", name, stream] | ["program", "log", _, name, stream] => {
-            let stream = match *stream {
-                "stdout" => Stream::Stdout,
-                "stderr" => Stream::Stderr,
-                _ => return None,
-            };
-            Endpoint::Log(Target::parse(name), stream)
-        }
-        ["program", action @ ("start" | "stop" | "restart"), name]
-        | ["program", action @ ("start" | "stop" | "restart"), _, name] => {
-            Endpoint::On(Target::parse(name), Action::parse(action)?)
-        }
         ["supervisor", "listNodes"] => Endpoint::Nodes,
-        ["supervisor", "reload"] | ["supervisor", _, "reload"] => Endpoint::Reload,
-        ["supervisor", "shutdown"] | ["supervisor", _, "shutdown"] => Endpoint::Shutdown,
-        ["supervisor", _, "ping"] => Endpoint::Ping,
+        ["supervisor", "reload"] => Endpoint::Reload,
+        ["supervisor", "shutdown"] => Endpoint::Shutdown,
+        ["program", "log", name, stream] => log_of(name, stream)?,
+        ["program", "log", node, name, stream] => at(node, log_of(name, stream)?),
+        ["program", what, name] => of_program(what, name)?,
+        ["program", what, node, name] => at(node, of_program(what, name)?),
+        ["supervisor", node, "reload"] => at(node, Endpoint::Reload),
+        ["supervisor", node, "shutdown"] => at(node, Endpoint::Shutdown),
+        ["supervisor", node, "ping"] => at(node, Endpoint::Ping),
         _ => return None,
     })
 }
 
+fn at(node: &str, endpoint: Endpoint) -> Endpoint {
+    Endpoint::At(node.to_string(), Box::new(endpoint))
+}
+
+fn of_program(what: &str, name: &str) -> Option<Endpoint> {
+    let target = Target::parse(name);
+    match what {
+        "info" => Some(Endpoint::Info(target)),
+        "start" | "stop" | "restart" => Some(Endpoint::On(target, Action::parse(what)?)),
+        _ => None,
+    }
+}
+
+fn log_of(name: &str, stream: &str) -> Option<Endpoint> {
+    let stream = match stream {
+        "stdout" => Stream::Stdout,
+        "stderr" => Stream::Stderr,
+        _ => return None,
+    };
+    Some(Endpoint::Log(Target::parse(name), stream))
+}
+
 pub async fn answer(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> Response {
-    answered(endpoint, context, asked).await.unwrap_or_else(Problem::into_response)
+    let answered = match endpoint {
+        Endpoint::At(node, endpoint) if is_ours(context, &node).await => {
+            answered(*endpoint, context, asked).await
+        }
+        Endpoint::At(..) => no_such_node(),
+        endpoint => answered(endpoint, context, asked).await,
+    };
+    answered.unwrap_or_else(Problem::into_response)
+}
+
+/// Whether a node is this machine.
+async fn is_ours(context: &Context, node: &str) -> bool {
+    if node.eq_ignore_ascii_case(&host_name()) {
+        return true;
+    }
+    let identifier = context.handle().call(Request::Identification).await;
+    matches!(identifier, Ok(Answer::Text(identifier)) if identifier == node)
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn no_such_node() -> Answered {
+    json(404, &object!({"success": false}))
 }
 
 async fn answered(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> Answered {
@@ -78,16 +134,20 @@ async fn answered(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> A
     let may_change = context.token().admits(asked.head, None);
     match endpoint {
         Endpoint::Refused(problem) => Err(problem),
+        // No path has two nodes.
+        Endpoint::At(..) => no_such_node(),
         Endpoint::List => {
             let turn = turn(context).await?;
             let overview = look::overview(context, Target::All).await?;
-            let rows: Vec<_> = overview.processes.iter().map(|process| Row::new(&process.info)).collect();
+            let node = host_name();
+            let rows: Vec<_> =
+                overview.processes.iter().map(|process| Row::new(&node, &process.info)).collect();
             large_json(context, turn, &rows).await
         }
         Endpoint::Info(target) => {
             let overview = look::overview(context, target).await;
             match overview.as_ref().map(|overview| overview.processes.first()) {
-                Ok(Some(process)) => json(200, &Row::new(&process.info)),
+                Ok(Some(process)) => json(200, &Row::new(&host_name(), &process.info)),
                 Ok(None) => json(500, &object!({"error": "no process found"})),
                 Err(problem) => json(500, &object!({"error": problem.detail()})),
             }
@@ -115,6 +175,7 @@ async fn answered(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> A
 /// A process as the Go descendants show it.
 #[derive(Serialize)]
 struct Row<'a> {
+    node: &'a str,
     name: &'a str,
     group: &'a str,
     description: &'a str,
@@ -131,9 +192,10 @@ struct Row<'a> {
     pid: i32,
 }
 
-impl Row<'_> {
-    fn new(info: &ProcessInfo) -> Row<'_> {
+impl<'a> Row<'a> {
+    fn new(node: &'a str, info: &'a ProcessInfo) -> Row<'a> {
         Row {
+            node,
             name: &info.name,
             group: &info.group,
             description: &info.description,
@@ -163,10 +225,15 @@ async fn succeeds(context: &Context, action: Action, target: Target, asked: &Ask
 #[serde(untagged)]
 enum Named {
     Name(String),
-    OnNode { program: String },
+    OnNode {
+        /// Empty or absent: this one.
+        #[serde(default)]
+        node: String,
+        program: String,
+    },
 }
 
-/// Starts or stops programs. What became of them is not told; there is `/api/v1/actions` for those who want to know.
+/// Starts or stops programs, or none of them if one is on another node. What became of them is not told; there is `/api/v1/actions` for those who want to know.
 async fn many(context: &Context, action: Action, asked: &Asked<'_>, path: &str) -> Answered {
     let text = |status, text: &str| Ok(plain(status, "text/plain", text.as_bytes().to_vec()));
     let names: Vec<Named> = match serde_json::from_slice(&asked.body.bytes) {
@@ -176,8 +243,17 @@ async fn many(context: &Context, action: Action, asked: &Asked<'_>, path: &str) 
     if names.len() > PROGRAMS_MAX {
         return text(400, "not a valid request");
     }
+    let nodes = names.iter().filter_map(|name| match name {
+        Named::OnNode { node, .. } if !node.is_empty() => Some(node.as_str()),
+        Named::OnNode { .. } | Named::Name(_) => None,
+    });
+    for node in nodes.collect::<BTreeSet<_>>() {
+        if !is_ours(context, node).await {
+            return no_such_node();
+        }
+    }
     for name in names {
-        let (Named::Name(name) | Named::OnNode { program: name }) = name;
+        let (Named::Name(name) | Named::OnNode { program: name, .. }) = name;
         succeeds(context, action, Target::parse(&name), asked, path).await;
     }
     let what = if action == Action::Start {
@@ -211,7 +287,6 @@ struct Node {
 }
 
 fn node() -> Node {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let bytes = |key: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
@@ -221,7 +296,7 @@ fn node() -> Node {
     let (mem_total, mem_used) = (bytes("MemTotal"), bytes("MemTotal").saturating_sub(bytes("MemAvailable")));
     let percent = |part: f64, whole: f64| if whole > 0.0 { part / whole * 100.0 } else { 0.0 };
     Node {
-        name,
+        name: host_name(),
         status: "ONLINE",
         cpu_percent: busy(),
         mem_total,
@@ -253,15 +328,21 @@ mod tests {
         for (method, path, expected) in [
             ("GET", "program/list", Endpoint::List),
             ("POST", "program/start/a", on("a", Action::Start)),
-            ("PUT", "program/stop/node/g:a", on("g:a", Action::Stop)),
-            ("POST", "program/restart/node/g:*", on("g:*", Action::Restart)),
+            ("PUT", "program/stop/node/g:a", at("node", on("g:a", Action::Stop))),
+            ("POST", "program/restart/node/g:*", at("node", on("g:*", Action::Restart))),
+            ("GET", "program/info/node/a", at("node", Endpoint::Info(Target::parse("a")))),
+            ("GET", "program/stop/node/a", Endpoint::Refused(Problem::wrong_method("POST, PUT"))),
             ("GET", "program/start/a", Endpoint::Refused(Problem::wrong_method("POST, PUT"))),
             ("POST", "program/startPrograms", Endpoint::OnMany(Action::Start)),
             ("GET", "program/log/a/stdout", Endpoint::Log(Target::parse("a"), Stream::Stdout)),
-            ("GET", "program/log/node/a/stderr", Endpoint::Log(Target::parse("a"), Stream::Stderr)),
+            (
+                "GET",
+                "program/log/node/a/stderr",
+                at("node", Endpoint::Log(Target::parse("a"), Stream::Stderr)),
+            ),
             ("POST", "supervisor/reload", Endpoint::Reload),
-            ("POST", "supervisor/node/shutdown", Endpoint::Shutdown),
-            ("GET", "supervisor/node/ping", Endpoint::Ping),
+            ("POST", "supervisor/node/shutdown", at("node", Endpoint::Shutdown)),
+            ("GET", "supervisor/node/ping", at("node", Endpoint::Ping)),
             ("GET", "supervisor/listNodes", Endpoint::Nodes),
             ("GET", "program", Endpoint::Refused(Problem::nothing_there())),
         ] {

@@ -2,6 +2,8 @@
 
 use crate::support::{LONG, until};
 use crate::web::{connect, get, parsed, process, start, wait_for};
+use std::fs;
+use supervisord::model::state::ProcessState;
 
 #[test]
 fn old_links_ask_before_they_act() {
@@ -83,16 +85,23 @@ fn paths_of_the_go_descendants_are_answered_as_theirs() {
     let names: Vec<&str> = list.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["multi_0", "multi_1", "once", "web"]);
     assert_eq!(list[3]["statename"], "RUNNING");
-    assert_eq!(parsed(&get(&daemon, "/program/info/node/web"))["pid"], daemon.pid_of("web"));
-    assert_eq!(get(&daemon, "/program/info/node/nobody").status, 500);
+    assert_eq!(
+        parsed(&get(&daemon, &format!("/program/info/{}/web", host_name())))["pid"],
+        daemon.pid_of("web")
+    );
+    assert_eq!(get(&daemon, "/program/info/supervisor/nobody").status, 500);
     for (path, body, expected) in [
         ("/program/stop/web", "", r#"{"success":true}"#),
         ("/program/stop/web", "", r#"{"success":false}"#),
-        ("/program/start/node/web", "", r#"{"success":true}"#),
+        ("/program/start/supervisor/web", "", r#"{"success":true}"#),
         ("/program/restart/multi:*", "", r#"{"success":true}"#),
         ("/program/start/nobody", "", r#"{"success":false}"#),
         ("/program/stopPrograms", r#"["web","nobody"]"#, "Success to stop the programs"),
-        ("/program/startPrograms", r#"[{"node":"n","program":"web"}]"#, "Success to start the programs"),
+        (
+            "/program/startPrograms",
+            r#"[{"node":"supervisor","program":"web"}]"#,
+            "Success to start the programs",
+        ),
         ("/program/startPrograms", "{", "not a valid request"),
         ("/supervisor/reload", "", r#"{"success":true}"#),
     ] {
@@ -103,7 +112,96 @@ fn paths_of_the_go_descendants_are_answered_as_theirs() {
     until("there is a log", LONG, || get(&daemon, "/program/log/web/stdout").text().starts_with("out\n"));
     assert_eq!(get(&daemon, "/program/log/nobody/stdout").body, b"");
     assert_eq!(parsed(&get(&daemon, "/supervisor/listNodes"))[0]["status"], "ONLINE");
-    assert_eq!(get(&daemon, "/supervisor/any/ping").text(), r#"{"success":true}"#);
+    assert_eq!(get(&daemon, "/supervisor/supervisor/ping").text(), r#"{"success":true}"#);
     connect(&daemon).send("PUT /supervisor/shutdown HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_string()
+}
+
+#[test]
+fn nothing_is_done_for_another_node() {
+    let mut daemon = start("[program:stopped]\ncommand=sleep 1000\nautostart=false\nstartsecs=0\n");
+    wait_for(&daemon, "web", "RUNNING");
+    let web = daemon.pid_of("web");
+    let refused = |method: &str, path: &str, body: &str| {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        let mut client = connect(&daemon);
+        client.send(format!("{head}{body}"));
+        let response = client.response().unwrap();
+        assert_eq!(response.status, 404, "{method} {path}");
+        assert_eq!(response.text(), r#"{"success":false}"#, "{method} {path}");
+    };
+    for (methods, paths) in [
+        (
+            &["POST", "PUT"][..],
+            &[
+                "/program/stop/OTHER/web",
+                "/program/stop/OTHER/web:*",
+                "/program/restart/OTHER/web",
+                "/program/start/OTHER/stopped",
+                "/supervisor/OTHER/reload",
+                "/supervisor/OTHER/shutdown",
+                // Another name that only begins like ours.
+                "/program/stop/supervisor2/web",
+            ][..],
+        ),
+        (
+            &["GET"],
+            &[
+                "/program/info/OTHER/web",
+                "/program/log/OTHER/web/stdout",
+                "/program/log/OTHER/web/stderr",
+                "/supervisor/OTHER/ping",
+            ],
+        ),
+    ] {
+        for (method, path) in methods.iter().flat_map(|method| paths.iter().map(move |path| (method, path))) {
+            refused(method, path, "");
+        }
+    }
+    // One of another node, and nobody of ours is touched either.
+    let bodies = [r#"["web",{"node":"OTHER","program":"stopped"}]"#, r#"[{"node":"OTHER","program":"web"}]"#];
+    for (path, body) in [
+        ("/program/stopPrograms", bodies[0]),
+        ("/program/stopPrograms", bodies[1]),
+        ("/program/startPrograms", bodies[0]),
+    ] {
+        refused("POST", path, body);
+    }
+    assert_eq!(daemon.pid_of("web"), web);
+    assert_eq!(daemon.state_of("stopped"), ProcessState::Stopped);
+
+    // Our own names, with every path.
+    let host = host_name();
+    let list = parsed(&get(&daemon, "/program/list"));
+    assert!(list.as_array().unwrap().iter().all(|row| row["node"] == host.as_str()), "{list}");
+    for node in [host.as_str(), &host.to_ascii_uppercase(), "supervisor"] {
+        let info = parsed(&get(&daemon, &format!("/program/info/{node}/web")));
+        assert_eq!(info["node"], host.as_str());
+        assert_eq!(info["pid"], daemon.pid_of("web"));
+        assert_eq!(get(&daemon, &format!("/supervisor/{node}/ping")).text(), r#"{"success":true}"#);
+        assert!(get(&daemon, &format!("/program/log/{node}/web/stdout")).text().starts_with("out\n"));
+        for (path, body) in [
+            (format!("/program/stop/{node}/web"), ""),
+            (format!("/program/start/{node}/web"), ""),
+            (format!("/program/restart/{node}/web"), ""),
+            (format!("/supervisor/{node}/reload"), ""),
+        ] {
+            assert_eq!(connect(&daemon).post(&path, "", body).text(), r#"{"success":true}"#, "{path}");
+        }
+        for node in [node, ""] {
+            let body = format!(r#"[{{"node":"{node}","program":"web"}}]"#);
+            let response = connect(&daemon).post("/program/stopPrograms", "", &body);
+            assert_eq!(response.text(), "Success to stop the programs");
+        }
+        let response = connect(&daemon).post("/program/startPrograms", "", r#"[{"program":"web"}]"#);
+        assert_eq!(response.text(), "Success to start the programs");
+        wait_for(&daemon, "web", "RUNNING");
+    }
+    assert_eq!(parsed(&get(&daemon, "/supervisor/listNodes"))[0]["name"], host.as_str());
+    connect(&daemon).post(&format!("/supervisor/{host}/shutdown"), "", "");
     assert_eq!(daemon.wait_exit(), 0);
 }
