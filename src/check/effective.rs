@@ -141,9 +141,9 @@ impl Check<'_> {
             self.warn("supervisord", "startkillall", text.to_string());
         }
         if settings.processinfomapfile.is_none() {
-            let text =
-                "without processinfomapfile the programs of a keeper that is killed are not found again";
-            self.warn("supervisord", "exitkillall", text.to_string());
+            let text = "without a table the programs of a keeper that is killed cannot be taken over: they have to be ended \
+                 by hand before they are started anew";
+            self.warn("supervisord", "processinfomapfile", text.to_string());
         }
     }
 

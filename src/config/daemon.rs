@@ -8,7 +8,7 @@ use crate::config::text::strip;
 use crate::config::values::{self, Parsed, Read, Reading};
 use crate::model::config::{ActivityLog, DaemonConfig, ExitWhen, Level, LogFormat, User};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The header.
 pub(super) const SECTION: &str = "supervisord";
@@ -40,6 +40,8 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
 
     let logfile = args.logfile.clone().or(logfile).unwrap_or_else(|| "supervisord.log".into());
     let pidfile = args.pidfile.clone().or(pidfile).unwrap_or_else(|| "supervisord.pid".into());
+    let pidfile = around.absolute_with_home(&pidfile);
+    let exitkillall = section.get("exitkillall", values::boolean).unwrap_or(true);
     let childlogdir = args.childlogdir.clone().or(childlogdir).map(|dir| around.absolute_with_home(&dir));
     let directory = args.directory.clone().or(directory).map(|dir| around.absolute_with_home(&dir));
     DaemonConfig {
@@ -47,7 +49,6 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
         logfile_maxbytes: args.logfile_maxbytes.or(logfile_maxbytes).unwrap_or(50 << 20),
         logfile_backups: args.logfile_backups.or(logfile_backups).unwrap_or(10),
         loglevel: args.loglevel.or(loglevel).unwrap_or(Level::Info),
-        pidfile: around.absolute_with_home(&pidfile),
         umask: args.umask.or(umask).unwrap_or(0o22),
         umask_is_given: args.umask.or(umask).is_some(),
         nodaemon: args.nodaemon || nodaemon,
@@ -64,9 +65,10 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
         identifier: args.identifier.clone().or(identifier).unwrap_or_else(|| "supervisor".into()),
         log_format: section.get("log_format", log_format).unwrap_or_default(),
         exit_when: section.get("exit_when", exit_when).unwrap_or_default(),
-        processinfomapfile: map_file(&section),
+        processinfomapfile: map_file(&section, &pidfile, exitkillall),
+        pidfile,
         startkillall: section.get("startkillall", values::boolean).unwrap_or(true),
-        exitkillall: section.get("exitkillall", values::boolean).unwrap_or(true),
+        exitkillall,
         manager_watchdog: section
             .understand("manager_watchdog_secs", values::seconds)
             .unwrap_or_else(DaemonConfig::default_watchdog),
@@ -158,7 +160,28 @@ fn exit_when(text: &str) -> Parsed<ExitWhen> {
     })
 }
 
-fn map_file(section: &Section<'_>) -> Option<PathBuf> {
-    let path = section.text("processinfomapfile").filter(|path| !path.is_empty())?;
-    Some(section.context.surroundings.absolute_with_home(&path))
+/// Written and empty: none. Not written: beside the pidfile, if programs are to outlive the daemon.
+fn map_file(section: &Section<'_>, pidfile: &Path, exitkillall: bool) -> Option<PathBuf> {
+    match section.text("processinfomapfile") {
+        Some(path) if path.is_empty() => None,
+        Some(path) => Some(section.context.surroundings.absolute_with_home(&path)),
+        None if exitkillall => None,
+        None => map_beside(pidfile),
+    }
+}
+
+/// What `processinfomapfile` is where it is not written. `pidfile` is the command line's.
+pub(super) fn default_map_file(context: &Context<'_>, pidfile: Option<&str>) -> Option<PathBuf> {
+    let section = context.section(SECTION);
+    let exitkillall = section.get("exitkillall", values::boolean).unwrap_or(true);
+    let written = section.text("pidfile");
+    let pidfile = pidfile.or(written.as_deref()).unwrap_or("supervisord.pid");
+    (!exitkillall).then(|| map_beside(&context.surroundings.absolute_with_home(pidfile))).flatten()
+}
+
+/// The table of live programs beside a pidfile; `None` for a device.
+pub(crate) fn map_beside(pidfile: &Path) -> Option<PathBuf> {
+    let mut name = pidfile.file_name()?.to_os_string();
+    name.push(".map");
+    (!pidfile.starts_with("/dev") && !pidfile.starts_with("/proc")).then(|| pidfile.with_file_name(name))
 }

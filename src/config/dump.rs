@@ -11,7 +11,7 @@ use crate::config::expand::{Names, Piece, expand, pieces};
 use crate::config::schema::{self, Key, Kind};
 use crate::config::section::{Context, Extra, Scope};
 use crate::config::surroundings::Surroundings;
-use crate::config::{environment, ini, values};
+use crate::config::{daemon, environment, ini, values};
 use crate::model::config::Level;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -118,6 +118,9 @@ impl Dump<'_> {
             return Some((value.clone(), Origin::CommandLine));
         }
         let Some(value) = self.document.get(section, key.name) else {
+            if key.name == "processinfomapfile" {
+                return self.map_file().map(|path| (path, Origin::Default));
+            }
             return key.default.map(|default| (default.to_string(), Origin::Default));
         };
         // What cannot be written, for example a comment's marker from the environment, stays a name.
@@ -127,6 +130,15 @@ impl Dump<'_> {
             attempts.into_iter().map(|wanted| self.filled_in(value.text, value.place, own, wanted));
         let text = filled.find(|text| survives(key.name, text)).unwrap_or_else(|| value.text.to_string());
         Some((text, self.origin(value.place)))
+    }
+
+    /// The one value that is made of others where it is not written.
+    fn map_file(&self) -> Option<String> {
+        let mut context = Context::new(self.document, self.surroundings);
+        context.environment.clone_from(&self.environment);
+        let pidfile = self.arguments.get("pidfile").map(|escaped| escaped.replace("%%", "%"));
+        let path = daemon::default_map_file(&context, pidfile.as_deref())?;
+        Some(path.to_string_lossy().replace('%', "%%"))
     }
 
     fn origin(&self, place: Place) -> Origin {

@@ -42,7 +42,7 @@ mod sample;
 mod source;
 
 pub use ctl::{CtlConfig, load_ctl};
-pub(crate) use daemon::{existing_directory, path_with_parent};
+pub(crate) use daemon::{existing_directory, map_beside, path_with_parent};
 pub use diff::diff;
 pub use document::{Document, Place, SourceFile, Value};
 pub use dump::{Origin, Setting};

@@ -267,7 +267,8 @@ const SUPERVISORD: &[Key] = &[
     new(optional(
         "processinfomapfile",
         "%(here)s/processes.map",
-        "table of live programs, for a start that takes over what outlived its keeper",
+        "table of live programs, for a start that takes over what outlived its keeper; beside the pidfile if \
+         exitkillall=false and this is missing",
     )),
     new(key(
         "startkillall",

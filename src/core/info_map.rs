@@ -154,6 +154,8 @@ pub struct Written {
     pub generation: u32,
     /// Zeros if the file does not say.
     pub keeper: Keeper,
+    /// When the file was last written; 0 if that is not known.
+    pub at: Wall,
     pub entries: Vec<ProcessInfo>,
 }
 

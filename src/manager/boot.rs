@@ -7,6 +7,7 @@ use crate::cli::DaemonArgs;
 use crate::keeper::layout::Place;
 use crate::keeper::link::Link;
 use crate::manager::sockets::SocketRecord;
+use crate::manager::standing::Standing;
 use crate::model::config::{Config, GroupConfig};
 use crate::sys::limits::Limit;
 use crate::sys::memory::{self, Sealed};
@@ -79,6 +80,8 @@ pub struct Snapshot {
     pub generation: u32,
     /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
     pub renewing: Vec<String>,
+    /// Programs of a former daemon that nobody may be started beside.
+    pub in_the_way: Vec<Standing>,
 }
 
 /// A group that was added.
@@ -150,8 +153,8 @@ impl Snapshot {
             };
             active.push(ActiveGroup { config, logs: group.logs });
         }
-        let WrittenSnapshot { sockets, exit_status, generation, renewing, .. } = written;
-        Ok(Snapshot { config, active, sockets, exit_status, generation, renewing })
+        let WrittenSnapshot { sockets, exit_status, generation, renewing, in_the_way, .. } = written;
+        Ok(Snapshot { config, active, sockets, exit_status, generation, renewing, in_the_way })
     }
 }
 
@@ -170,6 +173,8 @@ struct WrittenSnapshot<'a> {
     generation: u32,
     #[serde(default)]
     renewing: Vec<String>,
+    #[serde(default)]
+    in_the_way: Vec<Standing>,
 }
 
 #[derive(Deserialize)]

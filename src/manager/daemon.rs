@@ -19,6 +19,7 @@ use crate::manager::rt::Task;
 use crate::manager::shutdown::Ending;
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
+use crate::manager::standing::Standing;
 use crate::manager::streams::Specs;
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::thrift::Needs;
@@ -82,6 +83,8 @@ pub struct Daemon {
     /// What a former daemon left behind, until it is taken over.
     pub legacy: Legacy,
     pub adopted: Adopted,
+    /// Programs of a former daemon that were not taken over.
+    pub in_the_way: Vec<Standing>,
     /// Where the configuration was wrong when it was last read again; empty if nowhere.
     pub config_problem: String,
 }
@@ -621,6 +624,7 @@ impl Daemon {
             exit_status: self.exit_status,
             generation: self.generation,
             renewing: self.renewing.clone(),
+            in_the_way: self.in_the_way.clone(),
             config: (*self.config).clone(),
             active: active.collect(),
         };

@@ -11,7 +11,7 @@ use crate::files::trust::Control;
 use crate::manager::daemon::Daemon;
 use crate::manager::procs::{Proc, SlotId};
 use crate::model::state::SupervisorState;
-use crate::model::time::Monotonic;
+use crate::model::time::{Monotonic, Wall};
 use crate::rpc::api::{self, Fact, Facts, Table};
 use crate::sys::{clock, process, user};
 use rustix::fs::OFlags;
@@ -55,8 +55,9 @@ impl MapFile {
             Ok(written) => (MapFile::resume(Some(path)), written),
             Err(why) => {
                 ::log::error!(
-                    "processinfomapfile {} is not used: {why}. Nothing is taken over, and it is not written to. \
-                     Remove it, or name another one",
+                    "processinfomapfile {} is not used: {why}. Nothing is taken over, and it is not written to: what a \
+                     former supervisord left running has to be ended by hand, and is not started a second time before. \
+                     Remove the file, or name another one",
                     path.display()
                 );
                 (MapFile::default(), None)
@@ -127,7 +128,9 @@ fn read(path: &Path) -> Result<Option<Written>, String> {
         return Err(format!("it is larger than {} bytes", info_map::MOST_BYTES));
     }
     let text = String::from_utf8(bytes).map_err(|_| "it is not text".to_string())?;
-    info_map::parse(&text).map(Some)
+    let seconds = u64::try_from(metadata.mtime()).unwrap_or(0);
+    let at = Wall(seconds.saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec() as u64));
+    info_map::parse(&text).map(|written| Some(Written { at, ..written }))
 }
 
 /// What a program was started with, in a number. It stays the same in versions that know more settings, as long

@@ -9,7 +9,8 @@
 pub mod launch;
 pub mod lock;
 pub mod pidfile;
-pub mod strangers;
+pub mod standing;
+mod strangers;
 
 pub mod boot;
 pub mod start;

@@ -327,6 +327,7 @@ impl Daemon {
     /// What `spawnerr` is to say.
     fn prepare(&mut self, slot: SlotId) -> Result<Job, String> {
         self.may_have_another(slot)?;
+        self.nobody_stands_in_the_way(slot)?;
         let ends = self.prepare_streams(slot);
         let proc = self.procs.proc_mut(slot).ok_or("no such process")?;
         let name = &proc.config.name;

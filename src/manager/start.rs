@@ -153,6 +153,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         map_file: MapFile::default(),
         told: None,
         renewing: snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.renewing.clone()),
+        in_the_way: snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.in_the_way.clone()),
         legacy: Legacy::default(),
         config_problem: String::new(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,

@@ -12,6 +12,7 @@
 //! again through `/proc`, with whatever it wrote meanwhile. A program that has closed them since, or forbids
 //! looking, runs on without a log until it is started again.
 
+use crate::config::map_beside;
 use crate::core::info_map::{ProcessInfo, Written};
 use crate::core::process::{Event, Reach};
 use crate::keeper::layout::Place;
@@ -28,6 +29,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +45,8 @@ const NOBODY_KNOWS: &str = "exit status unknown: it was adopted, and somebody el
 /// A program of a former daemon, with hold of it.
 #[derive(Debug)]
 pub struct Survivor {
-    entry: ProcessInfo,
-    pidfd: OwnedFd,
+    pub entry: ProcessInfo,
+    pub pidfd: OwnedFd,
 }
 
 /// What a former daemon has left behind, as far as this one takes it over.
@@ -106,39 +108,9 @@ impl Adopted {
     }
 }
 
-/// Gets hold of those programs of a table that are alive and who they were.
-fn identify(written: Written) -> Legacy {
-    let mut legacy = Legacy::default();
-    let n_written = written.entries.iter().filter(|entry| entry.pid != 0).count();
-    let boot_id = process::boot_id();
-    if boot_id.is_empty() || written.boot_id != boot_id {
-        if n_written > 0 {
-            let why = if written.boot_id.is_empty() {
-                "does not say of which boot it is"
-            } else {
-                "is of another boot"
-            };
-            ::log::warn!("the table of processes {why}: none of its {n_written} programs is touched");
-        }
-        return legacy;
-    }
-    for entry in written.entries {
-        let name = (entry.group.clone(), entry.program.clone());
-        match (entry.pid, pidfd::open(entry.pid, entry.start_ticks)) {
-            (0, _) => drop(legacy.at_rest.insert(name)),
-            (_, Ok(pidfd)) => legacy.survivors.push(Survivor { entry, pidfd }),
-            (pid, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
-                ::log::info!("'{}' (pid {pid}) has ended since the last run", entry.namespec());
-                if entry.stopping {
-                    legacy.at_rest.insert(name);
-                }
-            }
-            (pid, Err(error)) => {
-                ::log::error!("cannot get hold of '{}' (pid {pid}): {error}", entry.namespec());
-            }
-        }
-    }
-    legacy
+/// Why a table is not about this boot of the machine.
+fn is_of_another_boot(written: &Written) -> bool {
+    !written.boot_id.is_empty() && written.boot_id != process::boot_id()
 }
 
 /// Whether a program that is no child and whose keeper is gone can go on as this process.
@@ -170,9 +142,6 @@ fn end_all(survivors: &[Survivor], grace: Duration) {
         let _ = pidfd::send(&survivor.pidfd, Signal::KILL);
     }
     wait_for_ends(survivors, clock::monotonic() + DEATH);
-    for survivor in survivors.iter().filter(|survivor| !pidfd::has_ended(&survivor.pidfd)) {
-        ::log::error!("'{}' ({}) does not end", survivor.entry.namespec(), survivor.entry.pid);
-    }
 }
 
 fn wait_for_ends(survivors: &[Survivor], deadline: Monotonic) {
@@ -190,10 +159,63 @@ impl Daemon {
     /// # Errors
     /// The daemon that the table belongs to is alive.
     pub fn find_survivors(&mut self) -> Result<(), String> {
-        let settings = &self.config.supervisord;
-        let (map_file, written) = MapFile::open(settings.processinfomapfile.clone());
+        let (map_file, written) = MapFile::open(self.map_path());
         self.map_file = map_file;
-        let Some(written) = written else { return Ok(()) };
+        let legacy = match written {
+            Some(written) => self.legacy_of(written)?,
+            None => Legacy::default(),
+        };
+        self.find_who_stands_in_the_way(&legacy.survivors);
+        self.legacy = legacy;
+        Ok(())
+    }
+
+    /// The table in force, or the one that a former daemon may have left where this one would not have any.
+    pub fn map_path(&self) -> Option<PathBuf> {
+        let settings = &self.config.supervisord;
+        let left = || map_beside(&settings.pidfile).filter(|path| settings.exitkillall && path.exists());
+        settings.processinfomapfile.clone().or_else(left)
+    }
+
+    /// Gets hold of those programs of a table that are alive and who they were.
+    fn identify(&mut self, written: Written) -> Legacy {
+        let mut legacy = Legacy::default();
+        let n_written = written.entries.iter().filter(|entry| entry.pid != 0).count();
+        if is_of_another_boot(&written) {
+            if n_written > 0 {
+                ::log::warn!(
+                    "the table of processes is of another boot: none of its {n_written} programs is touched"
+                );
+            }
+            return legacy;
+        }
+        let says_who = !written.boot_id.is_empty();
+        for entry in written.entries {
+            if entry.pid != 0 && !(says_who && entry.start_ticks != 0) {
+                legacy.survivors.extend(self.judge_by_looks(entry, written.at));
+                continue;
+            }
+            let name = (entry.group.clone(), entry.program.clone());
+            match (entry.pid, pidfd::open(entry.pid, entry.start_ticks)) {
+                (0, _) => drop(legacy.at_rest.insert(name)),
+                (_, Ok(pidfd)) => legacy.survivors.push(Survivor { entry, pidfd }),
+                (pid, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    ::log::info!("'{}' (pid {pid}) has ended since the last run", entry.namespec());
+                    if entry.stopping {
+                        legacy.at_rest.insert(name);
+                    }
+                }
+                (_, Err(error)) => self.leave_standing(&entry, &format!("cannot get hold of it: {error}")),
+            }
+        }
+        legacy
+    }
+
+    /// What is to be taken over of what a table names. Those that are not to go on have ended when this returns.
+    ///
+    /// # Errors
+    /// The daemon that the table belongs to is alive.
+    fn legacy_of(&mut self, written: Written) -> Result<Legacy, String> {
         let keeper = written.keeper;
         if written.boot_id == process::boot_id() && pidfd::open(keeper.pid, keeper.start_ticks).is_ok() {
             let path = self.map_file.path().unwrap_or(std::path::Path::new("")).display();
@@ -203,8 +225,8 @@ impl Daemon {
             ));
         }
         self.generation = written.generation.saturating_add(1);
-        let mut legacy = identify(written);
-        if settings.startkillall {
+        let mut legacy = self.identify(written);
+        if self.config.supervisord.startkillall {
             for survivor in &legacy.survivors {
                 let name = survivor.entry.namespec();
                 ::log::warn!(
@@ -212,8 +234,8 @@ impl Daemon {
                     survivor.entry.pid
                 );
             }
-            end_all(&legacy.survivors, Duration::ZERO);
-            return Ok(());
+            self.end_all(&legacy.survivors, Duration::ZERO);
+            return Ok(Legacy::default());
         }
         let config = Arc::clone(&self.config);
         let unwanted =
@@ -225,9 +247,16 @@ impl Daemon {
                     true
                 }
             });
-        end_all(&unwanted.collect::<Vec<_>>(), GRACE);
-        self.legacy = legacy;
-        Ok(())
+        self.end_all(&unwanted.collect::<Vec<_>>(), GRACE);
+        Ok(legacy)
+    }
+
+    /// Ends programs. One that cannot be ended is not started a second time.
+    fn end_all(&mut self, survivors: &[Survivor], grace: Duration) {
+        end_all(survivors, grace);
+        for survivor in survivors.iter().filter(|survivor| !pidfd::has_ended(&survivor.pidfd)) {
+            self.leave_standing(&survivor.entry, "it does not end");
+        }
     }
 
     /// Takes over what was found, now that there are processes for it. Returns the slots of those that are to
@@ -254,8 +283,10 @@ impl Daemon {
     fn adopt(&mut self, slot: SlotId, Survivor { entry, pidfd }: Survivor) {
         let strip_ansi = self.config.supervisord.strip_ansi;
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        let changed = entry.fingerprint != fingerprint(proc);
-        proc.fingerprint = entry.fingerprint.into();
+        // Who wrote the table may not have said.
+        let known = if entry.fingerprint == 0 { fingerprint(proc) } else { entry.fingerprint };
+        let changed = known != fingerprint(proc);
+        proc.fingerprint = known.into();
         proc.starts = entry.starts;
         proc.origin = Origin { start_ticks: entry.start_ticks, generation: entry.generation, adopted: true };
         let ends = [0, 1, 2].map(|number| pipe::of_process(entry.pid, number, entry.pipes[number]).ok());

@@ -15,6 +15,7 @@ mod listeners;
 pub mod localtime;
 pub mod memory;
 pub mod mounts;
+pub mod orphans;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;

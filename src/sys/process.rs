@@ -1,11 +1,11 @@
 //! What the kernel knows about processes.
 
 use crate::model::exit::ExitStatus;
-use crate::model::time::Monotonic;
+use crate::model::time::{Monotonic, Wall};
 use crate::sys::{clock, pidfd};
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// When a process was created, in clock ticks since boot: with its pid, its identity on this boot.
 ///
@@ -62,6 +62,36 @@ fn may_look_closer(pid: i32) -> bool {
 pub fn exists(pid: i32) -> bool {
     let Some(pid) = rustix::process::Pid::from_raw(pid.max(0)) else { return false };
     rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+}
+
+/// Whether the process that had this pid and was created at this moment, in clock ticks since boot, is alive.
+pub fn lives(pid: i32, start_ticks: u64) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // As above.
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().next());
+    state.is_some_and(|state| !["Z", "X"].contains(&state)) && start_ticks_in(&stat) == Some(start_ticks)
+}
+
+/// When a process was created by the clock on the wall, as that is set now.
+pub fn created_at(start_ticks: u64) -> Wall {
+    let age_ticks = clock::boot_ticks(clock::monotonic()).saturating_sub(start_ticks);
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    Wall(clock::wall().0.saturating_sub(age_ticks.saturating_mul(1_000_000_000 / per_second)))
+}
+
+/// Whether a process executes this file: itself, or as the script that an interpreter was started with.
+pub fn executes(pid: i32, file: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    let link = format!("/proc/{pid}/exe");
+    // Where it was replaced since, its name is followed by a remark.
+    let before = fs::read_link(&link).unwrap_or_default();
+    let before = before.to_string_lossy();
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    identity(file).is_some_and(|wanted| identity(Path::new(&link)) == Some(wanted))
+        || before.strip_suffix(" (deleted)").is_some_and(|before| Path::new(before) == file)
+        || words.split(|byte| *byte == 0).any(|word| word == file.as_os_str().as_bytes())
 }
 
 /// The name of a process, at most 15 bytes; empty if it is gone.

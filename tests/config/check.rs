@@ -567,6 +567,36 @@ fn what_looks_right_and_is_not_is_explained() {
 }
 
 #[test]
+fn a_dump_shows_where_the_table_of_live_programs_is() {
+    let shown = |conf: &str| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("x.conf");
+        std::fs::write(&file, conf).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_supervisord"));
+        command.args(["check", "--dump", "-c"]).arg(&file);
+        let output = command.output().expect("the binary runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text.lines().find(|line| line.starts_with("processinfomapfile")).map(str::to_string);
+        let directory = directory.path().to_string_lossy().into_owned();
+        line.map(|line| {
+            let words: Vec<&str> = line.split_whitespace().filter(|word| *word != ";").collect();
+            words.join(" ").replace(&directory, "HERE")
+        })
+    };
+    let leaving = "[supervisord]\npidfile=%(here)s/d.pid\nexitkillall=false\n";
+    for (conf, expected) in [
+        ("[supervisord]\n", None),
+        ("[supervisord]\nexitkillall=true\n", None),
+        (leaving, Some("processinfomapfile=HERE/d.pid.map default")),
+        ("[supervisord]\npidfile=/dev/null\nexitkillall=false\n", None),
+    ] {
+        assert_eq!(shown(conf).as_deref(), expected, "{conf}");
+    }
+    let written = shown(&format!("{leaving}processinfomapfile=/run/own.map\n")).unwrap_or_default();
+    assert!(written.contains("/run/own.map") && !written.contains("default"), "{written}");
+}
+
+#[test]
 fn a_dump_keeps_secrets_to_itself() {
     let text = "[supervisord]\nenvironment=DB_PASSWORD=\"top%%secret\",TOKEN_TTL=\"60\",PLAIN=\"seen\"\n\
                 [unix_http_server]\nfile=%(here)s/s\nusername=me\npassword=plainsecret\n\
@@ -659,8 +689,15 @@ fn settings_about_survivors_that_do_not_fit_together() {
         &[
             "x.conf:1: warning: [supervisord] startkillall: what exitkillall=false leaves running is stopped by the \
              next start: startkillall=false takes it over",
-            "x.conf:2: warning: [supervisord] exitkillall: without processinfomapfile the programs of a keeper that is \
-             killed are not found again",
+        ],
+    );
+    check("[supervisord]\nexitkillall=false\nstartkillall=false\n", 0, &[]);
+    check(
+        "[supervisord]\nexitkillall=false\nstartkillall=false\nprocessinfomapfile=\n",
+        1,
+        &[
+            "x.conf:4: warning: [supervisord] processinfomapfile: without a table the programs of a keeper that is killed \
+           cannot be taken over: they have to be ended by hand before they are started anew",
         ],
     );
     check("[supervisord]\nexitkillall=false\nstartkillall=false\nprocessinfomapfile=%(here)s/map\n", 0, &[]);

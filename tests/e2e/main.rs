@@ -9,6 +9,7 @@ mod support;
 
 mod attacks;
 mod births;
+mod copies;
 mod crowd;
 mod descriptors;
 mod environment;
