@@ -17,6 +17,10 @@ use std::path::{Path, PathBuf};
 /// The variable that means the same as `--allow-unsafe-config`, for containers whose command line is given.
 const ALLOW_UNSAFE: &str = "SUPERVISORD_ALLOW_UNSAFE_CONFIG";
 
+/// What the headers of sections begin with that a daemon runs or opens.
+const BEYOND_THE_DAEMON: [&str; 5] =
+    ["program:", "eventlistener:", "fcgi-program:", "unix_http_server", "inet_http_server"];
+
 /// Reads the configuration that the command line asks for, with its includes, and lays the command line
 /// over it. Never waits for a file.
 ///
@@ -161,7 +165,7 @@ pub(crate) fn interpret(
     args: &DaemonArgs,
     surroundings: &Surroundings,
 ) -> Outcome {
-    if !document.has_section(daemon::SECTION) {
+    if !is_for_a_daemon(document) {
         let text = ".ini file does not include supervisord section";
         let file = document.files().first().map(|file| file.name.clone());
         let error = ConfigError { file, ..ConfigError::plain(text) };
@@ -186,6 +190,13 @@ pub(crate) fn interpret(
     messages.sort_by_key(|message| std::cmp::Reverse(message.level));
     let config = Config { path, supervisord, http_servers, rpc_namespaces, groups, messages };
     Outcome { config: errors.is_empty().then_some(config), errors, notes }
+}
+
+/// Whether a file is there to run a daemon with. One that only lacks `[supervisord]` is, with the defaults; an empty one,
+/// or one of something else, is a mistake, and at a reread would be the end of every program.
+fn is_for_a_daemon(document: &Document) -> bool {
+    let has = |prefix: &str| document.sections().any(|section| section.starts_with(prefix));
+    document.has_section(daemon::SECTION) || BEYOND_THE_DAEMON.iter().any(|prefix| has(prefix))
 }
 
 /// Reads one file into a document.

@@ -154,7 +154,7 @@ fn a_configuration_that_cannot_be_read_is_named() {
     let run = crate::support::run(command.args(["-c", "/nonexistent/x.conf"])).expect(2);
     assert!(run.stderr.contains("could not find config file /nonexistent/x.conf"), "{run}");
 
-    let (run, _daemon) = Start::raw(Side::under_test(), "[program:x]\ncommand=cat\n").run();
+    let (run, _daemon) = Start::raw(Side::under_test(), "[supervisorctl]\nprompt=x\n").run();
     assert_eq!(run.code, 2, "{run}");
     assert!(run.stderr.contains(".ini file does not include supervisord section"), "{run}");
 }
