@@ -189,7 +189,9 @@ fn a_file_without_the_section_is_named() {
     let fake = daemon();
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("supervisord.conf"), "[supervisord]\n").unwrap();
-    let output = client_in(directory.path()).args(["ctl", "-s", &fake.url(), "status"]).output().unwrap();
+    let output = client_in(directory.path()).args(["ctl", "-s", &fake.url(), "pid"]).output().unwrap();
+    assert!(output.status.success(), "the server was named: {}", told(&output));
+    let output = client_in(directory.path()).args(["ctl", "status"]).output().unwrap();
     let told = told(&output);
     assert!(
         told.starts_with("Error: .ini file does not include supervisorctl section\nAt supervisord.conf\n"),

@@ -16,6 +16,8 @@ pub(super) struct Opt {
     /// What the value must be; says so if something else was understood than was written.
     pub check: fn(&str) -> Parsed<Option<String>>,
     pub help: &'static str,
+    /// What its letter means as the last word, or before another option, where its value cannot be.
+    pub bare: Option<&'static Opt>,
     /// Whether Supervisor lacks it. Then its name is never abbreviated, so that Supervisor's can be as before.
     pub ours: bool,
 }
@@ -48,7 +50,7 @@ pub(super) fn lex(options: &'static [Opt], words: &[String]) -> Parsed<(Vec<Give
             break;
         } else if let Some(long) = word.strip_prefix("--") {
             given.push(lex_long(options, long, &mut words)?);
-        } else if word.len() > 1 && word.starts_with('-') {
+        } else if is_option(word) {
             lex_short(options, &word[1..], &mut words, &mut given)?;
         } else {
             rest.push(word.clone());
@@ -57,6 +59,10 @@ pub(super) fn lex(options: &'static [Opt], words: &[String]) -> Parsed<(Vec<Give
     }
     rest.extend(words.cloned());
     Ok((given, rest))
+}
+
+fn is_option(word: &str) -> bool {
+    word.len() > 1 && word.starts_with('-')
 }
 
 fn lex_long<'w>(
@@ -97,10 +103,10 @@ fn find_long(options: &'static [Opt], name: &str) -> Parsed<&'static Opt> {
     }
 }
 
-fn lex_short<'w>(
+fn lex_short(
     options: &'static [Opt],
     cluster: &str,
-    words: &mut impl Iterator<Item = &'w String>,
+    words: &mut std::slice::Iter<'_, String>,
     given: &mut Vec<Given>,
 ) -> Parsed<()> {
     let mut letters = cluster.chars();
@@ -113,6 +119,13 @@ fn lex_short<'w>(
             continue;
         }
         let attached = letters.as_str();
+        if let Some(bare) = option.bare
+            && attached.is_empty()
+            && words.as_slice().first().is_none_or(|next| is_option(next))
+        {
+            given.push(Given { option: bare, spelling, value: None });
+            break;
+        }
         let value = match attached {
             "" => words.next().ok_or_else(|| format!("option {spelling} requires argument"))?.clone(),
             attached => attached.to_string(),

@@ -111,6 +111,11 @@ fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
         Handled::Stop(_) => return Err(Exit::success(daemon_help(progname))),
     }
     let args: DaemonArgs = fill(progname, &plain)?;
+    if args.daemon && args.nodaemon {
+        return Err(usage(
+            "run in the foreground (-n) or in the background (-d without a directory), not both".into(),
+        ));
+    }
     match part {
         None => Ok(Invocation::Daemon(args)),
         Some("version") => Err(Exit::success(format!("{VERSION}\n"))),
@@ -376,6 +381,27 @@ mod tests {
         let init = Invocation::Init(InitArgs { output: Some("f".into()) });
         assert_eq!(parse_words(&["supervisord", "init", "-o", "f"]), init);
         assert_eq!(parse_words(&["/bin/echo_supervisord_conf"]), Invocation::Init(InitArgs::default()));
+    }
+
+    #[test]
+    fn the_background_and_a_directory_share_a_letter() {
+        for (words, background, directory) in [
+            (&["-d"][..], true, None),
+            (&["-d", "-c", "x.conf"], true, None),
+            (&["-sd"], true, None),
+            (&["--daemon"], true, None),
+            (&["-d", "/"], false, Some("/")),
+            (&["-d/"], false, Some("/")),
+            (&["-d", "/", "-d"], true, Some("/")),
+        ] {
+            let Invocation::Daemon(args) = parse_words(&[&["supervisord"], words].concat()) else {
+                panic!("not the daemon: {words:?}");
+            };
+            assert_eq!((args.daemon, args.directory.as_deref()), (background, directory), "{words:?}");
+        }
+        let line =
+            "Error: run in the foreground (-n) or in the background (-d without a directory), not both";
+        check_exit(&["supervisord", "-n", "-d"], 2, line);
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub struct DaemonArgs {
     /// stay in the foreground
     #[argh(switch)]
     pub nodaemon: bool,
+    /// go to the background whatever the configuration says
+    #[argh(switch)]
+    #[serde(default)]
+    pub daemon: bool,
     /// no copy of the log on stdout
     #[argh(switch)]
     pub silent: bool,
@@ -213,7 +217,7 @@ fn url(text: &str) -> Parsed<Option<String>> {
 }
 
 const fn flag(short: &'static [char], long: Option<&'static str>, help: &'static str) -> Opt {
-    Opt { short, long, value: None, check: anything, help, ours: false }
+    Opt { short, long, value: None, check: anything, help, bare: None, ours: false }
 }
 
 /// An option that Supervisor does not have.
@@ -228,12 +232,18 @@ const fn value(
     check: fn(&str) -> Parsed<Option<String>>,
     help: &'static str,
 ) -> Opt {
-    Opt { short, long: Some(long), value: Some(value), check, help, ours: false }
+    Opt { short, long: Some(long), value: Some(value), check, help, bare: None, ours: false }
 }
 
 const CONFIGURATION: Opt =
     value(&['c'], "configuration", "FILENAME", anything, "configuration file path (searches if not given)");
 const HELP: Opt = flag(&['h', '?'], Some("help"), "print this usage message and exit");
+
+const BACKGROUND: Opt = ours(flag(
+    &[],
+    Some("daemon"),
+    "run in the background even if the config file says nodaemon=true (also: -d without a DIRECTORY)",
+));
 
 /// In the order of the help.
 pub(super) static DAEMON: &[Opt] = &[
@@ -244,7 +254,10 @@ pub(super) static DAEMON: &[Opt] = &[
     flag(&['v'], Some("version"), "print the version of Supervisor that this replaces and exit"),
     value(&['u'], "user", "USER", anything, "run supervisord as this user (or numeric uid)"),
     value(&['m'], "umask", "UMASK", umask, "use this umask for the daemon (default is 022)"),
-    value(&['d'], "directory", "DIRECTORY", directory, "directory to chdir to when daemonized"),
+    Opt {
+        bare: Some(&BACKGROUND),
+        ..value(&['d'], "directory", "DIRECTORY", directory, "directory to chdir to when daemonized")
+    },
     value(&['l'], "logfile", "FILENAME", path, "use FILENAME as logfile path"),
     value(&['y'], "logfile_maxbytes", "BYTES", bytes, "use BYTES to limit the max size of logfile"),
     value(&['z'], "logfile_backups", "NUM", count, "number of backups to keep when max bytes reached"),
@@ -261,6 +274,7 @@ pub(super) static DAEMON: &[Opt] = &[
     flag(&['t'], Some("strip_ansi"), "strip ansi escape codes from process output"),
     value(&[], "minprocs", "NUM", count, "the minimum number of processes available for start success"),
     value(&[], "profile_options", "LIST", anything, "accepted for compatibility; has no effect"),
+    BACKGROUND,
     ours(flag(
         &[],
         Some("allow_unsafe_config"),

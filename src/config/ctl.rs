@@ -6,6 +6,7 @@ use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::load::{read_file, search};
 use crate::config::reading::Readable;
 use crate::config::section::{Context, Note, Section};
+use crate::config::servers::{self, ServerToReach};
 use crate::config::surroundings::Surroundings;
 use crate::config::trust::{self, Others};
 use crate::model::config::{Level, Message};
@@ -45,11 +46,12 @@ impl std::fmt::Debug for CtlConfig {
     }
 }
 
-/// Reads `[supervisorctl]` and lays the command line over it. `[include]` is not followed. Without `-c` a
-/// missing file is fine.
+/// Reads `[supervisorctl]` and lays the command line over it. Without that section the servers of the file say where the
+/// daemon listens, and for whom. `[include]` is not followed. Without `-c` a missing file is fine.
 ///
 /// # Errors
-/// The file cannot be read, has no `[supervisorctl]`, or a value in it is wrong.
+/// The file cannot be read, says nothing about a server though the command line does not either, or a value in it is
+/// wrong.
 pub fn load_ctl(args: &CtlArgs, surroundings: &Surroundings) -> Result<CtlConfig, ConfigErrors> {
     let name = match (&args.configuration, search(surroundings)) {
         (Some(name), _) => Some(PathBuf::from(name)),
@@ -61,7 +63,8 @@ pub fn load_ctl(args: &CtlArgs, surroundings: &Surroundings) -> Result<CtlConfig
     let mut document = Document::default();
     if let Some(name) = &name {
         read_file(name, surroundings, Readable::Pipes, &mut document)?;
-        if !document.has_section(SECTION) {
+        let says_nothing = !document.has_section(SECTION) && !servers::are_in(&document);
+        if says_nothing && args.serverurl.is_none() {
             let text = ".ini file does not include supervisorctl section";
             return Err(ConfigError { file: Some(name.clone()), ..ConfigError::plain(text) }.into());
         }
@@ -92,7 +95,10 @@ fn read(context: &Context<'_>, args: &CtlArgs, name: Option<&Path>) -> CtlConfig
     let around = context.surroundings;
     let section = context.section(SECTION);
     let text = |key: &str| section.text(key).map(|text| text.into_owned());
-    let written = text("serverurl");
+    let server = server(context, args);
+    let written = text("serverurl").or(server.as_ref().map(|server| server.urls[0].clone()));
+    let login = server.and_then(|server| server.login);
+    let login = login.filter(|login| args.username.as_ref().is_none_or(|name| *name == login.username));
     let from_file = args.serverurl.is_none() && written.is_some();
     let serverurl = args.serverurl.clone().or(written);
     let serverurl = serverurl.unwrap_or_else(|| "http://localhost:9001".to_string());
@@ -105,8 +111,12 @@ fn read(context: &Context<'_>, args: &CtlArgs, name: Option<&Path>) -> CtlConfig
     }
     CtlConfig {
         serverurl: with_absolute_path(around, serverurl),
-        username: args.username.clone().or(text("username")),
-        password: args.password.clone().or(text("password")),
+        username: args
+            .username
+            .clone()
+            .or(text("username"))
+            .or(login.as_ref().map(|login| login.username.clone())),
+        password: args.password.clone().or(text("password")).or(login.and_then(|login| login.password)),
         prompt: text("prompt").unwrap_or_else(|| "supervisor".to_string()),
         history_file: history_file
             .filter(|path| !path.is_empty())
@@ -115,6 +125,25 @@ fn read(context: &Context<'_>, args: &CtlArgs, name: Option<&Path>) -> CtlConfig
         path_read: name.map(|name| around.absolute(name)),
         messages: Vec::new(),
     }
+}
+
+/// The server of a file without `[supervisorctl]` that the client is to use: the one that `-s` names, if it is one of
+/// them; else the first that is open to this user.
+fn server(context: &Context<'_>, args: &CtlArgs) -> Option<ServerToReach> {
+    if context.document.has_section(SECTION) {
+        return None;
+    }
+    let mut servers = servers::to_reach(context, args.serverurl.is_none());
+    let chosen = match &args.serverurl {
+        Some(url) => {
+            let url = with_absolute_path(context.surroundings, url.clone());
+            servers
+                .iter()
+                .position(|server| server.urls.iter().any(|known| known == url.trim_end_matches('/')))?
+        }
+        None => servers.iter().position(|server| server.is_open).unwrap_or(0),
+    };
+    (chosen < servers.len()).then(|| servers.swap_remove(chosen))
 }
 
 /// Who else can write to a file, in words. A group that may is trusted: it is there to share the file.
@@ -203,6 +232,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (text, message) in [
             ("[supervisord]\n", ".ini file does not include supervisorctl section"),
+            ("[inet_http_server]\nport=x\n", "not a valid port number: 'x' "),
             (
                 "[supervisorctl]\n[ctlplugin:foo]\n",
                 "section [ctlplugin:foo] does not specify a supervisor.ctl_factory",
@@ -218,6 +248,34 @@ mod tests {
         let args = CtlArgs { configuration: Some("/nope.conf".into()), ..CtlArgs::default() };
         let error = load_ctl(&args, &surroundings(Path::new("/"))).expect_err("there is no such file");
         assert_eq!(error.first().text, "could not find config file /nope.conf");
+    }
+
+    const SERVERS: &str = "[inet_http_server]\nport=*:9001\nusername=u\npassword=p\n[unix_http_server]\nfile=s.sock\n\
+                           username=v\npassword={SHA}00\n";
+
+    #[track_caller]
+    fn check_server(text: &str, args: CtlArgs, url: &str, login: (Option<&str>, Option<&str>)) {
+        let config = load(text, args).expect("it is right");
+        assert_eq!(config.serverurl.rsplit('/').next(), Some(url), "{text}");
+        assert_eq!((config.username.as_deref(), config.password.as_deref()), login, "{text}");
+    }
+
+    #[test]
+    fn servers_stand_in_for_the_section() {
+        let at = |url: &str| CtlArgs { serverurl: Some(url.into()), ..CtlArgs::default() };
+        let inet = SERVERS.split("[unix").next().unwrap_or_default();
+        check_server(inet, CtlArgs::default(), "localhost:9001", (Some("u"), Some("p")));
+        // A hash is no password.
+        check_server(SERVERS, CtlArgs::default(), "s.sock", (Some("v"), None));
+        // Credentials go to the server that they are for.
+        check_server(SERVERS, at("http://127.0.0.1:9001"), "127.0.0.1:9001", (Some("u"), Some("p")));
+        check_server(SERVERS, at("http://localhost:9001"), "localhost:9001", (Some("u"), Some("p")));
+        check_server(SERVERS, at("http://other:9001"), "other:9001", (None, None));
+        check_server("[program:a]\ncommand=a\n", at("http://other:9001"), "other:9001", (None, None));
+        let other_user = CtlArgs { username: Some("me".into()), ..CtlArgs::default() };
+        check_server(inet, other_user, "localhost:9001", (Some("me"), None));
+        check_server(&format!("{inet}[supervisorctl]\n"), CtlArgs::default(), "localhost:9001", (None, None));
+        check_server("[unix_http_server]\n", CtlArgs::default(), "supervisord.sock", (None, None));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
         loglevel: args.loglevel.or(loglevel).unwrap_or(Level::Info),
         umask: args.umask.or(umask).unwrap_or(0o22),
         umask_is_given: args.umask.or(umask).is_some(),
-        nodaemon: args.nodaemon || nodaemon,
+        nodaemon: args.nodaemon || (nodaemon && !args.daemon),
         silent: args.silent || silent,
         minfds: args.minfds.or(minfds).unwrap_or(1024).into(),
         minprocs: args.minprocs.or(minprocs).unwrap_or(200).into(),

@@ -228,7 +228,7 @@ fn arguments(args: &DaemonArgs) -> BTreeMap<&'static str, String> {
     let flag = |given: bool| given.then(|| "true".to_string());
     let number = |number: Option<u64>| number.map(|number| number.to_string());
     let all = [
-        ("nodaemon", flag(args.nodaemon)),
+        ("nodaemon", if args.daemon { Some("false".to_string()) } else { flag(args.nodaemon) }),
         ("silent", flag(args.silent)),
         ("nocleanup", flag(args.nocleanup)),
         ("strip_ansi", flag(args.strip_ansi)),

@@ -1,9 +1,11 @@
 //! `[inet_http_server]`, `[unix_http_server]` and `[rpcinterface:x]`.
 
+use crate::config::document::Document;
 use crate::config::section::{Context, Section};
 use crate::config::text::{repr, strip};
 use crate::config::values;
-use crate::model::config::{Credentials, HttpAddress, HttpServerConfig, Level};
+use crate::model::config::{Credentials, HttpAddress, HttpServerConfig, Level, inet_url};
+use std::path::PathBuf;
 
 /// The factory of Supervisor's own methods, which are built in here.
 const STOCK_FACTORY: &str = "supervisor.rpcinterface:make_main_rpcinterface";
@@ -17,6 +19,85 @@ const BCRYPT_COST_LEAST: u32 = 4;
 
 /// Takes two seconds of a processor; each step more takes twice as long.
 const BCRYPT_COST_MOST: u32 = 15;
+
+/// The socket of a `[unix_http_server]` that names none: where relatives of Supervisor have it.
+const DEFAULT_SOCKET: &str = "/tmp/supervisord.sock";
+
+/// What a client without a section of its own needs to know of a server.
+pub(super) struct ServerToReach {
+    /// Its names; at least one, the one to use first.
+    pub urls: Vec<String>,
+    pub login: Option<KnownLogin>,
+    /// Whether this user can be let in, as far as the socket file tells.
+    pub is_open: bool,
+}
+
+/// Credentials as the server's section tells them.
+pub(super) struct KnownLogin {
+    pub username: String,
+    /// `None` if the section has only a hash of it.
+    pub password: Option<String>,
+}
+
+/// Whether the document has a server.
+pub(super) fn are_in(document: &Document) -> bool {
+    document
+        .sections()
+        .any(|name| name.starts_with("unix_http_server") || name.starts_with("inet_http_server"))
+}
+
+/// The servers in the order in which a client tries them, those on unix sockets first. What is wrong in their sections is
+/// an error only if one of them is needed.
+pub(super) fn to_reach(context: &Context<'_>, needed: bool) -> Vec<ServerToReach> {
+    let of_kind = |prefix: &'static str| {
+        let names = context.document.sections().filter(move |name| name.starts_with(prefix));
+        names.map(|name| if needed { context.section(name) } else { context.section(name).optional() })
+    };
+    let around = context.surroundings;
+    let unix = of_kind("unix_http_server").filter_map(|section| {
+        let file = socket_file(&section)?;
+        let is_open = !around.is_forbidden(&file);
+        Some(ServerToReach {
+            urls: vec![format!("unix://{}", file.display())],
+            login: login(&section),
+            is_open,
+        })
+    });
+    let mut servers: Vec<_> = unix.collect();
+    servers.extend(of_kind("inet_http_server").filter_map(|section| {
+        let (host, port) = section.get("port", values::inet_address)?;
+        Some(ServerToReach { urls: urls(&host, port), login: login(&section), is_open: true })
+    }));
+    servers
+}
+
+/// The names of a server for clients on this machine.
+fn urls(host: &str, port: u16) -> Vec<String> {
+    let local = ["localhost", "127.0.0.1", "::1"];
+    let hosts = match host {
+        "" | "0.0.0.0" | "::" => local.to_vec(),
+        host if local.contains(&host) => [&[host][..], &local].concat(),
+        host => vec![host],
+    };
+    hosts.into_iter().map(|host| inet_url(host, port)).collect()
+}
+
+fn login(section: &Section<'_>) -> Option<KnownLogin> {
+    let username = section.text("username")?.into_owned();
+    let password = section.text("password")?.into_owned();
+    let is_hash = password.starts_with("{SHA}") || password.starts_with("{BCRYPT}");
+    (!username.is_empty() || !password.is_empty())
+        .then(|| KnownLogin { username, password: (!is_hash).then_some(password) })
+}
+
+/// Where a unix server listens. `None` if the value is wrong, which is noted.
+fn socket_file(section: &Section<'_>) -> Option<PathBuf> {
+    if section.raw("file").is_none() {
+        section.doubt("file", format!("not given: {DEFAULT_SOCKET} is used"));
+        return Some(PathBuf::from(DEFAULT_SOCKET));
+    }
+    section.text("file").map(|text| section.context.surroundings.absolute_with_home(strip(&text)))
+}
 
 /// Reads the servers: inet ones in file order, then unix ones. Any section whose name begins like one is one.
 pub(super) fn read(context: &Context<'_>) -> Vec<HttpServerConfig> {
@@ -51,10 +132,7 @@ fn inet_server(section: &Section<'_>) -> Option<HttpServerConfig> {
 
 fn unix_server(section: &Section<'_>) -> Option<HttpServerConfig> {
     let users = &section.context.users;
-    if section.raw("file").is_none() {
-        section.error(Some("file"), format!("section [{}] has no file value", section.name));
-    }
-    let file = section.text("file").map(|text| section.context.surroundings.absolute_with_home(strip(&text)));
+    let file = socket_file(section);
     let credentials = credentials(section);
     let chown =
         section.get("chown", |text| users.owner(text).map_err(|_| format!("Invalid sockchown value {text}")));

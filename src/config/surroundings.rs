@@ -70,6 +70,11 @@ impl Surroundings {
         !path.is_empty() && self.current_dir.join(path).is_dir()
     }
 
+    /// Whether a file is there that this user may not write to, or not get at.
+    pub fn is_forbidden(&self, path: &Path) -> bool {
+        unistd::access(path, unistd::AccessFlags::W_OK) == Err(nix::errno::Errno::EACCES)
+    }
+
     /// The system's directory for temporary files, chosen as Python does.
     pub fn temporary_directory(&self) -> PathBuf {
         let named = ["TMPDIR", "TEMP", "TMP"].into_iter().filter_map(|name| self.environment.get(name));

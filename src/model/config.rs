@@ -44,7 +44,8 @@ impl Config {
     }
 }
 
-fn inet_url(host: &str, port: u16) -> String {
+/// The URL of a server. An empty host stands for all interfaces.
+pub fn inet_url(host: &str, port: u16) -> String {
     match host {
         "" => format!("http://localhost:{port}"),
         host if host.contains(':') => format!("http://[{host}]:{port}"),

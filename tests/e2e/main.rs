@@ -27,6 +27,7 @@ mod outage;
 mod pace;
 mod pidproxy;
 mod recovery;
+mod relatives;
 mod rotation;
 mod said;
 mod sample;

@@ -1,0 +1,61 @@
+//! The first steps of people who come from a relative of Supervisor: files with a program and a server and nothing else.
+
+use crate::support::{Daemon, LONG, Run, Side, Start, free_ports, run};
+use supervisord::model::state::ProcessState::Running;
+
+/// Runs the client under the daemon's name.
+fn ctl(daemon: &Daemon, words: &[&str]) -> Run {
+    let mut command = Side::Ours.daemon();
+    command.arg("-c").arg(daemon.conf()).arg("ctl").args(words).current_dir(daemon.directory());
+    command.env_remove("SUPERVISORCTL_PASSWORD").env("NETRC", "/nonexistent");
+    run(&mut command)
+}
+
+#[test]
+fn a_program_and_a_server_are_enough() {
+    let conf = "[program:test]\ncommand=/bin/sleep 1000\n[unix_http_server]\nfile=%(here)s/s.sock\n";
+    let (started, daemon) = Start::raw(Side::Ours, conf).arguments(&["-d"]).run();
+    assert_eq!(started.code, 0, "{started}");
+    daemon.wait_for_state("test", Running, LONG);
+    for told in [ctl(&daemon, &["status"]), daemon.ctl(&["status"])] {
+        assert_eq!(told.code, 0, "{told}");
+        assert!(told.stdout.starts_with("test ") && told.stdout.contains("RUNNING"), "{told}");
+    }
+    assert_eq!(ctl(&daemon, &["stop", "test"]).stdout, "test: stopped\n");
+    assert_eq!(ctl(&daemon, &["start", "test"]).stdout, "test: started\n");
+    let url = format!("unix://{}", daemon.path("s.sock").display());
+    assert_eq!(ctl(&daemon, &["-s", &url, "pid", "test"]).stdout.trim(), daemon.pid_of("test").to_string());
+    assert_eq!(ctl(&daemon, &["shutdown"]).code, 0);
+}
+
+#[test]
+fn credentials_of_the_servers_are_the_clients() {
+    let [port] = free_ports();
+    let conf = format!(
+        "[unix_http_server]\nfile=%(here)s/s.sock\n[inet_http_server]\nport=127.0.0.1:{port}\nusername=test1\n\
+         password=thepassword\n[supervisord]\nnodaemon=true\n[program:test]\ncommand=/bin/sleep 1000\n"
+    );
+    let daemon = Start::raw(Side::Ours, &conf).ready();
+    daemon.wait_for_state("test", Running, LONG);
+    let url = format!("http://localhost:{port}");
+    for words in [&["status"][..], &["-s", &url, "status"]] {
+        for told in [ctl(&daemon, words), daemon.ctl(words)] {
+            assert!(told.code == 0 && told.stdout.contains("RUNNING"), "{told}");
+        }
+    }
+    daemon.write_conf(&conf.replace("[unix_http_server]\nfile=%(here)s/s.sock\n", ""));
+    let told = daemon.ctl(&["status"]);
+    assert!(told.code == 0 && told.stdout.contains("RUNNING"), "{told}");
+    daemon.write_conf(&conf.replace("thepassword", "another"));
+    assert_ne!(ctl(&daemon, &["-s", &url, "status"]).code, 0);
+}
+
+#[test]
+fn the_background_that_was_asked_for_outweighs_the_file() {
+    let conf = "[supervisord]\nnodaemon=true\n[unix_http_server]\nfile=%(here)s/s.sock\n";
+    let (started, daemon) = Start::raw(Side::Ours, conf).arguments(&["-d", "-l", "x.log"]).run();
+    assert_eq!(started.code, 0, "{started}");
+    assert!(daemon.answers());
+    assert!(daemon.path("x.log").exists());
+    assert_eq!(ctl(&daemon, &["shutdown"]).code, 0);
+}
