@@ -7,6 +7,7 @@ use crate::config::repr;
 use crate::config::values::Parsed;
 
 /// One option.
+#[derive(Clone, Copy)]
 pub(super) struct Opt {
     pub short: &'static [char],
     /// With underscores, as written by people.
@@ -59,6 +60,44 @@ pub(super) fn lex(options: &'static [Opt], words: &[String]) -> Parsed<(Vec<Give
     }
     rest.extend(words.cloned());
     Ok((given, rest))
+}
+
+/// Takes the options out of the words that follow an action, up to `--`. What is none of these options is left to the
+/// action: it has options of its own.
+///
+/// # Errors
+/// An option lacks its value.
+pub(super) fn take(options: &'static [Opt], words: &[String]) -> Parsed<(Vec<Given>, Vec<String>)> {
+    let (mut given, mut rest) = (Vec::new(), Vec::new());
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if word == "--" {
+            rest.push(word.clone());
+            break;
+        }
+        let name = word.split('=').next().unwrap_or_default();
+        let is_long = |option: &Opt| name.strip_prefix("--").is_some_and(|name| is_name(option, name));
+        let mut letters = word.strip_prefix('-').unwrap_or_default().chars();
+        let letter = letters.next().filter(|letter| *letter != '-');
+        let is_short = |option: &Opt| {
+            letter.is_some_and(|letter| option.short.contains(&letter))
+                && (option.value.is_some() || letters.as_str().is_empty())
+        };
+        if options.iter().any(is_long) {
+            given.push(lex_long(options, &word[2..], &mut words)?);
+        } else if options.iter().any(is_short) {
+            lex_short(options, &word[1..], &mut words, &mut given)?;
+        } else {
+            rest.push(word.clone());
+        }
+    }
+    rest.extend(words.cloned());
+    Ok((given, rest))
+}
+
+/// Whether an option is called so: in full, or by the first word of `username`, as relatives call it.
+fn is_name(option: &Opt, name: &str) -> bool {
+    option.long.is_some_and(|long| long == name || long == "username" && name == "user")
 }
 
 fn is_option(word: &str) -> bool {

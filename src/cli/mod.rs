@@ -10,7 +10,7 @@ pub use options::{CheckArgs, CtlArgs, DaemonArgs, InitArgs};
 
 use crate::config::repr;
 use argh::FromArgs;
-use getopt::{Handled, Opt};
+use getopt::{Given, Handled, Opt};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -88,7 +88,7 @@ pub fn parse(arguments: Vec<OsString>) -> Invocation {
     let words: Vec<String> = words.collect();
     let name = Path::new(&progname).file_name().map(|name| name.to_string_lossy().into_owned());
     let result = match name.as_deref() {
-        Some("supervisorctl") => ctl(&progname, None, &words),
+        Some("supervisorctl") => ctl(&progname, &words),
         Some("pidproxy") => Ok(Invocation::PidProxy(words)),
         Some("echo_supervisord_conf") => Ok(Invocation::Init(InitArgs::default())),
         _ => daemon(&progname, &words),
@@ -119,7 +119,7 @@ fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
     match part {
         None => Ok(Invocation::Daemon(args)),
         Some("version") => Err(Exit::success(format!("{VERSION}\n"))),
-        Some("ctl") => ctl(&format!("{progname} ctl"), args.configuration, rest),
+        Some("ctl") => ctl_of_daemon(&format!("{progname} ctl"), args.configuration, rest),
         Some("completions") => completions(&format!("{progname} completions"), rest),
         Some("man") => man(&format!("{progname} man"), rest),
         Some("pidproxy") => Ok(Invocation::PidProxy(rest.to_vec())),
@@ -128,13 +128,33 @@ fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
     }
 }
 
-fn ctl(progname: &str, configuration: Option<String>, words: &[String]) -> Result<Invocation, Exit> {
-    let (mut plain, rest) = plain(progname, options::CTL, words, ctl_help)?;
+/// The client under the original's name, and with its options.
+fn ctl(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
+    let (plain, rest) = plain(progname, options::CTL, words, ctl_help)?;
+    client(progname, plain, rest).map(Invocation::Ctl)
+}
+
+/// The client under the daemon's name: its options may stand behind the action, too.
+fn ctl_of_daemon(
+    progname: &str,
+    configuration: Option<String>,
+    words: &[String],
+) -> Result<Invocation, Exit> {
+    let usage = |text: String| Exit::usage(progname, &text);
+    let options = options::CTL_OF_DAEMON.as_slice();
+    let (mut given, rest) = getopt::lex(options, words).map_err(usage)?;
+    let (action, behind) = rest.split_at(rest.len().min(1));
+    let (more, arguments) = getopt::take(options::BEHIND_ACTION, behind).map_err(usage)?;
+    given.extend(more);
+    let plain = handled(progname, &given, ctl_of_daemon_help)?;
+    let args = client(progname, plain, [action, &arguments].concat())?;
+    Ok(Invocation::Ctl(CtlArgs { configuration: args.configuration.or(configuration), ..args }))
+}
+
+fn client(progname: &str, mut plain: Vec<String>, action: Vec<String>) -> Result<CtlArgs, Exit> {
     plain.extend(["--progname".to_string(), progname.to_string(), "--".to_string()]);
-    plain.extend(rest);
-    let mut args: CtlArgs = fill(progname, &plain)?;
-    args.configuration = args.configuration.or(configuration);
-    Ok(Invocation::Ctl(args))
+    plain.extend(action);
+    fill(progname, &plain)
 }
 
 /// Prints the completions of a shell.
@@ -186,8 +206,13 @@ fn plain(
 ) -> Result<(Vec<String>, Vec<String>), Exit> {
     let usage = |text: String| Exit::usage(progname, &text);
     let (given, rest) = getopt::lex(options, words).map_err(usage)?;
-    match getopt::handle(&given).map_err(usage)? {
-        Handled::Plain(plain) => Ok((plain, rest)),
+    Ok((handled(progname, &given, help)?, rest))
+}
+
+/// The options in argh's spelling, or the help that one of them asks for.
+fn handled(progname: &str, given: &[Given], help: fn(&str) -> String) -> Result<Vec<String>, Exit> {
+    match getopt::handle(given).map_err(|text| Exit::usage(progname, &text))? {
+        Handled::Plain(plain) => Ok(plain),
         Handled::Stop(_) => Err(Exit::success(help(progname))),
     }
 }
@@ -223,12 +248,20 @@ fn daemon_help(progname: &str) -> String {
 }
 
 fn ctl_help(progname: &str) -> String {
+    help_of_client(progname, options::CTL)
+}
+
+fn ctl_of_daemon_help(progname: &str) -> String {
+    help_of_client(progname, &options::CTL_OF_DAEMON)
+}
+
+fn help_of_client(progname: &str, options: &[Opt]) -> String {
     format!(
         "supervisorctl -- control applications run by supervisord from the cmd line.\n\nUsage: {progname} [options] \
          [action [arguments]]\n\nOptions:\n{}\naction [arguments] -- see below\n\nActions are commands like \"tail\" \
          or \"stop\".  If -i is specified or no action is\nspecified on the command line, a \"shell\" interpreting \
          actions typed\ninteractively is started.  Use the action \"help\" to find out about available\nactions.\n\n",
-        options_help(options::CTL)
+        options_help(options)
     )
 }
 
@@ -381,6 +414,21 @@ mod tests {
         let init = Invocation::Init(InitArgs { output: Some("f".into()) });
         assert_eq!(parse_words(&["supervisord", "init", "-o", "f"]), init);
         assert_eq!(parse_words(&["/bin/echo_supervisord_conf"]), Invocation::Init(InitArgs::default()));
+    }
+
+    #[test]
+    fn options_behind_the_action_under_the_daemons_name() {
+        let words = "supervisord ctl tail -f -s unix:///s web -v1 --user=me -v -P p --json";
+        let args = ctl_args(&words.split(' ').collect::<Vec<_>>());
+        assert_eq!(args.action, ["tail", "-f", "web", "-v1", "--json"]);
+        assert_eq!((args.serverurl.as_deref(), args.username.as_deref()), (Some("unix:///s"), Some("me")));
+        assert!(args.verbose && args.password.as_deref() == Some("p") && args.configuration.is_none());
+        assert_eq!(ctl_args(&["supervisord", "ctl", "fg", "--", "-v"]).action, ["fg", "--", "-v"]);
+        assert!(ctl_args(&["supervisord", "ctl", "-v", "status"]).verbose);
+        check_exit(&["supervisord", "ctl", "status", "-s"], 2, "Error: option -s requires argument");
+        // The original's name has the original's rules.
+        assert_eq!(ctl_args(&["supervisorctl", "status", "-v"]).action, ["status", "-v"]);
+        check_exit(&["supervisorctl", "-v", "status"], 2, "Error: option -v not recognized");
     }
 
     #[test]

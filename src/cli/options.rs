@@ -9,6 +9,7 @@ use crate::ctl::screen::Colour;
 use crate::model::config::Level;
 use argh::FromArgs;
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
 /// The daemon's command line: what it lays over its configuration, again at every reread.
 #[derive(FromArgs, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -114,6 +115,9 @@ pub struct CtlArgs {
     /// let everything reach the terminal
     #[argh(switch)]
     pub raw: bool,
+    /// say which file and which server are used
+    #[argh(switch)]
+    pub verbose: bool,
     /// the words after the options
     #[argh(positional, greedy)]
     pub action: Vec<String>,
@@ -303,6 +307,23 @@ pub(super) static CTL: &[Opt] = &[
         "let control characters in what programs and daemons say reach the terminal",
     )),
 ];
+
+/// Those of `supervisord ctl`, which may also stand behind the action, as with the relatives of Supervisor. The letters of
+/// `supervisorctl` are the original's, all of them.
+pub(super) static BEHIND_ACTION: &[Opt] = &[
+    CONFIGURATION,
+    value(&['s'], "serverurl", "URL", url, ""),
+    value(&['u'], "username", "USERNAME", anything, ""),
+    value(&['p', 'P'], "password", "PASSWORD", anything, ""),
+    VERBOSE,
+];
+
+/// Every option of `supervisord ctl`.
+pub(super) static CTL_OF_DAEMON: LazyLock<Vec<Opt>> =
+    LazyLock::new(|| CTL.iter().chain([&VERBOSE]).copied().collect());
+
+const VERBOSE: Opt =
+    ours(flag(&['v'], Some("verbose"), "say on stderr which configuration and which server are used"));
 
 pub(super) static CHECK: &[Opt] = &[
     CONFIGURATION,

@@ -90,7 +90,7 @@ fn is_foreign(problem: &CallError) -> bool {
 }
 
 /// Where the address came from.
-fn origin(settings: &Settings) -> String {
+pub fn origin(settings: &Settings) -> String {
     match &settings.config {
         Some(path) => {
             format!("configuration read: {} (name another with -c, or the server with -s)", path.display())

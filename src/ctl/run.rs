@@ -6,6 +6,7 @@ use crate::config::{CtlConfig, Surroundings, load_ctl};
 use crate::ctl::error::CtlError;
 use crate::ctl::exit::Exit;
 use crate::ctl::login;
+use crate::ctl::reach;
 use crate::ctl::screen::Screen;
 use crate::ctl::session::{Mode, Session, Settings};
 use crate::ctl::shell::{self, Greeting};
@@ -36,6 +37,13 @@ pub fn main(args: CtlArgs) -> ExitCode {
     let interactive = args.interactive || args.action.is_empty();
     let mode = if interactive { Mode::Interactive } else { Mode::OneShot };
     let settings = settings(config, &args, &surroundings, &mut screen);
+    if args.verbose {
+        screen.hint(&format!(
+            "{}; server: {}",
+            reach::origin(&settings),
+            Endpoint::shown(&settings.serverurl)
+        ));
+    }
     match Session::new(settings, screen, mode) {
         Ok(session) => run(session, &args).into(),
         Err(problem) => {

@@ -25,6 +25,8 @@ fn a_program_and_a_server_are_enough() {
     assert_eq!(ctl(&daemon, &["start", "test"]).stdout, "test: started\n");
     let url = format!("unix://{}", daemon.path("s.sock").display());
     assert_eq!(ctl(&daemon, &["-s", &url, "pid", "test"]).stdout.trim(), daemon.pid_of("test").to_string());
+    let told = ctl(&daemon, &["status", "-v", "-s", &url, "test"]);
+    assert!(told.code == 0 && told.stdout.contains("RUNNING") && told.stderr.contains(&url), "{told}");
     assert_eq!(ctl(&daemon, &["shutdown"]).code, 0);
 }
 
