@@ -3,6 +3,7 @@
 //! `supervisord [options]` is the daemon. A first word that is no option selects another part: `ctl`, `check`,
 //! `init`, `version`. Called as `supervisorctl` or `echo_supervisord_conf` the program is what those are.
 
+mod env_file;
 mod getopt;
 mod options;
 
@@ -71,13 +72,31 @@ impl Exit {
 
 /// Runs what the command line asks for.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    match parse(arguments) {
+    let mut invocation = parse(arguments);
+    set_variables(&mut invocation);
+    match invocation {
         Invocation::Daemon(args) => crate::manager::daemon_main(args),
         Invocation::Ctl(args) => crate::ctl::main(args),
         Invocation::Check(args) => crate::check::main(&args),
         Invocation::Init(args) => crate::config::init_main(&args),
         Invocation::PidProxy(words) => crate::pidproxy::main(&words),
         Invocation::Exit(exit) => exit.print(),
+    }
+}
+
+/// Reads the file of `--env-file`. That it cannot be read is no reason not to start; a warning says so.
+fn set_variables(invocation: &mut Invocation) {
+    let (file, doubt) = match invocation {
+        Invocation::Daemon(args) => (args.env_file.clone(), Some(&mut args.doubt)),
+        Invocation::Check(args) => (args.daemon.env_file.clone(), Some(&mut args.daemon.doubt)),
+        Invocation::Ctl(args) => (args.env_file.clone(), None),
+        Invocation::Init(_) | Invocation::PidProxy(_) | Invocation::Exit(_) => return,
+    };
+    let Some(Err(error)) = file.as_ref().map(|file| env_file::set(Path::new(file))) else { return };
+    let text = format!("command line: --env-file: no variable is set, {}: {error}", file.unwrap_or_default());
+    match doubt {
+        Some(doubt) => doubt.push(text),
+        None => eprintln!("warning: {text}"),
     }
 }
 
@@ -119,7 +138,7 @@ fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
     match part {
         None => Ok(Invocation::Daemon(args)),
         Some("version") => Err(Exit::success(format!("{VERSION}\n"))),
-        Some("ctl") => ctl_of_daemon(&format!("{progname} ctl"), args.configuration, rest),
+        Some("ctl") => ctl_of_daemon(&format!("{progname} ctl"), args, rest),
         Some("completions") => completions(&format!("{progname} completions"), rest),
         Some("man") => man(&format!("{progname} man"), rest),
         Some("pidproxy") => Ok(Invocation::PidProxy(rest.to_vec())),
@@ -135,11 +154,7 @@ fn ctl(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
 }
 
 /// The client under the daemon's name: its options may stand behind the action, too.
-fn ctl_of_daemon(
-    progname: &str,
-    configuration: Option<String>,
-    words: &[String],
-) -> Result<Invocation, Exit> {
+fn ctl_of_daemon(progname: &str, daemon: DaemonArgs, words: &[String]) -> Result<Invocation, Exit> {
     let usage = |text: String| Exit::usage(progname, &text);
     let options = options::CTL_OF_DAEMON.as_slice();
     let (mut given, rest) = getopt::lex(options, words).map_err(usage)?;
@@ -148,7 +163,11 @@ fn ctl_of_daemon(
     given.extend(more);
     let plain = handled(progname, &given, ctl_of_daemon_help)?;
     let args = client(progname, plain, [action, &arguments].concat())?;
-    Ok(Invocation::Ctl(CtlArgs { configuration: args.configuration.or(configuration), ..args }))
+    Ok(Invocation::Ctl(CtlArgs {
+        configuration: args.configuration.or(daemon.configuration),
+        env_file: daemon.env_file,
+        ..args
+    }))
 }
 
 fn client(progname: &str, mut plain: Vec<String>, action: Vec<String>) -> Result<CtlArgs, Exit> {

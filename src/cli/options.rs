@@ -75,6 +75,14 @@ pub struct DaemonArgs {
     /// accepted and ignored: there is no profiler
     #[argh(option)]
     pub profile_options: Option<String>,
+    /// variables to set before the configuration is read
+    #[argh(option)]
+    #[serde(default)]
+    pub env_file: Option<String>,
+    /// accepted, with a word about it
+    #[argh(option)]
+    #[serde(default)]
+    pub dlog_file: Option<String>,
     /// what was understood by values that mean nothing
     #[argh(option)]
     #[serde(default)]
@@ -100,6 +108,9 @@ pub struct CtlArgs {
     /// where the daemon listens
     #[argh(option)]
     pub serverurl: Option<String>,
+    /// variables to set before the configuration is read
+    #[argh(option)]
+    pub env_file: Option<String>,
     /// user name for the server
     #[argh(option)]
     pub username: Option<String>,
@@ -172,6 +183,10 @@ fn no_daemon_args(_: &str) -> Parsed<DaemonArgs> {
 
 fn anything(_: &str) -> Parsed<Option<String>> {
     Ok(None)
+}
+
+fn no_dlog(_: &str) -> Parsed<Option<String>> {
+    Ok(Some("has no effect: what there is to say stands in the activity log, see logfile".to_string()))
 }
 
 fn umask_value(text: &str) -> Parsed<u32> {
@@ -249,6 +264,14 @@ const BACKGROUND: Opt = ours(flag(
     "run in the background even if the config file says nodaemon=true (also: -d without a DIRECTORY)",
 ));
 
+const ENV_FILE: Opt = ours(value(
+    &[],
+    "env_file",
+    "FILENAME",
+    anything,
+    "set the variables in FILENAME, one NAME=value in a line, before the configuration is read",
+));
+
 /// In the order of the help.
 pub(super) static DAEMON: &[Opt] = &[
     CONFIGURATION,
@@ -279,6 +302,14 @@ pub(super) static DAEMON: &[Opt] = &[
     value(&[], "minprocs", "NUM", count, "the minimum number of processes available for start success"),
     value(&[], "profile_options", "LIST", anything, "accepted for compatibility; has no effect"),
     BACKGROUND,
+    ENV_FILE,
+    ours(value(
+        &[],
+        "dlog_file",
+        "FILENAME",
+        no_dlog,
+        "accepted for compatibility; has no effect, because a daemon in the background prints nothing",
+    )),
     ours(flag(
         &[],
         Some("allow_unsafe_config"),

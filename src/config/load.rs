@@ -269,6 +269,9 @@ pub(super) fn search_paths(surroundings: &Surroundings) -> Vec<PathBuf> {
         PathBuf::from("etc/supervisord.conf"),
         PathBuf::from("/etc/supervisord.conf"),
         PathBuf::from("/etc/supervisor/supervisord.conf"),
+        // Where relatives have it.
+        PathBuf::from("supervisord.ini"),
+        PathBuf::from("conf/supervisord.conf"),
     ]
 }
 
@@ -343,9 +346,18 @@ mod tests {
     fn the_first_file_that_is_there_is_found() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let around = surroundings(directory.path());
+        std::fs::create_dir_all(directory.path().join("work/conf")).expect("created");
+        let in_etc = ["/etc/supervisord.conf", "/etc/supervisor/supervisord.conf"];
+        let relatives: &[&str] = if in_etc.iter().any(|path| Path::new(path).exists()) {
+            &[]
+        } else {
+            &["work/conf/supervisord.conf", "work/supervisord.ini"]
+        };
         // From the last place, of those a test can write to, to the first.
-        for place in ["work/etc", "work", "", "etc"] {
-            let path = directory.path().join(place).join("supervisord.conf");
+        let places = ["work/etc", "work", "", "etc"].map(|place| format!("{place}/supervisord.conf"));
+        for place in relatives.iter().copied().chain(places.iter().map(|place| place.trim_start_matches('/')))
+        {
+            let path = directory.path().join(place);
             std::fs::write(&path, "[supervisord]\n").expect("written");
             let config = load(&DaemonArgs::default(), &around).expect("it is right");
             assert_eq!(config.path, path);
@@ -366,7 +378,7 @@ mod tests {
             format!(
                 "No config file found at default paths ({here}/etc/supervisord.conf, {here}/supervisord.conf, \
                  supervisord.conf, etc/supervisord.conf, /etc/supervisord.conf, \
-                 /etc/supervisor/supervisord.conf); use the -c option to specify a config file at a different path"
+                 /etc/supervisor/supervisord.conf, supervisord.ini, conf/supervisord.conf); use the -c option to specify a config file at a different path"
             )
         );
     }

@@ -7,6 +7,7 @@
 pub mod capabilities;
 pub mod clock;
 pub mod daemonize;
+pub mod environment;
 pub mod errno;
 pub mod exec;
 pub mod fd;

@@ -100,7 +100,7 @@ pub fn n_runtime_threads() -> usize {
 }
 
 /// False if nobody can tell, too. A directory has two links and another one for each directory in it (proc(5)).
-fn is_only_thread() -> bool {
+pub fn is_only_thread() -> bool {
     rustix::fs::stat("/proc/self/task").is_ok_and(|stat| stat.st_nlink == 3)
 }
 

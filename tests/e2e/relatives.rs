@@ -1,6 +1,6 @@
 //! The first steps of people who come from a relative of Supervisor: files with a program and a server and nothing else.
 
-use crate::support::{Daemon, LONG, Run, Side, Start, free_ports, run};
+use crate::support::{Daemon, LONG, Run, Side, Start, cmdline, free_ports, run, until};
 use supervisord::model::state::ProcessState::Running;
 
 /// Runs the client under the daemon's name.
@@ -60,4 +60,35 @@ fn the_background_that_was_asked_for_outweighs_the_file() {
     assert!(daemon.answers());
     assert!(daemon.path("x.log").exists());
     assert_eq!(ctl(&daemon, &["shutdown"]).code, 0);
+}
+
+#[test]
+fn variables_of_a_file_are_the_daemons_before_it_reads() {
+    let conf = "[unix_http_server]\nfile=%(here)s/%(ENV_SOCKET)s\n[program:test]\ncommand=/bin/sleep %(ENV_TIME)s\n\
+                [program:shown]\ncommand=/bin/sh -c 'echo $TIME; exec sleep 1000'\nstdout_logfile=%(here)s/shown.log\n";
+    let mut daemon = Start::raw(Side::Ours, conf).arguments(&["-n", "--env-file", "vars"]).prepare();
+    std::fs::write(daemon.path("vars"), "# the socket\nexport SOCKET=s.sock\nTIME = 1234").unwrap();
+    daemon.spawn();
+    daemon.wait_ready();
+    daemon.wait_for_state("test", Running, LONG);
+    assert_eq!(cmdline(daemon.pid_of("test")).split_whitespace().collect::<Vec<_>>(), ["/bin/sleep", "1234"]);
+    until("the program's output is there", LONG, || daemon.read("shown.log") == "1234\n");
+    let mut client = Side::Ours.daemon();
+    client
+        .arg("--env-file")
+        .arg(daemon.path("vars"))
+        .arg("-c")
+        .arg(daemon.conf())
+        .args(["ctl", "pid", "test"]);
+    let told = run(&mut client);
+    assert_eq!(told.stdout.trim(), daemon.pid_of("test").to_string(), "{told}");
+}
+
+#[test]
+fn a_file_of_variables_that_is_missing_is_told() {
+    let conf = "[unix_http_server]\nfile=%(here)s/s.sock\n";
+    let arguments = ["-n", "--env-file", "nope", "--dlog-file", "/tmp/nope.log"];
+    let daemon = Start::raw(Side::Ours, conf).arguments(&arguments).ready();
+    daemon.wait_log("command line: --env-file: no variable is set, nope: No such file");
+    daemon.wait_log("command line: --dlog_file: has no effect");
 }
