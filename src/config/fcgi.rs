@@ -24,7 +24,7 @@ pub(super) fn read_socket_of_member(
 fn socket(plain: Section<'_>, program_name: &str) -> Option<FcgiSocket> {
     let (context, name) = (plain.context, plain.name);
     let section = plain.with(Extra { program_name: Some(program_name), ..Extra::default() });
-    let user = plain.get("user", |text| context.users.user(text));
+    let user = plain.get("user", |text| context.users.user_of_program(text));
     let backlog = plain.get("socket_backlog", |text| match values::any_integer(text)? {
         backlog @ 1..=65535 => Ok(backlog as u16),
         _ => Err(format!("Invalid socket_backlog value {text}")),

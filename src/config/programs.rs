@@ -112,7 +112,7 @@ impl SharedKeys {
         let stderr = streams::read_shared(section, &STDERR);
         let serverurl = section.text("serverurl").map(|url| url.into_owned());
         let serverurl = serverurl.filter(|url| !strip(url).eq_ignore_ascii_case("auto") && !url.is_empty());
-        let user = section.get("user", |text| section.context.users.user(text));
+        let user = section.get("user", |text| section.context.users.user_of_program(text));
         let umask = section.understand("umask", values::umask);
         let has_process_name = check_process_name(section, numprocs);
         if stopasgroup && !killasgroup {

@@ -131,6 +131,16 @@ impl Users {
         }
     }
 
+    /// Reads `user` or, as relatives have it, `user:group`, for a program.
+    ///
+    /// # Errors
+    /// One of them does not exist.
+    pub fn user_of_program(&self, text: &str) -> Result<User, String> {
+        let Some((user, group)) = text.split_once(':') else { return self.user(text) };
+        let gid = self.group(group).ok_or_else(|| format!("Invalid group {group}"))?;
+        Ok(User { gid: Some(gid), ..self.user(user)? })
+    }
+
     /// Reads `user` or `user:group`.
     ///
     /// # Errors

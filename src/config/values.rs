@@ -46,11 +46,11 @@ const UNLIMITED_CAPTURE: u64 = 16 << 20;
 /// Who may use a socket file if nothing says so: its owner.
 const DEFAULT_MODE: u32 = 0o700;
 
-/// `true yes on 1` or `false no off 0`, any case.
+/// `true yes on 1 t` or `false no off 0 f`, any case; the letters are those of relatives.
 pub fn boolean(text: &str) -> Parsed<bool> {
     match text.to_lowercase().as_str() {
-        "yes" | "true" | "on" | "1" => Ok(true),
-        "no" | "false" | "off" | "0" => Ok(false),
+        "yes" | "true" | "on" | "1" | "t" => Ok(true),
+        "no" | "false" | "off" | "0" | "f" => Ok(false),
         _ => Err(format!("not a valid boolean value: {}", repr(text))),
     }
 }
@@ -156,12 +156,12 @@ pub fn mode(text: &str) -> Read<u32> {
     }
 }
 
-/// A level of the activity log.
+/// A level of the activity log; some have other names among relatives.
 pub fn level(text: &str) -> Parsed<Level> {
     match text.to_lowercase().as_str() {
-        "critical" => Ok(Level::Critical),
+        "critical" | "fatal" | "panic" => Ok(Level::Critical),
         "error" => Ok(Level::Error),
-        "warn" => Ok(Level::Warn),
+        "warn" | "warning" => Ok(Level::Warn),
         "info" => Ok(Level::Info),
         "debug" => Ok(Level::Debug),
         "trace" => Ok(Level::Trace),
@@ -360,7 +360,9 @@ mod tests {
                 ("false", Ok(false)),
                 ("maybe", Err("not a valid boolean value: 'maybe'")),
                 ("", Err("not a valid boolean value: ''")),
-                ("t", Err("not a valid boolean value: 't'")),
+                ("t", Ok(true)),
+                ("F", Ok(false)),
+                ("tr", Err("not a valid boolean value: 'tr'")),
             ],
         );
         check(

@@ -95,9 +95,10 @@ impl Common {
     }
 }
 
-/// Whether a program runs as another user than the daemon.
+/// Whether a program runs as another user than the daemon, or with a group of its own.
 pub fn changes_user(config: &ProcessConfig) -> bool {
-    config.user.as_ref().is_some_and(|user| user.uid != user::current_uid())
+    let changes_group = |gid: Option<u32>| gid.is_some_and(|gid| gid != user::current_gid());
+    config.user.as_ref().is_some_and(|user| user.uid != user::current_uid() || changes_group(user.gid))
 }
 
 /// As in Supervisor nothing changes for whoever is that user already.
@@ -110,7 +111,7 @@ fn user_change(config: &ProcessConfig) -> UserChange {
     if !user::is_root() {
         return UserChange::Impossible { uid, why: user::NOT_ROOT.to_string() };
     }
-    match user::identity(uid, wanted.is_number()) {
+    match user::identity(uid, wanted.is_number(), wanted.gid) {
         Ok(identity) => UserChange::Become(identity),
         Err(why) => UserChange::Impossible { uid, why },
     }

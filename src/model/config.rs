@@ -167,6 +167,9 @@ pub struct User {
     pub uid: u32,
     /// As written in the file: a name or a number.
     pub written: String,
+    /// The group to run with instead of the user's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
     /// Where that was, for messages of the process that read it.
     #[serde(skip)]
     pub place: Option<String>,
@@ -174,7 +177,7 @@ pub struct User {
 
 impl User {
     pub fn new(uid: u32, written: &str) -> User {
-        User { uid, written: written.to_string(), place: None }
+        User { uid, written: written.to_string(), gid: None, place: None }
     }
 
     /// Whether it was given as a number: then it needs not be in any list of users. One with a name that is in none any
@@ -187,7 +190,7 @@ impl User {
 /// A user is the same whether written as a name or a number.
 impl PartialEq for User {
     fn eq(&self, other: &User) -> bool {
-        self.uid == other.uid
+        (self.uid, self.gid) == (other.uid, other.gid)
     }
 }
 

@@ -20,23 +20,24 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
-/// Looks up what becoming `uid` means. One that is in no list of users keeps the group of this process, and has no
+/// Looks up what becoming `uid` means, with `group` instead of the user's own if it is given. One that is in no list of users keeps the group of this process, and has no
 /// other, if `may_be_unlisted`.
 ///
 /// # Errors
 /// The text to report: `Can't find uid N`.
-pub fn identity(uid: u32, may_be_unlisted: bool) -> Result<Identity, String> {
+pub fn identity(uid: u32, may_be_unlisted: bool, group: Option<u32>) -> Result<Identity, String> {
     let not_found = || format!("Can't find uid {uid}");
     let Some(user) = User::from_uid(Uid::from_raw(uid)).map_err(|_| not_found())? else {
         if !may_be_unlisted {
             return Err(not_found());
         }
-        let gid = getegid().as_raw();
+        let gid = group.unwrap_or_else(|| getegid().as_raw());
         return Ok(Identity { uid, gid, groups: vec![gid] });
     };
     let name = CString::new(user.name).map_err(|_| not_found())?;
-    let groups = getgrouplist(&name, user.gid).map_err(|_| not_found())?;
-    Ok(Identity { uid, gid: user.gid.as_raw(), groups: groups.into_iter().map(Gid::as_raw).collect() })
+    let gid = group.map_or(user.gid, Gid::from_raw);
+    let groups = getgrouplist(&name, gid).map_err(|_| not_found())?;
+    Ok(Identity { uid, gid: gid.as_raw(), groups: groups.into_iter().map(Gid::as_raw).collect() })
 }
 
 /// Whether this process has the groups of an identity already, and no other.
@@ -51,6 +52,11 @@ pub fn current_uid() -> u32 {
     getuid().as_raw()
 }
 
+/// The group this process runs as.
+pub fn current_gid() -> u32 {
+    getegid().as_raw()
+}
+
 /// Becomes another user for good, and makes sure of it; see [`identity`]. Steps to what is so already are left out.
 ///
 /// # Errors
@@ -63,7 +69,7 @@ pub fn become_user(uid: u32, may_be_unlisted: bool) -> Result<(), String> {
     if !geteuid().is_root() {
         return Err(format!("{NOT_ROOT}: becoming uid {uid} takes root with CAP_SETUID and CAP_SETGID"));
     }
-    let identity = identity(uid, may_be_unlisted)?;
+    let identity = identity(uid, may_be_unlisted, None)?;
     let failed = |what: &str, call: &str, capability: (&str, u32)| {
         let (name, number) = capability;
         let missing =

@@ -92,3 +92,27 @@ fn a_file_of_variables_that_is_missing_is_told() {
     daemon.wait_log("command line: --env-file: no variable is set, nope: No such file");
     daemon.wait_log("command line: --dlog_file: has no effect");
 }
+
+#[test]
+fn a_program_may_have_a_group_of_its_own() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return eprintln!("skipped: a program cannot be given another group without root");
+    }
+    let group = nix::unistd::Group::from_gid(1.into()).unwrap().expect("there is a group 1");
+    let conf = format!(
+        "[unix_http_server]\nfile=%(here)s/s.sock\n[program:test]\ncommand=/bin/sleep 1000\nuser=nobody:{}\n\
+         [program:root]\ncommand=/bin/sleep 1000\nuser=root:{}\n",
+        group.name, group.name
+    );
+    let daemon = Start::raw(Side::Ours, &conf).arguments(&["-n"]).ready();
+    for (program, uid) in
+        [("test", nix::unistd::User::from_name("nobody").unwrap().unwrap().uid), ("root", 0.into())]
+    {
+        daemon.wait_for_state(program, Running, LONG);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid_of(program))).unwrap();
+        let of =
+            |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_string();
+        assert_eq!(of("Uid:").split_whitespace().next(), Some(uid.to_string().as_str()));
+        assert_eq!(of("Gid:"), "1\t1\t1\t1");
+    }
+}
