@@ -72,7 +72,8 @@ struct SharedKeys {
     autorestart: Autorestart,
     startsecs: Duration,
     startretries: u32,
-    stopsignal: Signal,
+    /// TERM if there is none.
+    stopsignals: Vec<Signal>,
     stopwaitsecs: Duration,
     stopasgroup: bool,
     killasgroup: bool,
@@ -99,7 +100,7 @@ impl SharedKeys {
         let autorestart = section.get("autorestart", values::autorestart).unwrap_or(Autorestart::Unexpected);
         let startsecs = section.understand("startsecs", values::seconds).unwrap_or(Duration::from_secs(1));
         let startretries = section.understand("startretries", values::tries).unwrap_or(3);
-        let stopsignal = section.understand("stopsignal", values::signal).unwrap_or(Signal::TERM);
+        let stopsignals = section.understand("stopsignal", values::stop_signals).unwrap_or_default();
         let stopwaitsecs =
             section.understand("stopwaitsecs", values::seconds).unwrap_or(Duration::from_secs(10));
         let stopasgroup = section.get("stopasgroup", values::boolean).unwrap_or(false);
@@ -127,7 +128,7 @@ impl SharedKeys {
             autorestart,
             startsecs,
             startretries,
-            stopsignal,
+            stopsignals,
             stopwaitsecs,
             stopasgroup,
             killasgroup,
@@ -199,7 +200,8 @@ fn process(
         startsecs: shared.startsecs,
         startretries: shared.startretries,
         exitcodes: shared.exitcodes.clone(),
-        stopsignal: shared.stopsignal,
+        stopsignal: shared.stopsignals.first().copied().unwrap_or(Signal::TERM),
+        stopsignal_then: shared.stopsignals.iter().skip(1).copied().collect(),
         stopwaitsecs: shared.stopwaitsecs,
         stopasgroup: shared.stopasgroup,
         killasgroup: shared.killasgroup,

@@ -350,7 +350,7 @@ const PROGRAM: &[Key] = &[
     key("startsecs", "1", "seconds it must stay up to count as started"),
     key("startretries", "3", "failed starts in a row before giving up"),
     key("exitcodes", "0", "expected exit codes, separated by commas"),
-    key("stopsignal", "TERM", "signal that asks it to stop"),
+    key("stopsignal", "TERM", "signal that asks it to stop, or several: each after another stopwaitsecs"),
     key("stopwaitsecs", "10", "seconds before it is killed"),
     key("stopasgroup", "false", "send the stop signal to its process group"),
     optional("killasgroup", "false", "kill its process group; as stopasgroup if missing"),

@@ -43,6 +43,8 @@ const MAX_COUNT: i128 = i32::MAX as i128;
 const MAX_BYTES: i128 = 1 << 60;
 /// What a program can make the daemon hold if the file sets no limit.
 const UNLIMITED_CAPTURE: u64 = 16 << 20;
+/// More than anybody has tried.
+const MOST_STOP_SIGNALS: usize = 32;
 /// Who may use a socket file if nothing says so: its owner.
 const DEFAULT_MODE: u32 = 0o700;
 
@@ -196,6 +198,24 @@ pub fn signal(text: &str) -> Read<Signal> {
     }
 }
 
+/// Signals separated by blanks, as relatives have them, or one: what is sent one after the other to stop a program.
+pub fn stop_signals(text: &str) -> Read<Vec<Signal>> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if words.len() < 2 {
+        return signal(text).map(|Reading { value, doubt }| Reading { value: vec![value], doubt });
+    }
+    if words.len() > MOST_STOP_SIGNALS {
+        return Err(format!("{} signals, and at most {MOST_STOP_SIGNALS} are possible", words.len()));
+    }
+    let read = words.iter().map(|word| signal(word)).collect::<Parsed<Vec<_>>>()?;
+    let signals: Vec<Signal> = read.iter().map(|reading| reading.value).collect();
+    let doubt = read.into_iter().find_map(|reading| reading.doubt);
+    let killed = signals.iter().position(|signal| *signal == Signal::KILL);
+    let in_vain = killed.filter(|at| at + 1 < signals.len());
+    let doubt = doubt.or(in_vain.map(|_| "no process is there for a signal after KILL".to_string()));
+    Ok(Reading { value: signals, doubt })
+}
+
 /// A list of exit codes; nothing at all is an empty list.
 pub fn exit_codes(text: &str) -> Parsed<Vec<u8>> {
     let code = |item: &str| integer(item).ok().and_then(|code| u8::try_from(code).ok());
@@ -343,6 +363,25 @@ mod tests {
             let found = parse(text);
             assert_eq!(found.as_ref().map_err(String::as_str), expected.as_ref().map_err(|e| *e), "{text:?}");
         }
+    }
+
+    #[test]
+    fn lists_of_signals() {
+        let then = |signals: &[i32]| Ok(signals.iter().copied().map(Signal::from_raw).collect());
+        check(
+            sure(stop_signals),
+            &[
+                ("HUP", then(&[1])),
+                (" 15 ", then(&[15])),
+                ("HUP INT\tSIGTERM", then(&[1, 2, 15])),
+                ("hup 9", then(&[1, 9])),
+                ("HUP,INT", Err("value 'HUP,INT' is not a valid signal name")),
+                ("HUP NOPE", Err("value 'NOPE' is not a valid signal name")),
+            ],
+        );
+        let late = stop_signals("KILL TERM").expect("there is a reading");
+        assert_eq!(late.doubt.as_deref(), Some("no process is there for a signal after KILL"));
+        assert!(stop_signals(&"HUP ".repeat(33)).is_err());
     }
 
     #[test]

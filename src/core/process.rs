@@ -42,6 +42,9 @@ pub const EXITED_TOO_QUICKLY: &str = "Exited too quickly (process log may have d
 /// SIGKILL is repeated with the period of `stopwaitsecs`, but not faster than this.
 const LEAST_KILL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// In [`State::Stopping`]: nothing follows but SIGKILL again. No list of signals is as long.
+pub const KILLED: u8 = u8::MAX;
+
 /// What is started by itself is not started sooner than this after its last start. The pauses of BACKOFF are longer.
 pub const LEAST_START_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -62,11 +65,14 @@ pub enum State {
     Backoff {
         retry_at: Monotonic,
     },
-    /// SIGKILL at `kill_at`. `start_after` remembers a start that was asked for meanwhile.
+    /// The next stop signal at `kill_at`, or SIGKILL if `then` is past the last of `stopsignal_then`. `start_after` remembers
+    /// a start that was asked for meanwhile.
     Stopping {
         pid: Pid,
         kill_at: Monotonic,
         start_after: bool,
+        /// How many of `stopsignal_then` were sent; [`KILLED`] after SIGKILL.
+        then: u8,
     },
     /// Started again at `start_at`, if that is set; else at rest.
     Exited {
@@ -266,8 +272,8 @@ impl Step<'_> {
         use State::*;
         match (self.process.state.clone(), event) {
             (Stopped | Exited { .. } | Fatal, Event::Start) => self.spawn(),
-            (Stopping { pid, kill_at, .. }, Event::Start) => {
-                self.process.state = Stopping { pid, kill_at, start_after: true };
+            (Stopping { pid, kill_at, then, .. }, Event::Start) => {
+                self.process.state = Stopping { pid, kill_at, start_after: true, then };
             }
             // It is up or on its way, or nobody knows whether it still runs.
             (Starting { .. } | Running { .. } | Backoff { .. } | Unknown { .. }, Event::Start) => {}
@@ -287,8 +293,8 @@ impl Step<'_> {
                 self.give_up();
             }
             // The last word counts: this stop withdraws a start that was waiting.
-            (Stopping { pid, kill_at, .. }, Event::Stop | Event::ShutDown) => {
-                self.process.state = Stopping { pid, kill_at, start_after: false };
+            (Stopping { pid, kill_at, then, .. }, Event::Stop | Event::ShutDown) => {
+                self.process.state = Stopping { pid, kill_at, start_after: false, then };
             }
             (Stopped | Exited { start_at: None } | Fatal | Unknown { .. }, Event::Stop | Event::ShutDown) => {
             }
@@ -347,8 +353,8 @@ impl Step<'_> {
             {
                 self.spawn()
             }
-            (Stopping { pid, kill_at, start_after }, Event::Tick) if self.at.now >= kill_at => {
-                self.kill(pid, start_after);
+            (Stopping { pid, kill_at, start_after, then }, Event::Tick) if self.at.now >= kill_at => {
+                self.insist(pid, start_after, then);
             }
             // Too early, or nothing to wait for.
             (
@@ -421,7 +427,7 @@ impl Step<'_> {
     fn abandon(&mut self) {
         self.log(Level::Debug, format!("Attempted to kill {}, which does not run yet.", self.config.name));
         self.effects.push(Effect::Abandon);
-        self.change(State::Stopping { pid: 0, kill_at: self.at.now, start_after: false }, 0);
+        self.change(State::Stopping { pid: 0, kill_at: self.at.now, start_after: false, then: 0 }, 0);
         self.process.failures = 0;
         self.process.stop = self.at.wall;
         self.change(State::Stopped, 0);
@@ -483,7 +489,7 @@ impl Step<'_> {
         let reach = reach(self.config.stopasgroup);
         self.log_kill(pid, signal, reach);
         let kill_at = self.at.now + self.config.stopwaitsecs;
-        self.change(State::Stopping { pid, kill_at, start_after: false }, pid);
+        self.change(State::Stopping { pid, kill_at, start_after: false, then: 0 }, pid);
         self.effects.push(Effect::Kill { pid, signal, reach });
     }
 
@@ -501,13 +507,26 @@ impl Step<'_> {
         self.change(State::Stopped, 0);
     }
 
+    /// It has not ended in the time of a signal: the next one of its list has its turn, or SIGKILL.
+    fn insist(&mut self, pid: Pid, start_after: bool, then: u8) {
+        let Some(signal) = self.config.stopsignal_then.get(usize::from(then)).copied() else {
+            return self.kill(pid, start_after);
+        };
+        let reach = reach(self.config.stopasgroup);
+        self.log(Level::Info, format!("'{}' ({pid}) has not ended, next is {signal}", self.config.name));
+        self.log_kill(pid, signal, reach);
+        let kill_at = self.at.now + self.config.stopwaitsecs;
+        self.process.state = State::Stopping { pid, kill_at, start_after, then: then.saturating_add(1) };
+        self.effects.push(Effect::Kill { pid, signal, reach });
+    }
+
     /// The grace period is over, or was cut short.
     fn kill(&mut self, pid: Pid, start_after: bool) {
         let reach = reach(self.config.killasgroup);
         self.log(Level::Warn, format!("killing '{}' ({pid}) with SIGKILL", self.config.name));
         self.log_kill(pid, Signal::KILL, reach);
         let kill_at = self.at.now + self.config.stopwaitsecs.max(LEAST_KILL_INTERVAL);
-        self.process.state = State::Stopping { pid, kill_at, start_after };
+        self.process.state = State::Stopping { pid, kill_at, start_after, then: KILLED };
         self.effects.push(Effect::Kill { pid, signal: Signal::KILL, reach });
     }
 

@@ -3,7 +3,7 @@
 //! After a change that is meant, `UPDATE_GOLDEN=1 cargo test --lib process_table` writes the text anew; the
 //! difference is what to review.
 
-use super::process::{Circumstances, Effect, Event, Process, Reach, State, step};
+use super::process::{Circumstances, Effect, Event, KILLED, Process, Reach, State, step};
 use super::sample;
 use crate::model::config::{Autorestart, ProcessConfig};
 use crate::model::exit::ExitStatus;
@@ -34,8 +34,11 @@ fn states() -> Vec<(&'static str, State)> {
         ("STARTING", State::Starting { pid: Some(PID), up_at: due }),
         ("RUNNING", State::Running { pid: PID }),
         ("BACKOFF", State::Backoff { retry_at: due }),
-        ("STOPPING", State::Stopping { pid: PID, kill_at: due, start_after: false }),
-        ("STOPPING, to be started again", State::Stopping { pid: PID, kill_at: due, start_after: true }),
+        ("STOPPING", State::Stopping { pid: PID, kill_at: due, start_after: false, then: 0 }),
+        (
+            "STOPPING, to be started again",
+            State::Stopping { pid: PID, kill_at: due, start_after: true, then: 0 },
+        ),
         ("EXITED", State::Exited { start_at: None }),
         ("EXITED, to be started again", State::Exited { start_at: Some(due) }),
         ("FATAL", State::Fatal),
@@ -330,4 +333,35 @@ fn a_pause_is_ended_by_whoever_asks() {
     assert_eq!(effects.iter().filter(|effect| **effect == Effect::Spawn).count(), 1);
     let (process, _) = drive(&config, &[&begin[..], &[(0.2, Event::ShutDown), (1.0, Event::Tick)]].concat());
     assert_eq!(process.state, State::Exited { start_at: None });
+}
+
+/// What was sent at which second of a stop that nothing comes of.
+#[test]
+fn signals_of_a_list_have_a_grace_period_each() {
+    let config = ProcessConfig {
+        stopsignal_then: vec![Signal::INT, Signal::QUIT],
+        stopwaitsecs: Duration::from_secs(2),
+        ..sample::config()
+    };
+    let mut process = Process { state: State::Running { pid: PID }, ..Process::default() };
+    let mut sent = Vec::new();
+    let mut event = Event::Stop;
+    for second in 0..9 {
+        let circumstances = Circumstances { now: at(f64::from(second)), wall: Wall(1), may_start: true };
+        let (after, effects) = step(process, event, &config, circumstances);
+        process = after;
+        event = Event::Tick;
+        sent.extend(effects.into_iter().filter_map(|effect| match effect {
+            Effect::Kill { signal, .. } => Some((second, signal)),
+            _ => None,
+        }));
+    }
+    let expected = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::KILL, Signal::KILL];
+    assert_eq!(sent, [0, 2, 4, 6, 8].into_iter().zip(expected).collect::<Vec<_>>());
+    // Whoever has lost patience does not wait for the others.
+    let stopping = State::Stopping { pid: PID, kill_at: at(5.0), start_after: false, then: 0 };
+    let process = Process { state: stopping, ..Process::default() };
+    let now = Circumstances { now: at(1.0), wall: Wall(1), may_start: true };
+    let (after, _) = step(process, Event::Escalate, &config, now);
+    assert!(matches!(after.state, State::Stopping { then: KILLED, .. }), "{after:?}");
 }

@@ -28,6 +28,7 @@ pub fn config() -> ProcessConfig {
         startretries: 3,
         exitcodes: vec![0],
         stopsignal: Signal::TERM,
+        stopsignal_then: Vec::new(),
         stopwaitsecs: Duration::from_secs(10),
         stopasgroup: false,
         killasgroup: false,

@@ -274,6 +274,7 @@ pub const PHASE_RUNNING: u64 = 3;
 pub struct Record {
     pub state: AtomicU32,
     pub pid: AtomicI32,
+    /// While it is STOPPING, from [`SENT_SHIFT`] on how many further stop signals were sent.
     pub failures: AtomicU32,
     /// `FLAG_*`, and from [`GENERATION_SHIFT`] on the run of the daemon that started the program.
     pub flags: AtomicU32,
@@ -291,6 +292,9 @@ pub struct Record {
     pub start_ticks: AtomicU64,
     pub spawnerr: Text,
 }
+
+/// See [`Record::failures`]. Those who fail wait a second longer each time, so nobody fails as often as fits below.
+pub const SENT_SHIFT: u32 = 24;
 
 /// Flag in [`Record::flags`]: a start waits for the stop to finish.
 pub const FLAG_START_AFTER: u32 = 1;

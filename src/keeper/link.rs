@@ -397,7 +397,10 @@ impl Link {
         hint.signal.store(config.stopsignal.raw() as u32, Relaxed);
         hint.flags.store(flags, Relaxed);
         hint.group_priority.store(group_priority, Relaxed);
-        let grace = u64::try_from(config.stopwaitsecs.as_nanos()).unwrap_or(u64::MAX);
+        // The keeper alone sends the first signal only, and waits as long as for all of them.
+        let n_signals = u32::try_from(config.stopsignal_then.len() + 1).unwrap_or(u32::MAX);
+        let grace = config.stopwaitsecs.saturating_mul(n_signals);
+        let grace = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
         hint.grace.store(grace, Release);
     }
 
@@ -673,7 +676,7 @@ fn write_record(record: &Record, process: &Process) {
         State::Running { pid } | State::Unknown { pid } => (*pid, 0, 0),
         State::Backoff { retry_at } => (0, retry_at.0, 0),
         State::Exited { start_at: Some(start_at) } => (PAUSE, start_at.0, 0),
-        State::Stopping { pid, kill_at, start_after } => {
+        State::Stopping { pid, kill_at, start_after, .. } => {
             (*pid, kill_at.0, if *start_after { FLAG_START_AFTER } else { 0 })
         }
         State::Stopped | State::Exited { start_at: None } | State::Fatal => (0, 0, 0),
@@ -683,7 +686,7 @@ fn write_record(record: &Record, process: &Process) {
     record.pid.store(pid, Relaxed);
     record.deadline.store(deadline, Relaxed);
     record.flags.store(flags, Relaxed);
-    record.failures.store(process.failures, Relaxed);
+    record.failures.store(failures_and_sent(process), Relaxed);
     record.started.store(process.started.0, Relaxed);
     record.start.store(process.start.0, Relaxed);
     record.stop.store(process.stop.0, Relaxed);
@@ -691,7 +694,18 @@ fn write_record(record: &Record, process: &Process) {
     record.spawnerr.set(&process.spawnerr);
 }
 
+/// The failures, and above them how many stop signals were sent while that matters; then the failures do not.
+fn failures_and_sent(process: &Process) -> u32 {
+    match process.state {
+        State::Stopping { then, .. } => {
+            process.failures.min((1 << SENT_SHIFT) - 1) | u32::from(then) << SENT_SHIFT
+        }
+        _ => process.failures,
+    }
+}
+
 fn read_record(record: &Record) -> Process {
+    let failures = record.failures.load(Relaxed);
     let pid = record.pid.load(Relaxed);
     let deadline = Monotonic(record.deadline.load(Relaxed));
     let kind = ProcessState::from_code(record.state.load(Relaxed) as i32).unwrap_or(ProcessState::Stopped);
@@ -703,15 +717,15 @@ fn read_record(record: &Record) -> Process {
         ProcessState::Backoff => State::Backoff { retry_at: deadline },
         ProcessState::Stopping => {
             let start_after = record.flags.load(Relaxed) & FLAG_START_AFTER != 0;
-            State::Stopping { pid, kill_at: deadline, start_after }
+            State::Stopping { pid, kill_at: deadline, start_after, then: (failures >> SENT_SHIFT) as u8 }
         }
         ProcessState::Exited => State::Exited { start_at: None },
         ProcessState::Fatal => State::Fatal,
         ProcessState::Unknown => State::Unknown { pid },
     };
     Process {
+        failures: if kind == ProcessState::Stopping { failures & ((1 << SENT_SHIFT) - 1) } else { failures },
         state,
-        failures: record.failures.load(Relaxed),
         started: Monotonic(record.started.load(Relaxed)),
         start: Wall(record.start.load(Relaxed)),
         stop: Wall(record.stop.load(Relaxed)),
@@ -751,7 +765,7 @@ mod tests {
             State::Starting { pid: Some(7), up_at: Monotonic(5) },
             State::Running { pid: 7 },
             State::Backoff { retry_at: Monotonic(9) },
-            State::Stopping { pid: 7, kill_at: Monotonic(9), start_after: true },
+            State::Stopping { pid: 7, kill_at: Monotonic(9), start_after: true, then: 200 },
             State::Exited { start_at: None },
             State::Exited { start_at: Some(Monotonic(9)) },
             State::Fatal,

@@ -597,6 +597,9 @@ pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
     let what = match proc.process.state {
         State::Starting { .. } => "it counts as RUNNING",
         State::Backoff { .. } | State::Exited { start_at: Some(_) } => "it is started again",
+        State::Stopping { then, .. } if usize::from(then) < proc.config.stopsignal_then.len() => {
+            "it is sent its next stop signal if it has not ended"
+        }
         State::Stopping { .. } => "it is killed with SIGKILL if it has not ended",
         _ => return None,
     };

@@ -324,6 +324,9 @@ pub struct ProcessConfig {
     pub startretries: u32,
     pub exitcodes: Vec<u8>,
     pub stopsignal: Signal,
+    /// What is sent after it, one after the other, each after another `stopwaitsecs`; usually nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopsignal_then: Vec<Signal>,
     pub stopwaitsecs: Duration,
     pub stopasgroup: bool,
     pub killasgroup: bool,

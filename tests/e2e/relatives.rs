@@ -1,7 +1,8 @@
 //! The first steps of people who come from a relative of Supervisor: files with a program and a server and nothing else.
 
-use crate::support::{Daemon, LONG, Run, Side, Start, cmdline, free_ports, run, until};
-use supervisord::model::state::ProcessState::Running;
+use crate::support::{Daemon, LONG, Run, Side, Start, cmdline, flag, free_ports, kill, run, text, until};
+use nix::sys::signal::Signal;
+use supervisord::model::state::ProcessState::{Running, Stopped};
 
 /// Runs the client under the daemon's name.
 fn ctl(daemon: &Daemon, words: &[&str]) -> Run {
@@ -115,4 +116,31 @@ fn a_program_may_have_a_group_of_its_own() {
         assert_eq!(of("Uid:").split_whitespace().next(), Some(uid.to_string().as_str()));
         assert_eq!(of("Gid:"), "1\t1\t1\t1");
     }
+}
+
+#[test]
+fn stop_signals_come_one_after_the_other() {
+    let conf = "[unix_http_server]\nfile=%(here)s/s.sock\n[program:test]\nstopsignal=HUP INT USR1\nstopwaitsecs=1\n\
+                command=/bin/sh -c 'trap \"echo HUP\" HUP; trap \"echo INT\" INT; trap \"echo USR1; exit 0\" USR1; echo up; \
+                while :; do sleep 0.1; done'\nstdout_logfile=%(here)s/test.log\n";
+    let daemon = Start::raw(Side::Ours, conf).arguments(&["-n"]).ready();
+    until("its traps are set", LONG, || daemon.read("test.log") == "up\n");
+    let told = ctl(&daemon, &["stop", "test"]);
+    assert_eq!(told.stdout, "test: stopped\n", "{told}");
+    assert_eq!(daemon.read("test.log"), "up\nHUP\nINT\nUSR1\n");
+    assert!(!daemon.log().contains("with SIGKILL"));
+}
+
+#[test]
+fn a_new_manager_goes_on_with_the_next_stop_signal() {
+    let conf = "[unix_http_server]\nfile=%(here)s/s.sock\n[program:test]\nstopsignal=HUP INT USR1\nstopwaitsecs=3\n\
+                command=/bin/sh -c 'trap \"echo HUP\" HUP; trap \"echo INT\" INT; trap \"echo USR1; exit 0\" USR1; echo up; \
+                while :; do sleep 0.1; done'\nstdout_logfile=%(here)s/test.log\n";
+    let daemon = Start::raw(Side::Ours, conf).arguments(&["-n"]).ready();
+    until("its traps are set", LONG, || daemon.read("test.log") == "up\n");
+    daemon.call("supervisor.stopProcess", vec![text("test"), flag(false)]);
+    until("the second signal has come", LONG, || daemon.read("test.log") == "up\nHUP\nINT\n");
+    kill(daemon.manager().expect("there is a manager"), Signal::SIGKILL);
+    daemon.wait_for_state("test", Stopped, LONG);
+    assert_eq!(daemon.read("test.log"), "up\nHUP\nINT\nUSR1\n");
 }
