@@ -15,6 +15,9 @@ use nix::unistd::AccessFlags;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+/// A log of fewer bytes is rotated with nearly every line: each costs several renamings, and little is kept.
+const LEAST_LOG: u64 = 4 << 10;
+
 /// Every such problem, with the place of the key it is about.
 pub fn problems(document: &Document, config: &Config) -> Vec<Problem> {
     let mut check = Check { document, sections: sections(document), found: Vec::new(), seen: HashSet::new() };
@@ -26,6 +29,8 @@ pub fn problems(document: &Document, config: &Config) -> Vec<Problem> {
             check.directory(&section, process);
             check.log(&section, "stdout_logfile", &process.stdout);
             check.log(&section, "stderr_logfile", &process.stderr);
+            check.log_size(&section, "stdout_logfile_maxbytes", process.stdout.maxbytes);
+            check.log_size(&section, "stderr_logfile_maxbytes", process.stderr.maxbytes);
         }
     }
     check.shared_logs(config);
@@ -83,6 +88,7 @@ impl Check<'_> {
         {
             self.warn("supervisord", "logfile", why);
         }
+        self.log_size("supervisord", "logfile_maxbytes", config.supervisord.logfile_maxbytes);
         if let Err(why) = writable(&config.supervisord.pidfile) {
             self.warn("supervisord", "pidfile", why);
         }
@@ -202,6 +208,16 @@ impl Check<'_> {
                 }
                 (Ok(()), _) => {}
             }
+        }
+    }
+
+    /// A log that is rotated all the time; often somebody wrote kilobytes or megabytes without their unit.
+    fn log_size(&mut self, section: &str, key: &str, n_bytes: u64) {
+        if (1..LEAST_LOG).contains(&n_bytes) {
+            let text = format!(
+                "a log of {n_bytes} bytes is rotated with nearly every line: write at least 4KB, or 0 for no limit"
+            );
+            self.warn(section, key, text);
         }
     }
 

@@ -113,6 +113,26 @@ fn what_will_not_work_on_this_machine() {
 }
 
 #[test]
+fn logs_that_are_rotated_all_the_time() {
+    let told = |n_bytes: u32| {
+        format!(
+            "a log of {n_bytes} bytes is rotated with nearly every line: write at least 4KB, or 0 for no limit"
+        )
+    };
+    check(
+        "[supervisord]\nlogfile_maxbytes=50\n[program:a]\ncommand=cat\nstdout_logfile_maxbytes=1\n\
+         stderr_logfile_maxbytes=4095\n[program:b]\ncommand=cat\nstdout_logfile_maxbytes=4KB\n\
+         stderr_logfile=%(here)s/b.log\nstderr_logfile_maxbytes=0\n",
+        1,
+        &[
+            &format!("x.conf:2: warning: [supervisord] logfile_maxbytes: {}", told(50)),
+            &format!("x.conf:5: warning: [program:a] stdout_logfile_maxbytes: {}", told(1)),
+            &format!("x.conf:6: warning: [program:a] stderr_logfile_maxbytes: {}", told(4095)),
+        ],
+    );
+}
+
+#[test]
 fn programs_in_each_others_way() {
     check(
         "[supervisord]\nlogfile=%(here)s/main.log\n[program:a]\ncommand=cat\nstdout_logfile=%(here)s/main.log\n\
