@@ -60,6 +60,92 @@ fn orders_become_one_call_for_each_name() {
     assert!(fake.take_calls().contains(&"supervisor.stopProcessGroup(web)".to_string()));
 }
 
+/// Two processes in a group and one of the same name as one of them; everybody else is nobody.
+fn with_groups() -> Fake {
+    let table = || {
+        vec![
+            process("g", "x", 20, "RUNNING", "pid 4711, uptime 0:00:01"),
+            process("g", "twice", 20, "RUNNING", ""),
+            process("h", "twice", 20, "RUNNING", ""),
+            process("own", "own", 20, "RUNNING", ""),
+            process("h", "own", 0, "STOPPED", ""),
+        ]
+    };
+    Fake::start(move |method, params| {
+        let known = ["g:x", "g:twice", "h:twice", "own", "h:own"];
+        match (method, params) {
+            ("supervisor.getAllProcessInfo", _) => Reply::Value(Value::Array(table())),
+            ("supervisor.getAllConfigInfo", _) => Reply::Value(Value::Array(vec![])),
+            (_, [Value::String(name), ..]) => match known.iter().position(|known| known == name) {
+                None => Reply::Fault(10, "BAD_NAME"),
+                Some(index) if method == "supervisor.getProcessInfo" => {
+                    Reply::Value(table().swap_remove(index))
+                }
+                Some(_) if method.starts_with("supervisor.readProcess") => Reply::Value(text("its log")),
+                Some(_) if method == "supervisord.getProcessHistory" => Reply::Fault(1, "UNKNOWN_METHOD"),
+                Some(_) => Reply::Value(Value::Boolean(true)),
+            },
+            _ => Reply::Fault(1, ""),
+        }
+    })
+}
+
+#[test]
+fn a_bare_name_is_found_in_its_group_if_one_process_bears_it() {
+    let fake = with_groups();
+    check(&fake, "start x", "g:x: started\n", 0);
+    assert_eq!(
+        fake.take_calls(),
+        ["supervisor.startProcess(x)", "supervisor.getAllProcessInfo()", "supervisor.startProcess(g:x)"]
+    );
+    let row = "g:x                              RUNNING   pid 4711, uptime 0:00:01\n";
+    for (line, expected) in [
+        ("stop own x own", "own: stopped\ng:x: stopped\nown: stopped\n"),
+        ("restart x", "g:x: stopped\ng:x: started\n"),
+        ("restart --rolling x", "g:x: stopped\ng:x: started\n"),
+        ("signal HUP x", "g:x: signalled\n"),
+        ("clear x", "g:x: cleared\n"),
+        ("status x", row),
+        ("status own", "own                              RUNNING   \n"),
+        ("pid x", "4711\n"),
+        ("tail x", "its log\n"),
+        ("tail x stderr", "its log\n"),
+        ("logtail x", "its log\n"),
+    ] {
+        check(&fake, line, expected, 0);
+    }
+    assert!(fake.run("why x").0.starts_with("g:x: RUNNING"), "{}", fake.run("why x").0);
+    // Its logs have lines now and then, and nobody types.
+    let (output, _, exit) = fake.run("fg x");
+    assert!(output.ends_with("Exiting foreground\n") && exit == 0, "{output}");
+    // Two bear that name, so it is for the user to say which.
+    for (line, exit) in [("start twice", 1), ("status twice", 4)] {
+        let (output, hints, left) = fake.run(line);
+        assert_eq!((output.as_str(), left), ("twice: ERROR (no such process)\n", exit), "{line}");
+        assert_eq!(hints, "  did you mean g:twice?\n");
+    }
+}
+
+#[test]
+fn as_supervisorctl_a_bare_name_means_what_it_means_to_the_original() {
+    let fake = with_groups();
+    for (line, expected, exit) in [
+        ("start x", "x: ERROR (no such process)\n", 1),
+        ("restart x", "x: ERROR (no such process)\nx: ERROR (no such process)\n", 1),
+        ("signal HUP x", "x: ERROR (no such process)\n", 1),
+        ("status x", "x: ERROR (no such process)\n", 4),
+        ("pid x", "No such process x\n", 1),
+        ("tail x", "x: ERROR (no such process name)\n", 1),
+        ("fg x", "ERROR: bad process name supplied\n", 1),
+    ] {
+        let (output, hints, left) = fake.run_as_supervisorctl(line);
+        assert_eq!((output.as_str(), left), (expected, exit), "{line}");
+        assert!(hints.ends_with("  did you mean g:x?\n"), "{line}: {hints}");
+    }
+    let calls = fake.take_calls();
+    assert!(!calls.iter().any(|call| call.contains("g:x")), "{calls:?}");
+}
+
 #[test]
 fn wildcards_become_names() {
     let fake = obliging();

@@ -1,7 +1,7 @@
 //! Names on the command line: wildcards, and what somebody may have meant.
 
 use crate::ctl::records::Process;
-use crate::model::namespec::Namespec;
+use crate::model::namespec::{self, Namespec};
 use glob::Pattern;
 
 /// Whether a word is to be matched against names: it holds `*`, `?` or `[`, beyond the `*` of a plain `group:*`.
@@ -51,6 +51,11 @@ pub fn matching<'p>(word: &str, processes: &'p [Process]) -> Vec<&'p Process> {
     }
     let Some(wildcard) = Wildcard::parse(word) else { return Vec::new() };
     processes.iter().filter(|process| wildcard.matches(&process.group, &process.name)).collect()
+}
+
+/// The only process that bears a name, see [`namespec::bearer`].
+pub fn bearer(word: &str, processes: &[Process]) -> Option<String> {
+    namespec::bearer(word, processes.iter().map(|process| (process.group.as_str(), process.name.as_str())))
 }
 
 /// What could have been meant by a name nobody has.

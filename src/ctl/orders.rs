@@ -265,7 +265,20 @@ fn in_parallel(session: &mut Session, order: Order<'_>, targets: Vec<Whom>) -> O
             session.daemon.client.call(method, params, Some(&mut tick))
         });
         drop(progress);
-        report(session, order, &whom, answer)?;
+        match meant(session, &whom, &answer) {
+            Some(meant) => in_parallel(session, order, vec![meant])?,
+            None => report(session, order, &whom, answer)?,
+        }
+    }
+}
+
+/// Whom a name means that the daemon does not know: see [`Session::bearer`].
+fn meant(session: &mut Session, whom: &Whom, answer: &Result<Value, CallError>) -> Option<Whom> {
+    match (whom, answer) {
+        (Whom::Process { name }, Err(problem)) if problem.is_bad_name() => {
+            session.bearer(name).map(|name| Whom::Process { name })
+        }
+        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::ctl::exit::Exit;
 use crate::ctl::login;
 use crate::ctl::reach;
 use crate::ctl::screen::Screen;
-use crate::ctl::session::{Mode, Session, Settings};
+use crate::ctl::session::{Mode, Session, Settings, Style};
 use crate::ctl::shell::{self, Greeting};
 use crate::model::config::Level;
 use crate::model::visible::for_stream;
@@ -141,6 +141,7 @@ fn settings(config: CtlConfig, args: &CtlArgs, surroundings: &Surroundings, scre
         prompt: config.prompt,
         history_file: config.history_file,
         config: config.path_read,
+        style: style(&args.progname),
     };
     if settings.password.is_none()
         && let Some(found) = from_netrc(&settings, of_others.is_some(), surroundings)
@@ -149,6 +150,14 @@ fn settings(config: CtlConfig, args: &CtlArgs, surroundings: &Surroundings, scre
         settings.password = Some(found.password);
     }
     settings
+}
+
+/// Whose habits belong to the name the client was called by.
+fn style(progname: &str) -> Style {
+    match Path::new(progname).file_name() {
+        Some(name) if name == "supervisorctl" => Style::Supervisor,
+        _ => Style::Go,
+    }
 }
 
 /// The entry for this server, by its URL, its socket file or its host; of the wanted user, if one is wanted. What others

@@ -6,6 +6,7 @@ use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::input::Input;
 use crate::ctl::login;
+use crate::ctl::names;
 use crate::ctl::reach;
 use crate::ctl::records::Process;
 use crate::ctl::screen::Screen;
@@ -16,6 +17,16 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+
+/// Whose habits the client has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Style {
+    /// Supervisor's, as `supervisorctl`.
+    #[default]
+    Supervisor,
+    /// Those of the Go reimplementations where Supervisor only has an error, as `supervisord ctl`.
+    Go,
+}
 
 /// What the command line and the configuration file say.
 #[derive(Clone, Default)]
@@ -28,6 +39,7 @@ pub struct Settings {
     pub history_file: Option<PathBuf>,
     /// The configuration file that was read, if there was one.
     pub config: Option<PathBuf>,
+    pub style: Style,
 }
 
 /// Whether somebody is there to be asked.
@@ -171,6 +183,29 @@ impl Session {
             self.known = Some(self.daemon.all_process_info().unwrap_or_default());
         }
         self.known.as_deref().unwrap_or_default()
+    }
+
+    /// The process that a bare name means, asked for when the daemon knows nobody of it: in the Go style that is the
+    /// only one that bears the name, whatever its group.
+    pub fn bearer(&mut self, word: &str) -> Option<String> {
+        if self.settings.style != Style::Go {
+            return None;
+        }
+        names::bearer(word, self.known_processes())
+    }
+
+    /// The process of this name.
+    ///
+    /// # Errors
+    /// There is none, or the call came to nothing.
+    pub fn process_info(&mut self, name: &str) -> Result<Process, CallError> {
+        match self.daemon.process_info(name) {
+            Err(problem) if problem.is_bad_name() => match self.bearer(name) {
+                Some(meant) => self.daemon.process_info(&meant),
+                None => Err(problem),
+            },
+            answer => answer,
+        }
     }
 
     /// Prints an error at the end of a command.

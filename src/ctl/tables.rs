@@ -66,7 +66,7 @@ pub fn show(session: &mut Session, table: Table, names: &[&str], long: bool) -> 
     let answer = session.daemon.call(table.method(), vec![]).map_err(unsupported)?;
     let values = records::array(&answer)?;
     let processes = values.iter().map(Process::read).collect::<Result<Vec<Process>, CallError>>()?;
-    let (shown, problems) = status_select(names, &processes);
+    let (shown, problems) = status_select(names, &processes, session.settings.style);
     for (_, line) in problems {
         session.complain(&line, Exit::STATUS_UNKNOWN)?;
     }

@@ -36,6 +36,7 @@ mod assets;
 mod query;
 mod token;
 
+mod bearer;
 mod go;
 mod health;
 mod metrics;

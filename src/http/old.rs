@@ -3,7 +3,7 @@
 //! Following a link changes nothing: it leads to a question, and only the button below that acts. Whoever needs the old
 //! way sets `legacy_get_actions`.
 
-use super::api::act::plainly;
+use super::api::act::by_exact_name;
 use super::api::{Action, Problem, forbidden};
 use super::context::Context;
 use super::query::Query;
@@ -145,7 +145,7 @@ async fn act(context: &Context, asked: &Asked, caller: &Caller) -> Result<Respon
     let (action, target) = asked.order()?;
     let path = format!("/index.html?action={}", asked.action);
     let name = asked.processname.clone().unwrap_or_default();
-    let (status, message) = match plainly(context, action, target, caller, &path).await {
+    let (status, message) = match by_exact_name(context, action, target, caller, &path).await {
         Ok(statuses) => said(&asked.action, &name, &statuses),
         Err(fault) if fault.code == FaultCode::BadName => (404, format!("No such process named {name}")),
         Err(fault) => return Err(fault.into()),

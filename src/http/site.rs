@@ -12,7 +12,7 @@ use super::query::Query;
 use super::request::{self, Head, UNAVAILABLE};
 use super::response::{Body, Live, Response};
 use super::socket::{Peer, within};
-use super::{go, health, metrics, old, token};
+use super::{bearer, go, health, metrics, old, token};
 use crate::manager::rt::{self, Timer};
 use crate::model::config::HttpServerConfig;
 use crate::rpc::api::{Answer, Request, Stream, Target};
@@ -145,11 +145,15 @@ impl Site {
     /// Answers a request that was let in.
     pub async fn answer(&self, route: Route, head: &Head, body: RequestBody, caller: &Caller) -> Response {
         match route {
-            Route::Api(endpoint) => api::answer(*endpoint, &self.context, head, body, caller).await,
+            Route::Api(endpoint) => {
+                let endpoint = bearer::of_api(&self.context, *endpoint).await;
+                api::answer(endpoint, &self.context, head, body, caller).await
+            }
             Route::Page(asset) => asset.response(head),
             Route::Go(endpoint) => {
                 let asked = Asked { head, query: Query::of_target(&head.target), body, caller };
-                go::answer(*endpoint, &self.context, &asked).await
+                let endpoint = bearer::of_go(&self.context, *endpoint).await;
+                go::answer(endpoint, &self.context, &asked).await
             }
             Route::Old(old) => {
                 let acts = self.legacy_get_actions;

@@ -84,6 +84,7 @@ impl Daemon {
                 | Request::Overview(_)
                 | Request::Daemon
                 | Request::Alive
+                | Request::Bearer(_)
         );
         if always || self.state == SupervisorState::Running {
             Ok(())
@@ -121,6 +122,11 @@ impl Daemon {
             Request::ProcessLog(target, stream) => {
                 let (_, proc) = self.one(&target)?;
                 Ok(Answer::Log(readable_source(proc, stream)))
+            }
+            Request::Bearer(name) => {
+                let names = self.procs.all().map(|(_, proc)| (&*proc.group, &*proc.config.name));
+                let found = namespec::bearer(&name, names);
+                Ok(Answer::Text(found.unwrap_or(name)))
             }
             Request::ClearLog => self.clear_log(),
             Request::ClearProcessLogs(Target::Name { sent, namespec }) => {

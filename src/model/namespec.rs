@@ -30,6 +30,25 @@ pub fn display(group: &str, process: &str) -> String {
     if group == process { process.to_string() } else { format!("{group}:{process}") }
 }
 
+/// The namespec of the one process that bears a name, whatever its group: what a bare name means in the style of the Go
+/// reimplementations if it means nothing in Supervisor's, where it is a process in the group of the same name.
+///
+/// `None` if there are several or none, if the name holds a colon, or if it means a process already. `processes` are
+/// pairs of group and name.
+pub fn bearer<'p>(name: &str, processes: impl Iterator<Item = (&'p str, &'p str)>) -> Option<String> {
+    if name.contains(':') {
+        return None;
+    }
+    let mut found = None;
+    for (group, process) in processes.filter(|(_, process)| *process == name) {
+        if group == name || found.is_some() {
+            return None;
+        }
+        found = Some(display(group, process));
+    }
+    found
+}
+
 impl fmt::Display for Namespec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.process {
@@ -42,6 +61,24 @@ impl fmt::Display for Namespec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_found_in_a_group_if_one_process_bears_it() {
+        let processes = [("g", "x"), ("g", "y"), ("h", "y"), ("z", "z"), ("h", "z"), ("g", "h")];
+        for (name, expected) in [
+            ("x", Some("g:x")),
+            ("y", None),
+            // What it means already it goes on to mean.
+            ("z", None),
+            // A group of that name is no process.
+            ("h", Some("g:h")),
+            ("g", None),
+            ("g:x", None),
+            ("", None),
+        ] {
+            assert_eq!(bearer(name, processes.into_iter()).as_deref(), expected, "{name:?}");
+        }
+    }
 
     #[test]
     fn the_table_of_the_reference() {

@@ -69,6 +69,9 @@ pub enum Request {
     Alive,
     /// How the configuration is read, and which groups are active.
     ConfigSource,
+    /// What a bare name means if it may mean a process in a group of another name: see [`crate::model::namespec::bearer`]. Answers a
+    /// text, the name itself if it means nothing else.
+    Bearer(String),
 }
 
 /// Whom a request is about.

@@ -9,6 +9,7 @@ pub mod http;
 
 use crate::rpc::client::endpoint::Endpoint;
 use crate::rpc::client::http::{Answer, Connection, Stream};
+use crate::rpc::fault::FaultCode;
 use crate::rpc::wire::{self, Value, WireFault};
 use base64::Engine;
 use std::fmt;
@@ -50,6 +51,11 @@ impl CallError {
             CallError::Fault { code, .. } => Some(*code),
             _ => None,
         }
+    }
+
+    /// Whether the daemon knows nobody of the name.
+    pub fn is_bad_name(&self) -> bool {
+        self.fault() == Some(FaultCode::BadName.code())
     }
 
     /// Whether the request was certainly not carried out: the connection was closed before a word of an answer, or the

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -92,7 +93,16 @@ impl Fake {
 
     /// What one of our clients prints on both streams and leaves.
     pub fn run(&self, line: &str) -> (String, String, i32) {
-        let output = super::ours(&self.conf()).args(line.split(' ')).output().unwrap();
+        self.told(super::ours(&self.conf()), line)
+    }
+
+    /// The same of our client by the name of the original's.
+    pub fn run_as_supervisorctl(&self, line: &str) -> (String, String, i32) {
+        self.told(super::as_supervisorctl(&self.conf()), line)
+    }
+
+    fn told(&self, mut client: Command, line: &str) -> (String, String, i32) {
+        let output = client.args(line.split(' ')).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&self.url(), "URL");
         (text(output.stdout), text(output.stderr), output.status.code().unwrap())
     }

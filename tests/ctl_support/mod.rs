@@ -8,6 +8,7 @@ pub mod terminal;
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -186,7 +187,19 @@ fn write_conf(folder: &Path, programs: &str, extra: &[String], inet: Option<u16>
 /// Our client, to be given an action. The tester's credentials and terminal decide nothing.
 pub fn ours(conf: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_supervisord"));
-    command.arg("ctl").arg("-c").arg(conf).stdin(Stdio::null());
+    command.arg("ctl");
+    at_home(command, conf)
+}
+
+/// The same under the name of the original's client.
+pub fn as_supervisorctl(conf: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_supervisord"));
+    command.arg0("supervisorctl");
+    at_home(command, conf)
+}
+
+fn at_home(mut command: Command, conf: &Path) -> Command {
+    command.arg("-c").arg(conf).stdin(Stdio::null());
     command.env_remove("SUPERVISORCTL_PASSWORD").env("NETRC", "/nonexistent").env("TERM", "xterm");
     command.env_remove("NO_COLOR").env_remove("CLICOLOR").env_remove("CLICOLOR_FORCE");
     command

@@ -1,7 +1,7 @@
 //! Addresses that others have used before.
 
 use crate::support::{LONG, until};
-use crate::web::{connect, get, parsed, process, start, wait_for};
+use crate::web::{act, connect, get, parsed, process, start, wait_for};
 use std::fs;
 use supervisord::model::state::ProcessState;
 
@@ -75,6 +75,32 @@ fn old_pages_can_be_read() {
     assert_eq!(text("/ok.html"), "OK");
     assert!(get(&daemon, "/").text().contains("<title>"));
     assert_eq!(get(&daemon, "/index.html?message=hello").status, 200);
+}
+
+#[test]
+fn scripts_find_processes_in_groups_and_the_original_does_not() {
+    let twice = "[program:a]\ncommand=sleep 1000\n[program:b]\ncommand=sleep 1000\nprocess_name=twice\n\
+                 [program:c]\ncommand=sleep 1000\nprocess_name=twice\n[group:g]\nprograms=a\n";
+    let daemon = start(twice);
+    wait_for(&daemon, "multi:multi_0", "RUNNING");
+    assert_eq!(parsed(&get(&daemon, "/program/info/multi_0"))["pid"], daemon.pid_of("multi:multi_0"));
+    let stopped = connect(&daemon).post("/program/stop/multi_0", "", "");
+    assert_eq!(stopped.text(), r#"{"success":true}"#);
+    assert_eq!(process(&daemon, "multi_0")["statename"], "STOPPED");
+    connect(&daemon).post("/program/startPrograms", "", r#"["multi_0"]"#);
+    assert_eq!(wait_for(&daemon, "multi_0", "RUNNING")["namespec"], "multi:multi_0");
+    let acted = act(&daemon, "/api/v1/processes/multi_0/restart", "");
+    assert_eq!(acted["results"][0]["namespec"], "multi:multi_0");
+    let acted = act(&daemon, "/api/v1/actions", r#"{"action": "restart", "names": ["multi_1", "a"]}"#);
+    assert_eq!((&acted["ok"], &acted["results"][1]["namespec"]), (&true.into(), &"g:a".into()));
+    assert_eq!(get(&daemon, "/api/v1/processes/multi_0/logs/stdout").status, 200);
+
+    // Two bear that name.
+    assert_eq!(get(&daemon, "/api/v1/processes/twice").status, 404);
+    assert_eq!(connect(&daemon).post("/program/stop/twice", "", "").text(), r#"{"success":false}"#);
+    // What Supervisor has answers as Supervisor does.
+    assert_eq!(get(&daemon, "/logtail/multi_0/stdout").status, 404);
+    assert!(get(&daemon, "/tail.html?processname=multi_0").text().contains("[10] BAD_NAME: multi_0"));
 }
 
 #[test]

@@ -37,7 +37,12 @@ const MAX_EVENT: usize = 1 << 20;
 
 fn run(session: &mut Session, arguments: &str) -> Outcome {
     session.check()?;
-    let filter = Filter::parse(&words(arguments));
+    let words: Vec<String> = words(arguments)
+        .into_iter()
+        .map(|word| session.bearer(word).unwrap_or_else(|| word.to_string()))
+        .collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let filter = Filter::parse(&words);
     match session.daemon.client.stream(PATH) {
         Ok(stream) => {
             session.screen.line(HOW_TO_END)?;

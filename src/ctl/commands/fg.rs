@@ -41,8 +41,10 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
         [name] => name.to_string(),
         _ => return session.complain("ERROR: too many process names supplied", Exit::GENERIC),
     };
-    match session.daemon.process_info(&name) {
-        Ok(process) if process.state == i64::from(ProcessState::Running.code()) => attach(session, &name),
+    match session.process_info(&name) {
+        Ok(process) if process.state == i64::from(ProcessState::Running.code()) => {
+            attach(session, &process.namespec())
+        }
         Ok(_) => session.complain("ERROR: process not running", Exit::GENERIC),
         Err(problem) if problem.fault() == Some(FaultCode::BadName.code()) => {
             session.complain("ERROR: bad process name supplied", Exit::GENERIC)?;

@@ -44,7 +44,7 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
 }
 
 fn one(session: &mut Session, name: &str) -> Outcome {
-    match session.daemon.process_info(name) {
+    match session.process_info(name) {
         Ok(process) => print(session, &process),
         Err(problem) if problem.fault() == Some(FaultCode::BadName.code()) => {
             session.complain(&format!("No such process {name}"), Exit::GENERIC)?;

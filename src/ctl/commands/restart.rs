@@ -1,13 +1,12 @@
 //! `restart`: stop and start again, all at once or a few at a time.
 
-use super::{Command, Completes, words};
+use super::{Command, Completes, status, words};
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::names;
 use crate::ctl::orders::{self, Order};
 use crate::ctl::records::Process;
-use crate::ctl::session::Session;
-use crate::model::namespec::Namespec;
+use crate::ctl::session::{Session, Style};
 use crate::model::state::ProcessState;
 
 pub const COMMAND: Command = Command {
@@ -90,7 +89,7 @@ fn expand(session: &mut Session, words: &[&str]) -> Result<Vec<String>, CtlError
     let mut targets: Vec<String> = Vec::new();
     let mut unknown = false;
     for word in words {
-        let found = find(word, &processes);
+        let found = find(word, &processes, session.settings.style);
         if found.is_empty() {
             unknown = true;
             session.complain(&format!("{word}: ERROR (no such process)"), Exit::GENERIC)?;
@@ -105,17 +104,14 @@ fn expand(session: &mut Session, words: &[&str]) -> Result<Vec<String>, CtlError
     Ok(if unknown { Vec::new() } else { targets })
 }
 
-fn find(word: &str, processes: &[Process]) -> Vec<String> {
+fn find(word: &str, processes: &[Process], style: Style) -> Vec<String> {
     if word == "all" {
         return processes.iter().map(Process::namespec).collect();
     }
     if names::is_wildcard(word) {
         return names::matching(word, processes).into_iter().map(Process::namespec).collect();
     }
-    let Namespec { group, process: name } = Namespec::parse(word);
-    let matches =
-        |process: &&Process| process.group == group && name.as_ref().is_none_or(|name| process.name == *name);
-    processes.iter().filter(matches).map(Process::namespec).collect()
+    status::named(word, processes, style).into_iter().map(Process::namespec).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::ctl::names;
 use crate::ctl::orders;
 use crate::ctl::records::Process;
 use crate::ctl::render::{self, Row};
-use crate::ctl::session::Session;
+use crate::ctl::session::{Session, Style};
 use crate::ctl::tables::{self, Table};
 use crate::model::namespec::Namespec;
 use crate::model::state::ProcessState;
@@ -89,7 +89,7 @@ fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
         return tables::show(session, table, &request.names, request.long);
     }
     let processes = session.daemon.all_process_info()?;
-    let (shown, problems) = select(&request.names, &processes);
+    let (shown, problems) = select(&request.names, &processes, session.settings.style);
     for (word, line) in &problems {
         session.complain(line, Exit::STATUS_UNKNOWN)?;
         orders::suggest(session, word);
@@ -154,6 +154,7 @@ fn is_stopped(state: i64) -> bool {
 pub fn select<'a, 'p>(
     names: &[&'a str],
     processes: &'p [Process],
+    style: Style,
 ) -> (Vec<&'p Process>, Vec<(&'a str, String)>) {
     if names.is_empty() || names.contains(&"all") {
         return (processes.iter().collect(), Vec::new());
@@ -164,10 +165,7 @@ pub fn select<'a, 'p>(
         let found: Vec<&Process> = if names::is_wildcard(word) {
             names::matching(word, processes)
         } else {
-            let of_group = processes.iter().filter(|process| process.group == namespec.group);
-            of_group
-                .filter(|process| namespec.process.as_ref().is_none_or(|name| process.name == *name))
-                .collect()
+            named(word, processes, style)
         };
         if found.is_empty() {
             let problem = match namespec.process {
@@ -180,6 +178,22 @@ pub fn select<'a, 'p>(
         shown.extend(found);
     }
     (shown, problems)
+}
+
+/// The processes that a name means: one, or those of a group.
+pub fn named<'p>(word: &str, processes: &'p [Process], style: Style) -> Vec<&'p Process> {
+    let of = |namespec: Namespec| -> Vec<&'p Process> {
+        let of_group = processes.iter().filter(|process| process.group == namespec.group);
+        of_group
+            .filter(|process| namespec.process.as_ref().is_none_or(|name| process.name == *name))
+            .collect()
+    };
+    match of(Namespec::parse(word)) {
+        found if found.is_empty() && style == Style::Go => {
+            names::bearer(word, processes).map(|meant| of(Namespec::parse(&meant))).unwrap_or_default()
+        }
+        found => found,
+    }
 }
 
 #[cfg(test)]

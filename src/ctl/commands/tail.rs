@@ -123,6 +123,10 @@ impl<'a> Request<'a> {
 fn print_end(session: &mut Session, name: &str, channel: Channel, n_bytes: i64) -> Outcome {
     match session.daemon.read_process_log(name, channel, -n_bytes) {
         Ok(text) => Ok(session.screen.line(&text)?),
+        Err(problem) if problem.is_bad_name() => match session.bearer(name) {
+            Some(meant) => print_end(session, &meant, channel, n_bytes),
+            None => refused(session, name, problem),
+        },
         Err(problem) => refused(session, name, problem),
     }
 }
@@ -154,8 +158,15 @@ fn follow_all(session: &mut Session, request: &Request<'_>) -> Outcome {
         }
     }
     let mut sources = Vec::new();
-    for name in names {
-        match session.daemon.follow_process_log(&name, request.channel) {
+    for mut name in names {
+        let mut opened = session.daemon.follow_process_log(&name, request.channel);
+        if matches!(opened, Err(CallError::Http { status: 404, .. }))
+            && let Some(meant) = session.bearer(&name)
+        {
+            name = meant;
+            opened = session.daemon.follow_process_log(&name, request.channel);
+        }
+        match opened {
             Ok(stream) => sources.push(Source { name, stream }),
             Err(CallError::Http { status: 404, .. }) => no_stream(session, &name)?,
             Err(problem) => return Err(problem.into()),

@@ -36,7 +36,7 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
         return session.misused(&COMMAND, "Error: why requires a process name", Exit::GENERIC);
     }
     let processes = session.daemon.all_process_info()?;
-    let (shown, problems) = status::select(&words, &processes);
+    let (shown, problems) = status::select(&words, &processes, session.settings.style);
     for (word, line) in problems {
         session.complain(&line, Exit::GENERIC)?;
         orders::suggest(session, word);

@@ -6,6 +6,7 @@ use super::look::overview;
 use super::problem::{Problem, forbidden};
 use super::route::{Act, Action};
 use super::{Answered, Asked, json};
+use crate::http::bearer;
 use crate::http::context::Context;
 use crate::http::socket::within;
 use crate::manager::rt;
@@ -176,7 +177,10 @@ async fn many(context: &Context, asked: &Asked<'_>) -> Answered {
         Some(names) => {
             let mut seen = HashSet::new();
             let new = names.iter().filter(|name| seen.insert(name.as_str()));
-            let targets = new.map(|name| Target::parse(name)).collect();
+            let mut targets = Vec::new();
+            for name in new {
+                targets.push(bearer::found(context, Target::parse(name)).await);
+            }
             (format!("{} names, {}", names.len(), names.first().map_or("", String::as_str)), targets)
         }
     };
@@ -289,7 +293,7 @@ async fn look_at(context: &Context, results: &mut [Became]) {
 ///
 /// # Errors
 /// There is nobody of this name, or the daemon ends.
-pub async fn plainly(
+pub async fn by_exact_name(
     context: &Context,
     action: Action,
     target: Target,
@@ -312,6 +316,21 @@ pub async fn update_all(context: &Context, caller: &Caller, path: &str) -> Resul
     let result = context.server().update(None).await;
     audit.note(result.as_ref().err().map(Fault::to_string));
     result.map(drop)
+}
+
+/// The same, and looks for a bare name inside of groups, too.
+///
+/// # Errors
+/// There is nobody of this name, or the daemon ends.
+pub async fn plainly(
+    context: &Context,
+    action: Action,
+    target: Target,
+    caller: &Caller,
+    path: &str,
+) -> Result<Vec<BulkStatus>, Fault> {
+    let target = bearer::found(context, target).await;
+    by_exact_name(context, action, target, caller, path).await
 }
 
 /// Begins to stop everything.

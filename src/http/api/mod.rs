@@ -14,7 +14,7 @@ pub mod view;
 pub use events::{EventStream, Style};
 pub use logs::LogEvents;
 pub use problem::{Problem, forbidden};
-pub use route::{Action, Endpoint, gives_token, route};
+pub use route::{Act, Action, Endpoint, Look, gives_token, route};
 
 use super::body::RequestBody;
 use super::context::{Context, Turn};

@@ -1,0 +1,42 @@
+//! Bare names in the style of the Go reimplementations: on the addresses for scripts, a name that means nothing in
+//! Supervisor's style is looked for inside of groups. XML-RPC, the log streams and the old page stay Supervisor's.
+
+use super::api::{self, Act, Look};
+use super::context::Context;
+use super::go;
+use crate::rpc::api::{Answer, Request, Target};
+
+/// Whom a target means.
+pub async fn found(context: &Context, target: Target) -> Target {
+    let Target::Name { sent, .. } = &target else { return target };
+    if sent.contains(':') {
+        return target;
+    }
+    match context.handle().call(Request::Bearer(sent.clone())).await {
+        Ok(Answer::Text(namespec)) => Target::parse(&namespec),
+        _ => target,
+    }
+}
+
+/// An endpoint below `/api/v1` with the process that its path means.
+pub async fn of_api(context: &Context, endpoint: api::Endpoint) -> api::Endpoint {
+    use api::Endpoint::{Act as Acts, Look as Looks};
+    match endpoint {
+        Looks(Look::Process(target)) => Looks(Look::Process(found(context, target).await)),
+        Looks(Look::History(target)) => Looks(Look::History(found(context, target).await)),
+        Looks(Look::Log(Some((target, stream)), part)) => {
+            Looks(Look::Log(Some((found(context, target).await, stream)), part))
+        }
+        Acts(Act::On(target, action)) => Acts(Act::On(found(context, target).await, action)),
+        other => other,
+    }
+}
+
+/// One of the Go reimplementations' endpoints that only look; those that act look for names themselves.
+pub async fn of_go(context: &Context, endpoint: go::Endpoint) -> go::Endpoint {
+    match endpoint {
+        go::Endpoint::Info(target) => go::Endpoint::Info(found(context, target).await),
+        go::Endpoint::Log(target, stream) => go::Endpoint::Log(found(context, target).await, stream),
+        other => other,
+    }
+}
