@@ -351,6 +351,17 @@ fn tables_show_every_member_on_demand() {
     let row = "cat                              RUNNING   pid 7, uptime 0:00:01";
     check(&fake, "status _infomap", &format!("{row}\n"), 0);
     check(&fake, "status _infomap --long", &format!("{row}  frozen=false start_ticks=123456\n"), 0);
+    for line in ["status _infomap --json", "status --json _infomap cat", "status --json --long _infomap"] {
+        let (output, _, exit) = fake.run(line);
+        let rows: serde_json::Value = serde_json::from_str(&output).unwrap();
+        assert_eq!((rows.as_array().map(Vec::len), exit), (Some(1), 0), "{line}");
+        assert_eq!(
+            (&rows[0]["namespec"], &rows[0]["start_ticks"], &rows[0]["frozen"], &rows[0]["state"]),
+            (&"cat".into(), &"123456".into(), &false.into(), &20.into())
+        );
+    }
+    let (output, _, exit) = fake.run("status --json _infomap nobody");
+    assert_eq!((output.as_str(), exit), ("nobody: ERROR (no such process)\n[]\n", 4));
 }
 
 #[test]

@@ -91,8 +91,8 @@ start time and boot agree.
 const NAMES: &str = "\
 .SH NAMES
 A process is \\fIname\\fR, or \\fIgroup\\fR:\\fIname\\fR if its group has another name; to \\fBsupervisord ctl\\fR its name alone
-will do if no other process bears it. \\fIgroup\\fR:* is every process of a group, \\fBall\\fR is every process. The signs *, ? and [ ] make a pattern that names and groups are matched with; quote it,
-or the shell takes it for files.
+will do if no other process bears it. \\fIgroup\\fR:* is every process of a group, \\fBall\\fR is every process. The signs *, ? and [ ] make
+a pattern that names and groups are matched with; quote it, or the shell takes it for files.
 ";
 
 const EXIT_STATUS: &str = "\

@@ -45,15 +45,15 @@ pub fn status_table(rows: &[Row], screen: &Screen) -> String {
 
 /// What `status --json` prints: one array, an object for each process.
 pub fn status_json(processes: &[&Process]) -> String {
-    let rows: Vec<serde_json::Value> = processes
-        .iter()
-        .map(|process| {
-            let mut row = serde_json::to_value(process).unwrap_or_default();
-            row["namespec"] = process.namespec().into();
-            row
-        })
-        .collect();
+    let rows: Vec<serde_json::Value> = processes.iter().map(|process| status_row(process)).collect();
     format!("{:#}", serde_json::Value::Array(rows))
+}
+
+/// One of the objects.
+pub fn status_row(process: &Process) -> serde_json::Value {
+    let mut row = serde_json::to_value(process).unwrap_or_default();
+    row["namespec"] = process.namespec().into();
+    row
 }
 
 /// A moment as `2026-11-20 13:24:55Z`, from whole seconds since 1970. The client does not know the time zone of the

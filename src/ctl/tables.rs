@@ -58,11 +58,23 @@ const SHOWN: [&str; 13] = [
     "stderr_logfile",
 ];
 
-/// Prints the rows of a table that have one of the names; with `long`, everything else the daemon says about them.
+/// How a table is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// Like `status`.
+    #[default]
+    Rows,
+    /// With everything else the daemon says about each.
+    LongRows,
+    /// An array with an object for each, with everything.
+    Json,
+}
+
+/// Prints the rows of a table that have one of the names.
 ///
 /// # Errors
 /// A daemon without such tables, or a call that came to nothing.
-pub fn show(session: &mut Session, table: Table, names: &[&str], long: bool) -> Outcome {
+pub fn show(session: &mut Session, table: Table, names: &[&str], shape: Shape) -> Outcome {
     let answer = session.daemon.call(table.method(), vec![]).map_err(unsupported)?;
     let values = records::array(&answer)?;
     let processes = values.iter().map(Process::read).collect::<Result<Vec<Process>, CallError>>()?;
@@ -70,20 +82,44 @@ pub fn show(session: &mut Session, table: Table, names: &[&str], long: bool) -> 
     for (_, line) in problems {
         session.complain(&line, Exit::STATUS_UNKNOWN)?;
     }
+    let value_of = |process: &Process| {
+        processes.iter().position(|other| std::ptr::eq(other, process)).map(|index| &values[index])
+    };
+    if shape == Shape::Json {
+        let rows: Vec<_> = shown
+            .iter()
+            .filter_map(|process| Some(as_json(process, &Members::of(value_of(process)?).ok()?)))
+            .collect();
+        return Ok(session.screen.line(&format!("{:#}", serde_json::Value::Array(rows)))?);
+    }
     let rows: Vec<Row> = shown.iter().map(|process| Row::from(*process)).collect();
     let text = render::status_table(&rows, &session.screen);
-    if !long {
+    if shape == Shape::Rows {
         return Ok(session.screen.drawn(text.as_bytes())?);
     }
     for (line, process) in text.lines().zip(shown) {
-        let index = processes.iter().position(|other| std::ptr::eq(other, process));
-        let details = index.map_or(Ok(String::new()), |index| details(&values[index]))?;
+        let details = value_of(process).map_or(Ok(String::new()), details)?;
         let separator = if details.is_empty() { "" } else { "  " };
         let details = session.screen.shown(&details);
         let line = format!("{line}{separator}{details}\n");
         session.screen.drawn(line.as_bytes())?;
     }
     Ok(())
+}
+
+/// A row with all its members, as the daemon sends them, and those of `status --json` that it leaves out.
+fn as_json(process: &Process, members: &Members<'_>) -> serde_json::Value {
+    let mut row = render::status_row(process);
+    for name in members.names() {
+        row[name] = match members.get(name) {
+            Some(Value::Boolean(flag)) => (*flag).into(),
+            Some(Value::Integer(number)) => (*number).into(),
+            Some(Value::Long(number)) => (*number).into(),
+            Some(Value::Double(number)) => (*number).into(),
+            _ => members.text(name).into(),
+        };
+    }
+    row
 }
 
 /// Everything the row does not show, as `name=value` by name.

@@ -9,7 +9,7 @@ use crate::ctl::orders;
 use crate::ctl::records::Process;
 use crate::ctl::render::{self, Row};
 use crate::ctl::session::{Session, Style};
-use crate::ctl::tables::{self, Table};
+use crate::ctl::tables::{self, Shape, Table};
 use crate::model::namespec::Namespec;
 use crate::model::state::ProcessState;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,7 +22,7 @@ pub const COMMAND: Command = Command {
         ("status <name> ...", "Show one process, or several"),
         ("status <gname>:*", "Show all processes of a group"),
         ("status '<pattern>'", "Show all processes whose name or group matches"),
-        ("status --json ...", "Show them as JSON"),
+        ("status --json ...", "Show them as JSON; of the tables below, all of each row"),
         ("status --watch[=SECONDS] ...", "Show them again and again; Ctrl-C ends"),
         ("status _procs ...", "Show the daemon's own table of processes; with --long, all of each row"),
         ("status _infomap ...", "Show its table of what is alive"),
@@ -41,6 +41,17 @@ struct Request<'a> {
     json: bool,
     long: bool,
     watch: Option<Duration>,
+}
+
+impl Request<'_> {
+    /// How a table is shown; JSON holds all of each row anyway.
+    fn shape(&self) -> Shape {
+        match (self.json, self.long) {
+            (true, _) => Shape::Json,
+            (false, true) => Shape::LongRows,
+            (false, false) => Shape::Rows,
+        }
+    }
 }
 
 fn run(session: &mut Session, arguments: &str) -> Outcome {
@@ -86,7 +97,7 @@ fn parse<'a>(words: &[&'a str]) -> Result<Request<'a>, String> {
 
 fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
     if let Some(table) = request.table {
-        return tables::show(session, table, &request.names, request.long);
+        return tables::show(session, table, &request.names, request.shape());
     }
     let processes = session.daemon.all_process_info()?;
     let (shown, problems) = select(&request.names, &processes, session.settings.style);
