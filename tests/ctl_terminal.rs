@@ -65,6 +65,44 @@ fn the_shell_completes_remembers_and_ends() {
 }
 
 #[test]
+fn a_reload_says_at_a_terminal_what_it_restarts() {
+    let fake = daemon();
+    let told =
+        "reload restarts supervisord with the process that runs; update does not restart what did not change";
+    let mut reload = ours(&fake.conf());
+    let mut reload = Terminal::start(reload.arg("reload"));
+    reload.expect(told);
+    reload.expect("Restarted supervisord");
+    assert_eq!(reload.wait(), 0);
+    // In the shell it stands before the question.
+    let mut shell = Terminal::start(&ours(&fake.conf()));
+    shell.expect(PROMPT);
+    shell.send("reload\r");
+    shell.expect(told);
+    shell.expect("Really restart the remote supervisord process y/N? ");
+    shell.send("n\r");
+    shell.expect(PROMPT);
+    shell.send("\x04");
+    assert_eq!(shell.wait(), 0);
+    // Scripts hear nothing, and ask nothing more of the daemon.
+    fake.take_calls();
+    assert_eq!(fake.run("reload"), ("Restarted supervisord\n".to_string(), String::new(), 0));
+    assert_eq!(fake.take_calls(), ["supervisor.restart()"]);
+}
+
+/// The name decides, wherever it comes from: here from a link.
+#[test]
+fn a_reload_as_supervisorctl_says_what_the_original_says() {
+    let fake = daemon();
+    let link = fake.conf().with_file_name("supervisorctl");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_supervisord"), &link).unwrap();
+    let mut reload = std::process::Command::new(&link);
+    let mut reload = Terminal::start(reload.arg("-c").arg(fake.conf()).arg("reload"));
+    assert_eq!(reload.expect("Restarted supervisord"), "");
+    assert_eq!(reload.wait(), 0);
+}
+
+#[test]
 fn colours_are_for_the_shell_and_for_those_who_ask() {
     let fake = daemon();
     // Programs read what is printed at terminals of their own.

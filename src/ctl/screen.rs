@@ -137,6 +137,11 @@ impl Screen {
         }
     }
 
+    /// Whether somebody reads the advice that [`Screen::hint`] writes.
+    pub fn is_read(&self) -> bool {
+        self.err_terminal
+    }
+
     /// Writes a line of advice to standard error. If nobody reads it, nothing is lost.
     pub fn hint(&mut self, text: &str) {
         let text = if self.err_terminal && !self.raw { visible::for_terminal(text) } else { text.into() };
