@@ -67,12 +67,13 @@ fn with_groups() -> Fake {
             process("g", "x", 20, "RUNNING", "pid 4711, uptime 0:00:01"),
             process("g", "twice", 20, "RUNNING", ""),
             process("h", "twice", 20, "RUNNING", ""),
+            process("g", "nolog", 20, "RUNNING", ""),
             process("own", "own", 20, "RUNNING", ""),
             process("h", "own", 0, "STOPPED", ""),
         ]
     };
     Fake::start(move |method, params| {
-        let known = ["g:x", "g:twice", "h:twice", "own", "h:own"];
+        let known = ["g:x", "g:twice", "h:twice", "g:nolog", "own", "h:own"];
         match (method, params) {
             ("supervisor.getAllProcessInfo", _) => Reply::Value(Value::Array(table())),
             ("supervisor.getAllConfigInfo", _) => Reply::Value(Value::Array(vec![])),
@@ -118,6 +119,9 @@ fn a_bare_name_is_found_in_its_group_if_one_process_bears_it() {
     // Its logs have lines now and then, and nobody types.
     let (output, _, exit) = fake.run("fg x");
     assert!(output.ends_with("Exiting foreground\n") && exit == 0, "{output}");
+    // The stream by the name alone is answered with 404.
+    let (output, _, _) = fake.run("tail -f nolog");
+    assert!(output.starts_with("==> Press Ctrl-C to exit <==\nlast"), "{output}");
     // Two bear that name, so it is for the user to say which.
     for (line, exit) in [("start twice", 1), ("status twice", 4)] {
         let (output, hints, left) = fake.run(line);

@@ -5,6 +5,7 @@ mod compat;
 mod corpus;
 mod differential;
 mod documentation;
+mod from_go;
 mod random_configs;
 mod sample;
 #[path = "../support/mod.rs"]

@@ -132,7 +132,7 @@ fn serve(mut connection: UnixStream, rules: &Rules) {
             let _ = connection.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
             continue;
         }
-        if head.starts_with("GET /logtail/short/") {
+        if ["short", "g:nolog"].iter().any(|name| head.starts_with(&format!("GET /logtail/{name}/"))) {
             let _ = connection
                 .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nlast\r\n0\r\n\r\n");
             continue;

@@ -1,0 +1,78 @@
+//! What `docs/from-go.md` says of this daemon, as far as `supervisord check` can tell.
+
+use std::path::Path;
+use std::process::Command;
+
+/// The cells of the rows between a heading of the document and the next.
+fn rows(heading: &str) -> Vec<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/from-go.md");
+    let text = std::fs::read_to_string(path).expect("the document is there");
+    let (_, part) = text.split_once(heading).expect("the heading is there");
+    let (part, _) = part.split_once("\n## ").expect("more follows");
+    let rows = part.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_string()).collect()).collect()
+}
+
+/// The texts in quotes of a cell.
+fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+/// What `supervisord check` prints about a configuration.
+fn check(text: &str, option: &str) -> String {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("x.conf");
+    std::fs::write(&file, text).expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_supervisord"))
+        .args(["check", option, "-c"])
+        .arg(&file)
+        .output()
+        .expect("the binary runs");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+const SECTIONS: &str = "[supervisord]\n[supervisorctl]\n[program:x]\ncommand=cat\n[eventlistener:x]\ncommand=cat\n\
+                        events=TICK_5\n";
+
+#[test]
+fn the_defaults_are_those_of_the_document() {
+    let dump = check(SECTIONS, "--dump");
+    let default = |section: &str, key: &str| {
+        let (_, part) = dump.split_once(&format!("{section}\n"))?;
+        let mut lines = part.lines().take_while(|line| !line.is_empty());
+        let line = lines.find(|line| line.starts_with(&format!("{key}=")))?;
+        let (value, origin) = line.split_once('=')?.1.split_once(';')?;
+        (origin.trim() == "default").then(|| value.trim().to_string())
+    };
+    let rows = rows("## Defaults");
+    assert!(rows.len() > 20, "only {} rows", rows.len());
+    for row in rows {
+        let [section, key, here] = [&row[0], &row[1], &row[5]].map(|cell| quoted(cell).next().unwrap());
+        assert_eq!(default(section, key).as_deref(), Some(here), "{section} {key}\n{dump}");
+    }
+}
+
+#[test]
+fn keys_of_their_samples_that_nobody_reads_lead_to_those_that_are() {
+    let told = check("[supervisord]\nlogfileMaxbytes=1MB\nlogfileBackups=3\n", "--strict");
+    for key in ["logfile_maxbytes", "logfile_backups"] {
+        assert!(told.contains(&format!("did you mean '{key}'?")), "{told}");
+    }
+}
+
+#[test]
+fn keys_that_are_not_read_are_named_by_check() {
+    let rows = rows("## Keys that are not read");
+    assert!(rows.len() > 3, "only {} rows", rows.len());
+    for row in rows {
+        let section = quoted(&row[0]).next().unwrap();
+        let needed = if section == "[program:x]" { "command=cat" } else { "port=127.0.0.1:9001" };
+        for key in quoted(&row[1]).filter(|key| !key.ends_with('…')) {
+            let told = check(&format!("[supervisord]\n{section}\n{needed}\n{key}=1\n"), "--strict");
+            assert!(
+                told.contains(&format!("x.conf:4: warning: {section} {}: ", key.to_lowercase())),
+                "{key}: {told}"
+            );
+        }
+    }
+}
