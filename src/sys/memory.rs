@@ -75,9 +75,14 @@ pub enum Sealed {
 pub fn seal(file: impl AsFd, sealed: Sealed) {
     let seals = match sealed {
         Sealed::MayGrow => SealFlags::SHRINK | SealFlags::SEAL,
-        Sealed::ForGood => SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL,
+        // Not F_SEAL_WRITE: for that the kernel waits until nobody else has a hand on the pages, ten milliseconds at the
+        // least if a processor has just put them aside. Nothing of these is mapped for writing.
+        Sealed::ForGood => SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL,
     };
-    let _ = fcntl_add_seals(file, seals);
+    if fcntl_add_seals(&file, seals) == Err(Errno::INVAL) {
+        // Linux before 5.1.
+        let _ = fcntl_add_seals(&file, seals.difference(SealFlags::FUTURE_WRITE));
+    }
 }
 
 /// Makes a file longer.
