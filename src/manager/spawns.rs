@@ -77,6 +77,8 @@ pub struct Spawns {
     /// Where threads leave theirs at their end.
     home: (mpsc::Sender<Spawner>, mpsc::Receiver<Spawner>),
     mounts: Mounts,
+    /// The program's file that was looked up last in this turn, and whether that is local: a crowd often has just one.
+    looked_up: Option<(String, bool)>,
     /// The processes that wait for their programs, while [`Daemon::spawn_together`] gathers them.
     gathered: Option<Vec<SlotId>>,
     /// Those that have their programs and wait for the rest of the crowd to have theirs, so that nobody's program has to
@@ -102,6 +104,7 @@ impl Spawns {
             n_threads,
             home: mpsc::channel(),
             mounts: Mounts::open(),
+            looked_up: None,
             gathered: None,
             unheard: None,
             waiting: Vec::new(),
@@ -131,8 +134,17 @@ impl Spawns {
         if goes_elsewhere || self.mounts.are_all_local() {
             return !goes_elsewhere;
         }
-        let file = command::first_word(&config.command).filter(|file| file.starts_with('/'));
-        file.is_some_and(|file| self.mounts.is_local_program(Path::new(&file)))
+        let Some(file) = command::first_word(&config.command).filter(|file| file.starts_with('/')) else {
+            return false;
+        };
+        match &self.looked_up {
+            Some((known, is_local)) if *known == file => *is_local,
+            _ => {
+                let is_local = self.mounts.is_local_program(Path::new(&file));
+                self.looked_up = Some((file, is_local));
+                is_local
+            }
+        }
     }
 }
 
@@ -165,6 +177,7 @@ impl Daemon {
     }
 
     fn spawn_all(&mut self, mut slots: Vec<SlotId>) {
+        self.spawns.looked_up = None;
         // One that was gathered may have been told to stop since, or even to start again.
         slots.retain(|slot| self.procs.proc(*slot).is_some_and(waits_for_program));
         let mut seen = std::collections::HashSet::new();
@@ -178,6 +191,7 @@ impl Daemon {
     }
 
     fn spawn_alone(&mut self, slot: SlotId) {
+        self.spawns.looked_up = None;
         let job = match self.prepare(slot) {
             Ok(job) => job,
             Err(why) => return self.settle(slot, Err(Trouble::Command(why)), Event::Spawned),
