@@ -258,7 +258,10 @@ fn a_pidfile_that_is_a_link_or_bound_or_somebody_elses_is_written_in_place() {
     fs::write(&pidfile, "").unwrap();
     let owner = fs::metadata(&field.theirs).unwrap();
     chown(&pidfile, Some(owner.uid()), Some(owner.gid())).unwrap();
-    let binary = env!("CARGO_BIN_EXE_supervisord");
+    // Where that user can get at it, wherever the project lies.
+    let binary = field.daemon.path("binary");
+    fs::copy(env!("CARGO_BIN_EXE_supervisord"), &binary).unwrap();
+    let binary = binary.display();
     let script = format!(
         "timeout 60 {binary} -n -c s.conf >out 2>&1 & \
          until {binary} -c s.conf ctl pid >pid 2>/dev/null; do kill -0 $!; sleep 0.05; done; \
