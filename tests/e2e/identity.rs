@@ -105,7 +105,10 @@ fn an_ordinary_user_is_told_where_another_one_stands_and_what_that_takes() {
     if !is_root() {
         return;
     }
-    let ordinary = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"];
+    // From where that user can get at it, wherever the project lies.
+    let script = "cp \"$1\" supervisord; shift; \
+                  exec setpriv --reuid=54321 --regid=54321 --clear-groups ./supervisord \"$@\"";
+    let ordinary = ["sh", "-c", script, "sh"];
     let daemon = Start::new(Side::under_test(), "[supervisord]\nuser=root\n").under(&ordinary).prepare();
     fs::set_permissions(daemon.directory(), PermissionsExt::from_mode(0o1777)).expect("ours");
     let run = crate::support::run(&mut daemon.command()).expect(2);
