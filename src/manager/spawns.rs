@@ -123,7 +123,8 @@ impl Spawns {
         self.spawners.extend(self.home.1.try_iter());
         let spawner = self.spawners.pop().map_or_else(Spawner::new, Ok);
         // While some threads hung there were more of them.
-        self.spawners.truncate(self.n_threads);
+        // The threads of a crowd may still have theirs when the next crowd comes.
+        self.spawners.truncate(2 * self.n_threads);
         spawner
     }
 
