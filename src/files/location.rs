@@ -98,16 +98,6 @@ impl Location {
         Ok(Location { directory: self.directory.try_clone()?, name: name.to_os_string(), ..*self })
     }
 
-    /// The same name with something appended, such as `.lock`.
-    ///
-    /// # Errors
-    /// As for [`Location::sibling`].
-    pub fn with_suffix(&self, suffix: &str) -> io::Result<Location> {
-        let mut name = self.name.clone();
-        name.push(suffix);
-        self.sibling(&name)
-    }
-
     /// The descriptor of the directory (`O_PATH`).
     pub fn directory(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
