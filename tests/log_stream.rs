@@ -204,6 +204,38 @@ fn a_fifo_gets_what_was_written_before_it_had_a_reader() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was rotated");
 }
 
+/// Whoever waits for such a pipe is told that it can be read, again and again, as long as nobody sees its end.
+#[test]
+fn the_end_is_seen_though_no_log_can_be_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = |name: &str| {
+        let path = dir.path().join(name);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        to_file(path, NO_LIMITS)
+    };
+    let dress = Dress::Text { timestamps: Timestamps::Off, prefix: "p".into() };
+    for (name, sinks, dress) in [
+        ("spliced", vec![fifo("raw")], None),
+        ("dressed", vec![fifo("dressed")], Some(dress)),
+        ("of two", vec![fifo("one"), fifo("two")], None),
+    ] {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let mut spec = spec(sinks);
+        spec.shape.dress = dress;
+        let mut stream = LogStream::new(spec, read);
+        stream.open();
+        assert!(!stream.drain(1 << 20).eof, "{name}: the program may write still");
+        drop(write);
+        let drained = stream.drain(1 << 20);
+        assert!(drained.eof && drained.pause.is_none(), "{name}: {drained:?}");
+    }
+    let (mut stream, mut program) = stream(vec![fifo("waits")]);
+    program.write_all(b"waits for a reader\n").unwrap();
+    drop(program);
+    let drained = stream.drain(1 << 20);
+    assert!(!drained.eof && drained.pause.is_some(), "{drained:?}");
+}
+
 #[test]
 fn a_slow_reader_makes_the_program_wait_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();

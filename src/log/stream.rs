@@ -34,6 +34,7 @@ use crate::log::stream::derived::Derived;
 use crate::log::{activity, custody, open, peek, retry, transfer};
 use crate::model::config::Level;
 use crate::rpc::api::LogSource;
+use crate::sys::pipe::has_writer;
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -552,6 +553,8 @@ impl LogStream {
         self.resize_pipe(LARGE_PIPE);
         let waiting = rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0) as usize;
         if waiting == 0 {
+            // The sink that fails has kept whoever drains from seeing the end of the pipe.
+            drained.eof = self.is_at_end();
             return;
         }
         // Writes of little more than half a page fill a pipe with hardly half of its size.
@@ -566,6 +569,12 @@ impl LogStream {
             self.longer_pause();
         }
         drained.pause = Some(self.pause);
+    }
+
+    /// Whether nothing of the program is left anywhere and nothing comes any more. Asked in this order, nothing can
+    /// come in between.
+    fn is_at_end(&self) -> bool {
+        !self.in_transfer && !has_writer(&self.pipe) && rustix::io::ioctl_fionread(&self.pipe) == Ok(0)
     }
 
     /// Twice as long as the last one, for who has waited in vain.
