@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use supervisord::cli::DaemonArgs;
+use supervisord::config::args::DaemonArgs;
 use supervisord::config::{self, Surroundings};
 
 const N_PROGRAMS: usize = 10_000;

@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use supervisord::manager::rt;
 use supervisord::rpc::server::reply::{self, Part, Reply};
 use supervisord::rpc::wire;
+use supervisord::rt;
 
 /// How long each number is measured.
 const SPAN: Duration = Duration::from_secs(2);

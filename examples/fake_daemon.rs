@@ -5,7 +5,7 @@
 #[allow(dead_code)]
 mod fake;
 
-use supervisord::manager::rt;
+use supervisord::rt;
 
 fn main() {
     let n_processes = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(0);

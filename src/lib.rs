@@ -5,24 +5,39 @@
 
 pub mod model;
 
-pub mod cli;
-pub mod config;
-
-pub mod check;
 pub mod core;
 
 #[allow(unsafe_code)]
 pub mod sys;
 
+pub mod files;
+pub mod rt;
+
+pub mod config;
+
+#[allow(unsafe_code)]
+pub mod shm;
+
 #[allow(unsafe_code)]
 pub mod keeper;
 
-pub mod files;
 pub mod log;
-pub mod manager;
 
-pub mod http;
+pub mod control;
+
 pub mod rpc;
 
+pub mod http;
+
+pub mod manager;
+
+pub mod check;
+pub mod cli;
 pub mod ctl;
 pub mod pidproxy;
+
+/// Our own version: what `supervisord version`, `ctl keeper`, the metrics and so on say.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The release of Supervisor whose place this program takes: what `-v`, `ctl version` and `getSupervisorVersion` say.
+/// Clients compare it to find out what they can ask for.
+pub const SUPERVISOR_VERSION: &str = "4.3.0";

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
-use supervisord::keeper::layout::ManagerMemory;
 use supervisord::log::custody::{self, Custodian};
 use supervisord::log::file::Limits;
 use supervisord::log::lines::Dress;
@@ -21,8 +20,9 @@ use supervisord::log::sink::SinkSpec;
 use supervisord::log::spec::StreamSpec;
 use supervisord::log::stream::{Drained, LogStream, StreamOutput};
 use supervisord::model::config::Timestamps;
-use supervisord::model::cursor::Cursor;
-use supervisord::rpc::api::Stream;
+use supervisord::model::stream::Stream;
+use supervisord::shm::cursor::Cursor;
+use supervisord::shm::layout::ManagerMemory;
 use supervisord::sys::memory::Mapping;
 
 /// Holds what a keeper would. A stream with an odd number finds no room there.
@@ -353,10 +353,10 @@ fn two_files_are_completed_each_from_where_it_was() {
     let cursor = held().memory.get().cursors[program.id as usize][0].batch();
     assert_eq!((cursor.done, cursor.n_log), (2, 6));
     let cursor = &held().memory.get().cursors[program.id as usize][0];
-    cursor.publish(&supervisord::model::cursor::Batch {
+    cursor.publish(&supervisord::shm::cursor::Batch {
         done: 2,
         end: 6,
-        work: supervisord::model::cursor::Work::Bytes,
+        work: supervisord::shm::cursor::Work::Bytes,
         pid: 7,
         wall: 1,
         n_log: 6,
@@ -370,7 +370,7 @@ fn two_files_are_completed_each_from_where_it_was() {
     use std::os::unix::fs::MetadataExt;
     let facts = std::fs::metadata(&two).unwrap();
     let (device, inode) = (facts.dev(), facts.ino());
-    let intent = supervisord::model::cursor::Intent { device, inode, offset: 6, length: 12, at: 6 };
+    let intent = supervisord::shm::cursor::Intent { device, inode, offset: 6, length: 12, at: 6 };
     cursor.sinks[1].arm(&intent);
     append(&two, "web b\nwe");
     program.take_over();

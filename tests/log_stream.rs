@@ -15,9 +15,9 @@ use supervisord::log::shape::ShapeSpec;
 use supervisord::log::sink::SinkSpec;
 use supervisord::log::spec::StreamSpec;
 use supervisord::log::stream::LogStream;
-use supervisord::manager::rt;
 use supervisord::model::config::Timestamps;
-use supervisord::rpc::api::Stream;
+use supervisord::model::stream::Stream;
+use supervisord::rt;
 
 const NO_LIMITS: Limits = Limits { maxbytes: 0, backups: 0 };
 

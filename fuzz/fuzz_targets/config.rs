@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
-use supervisord::cli::DaemonArgs;
+use supervisord::config::args::DaemonArgs;
 use supervisord::config::{self, Surroundings};
 use supervisord::model::config::Config;
 

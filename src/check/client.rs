@@ -2,7 +2,7 @@
 
 use crate::check::problem::{Problem, Severity};
 use crate::check::servers::{self, CLIENT as SECTION};
-use crate::cli::{CheckArgs, CtlArgs};
+use crate::config::args::{CheckArgs, CtlArgs};
 use crate::config::{Document, Surroundings, ctl};
 use crate::model::config::Config;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Commands that mean something else than they look like: no shell reads them, and a semicolon ends them.
 
-use crate::manager::command;
+use crate::config::command;
 
 /// Words that a shell acts upon. Digits may stand before those with an arrow.
 const OPERATORS: [&str; 9] = ["&&", "||", "|", "&", ";", "<", ">", ">>", "|&"];

@@ -3,8 +3,8 @@
 
 use crate::check::commands;
 use crate::check::problem::{Problem, Severity};
+use crate::config::command;
 use crate::config::{Document, repr};
-use crate::manager::command;
 use crate::model::config::{
     ActivityLog, ChildLog, Config, ExitWhen, GroupConfig, GroupKind, HttpAddress, LogTarget, ProcessConfig,
     StreamConfig,

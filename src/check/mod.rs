@@ -13,7 +13,7 @@ mod written;
 
 pub use problem::{Problem, Severity};
 
-use crate::cli::CheckArgs;
+use crate::config::args::CheckArgs;
 use crate::config::dump::dump;
 use crate::config::load::{interpret, read_document};
 use crate::config::reading::Readable;

@@ -2,7 +2,7 @@
 
 use crate::check::problem::{Problem, Severity};
 use crate::check::similar::most_similar;
-use crate::cli::DaemonArgs;
+use crate::config::args::DaemonArgs;
 use crate::config::hints;
 use crate::config::load::refusal;
 use crate::config::schema::{self, KINDS, Kind};

@@ -7,9 +7,9 @@ mod env_file;
 mod getopt;
 mod options;
 
-pub use options::{CheckArgs, CtlArgs, DaemonArgs, InitArgs};
-
+use crate::config::args::{CheckArgs, CtlArgs, DaemonArgs, InitArgs};
 use crate::config::repr;
+use crate::{SUPERVISOR_VERSION, VERSION};
 use argh::FromArgs;
 use getopt::{Given, Handled, Opt};
 use std::ffi::OsString;
@@ -19,12 +19,6 @@ use std::process::ExitCode;
 
 /// The words that make the program something else than the daemon.
 const PARTS: [&str; 7] = ["ctl", "check", "init", "version", "completions", "man", "pidproxy"];
-
-/// Our own version: what `supervisord version`, `ctl keeper`, the metrics and so on say.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The release of Supervisor whose place this program takes: what `-v`, `ctl version` and `getSupervisorVersion` say.
-/// Clients compare it to find out what they can ask for.
-pub const SUPERVISOR_VERSION: &str = "4.3.0";
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq)]

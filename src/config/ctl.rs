@@ -1,6 +1,6 @@
 //! `[supervisorctl]`: what the client reads of the same file.
 
-use crate::cli::CtlArgs;
+use crate::config::args::CtlArgs;
 use crate::config::document::Document;
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::load::{read_file, search};

@@ -1,6 +1,6 @@
 //! `[supervisord]`.
 
-use crate::cli::DaemonArgs;
+use crate::config::args::DaemonArgs;
 use crate::config::environment;
 use crate::config::section::{Context, Extra, Section};
 use crate::config::surroundings::Surroundings;

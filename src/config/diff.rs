@@ -1,9 +1,16 @@
 //! What a reread changes.
 
 use crate::model::config::{GroupConfig, GroupKind};
-use crate::rpc::api::Reread;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// What a reread found, by group name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reread {
+    pub added: Vec<String>,
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+}
 
 /// Compares the groups that are active with those of a configuration just read.
 ///
@@ -53,7 +60,7 @@ fn same(a: &Arc<GroupConfig>, b: &Arc<GroupConfig>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::DaemonArgs;
+    use crate::config::args::DaemonArgs;
     use crate::config::{Surroundings, load};
 
     fn groups(programs: &str) -> Vec<Arc<GroupConfig>> {

@@ -5,7 +5,7 @@
 //! `%(host_node_name)s` and the environment are filled in, the names that differ between the processes of a
 //! section stay.
 
-use crate::cli::DaemonArgs;
+use crate::config::args::DaemonArgs;
 use crate::config::document::{Document, Place};
 use crate::config::expand::{Names, Piece, expand, pieces};
 use crate::config::schema::{self, Key, Kind};

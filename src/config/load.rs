@@ -1,6 +1,6 @@
 //! Files → [`Config`]: the one place where configuration files are found, opened and read.
 
-use crate::cli::DaemonArgs;
+use crate::config::args::DaemonArgs;
 use crate::config::document::Document;
 use crate::config::dump::{Setting, all_settings, dump};
 use crate::config::error::{ConfigError, ConfigErrors};

@@ -29,6 +29,8 @@ mod programs;
 mod servers;
 mod streams;
 
+pub mod args;
+pub mod command;
 pub(crate) mod ctl;
 pub(crate) mod hints;
 mod include;
@@ -43,7 +45,7 @@ mod source;
 
 pub use ctl::{CtlConfig, load_ctl};
 pub(crate) use daemon::{existing_directory, map_beside, path_with_parent};
-pub use diff::diff;
+pub use diff::{Reread, diff};
 pub use document::{Document, Place, SourceFile, Value};
 pub use dump::{Origin, Setting};
 pub use error::{ConfigError, ConfigErrors};

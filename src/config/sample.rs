@@ -4,7 +4,7 @@
 //! settings, and which of them are switched on, are those of Supervisor's sample (`sample.conf`, without a comment).
 //! What Supervisor does not have stands below them, where no such script finds it.
 
-use crate::cli::InitArgs;
+use crate::config::args::InitArgs;
 use crate::config::schema::{self, KINDS, Kind};
 use std::io::Write;
 use std::process::ExitCode;

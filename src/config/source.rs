@@ -1,12 +1,12 @@
 //! Reading the configuration again without taking it over: for those who want to look.
 
-use crate::cli::DaemonArgs;
+use crate::config::Reread;
+use crate::config::args::DaemonArgs;
 use crate::config::dump::{all_settings, as_file};
 use crate::config::load::interpret;
 use crate::config::values::Reading;
 use crate::config::{self, ConfigErrors, Document, Setting, Surroundings};
 use crate::model::config::GroupConfig;
-use crate::rpc::api::Reread;
 use std::sync::Arc;
 
 /// What a masked value looks like.

@@ -17,7 +17,7 @@ const MOST_ENTRIES: usize = 65_536;
 
 /// One program that is alive, or one that somebody stopped and that is to stay so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProcessInfo {
+pub struct InfoMapEntry {
     pub group: Arc<str>,
     pub program: Arc<str>,
     /// When it was started.
@@ -40,7 +40,7 @@ pub struct ProcessInfo {
 
 /// Who watches over them: the process whose end makes survivors of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keeper {
+pub struct KeeperIdentity {
     pub pid: i32,
     pub start_ticks: u64,
 }
@@ -49,7 +49,7 @@ pub struct Keeper {
 #[derive(Debug, Default)]
 pub struct ProcessInfoMap {
     /// By that number. Low ones are used first, so there are few gaps.
-    entries: Vec<Option<ProcessInfo>>,
+    entries: Vec<Option<InfoMapEntry>>,
     /// When it last changed; 0: never.
     version: Wall,
     is_new: bool,
@@ -57,7 +57,7 @@ pub struct ProcessInfoMap {
 
 impl ProcessInfoMap {
     /// Makes, replaces or (with `None`) drops an entry. Whether that changed anything.
-    pub fn set(&mut self, slot: u32, entry: Option<ProcessInfo>, now: Wall) -> bool {
+    pub fn set(&mut self, slot: u32, entry: Option<InfoMapEntry>, now: Wall) -> bool {
         let slot = slot as usize;
         if slot >= self.entries.len() && entry.is_some() {
             self.entries.resize(slot + 1, None);
@@ -80,7 +80,7 @@ impl ProcessInfoMap {
         self.is_new = true;
     }
 
-    pub fn get(&self, slot: u32) -> Option<&ProcessInfo> {
+    pub fn get(&self, slot: u32) -> Option<&InfoMapEntry> {
         self.entries.get(slot as usize)?.as_ref()
     }
 
@@ -93,12 +93,12 @@ impl ProcessInfoMap {
         self.is_new
     }
 
-    fn iter(&self) -> impl Iterator<Item = &ProcessInfo> {
+    fn iter(&self) -> impl Iterator<Item = &InfoMapEntry> {
         self.entries.iter().flatten()
     }
 
     /// The text of the file, after which it does not count as changed any more.
-    pub fn to_text(&mut self, boot_id: &str, generation: u32, keeper: Keeper) -> String {
+    pub fn to_text(&mut self, boot_id: &str, generation: u32, keeper: KeeperIdentity) -> String {
         self.is_new = false;
         let mut text = String::with_capacity(300 * (self.iter().count() + 1));
         // Writing to a string cannot fail.
@@ -114,7 +114,7 @@ impl ProcessInfoMap {
     }
 }
 
-impl ProcessInfo {
+impl InfoMapEntry {
     pub fn namespec(&self) -> String {
         namespec::display(&self.group, &self.program)
     }
@@ -153,10 +153,10 @@ pub struct Written {
     pub boot_id: String,
     pub generation: u32,
     /// Zeros if the file does not say.
-    pub keeper: Keeper,
+    pub keeper: KeeperIdentity,
     /// When the file was last written; 0 if that is not known.
     pub at: Wall,
-    pub entries: Vec<ProcessInfo>,
+    pub entries: Vec<InfoMapEntry>,
 }
 
 /// Reads the text of a file.
@@ -209,7 +209,7 @@ impl Reader {
             "keeper" => {
                 let (pid, start_ticks) = value.split_once(' ').ok_or_else(|| wrong(key, value))?;
                 self.written.keeper =
-                    Keeper { pid: number(key, pid)?, start_ticks: number(key, start_ticks)? };
+                    KeeperIdentity { pid: number(key, pid)?, start_ticks: number(key, start_ticks)? };
             }
             "info_map" => self.has_map = true,
             "complete" => self.complete = value == "true",
@@ -225,10 +225,10 @@ impl Reader {
         let spec = namespec::Namespec::parse(name);
         // A bare name in a file of a Go descendant; ours say both.
         let program = spec.process.unwrap_or_default().into();
-        self.written.entries.push(ProcessInfo {
+        self.written.entries.push(InfoMapEntry {
             group: spec.group.into(),
             program,
-            ..ProcessInfo::default()
+            ..InfoMapEntry::default()
         });
         Ok(())
     }
@@ -261,7 +261,7 @@ fn key_and_value(line: &str) -> Result<(String, &str), String> {
 }
 
 /// One field of an entry. Those of later versions are skipped.
-fn field(entry: &mut ProcessInfo, key: &str, value: &str) -> Result<(), String> {
+fn field(entry: &mut InfoMapEntry, key: &str, value: &str) -> Result<(), String> {
     match key {
         "start_time" => entry.start_time = Wall(number(key, value)?),
         "pid" => entry.pid = number(key, value)?,
@@ -306,8 +306,8 @@ fn wrong(key: &str, value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn entry(program: &str, pid: i32) -> ProcessInfo {
-        ProcessInfo {
+    fn entry(program: &str, pid: i32) -> InfoMapEntry {
+        InfoMapEntry {
             group: "g\"ü:".into(),
             program: program.into(),
             start_time: Wall(1_548_912_300_000_000_000),
@@ -328,7 +328,7 @@ mod tests {
             assert!(map.set(slot as u32, Some(entry(program, slot as i32)), Wall(5)));
         }
         assert!(map.is_new());
-        let keeper = Keeper { pid: 12, start_ticks: 13 };
+        let keeper = KeeperIdentity { pid: 12, start_ticks: 13 };
         let text = map.to_text("0a-b", 4, keeper);
         assert!(!map.is_new());
         let written = parse(&text).unwrap_or_else(|why| panic!("{why}\n{text}"));
@@ -342,7 +342,7 @@ mod tests {
         let mut map = ProcessInfoMap::default();
         assert!(!map.set(1, None, Wall(5)) && !map.is_new());
         assert!(map.set(1, Some(entry("a", 7)), Wall(5)));
-        let _ = map.to_text("", 1, Keeper::default());
+        let _ = map.to_text("", 1, KeeperIdentity::default());
         assert!(!map.set(1, Some(entry("a", 7)), Wall(6)) && !map.is_new());
         assert!(map.set(1, None, Wall(4)) && map.is_new());
         assert_eq!(map.version(), Wall(6), "a clock that was set back makes no older version");
@@ -364,7 +364,7 @@ mod tests {
         for slot in 0..3 {
             map.set(slot, Some(entry("a", 7)), Wall(5));
         }
-        let text = map.to_text("0a-b", 4, Keeper::default());
+        let text = map.to_text("0a-b", 4, KeeperIdentity::default());
         for end in 0..text.len() - 1 {
             let Some(torn) = text.get(..end) else { continue };
             assert!(parse(torn).is_err(), "{torn}");

@@ -1,8 +1,8 @@
 //! Why a command ended early.
 
 use crate::ctl::exit::Exit;
+use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
-use crate::rpc::fault::FaultCode;
 use std::fmt;
 use std::io;
 

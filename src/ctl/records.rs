@@ -3,9 +3,9 @@
 //! Daemons of other makes and ages leave members out or widen numbers, so a missing member reads as empty or 0; only a
 //! value of the wrong shape altogether is an error.
 
+use crate::model::fault::FaultCode;
 use crate::model::namespec;
 use crate::rpc::client::CallError;
-use crate::rpc::fault::FaultCode;
 use crate::rpc::wire::Value;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn colours_are_used_only_where_they_may() {
         let mut screen = screen();
-        screen.colours = crate::ctl::screen::Colour::Always;
+        screen.colours = crate::model::colour::Colour::Always;
         let table = status_table(&[row("cat", "RUNNING", "x")], &screen);
         assert!(table.contains("\x1b[32mRUNNING   \x1b[0mx"), "{table:?}");
     }

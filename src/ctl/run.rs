@@ -1,6 +1,6 @@
 //! From the command line to an exit status.
 
-use crate::cli::CtlArgs;
+use crate::config::args::CtlArgs;
 
 use crate::config::{CtlConfig, Surroundings, load_ctl};
 use crate::ctl::error::CtlError;

@@ -1,6 +1,7 @@
 //! Where output goes: two writers and what is known about the terminal behind them.
 
 use crate::ctl::interrupt::{WIPE, Wiper};
+use crate::model::colour::Colour;
 use crate::model::visible;
 use anstyle::{AnsiColor, Style};
 use std::borrow::Cow;
@@ -9,29 +10,6 @@ use std::time::{Duration, Instant};
 
 /// How long nothing happens before a progress line appears.
 const PATIENCE: Duration = Duration::from_millis(700);
-
-/// What `--color` says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Colour {
-    /// Only at a terminal, and never in what Supervisor prints as well: scripts run it at terminals of their own.
-    #[default]
-    Auto,
-    Always,
-    Never,
-}
-
-impl Colour {
-    /// # Errors
-    /// The words there are.
-    pub fn parse(text: &str) -> Result<Colour, String> {
-        match text {
-            "auto" => Ok(Colour::Auto),
-            "always" => Ok(Colour::Always),
-            "never" => Ok(Colour::Never),
-            _ => Err("it must be one of always, auto, never".to_string()),
-        }
-    }
-}
 
 /// Standard output and standard error, or what a test puts in their place.
 ///

@@ -6,8 +6,8 @@ use crate::ctl::exit::Exit;
 use crate::ctl::records::{self, Members, Process};
 use crate::ctl::render::{self, Row};
 use crate::ctl::session::Session;
+use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
-use crate::rpc::fault::FaultCode;
 use crate::rpc::wire::Value;
 
 /// A table of the daemon's.

@@ -7,8 +7,8 @@
 use super::admission::Side;
 use super::hashing::Hashing;
 use super::socket::Origin;
-use crate::manager::rt;
 use crate::model::config::Credentials;
+use crate::rt;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

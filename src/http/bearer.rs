@@ -4,7 +4,7 @@
 use super::api::{self, Act, Look};
 use super::context::Context;
 use super::go;
-use crate::rpc::api::{Answer, Request, Target};
+use crate::control::request::{Answer, Request, Target};
 
 /// Whom a target means.
 pub async fn found(context: &Context, target: Target) -> Target {

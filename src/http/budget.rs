@@ -150,7 +150,7 @@ impl Drop for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manager::rt;
+    use crate::rt;
     use futures_lite::future;
 
     #[test]

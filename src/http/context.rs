@@ -13,7 +13,7 @@ use super::socket::within;
 use super::token::Token;
 use super::usage::{Sampler, Usage};
 use super::watch::Watcher;
-use crate::rpc::api::Handle;
+use crate::control::request::Handle;
 use crate::rpc::server::Server;
 use async_channel::{Receiver, Sender};
 use std::sync::atomic::{AtomicBool, Ordering};

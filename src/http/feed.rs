@@ -5,9 +5,9 @@
 
 use super::api::view;
 use super::usage::{Changed, Usage};
+use crate::control::overview::{Change, DaemonView, ProcessView};
 use crate::model::namespec;
 use crate::model::time::Wall;
-use crate::rpc::overview::{Change, DaemonView, ProcessView};
 use async_channel::{Receiver, Sender, TrySendError};
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -305,7 +305,7 @@ impl Drop for Viewer {
 mod tests {
     use super::*;
     use crate::http::socket::within;
-    use crate::manager::rt;
+    use crate::rt;
 
     fn feed() -> Feed {
         Feed::new(Usage::default())

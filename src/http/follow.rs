@@ -2,9 +2,9 @@
 
 use super::watch::{Changes, Watcher};
 use crate::log::memory::Ring;
-use crate::manager::rt;
-use crate::rpc::api::LogSource;
+use crate::log::source::LogSource;
 use crate::rpc::server::logs;
+use crate::rt;
 use async_channel::Receiver;
 use futures_lite::future;
 use std::fs::File;

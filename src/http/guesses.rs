@@ -1,7 +1,7 @@
 //! Telling the log of wrong passwords: one line per minute for everybody who tries, with a count.
 
 use super::socket::Origin;
-use crate::manager::rt::{self, Timer};
+use crate::rt::{self, Timer};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -3,10 +3,10 @@
 use super::api::{Problem, look};
 use super::context::Context;
 use super::response::{Body, Response};
+use crate::control::overview::{Overview, ProcessView};
+use crate::control::request::{Request, Target};
 use crate::model::namespec;
 use crate::model::state::{ProcessState, SupervisorState};
-use crate::rpc::api::{Request, Target};
-use crate::rpc::overview::{Overview, ProcessView};
 
 /// Whether the daemon answers at all.
 pub async fn alive(context: &Context) -> Response {

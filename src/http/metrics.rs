@@ -7,10 +7,10 @@ use super::api::{Problem, look, turn};
 use super::context::Context;
 use super::figures::{BOUNDS, Histogram};
 use super::response::{Body, Response};
-use crate::manager::rt;
+use crate::control::overview::{Overview, ProcessView};
+use crate::control::request::Target;
 use crate::model::exit::ExitStatus;
-use crate::rpc::api::Target;
-use crate::rpc::overview::{Overview, ProcessView};
+use crate::rt;
 use crate::sys::process::{self, Used};
 use std::collections::HashMap;
 use std::fmt::{Display, Write};
@@ -232,7 +232,7 @@ fn daemon(page: &mut Page, context: &Context, overview: &Overview, measured: &Ha
 
     let daemon = &overview.daemon;
     page.metric("supervisord_build_info", "gauge", "Always 1; the version stands in the label.");
-    page.sample("supervisord_build_info", &[("version", crate::cli::VERSION)], 1);
+    page.sample("supervisord_build_info", &[("version", crate::VERSION)], 1);
     page.metric("supervisord_state", "gauge", "What the daemon does: 1 RUNNING, 0 RESTARTING, -1 SHUTDOWN.");
     page.sample("supervisord_state", &[], daemon.state.code());
     page.metric("supervisord_manager_starts_total", "counter", "How many managers the keeper has started.");

@@ -3,7 +3,7 @@
 //! The connection layer is our own, on the reactor: heads are read with httparse, answers are formatted by
 //! tiny_http, whose server is not used. A request is read in `connection`, let in and led to its answer by
 //! `site`, and the answer sent by `send`. Nothing here keeps state of the daemon: everything goes through
-//! [`crate::rpc::api::Handle`].
+//! [`crate::control::request::Handle`].
 
 pub mod listen;
 

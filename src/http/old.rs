@@ -9,8 +9,9 @@ use super::context::Context;
 use super::query::Query;
 use super::request::Head;
 use super::response::{Body, Response};
-use crate::rpc::api::{Answer, BulkStatus, Request, Stream, Target};
-use crate::rpc::fault::{Fault, FaultCode};
+use crate::control::request::{Answer, BulkStatus, Request, Target};
+use crate::model::fault::{Fault, FaultCode};
+use crate::model::stream::Stream;
 use crate::rpc::server::{Caller, logs};
 
 /// Forms may be larger, but none of ours is.

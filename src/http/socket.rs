@@ -1,6 +1,6 @@
 //! One connected client: bytes in, bytes out, who it is. TCP and unix sockets alike.
 
-use crate::manager::rt::{Async, Timer};
+use crate::rt::{Async, Timer};
 use futures_lite::future;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketAddrAny, sockopt};
 use std::fmt;

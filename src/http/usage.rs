@@ -5,10 +5,10 @@
 //! are, sampling takes less than half a percent of one processor: what takes longer is done less often.
 
 use super::feed::Feed;
-use crate::manager::rt::{self, Timer};
+use crate::control::overview::Alive;
+use crate::control::request::{Answer, Handle, Request};
 use crate::model::namespec;
-use crate::rpc::api::{Answer, Handle, Request};
-use crate::rpc::overview::Alive;
+use crate::rt::{self, Timer};
 use crate::sys::{clock, process};
 use async_channel::{Receiver, Sender};
 use futures_lite::FutureExt;

@@ -3,7 +3,7 @@
 //! A user may have only so many inotify descriptors (128 by default), so all followers share one. Where it
 //! cannot be had, files are looked at once a second.
 
-use crate::manager::rt::{self, Async, Timer};
+use crate::rt::{self, Async, Timer};
 use async_channel::{Receiver, Sender, TrySendError};
 use futures_lite::future;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};

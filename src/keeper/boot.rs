@@ -8,12 +8,13 @@
 use crate::keeper::drain::Drain;
 use crate::keeper::end::End;
 use crate::keeper::guard::{self, GUARD_VARIABLE};
-use crate::keeper::layout::*;
-use crate::keeper::link;
 use crate::keeper::run::{Keeper, Kept, Manager};
 use crate::keeper::upgrade::Upgrade;
 use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
+use crate::shm::handshake::{CHECK_VARIABLE, MANAGER_VARIABLE, numbers_from};
+use crate::shm::layout::*;
+use crate::shm::link::check_versions;
 use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::{Access, Mapping};
 use crate::sys::title::TitleArea;
@@ -30,8 +31,7 @@ use std::sync::atomic::Ordering::*;
 pub(super) const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
 
 /// What is between us. Of these nothing is taken from whoever started the daemon.
-const OUR_VARIABLES: [&str; 4] =
-    [KEEPER_VARIABLE, link::MANAGER_VARIABLE, link::CHECK_VARIABLE, GUARD_VARIABLE];
+const OUR_VARIABLES: [&str; 4] = [KEEPER_VARIABLE, MANAGER_VARIABLE, CHECK_VARIABLE, GUARD_VARIABLE];
 
 /// Tells a candidate that it is only to look around.
 const CHECK_SETTING: &str = "SUPERVISORD_CHECK=1";
@@ -175,17 +175,6 @@ impl Inherited {
     }
 }
 
-/// Reads the list of descriptors that `variable` hands to this process. It counts only if it begins with the
-/// right pid: a program that we started may have inherited a variable of the same name from elsewhere.
-pub(super) fn numbers_from(variable: &str, pid: i32) -> Option<Vec<RawFd>> {
-    let value = std::env::var(variable).ok()?;
-    let mut numbers = value.split(' ').map(|word| word.parse::<i32>().ok());
-    if numbers.next()?? != pid {
-        return None;
-    }
-    numbers.collect()
-}
-
 /// Runs the keeper, if this process was executed to be one: how that ended.
 pub fn run_if_keeper() -> Option<Kept> {
     let inherited = Inherited::find()?;
@@ -205,7 +194,7 @@ fn assemble(inherited: Inherited) -> io::Result<Keeper> {
     process::set_own_name(c"supervisord");
     let shared = Mapping::<KeeperMemory>::map(&inherited.keeper_memory, Access::ReadWrite)?;
     let manager_memory = Mapping::<ManagerMemory>::map(&inherited.manager_memory, Access::ReadOnly)?;
-    link::check_versions(shared.get(), manager_memory.get())?;
+    check_versions(shared.get(), manager_memory.get())?;
 
     // What follows is for us alone; everything else stays open for the managers.
     for private in [Some(&inherited.deposits), Some(&inherited.binary), inherited.launched.as_ref()]
@@ -293,7 +282,7 @@ fn manager_environment(handed_on: &[&OwnedFd], settings: &[&str]) -> io::Result<
     for setting in settings {
         environment.push(c_string(OsString::from(setting))?);
     }
-    let mut value = format!("{}={}", link::MANAGER_VARIABLE, process::own_pid());
+    let mut value = format!("{MANAGER_VARIABLE}={}", process::own_pid());
     for fd in handed_on {
         value.push_str(&format!(" {}", fd.as_raw_fd()));
     }

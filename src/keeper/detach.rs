@@ -12,9 +12,9 @@
 
 use crate::keeper::boot::KEEPER_VARIABLE;
 use crate::keeper::guard::GUARD_VARIABLE;
-use crate::keeper::layout::*;
 use crate::keeper::run::Keeper;
 use crate::keeper::upgrade::Upgrade;
+use crate::shm::layout::*;
 use crate::sys::exec::{self, ExecStrings};
 use crate::sys::{clock, fd, process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

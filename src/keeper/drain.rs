@@ -15,9 +15,9 @@
 //!   the spool may hold waits in the pipe, and so does everything while the disk is full.
 //! - A file that was deleted is not written to; nobody would find it.
 
-use crate::keeper::layout::*;
 use crate::keeper::run::Keeper;
 use crate::model::time::Monotonic;
+use crate::shm::layout::*;
 use crate::sys::clock;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;

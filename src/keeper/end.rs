@@ -6,11 +6,11 @@
 //! SIGKILL, and in which order. From then on no manager is started any more.
 
 use crate::keeper::drain::{Drain, Shared};
-use crate::keeper::layout::*;
 use crate::keeper::run::{Keeper, Side, is_alive};
 use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Monotonic;
+use crate::shm::layout::*;
 use crate::sys::{clock, limits, pidfd, process, signals};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;

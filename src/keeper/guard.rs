@@ -12,7 +12,7 @@
 //! Between an exec and the first instruction of ours the process is open. A binary that its user may execute but not
 //! read is closed from the beginning (`would_dump` in the kernel).
 
-use crate::keeper::boot::numbers_from;
+use crate::shm::handshake::numbers_from;
 use crate::sys::process;
 use std::ffi::OsString;
 

@@ -5,10 +5,11 @@
 
 use crate::keeper::drain::{Drain, Shared};
 use crate::keeper::end::End;
-use crate::keeper::layout::*;
 use crate::keeper::upgrade::Upgrade;
 use crate::keeper::watch::Watch;
 use crate::model::time::Monotonic;
+use crate::shm::handshake::drain_counter;
+use crate::shm::layout::*;
 use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::Mapping;
 use crate::sys::title::TitleArea;
@@ -19,7 +20,7 @@ use std::ffi::c_int;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU8, Ordering::*};
+use std::sync::atomic::Ordering::*;
 use std::time::Duration;
 
 /// A manager that crashed after it had lived for this long is started again at once. One that somebody
@@ -659,22 +660,4 @@ fn name_of(pid: i32) -> [u8; 16] {
         name[end..].fill(0);
     }
     name
-}
-
-/// Adds one to an eventfd, which wakes whoever waits for it.
-pub fn ring(doorbell: &OwnedFd) {
-    let _ = rustix::io::write(doorbell, &1_u64.to_ne_bytes());
-}
-
-/// Sets an eventfd back to zero.
-pub fn drain_counter(doorbell: &OwnedFd) {
-    let mut count = [0; 8];
-    let _ = rustix::io::read(doorbell, &mut count);
-}
-
-/// Reads a name as the keeper wrote it.
-pub fn entry_name(entry: &LedgerEntry) -> String {
-    let bytes: Vec<u8> = entry.name.iter().map(|byte: &AtomicU8| byte.load(Relaxed)).collect();
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }

@@ -6,9 +6,10 @@
 //! started again. Once it has proved itself the keeper follows, by exec in place: same pid, same children,
 //! same descriptors.
 
-use crate::keeper::layout::*;
-use crate::keeper::run::{Keeper, ring};
+use crate::keeper::run::Keeper;
 use crate::model::time::Monotonic;
+use crate::shm::handshake::ring;
+use crate::shm::layout::*;
 use crate::sys::{clock, exec, fd, signals};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::*;

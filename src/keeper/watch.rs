@@ -8,10 +8,11 @@
 //! Nothing is watched while nothing happens: an idle daemon sleeps. Clients wake the keeper at most twice per
 //! interval, and something that happened costs one wake-up more when the interval is over.
 
-use crate::keeper::layout::*;
-use crate::keeper::run::{Keeper, ring};
+use crate::keeper::run::Keeper;
 use crate::model::signal::Signal;
 use crate::model::time::Monotonic;
+use crate::shm::handshake::ring;
+use crate::shm::layout::*;
 use crate::sys::{clock, process, signals};
 use rustix::event::{Timespec, epoll};
 use std::io;

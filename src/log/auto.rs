@@ -3,7 +3,7 @@
 use crate::files::location::{Location, Missing};
 use crate::files::open;
 use crate::log::open::PRIVATE_MODE;
-use crate::rpc::api::Stream;
+use crate::model::stream::Stream;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io;

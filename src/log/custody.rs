@@ -5,7 +5,7 @@
 //! what they write is gathered there. Who has them is no business of the logs; without anybody, nothing of this
 //! happens.
 
-use crate::model::cursor::Cursor;
+use crate::shm::cursor::Cursor;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 

@@ -11,7 +11,7 @@ use crate::log::custody;
 use crate::log::open::{self, Facts, Identity};
 use crate::log::peek;
 use crate::log::rotate;
-use crate::model::cursor::{Intent, SinkCursor};
+use crate::shm::cursor::{Intent, SinkCursor};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;

@@ -9,6 +9,7 @@ pub mod activity;
 pub mod mill;
 pub mod pump;
 pub mod retry;
+pub mod source;
 pub mod spec;
 pub mod stream;
 

@@ -6,7 +6,7 @@
 use crate::log::mill;
 use crate::log::retry;
 use crate::log::stream::{Drained, LogStream, Output};
-use crate::manager::rt::{Async, Timer};
+use crate::rt::{Async, Timer};
 use futures_lite::FutureExt;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,7 +4,7 @@ use crate::files;
 use crate::log::open::{self, Identity};
 use crate::log::peek::CHUNK;
 use crate::log::rotate::backup_name;
-use crate::model::cursor::{Batch, Cursor, Intent, Work};
+use crate::shm::cursor::{Batch, Cursor, Intent, Work};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;

@@ -6,7 +6,7 @@
 
 use crate::log::pump::{self, HandOn};
 use crate::log::stream::LogStream;
-use crate::manager::rt::{self, Timer};
+use crate::rt::{self, Timer};
 use async_channel::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

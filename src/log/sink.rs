@@ -10,7 +10,7 @@ use crate::log::file::{Limits, Promise, SharedFile};
 use crate::log::memory::Ring;
 use crate::log::peek;
 use crate::log::syslog::Syslog;
-use crate::model::cursor::SinkCursor;
+use crate::shm::cursor::SinkCursor;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;

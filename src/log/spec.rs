@@ -8,7 +8,7 @@ use crate::log::shape::ShapeSpec;
 use crate::log::sink::SinkSpec;
 use crate::model::config::{ChildLog, LogTarget, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
 use crate::model::raw;
-use crate::rpc::api::Stream;
+use crate::model::stream::Stream;
 use std::path::Path;
 use std::sync::Arc;
 

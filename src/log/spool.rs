@@ -12,7 +12,7 @@
 //! here, and a successor reads it out once more.
 
 use crate::log::peek;
-use crate::model::cursor::{Batch, Cursor};
+use crate::shm::cursor::{Batch, Cursor};
 use crate::sys::memory::{self, Sealed};
 use rustix::fs::{FallocateFlags, fallocate, fstat};
 use rustix::io::{Errno, pread, pwrite};

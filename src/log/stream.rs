@@ -28,12 +28,12 @@ mod derived;
 
 use crate::log::shape::{Moment, ShapeSpec, Shaped, Shaper, copy_to_activity_log};
 use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
+use crate::log::source::LogSource;
 use crate::log::spec::channel_name;
 use crate::log::spool::Receipt;
 use crate::log::stream::derived::Derived;
 use crate::log::{activity, custody, open, peek, retry, transfer};
 use crate::model::config::Level;
-use crate::rpc::api::LogSource;
 use crate::sys::pipe::has_writer;
 use rustix::io::Errno;
 use std::io;

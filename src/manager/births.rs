@@ -8,10 +8,10 @@
 //! A child that is given up gets SIGKILL. Where it hangs in the kernel it is there until that lets go of it, but it
 //! does not execute anything any more, so nobody has to wait for its end.
 
-use crate::keeper::link::Link;
 use crate::manager::child::Common;
 use crate::model::config::ProcessConfig;
 use crate::model::time::Monotonic;
+use crate::shm::link::Link;
 use crate::sys::spawn::{Failure, Program, Progress, Spawner, Stage, Stdio};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

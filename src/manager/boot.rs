@@ -3,12 +3,12 @@
 //! Both are JSON in a memfd that the keeper holds. Every manager reads them; the configuration file itself is
 //! only read when somebody asks for it, because it may have been edited meanwhile.
 
-use crate::cli::DaemonArgs;
-use crate::keeper::layout::Place;
-use crate::keeper::link::Link;
+use crate::config::args::DaemonArgs;
 use crate::manager::sockets::SocketRecord;
 use crate::manager::standing::Standing;
 use crate::model::config::{Config, GroupConfig};
+use crate::shm::layout::Place;
+use crate::shm::link::Link;
 use crate::sys::limits::Limit;
 use crate::sys::memory::{self, Sealed};
 use serde::de::DeserializeOwned;

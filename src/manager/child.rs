@@ -1,6 +1,6 @@
 //! What a program gets at its start: its file and words, environment, user, directory and limits.
 
-use crate::manager::command::{self, CommandError};
+use crate::config::command::{self, CommandError};
 use crate::model::config::ProcessConfig;
 use crate::model::raw;
 use crate::sys::limits::Limit;

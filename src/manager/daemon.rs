@@ -2,10 +2,9 @@
 //!
 //! Everything that can wake it is in [`Wake`]. Nothing in it blocks, and nothing but it changes a process.
 
+use crate::control::request::{Call, Processes};
 use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
 use crate::http;
-use crate::keeper::link::{Entry, Link, Owed, What};
-use crate::keeper::run::drain_counter;
 use crate::log::activity;
 use crate::log::auto;
 use crate::log::spec::{Context, StreamSpec};
@@ -15,7 +14,6 @@ use crate::manager::events::Events;
 use crate::manager::events::outlet::Written;
 use crate::manager::info_map::MapFile;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
-use crate::manager::rt::Task;
 use crate::manager::shutdown::Ending;
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
@@ -24,15 +22,19 @@ use crate::manager::streams::Specs;
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::thrift::Needs;
 use crate::manager::upgrade::{Decision, Wanted};
-use crate::manager::wait;
 use crate::manager::waiters::Waiter;
 use crate::model::config::{
     ActivityLog, ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig,
 };
 use crate::model::signal::Signal;
 use crate::model::state::SupervisorState;
+use crate::model::stream::Stream;
 use crate::model::time::{Monotonic, Wall};
-use crate::rpc::api::{Call, Processes, Stream};
+use crate::rt::wait;
+use crate::rt::{self, Task};
+use crate::shm::handshake::drain_counter;
+use crate::shm::link::{Entry, Link, What};
+use crate::shm::slots::Owed;
 use crate::sys::{clock, process, signals};
 use futures_lite::{FutureExt, StreamExt};
 use nix::errno::Errno;
@@ -134,7 +136,7 @@ pub enum Rest {
 pub struct Ears {
     pub doorbell: Arc<OwnedFd>,
     pub calls: async_channel::Receiver<Call>,
-    pub signals: signal_hook_async_std::Signals,
+    pub signals: rt::Signals,
     /// Readable when an event listener has written something.
     pub listeners: Arc<OwnedFd>,
     /// Readable when an adopted program has ended.
@@ -518,7 +520,7 @@ impl Daemon {
                 members.into_iter().for_each(|(slot, _)| self.procs.release_slot(slot));
                 return Err(format!(
                     "there are {} processes, more cannot be supervised",
-                    crate::keeper::layout::SLOTS
+                    crate::shm::layout::SLOTS
                 ));
             };
             let logs = create_auto_logs(&self.config.supervisord, process);

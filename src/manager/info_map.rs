@@ -3,7 +3,8 @@
 //! It is written when the loop has dealt with everything that happened and the table has changed, at most once
 //! in [`LEAST_INTERVAL`], so that a thousand programs that start at once cost a few writes and not a thousand.
 
-use crate::core::info_map::{self, Keeper, ProcessInfo, Written};
+use crate::control::request::{Fact, Facts, ProcessInfo, Table};
+use crate::core::info_map::{self, InfoMapEntry, KeeperIdentity, Written};
 use crate::core::process::State;
 use crate::files::location::{Location, Missing};
 use crate::files::replace;
@@ -12,7 +13,6 @@ use crate::manager::daemon::Daemon;
 use crate::manager::procs::{Proc, SlotId};
 use crate::model::state::SupervisorState;
 use crate::model::time::{Monotonic, Wall};
-use crate::rpc::api::{self, Fact, Facts, Table};
 use crate::sys::{clock, process, user};
 use rustix::fs::OFlags;
 use std::fs::File;
@@ -206,7 +206,7 @@ impl Daemon {
         if known.map(|entry| (entry.pid, entry.stopping)) == pid.map(|pid| (pid, stopping)) {
             return;
         }
-        let entry = pid.map(|pid| ProcessInfo {
+        let entry = pid.map(|pid| InfoMapEntry {
             group: proc.group.clone(),
             program: proc.config.name.clone(),
             start_time: proc.process.start,
@@ -241,7 +241,7 @@ impl Daemon {
     }
 
     /// One of the tables, each row with what else is known, sorted by group and name.
-    pub fn rows(&self, table: Table) -> Vec<(api::ProcessInfo, Facts)> {
+    pub fn rows(&self, table: Table) -> Vec<(ProcessInfo, Facts)> {
         let (now, boot_id) = (clock::wall(), process::boot_id());
         let is_alive = |proc: &Proc| proc.process.state.pid().is_some();
         let is_older = |proc: &Proc| is_alive(proc) && proc.origin.generation < self.generation;
@@ -313,7 +313,7 @@ impl Daemon {
             return;
         }
         let pid = self.link.keeper_pid();
-        let keeper = Keeper { pid, start_ticks: process::start_ticks(pid).unwrap_or(0) };
+        let keeper = KeeperIdentity { pid, start_ticks: process::start_ticks(pid).unwrap_or(0) };
         let text = self.procs.info_map.to_text(&process::boot_id(), self.generation, keeper);
         self.map_file.write(&text, clock::monotonic());
     }

@@ -4,9 +4,9 @@
 //! programs, and clients are not to wait for that. Nor is the takeover to wait for them, however many there are and
 //! however much they ask: programs have to be restarted.
 
+use crate::control::request::{Call, Request};
 use crate::manager::daemon::{Daemon, Ears};
-use crate::manager::rt;
-use crate::rpc::api::{Call, Request};
+use crate::rt;
 use std::time::{Duration, Instant};
 
 /// For so long clients come first: enough for one of them to get its answer.

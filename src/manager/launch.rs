@@ -3,7 +3,7 @@
 //! Whatever can go wrong before the daemon is up is told on the terminal, with exit status 2. In the
 //! background that works because the shell's prompt is held back until the first manager is ready.
 
-use crate::cli::DaemonArgs;
+use crate::config::args::DaemonArgs;
 use crate::config::{self, Surroundings};
 use crate::files::location::removable;
 use crate::keeper::attendant::hold_signals;

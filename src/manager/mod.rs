@@ -32,17 +32,12 @@ pub mod waiters;
 
 pub mod births;
 pub mod child;
-pub mod command;
 pub mod describe;
 pub mod sockets;
 pub mod spawns;
 pub mod streams;
 
 pub mod events;
-
-mod blocking;
-pub mod rt;
-pub mod wait;
 
 pub use launch::daemon_main;
 pub use start::run_if_manager;

@@ -2,7 +2,6 @@
 
 use crate::core::info_map::ProcessInfoMap;
 use crate::core::process::Process;
-use crate::keeper::link::Origin;
 use crate::manager::births::Newborn;
 use crate::manager::boot::AutoLogs;
 use crate::manager::streams::Streams;
@@ -13,6 +12,7 @@ use crate::model::exit::{ExitStatus, Tally};
 use crate::model::namespec;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
+use crate::shm::slots::Origin;
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -208,7 +208,7 @@ impl ProcessManager {
         if let Some(slot) = self.free.pop() {
             return Some(slot);
         }
-        if self.procs.len() >= crate::keeper::layout::SLOTS {
+        if self.procs.len() >= crate::shm::layout::SLOTS {
             return None;
         }
         self.procs.push(None);

@@ -4,8 +4,12 @@
 //! changes nothing. Requests that wait leave a [`Waiter`] with the process.
 
 use crate::config::{self, ConfigSource};
+use crate::control::request::{
+    Answer, BulkStatus, Call, ConfigInfo, Fact, Facts, Outcome, ProcessInfo, Processes, Request, Target, Wait,
+};
 use crate::core::process::{Event, Reach};
 use crate::log::activity;
+use crate::log::source::LogSource;
 use crate::manager::births;
 use crate::manager::daemon::Daemon;
 use crate::manager::describe::description;
@@ -14,16 +18,13 @@ use crate::manager::start::activity_source;
 use crate::manager::streams::StdinError;
 use crate::manager::waiters::{Batch, Reply, Waiter, Wants};
 use crate::model::config::ChildLog;
+use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec;
 use crate::model::raw;
 use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
+use crate::model::stream::Stream;
 use crate::model::time::Wall;
-use crate::rpc::api::{
-    Answer, BulkStatus, Call, ConfigInfo, Fact, Facts, LogSource, Outcome, ProcessInfo, Processes, Request,
-    Stream, Target, Wait,
-};
-use crate::rpc::fault::{Fault, FaultCode};
 use crate::sys::clock;
 use async_channel::Sender;
 use std::borrow::Cow;
@@ -147,7 +148,7 @@ impl Daemon {
                 ("keeper_pid", Fact::Number(i64::from(self.link.keeper_pid()))),
                 ("manager_pid", Fact::Number(i64::from(crate::sys::process::own_pid()))),
                 ("manager_starts", Fact::Number(i64::from(self.link.manager_starts()))),
-                ("manager_version", Fact::Text(crate::cli::VERSION.to_string())),
+                ("manager_version", Fact::Text(crate::VERSION.to_string())),
                 ("upgrade", Fact::Text(self.upgrade_state())),
             ])),
             Request::UpgradeState => Ok(Answer::Text(self.upgrade_state())),

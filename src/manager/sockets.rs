@@ -6,9 +6,9 @@
 //! processes of a group that name the same address share one socket.
 
 use crate::files::socket::{self, SocketError as FileError, SocketSpec};
-use crate::keeper::layout::Place;
-use crate::keeper::link::Link;
 use crate::model::config::{FcgiAddress, FcgiSocket, GroupConfig, ProcessConfig};
+use crate::shm::layout::Place;
+use crate::shm::link::Link;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 use std::fmt;

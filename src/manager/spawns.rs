@@ -9,19 +9,19 @@
 //! One by one the loop creates them itself, if nobody can hold that up; else a thread does it (`births.rs`), and the
 //! loop does not wait for it longer than for a moment.
 
+use crate::config::command::{self, CommandError};
 use crate::core::process::{Event, State};
-use crate::keeper::link::Origin;
 use crate::manager::births::{
     Born, Delivery, Doomed, Job, Newborn, Outcome, PATIENCE, Recipe, Trouble, hire,
 };
 use crate::manager::child;
-use crate::manager::command::{self, CommandError};
 use crate::manager::daemon::{Daemon, stream_specs};
 use crate::manager::procs::{Proc, SlotId};
 use crate::manager::streams::ProgramEnds;
 use crate::manager::thrift;
 use crate::model::config::ProcessConfig;
 use crate::model::time::Monotonic;
+use crate::shm::slots::Origin;
 use crate::sys::errno::errno_name;
 use crate::sys::mounts::Mounts;
 use crate::sys::pipe::Ends;

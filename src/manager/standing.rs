@@ -4,7 +4,7 @@
 //! is not certain whose a process is it is neither touched nor doubled. The program of its name cannot be started before
 //! it has ended, and `spawnerr` says so with its pid.
 
-use crate::core::info_map::ProcessInfo;
+use crate::core::info_map::InfoMapEntry;
 use crate::manager::daemon::Daemon;
 use crate::manager::procs::SlotId;
 use crate::manager::survivors::Survivor;
@@ -70,7 +70,7 @@ impl Daemon {
     }
 
     /// Lets a program of a table run that is not taken over.
-    pub fn leave_standing(&mut self, entry: &ProcessInfo, why: &str) {
+    pub fn leave_standing(&mut self, entry: &InfoMapEntry, why: &str) {
         ::log::error!(
             "'{}' (pid {}) is left from the last run and is not started anew while that lives: {why}",
             entry.namespec(),
@@ -131,7 +131,7 @@ impl Daemon {
     /// The process that a table means which does not say when the kernel created it. It is taken over if it was started
     /// when the table says, as the user and with the file of the program that is configured; a stranger if it was
     /// started at another time and as somebody else or with another file. In between nobody can tell.
-    pub fn judge_by_looks(&mut self, mut entry: ProcessInfo, written: Wall) -> Option<Survivor> {
+    pub fn judge_by_looks(&mut self, mut entry: InfoMapEntry, written: Wall) -> Option<Survivor> {
         let (name, pid) = (entry.namespec(), entry.pid);
         let held = pidfd::hold(pid);
         let start_ticks = process::start_ticks(pid).filter(|ticks| process::lives(pid, *ticks));
@@ -164,7 +164,7 @@ impl Daemon {
     }
 
     /// The configured program of an entry. Go descendants know no groups: the one of that name, whose ever it is.
-    fn meant_by(&self, entry: &ProcessInfo) -> Option<(Arc<str>, Arc<ProcessConfig>)> {
+    fn meant_by(&self, entry: &InfoMapEntry) -> Option<(Arc<str>, Arc<ProcessConfig>)> {
         if let Some(config) = self.configured(&entry.group, &entry.program) {
             return Some((entry.group.clone(), config));
         }

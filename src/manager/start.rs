@@ -1,6 +1,7 @@
 //! A manager comes up: as the first one, or in the place of one that died.
 
-use crate::cli::SUPERVISOR_VERSION;
+use crate::SUPERVISOR_VERSION;
+use crate::control::request::Handle;
 use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::files::location::removable;
@@ -8,8 +9,6 @@ use crate::files::open;
 use crate::http;
 use crate::http::listen::ListenError;
 use crate::keeper::boot::given_environment;
-use crate::keeper::layout::{Place, Text};
-use crate::keeper::link::{Birth, CHECK_VARIABLE, Link, Origin, Owed, SlotContent};
 use crate::log::activity;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
@@ -19,6 +18,7 @@ use crate::manager::daemon::{
 use crate::manager::events::Events;
 use crate::manager::info_map::MapFile;
 use crate::manager::interim::Interim;
+use crate::manager::pidfile;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
@@ -26,11 +26,15 @@ use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::thrift::Needs;
 use crate::manager::upgrade::look_around;
-use crate::manager::{pidfile, rt, wait};
 use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpAddress, HttpServerConfig};
 use crate::model::state::SupervisorState;
 use crate::model::visible::for_stream;
-use crate::rpc::api::Handle;
+use crate::rt;
+use crate::rt::wait;
+use crate::shm::handshake::CHECK_VARIABLE;
+use crate::shm::layout::{Place, Text};
+use crate::shm::link::Link;
+use crate::shm::slots::{Birth, Origin, Owed, SlotContent};
 use crate::sys::limits::{self, Limited};
 use crate::sys::{fd, memory, process, schedule};
 use std::collections::{HashMap, VecDeque};
@@ -169,8 +173,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     let mut ears = Ears {
         doorbell: Arc::new(doorbell),
         calls,
-        signals: signal_hook_async_std::Signals::new(STRAY_SIGNALS)
-            .map_err(reason("cannot watch for signals"))?,
+        signals: rt::Signals::new(STRAY_SIGNALS).map_err(reason("cannot watch for signals"))?,
         listeners: daemon.events.ears(),
         adopted: daemon.adopted.ears(),
         postponed: Vec::new(),
@@ -635,9 +638,9 @@ fn close(server: Server) {
 }
 
 /// Where the activity log can be read.
-pub fn activity_source(log: &ActivityLog) -> crate::rpc::api::LogSource {
+pub fn activity_source(log: &ActivityLog) -> crate::log::source::LogSource {
     match log {
-        ActivityLog::File(path) => crate::rpc::api::LogSource::File(path.clone()),
-        ActivityLog::Syslog => crate::rpc::api::LogSource::None,
+        ActivityLog::File(path) => crate::log::source::LogSource::File(path.clone()),
+        ActivityLog::Syslog => crate::log::source::LogSource::None,
     }
 }

@@ -1,7 +1,5 @@
 //! A program's pipes, and what becomes of what it writes.
 
-use crate::keeper::layout::{DRAIN_DISCARD, DRAIN_LEAVE, DRAIN_TO_LOG, DRAIN_TO_SPOOL, Place};
-use crate::keeper::link::Link;
 use crate::log::custody::{self, Custodian};
 use crate::log::pump;
 use crate::log::retry;
@@ -10,10 +8,12 @@ use crate::log::stream::{self, LogStream};
 use crate::log::transfer::{self, Transfer};
 use crate::manager::events::mailbox::{Collected, Mailbox};
 use crate::manager::events::outlet::Outlet;
-use crate::manager::rt;
 use crate::manager::thrift::{self, Thrift};
-use crate::model::cursor::Cursor;
-use crate::rpc::api::Stream;
+use crate::model::stream::Stream;
+use crate::rt;
+use crate::shm::cursor::Cursor;
+use crate::shm::layout::{DRAIN_DISCARD, DRAIN_LEAVE, DRAIN_TO_LOG, DRAIN_TO_SPOOL, Place};
+use crate::shm::link::Link;
 use crate::sys::pipe::{self, Ends};
 use rustix::io::Errno;
 use std::collections::VecDeque;

@@ -13,10 +13,8 @@
 //! looking, runs on without a log until it is started again.
 
 use crate::config::map_beside;
-use crate::core::info_map::{ProcessInfo, Written};
+use crate::core::info_map::{InfoMapEntry, Written};
 use crate::core::process::{Event, Reach};
-use crate::keeper::layout::Place;
-use crate::keeper::link::Origin;
 use crate::manager::daemon::{Daemon, stream_specs};
 use crate::manager::info_map::{MapFile, fingerprint};
 use crate::manager::procs::SlotId;
@@ -24,6 +22,8 @@ use crate::model::config::{Config, GroupConfig, GroupKind, ProcessConfig};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
 use crate::model::time::Monotonic;
+use crate::shm::layout::Place;
+use crate::shm::slots::Origin;
 use crate::sys::{clock, pidfd, pipe, process, signals};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use std::collections::{HashMap, HashSet};
@@ -45,7 +45,7 @@ const NOBODY_KNOWS: &str = "exit status unknown: it was adopted, and somebody el
 /// A program of a former daemon, with hold of it.
 #[derive(Debug)]
 pub struct Survivor {
-    pub entry: ProcessInfo,
+    pub entry: InfoMapEntry,
     pub pidfd: OwnedFd,
 }
 
@@ -114,7 +114,7 @@ fn is_of_another_boot(written: &Written) -> bool {
 }
 
 /// Whether a program that is no child and whose keeper is gone can go on as this process.
-fn can_go_on(config: &Config, entry: &ProcessInfo) -> Result<(), &'static str> {
+fn can_go_on(config: &Config, entry: &InfoMapEntry) -> Result<(), &'static str> {
     let is_it = |group: &&Arc<GroupConfig>| group.name == entry.group;
     let Some(group) = config.groups.iter().find(is_it) else { return Err("is not configured any more") };
     let is_it = |process: &&Arc<ProcessConfig>| process.name == entry.program;

@@ -1,13 +1,13 @@
 //! A new binary takes over: the manager's part. The keeper's, and the whole story, is in `keeper::upgrade`.
 
-use crate::cli::VERSION;
-use crate::keeper::layout::*;
-use crate::keeper::link::Link;
+use crate::VERSION;
+use crate::control::request::{Answer, Outcome};
 use crate::manager::boot::{self, Snapshot};
 use crate::manager::daemon::Daemon;
 use crate::model::config::Config;
-use crate::rpc::api::{Answer, Outcome};
-use crate::rpc::fault::{Fault, FaultCode};
+use crate::model::fault::{Fault, FaultCode};
+use crate::shm::layout::*;
+use crate::shm::link::Link;
 use async_channel::Sender;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;

@@ -1,14 +1,14 @@
 //! What people see of the daemon while it happens, and when they ask.
 
+use crate::control::overview::{Alive, Change, DaemonView, Overview, ProcessView};
+use crate::control::request::Target;
 use crate::core::process::StateChange;
 use crate::manager::daemon::Daemon;
 use crate::manager::procs::{Proc, SlotId};
 use crate::manager::requests::{coming, note_in_full};
+use crate::model::fault::Fault;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
-use crate::rpc::api::Target;
-use crate::rpc::fault::Fault;
-use crate::rpc::overview::{Alive, Change, DaemonView, Overview, ProcessView};
 use crate::sys::{clock, process};
 
 impl Daemon {

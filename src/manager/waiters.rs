@@ -2,9 +2,9 @@
 //!
 //! Nothing is ever asked again: the transition that a client waits for completes the reply.
 
+use crate::control::request::{Answer, BulkStatus, Outcome};
+use crate::model::fault::{Fault, FaultCode};
 use crate::model::state::ProcessState;
-use crate::rpc::api::{Answer, BulkStatus, Outcome};
-use crate::rpc::fault::{Fault, FaultCode};
 use async_channel::Sender;
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -7,9 +7,9 @@
 pub mod endpoint;
 pub mod http;
 
+use crate::model::fault::FaultCode;
 use crate::rpc::client::endpoint::Endpoint;
 use crate::rpc::client::http::{Answer, Connection, Stream};
-use crate::rpc::fault::FaultCode;
 use crate::rpc::wire::{self, Value, WireFault};
 use base64::Engine;
 use std::fmt;

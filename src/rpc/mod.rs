@@ -1,8 +1,5 @@
 //! XML-RPC: the wire (names, faults, structs; once for both sides), the daemon's methods, the client.
 
-pub mod api;
 pub mod client;
-pub mod fault;
-pub mod overview;
 pub mod server;
 pub mod wire;

@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use supervisord::keeper::layout::{KeeperMemory, ManagerMemory};
+use supervisord::shm::layout::{KeeperMemory, ManagerMemory};
 
 /// What is to be done to the daemon.
 #[derive(Clone, Copy, Debug)]

@@ -263,7 +263,7 @@ fn a_dump_loads_again_and_means_the_same() {
         let dumped = dump(&case, &directory);
         let path = directory.path().join("dumped.conf");
         std::fs::write(&path, &dumped).expect("written");
-        let args = supervisord::cli::DaemonArgs {
+        let args = supervisord::config::args::DaemonArgs {
             configuration: Some(path.to_string_lossy().into_owned()),
             ..Default::default()
         };

@@ -9,8 +9,8 @@ use std::fs::{self, File, OpenOptions};
 use std::mem::offset_of;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
-use supervisord::keeper::layout::{KeeperMemory, ManagerMemory};
 use supervisord::model::state::ProcessState::Running;
+use supervisord::shm::layout::{KeeperMemory, ManagerMemory};
 
 /// A user of the machine whom nobody else is at the moment of these tests.
 const NOBODY: u32 = 65534;

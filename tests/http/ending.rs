@@ -3,9 +3,9 @@
 use crate::client::{Client, PATIENCE};
 use crate::fake::Daemon;
 use std::time::{Duration, Instant};
-use supervisord::manager::rt;
-use supervisord::rpc::api::Request;
+use supervisord::control::request::Request;
 use supervisord::rpc::wire::{self, Value};
+use supervisord::rt;
 
 fn call(name: &str, process: &str) -> Value {
     let params = Value::Array(vec![Value::String(process.into())]);

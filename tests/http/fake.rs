@@ -7,15 +7,18 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use supervisord::config::Reread;
+use supervisord::control::request::{
+    Answer, BulkStatus, Call, Handle, Outcome, ProcessInfo, Request, Target, Wait,
+};
 use supervisord::http::listen::{self, Listener};
 use supervisord::http::{self, Context, Limits};
-use supervisord::manager::rt::{self, Task, Timer};
+use supervisord::log::source::LogSource;
 use supervisord::model::config::{Credentials, HttpAddress, HttpServerConfig, Owner};
+use supervisord::model::fault::{Fault, FaultCode};
 use supervisord::model::state::{ProcessState, SupervisorState};
-use supervisord::rpc::api::{
-    Answer, BulkStatus, Call, Handle, LogSource, Outcome, ProcessInfo, Request, Reread, Stream, Target, Wait,
-};
-use supervisord::rpc::fault::{Fault, FaultCode};
+use supervisord::model::stream::Stream;
+use supervisord::rt::{self, Task, Timer};
 
 /// The programs `a`, `b` and the group `g` of `x` and `y`; only what a test of the HTTP side can see.
 pub struct Daemon {

@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::fake::Daemon;
 use std::fs::File;
 use std::io::Write;
-use supervisord::rpc::api::Request;
+use supervisord::control::request::Request;
 use supervisord::rpc::wire;
 
 fn get_state() -> String {

@@ -5,8 +5,8 @@ use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::names;
 use crate::ctl::session::Session;
+use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
-use crate::rpc::fault::FaultCode;
 use glob::Pattern;
 
 pub const COMMAND: Command = Command {

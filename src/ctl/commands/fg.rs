@@ -10,10 +10,10 @@ use crate::ctl::interrupt::Interrupt;
 use crate::ctl::names;
 use crate::ctl::orders;
 use crate::ctl::session::Session;
+use crate::model::fault::FaultCode;
 use crate::model::state::ProcessState;
 use crate::rpc::client::CallError;
 use crate::rpc::client::http::Stream;
-use crate::rpc::fault::FaultCode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 

@@ -5,7 +5,7 @@ use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::records::Members;
 use crate::ctl::session::Session;
-use crate::rpc::fault::FaultCode;
+use crate::model::fault::FaultCode;
 
 pub const COMMAND: Command = Command {
     name: "keeper",

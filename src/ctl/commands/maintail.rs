@@ -6,8 +6,8 @@ use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::follow::{self, Source};
 use crate::ctl::session::Session;
+use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
-use crate::rpc::fault::FaultCode;
 
 pub const COMMAND: Command = Command {
     name: "maintail",

@@ -7,7 +7,7 @@ use crate::ctl::names;
 use crate::ctl::orders;
 use crate::ctl::records::Process;
 use crate::ctl::session::Session;
-use crate::rpc::fault::FaultCode;
+use crate::model::fault::FaultCode;
 
 pub const COMMAND: Command = Command {
     name: "pid",

@@ -5,8 +5,8 @@ use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::login;
 use crate::ctl::session::{Mode, Session, Style};
+use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
-use crate::rpc::fault::FaultCode;
 
 pub const COMMAND: Command = Command {
     name: "reload",

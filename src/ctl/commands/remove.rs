@@ -4,8 +4,8 @@ use super::{Command, Completes, add, words};
 use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::session::Session;
+use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
-use crate::rpc::fault::FaultCode;
 
 pub const COMMAND: Command = Command {
     name: "remove",

@@ -6,8 +6,8 @@ use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::records;
 use crate::ctl::session::Session;
+use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
-use crate::rpc::fault::FaultCode;
 
 pub const COMMAND: Command = Command {
     name: "reread",

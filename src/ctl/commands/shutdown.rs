@@ -5,7 +5,7 @@ use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::login;
 use crate::ctl::session::{Mode, Session};
-use crate::rpc::fault::FaultCode;
+use crate::model::fault::FaultCode;
 use std::io::ErrorKind;
 
 pub const COMMAND: Command = Command {

@@ -9,9 +9,9 @@ use crate::ctl::names;
 use crate::ctl::orders;
 use crate::ctl::records::Process;
 use crate::ctl::session::Session;
+use crate::model::fault::FaultCode;
 use crate::model::namespec::Namespec;
 use crate::rpc::client::CallError;
-use crate::rpc::fault::FaultCode;
 
 pub const COMMAND: Command = Command {
     name: "tail",

@@ -5,7 +5,7 @@ use crate::ctl::daemon::text;
 use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::session::Session;
-use crate::rpc::fault::FaultCode;
+use crate::model::fault::FaultCode;
 use crate::rpc::wire::Value;
 
 pub const COMMAND: Command = Command {

@@ -9,9 +9,9 @@ use crate::ctl::records::{self, Members, Process};
 use crate::ctl::render;
 use crate::ctl::screen::state_style;
 use crate::ctl::session::Session;
+use crate::model::fault::FaultCode;
 use crate::model::state::ProcessState;
 use crate::rpc::client::CallError;
-use crate::rpc::fault::FaultCode;
 
 pub const COMMAND: Command = Command {
     name: "why",

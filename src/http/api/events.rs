@@ -1,12 +1,12 @@
 //! What happens, as it happens.
 
 use super::view;
+use crate::control::request::{Answer, Request, Target};
 use crate::http::budget::Share;
 use crate::http::context::Context;
 use crate::http::feed::{Kind, News, Told, Viewer};
 use crate::http::socket::within;
 use crate::http::usage::Watching;
-use crate::rpc::api::{Answer, Request, Target};
 use std::io;
 use std::time::Duration;
 

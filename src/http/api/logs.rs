@@ -3,11 +3,13 @@
 use super::problem::Problem;
 use super::route::Part;
 use super::{Answered, Asked};
+use crate::control::request::{Answer, Request, Target};
 use crate::http::context::Context;
 use crate::http::follow::{Begin, Follower, Piece, Position};
 use crate::http::response::{Body, Live, Response};
 use crate::http::socket::within;
-use crate::rpc::api::{Answer, LogSource, Request, Stream, Target};
+use crate::log::source::LogSource;
+use crate::model::stream::Stream;
 use crate::rpc::server::logs;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -206,7 +208,7 @@ fn place_of(id: &str) -> Option<Position> {
 mod tests {
     use super::*;
     use crate::http::watch::Watcher;
-    use crate::manager::rt;
+    use crate::rt;
     use std::io::Write;
     use std::path::Path;
 

@@ -5,12 +5,12 @@ use super::problem::Problem;
 use super::route::Look;
 use super::{Answered, Asked, DESCRIPTION, Style, json, large_json, logs, plain, turn, view};
 use crate::config::{ConfigErrors, ConfigSource, Origin, Setting};
+use crate::control::overview::Overview;
+use crate::control::request::{Answer, Request, Target};
 use crate::http::context::Context;
 use crate::http::response::{Body, Live, Response};
-use crate::manager::rt;
 use crate::model::namespec;
-use crate::rpc::api::{Answer, Request, Target};
-use crate::rpc::overview::Overview;
+use crate::rt;
 use serde::Serialize;
 use serde_json::json as object;
 

@@ -1,7 +1,7 @@
 //! Errors, as RFC 9457 wants them.
 
 use crate::http::response::{Body, Response};
-use crate::rpc::fault::{Fault, FaultCode};
+use crate::model::fault::{Fault, FaultCode};
 use serde::Serialize;
 
 /// What is wrong with a request, or with what it asks for.

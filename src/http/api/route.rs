@@ -2,7 +2,8 @@
 
 use super::events::Style;
 use super::problem::Problem;
-use crate::rpc::api::{Stream, Target};
+use crate::control::request::Target;
+use crate::model::stream::Stream;
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! How what is shown stands in JSON.
 
+use crate::control::overview::{Change, DaemonView, Overview, ProcessView};
 use crate::http::usage::{self, Usage};
 use crate::model::exit::{ExitStatus, PastExit};
 use crate::model::namespec;
 use crate::model::state::ProcessState;
-use crate::rpc::overview::{Change, DaemonView, Overview, ProcessView};
 use serde::Serialize;
 
 /// Text on one line, or `None` for what JSON cannot say; nothing of ours is.
@@ -175,7 +175,7 @@ pub struct Daemon<'a> {
 
 pub fn daemon(daemon: &DaemonView) -> Daemon<'_> {
     Daemon {
-        version: crate::cli::VERSION,
+        version: crate::VERSION,
         identification: &daemon.identifier,
         state: daemon.state.code(),
         statename: daemon.state.name(),

@@ -11,7 +11,7 @@ use crate::log::sink::{Refusal, SinkSpec};
 use crate::log::spool::Spool;
 use crate::log::stream::{Drained, LONGEST_PAUSE, LogStream, Output, StreamOutput};
 use crate::log::{custody, peek};
-use crate::model::cursor::{Batch, Cursor, Work};
+use crate::shm::cursor::{Batch, Cursor, Work};
 use rustix::io::Errno;
 use std::cell::Cell;
 use std::io;

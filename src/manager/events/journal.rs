@@ -6,8 +6,8 @@
 //! and what it was about did not happen. When the journal has grown it is begun anew.
 
 use crate::core::events::pools::{Input, Pools};
-use crate::keeper::layout::Place;
-use crate::keeper::link::Link;
+use crate::shm::layout::Place;
+use crate::shm::link::Link;
 use crate::sys::memory::{self, Sealed};
 use serde::Serialize;
 use std::fs::File;

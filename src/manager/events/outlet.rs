@@ -3,7 +3,7 @@
 use crate::core::events::kind::{Kind, Kinds};
 use crate::core::events::pools::Slot;
 use crate::log::stream::{Output, StreamOutput};
-use crate::rpc::api::Stream;
+use crate::model::stream::Stream;
 use async_channel::{Receiver, Sender};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering::*};

@@ -1,7 +1,7 @@
 //! The arguments of a call, taken one by one. Whatever does not fit is INCORRECT_PARAMETERS.
 
-use crate::rpc::api::{Target, Wait};
-use crate::rpc::fault::{Fault, FaultCode};
+use crate::control::request::{Target, Wait};
+use crate::model::fault::{Fault, FaultCode};
 use crate::rpc::wire::Value;
 
 /// What is left of a call's arguments.

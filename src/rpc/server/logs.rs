@@ -5,11 +5,11 @@
 
 use crate::files;
 use crate::log::memory::Ring;
-use crate::manager::rt;
-use crate::rpc::api::LogSource;
-use crate::rpc::fault::{Fault, FaultCode};
+use crate::log::source::LogSource;
+use crate::model::fault::{Fault, FaultCode};
 use crate::rpc::server::reply::Reply;
 use crate::rpc::wire::escape_into;
+use crate::rt;
 use rustix::fs::FileType;
 use std::fs::{File, Metadata};
 use std::io;

@@ -4,7 +4,8 @@
 
 use super::args::Args;
 use super::plan::{self, Plan, Planned};
-use crate::rpc::api::{Request, Stream, Table, Target};
+use crate::control::request::{Request, Table, Target};
+use crate::model::stream::Stream;
 
 /// One method.
 pub struct Method {

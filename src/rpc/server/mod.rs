@@ -10,10 +10,12 @@ pub mod reply;
 mod args;
 mod plan;
 
+use crate::config::Reread;
+use crate::control::request::{Answer, Handle, Outcome, Request, Target, Wait};
+use crate::log::source::LogSource;
+use crate::model::fault::{Fault, FaultCode};
 use crate::model::signal::Signal;
 use crate::model::visible::is_invisible;
-use crate::rpc::api::{Answer, Handle, LogSource, Outcome, Request, Reread, Target, Wait};
-use crate::rpc::fault::{Fault, FaultCode};
 use crate::rpc::wire::{Call, Value};
 use args::Args;
 pub use methods::Heavy;
@@ -142,7 +144,7 @@ impl Server {
         match plan {
             Plan::Ask(request) => self.ask(request).await,
             Plan::ApiVersion => Ok(Reply::Text(API_VERSION.to_string())),
-            Plan::OwnVersion => Ok(Reply::Text(crate::cli::VERSION.to_string())),
+            Plan::OwnVersion => Ok(Reply::Text(crate::VERSION.to_string())),
             Plan::SupervisorVersion => Ok(Reply::Text(self.version.to_string())),
             Plan::Read { log, offset, length } => logs::read(self.log(log).await?, offset, length).await,
             Plan::Tail { log, offset, length } => Ok(logs::tail(self.log(log).await?, offset, length).await),

@@ -1,9 +1,10 @@
 //! What a call amounts to, decided from its arguments alone. Carrying it out is `super::perform`'s.
 
 use super::args::{Args, incorrect};
+use crate::control::request::{Request, Table, Target, Wait};
+use crate::model::fault::{Fault, FaultCode};
 use crate::model::signal::Signal;
-use crate::rpc::api::{Request, Stream, Table, Target, Wait};
-use crate::rpc::fault::{Fault, FaultCode};
+use crate::model::stream::Stream;
 use crate::rpc::wire::Value;
 
 /// What is to be done for one call.

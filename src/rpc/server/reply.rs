@@ -1,10 +1,11 @@
 //! Results and how they stand on the wire.
 
 use super::logs::LogSlice;
+use crate::config::Reread;
+use crate::control::request::{Answer, BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, Processes};
 use crate::model::config::{ChildLog, NO_LIMIT, ProcessConfig, StreamConfig};
+use crate::model::fault::Fault;
 use crate::model::state::SupervisorState;
-use crate::rpc::api::{Answer, BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, Processes, Reread};
-use crate::rpc::fault::Fault;
 use crate::rpc::wire::{WireFault, Writer, int_member, string_member};
 use std::path::PathBuf;
 use std::sync::Arc;

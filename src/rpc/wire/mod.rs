@@ -31,8 +31,8 @@ impl fmt::Display for WireFault {
 
 impl std::error::Error for WireFault {}
 
-impl From<&super::fault::Fault> for WireFault {
-    fn from(fault: &super::fault::Fault) -> WireFault {
+impl From<&crate::model::fault::Fault> for WireFault {
+    fn from(fault: &crate::model::fault::Fault) -> WireFault {
         WireFault { code: fault.code.code(), text: fault.to_string() }
     }
 }

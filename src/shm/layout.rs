@@ -9,7 +9,7 @@
 //! know refuses. What a later release adds stands at the end, and means "unknown" when it is zero: whoever maps a
 //! memory of an earlier release makes it longer, so managers and keepers of both get along without a new version.
 
-use crate::model::cursor::Cursor;
+use crate::shm::cursor::Cursor;
 use crate::sys::memory::Shareable;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
@@ -99,7 +99,7 @@ impl KeeperMemory {
     }
 
     /// What the vault holds in a place. For the keeper.
-    pub(super) fn held(&self, place: Place) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn held(&self, place: Place) -> Option<BorrowedFd<'_>> {
         let number = self.place(place.index())?.load(Acquire) - 1;
         // SAFETY: the keeper has a single thread, and what stands in a place is open until that thread takes it
         // out, which it only does when it reads messages from the manager.

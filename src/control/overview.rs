@@ -1,10 +1,10 @@
-//! Everything the daemon shows of itself: what the loop answers to [`super::api::Request::Overview`], and what it tells
+//! Everything the daemon shows of itself: what the loop answers to [`super::request::Request::Overview`], and what it tells
 //! viewers as it happens.
 
+use crate::control::request::ProcessInfo;
 use crate::model::exit::{ExitStatus, PastExit, Tally};
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
-use crate::rpc::api::ProcessInfo;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;

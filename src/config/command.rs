@@ -2,8 +2,8 @@
 //! with it.
 
 use crate::config::repr;
+use crate::model::fault::{Fault, FaultCode};
 use crate::model::raw;
-use crate::rpc::fault::{Fault, FaultCode};
 use nix::unistd::AccessFlags;
 use std::fmt;
 use std::fs::Metadata;

@@ -115,7 +115,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manager::rt;
+    use crate::rt;
     use std::thread::current;
 
     #[test]

@@ -5,13 +5,15 @@
 //! request that waits for a program is answered by the very transition it waits for.
 
 use crate::config::ConfigSource;
-use crate::log::memory::Ring;
+use crate::config::Reread;
+use crate::control::overview::{Alive, Overview};
+use crate::log::source::LogSource;
 use crate::model::config::GroupConfig;
+use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec::Namespec;
 use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
-use crate::rpc::fault::{Fault, FaultCode};
-use crate::rpc::overview::{Alive, Overview};
+use crate::model::stream::Stream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::sync::{Arc, OnceLock};
@@ -110,12 +112,6 @@ pub enum Table {
     InfoMap,
     /// What was alive already when this run of the daemon began.
     Prestart,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stream {
-    Stdout,
-    Stderr,
 }
 
 /// What the loop answers. Which variant belongs to which request is said there.
@@ -239,38 +235,6 @@ impl BulkStatus {
         match &self.outcome {
             Ok(()) => "OK".to_string(),
             Err(fault) => fault.to_string(),
-        }
-    }
-}
-
-/// What a reread found, by group name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reread {
-    pub added: Vec<String>,
-    pub changed: Vec<String>,
-    pub removed: Vec<String>,
-}
-
-/// Where log bytes can be read from.
-#[derive(Clone, Debug)]
-pub enum LogSource {
-    /// Logging is switched off, or the stream has no log of its own.
-    None,
-    File(PathBuf),
-    /// The stream's last bytes, held by the daemon.
-    Memory(Arc<Ring>),
-}
-
-impl Eq for LogSource {}
-
-/// Rings are equal if they are the same.
-impl PartialEq for LogSource {
-    fn eq(&self, other: &LogSource) -> bool {
-        match (self, other) {
-            (LogSource::None, LogSource::None) => true,
-            (LogSource::File(one), LogSource::File(two)) => one == two,
-            (LogSource::Memory(one), LogSource::Memory(two)) => Arc::ptr_eq(one, two),
-            _ => false,
         }
     }
 }

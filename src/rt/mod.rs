@@ -14,7 +14,11 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::time::Duration;
 
+pub mod blocking;
+pub mod wait;
+
 pub use async_io::{Async, Timer};
+pub use signal_hook_async_std::Signals;
 
 /// Everything that runs.
 static TASKS: Executor<'static> = Executor::new();
@@ -129,7 +133,7 @@ pub async fn forget_past_timers() {
 
 /// Runs something that blocks on a thread of its own and waits for it.
 pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    crate::manager::blocking::run(work).await
+    crate::rt::blocking::run(work).await
 }
 
 /// Runs something that takes a processor for long, as nice to programs as they are to each other, and waits for it.
@@ -137,5 +141,5 @@ pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
 /// # Errors
 /// There can be no more threads, or it panicked.
 pub async fn run_aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<T> {
-    crate::manager::blocking::run_aside(work).await
+    crate::rt::blocking::run_aside(work).await
 }

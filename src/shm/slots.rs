@@ -1,0 +1,367 @@
+//! The slots: what the manager leaves in shared memory about each process, so that another manager can go on with it.
+
+use crate::core::process::{Process, Reach, State};
+use crate::model::exit::ExitStatus;
+use crate::model::signal::Signal;
+use crate::model::state::ProcessState;
+use crate::model::time::{Monotonic, Wall};
+use crate::shm::layout::*;
+use crate::shm::link::Link;
+use std::sync::atomic::{AtomicI32, Ordering::*};
+
+/// What a slot says about a process, for a manager that takes over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotContent {
+    pub slot: u32,
+    pub group: String,
+    pub name: String,
+    pub process: Process,
+    pub birth: Birth,
+    pub born_at: u64,
+    /// Every ledger entry below this number is in `process` already.
+    pub applied: u64,
+    pub starts: u32,
+    pub origin: Origin,
+    /// It was just added and nobody has started it yet, though it starts by itself.
+    pub to_start: bool,
+    /// What was decided and may not have been done.
+    pub owed: Owed,
+    /// The program that was created last; it may have ended.
+    pub last_pid: i32,
+}
+
+/// What the state machine has decided and the manager has yet to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    pub signal: Option<(Signal, Reach)>,
+    pub kill_stragglers: bool,
+}
+
+impl Owed {
+    fn flags(self) -> u32 {
+        let stragglers = if self.kill_stragglers { FLAG_STRAGGLERS } else { 0 };
+        let signal = self.signal.map_or(0, |(signal, reach)| {
+            let group = if reach == Reach::ProcessGroup { FLAG_OWED_TO_GROUP } else { 0 };
+            // Signals have small positive numbers.
+            (signal.raw() as u32 & OWED_SIGNAL_MAX) << OWED_SIGNAL_SHIFT | group
+        });
+        stragglers | signal
+    }
+
+    fn from_flags(flags: u32) -> Owed {
+        let signal = flags >> OWED_SIGNAL_SHIFT & OWED_SIGNAL_MAX;
+        let is_group = flags & FLAG_OWED_TO_GROUP != 0;
+        let reach = if is_group { Reach::ProcessGroup } else { Reach::Process };
+        Owed {
+            // Seven bits.
+            signal: (signal != 0).then(|| (Signal::from_raw(signal as i32), reach)),
+            kill_stragglers: flags & FLAG_STRAGGLERS != 0,
+        }
+    }
+}
+
+/// Where the program of a process is from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// When the kernel created it, in clock ticks since boot; 0 if nobody has looked.
+    pub start_ticks: u64,
+    /// The run of the daemon that started it, counted from 1.
+    pub generation: u32,
+    /// It was found alive and is not the keeper's child: the ledger will not tell of its end.
+    pub adopted: bool,
+}
+
+/// How far the creation of a program had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// Nothing was under way.
+    None,
+    /// It was about to be created and never was.
+    Stillborn,
+    /// It was created, with this pid, and the state machine does not know yet.
+    Unannounced(i32),
+    /// The state machine knows.
+    Known,
+}
+
+impl Link {
+    fn slot(&self, slot: u32) -> &Slot {
+        // Slot numbers come from `claim_slot` and `contents` only.
+        &self.memory.get().slots[slot as usize]
+    }
+
+    /// Every slot in use, as a former manager left it.
+    pub fn contents(&self) -> Vec<SlotContent> {
+        let used = self.memory.get().slots_used.load(Acquire).min(SLOTS as u32);
+        (0..used).filter_map(|slot| self.content(slot)).collect()
+    }
+
+    fn content(&self, number: u32) -> Option<SlotContent> {
+        let slot = self.slot(number);
+        let phase = slot.phase.load(Acquire) & 0xff;
+        if phase == PHASE_FREE {
+            return None;
+        }
+        let record = &slot.records[(slot.current.load(Acquire) & 1) as usize];
+        let process = read_record(record);
+        let pid = slot.pid.load(Acquire);
+        let waits_for_birth = matches!(process.state, State::Starting { pid: None, .. });
+        let birth = match (waits_for_birth, phase, pid) {
+            (true, PHASE_SPAWNING, pid) if pid != 0 => Birth::Unannounced(pid),
+            (true, _, _) => Birth::Stillborn,
+            (false, _, _) if process.state.pid().is_some() => Birth::Known,
+            (false, _, _) => Birth::None,
+        };
+        Some(SlotContent {
+            slot: number,
+            group: slot.group.get(),
+            name: slot.name.get(),
+            process,
+            birth,
+            born_at: slot.born_at.load(Relaxed),
+            applied: record.applied.load(Relaxed),
+            starts: record.starts.load(Relaxed),
+            origin: Origin {
+                start_ticks: record.start_ticks.load(Relaxed),
+                generation: record.flags.load(Relaxed) >> GENERATION_SHIFT,
+                adopted: record.flags.load(Relaxed) & FLAG_ADOPTED != 0,
+            },
+            to_start: record.flags.load(Relaxed) & FLAG_TO_START != 0,
+            owed: Owed::from_flags(record.flags.load(Relaxed)),
+            last_pid: pid,
+        })
+    }
+
+    /// Takes a slot into use for a process. `to_start` is remembered until the first [`Link::commit`]: it is going
+    /// to be started by itself, if need be by the next manager.
+    pub fn open_slot(&self, number: u32, group: &str, name: &str, to_start: bool) {
+        let memory = self.memory.get();
+        let slot = self.slot(number);
+        slot.group.set(group);
+        slot.name.set(name);
+        slot.pid.store(0, Relaxed);
+        self.commit(number, &Process::default(), Origin::default(), 0, 0);
+        if to_start {
+            let record = &slot.records[(slot.current.load(Relaxed) & 1) as usize];
+            record.flags.store(FLAG_TO_START, Relaxed);
+        }
+        memory.slots_used.fetch_max(number + 1, AcqRel);
+        set_phase(slot, PHASE_IDLE);
+    }
+
+    pub fn free_slot(&self, number: u32) {
+        set_phase(self.slot(number), PHASE_FREE);
+    }
+
+    /// Publishes what the state machine knows now. `applied` is one more than the number of the ledger entry
+    /// that led to it, or what it was before.
+    pub fn commit(&self, number: u32, process: &Process, origin: Origin, starts: u32, applied: u64) {
+        self.commit_owing(number, process, origin, (starts, applied), Owed::default());
+    }
+
+    /// As [`Link::commit`], with what is going to be done because of it. [`Link::settle`] says that it was.
+    pub fn commit_owing(
+        &self,
+        number: u32,
+        process: &Process,
+        origin: Origin,
+        (starts, applied): (u32, u64),
+        owed: Owed,
+    ) {
+        let slot = self.slot(number);
+        let next = 1 - (slot.current.load(Relaxed) & 1);
+        let record = &slot.records[next as usize];
+        write_record(record, process);
+        // Each has bits of its own.
+        let adopted = if origin.adopted { FLAG_ADOPTED } else { 0 };
+        record.flags.fetch_or(adopted | owed.flags() | origin.generation << GENERATION_SHIFT, Relaxed);
+        record.start_ticks.store(origin.start_ticks, Relaxed);
+        record.starts.store(starts, Relaxed);
+        record.applied.store(applied, Relaxed);
+        slot.current.store(next, Release);
+        // Then the phase is that of whoever creates the program, in another thread perhaps.
+        let is_being_created = matches!(process.state, State::Starting { pid: None, .. })
+            && slot.phase.load(Relaxed) & 0xff != PHASE_RUNNING;
+        if process.state.pid().is_some() {
+            set_phase(slot, PHASE_RUNNING);
+        } else if !is_being_created && slot.phase.load(Relaxed) & 0xff != PHASE_FREE {
+            set_phase(slot, PHASE_IDLE);
+        }
+    }
+
+    /// Says that what was owed has been done.
+    pub fn settle(&self, number: u32) {
+        let slot = self.slot(number);
+        let record = &slot.records[(slot.current.load(Relaxed) & 1) as usize];
+        record.flags.fetch_and(!OWED_MASK, AcqRel);
+    }
+
+    /// Says that a program is about to be created, and where the kernel is to write its pid.
+    pub fn announce_birth(&self, number: u32) -> &AtomicI32 {
+        let slot = self.slot(number);
+        slot.pid.store(0, SeqCst);
+        slot.born_at.store(self.head(), Relaxed);
+        let generation = (slot.phase.load(Relaxed) >> 8).wrapping_add(1);
+        slot.phase.store((generation << 8) | PHASE_SPAWNING, Release);
+        &slot.pid
+    }
+
+    /// The program that was created last for a slot; 0 if that has not come so far. The kernel writes it before the
+    /// program's first instruction.
+    pub fn newborn(&self, number: u32) -> i32 {
+        self.slot(number).pid.load(SeqCst)
+    }
+}
+
+/// Changes the phase and keeps the generation.
+fn set_phase(slot: &Slot, phase: u64) {
+    let generation = slot.phase.load(Relaxed) >> 8;
+    slot.phase.store((generation << 8) | phase, Release);
+}
+
+fn write_record(record: &Record, process: &Process) {
+    let (pid, deadline, flags) = match &process.state {
+        State::Starting { pid, up_at } => (pid.unwrap_or(0), up_at.0, 0),
+        State::Running { pid } | State::Unknown { pid } => (*pid, 0, 0),
+        State::Backoff { retry_at } => (0, retry_at.0, 0),
+        State::Exited { start_at: Some(start_at) } => (PAUSE, start_at.0, 0),
+        State::Stopping { pid, kill_at, start_after, .. } => {
+            (*pid, kill_at.0, if *start_after { FLAG_START_AFTER } else { 0 })
+        }
+        State::Stopped | State::Exited { start_at: None } | State::Fatal => (0, 0, 0),
+    };
+    let kind = if pid == PAUSE { ProcessState::Backoff } else { process.state.kind() };
+    record.state.store(kind.code() as u32, Relaxed);
+    record.pid.store(pid, Relaxed);
+    record.deadline.store(deadline, Relaxed);
+    record.flags.store(flags, Relaxed);
+    record.failures.store(failures_and_sent(process), Relaxed);
+    record.started.store(process.started.0, Relaxed);
+    record.start.store(process.start.0, Relaxed);
+    record.stop.store(process.stop.0, Relaxed);
+    record.exit.store(encode_exit(process.exit), Relaxed);
+    record.spawnerr.set(&process.spawnerr);
+}
+
+/// The failures, and above them how many stop signals were sent while that matters; then the failures do not.
+fn failures_and_sent(process: &Process) -> u32 {
+    match process.state {
+        State::Stopping { then, .. } => {
+            process.failures.min((1 << SENT_SHIFT) - 1) | u32::from(then) << SENT_SHIFT
+        }
+        _ => process.failures,
+    }
+}
+
+fn read_record(record: &Record) -> Process {
+    let failures = record.failures.load(Relaxed);
+    let pid = record.pid.load(Relaxed);
+    let deadline = Monotonic(record.deadline.load(Relaxed));
+    let kind = ProcessState::from_code(record.state.load(Relaxed) as i32).unwrap_or(ProcessState::Stopped);
+    let state = match kind {
+        ProcessState::Stopped => State::Stopped,
+        ProcessState::Starting => State::Starting { pid: (pid != 0).then_some(pid), up_at: deadline },
+        ProcessState::Running => State::Running { pid },
+        ProcessState::Backoff if pid == PAUSE => State::Exited { start_at: Some(deadline) },
+        ProcessState::Backoff => State::Backoff { retry_at: deadline },
+        ProcessState::Stopping => {
+            let start_after = record.flags.load(Relaxed) & FLAG_START_AFTER != 0;
+            State::Stopping { pid, kill_at: deadline, start_after, then: (failures >> SENT_SHIFT) as u8 }
+        }
+        ProcessState::Exited => State::Exited { start_at: None },
+        ProcessState::Fatal => State::Fatal,
+        ProcessState::Unknown => State::Unknown { pid },
+    };
+    Process {
+        failures: if kind == ProcessState::Stopping { failures & ((1 << SENT_SHIFT) - 1) } else { failures },
+        state,
+        started: Monotonic(record.started.load(Relaxed)),
+        start: Wall(record.start.load(Relaxed)),
+        stop: Wall(record.stop.load(Relaxed)),
+        exit: decode_exit(record.exit.load(Relaxed)),
+        spawnerr: record.spawnerr.get(),
+    }
+}
+
+fn encode_exit(exit: Option<ExitStatus>) -> u32 {
+    match exit {
+        None => 0,
+        Some(ExitStatus::Unknown) => 1,
+        Some(ExitStatus::Code(code)) => EXIT_BASE + (u32::from(code) << 8),
+        Some(ExitStatus::Signal { signal, core_dumped }) => {
+            EXIT_BASE + signal.raw() as u32 + if core_dumped { 0x80 } else { 0 }
+        }
+    }
+}
+
+fn decode_exit(stored: u32) -> Option<ExitStatus> {
+    match stored {
+        0 => None,
+        1..EXIT_BASE => Some(ExitStatus::Unknown),
+        status => Some(ExitStatus::from_wait_status((status - EXIT_BASE) as i32)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_keep_every_state() {
+        let states = [
+            State::Stopped,
+            State::Starting { pid: None, up_at: Monotonic(5) },
+            State::Starting { pid: Some(7), up_at: Monotonic(5) },
+            State::Running { pid: 7 },
+            State::Backoff { retry_at: Monotonic(9) },
+            State::Stopping { pid: 7, kill_at: Monotonic(9), start_after: true, then: 200 },
+            State::Exited { start_at: None },
+            State::Exited { start_at: Some(Monotonic(9)) },
+            State::Fatal,
+            State::Unknown { pid: 7 },
+        ];
+        for state in states {
+            let process = Process {
+                state,
+                failures: 3,
+                started: Monotonic(11),
+                start: Wall(12),
+                stop: Wall(13),
+                exit: Some(ExitStatus::Code(4)),
+                spawnerr: "Bad exit code 4".to_string(),
+            };
+            let record = Record::default();
+            write_record(&record, &process);
+            assert_eq!(read_record(&record), process);
+        }
+    }
+
+    /// Which starts it at the same moment, should it take over.
+    #[test]
+    fn a_pause_is_backoff_to_an_earlier_release() {
+        let state = State::Exited { start_at: Some(Monotonic(9)) };
+        let record = Record::default();
+        write_record(&record, &Process { state, ..Process::default() });
+        assert_eq!(record.state.load(Relaxed), ProcessState::Backoff.code() as u32);
+        assert_eq!(record.deadline.load(Relaxed), 9);
+    }
+
+    #[test]
+    fn what_is_owed_survives() {
+        for signal in [None, Some((Signal::TERM, Reach::Process)), Some((Signal::KILL, Reach::ProcessGroup))]
+        {
+            for kill_stragglers in [false, true] {
+                let owed = Owed { signal, kill_stragglers };
+                assert_eq!(Owed::from_flags(owed.flags() | FLAG_START_AFTER | FLAG_TO_START), owed);
+            }
+        }
+    }
+
+    #[test]
+    fn exits_survive() {
+        let killed = ExitStatus::Signal { signal: crate::model::signal::Signal::KILL, core_dumped: false };
+        for exit in [None, Some(ExitStatus::Unknown), Some(ExitStatus::Code(0)), Some(killed)] {
+            assert_eq!(decode_exit(encode_exit(exit)), exit);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Who may know whom, and what must stay absent: ARCHITECTURE.md says it, this reads the source and holds it.
+//!
+//! A room is a folder of `src`, or a file beside them. An arrow goes from a room to another whose name stands in its code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room and the rooms it knows, from the ground up: a room knows only rooms that stand above its own line.
+const ARROWS: [(&str, &[&str]); 18] = [
+    ("model", &[]),
+    ("core", &["model"]),
+    ("sys", &["model"]),
+    ("files", &["sys"]),
+    ("rt", &["model", "sys"]),
+    ("config", &["files", "model"]),
+    // The state machine's data goes into the slots as it is.
+    ("shm", &["core", "model", "sys"]),
+    ("keeper", &["model", "shm", "sys"]),
+    ("log", &["files", "model", "rt", "shm", "sys"]),
+    ("control", &["config", "log", "model"]),
+    ("rpc", &["config", "control", "files", "log", "model", "rt"]),
+    ("http", &["config", "control", "files", "log", "model", "rpc", "rt", "sys"]),
+    (
+        "manager",
+        &["config", "control", "core", "files", "http", "keeper", "log", "model", "rt", "shm", "sys"],
+    ),
+    ("check", &["config", "model", "rpc", "sys"]),
+    // What is asked and how it stands on the wire; never who answers.
+    ("ctl", &["config", "model", "rpc"]),
+    ("pidproxy", &["model", "sys"]),
+    ("cli", &["check", "config", "ctl", "manager", "model", "pidproxy", "sys"]),
+    ("main", &["cli", "keeper", "manager"]),
+];
+
+/// What stands nowhere but in some places.
+struct Absence {
+    /// What reads on from "only there: ".
+    why: &'static str,
+    words: &'static [&'static str],
+    /// Files and folders of `src` in which the words may stand; a folder ends with a slash.
+    only_in: &'static [&'static str],
+}
+
+const ABSENCES: [Absence; 6] = [
+    Absence {
+        why: "unsafe code, each use with its proof",
+        words: &["unsafe {", "unsafe fn ", "unsafe impl ", "unsafe extern "],
+        only_in: &["sys/", "shm/", "keeper/"],
+    },
+    Absence {
+        why: "the name of the runtime, so that changing it changes one room",
+        words: &["async_std", "async_io", "async_executor", "signal_hook_async_std"],
+        only_in: &["rt/"],
+    },
+    Absence {
+        why: "whoever waits for children, which is the keeper, and what starts one of its own and waits for that alone",
+        words: &["waitpid(", "waitid(", "wait4(", "waitpgid(", "wait_any("],
+        only_in: &["keeper/run.rs", "sys/"],
+    },
+    Absence {
+        // The client is a process of its own that asks a daemon again.
+        why: "sleep: the busy drain naps while a pipe fills, in a thread of its own; the client waits for what it asked",
+        words: &["thread::sleep(", "nanosleep(", "sleep_ms("],
+        only_in: &["log/mill.rs", "ctl/orders.rs", "ctl/commands/status.rs", "ctl/commands/update.rs"],
+    },
+    Absence {
+        // Watching files where inotify fails, looking while somebody looks, logs that do not work: each has an end.
+        why: "a timer of the runtime, because whatever is due has a deadline in the loop",
+        words: &["Timer::after(", "Timer::at(", "Timer::interval("],
+        only_in: &[
+            "rt/",
+            "log/pump.rs",
+            "log/retry.rs",
+            "http/guesses.rs",
+            "http/serve.rs",
+            "http/site.rs",
+            "http/socket.rs",
+            "http/usage.rs",
+            "http/watch.rs",
+        ],
+    },
+    Absence {
+        // The keeper, and a manager before it has a log, have nothing else.
+        why: "printing: everybody else returns a text or logs",
+        words: &["println!(", "print!("],
+        only_in: &[
+            "cli/",
+            "ctl/",
+            "check/",
+            "config/sample.rs",
+            "keeper/",
+            "manager/launch.rs",
+            "manager/start.rs",
+            "pidproxy.rs",
+        ],
+    },
+];
+
+/// What a room does without: words of time and of the system.
+const CORE_IS_PURE: [&str; 9] = [
+    "std::time::Instant",
+    "SystemTime",
+    "Instant::now",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "rustix",
+    "nix::",
+];
+
+fn sources() -> Vec<PathBuf> {
+    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root(), &mut found);
+    found.sort();
+    let tests: Vec<PathBuf> = found.iter().flat_map(|path| test_files(path)).collect();
+    found.retain(|path| !tests.contains(path));
+    found
+}
+
+/// The files that a file declares as tests.
+fn test_files(path: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(path).unwrap();
+    let folder = match path.file_name().and_then(|name| name.to_str()) {
+        Some("mod.rs" | "lib.rs" | "main.rs") => path.parent().unwrap().to_path_buf(),
+        _ => path.with_extension(""),
+    };
+    let declared = text.split("#[cfg(test)]\nmod ").skip(1);
+    let names = declared.filter_map(|rest| rest.split_once(';')).map(|(name, _)| name);
+    names
+        .filter(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+        .map(|name| folder.join(name).with_extension("rs"))
+        .collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().to_str().unwrap().to_string()
+}
+
+fn room(file: &str) -> &str {
+    file.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// The code of a file, without comments and without the tests at its end.
+fn code(path: &Path) -> String {
+    without_comments(&fs::read_to_string(path).unwrap())
+}
+
+fn without_comments(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    // A `//` in a string is behind a quote or a colon.
+    let lines = code.lines().map(|line| match line.find("//") {
+        Some(at) if !line[..at].contains('"') => &line[..at],
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The rooms that stand in some code, whether it names them one by one or in braces.
+fn named(code: &str, own_crate: &str) -> BTreeSet<String> {
+    let mut rooms = BTreeSet::new();
+    for (at, _) in code.match_indices(own_crate) {
+        let rest = &code[at + own_crate.len()..];
+        let whole =
+            code[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '$');
+        if !whole {
+            continue;
+        }
+        let names: Vec<&str> = match rest.strip_prefix('{') {
+            Some(list) => top_level(list),
+            None => vec![rest],
+        };
+        for name in names {
+            let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
+            let name = &name[..end];
+            // A macro of the crate is no room.
+            if name.starts_with(|c: char| c.is_lowercase()) && name != "crit" {
+                rooms.insert(name.to_string());
+            }
+        }
+    }
+    rooms
+}
+
+/// The items of a list in braces whose opening has been taken off.
+fn top_level(list: &str) -> Vec<&str> {
+    let (mut items, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                items.push(list[start..at].trim());
+                return items;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                items.push(list[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    items
+}
+
+/// Every arrow that is drawn, with the files it starts from.
+fn drawn() -> BTreeMap<(String, String), Vec<String>> {
+    let mut arrows: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for path in sources() {
+        let file = relative(&path);
+        if file == "lib.rs" {
+            continue;
+        }
+        let code = code(&path);
+        let own_crate = if file == "main.rs" { "supervisord::" } else { "crate::" };
+        for known in named(&code, own_crate) {
+            if known != room(&file) {
+                arrows.entry((room(&file).to_string(), known)).or_default().push(file.clone());
+            }
+        }
+    }
+    arrows
+}
+
+#[test]
+fn rooms_know_whom_they_may_know_and_nobody_else() {
+    let allowed: BTreeSet<(String, String)> =
+        ARROWS.iter().flat_map(|(from, to)| to.iter().map(|to| (from.to_string(), to.to_string()))).collect();
+    let drawn = drawn();
+    let forbidden: Vec<String> = drawn
+        .iter()
+        .filter(|(arrow, _)| !allowed.contains(arrow))
+        .map(|((from, to), files)| format!("{from} -> {to}: {}", files.join(", ")))
+        .collect();
+    assert!(forbidden.is_empty(), "arrows that are not in the table:\n{}", forbidden.join("\n"));
+    let unused: Vec<_> = allowed.iter().filter(|arrow| !drawn.contains_key(*arrow)).collect();
+    assert!(unused.is_empty(), "arrows of the table that nobody draws: {unused:?}");
+}
+
+#[test]
+fn no_arrow_goes_back_up() {
+    for (at, (room, knows)) in ARROWS.iter().enumerate() {
+        for known in *knows {
+            let place = ARROWS.iter().position(|(name, _)| name == known);
+            assert!(place.is_some_and(|place| place < at), "{room} -> {known} makes a circle possible");
+        }
+    }
+    let rooms: BTreeSet<String> = sources().iter().map(|path| room(&relative(path)).to_string()).collect();
+    let listed: BTreeSet<String> =
+        ARROWS.iter().map(|(room, _)| room.to_string()).chain(["lib".to_string()]).collect();
+    assert_eq!(rooms, listed, "the rooms of src, and those of the table");
+}
+
+#[test]
+fn what_must_stay_absent_is_absent() {
+    let mut found = Vec::new();
+    for path in sources() {
+        let (file, code) = (relative(&path), code(&path));
+        for absence in &ABSENCES {
+            let allowed = absence.only_in.iter().any(|place| match place.strip_suffix('/') {
+                Some(_) => file.starts_with(place),
+                None => file == *place,
+            });
+            let words = absence.words.iter().filter(|word| code.contains(**word));
+            if !allowed {
+                found.extend(words.map(|word| format!("{file}: {word} (only there: {})", absence.why)));
+            }
+        }
+        if room(&file) == "core" {
+            let words = CORE_IS_PURE.iter().filter(|word| code.contains(**word));
+            found.extend(words.map(|word| format!("{file}: {word} (core reads no clock and calls nothing)")));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    let files: BTreeSet<String> = sources().iter().map(|path| relative(path)).collect();
+    for place in ABSENCES.iter().flat_map(|absence| absence.only_in) {
+        assert!(files.iter().any(|file| file.starts_with(place)), "{place} is no place of src any more");
+    }
+}
+
+#[test]
+fn the_reader_of_the_source_sees_what_there_is() {
+    let code =
+        "use crate::sys::{fd, process};\nuse crate::{rt, log::{file, sink}, VERSION};\nmacrocrate::no::x();";
+    let code =
+        without_comments(&format!("{code}\n// crate::http\nfn f() {{ crate::model::name() }} // crate::ctl"));
+    let expected = ["log", "model", "rt", "sys"].map(str::to_string);
+    assert_eq!(named(&code, "crate::"), BTreeSet::from(expected));
+}
