@@ -281,14 +281,25 @@ impl SharedFile {
 
 /// How much of a pipe goes into a file with `room` more bytes until its limit, at most `max`, and how that ends.
 ///
-/// The byte before the limit and what follows it are looked at in the pipe before they are moved.
+/// Where the limit may come in between, what is in the pipe is looked at before it is moved, and only whole lines are: a
+/// killed manager must not leave the beginning of a line behind which another stream of the same file goes on.
 fn splice_length(pipe: impl AsFd, max: usize, room: u64) -> Result<(usize, Ending), Errno> {
-    if room > 1 {
-        let below = usize::try_from(room - 1).unwrap_or(usize::MAX);
-        return Ok((max.min(below), Ending::Unknown));
+    let below = usize::try_from(room.saturating_sub(1)).unwrap_or(usize::MAX);
+    if below >= max {
+        return Ok((max, Ending::Unknown));
+    }
+    let waiting = rustix::io::ioctl_fionread(&pipe).map_or(usize::MAX, |waiting| waiting as usize);
+    if below > 0 && waiting <= below {
+        // Not more than that, should more come meanwhile; nothing is the end, or a pipe to wait for.
+        return Ok((if waiting == 0 { below } else { waiting }, Ending::Unknown));
     }
     let mut found = (0, Ending::Unknown);
-    match peek::look(pipe, |bytes| found = append_length(&bytes[..bytes.len().min(max)], room)) {
+    let looked = peek::look(pipe, |bytes| {
+        let bytes = &bytes[..bytes.len().min(max)];
+        let last_below = bytes[..bytes.len().min(below)].iter().rposition(|byte| *byte == b'\n');
+        found = last_below.map_or_else(|| append_length(bytes, room), |newline| (newline + 1, Ending::Line));
+    });
+    match looked {
         // It is the end of the pipe, which splicing tells as well.
         Ok(0) => Ok((max, Ending::Unknown)),
         Ok(_) => Ok(found),
@@ -536,6 +547,23 @@ mod tests {
         check(1, 3, &["a\nb\nc\nd\n"], &["", "d\n", "c\n", "b\n"]);
         check(0, 3, &["1234567890\n1234567890\n"], &["1234567890\n1234567890\n"]);
         check(10, 5, &["no line's end yet"], &["no line's end yet"]);
+    }
+
+    /// Else a manager that is killed then leaves one to which another stream of the file adds its own.
+    #[test]
+    fn no_splice_ends_within_a_line_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let (file, limits) = (open_shared(&path), Limits { maxbytes: 25, backups: 99 });
+        let (from, to) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
+        let lines = "a line\n".repeat(50) + &"a line of more than the limit has room for\n".repeat(2);
+        assert_eq!(rustix::io::write(&to, lines.as_bytes()).unwrap(), lines.len());
+        let mut left = lines.as_str();
+        while !left.is_empty() {
+            let n_bytes = file.splice(&from, 1 << 20, limits).unwrap().n_bytes;
+            assert!(left[..n_bytes].ends_with('\n'), "{:?}", &left[..n_bytes]);
+            left = &left[n_bytes..];
+        }
     }
 
     #[test]
