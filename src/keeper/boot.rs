@@ -162,15 +162,18 @@ impl Inherited {
     fn find() -> Option<Inherited> {
         let numbers = numbers_from(KEEPER_VARIABLE, process::own_pid())?;
         let [a, b, c, d, e, f, g, launched] = <[RawFd; 8]>::try_from(numbers).ok()?;
+        // SAFETY: the variable names this very process, so the one before the exec has left these numbers open in it, each
+        // for one purpose; this is called once, before anything else is opened.
+        let adopt = |number| unsafe { fd::adopt(number) };
         Some(Inherited {
-            keeper_memory: fd::adopt(a)?,
-            manager_memory: fd::adopt(b)?,
-            deposits: fd::adopt(c)?,
-            deposit_into: fd::adopt(d)?,
-            doorbell: fd::adopt(e)?,
-            manager_doorbell: fd::adopt(f)?,
-            binary: fd::adopt(g)?,
-            launched: fd::adopt(launched),
+            keeper_memory: adopt(a)?,
+            manager_memory: adopt(b)?,
+            deposits: adopt(c)?,
+            deposit_into: adopt(d)?,
+            doorbell: adopt(e)?,
+            manager_doorbell: adopt(f)?,
+            binary: adopt(g)?,
+            launched: adopt(launched),
         })
     }
 }

@@ -213,7 +213,8 @@ impl Keeper {
 
     fn take_out(&mut self, place: Place) -> Option<OwnedFd> {
         let number = self.shared.get().place(place.index())?.swap(0, AcqRel);
-        fd::adopt(number - 1)
+        // SAFETY: the keeper owns what stands in a place, and the swap has taken it out.
+        unsafe { fd::adopt(number - 1) }
     }
 
     /// Puts a descriptor into the vault, open across exec; what was there before comes out.

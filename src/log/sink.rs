@@ -174,11 +174,6 @@ impl Sink {
         self.push(bytes);
     }
 
-    /// Whether something waits that could not be written, and what it waits for can be long.
-    pub fn is_failing(&self) -> bool {
-        self.trouble.is_some()
-    }
-
     /// Whether bytes that were given to it wait.
     pub fn holds_back(&self) -> bool {
         !self.pending.is_empty()

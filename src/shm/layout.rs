@@ -45,9 +45,6 @@ pub const LOG_PLACES: usize = SLOTS * 2;
 /// The longest name of a group or a process, in bytes.
 pub const NAME_BYTES: usize = crate::model::namespec::MAX_NAME_BYTES;
 
-/// The longest `spawnerr` that survives the manager, in bytes.
-pub const SPAWNERR_BYTES: usize = 252;
-
 /// Written by the keeper only; the manager maps it read-only.
 #[repr(C)]
 pub struct KeeperMemory {

@@ -28,6 +28,27 @@ pub struct Link {
     tail: AtomicU64,
     /// Entries below this number may have been dealt with before: what an earlier manager had noted was destroyed.
     replayed_before: u64,
+    inherited: Inherited,
+}
+
+/// Which places of the vault still stand for a descriptor that this process inherited and nobody has taken over.
+struct Inherited {
+    /// A bit for each place that does not.
+    spent: Box<[AtomicU64]>,
+}
+
+impl Inherited {
+    fn all() -> Inherited {
+        let n_places = VAULT_PLACES + LOG_PLACES + SLOTS;
+        Inherited { spent: (0..n_places.div_ceil(64)).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Whether this is the first time for the place.
+    fn spend(&self, place: Place) -> bool {
+        let index = place.index() as usize;
+        let bit = 1 << (index % 64);
+        self.spent.get(index / 64).is_some_and(|word| word.fetch_or(bit, AcqRel) & bit == 0)
+    }
 }
 
 /// Something from the ledger.
@@ -90,7 +111,10 @@ impl Link {
     pub fn inherit() -> Option<io::Result<(Link, OwnedFd)>> {
         let numbers = numbers_from(MANAGER_VARIABLE, process::own_parent())?;
         let [shared, memory, deposits, keeper_doorbell, doorbell] = <[i32; 5]>::try_from(numbers).ok()?;
-        let adopt = |number| fd::adopt(number).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF));
+        // SAFETY: the variable names this very process, so the keeper has left these numbers open in it, each for one
+        // purpose; this is called once, before anything else is opened.
+        let adopt =
+            |number| unsafe { fd::adopt(number) }.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF));
         let connect = || {
             // Memory of an earlier release is made longer, and a limit on the size of files is no reason to die of that.
             signals::ignore_write_signals();
@@ -107,6 +131,7 @@ impl Link {
                 keeper_doorbell: adopt(keeper_doorbell)?,
                 tail: AtomicU64::new(tail),
                 replayed_before,
+                inherited: Inherited::all(),
             };
             Ok((link, adopt(doorbell)?))
         };
@@ -122,11 +147,16 @@ impl Link {
         self.shared.get().manager_starts.load(Relaxed)
     }
 
-    /// Takes a descriptor out of what this process inherited from the vault. The vault keeps its own. Once
-    /// per place and process.
+    /// Takes a descriptor out of what this process inherited from the vault, which keeps its own. `None` if the vault
+    /// held nothing there when it started this process, or if it has been taken already.
     pub fn take(&self, place: Place) -> Option<OwnedFd> {
         let held = self.shared.get().place(place.index())?.load(Acquire);
-        fd::adopt(held - 1)
+        if !self.inherited.spend(place) {
+            return None;
+        }
+        // SAFETY: the keeper has read every deposit of our predecessors before it started this process, so this number is
+        // open here since then; what this process has deposited itself counts as spent, as does what was taken.
+        unsafe { fd::adopt(held - 1) }
     }
 
     /// Hands descriptors to the keeper. Once this returns they survive this process.
@@ -134,6 +164,10 @@ impl Link {
     /// # Errors
     /// The socket's; nothing was handed over then.
     pub fn deposit(&self, deposits: &[(Place, BorrowedFd<'_>)]) -> io::Result<()> {
+        for (place, _) in deposits {
+            // What stands there from now on is a number of the keeper's.
+            self.inherited.spend(*place);
+        }
         for some in deposits.chunks(message::MAX_PLACES) {
             let fds: Vec<BorrowedFd<'_>> = some.iter().map(|(_, fd)| *fd).collect();
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(message::MAX_PLACES))];
@@ -348,11 +382,6 @@ impl Link {
         hung != 0 && hung + 1 == self.manager_starts()
     }
 
-    /// How many bytes of output the keeper has moved itself.
-    pub fn drained_by_keeper(&self) -> u64 {
-        self.shared.get().drained.load(Acquire)
-    }
-
     /// Whether the daemon had ended and left its programs running: this manager is to resume it.
     pub fn is_detached(&self) -> bool {
         self.memory.get().detached.load(Acquire) == 1
@@ -447,5 +476,20 @@ impl Link {
     /// Says whether this process is about to end in order to make room for a candidate.
     pub fn set_handing_over(&self, handing_over: bool) {
         self.memory.get().handing_over.store(u32::from(handing_over), Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_is_taken_over_once() {
+        let inherited = Inherited::all();
+        for place in [Place::Events, Place::Stdin(0), Place::Pidfd(SLOTS as u32 - 1)] {
+            assert!(inherited.spend(place));
+            assert!(!inherited.spend(place), "{place:?}");
+        }
+        assert!(inherited.spend(Place::Stdin(1)));
     }
 }

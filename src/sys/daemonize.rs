@@ -1,5 +1,6 @@
 //! Going to the background, with the shell's prompt held back until the daemon is ready.
 
+use crate::sys::process;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
@@ -39,10 +40,16 @@ impl Launched {
     }
 }
 
-/// Forks. Must be called while this process has a single thread.
+/// Forks.
+///
+/// # Errors
+/// This process has more than one thread, so that the child might wait for a lock for ever; or the system's.
 pub fn fork() -> io::Result<Fork> {
+    if !process::has_a_single_thread() {
+        return Err(io::Error::other("more threads than one"));
+    }
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    // SAFETY: there is a single thread (the contract above), so the child may go on as it likes.
+    // SAFETY: there is a single thread, so the child may go on as it likes.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {

@@ -21,11 +21,11 @@ pub fn start_manager(
     arguments: &ExecStrings,
     environment: &ExecStrings,
 ) -> io::Result<i32> {
-    // SAFETY: the keeper has a single thread.
+    // SAFETY: the child only makes system calls, so it waits for no lock that another thread might hold.
     if let Some(pid) = unsafe { fork_manager() }? {
         return Ok(pid);
     }
-    // SAFETY: in the child, which only makes system calls before it executes; it is ended if it cannot.
+    // SAFETY: in the child; everything was prepared beforehand, and it is ended if it cannot execute.
     unsafe {
         // A script's interpreter reads it through this very descriptor.
         libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0);
@@ -45,9 +45,10 @@ pub fn start_manager(
 /// The child could not be created.
 ///
 /// # Safety
-/// This process has a single thread, so that nobody holds a lock that the child would wait for in vain.
+/// This process has a single thread, so that nobody holds a lock that the child would wait for in vain; or the child only
+/// makes system calls.
 pub unsafe fn fork_manager() -> io::Result<Option<i32>> {
-    // SAFETY: by this function's contract the child is a whole process. It has nobody's handlers.
+    // SAFETY: by this function's contract. The child has nobody's handlers.
     unsafe {
         match libc::fork() {
             -1 => Err(io::Error::last_os_error()),

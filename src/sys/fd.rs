@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes over a descriptor that this process inherited under a known number; `None` if there is none.
 ///
-/// The caller must be the only one to take this number: the keeper and the manager call it once per number,
-/// right after exec, for numbers that their parent handed them.
-pub fn adopt(number: RawFd) -> Option<OwnedFd> {
+/// # Safety
+/// Nothing else in this process owns or closes what is open under this number: it was open when the process was executed
+/// or forked, and is taken over once.
+pub unsafe fn adopt(number: RawFd) -> Option<OwnedFd> {
     if number < 0 {
         return None;
     }

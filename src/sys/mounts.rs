@@ -152,7 +152,7 @@ mod tests {
         let mut mounts = Mounts::open();
         let all_local = mounts.are_all_local();
         // The file this runs as is in memory, and of this kernel's own format.
-        let own = crate::sys::process::own_executable().unwrap();
+        let own = std::env::current_exe().unwrap();
         mounts.doubtful.insert(u64::MAX);
         assert!(mounts.is_local_program(&own) || !all_local);
         let files = tempfile::tempdir().unwrap();

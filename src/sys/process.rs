@@ -5,7 +5,7 @@ use crate::model::time::{Monotonic, Wall};
 use crate::sys::{clock, pidfd};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// When a process was created, in clock ticks since boot: with its pid, its identity on this boot.
 ///
@@ -190,9 +190,11 @@ fn is_alive_in_group(stat: &str, leader: i32) -> bool {
         && bits(31) & KILLED == 0
 }
 
-/// The executable this process runs, also after the file was replaced.
-pub fn own_executable() -> io::Result<PathBuf> {
-    fs::read_link("/proc/self/exe")
+/// Whether this thread is the only one of the process. Where the system does not say, because `/proc` is missing, it is
+/// believed: before it goes to the background this program starts no thread.
+pub fn has_a_single_thread() -> bool {
+    // Each thread is a directory; a directory has two links more than directories in it.
+    rustix::fs::stat("/proc/self/task").map_or(true, |stat| stat.st_nlink == 3)
 }
 
 /// Whether a debugger or the like has attached itself to a process. Allocates nothing.
