@@ -1,5 +1,5 @@
-//! Supervisor, the process manager, as one binary: the daemon, its client and the keeper that lets both
-//! of them die without a program noticing.
+//! Supervisor, the process manager, as one binary: the daemon, its client, and the keeper. With the keeper both can die
+//! without a program noticing.
 //!
 //! Read `ARCHITECTURE.md` first. The modules stand in suggested reading order.
 

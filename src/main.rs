@@ -1,4 +1,4 @@
-//! The binary: decides who it is to be and hands over.
+//! The binary: decides which part of the program this process is, and calls it.
 
 use std::process::ExitCode;
 use supervisord::keeper::run::Kept;

@@ -1,4 +1,5 @@
-//! Problems of the client's section: the daemon does not look at it, but people find out at the wrong moment.
+//! Problems of the client's section. The daemon ignores that section, so people find mistakes in it only when they need
+//! the client.
 
 use crate::check::problem::{Problem, Severity};
 use crate::check::servers::{self, CLIENT as SECTION};

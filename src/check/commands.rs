@@ -1,4 +1,4 @@
-//! Commands that mean something else than they look like: no shell reads them, and a semicolon ends them.
+//! Commands that do not mean what they look like: no shell reads them, and a semicolon ends them.
 
 use crate::config::command;
 

@@ -1,5 +1,5 @@
-//! Problems that show in what a configuration means on this machine: commands that are not there, logs that
-//! cannot be written, two programs in each other's way.
+//! Problems that depend on this machine: commands that do not exist, logs that cannot be written, two programs that use
+//! the same file or address.
 
 use crate::check::commands;
 use crate::check::problem::{Problem, Severity};

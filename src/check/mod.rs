@@ -1,7 +1,7 @@
-//! `supervisord check`: everything that is wrong with a configuration, at once, without starting anything.
+//! `supervisord check`: reports everything that is wrong with a configuration, at once, and starts nothing.
 //!
-//! At run time unknown keys and sections are ignored without a word, as in Supervisor; this is the place that
-//! mentions them. `written` looks at the text, `effective` at what it means on this machine.
+//! The daemon ignores unknown keys and sections without a word, as Supervisor does; this is the place that reports
+//! them. `written` checks the text, `effective` what it means on this machine.
 
 mod client;
 mod commands;

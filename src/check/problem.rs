@@ -1,4 +1,4 @@
-//! What `check` finds.
+//! One finding of `check`, with its severity and place.
 
 use crate::config::ConfigError;
 use crate::config::section::Note;

@@ -1,5 +1,5 @@
-//! Servers that cannot be opened, and a client that will look elsewhere: what people find out when they type
-//! `supervisorctl status`.
+//! Servers that cannot be opened, and a client that will contact another server. Without this, people find out when
+//! they type `supervisorctl status`.
 
 use crate::check::problem::{Problem, Severity};
 use crate::config::{CtlConfig, Document, repr};

@@ -1,4 +1,4 @@
-//! Problems that show in what was written: names nobody reads, keys set twice, files that tell secrets.
+//! Problems of the text: unknown names, keys that are set twice, secrets in files that everybody can read.
 
 use crate::check::problem::{Problem, Severity};
 use crate::check::similar::most_similar;

@@ -1,5 +1,5 @@
-//! What the command line of each part of the program says, as structures that argh fills. The options themselves are a
-//! table of `cli`.
+//! The command line of each part of the program, as structures that argh fills. The options themselves are a table in
+//! `cli`.
 
 use crate::config::values::{self, Parsed};
 use crate::model::colour::Colour;

@@ -1,5 +1,4 @@
-//! From the `command` of a program to a file that can be executed, with Supervisor's texts for what is wrong
-//! with it.
+//! Turns the `command` of a program into a file that can be executed. Errors have Supervisor's texts.
 
 use crate::config::repr;
 use crate::model::fault::{Fault, FaultCode};

@@ -1,4 +1,4 @@
-//! `[supervisorctl]`: what the client reads of the same file.
+//! `[supervisorctl]`: the part of the file that the client reads.
 
 use crate::config::args::CtlArgs;
 use crate::config::document::Document;

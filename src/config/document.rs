@@ -1,5 +1,5 @@
-//! What stands in the files, before anybody asks what it means: sections, keys, raw values, and where each
-//! of them was written.
+//! The contents of the files before they are interpreted: sections, keys and raw values, each with the place where it
+//! was written.
 
 use crate::config::error::ConfigError;
 use crate::config::ini;

@@ -1,9 +1,8 @@
-//! The effective configuration as a file: includes and command line merged in, every key with its value and
-//! where that came from.
+//! Writes the effective configuration as a file: includes and command line merged in, every key with its value and
+//! where the value came from.
 //!
-//! What the dump says is what the daemon runs with, so it loads again and means the same: `%(here)s`,
-//! `%(host_node_name)s` and the environment are filled in, the names that differ between the processes of a
-//! section stay.
+//! A dump can be loaded again and means the same. So `%(here)s`, `%(host_node_name)s` and the environment are expanded,
+//! and names that differ between the processes of a section stay as they are.
 
 use crate::config::args::DaemonArgs;
 use crate::config::document::{Document, Place};

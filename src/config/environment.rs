@@ -1,8 +1,8 @@
 //! `environment=KEY="value",KEY2=value2`: Python's `shlex` lexer in POSIX mode, then four tokens at a time.
 //!
-//! Supervisor takes key, `=`, value and a separator it never looks at, so a stray token vanishes together
-//! with what follows it (`A=x y` sets A to `x`; `A=$HOME` sets it to `$`). Files with such values run, so they run
-//! here, too: the value is then read once more, by `whole`, in which nothing is lost. Everything else keeps its
+//! Supervisor takes key, `=`, value and a separator that it never checks, so a stray token vanishes together with what
+//! follows it (`A=x y` sets A to `x`; `A=$HOME` sets it to `$`). Supervisor runs with such values, so this reader
+//! accepts them, too: it reads the value a second time with `whole`, which loses nothing. All other values keep their
 //! meaning.
 
 mod legacy;

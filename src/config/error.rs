@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, and where.
+//! The errors of a configuration, each with its place.
 
 use crate::config::text::repr;
 use serde::Serialize;

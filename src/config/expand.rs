@@ -1,10 +1,11 @@
-//! `%(name)s`: Python's `%` formatting with a mapping, as far as a configuration can reach it.
+//! `%(name)s`: Python's `%` formatting with a mapping, as far as a configuration can use it.
 //!
-//! The forms are `%%` and `%(name)` + flags `#0- +` + width + `.precision` + an ignored length letter + one of
-//! the conversions `s r a d i u o x X c e E f F g G`. Error texts are Python's, since people search for them.
-//! Two things differ on purpose. A bare `%s`, which in Python prints the whole mapping and with it the
-//! environment, stays as it is. And the list of available names leaves out those of the environment, which is
-//! nobody's business in a log.
+//! The forms are `%%` and `%(name)` + flags `#0- +` + width + `.precision` + an ignored length letter + one of the
+//! conversions `s r a d i u o x X c e E f F g G`. Error texts are Python's, because people search for them. Two things
+//! differ on purpose:
+//!
+//! - A bare `%s` stays as it is. In Python it prints the whole mapping, and with it the environment.
+//! - The list of available names in an error leaves out those of the environment, because the error goes to a log.
 
 use crate::config::text::repr;
 use std::borrow::Cow;

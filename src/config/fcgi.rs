@@ -1,4 +1,4 @@
-//! Listening sockets that programs inherit: `socket` of `[fcgi-program:x]` and `sockets` of any program.
+//! Listening sockets that programs inherit: `socket` of `[fcgi-program:x]`, and `sockets` of any program.
 
 use crate::config::section::{Context, Extra, Section};
 use crate::config::text::is_space;

@@ -1,4 +1,4 @@
-//! `[group:x]`, and the groups that program sections outside any `[group:x]` make.
+//! `[group:x]`, and the groups of program sections that no `[group:x]` names.
 
 use crate::config::fcgi;
 use crate::config::listeners;

@@ -1,4 +1,5 @@
-//! What is written and will not do what it looks like. The daemon starts nevertheless; it says so once, and `check` does.
+//! Settings that have no effect, or another one than they seem to have. The daemon starts nevertheless; it warns once,
+//! and so does `check`.
 
 use crate::config::document::{Document, Place};
 use crate::config::schema;

@@ -1,13 +1,13 @@
 //! The dialect of the files: that of Python's `RawConfigParser` with inline comments.
 //!
-//! `configparser` the crate holds what is read, but cannot read it: it cuts comments at any `;`, takes an
-//! indented `[x]` for a header, and accepts what Python refuses. So the lines are read here, by Python's
+//! The `configparser` crate stores the result, but it cannot read the dialect: it cuts comments at any `;`, takes an
+//! indented `[x]` for a header, and accepts what Python refuses. So this file reads the lines itself, by Python's
 //! rules:
 //!
 //! - A comment begins with `;` or `#` at the start of a line or after a blank. Quotes do not protect it.
 //! - A line that is indented deeper than the key above it continues that key's value.
-//! - `[name]` reaches to the last `]` of its line. `key = value` or `key : value` is cut at the first of both.
-//!   Keys are lower-cased.
+//! - `[name]` reaches to the last `]` of its line. `key = value` or `key : value` is cut at the first of both. Keys are
+//!   lower-cased.
 //! - A section may be opened again, a key set again; the last value counts.
 //!
 //! A byte order mark at the start is skipped, which Python does not do.

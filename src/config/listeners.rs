@@ -1,4 +1,4 @@
-//! What `[eventlistener:x]` adds to a program.
+//! The keys that `[eventlistener:x]` adds to those of a program.
 
 use crate::config::section::Section;
 use crate::config::values::{self, Parsed};

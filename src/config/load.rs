@@ -1,4 +1,4 @@
-//! Files → [`Config`]: the one place where configuration files are found, opened and read.
+//! Files → [`Config`]: the only place that finds, opens and reads configuration files.
 
 use crate::config::args::DaemonArgs;
 use crate::config::document::Document;

@@ -1,13 +1,17 @@
 //! Configuration: text in, [`Config`](crate::model::config::Config) out.
 //!
-//! A file and its includes become a [`Document`]: sections, keys, raw values, each with its place. From it the
-//! sections are read one by one, in the order in which Supervisor reads them; reading goes on after an error, so
-//! that [`load()`] can show all of them and still name the one Supervisor would have stopped at.
+//! A file and its includes become a [`Document`]: sections, keys and raw values, each with its place. The sections are
+//! then read one by one, in Supervisor's order. Reading goes on after an error, so that [`load()`] can report all
+//! errors and still name the one at which Supervisor would have stopped.
 //!
-//! Only `reading` opens files, for `load` and `include`, and `trust` asks who else can write to them; only `surroundings` looks at the process and the machine. In reading
-//! order: `text`, `values`, `expand` and `environment` (what single values look like), `ini` and `document` (the
-//! dialect), `section` (one key: look up, expand, parse), then a file for each kind of section, `load`, and
-//! what is done with the result: `diff` for a reread, `dump` and `sample` for people.
+//! Only `reading` opens files, for `load` and `include`. `trust` checks who else can write to them. Only `surroundings`
+//! looks at the process and the machine. In reading order:
+//!
+//! 1. `text`, `values`, `expand` and `environment`: single values;
+//! 2. `ini` and `document`: the dialect;
+//! 3. `section`: one key is looked up, expanded and parsed;
+//! 4. a file for each kind of section, and `load`;
+//! 5. what uses the result: `diff` for a reread, `dump` and `sample` for people.
 
 mod environment;
 mod error;

@@ -1,4 +1,4 @@
-//! The keys that `[program:x]`, `[eventlistener:x]` and `[fcgi-program:x]` share, and the processes they make.
+//! The keys that `[program:x]`, `[eventlistener:x]` and `[fcgi-program:x]` share, and the processes that they define.
 
 use crate::config::environment;
 use crate::config::fcgi;

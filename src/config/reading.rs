@@ -1,5 +1,5 @@
-//! Opening and reading what a name leads to, without waiting for ever: a name may lead to a FIFO that nobody writes to, to
-//! a device, or to a file that never ends.
+//! Opens and reads the file behind a name without waiting for ever: the name may be that of a FIFO without a writer, of
+//! a device, or of a file that never ends.
 
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -1,8 +1,8 @@
-//! A configuration in which every key is explained: `supervisord init` and `echo_supervisord_conf`.
+//! A configuration that explains every key: `supervisord init` and `echo_supervisord_conf`.
 //!
 //! Scripts edit it with sed: they uncomment `;[inet_http_server]` and `;port=`, or replace `nodaemon=false`. So its
-//! settings, and which of them are switched on, are those of Supervisor's sample (`sample.conf`, without a comment).
-//! What Supervisor does not have stands below them, where no such script finds it.
+//! settings are those of Supervisor's sample (`sample.conf`, without the comments), and the same ones are switched on.
+//! Settings that Supervisor does not have stand below them, where no such script finds them.
 
 use crate::config::args::InitArgs;
 use crate::config::schema::{self, KINDS, Kind};

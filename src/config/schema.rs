@@ -1,5 +1,5 @@
-//! Every section and key: names, defaults, and a line of help. The sample, the check for unknown keys and the
-//! dump all read this table, so that none of them can forget a key the others know.
+//! The table of all sections and keys: names, defaults, and a line of help. The sample, the check for unknown keys and
+//! the dump all read this table, so that none of them can forget a key.
 
 use crate::config::environment;
 

@@ -1,5 +1,5 @@
-//! One section being read: a key is looked up, expanded, parsed, and what is wrong with it is noted with its
-//! place. Reading goes on after an error, so that all of them can be shown together.
+//! One section being read: a key is looked up, expanded and parsed; errors are recorded with their place. Reading goes
+//! on after an error, so that all errors are reported together.
 
 use crate::config::document::{Document, Place, Value};
 use crate::config::error::ConfigError;

@@ -1,4 +1,4 @@
-//! Reading the configuration again without taking it over: for those who want to look.
+//! Reads the configuration again without applying it, for clients that want to look at it.
 
 use crate::config::Reread;
 use crate::config::args::DaemonArgs;

@@ -1,5 +1,5 @@
-//! What a configuration depends on besides its files: the environment, the current directory, the machine's
-//! name, users, and which directories exist.
+//! The inputs of a configuration besides its files: the environment, the current directory, the machine's name, users,
+//! and which directories exist.
 
 use crate::model::config::{Owner, User};
 use crate::model::raw;

@@ -1,4 +1,4 @@
-//! How Python treats text where it shows: quoting in messages, numbers, what counts as a blank.
+//! Python's treatment of text, where users see it: quoting in messages, numbers, and which characters count as a blank.
 
 /// Quotes a text the way Python's `repr` does. Messages that people search for are made of it.
 pub fn repr(text: &str) -> String {

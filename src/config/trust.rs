@@ -1,5 +1,5 @@
-//! Who else can change a configuration. Whoever can decides what the daemon runs, as whom, and where the client sends
-//! passwords.
+//! Finds out who else can change a configuration. Whoever can change it decides what the daemon runs, as which user,
+//! and where the client sends passwords.
 
 use crate::config::document::Document;
 use crate::files::trust::is_trusted;

@@ -1,8 +1,8 @@
-//! The types of single values: what each accepts, and what it says to everything else.
+//! The types of single values: what each accepts, and the error for everything else.
 //!
-//! The texts of errors are Supervisor's (datatypes.py). Supervisor takes some values that mean nothing, such as
-//! negative sizes. A file with one of them has to start all the same, so such a value is a [`Reading`]: what is
-//! taken, and a sentence for whoever wrote the file. `docs/drop-in.md` lists them.
+//! The texts of errors are Supervisor's (datatypes.py). Supervisor accepts some values that mean nothing, such as
+//! negative sizes, and a file with one of them must work here, too. Such a value becomes a [`Reading`]: the value that
+//! is used, and a sentence for whoever wrote the file. `docs/drop-in.md` lists these values.
 
 use crate::config::text::{integer, octal as python_octal, repr, strip};
 use crate::model::config::{Autorestart, Level, NO_LIMIT};

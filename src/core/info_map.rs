@@ -1,8 +1,8 @@
-//! The table of what is alive, and the text in which the next daemon finds it.
+//! The table of live programs, and the text in which the next daemon finds it.
 //!
-//! An entry is made when a program is created and dropped when its end has been accounted for. The text is the
-//! YAML that the Go descendants of Supervisor write, with the fields beside it that tell a program from a
-//! stranger that got its pid later: when the kernel created it, and on which boot.
+//! An entry is made when a program is created, and removed when its end has been processed. The text is the YAML of the
+//! Go versions of Supervisor. Fields beside theirs tell a program from a stranger that later got the same pid: when the
+//! kernel created the process, and on which boot.
 
 use crate::model::namespec;
 use crate::model::time::Wall;

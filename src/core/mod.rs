@@ -1,8 +1,8 @@
-//! Deciding. Facts go in, actions come out; nothing here reads a clock, touches a descriptor or waits.
+//! The decisions. Facts go in, actions come out; nothing here reads a clock, touches a descriptor or waits.
 //!
-//! [`events`] is what event listeners hear.
-//! Start with [`process::step`], the life of one process. [`shutdown::Phases`] says in which order groups end,
-//! [`info_map::ProcessInfoMap`] what is alive.
+//! Start with [`process::step`], the life of one process. [`shutdown::Phases`] decides in which order groups end,
+//! [`info_map::ProcessInfoMap`] records which programs are alive, and [`events`] contains the queues of event
+//! listeners.
 
 pub mod events;
 pub mod info_map;

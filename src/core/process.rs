@@ -13,17 +13,16 @@
 //!      └── STOPPING        FATAL
 //! ```
 //!
-//! The happy path: `Start` makes it STARTING and asks for a [`Effect::Spawn`]; the answer is
-//! [`Event::Spawned`]; once it has stayed up for `startsecs` the [`Event::Tick`] at its deadline makes it
-//! RUNNING. `Stop` makes it STOPPING and sends the stop signal; its exit makes it STOPPED, or STARTING again
-//! if somebody asked for a start meanwhile.
+//! The happy path: `Start` makes it STARTING and asks for a [`Effect::Spawn`]; the answer is [`Event::Spawned`]; once
+//! it has stayed up for `startsecs` the [`Event::Tick`] at its deadline makes it RUNNING. `Stop` makes it STOPPING and
+//! sends the stop signal; its exit makes it STOPPED, or STARTING again if somebody asked for a start meanwhile.
 //!
-//! Nothing is started by itself twice within a second: a program that ends sooner stays EXITED until
-//! [`LEAST_START_INTERVAL`] after its start is over, and `Stop` makes it STOPPED meanwhile. Somebody's `Start` does not
-//! wait. The original has this pace from its loop, which turns once a second.
+//! No process is started automatically twice within a second. A program that ends sooner stays EXITED until
+//! [`LEAST_START_INTERVAL`] has passed since its start; `Stop` makes it STOPPED meanwhile. A `Start` that somebody asks
+//! for does not wait. The original has this pace because its loop turns once a second.
 //!
-//! The rules are those of Supervisor's `process.py` (`transition`, `spawn`, `finish`, `kill`), except that
-//! "too quickly" is judged by the moment of the exit, a stop during BACKOFF forgets the failures, and
+//! The rules are those of Supervisor's `process.py` (`transition`, `spawn`, `finish`, `kill`), with three exceptions:
+//! the moment of the exit decides what is "too quickly", a stop during BACKOFF resets the count of failures, and
 //! SIGKILL is not repeated more often than once a second.
 
 use crate::model::config::{Autorestart, Level, ProcessConfig};

@@ -1,7 +1,7 @@
 //! The whole table of [`step`]: every state against every event, compared with a text that people read.
 //!
-//! After a change that is meant, `UPDATE_GOLDEN=1 cargo test --lib process_table` writes the text anew; the
-//! difference is what to review.
+//! After an intended change, `UPDATE_GOLDEN=1 cargo test --lib process_table` writes the text anew. Review the
+//! difference.
 
 use super::process::{Circumstances, Effect, Event, KILLED, Process, Reach, State, step};
 use super::sample;

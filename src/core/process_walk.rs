@@ -1,8 +1,9 @@
-//! Random walks: a process lives through thousands of random events, and a model that knows states and deadlines
-//! only must agree at every step.
+//! Random walks: a process goes through thousands of random events, and a model that knows only states and deadlines
+//! must agree with it at every step.
 //!
-//! What the model leaves out (who is signalled, what is published) is checked as a rule: one thing alive at a
-//! time, signals only to it, no state left out between two changes. A walk that fails prints its seed and last steps.
+//! What the model leaves out (which process is signalled, which events are published) is checked by rules: at most one
+//! program is alive at a time, only that one is signalled, and no state is skipped between two changes. A walk that
+//! fails prints its seed and its last steps.
 
 use super::process::{Circumstances, Effect, Event, Pid, Process, State, step};
 use super::sample;

@@ -1,4 +1,4 @@
-//! A configuration for tests of the machine.
+//! A configuration for the tests of the state machine.
 
 use crate::model::config::{Autorestart, ChildLog, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
 use crate::model::signal::Signal;

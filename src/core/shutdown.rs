@@ -1,7 +1,7 @@
-//! In which order groups end.
+//! The order in which groups end.
 //!
-//! As in Supervisor the group with the highest priority number goes first, and the next one is touched only
-//! when nothing of the former runs any more. Groups of equal priority go together.
+//! As in Supervisor the group with the highest priority number goes first, and the next one is stopped only when
+//! nothing of the former runs any more. Groups of equal priority end together.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! What a half-typed line could become. Pure, but for asking its [`Source`].
+//! Completes a half-typed line. Pure, except that it asks its [`Source`] for names.
 
 use crate::ctl::commands::{self, COMMANDS, Completes};
 use crate::ctl::records::{Configured, Process};

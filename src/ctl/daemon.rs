@@ -1,4 +1,4 @@
-//! The daemon as the commands see it: one method for each call they make.
+//! The daemon as the commands see it: one method for each call that they make.
 
 use crate::ctl::records::{self, BulkLine, Configured, Process, Reread};
 use crate::rpc::client::http::Stream;

@@ -1,4 +1,4 @@
-//! Why a command ended early.
+//! The reasons why a command ends early.
 
 use crate::ctl::exit::Exit;
 use crate::model::fault::FaultCode;

@@ -1,4 +1,4 @@
-//! Exit statuses: every status the client can leave with, in one place. Scripts rely on them.
+//! Exit statuses: every status with which the client can end, in one place. Scripts rely on them.
 
 use std::process::ExitCode;
 

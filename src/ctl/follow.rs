@@ -1,4 +1,4 @@
-//! Following logs: bytes as they come, of one log or of several.
+//! Follows logs: prints the bytes of one log, or of several, as they come.
 
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;

@@ -1,7 +1,7 @@
-//! What is typed, or piped in.
+//! Standard input: typed, or from a pipe.
 //!
-//! Has its own buffer instead of the standard library's, because `fg` must know whether a line is waiting before it
-//! waits for the descriptor.
+//! It has a buffer of its own instead of the standard library's, because `fg` must know whether a line is buffered
+//! before it waits for the descriptor.
 
 use crate::ctl::interrupt::Interrupt;
 use rustix::event::{PollFd, PollFlags, poll};

@@ -1,4 +1,4 @@
-//! Ctrl-C. It ends the client, except while a command catches it.
+//! Ctrl-C ends the client, except while a command catches it.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::SIGINT;

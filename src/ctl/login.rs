@@ -1,4 +1,4 @@
-//! Credentials: asked for at the prompt, or found where no other user of the machine can read them.
+//! Credentials: from the prompt, or from places that no other user of the machine can read.
 
 use crate::config::reading::{self, Readable};
 use crate::ctl::session::Session;

@@ -1,8 +1,9 @@
 //! The client: `supervisord ctl`, and the binary when it is called `supervisorctl`.
 //!
-//! Knows the daemon by its wire only and drives an original Supervisor as well. A [`session::Session`] is one run; a
-//! line becomes one of the [`commands`], whose calls go through [`daemon::Daemon`] and whose output goes through
-//! [`screen::Screen`]. Lines and exit statuses ([`exit::Exit`]) that scripts know are Supervisor's.
+//! It knows the daemon by its wire protocol only, so it works with an original Supervisor as well. A
+//! [`session::Session`] is one run. Each line becomes one of the [`commands`], whose calls go through
+//! [`daemon::Daemon`] and whose output goes through [`screen::Screen`]. Lines and exit statuses ([`exit::Exit`]) that
+//! scripts know are Supervisor's.
 
 pub mod complete;
 pub mod session;

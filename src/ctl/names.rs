@@ -1,4 +1,4 @@
-//! Names on the command line: wildcards, and what somebody may have meant.
+//! Names on the command line: wildcards, and suggestions for names that do not exist.
 
 use crate::ctl::records::Process;
 use crate::model::namespec::{self, Namespec};

@@ -1,7 +1,7 @@
-//! Doing one thing to many processes: what `start`, `stop`, `restart`, `signal` and `clear` have in common.
+//! The same action on many processes: what `start`, `stop`, `restart`, `signal` and `clear` have in common.
 //!
-//! Every name on the command line becomes one call. Calls that do not concern the same processes are under way at the
-//! same time, so that the slowest decides how long it takes; lines are still printed in the order of the names.
+//! Every name on the command line becomes one call. Calls about different processes run at the same time, so the
+//! slowest one decides how long it takes. The lines are still printed in the order of the names.
 
 use crate::ctl::daemon::{bulk, text};
 use crate::ctl::error::{CtlError, Outcome};

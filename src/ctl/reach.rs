@@ -1,5 +1,5 @@
-//! When the daemon cannot be reached: the line that scripts know, and for people which file was read, what was tried and
-//! what to do.
+//! Reports that the daemon cannot be reached: the line that scripts know, and for people which file was read, what was
+//! tried and what to do.
 
 use crate::ctl::daemon::Daemon;
 use crate::ctl::error::CtlError;

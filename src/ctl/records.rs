@@ -1,7 +1,7 @@
-//! What the daemon answers, taken out of the wire's values.
+//! Converts the daemon's answers from the wire's values.
 //!
-//! Daemons of other makes and ages leave members out or widen numbers, so a missing member reads as empty or 0; only a
-//! value of the wrong shape altogether is an error.
+//! Other implementations and versions leave members out or use wider numbers. So a missing member reads as empty or 0;
+//! only a value of the wrong type is an error.
 
 use crate::model::fault::FaultCode;
 use crate::model::namespec;

@@ -1,4 +1,4 @@
-//! Tables: how processes look on the screen and in JSON. Makes text, prints nothing.
+//! Tables: the text of processes for the screen and for JSON. Prints nothing itself.
 
 use crate::ctl::records::{Configured, Process};
 use crate::ctl::screen::{Screen, state_style};

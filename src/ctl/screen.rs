@@ -1,4 +1,4 @@
-//! Where output goes: two writers and what is known about the terminal behind them.
+//! Output: two writers, and what is known about the terminal behind them.
 
 use crate::ctl::interrupt::{WIPE, Wiper};
 use crate::model::colour::Colour;

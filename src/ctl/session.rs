@@ -1,4 +1,5 @@
-//! One run of the client: who it talks to, where it writes, what it will leave with, and how a line becomes a command.
+//! One run of the client: which daemon it talks to, where it writes, which exit status it will have, and how a line
+//! becomes a command.
 
 use crate::ctl::commands::{self, Command};
 use crate::ctl::daemon::Daemon;

@@ -1,4 +1,4 @@
-//! The shell: a prompt, line by line, until somebody leaves.
+//! The shell: a prompt, line by line, until the user leaves.
 
 use crate::ctl::complete::{self, Source};
 use crate::ctl::daemon::Daemon;

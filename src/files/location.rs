@@ -1,4 +1,4 @@
-//! Walking to a name: the directory by descriptor, the name in it untouched.
+//! Walks to a name: opens the directory by descriptor, and leaves the name in it untouched.
 
 use crate::files::trust::{self, Control, Verdict};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, Stat};

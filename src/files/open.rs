@@ -1,4 +1,4 @@
-//! Opening what a name of the configuration leads to: for writing, reading, clearing. One judgement for all of them.
+//! Opens a file that a configuration names, for writing, reading or clearing, with the same checks for all three.
 
 use crate::files::location::{Location, Missing};
 use rustix::fs::{AtFlags, CWD, FileType, OFlags, Stat};

@@ -1,4 +1,4 @@
-//! Unix sockets that the configuration names: making, giving away, removing.
+//! Unix sockets that the configuration names: makes them, gives them to their owner, removes them.
 
 use crate::files::location::{Location, Missing};
 use crate::files::trust::Control;

@@ -1,4 +1,4 @@
-//! Whose word a name in a directory is. Pure: owners and modes in, verdicts out.
+//! Decides who controls a name in a directory. Pure: owners and modes in, verdicts out.
 //!
 //! "We" are the effective user of this process, and root is trusted like ourselves. Everybody else is "others".
 

@@ -1,6 +1,6 @@
-//! The process that somebody started in the foreground while the keeper is another one: it stands in for it.
+//! The process that was started in the foreground, when the keeper is another one: it stands in for the keeper.
 //!
-//! See `detach`. It passes signals on and ends when it is told to, with the status that it is told.
+//! It passes signals on, and ends when the keeper tells it to, with the status that the keeper tells it. See `detach`.
 
 use crate::keeper::boot::block_signals;
 use crate::model::signal::Signal;

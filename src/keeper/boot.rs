@@ -1,9 +1,8 @@
-//! Becoming the keeper: from the process that somebody started, by exec in place.
+//! Turns the process that somebody started into the keeper, by exec in place.
 //!
-//! The process that read the command line and the configuration has memory full of both. It makes the shared
-//! memory, puts what the manager needs to know into the vault, and executes its own binary again under the
-//! same pid and with the same arguments. What wakes up finds its descriptors by number in an environment
-//! variable, and is the keeper.
+//! The process that read the command line and the configuration has memory full of both. It makes the shared memory,
+//! puts what the manager needs to know into the vault, and executes its own binary again with the same pid and the same
+//! arguments. The executed process finds the numbers of its descriptors in an environment variable; it is the keeper.
 
 use crate::keeper::drain::Drain;
 use crate::keeper::end::End;

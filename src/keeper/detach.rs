@@ -1,14 +1,14 @@
-//! A daemon that ends and leaves its programs running (`exitkillall=false`), and the one that resumes it.
+//! A daemon that ends and leaves its programs running (`exitkillall=false`), and the start that resumes it.
 //!
 //! Programs cannot be given to another parent, so their keeper stays: without a manager, without a terminal, moving
-//! what they write to their logs. It listens on a socket that the last manager left with it, beside the pidfile.
-//! The next `supervisord` on the same pidfile cannot have the lock, finds that socket, and hands over everything
-//! that a keeper gets at its start: how it was started, its binary, arguments and environment, its terminal. The
-//! keeper then executes that binary in place, as in an upgrade, and starts a manager.
+//! their output to their logs. It listens on a socket beside the pidfile, which the last manager left with it. The next
+//! `supervisord` with the same pidfile cannot get the lock, finds that socket, and hands over everything that a keeper
+//! gets at its start: how it was started, its binary, arguments, environment and terminal. The keeper then executes
+//! that binary in place, as in an upgrade, and starts a manager.
 //!
-//! Somebody who waits for the daemon in the foreground cannot wait for a process that stays. So with
-//! `exitkillall=false` an attendant is what the shell or the service manager has started: it passes signals on and
-//! ends with the status that it is told here.
+//! Whoever waits for the daemon in the foreground cannot wait for a process that stays. So with `exitkillall=false` the
+//! shell or the service manager has started an attendant. It passes signals on, and ends with the status that this code
+//! sends it.
 
 use crate::keeper::boot::KEEPER_VARIABLE;
 use crate::keeper::guard::GUARD_VARIABLE;

@@ -1,19 +1,19 @@
-//! Moving programs' output to their logs while there is no manager.
+//! Moves the output of programs to their logs while there is no manager.
 //!
-//! A manager that fails again and again is started with growing pauses. Programs must not wait for it: a pipe
-//! holds little, and whoever writes into a full one stands still. So the keeper moves what arrives in the pipes
-//! to the files that the manager left with it, in the same way: inside the kernel, at the end the file has at
-//! that moment. It starts once no manager is alive and ends before the next one is started, so a pipe never has
-//! two readers and a file never two writers.
+//! A manager that fails again and again is started with growing pauses. Programs must not wait for it: a pipe holds
+//! little, and a program that writes into a full pipe blocks. So the keeper moves what arrives in the pipes to the
+//! files that the manager left with it, in the same way as the manager: inside the kernel, to the end that the file has
+//! at that moment. It starts when no manager is alive and ends before the next one is started, so a pipe never has two
+//! readers and a file never two writers.
 //!
 //! What it does not do:
 //!
-//! - It knows no names and no limits, so it does not rotate: it goes on in the same file, and the next manager
-//!   rotates that before it writes the first byte.
-//! - Output that is changed on its way, read by others or written to several places is only gathered, in the
-//!   spool that the manager left with it: the keeper does not know what is to become of it. What is more than
-//!   the spool may hold waits in the pipe, and so does everything while the disk is full.
-//! - A file that was deleted is not written to; nobody would find it.
+//! - It knows no names and no limits, so it does not rotate. It goes on in the same file, and the next manager rotates
+//!   that file before it writes the first byte.
+//! - It does not transform output. Output that is changed on its way, read by others or written to several places is
+//!   only gathered in the spool that the manager left with it. What exceeds the limit of the spool waits in the pipe,
+//!   and so does everything while the disk is full.
+//! - It does not write to a file that was deleted; nobody would find it.
 
 use crate::keeper::run::Keeper;
 use crate::model::time::Monotonic;

@@ -1,8 +1,8 @@
-//! The end without a manager.
+//! Ends the daemon without a manager.
 //!
-//! Stopping everything in order is the manager's business, and the keeper starts one for it if there is none. But
-//! if that one does not come up, whoever asked for the end must not wait for a mended manager. Then the keeper
-//! does it, by what the last manager wrote down for each slot: which signal, to whom, how long to wait before
+//! Stopping everything in order is the manager's job, and the keeper starts a manager for it if there is none. If that
+//! manager does not come up, whoever asked for the end must not have to wait for a repair. Then the keeper stops the
+//! programs itself, by what the last manager wrote down for each slot: which signal, to whom, how long to wait before
 //! SIGKILL, and in which order. From then on no manager is started any more.
 
 use crate::keeper::drain::{Drain, Shared};

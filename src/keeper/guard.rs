@@ -1,16 +1,16 @@
-//! A daemon that gave up root is not its programs' to read.
+//! Keeps the programs of a daemon that gave up root from reading the daemon.
 //!
-//! With `[supervisord] user=` the daemon runs as the user of its programs, and what it knows, such as passwords from a
-//! configuration that only root can read, is root's. The kernel keeps a process that changed its user from being read
-//! or traced by others of that user ("dumpable", prctl(2), `PR_SET_DUMPABLE`), but executing a binary, as we do to
-//! become the keeper, opens it again. So whoever is executed by a process that was closed is told by a variable, and
-//! closes itself before anything else. Managers that are forked inherit it.
+//! With `[supervisord] user=` the daemon runs as the user of its programs, but it knows things that are root's, such as
+//! passwords from a configuration that only root can read. The kernel protects a process that changed its user from
+//! being read or traced by others of that user ("dumpable", prctl(2), `PR_SET_DUMPABLE`). Executing a binary, as the
+//! daemon does to become the keeper, removes that protection. So a protected process tells the process that it executes
+//! by a variable, and that process protects itself before anything else. Forked managers inherit the protection.
 //!
-//! A daemon that an ordinary user starts stays open: its programs can read nothing there that its user could not, and
-//! whoever looks at `/proc/PID` of such a daemon, or of PID 1 in a container, goes on seeing it.
+//! A daemon that an ordinary user starts stays open: its programs can read nothing there that its user could not read,
+//! and `/proc/PID` of such a daemon, or of PID 1 in a container, can be read as before.
 //!
-//! Between an exec and the first instruction of ours the process is open. A binary that its user may execute but not
-//! read is closed from the beginning (`would_dump` in the kernel).
+//! Between an exec and our first instruction the process is open. A binary that its user may execute but not read is
+//! closed from the beginning (`would_dump` in the kernel).
 
 use crate::shm::handshake::numbers_from;
 use crate::sys::process;

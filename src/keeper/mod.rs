@@ -1,15 +1,15 @@
 //! The keeper: the process that must not die.
 //!
-//! It is the parent of every program, the pid in the pidfile and PID 1 in a container. It reaps, writes
-//! every exit into a ledger *before* reaping, holds descriptors, starts the manager again when that dies,
-//! and passes signals on. It has one thread, takes no memory after its start, reads no configuration and
-//! speaks no protocol; whatever the manager wrote into shared memory is a hint to it and is bounds-checked.
+//! It is the parent of every program, the pid in the pidfile, and PID 1 in a container. It reaps, writes every exit
+//! into a ledger *before* reaping, holds descriptors, starts the manager again when that dies, and passes signals on.
+//! It has one thread, takes no memory after its start, reads no configuration and speaks no protocol. What the manager
+//! wrote into shared memory is a hint to it and is bounds-checked.
 //!
-//! What it shares with the manager is in [`crate::shm`]. [`run`] is the keeper itself; [`drain`] is what it does with programs' output while
-//! there is no manager, [`end`] how it stops everything if none comes up, [`watch`] how it notices one that hangs.
-//! [`upgrade`] lets a new binary take over; [`detach`] lets the daemon end without its programs, and [`attendant`]
-//! stands in for the keeper where somebody waits for that. [`boot`] turns a freshly started process into the keeper, and [`guard`]
-//! keeps the programs of a daemon that gave up root from reading it.
+//! What it shares with the manager is in [`crate::shm`]. Start with [`run`], the loop. [`drain`] moves output to logs
+//! while there is no manager, [`end`] stops everything if no manager comes up, and [`watch`] notices a manager that
+//! hangs. [`upgrade`] lets a new binary take over. [`detach`] lets the daemon end without its programs, and
+//! [`attendant`] stands in for the keeper where somebody waits for that end. [`boot`] turns a freshly started process
+//! into the keeper, and [`guard`] keeps the programs of a daemon that gave up root from reading it.
 
 pub mod attendant;
 pub mod boot;

@@ -1,7 +1,7 @@
 //! The keeper's loop.
 //!
-//! It waits for signals, for descriptors to hold and for the manager's nod, all in one poll. Its memory is
-//! what it was at its start: nothing in here allocates.
+//! One poll waits for signals, for descriptors that are handed over, and for the manager's doorbell. The keeper's
+//! memory does not grow: nothing in here allocates.
 
 use crate::keeper::drain::{Drain, Shared};
 use crate::keeper::end::End;

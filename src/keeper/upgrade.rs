@@ -1,10 +1,10 @@
-//! Replacing the binary while every program runs on.
+//! Replaces the binary while every program runs on.
 //!
-//! The manager leaves the new binary in the vault and asks. The candidate is first started to look around
-//! and end: it must map the shared memory and understand the configuration. Only then the manager makes room,
-//! and the candidate is started in its place. If it does not come up, or dies soon, the former binary is
-//! started again. Once it has proved itself the keeper follows, by exec in place: same pid, same children,
-//! same descriptors.
+//! The manager puts the new binary into the vault and asks for the upgrade. The keeper first starts this candidate in a
+//! mode in which it only checks and ends: it must map the shared memory and understand the configuration. Only then the
+//! manager makes room, and the candidate is started in its place. If the candidate does not come up, or dies soon, the
+//! former binary is started again. After the trial the keeper follows, by exec in place: same pid, same children, same
+//! descriptors.
 
 use crate::keeper::run::Keeper;
 use crate::model::time::Monotonic;

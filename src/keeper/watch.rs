@@ -1,12 +1,12 @@
-//! Noticing a manager that hangs.
+//! Notices a manager that hangs.
 //!
-//! A manager that has died is noticed at once; one that was stopped, or whose loop waits for something that never
-//! comes, is not. So it is expected to turn its loop once after something has happened for it: an entry in the
-//! ledger, a request, a client that nobody takes, its own start. If it has not within the time of `manager_watchdog_secs`, it is
-//! killed, and the next one finds everything in shared memory.
+//! A manager that has died is noticed at once. One that was stopped, or whose loop waits for something that never
+//! comes, is not. So the manager is expected to turn its loop once after something has happened for it: an entry in the
+//! ledger, a request, a client that nobody accepts, its own start. If it has not done so within
+//! `manager_watchdog_secs`, the keeper kills it, and the next manager finds everything in shared memory.
 //!
-//! Nothing is watched while nothing happens: an idle daemon sleeps. Clients wake the keeper at most twice per
-//! interval, and something that happened costs one wake-up more when the interval is over.
+//! Nothing is watched while nothing happens, so an idle daemon sleeps. Clients wake the keeper at most twice per
+//! interval; any other thing that happens costs one more wake-up when the interval is over.
 
 use crate::keeper::run::Keeper;
 use crate::model::signal::Signal;

@@ -1,4 +1,4 @@
-//! When output has colours.
+//! Whether output has colours: always, never, or at a terminal only.
 
 /// What `--color` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

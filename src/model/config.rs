@@ -1,7 +1,7 @@
-//! What a configuration means once it is read: every key with its value, defaults filled in.
+//! The meaning of a configuration: every key with its value, defaults filled in.
 //!
-//! Only `config` makes these values; everybody else reads them. Keys keep their spelling. Nothing here
-//! remembers where a value came from; `config::Document` does.
+//! Only `config` makes these values; everybody else reads them. Keys keep their spelling. Nothing here records where a
+//! value came from; `config::Document` does.
 
 use crate::model::signal::Signal;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! How a process ended.
+//! How a process ended: exit status or signal, and the records of past exits.
 
 use crate::model::signal::Signal;
 use crate::model::time::Wall;

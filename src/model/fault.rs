@@ -1,4 +1,4 @@
-//! Faults: the numbers and names a failed call answers with.
+//! Faults: the numbers and names with which a failed call is answered.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! Plain data that every layer may know: what the configuration says, the states a process can be in, the
-//! names and numbers that go with them.
+//! Plain data that every layer may know: the contents of a configuration, the states of a process, and the names and
+//! numbers that belong to them.
 //!
-//! Nothing here does any work beyond parsing and printing its own values. Start with [`config::Config`]
-//! (what a file means) and [`state::ProcessState`] (what a process does).
+//! The code here only parses and prints its own values. Start with [`config::Config`] (the meaning of a file) and
+//! [`state::ProcessState`] (the state of a process).
 
 pub mod colour;
 pub mod config;

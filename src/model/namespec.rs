@@ -1,4 +1,4 @@
-//! Namespecs: how one process, or all processes of a group, are addressed.
+//! Namespecs: the names by which one process, or all processes of a group, are addressed.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
-//! Bytes that are no UTF-8, inside of text. A variable of the environment may hold any bytes, and a file that passes
-//! it on with `%(ENV_X)s` means those.
+//! Bytes inside of text that are not UTF-8. A variable of the environment may hold any bytes, and a file that passes
+//! the variable on with `%(ENV_X)s` means these bytes.
 //!
-//! Such a byte is the character U+10FF00 plus its value, at the end of the last private plane, wherever a
-//! configuration is text: it can be stored and sent like any other. Whoever hands a text to the kernel takes
-//! [`bytes`] of it.
+//! Where a configuration is text, such a byte is the character U+10FF00 plus its value, at the end of the last private
+//! plane. It can be stored and sent like any other character. Code that passes a text to the kernel uses [`bytes`] of
+//! it.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};

@@ -1,4 +1,4 @@
-//! Points in time: one kind for deciding, one for showing.
+//! Points in time: [`Monotonic`] for decisions, [`Wall`] for display.
 
 use serde::{Deserialize, Serialize};
 use std::ops::{Add, Sub};

@@ -1,5 +1,5 @@
-//! Text from somebody else, made so that it shows what it is and does nothing: control characters steer terminals and
-//! begin new lines, marks of writing direction make a line read as another one.
+//! Makes foreign text harmless: control characters can steer terminals and begin new lines, and marks of writing
+//! direction make a line read as another one. The result shows them and has no effect.
 
 use std::borrow::Cow;
 use std::fmt::Write;

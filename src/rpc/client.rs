@@ -1,8 +1,8 @@
 //! The client's side of XML-RPC: calls to one daemon over TCP or a unix socket.
 //!
-//! Blocking and single-threaded. Several calls can still be under way at once: [`Client::post`] sends a call on a
-//! connection of its own and hands back a [`Pending`] answer, so a caller can post many and then collect the
-//! answers in the order in which it wants to show them.
+//! Blocking and single-threaded. Several calls can still be under way at the same time: [`Client::post`] sends a call
+//! on a connection of its own and returns a [`Pending`] answer. A caller can post many calls and then collect the
+//! answers in the order in which it shows them.
 
 pub mod endpoint;
 pub mod http;

@@ -1,4 +1,4 @@
-//! XML-RPC: the wire (names, faults, structs; once for both sides), the daemon's methods, the client.
+//! XML-RPC: the wire format (names, faults and structs, once for both sides), the daemon's methods, and the client.
 
 pub mod client;
 pub mod server;

@@ -1,7 +1,7 @@
-//! Threads for work that blocks: reading files, mostly.
+//! Threads for work that blocks, mostly for reading files.
 //!
-//! The runtime has such threads too, but once there was anything for them to do they wake twice a second for
-//! ever, and an idle daemon is not to wake at all. Ours go away when there was nothing to do for a while.
+//! The runtime has such threads too, but once they have had anything to do they wake twice a second for ever, and an
+//! idle daemon must not wake at all. Our threads end when they had nothing to do for a while.
 
 use crate::sys::schedule;
 use std::collections::VecDeque;

@@ -1,8 +1,8 @@
-//! The runtime, behind one door. No other file names it, so that changing it changes this file only.
+//! The runtime, behind one door. No other room names it, so that changing it changes this room only.
 //!
-//! Tasks run on a few threads of async-std's. A manager that takes over has no time to make threads: until it has,
-//! whoever [lends a hand](lend_a_hand) is one, and clients are answered meanwhile. A [`Task`] that is dropped goes on
-//! running, on every runtime.
+//! Tasks run on a few threads of async-std's. A manager that takes over has no time to create threads. Until they
+//! exist, the thread that [lends a hand](lend_a_hand) runs tasks, so that clients are answered meanwhile. A [`Task`]
+//! that is dropped goes on running, on every runtime.
 
 use crate::sys::schedule;
 use async_executor::Executor;

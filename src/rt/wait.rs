@@ -1,10 +1,10 @@
-//! How the loop's thread waits: for its own descriptors itself, in one system call.
+//! How the loop's thread waits: it waits for its own descriptors itself, in one system call.
 //!
-//! With the runtime's reactor another thread would see the keeper's bell first and then wake this one, and that
-//! takes as long as everything the manager does between a program's death and its successor's birth. So the loop
-//! runs on [`block_on`] here: a future that is to wait for a descriptor or a moment says so with [`readable`] and
-//! [`until`] each time it is polled, and the thread sleeps in poll(2) with all of that. Whatever else the future
-//! waits for (channels, tasks, anything of the runtime's) wakes the thread through a descriptor of its own.
+//! With the runtime's reactor, another thread would see the keeper's doorbell first and then wake this one. That takes
+//! as long as everything that the manager does between a program's death and the start of its successor. So the loop
+//! runs on [`block_on`] here. A future that waits for a descriptor or a moment says so with [`readable`] and [`until`]
+//! each time it is polled, and the thread sleeps in poll(2) with all of these. Everything else that the future waits
+//! for (channels, tasks, anything of the runtime's) wakes the thread through a descriptor of its own.
 
 use crate::model::time::Monotonic;
 use crate::sys::clock;

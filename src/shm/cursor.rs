@@ -1,9 +1,9 @@
-//! How far the output of one stream has come, kept where it outlives whoever writes it.
+//! How far the output of one stream has come, kept where it outlives the process that writes it.
 //!
-//! A stream's bytes lie in a file, the spool, and are counted from its beginning for ever; positions in here are
-//! such counts. What comes out of them for its logs is counted, too, for files and for syslog. The one writer may
-//! be killed between any two stores: what belongs together is published by a single one. Zero in every field is a
-//! stream that has just begun.
+//! The bytes of a stream lie in a file, the spool, and are counted from its beginning for ever; positions here are such
+//! counts. The output that is made of them is counted, too, for files and for syslog. The one writer may be killed
+//! between any two stores, so what belongs together is published by a single store. Zero in every field means a stream
+//! that has just begun.
 
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
 

@@ -1,13 +1,13 @@
-//! The shared memory: what the keeper tells the manager, and what the manager tells the keeper and its own
-//! successors.
+//! The shared memory: what the keeper tells the manager, and what the manager tells the keeper and its own successors.
 //!
-//! Everything is valid at every instant. The writer may be killed between any two instructions, so what
-//! belongs together is published by one atomic store: a ledger entry by the head, a slot's record by the
-//! number of the record that counts.
+//! Everything is valid at every instant. The writer may be killed between any two instructions, so what belongs
+//! together is published by one atomic store: a ledger entry by the head, the record of a slot by the number of the
+//! current record.
 //!
-//! Both memories begin with a magic number and the version of this layout; whoever maps one it does not
-//! know refuses. What a later release adds stands at the end, and means "unknown" when it is zero: whoever maps a
-//! memory of an earlier release makes it longer, so managers and keepers of both get along without a new version.
+//! Both memories begin with a magic number and the version of this layout. A process that maps an unknown version
+//! refuses it. New fields of a later release stand at the end and mean "unknown" when they are zero. A process that
+//! maps the memory of an earlier release makes it longer, so managers and keepers of both releases work together
+//! without a new version.
 
 use crate::shm::cursor::Cursor;
 use crate::sys::memory::Shareable;

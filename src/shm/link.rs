@@ -1,5 +1,5 @@
-//! The manager's end of what it shares with the keeper: reading the ledger, depositing descriptors, and the words that
-//! pass between the two. What stands about each process is in [`slots`](crate::shm::slots).
+//! The manager's end of what it shares with the keeper: it reads the ledger, deposits descriptors, and exchanges single
+//! words. The records of processes are in [`slots`](crate::shm::slots).
 
 use crate::model::config::ProcessConfig;
 use crate::model::exit::ExitStatus;

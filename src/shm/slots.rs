@@ -1,4 +1,5 @@
-//! The slots: what the manager leaves in shared memory about each process, so that another manager can go on with it.
+//! The slots: the record of each process that the manager leaves in shared memory, so that another manager can
+//! continue.
 
 use crate::core::process::{Process, Reach, State};
 use crate::model::exit::ExitStatus;

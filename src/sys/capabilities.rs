@@ -1,5 +1,5 @@
-//! Capabilities of the calling thread (capabilities(7)): asked and dropped by bare system calls, which is all that is
-//! allowed between clone and exec. The C library has no calls for them.
+//! Capabilities of the calling thread (capabilities(7)). They are read and dropped by bare system calls, because
+//! nothing else is allowed between clone and exec, and the C library has no calls for them.
 
 use std::ffi::c_int;
 

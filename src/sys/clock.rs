@@ -1,4 +1,4 @@
-//! The two clocks.
+//! The two clocks: monotonic and wall.
 
 use crate::model::time::{Monotonic, Wall};
 use rustix::time::{ClockId, clock_gettime};

@@ -1,4 +1,4 @@
-//! Going to the background, with the shell's prompt held back until the daemon is ready.
+//! Goes to the background. The shell's prompt is held back until the daemon is ready.
 
 use crate::sys::process;
 use std::io::{self, Read};

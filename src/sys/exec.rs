@@ -1,5 +1,5 @@
-//! How keeper and manager become what they are: the keeper forks managers and replaces itself. What is executed is
-//! always a binary that is open, so that it does not matter what has become of the file.
+//! Forks managers, and replaces the keeper in place. What is executed is always a binary that is open already, so it
+//! does not matter what has become of the file.
 
 use crate::sys::signals;
 use std::ffi::{CString, c_char};

@@ -1,4 +1,4 @@
-//! Descriptors that arrive by number, and what happens to them at exec.
+//! Descriptors that arrive by number, and whether they stay open at exec.
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use std::io;

@@ -1,4 +1,4 @@
-//! Resource limits.
+//! Resource limits: reading and setting them.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;

@@ -1,4 +1,4 @@
-//! Listening sockets that a program is started with, announced as `sd_listen_fds(3)` says.
+//! Listening sockets for a program, announced to it as in `sd_listen_fds(3)`.
 
 use std::ffi::{CString, c_char, c_int};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};

@@ -1,4 +1,4 @@
-//! The wall clock as the people around this machine read it.
+//! The local time of this machine.
 
 /// A moment in the local time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
-//! Memory that two processes share: files without a name, and mapped ones.
+//! Memory that two processes share: nameless files, and their mappings.
 //!
-//! The other process may write at any time, so nothing but atomics is ever read from or written to mapped memory.
-//! Nobody may make it shorter: touching the missing part would be a SIGBUS, and for the keeper that is the end of
-//! every program.
+//! The other process may write at any time, so mapped memory is read and written through atomics only. The files are
+//! sealed against shrinking: touching a missing part would be a SIGBUS, and for the keeper that is the end of every
+//! program.
 
 use crate::sys::limits::{self, Limited};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};

@@ -1,8 +1,8 @@
-//! The kernel, one small file per job. Together with `keeper` the only place where `unsafe` stands, each use
+//! The kernel, one small file per job. Together with `shm` and `keeper` the only place where `unsafe` stands, each use
 //! with its proof.
 //!
-//! [`spawn`] creates programs; [`memory`] is the memory shared between keeper and manager; the rest are
-//! narrow doors to single calls.
+//! [`spawn`] creates programs; [`memory`] is the memory shared between keeper and manager; the rest are thin wrappers
+//! of single calls.
 
 pub mod capabilities;
 pub mod clock;

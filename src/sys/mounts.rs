@@ -1,6 +1,6 @@
-//! Which files can be looked up and executed without waiting for anybody: those on file systems that are answered by
-//! this kernel alone. A server that is gone (NFS) or a process that does not answer (FUSE) can hold up whoever looks
-//! at their files for ever, and whoever finds out by looking is held up, too.
+//! Tells which files can be looked up and executed without waiting for anybody: those on file systems that this kernel
+//! alone serves. A server that is gone (NFS) or a process that does not answer (FUSE) can block a lookup for ever. Trying
+//! the lookup does not help: the trial would block, too.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};

@@ -1,8 +1,8 @@
-//! Programs that a supervisor started and that live on without it, found by what the kernel keeps of their start.
+//! Finds programs that a supervisor started and that run on without it, by what the kernel keeps of their start.
 //!
-//! Every program has its name and its group in its environment, and so has everybody whom it starts. The program itself
-//! leads a process group, but not a session: it was made a group's leader when it was created, and a group's leader
-//! cannot begin a session. Whoever was sent into the background by a program leads a session, or nothing.
+//! Every program has its name and its group in its environment, and so has everything that it starts. The program
+//! itself leads a process group, but not a session: it became the leader of a group when it was created, and a group's
+//! leader cannot begin a session. A process that a program sent to the background leads a session, or nothing.
 
 use crate::sys::process;
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
-//! Processes that are not our children: held, watched and signalled by a descriptor, so that a pid which the
-//! kernel gave to somebody else is never taken for the former one.
+//! Processes that are not our children, held by a descriptor. The descriptor watches and signals them, so a pid that
+//! the kernel gave to another process is never taken for the former one.
 
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;

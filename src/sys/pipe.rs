@@ -1,10 +1,10 @@
 //! Pipes between the daemon and its programs.
 //!
-//! Only one end of a pipe is used here, the reading end of an output and the writing end of an input. The other
-//! end is made anew for each start of the program by opening ours through `/proc/self/fd`. So `O_NONBLOCK` on our
-//! end never shows up on the program's, nor does what a former program did to its own: they are separate open file
-//! descriptions of one pipe (pipe(7), proc(5)). An output reaches its end when everybody who has the other end is
-//! gone, and whoever keeps a program's end open as well decides when that is.
+//! The daemon uses only one end of a pipe, the reading end of an output and the writing end of an input. The other end
+//! is made anew for each start of the program, by opening ours through `/proc/self/fd`. So `O_NONBLOCK` on our end does
+//! not affect the program's end, nor does what a former program did to its own: they are separate open file
+//! descriptions of one pipe (pipe(7), proc(5)). An output reaches its end when every process that has the other end is
+//! gone. A process that also keeps a program's end open decides when that is.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};

@@ -1,4 +1,4 @@
-//! What the kernel knows about processes.
+//! Reads what the kernel knows about processes.
 
 use crate::model::exit::ExitStatus;
 use crate::model::time::{Monotonic, Wall};

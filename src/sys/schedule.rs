@@ -1,4 +1,4 @@
-//! How soon we get a processor that others want as well.
+//! Priorities: how soon our threads get a processor that others want as well.
 
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 

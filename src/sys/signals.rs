@@ -1,4 +1,4 @@
-//! Signals: sending them, and keeping them away.
+//! Signals: sending and blocking them.
 
 use crate::model::signal::Signal;
 use std::io;

@@ -1,22 +1,21 @@
-//! Creating programs, as children of the keeper, at a cost that grows neither with our memory nor with our
-//! descriptors.
+//! Creates programs, as children of the keeper, at a cost that grows neither with our memory nor with our descriptors.
 //!
 //! One `clone(2)` with these flags does it:
 //!
 //! - `CLONE_PARENT`: the program is the keeper's child from birth, as we are, so nothing is ever re-parented;
-//! - `CLONE_VM | CLONE_VFORK`: the child borrows our memory and we stand still until it executes its program,
-//!   so nothing is copied. (`clone3` would do the same, but container filters answer it with ENOSYS.)
+//! - `CLONE_VM | CLONE_VFORK`: the child borrows our memory and we stand still until it executes its program, so
+//!   nothing is copied. (`clone3` would do the same, but container filters answer it with ENOSYS.)
 //! - `CLONE_PARENT_SETTID`: the pid stands in shared memory before the child's first instruction;
 //! - `CLONE_FILES`: the table of descriptors is shared, too, until the child takes the few it needs with
 //!   `CLOSE_RANGE_UNSHARE`.
 //!
-//! Between clone and exec the child calls nothing but system calls on data prepared beforehand: no
-//! allocation, no locks, no panic. What fails is told twice: to the program's standard error in Supervisor's
-//! words, and to the caller as [`Failure`].
+//! Between clone and exec the child makes only system calls on data prepared beforehand: no allocation, no locks, no
+//! panic. A failure is reported twice: to the program's standard error in Supervisor's words, and to the caller as
+//! [`Failure`].
 //!
-//! From the change of user on the child is in the hands of that user, who can stop it, or slow down whatever it
-//! looks up; and file systems may hang for everybody. Whoever must not wait for that calls from a thread of its own
-//! and follows the child by its [`Progress`].
+//! From the change of user on, the child is in the hands of that user, who can stop it or slow down its lookups; and
+//! file systems may hang for everybody. A caller that must not wait for that uses a thread of its own and follows the
+//! child by its [`Progress`].
 
 use crate::sys::capabilities;
 use crate::sys::errno::errno_name;

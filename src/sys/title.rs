@@ -1,4 +1,4 @@
-//! What lists of processes show for this one.
+//! Sets the name that lists of processes show for this process.
 
 use crate::sys::exec::ExecStrings;
 use std::ops::Range;

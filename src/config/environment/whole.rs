@@ -1,5 +1,5 @@
-//! An `environment` in which nothing is lost: pairs end at a comma or semicolon outside quotes that is followed by
-//! another pair, and a value is all that stands between.
+//! Reads an `environment` without losing anything: a pair ends at a comma or semicolon outside quotes that is followed
+//! by another pair, and the value is everything in between.
 
 use super::Variables;
 

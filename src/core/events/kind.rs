@@ -1,4 +1,4 @@
-//! What can happen, by name.
+//! The types of events, by name.
 
 use crate::model::state::ProcessState;
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
-//! What event listeners hear, and what they answer.
+//! The events that listeners receive, and their answers.
 //!
-//! An event happens once. Every pool that subscribed to its kind takes it into its own queue, whatever the
-//! number of names by which the pool subscribed. The head of a queue goes to the first listener of the pool
-//! that is up and READY; that one is BUSY then, until its answer settles the event or puts it back.
+//! Every pool that subscribed to the type of an event takes the event into its own queue, and takes it once even if
+//! several of its subscriptions match. The head of a queue goes to the first listener of the pool that is up and READY.
+//! That listener is then BUSY, until its answer either acknowledges the event or puts it back.
 //!
 //! ```text
 //!                 READY LF                  an event is sent
@@ -15,9 +15,9 @@
 //!       └──────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! [`kind`] names what can happen, [`payload`] says how it is written down, [`protocol`] understands what
-//! listeners say, and [`pools::Pools`] brings events and listeners together. All of it can be stored at any
-//! time and goes on elsewhere: a manager that takes over continues with what its predecessor left.
+//! [`kind`] names the types of events, [`payload`] writes an event down, [`protocol`] parses what listeners send, and
+//! [`pools::Pools`] brings events and listeners together. All of this can be saved at any time and continued elsewhere:
+//! a manager that takes over continues with the state of its predecessor.
 
 pub mod kind;
 pub mod payload;

@@ -1,4 +1,4 @@
-//! What an event says about itself, byte for byte as Supervisor writes it (events.py, `payload()`).
+//! The payload of each event, byte for byte as Supervisor writes it (events.py, `payload()`).
 
 use crate::core::process::StateChange;
 use crate::model::state::ProcessState;

@@ -1,7 +1,7 @@
 //! The pools: queues of events, and the listeners that take them.
 //!
-//! [`Pools::step`] is the only door. It depends on nothing but its arguments, so that the same inputs lead to
-//! the same queues: whoever keeps the inputs can rebuild them (see `manager::journal`).
+//! [`Pools::step`] is the only way to change them. It depends on its arguments only, so the same inputs lead to the
+//! same queues: a successor rebuilds them from the recorded inputs (see `manager::journal`).
 
 use crate::core::events::kind::{Kind, Kinds};
 use crate::core::events::payload;

@@ -1,4 +1,4 @@
-//! What pools do, told as conversations.
+//! Tests of the pools, written as conversations.
 
 use super::*;
 

@@ -1,8 +1,8 @@
-//! What a listener says on its standard output, understood byte by byte.
+//! Parses what a listener writes to its standard output, byte by byte.
 //!
-//! As in Supervisor, dispatchers.py, PEventListenerDispatcher, with three differences: a result line must
-//! begin with `RESULT `, its number must not be negative, and an empty result is complete at once. What a
-//! listener may make us remember has limits.
+//! As in Supervisor, dispatchers.py, PEventListenerDispatcher, with three differences: a result line must begin with
+//! `RESULT `, its number must not be negative, and an empty result is complete at once. What is stored of a listener's
+//! output has limits.
 
 use serde::{Deserialize, Serialize};
 

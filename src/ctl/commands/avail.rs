@@ -1,4 +1,4 @@
-//! `avail`: what the configuration knows.
+//! `avail`: list the configured processes.
 
 use super::{Command, Completes};
 use crate::ctl::error::{CtlError, Outcome};

@@ -1,4 +1,4 @@
-//! `events`: what happens, as it happens.
+//! `events`: print events as they happen.
 
 use super::tail::HOW_TO_END;
 use super::{Command, Completes, words};

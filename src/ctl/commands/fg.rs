@@ -1,4 +1,4 @@
-//! `fg`: attach to a process. Shows both its logs as they grow and sends it what is typed.
+//! `fg`: attach to a process. Shows both its logs as they grow, and sends it what is typed.
 
 use super::tail::HOW_TO_END;
 use super::{Command, Completes, words};

@@ -1,4 +1,4 @@
-//! `start-group` and `stop-group`: groups as the Go daemons spell them.
+//! `start-group` and `stop-group`: groups in the syntax of the Go versions.
 
 use super::{Command, Completes, words};
 use crate::ctl::error::Outcome;

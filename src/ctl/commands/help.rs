@@ -1,4 +1,4 @@
-//! `help`: what there is and how it is used.
+//! `help`: list the commands and show how each is used.
 
 use super::{COMMANDS, Command, Completes, find};
 use crate::ctl::error::Outcome;

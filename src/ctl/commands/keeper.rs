@@ -1,4 +1,4 @@
-//! `keeper`: the two processes of the daemon.
+//! `keeper`: show the two processes of the daemon.
 
 use super::{Command, Completes};
 use crate::ctl::error::Outcome;

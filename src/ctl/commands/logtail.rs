@@ -1,4 +1,4 @@
-//! `logtail`: `tail` as the Go daemons spell it.
+//! `logtail`: `tail` in the syntax of the Go versions.
 
 use super::tail::{self, Request};
 use super::{Command, Completes, words};

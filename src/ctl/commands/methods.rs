@@ -1,4 +1,4 @@
-//! `methods`: what the daemon can be asked over XML-RPC.
+//! `methods`: list the XML-RPC methods of the daemon.
 
 use super::{Command, Completes};
 use crate::ctl::error::Outcome;

@@ -1,4 +1,4 @@
-//! `update --plan`: what `update` would do.
+//! `update --plan`: show what `update` would do.
 
 use crate::ctl::error::Outcome;
 use crate::ctl::records::{Configured, Process, Reread};

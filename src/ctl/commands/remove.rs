@@ -1,4 +1,4 @@
-//! `remove`: deactivate groups that do not run.
+//! `remove`: deactivate groups that are not running.
 
 use super::{Command, Completes, add, words};
 use crate::ctl::error::Outcome;

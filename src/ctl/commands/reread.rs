@@ -1,4 +1,4 @@
-//! `reread`: read the configuration again and tell what differs.
+//! `reread`: read the configuration again and print the differences.
 
 use super::avail::shutting_down;
 use super::{Command, Completes};

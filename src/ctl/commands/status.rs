@@ -1,4 +1,4 @@
-//! `status`: what the processes do.
+//! `status`: print the states of processes.
 
 use super::{Command, Completes, words};
 use crate::ctl::error::{CtlError, Outcome};

@@ -1,4 +1,4 @@
-//! `stop`: stop processes and wait until they are gone.
+//! `stop`: stop processes and wait until they have ended.
 
 use super::{Command, Completes, words};
 use crate::ctl::error::Outcome;

@@ -1,4 +1,4 @@
-//! `update`: read the configuration again and make it so.
+//! `update`: read the configuration again and apply the differences.
 
 use super::reload::already_shutting_down;
 use super::reread::place_of_problem;

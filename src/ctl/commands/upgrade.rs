@@ -1,4 +1,4 @@
-//! `upgrade`: lets another binary take over while every program runs on.
+//! `upgrade`: let another binary take over while every program runs on.
 
 use super::{Command, Completes, words};
 use crate::ctl::daemon::text;

@@ -1,4 +1,4 @@
-//! `version`: which release the daemon is.
+//! `version`: print the release of the daemon.
 
 use super::{Command, Completes};
 use crate::ctl::error::Outcome;

@@ -1,4 +1,4 @@
-//! `why`: why a process is in its state, what it did before, and what happens next.
+//! `why`: explain the state of a process: how it got there, what it did before, and what happens next.
 
 use super::{Command, Completes, status, words};
 use crate::ctl::daemon::{Channel, text};

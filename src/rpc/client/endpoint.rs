@@ -1,4 +1,4 @@
-//! Where a daemon listens: `serverurl` read, and connected to.
+//! The address of a daemon: parses a `serverurl` and connects to it.
 
 use crate::rpc::client::http::{Connection, Transport};
 use crate::rpc::client::{CallError, Login};

@@ -1,5 +1,5 @@
-//! As much HTTP/1.1 as a client of one daemon needs: one request, one answer of known or chunked length, or an
-//! answer without end.
+//! The part of HTTP/1.1 that a client of one daemon needs: one request, and one answer of known or chunked length or
+//! without end.
 
 use crate::rpc::client::Tick;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

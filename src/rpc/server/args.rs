@@ -1,4 +1,4 @@
-//! The arguments of a call, taken one by one. Whatever does not fit is INCORRECT_PARAMETERS.
+//! The arguments of a call, taken one by one. An argument that does not fit is INCORRECT_PARAMETERS.
 
 use crate::control::request::{Target, Wait};
 use crate::model::fault::{Fault, FaultCode};

@@ -1,7 +1,7 @@
-//! Reading parts of logs for the `read…Log` and `tail…Log` methods.
+//! Reads parts of logs for the `read…Log` and `tail…Log` methods.
 //!
-//! Which bytes are meant is decided at once; they are read when the answer is sent, piece by piece, so that
-//! no log, however long, has to fit into memory. Reading happens off the executor's threads.
+//! The range of bytes is decided at once. The bytes are read when the answer is sent, piece by piece, so a log never
+//! has to fit into memory, however long it is. The executor's threads do not read files.
 
 use crate::files;
 use crate::log::memory::Ring;

@@ -1,4 +1,4 @@
-//! Every method there is. A name that a client sends reaches this table and nothing else.
+//! The table of all methods. A name that a client sends is looked up here and reaches nothing else.
 //!
 //! The table drives dispatch, `listMethods`, `methodHelp` and `methodSignature`.
 

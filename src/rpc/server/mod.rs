@@ -1,7 +1,7 @@
 //! The daemon's methods: from a decoded call to a result.
 //!
-//! `methods` is the table of all there are; `plan` decides from the arguments what a call amounts to; here
-//! it is carried out, by asking the loop and reading logs. `reply` puts results into text.
+//! `methods` is the table of all methods. `plan` derives from the arguments what a call asks for. This module carries
+//! it out, by asking the loop and reading logs. `reply` turns results into text.
 
 pub mod logs;
 pub mod methods;

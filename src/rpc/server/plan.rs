@@ -1,4 +1,4 @@
-//! What a call amounts to, decided from its arguments alone. Carrying it out is `super::perform`'s.
+//! Derives from the arguments of a call, and from nothing else, what it asks for. `super::perform` carries it out.
 
 use super::args::{Args, incorrect};
 use crate::control::request::{Request, Table, Target, Wait};

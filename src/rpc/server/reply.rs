@@ -1,4 +1,4 @@
-//! Results and how they stand on the wire.
+//! Results and their form on the wire.
 
 use super::logs::LogSlice;
 use crate::config::Reread;

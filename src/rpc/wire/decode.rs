@@ -1,4 +1,4 @@
-//! Reading XML-RPC. Whatever comes in is foreign: it is bounded, and nothing of it is quoted in an error.
+//! Reads XML-RPC. All input is foreign: it is bounded, and no error quotes it.
 
 use super::tidy::tidy;
 use super::{Value, WireFault};

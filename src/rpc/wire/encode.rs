@@ -1,5 +1,5 @@
-//! Writing XML-RPC in the spelling of Python's `xmlrpc.client.dumps`: one element per line, `<int>`, strings
-//! always tagged.
+//! Writes XML-RPC in the spelling of Python's `xmlrpc.client.dumps`: one element per line, `<int>`, strings always
+//! tagged.
 
 use super::{Value, WireFault};
 use base64::Engine;

@@ -1,7 +1,7 @@
 //! XML-RPC text, once for both sides: the daemon reads calls and writes responses, the client the reverse.
 //!
-//! Reading is dxr's; writing is ours ([`Writer`]), because log lines may contain what XML forbids and
-//! because typed clients want the spelling Python uses. [`Value`] is dxr's.
+//! The `dxr` crate reads. Our own [`Writer`] writes, because log lines may contain what XML forbids, and because typed
+//! clients expect the spelling of Python. [`Value`] is dxr's.
 
 mod decode;
 mod encode;

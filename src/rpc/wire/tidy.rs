@@ -1,8 +1,8 @@
-//! Straightening a request before dxr reads it.
+//! Normalizes a request before dxr reads it.
 //!
-//! What Supervisor's parser refuses and dxr would let through is refused here: document types, characters
-//! XML forbids, anything after the end. What Supervisor understands and dxr would not is put into words dxr
-//! knows: attributes go, wide integers become `<i8>`, types nobody knows become strings.
+//! What Supervisor's parser refuses and dxr would accept is refused here: document types, characters that XML forbids,
+//! anything after the end. What Supervisor understands and dxr would not is rewritten: attributes are removed, wide
+//! integers become `<i8>`, unknown types become strings.
 
 use super::DecodeError;
 
