@@ -7,7 +7,7 @@
 //! that binary in place, as in an upgrade, and starts a manager.
 //!
 //! Whoever waits for the daemon in the foreground cannot wait for a process that stays. So with `exitkillall=false` the
-//! shell or the service manager has started an attendant. It passes signals on, and ends with the status that this code
+//! shell or the service manager has started an attendant. It passes signals on, and ends with the status that the keeper
 //! sends it.
 
 use crate::keeper::boot::KEEPER_VARIABLE;
