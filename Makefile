@@ -30,7 +30,7 @@ prepare:
 	.ci/prepare "$(SUPERVISOR_VENV)" "$(TOOLS_VENV)"
 
 test: prepare
-	cargo test --locked
+	tests/run --locked
 
 soak: prepare
 	cargo test --locked --test e2e -- --ignored
