@@ -1,14 +1,12 @@
 //! `supervisord check`: reports everything that is wrong with a configuration, at once, and starts nothing.
 //!
-//! The daemon ignores unknown keys and sections without a word, as Supervisor does; this is the place that reports
-//! them. `written` checks the text, `effective` what it means on this machine.
+//! `written` looks at the text, `effective` at what it means on this machine.
 
 mod client;
 mod commands;
 mod effective;
 mod problem;
 mod servers;
-mod similar;
 mod written;
 
 pub use problem::{Problem, Severity};

@@ -1,12 +1,11 @@
 //! Problems of the text: unknown names, keys that are set twice, secrets in files that everybody can read.
 
 use crate::check::problem::{Problem, Severity};
-use crate::check::similar::most_similar;
 use crate::config::args::DaemonArgs;
-use crate::config::hints;
 use crate::config::load::refusal;
-use crate::config::schema::{self, KINDS, Kind};
+use crate::config::schema;
 use crate::config::trust::{self, Doubt};
+use crate::config::unknown::{self, Unknown};
 use crate::config::{Document, Place, Surroundings, repr};
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
@@ -14,20 +13,20 @@ use std::path::PathBuf;
 
 /// Every such problem, section by section.
 pub fn problems(document: &Document, args: &DaemonArgs, surroundings: &Surroundings) -> Vec<Problem> {
-    let mut found = Vec::new();
-    for section in document.sections() {
-        match schema::kind(section) {
-            Some(kind) => found.extend(unknown_keys(document, section, kind)),
-            None => found.extend(unknown_section(document, section)),
-        }
-    }
-    found.extend(unknown_defaults(document));
+    let mut found = unknown(document);
     found.extend(repeated_keys(document));
     found.extend(nested_includes(document));
     found.extend(files_read_twice(document));
     found.extend(writable_files(document, args, surroundings));
     found.extend(readable_secrets(document));
     found
+}
+
+/// Names that nobody reads, at every place.
+fn unknown(document: &Document) -> Vec<Problem> {
+    let problem =
+        |unknown: Unknown<'_>| warning(document, unknown.place, unknown.section, unknown.key, unknown.text);
+    unknown::find(document).into_iter().map(problem).collect()
 }
 
 /// Files that others may write to. Whoever can change what a daemon runs is as good as its user.
@@ -65,61 +64,6 @@ fn warning(
         section: Some(section.to_string()),
         key: key.map(str::to_string),
     }
-}
-
-fn did_you_mean(suggestion: Option<String>) -> String {
-    suggestion.map(|meant| format!(" (did you mean '{meant}'?)")).unwrap_or_default()
-}
-
-fn unknown_section(document: &Document, section: &str) -> Option<Problem> {
-    // `[program:x]` is like `[programs:x]` up to the colon.
-    let (head, name) = match section.split_once(':') {
-        Some((head, name)) => (format!("{head}:"), name),
-        None => (section.to_string(), ""),
-    };
-    let similar = most_similar(&head, KINDS.iter().map(|kind| kind.prefix));
-    let suggestion = similar.map(|prefix| format!("[{prefix}{name}]"));
-    let text = format!("unknown section, ignored{}", did_you_mean(suggestion));
-    Some(warning(document, document.header(section), section, None, text))
-}
-
-fn unknown_keys<'d>(
-    document: &'d Document,
-    section: &'d str,
-    kind: &'static Kind,
-) -> impl Iterator<Item = Problem> + 'd {
-    let is_unknown = move |key: &str| !schema::knows(section, key) && !hints::is_of_relatives(key);
-    let unknown = document.own_keys(section).filter(move |(key, _)| is_unknown(key));
-    unknown.map(move |(key, place)| {
-        if let Some(header) = key.strip_prefix('[') {
-            let text = format!(
-                "unclosed section header: [{header}... has no ']', so what follows belongs to [{section}]"
-            );
-            return warning(document, Some(place), section, Some(key), text);
-        }
-        let similar = most_similar(key, kind.keys().map(|key| key.name));
-        let elsewhere = KINDS.iter().find(|kind| kind.keys().any(|known| known.name == key));
-        let suggestion = match (similar, elsewhere) {
-            (None, Some(kind)) => format!(
-                " (it belongs into [{}{}])",
-                kind.prefix,
-                if kind.prefix.ends_with(':') { "x" } else { "" }
-            ),
-            (similar, _) => did_you_mean(similar.map(str::to_string)),
-        };
-        warning(document, Some(place), section, Some(key), format!("unknown key, ignored{suggestion}"))
-    })
-}
-
-/// Keys of `[DEFAULT]` that no section knows.
-fn unknown_defaults(document: &Document) -> impl Iterator<Item = Problem> {
-    let all = || KINDS.iter().flat_map(Kind::keys).map(|key| key.name);
-    let unknown = document.default_keys().filter(move |(key, _)| !all().any(|known| known == *key));
-    unknown.map(move |(key, place)| {
-        let text =
-            format!("unknown key, ignored{}", did_you_mean(most_similar(key, all()).map(str::to_string)));
-        warning(document, Some(place), "DEFAULT", Some(key), text)
-    })
 }
 
 fn repeated_keys(document: &Document) -> impl Iterator<Item = Problem> {

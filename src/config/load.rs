@@ -8,7 +8,7 @@ use crate::config::reading::{self, Readable};
 use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::trust::{self, Doubt};
-use crate::config::{daemon, groups, hints, include, ini, servers};
+use crate::config::{daemon, groups, hints, include, ini, servers, unknown};
 use crate::model::config::{Config, Level, Message};
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -186,6 +186,7 @@ pub(crate) fn interpret(
     notes.extend(hints::notes(document));
     let path = document.files().first().map(|file| surroundings.absolute(&file.name)).unwrap_or_default();
     let mut messages: Vec<_> = notes.iter().map(Note::to_message).collect();
+    messages.extend(unknown::messages(document));
     // As Supervisor logs them: what is worst comes first.
     messages.sort_by_key(|message| std::cmp::Reverse(message.level));
     let config = Config { path, supervisord, http_servers, rpc_namespaces, groups, messages };

@@ -36,11 +36,13 @@ mod streams;
 pub mod args;
 pub mod command;
 pub(crate) mod ctl;
-pub(crate) mod hints;
+mod hints;
 mod include;
 pub(crate) mod load;
 pub(crate) mod reading;
+mod similar;
 pub(crate) mod trust;
+pub(crate) mod unknown;
 
 mod diff;
 pub(crate) mod dump;

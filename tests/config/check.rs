@@ -563,12 +563,14 @@ fn what_looks_right_and_is_not_is_explained() {
              \" #\", which begins a comment even between quotation marks: write it without the blank before it",
             "x.conf:3: warning: [program:a] command: can't parse command 'sh -c \"echo a': No closing quotation",
             "x.conf:5: warning: [program:b] command: set again in line 8; the last value counts",
-            "x.conf:6: warning: [program:b] depends_on: depends_on in [program:b] and 1 more (x.conf:6) is a key of other \
-             supervisors: it is ignored, and what it asks for is not done",
+            "x.conf:6: warning: [program:b] depends_on: a key of other supervisors, ignored: nothing waits for it; priority \
+             sets the order of starts",
             "x.conf:7: warning: [program:b] [program: unclosed section header: [program... has no ']', so what follows \
              belongs to [program:b]",
-            "x.conf:11: warning: [program:d] cron: cron in [program:d] (x.conf:11) is a key of other supervisors: it is \
-             ignored, and what it asks for is not done",
+            "x.conf:11: warning: [program:d] cron: a key of other supervisors, ignored: nothing starts it; let a crontab \
+             call 'supervisord ctl start NAME'",
+            "x.conf:12: warning: [program:d] depends_on: a key of other supervisors, ignored: nothing waits for it; \
+             priority sets the order of starts",
         ],
     );
     check(

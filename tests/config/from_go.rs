@@ -66,11 +66,18 @@ fn keys_that_are_not_read_are_named_by_check() {
     assert!(rows.len() > 3, "only {} rows", rows.len());
     for row in rows {
         let section = quoted(&row[0]).next().unwrap();
-        let needed = if section == "[program:x]" { "command=cat" } else { "port=127.0.0.1:9001" };
+        let needed = match section {
+            "[program:x]" => "command=cat",
+            "[supervisord]" => "nodaemon=false",
+            _ => "port=127.0.0.1:9001",
+        };
         for key in quoted(&row[1]).filter(|key| !key.ends_with('…')) {
             let told = check(&format!("[supervisord]\n{section}\n{needed}\n{key}=1\n"), "--strict");
             assert!(
-                told.contains(&format!("x.conf:4: warning: {section} {}: ", key.to_lowercase())),
+                told.contains(&format!(
+                    "x.conf:4: warning: {section} {}: a key of other supervisors",
+                    key.to_lowercase()
+                )),
                 "{key}: {told}"
             );
         }

@@ -77,15 +77,32 @@ fn why_and_the_log_tell_one_truth() {
 }
 
 #[test]
-fn keys_of_other_supervisors_get_one_line() {
-    let daemon = start(
-        "[program:a]\ncommand=cat\ndepends_on=b\n[program:b]\ncommand=cat\ndepends_on=c\nenvFiles=/x\n\
-         [program:c]\ncommand=cat\n",
-    );
-    daemon.wait_log("depends_on in [program:a] and 1 more (");
-    let log = daemon.log();
-    assert_eq!(log.matches("is a key of other supervisors").count(), 2, "{log}");
-    assert!(log.contains("WARN envfiles in [program:b]"), "{log}");
+fn what_nobody_reads_gets_one_line_at_start_and_reread() {
+    let program = |name: &str, keys: &str| format!("[program:{name}]\ncommand=cat\n{keys}");
+    let conf = [
+        program("a", "depends_on=b\nxyz=1\n"),
+        program("b", "depends_on=c\nenvFiles=/x\n"),
+        program("c", "autostrat=1\n"),
+        "[program-default]\nautostart=false\n".to_string(),
+    ];
+    let daemon = start(&conf.concat());
+    let expected = [
+        "[program:a] depends_on: a key of other supervisors, ignored: nothing waits for it; priority sets the order of \
+         starts; 1 other section has it, too",
+        "[program:a] xyz: unknown key, ignored",
+        "[program:b] envfiles: a key of other supervisors, ignored: write environment, or start the daemon with --env-file",
+        "[program:c] autostrat: unknown key, ignored (did you mean 'autostart'?)",
+        "[program-default]: a section of other supervisors, ignored: write its keys into each [program:x], or into \
+         [DEFAULT], which counts for every section",
+    ];
+    let told = || -> Vec<String> {
+        let lines = daemon.messages().into_iter().filter(|line| line.text.contains("ignored"));
+        let warnings = lines.inspect(|line| assert_eq!(line.level, "WARN", "{line:?}"));
+        warnings.map(|line| line.text.split_once(": ").map(|(_, text)| text.to_string()).unwrap()).collect()
+    };
+    assert_eq!(told(), expected);
+    daemon.ctl(&["reread"]).expect(0);
+    assert_eq!(told(), [expected, expected].concat());
 }
 
 #[test]
