@@ -6,7 +6,7 @@
 
 use crate::config::args::DaemonArgs;
 use crate::config::document::{Document, Place};
-use crate::config::expand::{Names, Piece, expand, pieces};
+use crate::config::expand::{Names, Piece, expand, pieces, with_percents};
 use crate::config::schema::{self, Key, Kind};
 use crate::config::section::{Context, Extra, Scope};
 use crate::config::surroundings::Surroundings;
@@ -125,8 +125,10 @@ impl Dump<'_> {
         // What cannot be written, for example a comment's marker from the environment, stays a name.
         let no_variables = |name: &str| !name.starts_with("ENV_");
         let attempts: [&dyn Fn(&str) -> bool; 2] = [&|_| true, &no_variables];
+        let doubled = with_percents(value.text).filter(|_| key.name == "command");
+        let template = doubled.as_deref().unwrap_or(value.text);
         let mut filled =
-            attempts.into_iter().map(|wanted| self.filled_in(value.text, value.place, own, wanted));
+            attempts.into_iter().map(|wanted| self.filled_in(template, value.place, own, wanted));
         let text = filled.find(|text| survives(key.name, text)).unwrap_or_else(|| value.text.to_string());
         Some((text, self.origin(value.place)))
     }

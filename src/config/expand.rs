@@ -91,6 +91,34 @@ pub fn bare_form(template: &str) -> Option<&str> {
     })
 }
 
+/// The template with every `%` doubled that begins no form, as in `date +%H:%M`; `None` if it can be read as it is.
+pub fn with_percents(template: &str) -> Option<String> {
+    let is_read = |piece: Result<Piece<'_>, ExpandError>| match piece {
+        Ok(Piece::Form(form)) => form.name.is_some() || "sra".contains(form.spec.conversion),
+        piece => piece.is_ok(),
+    };
+    if pieces(template).all(is_read) {
+        return None;
+    }
+    let mut doubled = String::with_capacity(template.len() + 8);
+    let mut rest = template;
+    while let Some(start) = rest.find('%') {
+        doubled.push_str(&rest[..start]);
+        rest = &rest[start + 1..];
+        match rest.chars().next() {
+            // A form, right or wrong.
+            Some('(') => doubled.push('%'),
+            Some('%') => {
+                rest = &rest[1..];
+                doubled.push_str("%%");
+            }
+            _ => doubled.push_str("%%"),
+        }
+    }
+    doubled.push_str(rest);
+    Some(doubled)
+}
+
 /// One step of a template.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Piece<'t> {
@@ -328,6 +356,23 @@ fn bad(reason: impl Into<String>) -> ExpandError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percent_signs_that_begin_no_form_are_doubled() {
+        for (template, expected) in [
+            ("cat", None),
+            ("a %(x)s %% b", None),
+            ("date +%s", None),
+            ("date +%s %s", Some("date +%%s %%s")),
+            ("date +%H:%M", Some("date +%%H:%%M")),
+            ("50% of %(x)s", Some("50%% of %(x)s")),
+            ("100%", Some("100%%")),
+            ("5%% %d %", Some("5%% %%d %%")),
+            ("%(open 5%", Some("%(open 5%%")),
+        ] {
+            assert_eq!(with_percents(template).as_deref(), expected, "{template}");
+        }
+    }
 
     struct Some3;
 

@@ -235,7 +235,7 @@ fn command(section: &Section<'_>) -> Option<String> {
         section.error(None, text);
         return None;
     }
-    section.text("command").map(|text| text.into_owned())
+    section.text_of_command("command").map(|text| text.into_owned())
 }
 
 /// The expanded name. Supervisor checks it only before its expansion, so it may contain what no name should.

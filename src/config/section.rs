@@ -3,7 +3,7 @@
 
 use crate::config::document::{Document, Place, Value};
 use crate::config::error::ConfigError;
-use crate::config::expand::{Arg, Names, bare_form, expand};
+use crate::config::expand::{Arg, Names, bare_form, expand, with_percents};
 use crate::config::surroundings::{Surroundings, Users};
 use crate::config::text::repr;
 use crate::config::values::{Parsed, Read};
@@ -178,6 +178,25 @@ impl<'c> Section<'c> {
         let value = self.raw(key)?;
         let what = format_args!("{}.{key}", self.name);
         self.expand(key, value, &what)
+    }
+
+    /// Like [`Section::text`], for commands: a `%` that begins no form stays as it is.
+    pub fn text_of_command(&self, key: &str) -> Option<Cow<'c, str>> {
+        let value = self.raw(key)?;
+        let Some(template) = with_percents(value.text) else { return self.text(key) };
+        let names = self.names(value.place);
+        match expand(&template, &names) {
+            Ok(text) => {
+                let text = text.into_owned();
+                self.doubt(key, "a '%' that begins no form is kept as it is (write '%%' for it)".to_string());
+                self.within_budget(key, Cow::Owned(text))
+            }
+            Err(error) => {
+                let what = format!("{}.{key}", self.name);
+                self.error(Some(key), error.describe(value.text, &what, &names));
+                None
+            }
+        }
     }
 
     /// Like [`Section::text`], for keys that messages name without their section.

@@ -12,7 +12,10 @@ const N_CONFIGS: usize = 600;
 
 /// Values that every kind of program takes, wrong ones among them.
 const PROGRAM_KEYS: [(&str, &[&str]); 27] = [
-    ("command", &["/bin/cat", "", "x %(program_name)s", "y %(ENV_X)s %(here)s", "%(nope)s", "100%", "\"un"]),
+    (
+        "command",
+        &["/bin/cat", "", "x %(program_name)s", "y %(ENV_X)s %(here)s", "%(nope)s", "%(here", "\"un"],
+    ),
     (
         "process_name",
         &["%(program_name)s_%(process_num)02d", "%(process_num)d", "fix", "a b", "%(x)s", "%(group_name)s"],
