@@ -63,6 +63,21 @@ pub fn has_ended(pidfd: impl AsFd) -> bool {
     matches!(poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&at_once)), Ok(1))
 }
 
+/// Waits until the process has ended.
+///
+/// # Errors
+/// The system's.
+pub fn wait(pidfd: impl AsFd) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    loop {
+        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
 /// Sends a signal to the process.
 pub fn send(pidfd: impl AsFd, signal: Signal) -> io::Result<()> {
     send_with(pidfd, signal, 0)

@@ -84,6 +84,23 @@ fn under_its_own_name_it_ends_with_its_command() {
     daemon.wait_log("exited: x (exit status 0; expected)");
 }
 
+/// As in the Go versions.
+#[test]
+fn it_can_end_with_the_process_instead_of_its_command() {
+    let daemon = with_proxy(&format!("{} pidproxy -exit-daemon-stop", binary().display()));
+    // The command ends at once and leaves the real program behind.
+    let launcher =
+        LAUNCHER.replace("while kill -0 $(cat real.pid); do sleep 0.05; done", "echo gone > launched");
+    fs::write(daemon.path("launcher"), launcher).expect("it is there");
+    let real = real_program(&daemon);
+    until("the command has ended", LONG, || daemon.read("launched") == "gone\n");
+    daemon.call("supervisor.signalProcess", vec![text("x"), text("HUP")]);
+    until("it was told", LONG, || daemon.read("told").contains("HUP"));
+    assert_eq!(daemon.state_of("x"), Running);
+    crate::support::kill(real, Signal::SIGKILL);
+    daemon.wait_log("exited: x (exit status 1; not expected)");
+}
+
 /// The end of the proxy would only hide that the program goes on.
 #[test]
 fn without_a_pid_it_stays_until_it_is_killed() {
