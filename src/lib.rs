@@ -35,6 +35,7 @@ pub mod check;
 pub mod cli;
 pub mod ctl;
 pub mod pidproxy;
+pub mod service;
 
 /// Our own version: what `supervisord version`, `ctl keeper`, the metrics and so on say.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it knows, from the ground up: a room knows only rooms that stand above its own line.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("core", &["model"]),
     ("sys", &["model"]),
@@ -29,7 +29,8 @@ const ARROWS: [(&str, &[&str]); 18] = [
     // What is asked and how it stands on the wire; never who answers.
     ("ctl", &["config", "model", "rpc"]),
     ("pidproxy", &["model", "sys"]),
-    ("cli", &["check", "config", "ctl", "manager", "model", "pidproxy", "sys"]),
+    ("service", &["config", "files", "model"]),
+    ("cli", &["check", "config", "ctl", "manager", "model", "pidproxy", "service", "sys"]),
     ("main", &["cli", "keeper", "manager"]),
 ];
 

@@ -1,13 +1,13 @@
 //! The command line: who the program is to be, with which options.
 //!
 //! `supervisord [options]` is the daemon. A first word that is no option selects another part: `ctl`, `check`,
-//! `init`, `version`. Called as `supervisorctl` or `echo_supervisord_conf` the program is what those are.
+//! `init`, `service`, `version`. Called as `supervisorctl` or `echo_supervisord_conf` the program is what those are.
 
 mod env_file;
 mod getopt;
 mod options;
 
-use crate::config::args::{CheckArgs, CtlArgs, DaemonArgs, InitArgs};
+use crate::config::args::{CheckArgs, CtlArgs, DaemonArgs, InitArgs, ServiceAction, ServiceArgs};
 use crate::config::repr;
 use crate::{SUPERVISOR_VERSION, VERSION};
 use argh::FromArgs;
@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// The words that make the program something else than the daemon.
-const PARTS: [&str; 7] = ["ctl", "check", "init", "version", "completions", "man", "pidproxy"];
+const PARTS: [&str; 8] = ["ctl", "check", "init", "service", "version", "completions", "man", "pidproxy"];
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq)]
@@ -27,6 +27,7 @@ pub enum Invocation {
     Ctl(CtlArgs),
     Check(CheckArgs),
     Init(InitArgs),
+    Service(ServiceArgs),
     /// The words after `pidproxy`.
     PidProxy(Vec<String>),
     /// Nothing is left but to print something.
@@ -73,6 +74,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Invocation::Ctl(args) => crate::ctl::main(args),
         Invocation::Check(args) => crate::check::main(&args),
         Invocation::Init(args) => crate::config::init_main(&args),
+        Invocation::Service(args) => crate::service::main(&args),
         Invocation::PidProxy(words) => crate::pidproxy::main(&words),
         Invocation::Exit(exit) => exit.print(),
     }
@@ -84,7 +86,10 @@ fn set_variables(invocation: &mut Invocation) {
         Invocation::Daemon(args) => (args.env_file.clone(), Some(&mut args.doubt)),
         Invocation::Check(args) => (args.daemon.env_file.clone(), Some(&mut args.daemon.doubt)),
         Invocation::Ctl(args) => (args.env_file.clone(), None),
-        Invocation::Init(_) | Invocation::PidProxy(_) | Invocation::Exit(_) => return,
+        // The file is for the service, not for whoever installs it.
+        Invocation::Service(_) | Invocation::Init(_) | Invocation::PidProxy(_) | Invocation::Exit(_) => {
+            return;
+        }
     };
     let Some(Err(error)) = file.as_ref().map(|file| env_file::set(Path::new(file))) else { return };
     let text = format!("command line: --env-file: no variable is set, {}: {error}", file.unwrap_or_default());
@@ -137,6 +142,7 @@ fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
         Some("man") => man(&format!("{progname} man"), rest),
         Some("pidproxy") => Ok(Invocation::PidProxy(rest.to_vec())),
         Some("check") => check(&format!("{progname} check"), args, rest),
+        Some("service") => service(progname, args, rest),
         Some(_) => init(&format!("{progname} init"), rest),
     }
 }
@@ -210,6 +216,42 @@ fn init(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
     Ok(Invocation::Init(fill(progname, &plain)?))
 }
 
+/// The options may stand before the word, before the action or behind it.
+fn service(progname: &str, daemon: DaemonArgs, words: &[String]) -> Result<Invocation, Exit> {
+    let name = format!("{progname} service");
+    let usage = |text: String| Exit::usage(&name, &text);
+    let (mut given, rest) = getopt::lex(options::SERVICE, words).map_err(usage)?;
+    let (action, behind) = rest.split_at(rest.len().min(1));
+    let (more, rest) = getopt::lex(options::SERVICE, behind).map_err(usage)?;
+    given.extend(more);
+    let plain = handled(&name, &given, service_help)?;
+    no_positional(&name, &rest)?;
+    let args: ServiceArgs = fill(&name, &plain)?;
+    let Some(action) = action.first().and_then(|word| ServiceAction::parse(word)) else {
+        let output = format!("usage: {name} {}\n", ServiceAction::NAMES.join("|"));
+        return Err(Exit { output, to_stderr: true, status: 2 });
+    };
+    let (configuration, env_file) = (daemon.configuration.clone(), daemon.env_file.clone());
+    let known = DaemonArgs {
+        progname: progname.to_string(),
+        configuration: configuration.clone(),
+        env_file: env_file.clone(),
+        ..DaemonArgs::default()
+    };
+    if daemon != known {
+        return Err(usage(
+            "only -c and --env-file go into the unit; other options belong into the configuration".into(),
+        ));
+    }
+    Ok(Invocation::Service(ServiceArgs {
+        action,
+        progname: progname.to_string(),
+        configuration: args.configuration.or(configuration),
+        env_file: args.env_file.or(env_file),
+        ..args
+    }))
+}
+
 /// Takes the options of a part off its words, in argh's spelling.
 fn plain(
     progname: &str,
@@ -252,9 +294,9 @@ fn list(words: &[String]) -> String {
 fn daemon_help(progname: &str) -> String {
     format!(
         "supervisord -- run a set of applications as daemons.\n\nUsage: {progname} [options]\n       {progname} \
-         [options] ctl|check|init|version|completions|man [options]\n\nOptions:\n{}\nctl -- control a running daemon (see '{progname} ctl \
+         [options] ctl|check|init|service|version|completions|man [options]\n\nOptions:\n{}\nctl -- control a running daemon (see '{progname} ctl \
          -h')\ncheck -- read the configuration and report everything that is wrong with it\ninit -- print a \
-         commented configuration\nversion -- print the version of this program (-v prints that of the Supervisor it replaces)\ncompletions -- print completions for bash, zsh or fish\nman -- print a manual page \
+         commented configuration\nservice -- install, uninstall, start, stop or show the systemd service\nversion -- print the version of this program (-v prints that of the Supervisor it replaces)\ncompletions -- print completions for bash, zsh or fish\nman -- print a manual page \
          (supervisord or supervisorctl)\n\n",
         options_help(options::DAEMON)
     )
@@ -291,6 +333,17 @@ fn init_help(progname: &str) -> String {
     format!(
         "Prints a configuration in which every key is explained.\n\nUsage: {progname} [options]\n\nOptions:\n{}\n",
         options_help(options::INIT)
+    )
+}
+
+fn service_help(progname: &str) -> String {
+    format!(
+        "Makes supervisord a service of systemd.\n\nUsage: {progname} [options] {}\n\nOptions:\n{}\ninstall -- write and \
+         enable a unit for this program and the configuration; a unit that others wrote or changed stays\nuninstall -- \
+         stop the service, and remove the unit that install wrote\nstart, stop, status -- hand the word to \
+         systemctl\n\nExit status: 0 done, 1 not done (status: that of systemctl), 2 wrong words.\n\n",
+        ServiceAction::NAMES.join("|"),
+        options_help(options::SERVICE)
     )
 }
 
@@ -427,6 +480,31 @@ mod tests {
         let init = Invocation::Init(InitArgs { output: Some("f".into()) });
         assert_eq!(parse_words(&["supervisord", "init", "-o", "f"]), init);
         assert_eq!(parse_words(&["/bin/echo_supervisord_conf"]), Invocation::Init(InitArgs::default()));
+    }
+
+    #[test]
+    fn the_service_takes_its_options_anywhere() {
+        let expected = ServiceArgs {
+            action: ServiceAction::Install,
+            progname: "supervisord".into(),
+            configuration: Some("x.conf".into()),
+            env_file: Some("e".into()),
+            ..ServiceArgs::default()
+        };
+        for words in [
+            "-c x.conf --env-file=e service install",
+            "service --configuration=x.conf --env-file=e install",
+            "--env-file e service install --configuration=x.conf",
+        ] {
+            let words: Vec<&str> = ["supervisord"].into_iter().chain(words.split(' ')).collect();
+            assert_eq!(parse_words(&words), Invocation::Service(expected.clone()), "{words:?}");
+        }
+        check_exit(
+            &["supervisord", "service"],
+            2,
+            "usage: supervisord service install|uninstall|start|stop|status",
+        );
+        check_exit(&["supervisord", "service", "-h"], 0, "Makes supervisord a service of systemd.");
     }
 
     #[test]

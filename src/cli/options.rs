@@ -49,6 +49,17 @@ fn url(text: &str) -> Parsed<Option<String>> {
     if known { Ok(None) } else { Err(format!("value {} is not a URL", crate::config::repr(text))) }
 }
 
+/// A name that systemd takes for a unit.
+fn unit_name(text: &str) -> Parsed<Option<String>> {
+    let is_possible = |c: char| c.is_ascii_alphanumeric() || "_.-:".contains(c);
+    let name = text.strip_suffix(".service").unwrap_or(text);
+    if !name.is_empty() && name.len() < 200 && name.chars().all(is_possible) && !name.starts_with(['.', '-'])
+    {
+        return Ok(None);
+    }
+    Err("a unit has a name of letters, digits and any of _.-:".to_string())
+}
+
 const fn flag(short: &'static [char], long: Option<&'static str>, help: &'static str) -> Opt {
     Opt { short, long, value: None, check: anything, help, bare: None, ours: false }
 }
@@ -177,6 +188,20 @@ pub(super) static CHECK: &[Opt] = &[
     flag(&[], Some("strict"), "exit with status 1 if there are warnings"),
     flag(&[], Some("dump"), "print the effective configuration, with the origin of every value"),
     flag(&[], Some("show_secrets"), "with --dump: print passwords and the like instead of ********"),
+];
+
+pub(super) static SERVICE: &[Opt] = &[
+    CONFIGURATION,
+    HELP,
+    Opt { help: "the service gets the variables in FILENAME, one NAME=value in a line", ..ENV_FILE },
+    value(&[], "name", "NAME", unit_name, "the unit is NAME.service (default is supervisord)"),
+    value(
+        &[],
+        "unit_dir",
+        "DIRECTORY",
+        anything,
+        "the unit lies in DIRECTORY (default is /etc/systemd/system); for images, so nobody looks whether systemd runs",
+    ),
 ];
 
 pub(super) static INIT: &[Opt] =

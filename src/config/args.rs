@@ -172,6 +172,60 @@ pub struct InitArgs {
     pub output: Option<String>,
 }
 
+/// `supervisord service`.
+#[derive(FromArgs, Clone, Debug, Default, PartialEq)]
+pub struct ServiceArgs {
+    /// what to do; the word itself, not an option
+    #[argh(option, default = "ServiceAction::default()", from_str_fn(no_action))]
+    pub action: ServiceAction,
+    /// the program as it was called
+    #[argh(option, default = "String::new()")]
+    pub progname: String,
+    /// the configuration file of the service; searched for if missing
+    #[argh(option)]
+    pub configuration: Option<String>,
+    /// the variables of the service
+    #[argh(option)]
+    pub env_file: Option<String>,
+    /// the unit, with or without its `.service`
+    #[argh(option)]
+    pub name: Option<String>,
+    /// the directory of the unit
+    #[argh(option)]
+    pub unit_dir: Option<String>,
+}
+
+/// What to do with the service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServiceAction {
+    Install,
+    Uninstall,
+    Start,
+    Stop,
+    #[default]
+    Status,
+}
+
+impl ServiceAction {
+    pub const NAMES: [&str; 5] = ["install", "uninstall", "start", "stop", "status"];
+
+    pub fn parse(word: &str) -> Option<ServiceAction> {
+        Some(match word {
+            "install" => ServiceAction::Install,
+            "uninstall" => ServiceAction::Uninstall,
+            "start" => ServiceAction::Start,
+            "stop" => ServiceAction::Stop,
+            "status" => ServiceAction::Status,
+            _ => return None,
+        })
+    }
+}
+
+/// The action comes from a word of its own.
+fn no_action(_: &str) -> Parsed<ServiceAction> {
+    Err("not an option".to_string())
+}
+
 /// These come from the words before `check`, never from a word of its own.
 fn no_daemon_args(_: &str) -> Parsed<DaemonArgs> {
     Err("not an option".to_string())

@@ -280,7 +280,7 @@ pub(super) fn search_paths(surroundings: &Surroundings) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// We are root, and it lies in the current directory, where others could have put it for us.
-pub(super) fn search(surroundings: &Surroundings) -> Result<Option<PathBuf>, ConfigError> {
+pub(crate) fn search(surroundings: &Surroundings) -> Result<Option<PathBuf>, ConfigError> {
     let found = first_found(surroundings);
     match found.as_ref().and_then(|name| trap(name, surroundings)) {
         Some(error) => Err(error),

@@ -56,7 +56,7 @@ _supervisor() {
         if [[ ${#command[@]} == 0 ]]; then command=("$word")
         elif [[ -n $value ]]; then value=; command+=("$word")
         elif [[ -n $action ]]; then break
-        elif [[ $word == -[csupr] || $word == --@(configuration|serverurl|username|password|history[-_]file|color) ]]; then
+        elif [[ $word == -[csupr] || $word == --@(configuration|serverurl|username|password|history[-_]file|color|env[-_]file|unit[-_]dir|name) ]]; then
             value=$word; command+=("$word")
         elif [[ $word == -* ]]; then command+=("$word")
         elif [[ -z $part ]]; then part=$word; command+=("$word")
@@ -68,8 +68,9 @@ _supervisor() {
         ?*) return ;;
     esac
     case $part in
-        '') candidates=(ctl check init version completions man) ;;
+        '') candidates=(ctl check init service version completions man) ;;
         completions) candidates=(bash zsh fish) ;;
+        service) [[ -n $action ]] || candidates=(install uninstall start stop status) ;;
         ctl) case $action in
             '') candidates=(@ACTIONS@) ;;
             @PROCESSES@) _supervisor_processes ;;
@@ -124,7 +125,7 @@ _supervisor() {
         if (( ! $#command )); then command=("$word")
         elif [[ -n $value ]]; then value=; command+=("$word")
         elif [[ -n $action ]]; then break
-        elif [[ $word == -[csupr] || $word == --(configuration|serverurl|username|password|history[-_]file|color) ]]; then
+        elif [[ $word == -[csupr] || $word == --(configuration|serverurl|username|password|history[-_]file|color|env[-_]file|unit[-_]dir|name) ]]; then
             value=$word; command+=("$word")
         elif [[ $word == -* ]]; then command+=("$word")
         elif [[ -z $part ]]; then part=$word; command+=("$word")
@@ -136,8 +137,9 @@ _supervisor() {
         ?*) return ;;
     esac
     case $part in
-        '') candidates=(ctl check init version completions man) ;;
+        '') candidates=(ctl check init service version completions man) ;;
         completions) candidates=(bash zsh fish) ;;
+        service) [[ -n $action ]] || candidates=(install uninstall start stop status) ;;
         ctl) case $action in
             '') candidates=(@ACTIONS@) ;;
             @PROCESSES@) _supervisor_processes ;;
@@ -187,7 +189,7 @@ function __supervisor_complete
         else if test -n "$value"
             set value ''
             set client $client $word
-        else if contains -- $word -c -s -u -p -r --configuration --serverurl --username --password --history_file --color
+        else if contains -- $word -c -s -u -p -r --configuration --serverurl --username --password --history_file --color --env-file --unit-dir --name
             set value $word
             set client $client $word
         else if string match -q -- '-*' $word
@@ -208,9 +210,11 @@ function __supervisor_complete
     end
     switch "$part"
         case ''
-            printf '%s\n' ctl check init version completions man
+            printf '%s\n' ctl check init service version completions man
         case completions
             printf '%s\n' bash zsh fish
+        case service
+            test -z "$action"; and printf '%s\n' install uninstall start stop status
         case ctl
             switch "$action"
                 case ''

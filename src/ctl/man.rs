@@ -31,10 +31,11 @@ pub fn daemon_page(options: &str) -> String {
     let mut page = head("SUPERVISORD", "supervisord", "run programs and keep them running");
     page.push_str(&synopsis(&[
         "supervisord [\\fIoptions\\fR]",
-        "supervisord ctl|check|init|version|completions|man ...",
+        "supervisord ctl|check|init|service|version|completions|man ...",
     ]));
     page.push_str(DAEMON_DESCRIPTION);
     page.push_str(&option_section(options));
+    page.push_str(SERVICE);
     page
 }
 
@@ -76,7 +77,7 @@ const DAEMON_DESCRIPTION: &str = "\
 .SH DESCRIPTION
 Starts the programs of a configuration file and starts them again when they end. Reads the files of Supervisor as they
 are. The words behind the options make it something else: the client (\\fBctl\\fR), a check of the configuration
-(\\fBcheck\\fR), a sample of one (\\fBinit\\fR), completions for a shell, or this page.
+(\\fBcheck\\fR), a sample of one (\\fBinit\\fR), the systemd service (\\fBservice\\fR), completions for a shell, or this page.
 .PP
 With \\fBexitkillall=false\\fR in [supervisord] the end of the daemon leaves its programs running with a process of it,
 the keeper, which goes on moving their output to their logs. The next start on the same pidfile takes them up again, if
@@ -86,6 +87,25 @@ stands in the lock file beside the pidfile. As PID 1 the daemon always stops its
 .PP
 If even the keeper was killed, programs are found by the table in \\fBprocessinfomapfile\\fR and taken over, provided that pid,
 start time and boot agree.
+";
+
+const SERVICE: &str = "\
+.SH SERVICE
+.TP
+\\fBservice install\\fR [\\fB\\-c\\fR \\fIFILENAME\\fR] [\\fB\\-\\-env\\-file\\fR \\fIFILENAME\\fR] [\\fB\\-\\-name\\fR \\fINAME\\fR]
+Writes and enables the systemd unit \\fINAME\\fR.service (supervisord.service), which runs this program with that configuration. A unit
+that somebody else wrote, or has changed, stays as it is. Called again it brings the unit up to date, for example after
+\\fBexitkillall\\fR or the longest \\fBstopwaitsecs\\fR has changed.
+.TP
+\\fBservice uninstall\\fR
+Stops and disables the service, and removes the unit that \\fBservice install\\fR wrote.
+.TP
+\\fBservice start\\fR, \\fBstop\\fR, \\fBstatus\\fR
+Call systemctl for the unit.
+.PP
+\\fBsystemctl reload\\fR does what \\fBsupervisorctl update\\fR does: programs that did not change go on. With \\fB\\-\\-unit\\-dir\\fR
+\\fIDIRECTORY\\fR the unit lies elsewhere, for the image of another machine for example.
+The exit status is 0, 1 if something was not done, 2 for wrong words, and for \\fBstatus\\fR that of systemctl.
 ";
 
 const NAMES: &str = "\
