@@ -21,6 +21,8 @@ pub struct Document {
     files: Vec<SourceFile>,
     /// Sections, keys and places of values that a comment ended.
     cut: Vec<(String, String, Place)>,
+    /// The same of values whose lines were joined.
+    joined: Vec<(String, String, Place)>,
     /// Keys that were written more than once in one section of one file: the earlier place and the key.
     repeated: Vec<(Place, String, String)>,
 }
@@ -43,7 +45,7 @@ impl SourceFile {
 }
 
 /// A line of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Index into the document's files.
     file: u32,
@@ -72,6 +74,7 @@ impl Default for Document {
             places: IndexMap::new(),
             files: Vec::new(),
             cut: Vec::new(),
+            joined: Vec::new(),
             repeated: Vec::new(),
         }
     }
@@ -181,6 +184,16 @@ impl Document {
     /// Sections, keys and places of values that a comment ended.
     pub fn cut(&self) -> impl Iterator<Item = (&str, &str, Place)> {
         self.cut.iter().map(|(section, key, place)| (section.as_str(), key.as_str(), *place))
+    }
+
+    /// Says that the lines of a value were joined.
+    pub(super) fn note_joined(&mut self, section: &str, key: &str, place: Place) {
+        self.joined.push((section.to_string(), key.to_string(), place));
+    }
+
+    /// Sections, keys and places of values that only relatives of Supervisor can write over several lines.
+    pub fn joined(&self) -> impl Iterator<Item = (&str, &str, Place)> {
+        self.joined.iter().map(|(section, key, place)| (section.as_str(), key.as_str(), *place))
     }
 
     /// Every file that was read, the main file first.

@@ -195,8 +195,15 @@ impl Dump<'_> {
     }
 }
 
-/// `key=value ; origin`; further lines of a value are indented. The origin of those stands above.
+/// A setting as it stands in a file.
 fn line(key: &str, value: &str, origin: &str) -> String {
+    let text = plain_line(key, value, origin);
+    // Only values that relatives of Supervisor write over several lines do not come back.
+    if comes_back(key, value, &text) { text } else { format!("; {origin}\n{key}=\"\"\"\n{value}\n\"\"\"\n") }
+}
+
+/// `key=value ; origin`; further lines of a value are indented. The origin of those stands above.
+fn plain_line(key: &str, value: &str, origin: &str) -> String {
     let mut lines = value.lines();
     let first = format!("{key}={}", lines.next().unwrap_or_default());
     let rest: Vec<&str> = lines.collect();
@@ -217,8 +224,13 @@ fn survives(key: &str, value: &str) -> bool {
     if key == "process_name" && values::name(value).is_err() {
         return false;
     }
+    comes_back(key, value, &plain_line(key, value, "origin"))
+}
+
+/// Whether a value is read from these lines.
+fn comes_back(key: &str, value: &str, lines: &str) -> bool {
     let mut document = Document::default();
-    let text = format!("[x]\n{}", line(key, value, "origin"));
+    let text = format!("[x]\n{lines}");
     let read = ini::read(&text, Path::new("x"), String::new(), &mut document);
     read.is_ok() && document.get("x", key).is_some_and(|found| found.text == value)
 }

@@ -2,13 +2,67 @@
 //! and so does `check`. Keys and sections that nobody reads are in `unknown`.
 
 use crate::config::document::{Document, Place};
+use crate::config::schema;
 use crate::config::section::Note;
 use crate::model::config::{Level, Message};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
 /// Every such thing.
 pub(super) fn notes(document: &Document) -> Vec<Note> {
-    let cut = document.cut();
-    cut.filter_map(|(section, key, place)| cut_in_quotes(document, section, key, place)).collect()
+    let mut notes = joined_lines(document);
+    notes.extend(unjoined_lines(document));
+    notes.extend(
+        document.cut().filter_map(|(section, key, place)| cut_in_quotes(document, section, key, place)),
+    );
+    notes
+}
+
+/// Values of several lines that Supervisor could not read.
+fn joined_lines(document: &Document) -> Vec<Note> {
+    let text = "what stands between \"\"\" and \"\"\", or on the line behind a backslash, is part of the value here; Supervisor \
+                refuses the file. Both read lines that are indented";
+    once_per_file(document, document.joined(), text)
+}
+
+/// Values that look like such, in files that Supervisor can read and that mean what it reads.
+fn unjoined_lines(document: &Document) -> Vec<Note> {
+    let is_joined: HashSet<_> = document.joined().collect();
+    let sections = document.sections().filter(|section| schema::kind(section).is_some_and(|kind| !kind.open));
+    let values = sections.flat_map(|section| {
+        let keys = document.own_keys(section);
+        keys.map(move |(key, place)| (section, key, place))
+    });
+    let looks_so = |&(section, key, place): &(&str, &str, Place)| {
+        let text = document.get(section, key).map(|value| value.text).unwrap_or_default();
+        let n_backslashes = text.len() - text.trim_end_matches('\\').len();
+        (text.starts_with("\"\"\"") || n_backslashes % 2 == 1) && !is_joined.contains(&(section, key, place))
+    };
+    let text = "as in Supervisor, neither \"\"\" nor a backslash at the end of a line makes the next line part of the value, \
+                and the characters themselves are: indent the lines that go on";
+    once_per_file(document, values.filter(looks_so), text)
+}
+
+/// One line for each file, at the first of its places.
+fn once_per_file<'d>(
+    document: &'d Document,
+    values: impl Iterator<Item = (&'d str, &'d str, Place)>,
+    text: &str,
+) -> Vec<Note> {
+    let mut found: BTreeMap<&Path, Vec<(&str, &str, Place)>> = BTreeMap::new();
+    for (section, key, place) in values {
+        found.entry(&document.file(place).name).or_default().push((section, key, place));
+    }
+    let notes = found.into_values().filter_map(|values| {
+        let (section, key, place) = *values.first()?;
+        let others = match values.len() - 1 {
+            0 => String::new(),
+            n_others => format!(" and {n_others} more"),
+        };
+        let at = format!("{}:{}", document.file(place).name.display(), place.line);
+        Some(note(document, section, key, place, format!("{key} in [{section}]{others} ({at}): {text}")))
+    });
+    notes.collect()
 }
 
 /// A command that lost its end to a comment, between quotation marks that should have protected it.

@@ -10,10 +10,12 @@
 //!   lower-cased.
 //! - A section may be opened again, a key set again; the last value counts.
 //!
-//! A byte order mark at the start is skipped, which Python does not do.
+//! A byte order mark at the start is skipped, which Python does not do. What Python cannot read may have values as
+//! [`joined`] describes them.
 
-use crate::config::document::{Document, Place};
+use crate::config::document::Document;
 use crate::config::error::ConfigError;
+use crate::config::joined::{self, Line};
 use crate::config::text::{is_space, repr, strip};
 use std::path::Path;
 
@@ -25,16 +27,64 @@ use std::path::Path;
 pub fn read(text: &str, name: &Path, here: String, document: &mut Document) -> Result<(), ConfigError> {
     document.begin_file(name, here);
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader::new(document);
-    for (number, line) in (1..).zip(lines(text)) {
-        if let Err(OutsideSection) = reader.line(number, line) {
-            return Err(outside_section(name, number, line));
+    let plain = (1..).zip(lines(text)).map(|(number, line)| (number, Line::Plain(line)));
+    let entries = entries(plain, name).or_else(|error| {
+        let joined = joined::lines((1..).zip(lines(text))).and_then(|lines| self::entries(lines, name).ok());
+        joined.ok_or(error)
+    })?;
+    for entry in entries {
+        entry.write(document);
+    }
+    Ok(())
+}
+
+/// What lines say, if all of them are of the dialect.
+fn entries<'t>(
+    lines: impl IntoIterator<Item = (u32, Line<'t>)>,
+    name: &Path,
+) -> Result<Vec<Entry>, ConfigError> {
+    let mut reader = Reader::default();
+    for (number, line) in lines {
+        match line {
+            Line::Plain(line) => {
+                reader.line(number, line).map_err(|OutsideSection| outside_section(name, number, line))?;
+            }
+            Line::Joined { key, value } => {
+                reader
+                    .joined(number, key, value)
+                    .map_err(|OutsideSection| outside_section(name, number, key))?;
+            }
         }
     }
     reader.finish();
     match reader.bad_lines.as_slice() {
-        [] => Ok(()),
+        [] => Ok(reader.entries),
         bad_lines => Err(unparsable(name, bad_lines)),
+    }
+}
+
+/// What goes into the document, once all of the file is known to be right.
+enum Entry {
+    Section { name: String, line: u32 },
+    Setting { section: String, setting: OpenKey },
+}
+
+impl Entry {
+    fn write(self, document: &mut Document) {
+        match self {
+            Entry::Section { name, line } => document.open(&name, document.place(line)),
+            Entry::Setting { section, setting } => {
+                let place = document.place(setting.line);
+                let value = setting.lines.trim_end_matches(is_space).to_string();
+                document.set(&section, &setting.key, value, place);
+                if setting.cut {
+                    document.note_cut(&section, &setting.key, place);
+                }
+                if setting.joined {
+                    document.note_joined(&section, &setting.key, place);
+                }
+            }
+        }
     }
 }
 
@@ -78,8 +128,9 @@ fn unparsable(name: &Path, bad_lines: &[(u32, String)]) -> ConfigError {
 /// A key stands before the first header: nothing after it can be understood.
 struct OutsideSection;
 
-struct Reader<'d> {
-    document: &'d mut Document,
+#[derive(Default)]
+struct Reader {
+    entries: Vec<Entry>,
     section: Option<String>,
     open: Option<OpenKey>,
     /// The indentation, in characters, of the header or key a continuation must exceed.
@@ -91,14 +142,26 @@ struct Reader<'d> {
 struct OpenKey {
     key: String,
     lines: String,
-    place: Place,
+    line: u32,
     /// Whether a comment ended one of its lines.
     cut: bool,
+    /// Whether several lines were made one.
+    joined: bool,
 }
 
-impl<'d> Reader<'d> {
-    fn new(document: &'d mut Document) -> Reader<'d> {
-        Reader { document, section: None, open: None, indent: 0, bad_lines: Vec::new() }
+impl Reader {
+    /// A value whose lines were joined.
+    fn joined(&mut self, number: u32, key: &str, value: String) -> Result<(), OutsideSection> {
+        if self.section.is_none() {
+            return Err(OutsideSection);
+        }
+        self.finish();
+        self.indent = 0;
+        self.open =
+            Some(OpenKey { key: key.to_lowercase(), lines: value, line: number, cut: false, joined: true });
+        // Nothing goes on behind its end.
+        self.finish();
+        Ok(())
     }
 
     fn line(&mut self, number: u32, line: &str) -> Result<(), OutsideSection> {
@@ -123,7 +186,7 @@ impl<'d> Reader<'d> {
         self.indent = indent;
         if let Some(name) = header(text) {
             self.finish();
-            self.document.open(name, self.document.place(number));
+            self.entries.push(Entry::Section { name: name.to_string(), line: number });
             self.section = Some(name.to_string());
             return Ok(());
         }
@@ -133,9 +196,13 @@ impl<'d> Reader<'d> {
         match key_and_value(text) {
             Some((key, value)) => {
                 self.finish();
-                let place = self.document.place(number);
-                let (key, cut) = (key.to_lowercase(), comment.is_some());
-                self.open = Some(OpenKey { key, lines: value.to_string(), place, cut });
+                self.open = Some(OpenKey {
+                    key: key.to_lowercase(),
+                    lines: value.to_string(),
+                    line: number,
+                    cut: comment.is_some(),
+                    joined: false,
+                });
             }
             None => self.bad_lines.push((number, shown(line))),
         }
@@ -144,12 +211,8 @@ impl<'d> Reader<'d> {
 
     /// Hands over the open key.
     fn finish(&mut self) {
-        if let (Some(section), Some(open)) = (&self.section, self.open.take()) {
-            let value = open.lines.trim_end_matches(is_space).to_string();
-            self.document.set(section, &open.key, value, open.place);
-            if open.cut {
-                self.document.note_cut(section, &open.key, open.place);
-            }
+        if let (Some(section), Some(setting)) = (&self.section, self.open.take()) {
+            self.entries.push(Entry::Setting { section: section.clone(), setting });
         }
     }
 }
@@ -157,7 +220,7 @@ impl<'d> Reader<'d> {
 /// Where the earliest comment of a line begins.
 ///
 /// With both markers on one line Python may cut at the later one; nobody can have meant that.
-fn comment_start(line: &str) -> Option<usize> {
+pub(super) fn comment_start(line: &str) -> Option<usize> {
     let whole_line = line.trim_start_matches(is_space).starts_with([';', '#']);
     if whole_line {
         return Some(0);
@@ -171,14 +234,14 @@ fn comment_start(line: &str) -> Option<usize> {
 }
 
 /// The name of a section, if the line is a header: at least one character up to the last `]`.
-fn header(text: &str) -> Option<&str> {
+pub(super) fn header(text: &str) -> Option<&str> {
     let name = &text.strip_prefix('[')?;
     let end = name.rfind(']')?;
     (end > 0).then(|| &name[..end])
 }
 
 /// Cuts at the first `=` or `:`. `None` if there is none or nothing in front of it.
-fn key_and_value(text: &str) -> Option<(&str, &str)> {
+pub(super) fn key_and_value(text: &str) -> Option<(&str, &str)> {
     let (key, value) = text.split_once(['=', ':'])?;
     let key = key.trim_end_matches(is_space);
     (!key.is_empty()).then(|| (key, strip(value)))
@@ -248,6 +311,32 @@ mod tests {
     }
 
     #[test]
+    fn values_of_relatives_are_joined_where_python_reads_nothing() {
+        // What Python can read is read as Python reads it.
+        check("[a]\nk=\"\"\"x\n  y\n  \"\"\"\n", &["[a] k=\"\"\"x\ny\n\"\"\"@2"]);
+        check("[a]\nk=\"\"\"A=1,\nB=2\"\"\"\n", &["[a] k=\"\"\"A=1,@2", "[a] b=2\"\"\"@3"]);
+        check("[a]\nk=\"\"\"x\"\"\"\n", &["[a] k=\"\"\"x\"\"\"@2"]);
+        check("[a]\nk=A=1,\\\nB=2\n", &["[a] k=A=1,\\@2", "[a] b=2@3"]);
+        check("[a]\nk=x \\\n  y\n", &["[a] k=x \\\ny@2"]);
+        check("[a]\nk=x \\\n[b]\n", &["[a] k=x \\@2", "[b]"]);
+        // What it cannot read means what it means to the relatives.
+        check("[a]\nk=\"\"\"x\ny\n\"\"\"\nl=1\n", &["[a] k=x\ny@2", "[a] l=1@5"]);
+        check(
+            "[a]\nk = \"\"\"\n/bin/x a ; b\n; c\n\n--d=e\"\"\"  \n",
+            &["[a] k=/bin/x a ; b\n; c\n\n--d=e@2"],
+        );
+        check("[a]\nk=\"\"\"x\n[b]\ny\"\"\"\n[c]\n", &["[a] k=x\n[b]\ny@2", "[c]"]);
+        check("[a]\nk=x \\\ny \\\r\nz ; c\nl=1\n", &["[a] k=x y z@2", "[a] l=1@5"]);
+        check("[a]\nk=A=1,\\\nB=2\nl=x\\\ny\n", &["[a] k=A=1,B=2@2", "[a] l=xy@4"]);
+        check("[a]\nl=x\\\ny\nk=z\\\n[b]\nm=\"\"\"q\"\"\"\n", &["[a] l=xy@2", "[a] k=z\\@4", "[b] m=q@6"]);
+        let places = |text: &str| -> Vec<u32> {
+            document(text).expect("parses").joined().map(|(_, _, place)| place.line).collect()
+        };
+        assert_eq!(places("[a]\nk=1\nl=x\\\ny\nm=\"\"\"z\nz\"\"\"\n"), [3, 5]);
+        assert_eq!(places("[a]\nk=x \\\n  y\n"), [0; 0]);
+    }
+
+    #[test]
     fn defaults_stand_in() {
         let document = document("[DEFAULT]\nk=d\n[a]\n[b]\nk=b\n").expect("parses");
         assert_eq!(document.sections().collect::<Vec<_>>(), ["a", "b"]);
@@ -265,6 +354,14 @@ mod tests {
                 "[a]\nfoo\nk=1\n=2\r\n[]\n",
                 "Source contains parsing errors: 'x.conf'\n\t[line  2]: 'foo\\n'\n\t[line  4]: '=2\\n'\n\t\
                  [line  5]: '[]\\n'",
+            ),
+            // Joining does not help: the words are about what stands there.
+            ("[a]\nk=\"\"\"x\ny\n", "Source contains parsing errors: 'x.conf'\n\t[line  3]: 'y\\n'"),
+            ("[a]\nk=x\\\\\ny\n", "Source contains parsing errors: 'x.conf'\n\t[line  3]: 'y\\n'"),
+            ("[a]\nk=x \\ ; c\ny\n", "Source contains parsing errors: 'x.conf'\n\t[line  3]: 'y\\n'"),
+            (
+                "[a]\nk=x\\\ny\nz\n",
+                "Source contains parsing errors: 'x.conf'\n\t[line  3]: 'y\\n'\n\t[line  4]: 'z\\n'",
             ),
         ] {
             assert_eq!(document(text).expect_err(text).text, message);

@@ -22,6 +22,7 @@ pub(crate) mod values;
 
 mod document;
 mod ini;
+mod joined;
 pub(crate) mod schema;
 pub(crate) mod section;
 

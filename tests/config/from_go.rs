@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use supervisord::config::Document;
 
 /// The cells of the rows between a heading of the document and the next.
 fn rows(heading: &str) -> Vec<Vec<String>> {
@@ -81,5 +82,69 @@ fn keys_that_are_not_read_are_named_by_check() {
                 "{key}: {told}"
             );
         }
+    }
+}
+
+/// A name for a test, what stands in `[program:x]`, and what is meant by it.
+const SEVERAL_LINES: [(&str, &str, Option<&str>); 9] = [
+    ("quoted", "command=\"\"\"/bin/echo\na\n\"\"\"", Some("/bin/echo\na")),
+    (
+        "quoted, first line empty",
+        "command=\"\"\"\n/bin/echo 'a ; b'\n   c\"\"\"",
+        Some("/bin/echo 'a ; b'\n   c"),
+    ),
+    ("never closed", "command=\"\"\"/bin/echo\na", None),
+    ("indented", "command=\"\"\"/bin/echo\n  a\n  \"\"\"", Some("\"\"\"/bin/echo\na\n\"\"\"")),
+    ("with a key in it", "command=\"\"\"/bin/echo\na=b\"\"\"", Some("\"\"\"/bin/echo")),
+    ("behind a backslash", "command=/bin/echo \\\na \\\nb", Some("/bin/echo a b")),
+    ("behind a backslash, indented", "command=/bin/echo \\\n  a", Some("/bin/echo \\\na")),
+    ("a key behind a backslash", "command=/bin/echo \\\na=b", Some("/bin/echo \\")),
+    ("an escaped backslash", "command=/bin/echo \\\\\na", None),
+];
+
+/// The original's value of `command`, or `None` if it refuses the file.
+fn originals_command(venv: &Path, file: &Path) -> Option<String> {
+    let script = "import sys; from supervisor.options import UnhosedConfigParser as P; p = P(); p.read(sys.argv[1]); \
+                  print(end=p.get('program:x', 'command'))";
+    let output = Command::new(venv.join("bin/python")).args(["-c", script]).arg(file).output();
+    let output = output.expect("python runs");
+    let refused = String::from_utf8_lossy(&output.stderr).contains("ParsingError");
+    assert!(output.status.success() || refused, "{}", String::from_utf8_lossy(&output.stderr));
+    output.status.success().then(|| String::from_utf8(output.stdout).expect("text"))
+}
+
+#[test]
+fn values_of_several_lines_are_the_originals_wherever_it_has_any() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("x.conf");
+    for (name, setting, expected) in SEVERAL_LINES {
+        let text = format!("[supervisord]\n[program:x]\n{setting}\n");
+        std::fs::write(&file, &text).expect("written");
+        let document = Document::parse(&file, &text).ok();
+        let command = document.as_ref().and_then(|document| document.get("program:x", "command"));
+        let command = command.map(|value| value.text);
+        assert_eq!(command, expected, "{name}");
+        let Some(venv) = std::env::var_os("SUPERVISOR_VENV") else {
+            eprintln!("SUPERVISOR_VENV is not set: nothing to compare with");
+            continue;
+        };
+        let originals = originals_command(Path::new(&venv), &file);
+        if originals.is_some() {
+            assert_eq!(command, originals.as_deref(), "{name}");
+        }
+        if let (Some(expected), dump) = (expected, check(&text, "--dump")) {
+            let again = Document::parse(&file, &dump).expect("the dump can be read");
+            let command = again.get("program:x", "command").map(|value| value.text);
+            assert_eq!(command, Some(expected), "{name}: {dump}");
+        }
+        let told = check(&text, "--strict");
+        let advice = match (&originals, expected) {
+            (_, None) => "parsing errors",
+            (Some(text), _) if text.starts_with('"') || text.ends_with('\\') => "as in Supervisor, neither",
+            (Some(_), _) => "",
+            (None, _) => "Supervisor refuses the file",
+        };
+        assert!(told.contains(advice), "{name}: {told}");
+        assert!(!advice.is_empty() || !told.contains("backslash"), "{name}: {told}");
     }
 }
