@@ -37,6 +37,10 @@ pub async fn of_go(context: &Context, endpoint: go::Endpoint) -> go::Endpoint {
     match endpoint {
         go::Endpoint::Info(target) => go::Endpoint::Info(found(context, target).await),
         go::Endpoint::Log(target, stream) => go::Endpoint::Log(found(context, target).await, stream),
+        // No path has two nodes.
+        go::Endpoint::At(node, endpoint) => {
+            go::Endpoint::At(node, Box::new(Box::pin(of_go(context, *endpoint)).await))
+        }
         other => other,
     }
 }

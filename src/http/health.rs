@@ -1,6 +1,7 @@
 //! `/livez` and `/readyz`: what those ask who start and route.
 
 use super::api::{Problem, look};
+use super::bearer;
 use super::context::Context;
 use super::response::{Body, Response};
 use crate::control::overview::{Overview, ProcessView};
@@ -37,10 +38,12 @@ pub async fn ready(context: &Context, name: Option<&str>) -> Response {
     if missing.is_empty() { text(200, "ok\n".to_string()) } else { text(503, missing) }
 }
 
-/// The bare name of a group stands for all of it, unless there is a process of that name.
+/// The bare name of a group stands for all of it, unless there is a process of that name, in a group of the same name or
+/// one alone in any.
 async fn overview(context: &Context, name: Option<&str>) -> Result<Overview, Problem> {
     let Some(name) = name else { return look::overview(context, Target::All).await };
-    match look::overview(context, Target::parse(name)).await {
+    let target = bearer::found(context, Target::parse(name)).await;
+    match look::overview(context, target).await {
         Err(_) if !name.contains(':') => look::overview(context, Target::Group(name.to_string())).await,
         found => found,
     }

@@ -79,9 +79,15 @@ fn health_is_told() {
         (response.status, response.text())
     };
     let ok = || (200, "ok\n".to_string());
-    for path in
-        ["/livez", "/readyz", "/readyz/web", "/readyz/multi", "/readyz/multi:*", "/readyz/multi:multi_0"]
-    {
+    for path in [
+        "/livez",
+        "/readyz",
+        "/readyz/web",
+        "/readyz/multi",
+        "/readyz/multi:*",
+        "/readyz/multi:multi_0",
+        "/readyz/multi_0",
+    ] {
         assert_eq!(answer(path), ok(), "{path}");
     }
     assert_eq!(answer("/readyz/nobody").0, 404);
