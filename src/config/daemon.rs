@@ -31,6 +31,7 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
     let loglevel = section.get("loglevel", values::level);
     let pidfile = section.get("pidfile", path_in_directory);
     let identifier = section.text("identifier").map(|text| text.into_owned());
+    let nodename = nodename(&section);
     let nodaemon = section.get("nodaemon", values::boolean).unwrap_or(false);
     let silent = section.get("silent", values::boolean).unwrap_or(false);
     let childlogdir = section.get("childlogdir", directory_of);
@@ -63,6 +64,7 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
         strip_ansi: args.strip_ansi || strip_ansi,
         environment,
         identifier: args.identifier.clone().or(identifier).unwrap_or_else(|| "supervisor".into()),
+        nodename,
         log_format: section.get("log_format", log_format).unwrap_or_default(),
         exit_when: section.get("exit_when", exit_when).unwrap_or_default(),
         processinfomapfile: map_file(&section, &pidfile, exitkillall),
@@ -105,6 +107,28 @@ fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
     let host = Some(section.context.surroundings.host_node_name.as_str());
     let section = section.with(Extra { host_node_name: host, ..Extra::default() });
     section.understand("environment", environment::parse).unwrap_or_default()
+}
+
+/// What this machine is called in addresses: its own section's word, or that of the first server on the network, where
+/// relatives have it. Empty is none.
+fn nodename(section: &Section<'_>) -> Option<String> {
+    let context = section.context;
+    let host = Some(context.surroundings.host_node_name.as_str());
+    let servers = context.document.sections().filter(|name| name.starts_with("inet_http_server"));
+    let servers: Vec<Section<'_>> = servers.map(|name| context.section(name)).collect();
+    let written = [section].into_iter().chain(&servers).map(|section| {
+        section.with(Extra { host_node_name: host, ..Extra::default() }).get("nodename", node_name).flatten()
+    });
+    // All of them are looked at, so that what is wrong in any is said.
+    written.collect::<Vec<_>>().into_iter().flatten().next()
+}
+
+fn node_name(text: &str) -> Parsed<Option<String>> {
+    let name = strip(text);
+    if name.contains('/') || name.chars().any(char::is_control) {
+        return Err(values::not_one_of(text, "nodename", "a name without a slash"));
+    }
+    Ok((!name.is_empty()).then(|| name.to_string()))
 }
 
 /// A directory that must be there. The text comes back as it is.

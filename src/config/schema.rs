@@ -218,8 +218,10 @@ const UNIX_SERVER: &[Key] = &[
     optional("chown", "nobody:nogroup", "its owner, user or user:group"),
 ];
 
-const INET_SERVER: &[Key] =
-    &[optional("port", "127.0.0.1:9001", "ip_address:port; *:port for all interfaces")];
+const INET_SERVER: &[Key] = &[
+    optional("port", "127.0.0.1:9001", "ip_address:port; *:port for all interfaces"),
+    new(optional("nodename", "web-1", "as in [supervisord], which counts if it has one, too")),
+];
 
 const CREDENTIALS: &[Key] = &[
     optional("username", "user", "without it everybody is let in"),
@@ -250,6 +252,11 @@ const SUPERVISORD: &[Key] = &[
     optional("umask", "022", "the daemon's umask (octal)"),
     optional("user", "nobody", "user to become when started as root"),
     key("identifier", "supervisor", "name of this daemon for clients and listeners"),
+    new(optional(
+        "nodename",
+        "web-1",
+        "name of this machine in the addresses and answers of REST; the host's if missing, or that of [inet_http_server]",
+    )),
     optional("directory", "/tmp", "directory to change to when going to the background"),
     key("nocleanup", "false", "keep automatic logs of former runs"),
     optional(

@@ -25,6 +25,8 @@ pub struct Overview {
 pub struct DaemonView {
     pub state: SupervisorState,
     pub identifier: String,
+    /// What this machine is called among others.
+    pub nodename: String,
     pub keeper_pid: i32,
     pub manager_pid: i32,
     /// How many managers this keeper has started.

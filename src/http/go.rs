@@ -1,7 +1,7 @@
 //! The REST paths of the Go reimplementations of Supervisor, with their answers, for the scripts that use them.
 //!
 //! Where ochinchina's and its fork differ, names are taken with and without the node before them. There is one node: this
-//! machine, by its host name or by the `identifier` of the configuration. Nothing is done for any other one: whoever
+//! machine, by the `nodename` or `identifier` of the configuration or by its host name. Nothing is done for any other one: whoever
 //! means the program of that name somewhere else must not stop ours.
 
 use super::api::act::{plainly, shut_down, update_all};
@@ -12,6 +12,7 @@ use crate::control::request::{Answer, ProcessInfo, Request, Target};
 use crate::model::stream::Stream;
 use crate::rpc::server::logs;
 use crate::rt;
+use crate::sys::process::host_name;
 use serde::{Deserialize, Serialize};
 use serde_json::json as object;
 use std::collections::BTreeSet;
@@ -118,12 +119,8 @@ async fn is_ours(context: &Context, node: &str) -> bool {
     if node.eq_ignore_ascii_case(&host_name()) {
         return true;
     }
-    let identifier = context.handle().call(Request::Identification).await;
-    matches!(identifier, Ok(Answer::Text(identifier)) if identifier == node)
-}
-
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    let daemon = look::daemon(context).await;
+    daemon.is_ok_and(|daemon| node.eq_ignore_ascii_case(&daemon.nodename) || node == daemon.identifier)
 }
 
 fn no_such_node() -> Answered {
@@ -140,21 +137,24 @@ async fn answered(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> A
         Endpoint::List => {
             let turn = turn(context).await?;
             let overview = look::overview(context, Target::All).await?;
-            let node = host_name();
+            let node = &overview.daemon.nodename;
             let rows: Vec<_> =
-                overview.processes.iter().map(|process| Row::new(&node, &process.info)).collect();
+                overview.processes.iter().map(|process| Row::new(node, &process.info)).collect();
             large_json(context, turn, &rows).await
         }
         Endpoint::Info(target) => {
             let overview = look::overview(context, target).await;
-            match overview.as_ref().map(|overview| overview.processes.first()) {
-                Ok(Some(process)) => json(200, &Row::new(&host_name(), &process.info)),
-                Ok(None) => json(500, &object!({"error": "no process found"})),
+            match overview.as_ref().map(|overview| (&overview.daemon.nodename, overview.processes.first())) {
+                Ok((node, Some(process))) => json(200, &Row::new(node, &process.info)),
+                Ok((_, None)) => json(500, &object!({"error": "no process found"})),
                 Err(problem) => json(500, &object!({"error": problem.detail()})),
             }
         }
         Endpoint::Log(target, stream) => Ok(log(context, target, stream).await),
-        Endpoint::Nodes => json(200, &[rt::unblock(node).await]),
+        Endpoint::Nodes => {
+            let name = look::daemon(context).await?.nodename;
+            json(200, &[rt::unblock(|| node(name)).await])
+        }
         Endpoint::Ping => json(200, &object!({"success": true})),
         _ if !may_change => Err(forbidden()),
         Endpoint::On(target, action) => {
@@ -287,7 +287,7 @@ struct Node {
     mem_used_percent: f64,
 }
 
-fn node() -> Node {
+fn node(name: String) -> Node {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let bytes = |key: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
@@ -297,7 +297,7 @@ fn node() -> Node {
     let (mem_total, mem_used) = (bytes("MemTotal"), bytes("MemTotal").saturating_sub(bytes("MemAvailable")));
     let percent = |part: f64, whole: f64| if whole > 0.0 { part / whole * 100.0 } else { 0.0 };
     Node {
-        name: host_name(),
+        name,
         status: "ONLINE",
         cpu_percent: busy(),
         mem_total,
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_memory() {
-        let node = node();
+        let node = node("a".to_string());
         assert!(node.mem_total > node.mem_used && node.mem_used > 0);
         assert!((0.0..=100.0).contains(&node.cpu_percent));
     }

@@ -83,7 +83,7 @@ pub struct Policy {
 impl Policy {
     pub fn new(config: &HttpServerConfig) -> Policy {
         let mut names = config.allowed_hosts.clone();
-        names.push(rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase());
+        names.push(crate::sys::process::host_name().to_ascii_lowercase());
         if let HttpAddress::Inet { host, .. } = &config.address {
             names.push(host.to_ascii_lowercase());
         }

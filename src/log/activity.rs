@@ -521,6 +521,7 @@ mod tests {
             strip_ansi: false,
             environment: Default::default(),
             identifier: "supervisor".to_string(),
+            nodename: None,
             log_format: LogFormat::Text,
             exit_when: Default::default(),
             processinfomapfile: None,

@@ -99,6 +99,7 @@ impl Daemon {
         DaemonView {
             state: self.state,
             identifier: self.config.supervisord.identifier.clone(),
+            nodename: self.config.supervisord.nodename.clone().unwrap_or_else(process::host_name),
             keeper_pid: self.link.keeper_pid(),
             manager_pid: process::own_pid(),
             manager_starts: self.link.manager_starts(),

@@ -105,6 +105,9 @@ pub struct DaemonConfig {
     /// For programs only, in the order of their keys.
     pub environment: BTreeMap<String, String>,
     pub identifier: String,
+    /// The name of this machine among others, if it is not the host's. Not in Supervisor.
+    #[serde(default)]
+    pub nodename: Option<String>,
     /// How a line of the activity log looks. Supervisor only knows text.
     pub log_format: LogFormat,
     /// When the daemon ends by itself. Not in Supervisor.

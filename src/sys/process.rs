@@ -241,6 +241,11 @@ pub fn own_parent() -> i32 {
     rustix::process::getppid().map_or(0, rustix::process::Pid::as_raw_pid)
 }
 
+/// This machine's name, as `uname -n` prints it.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// This process' pid.
 pub fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()

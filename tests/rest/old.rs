@@ -149,7 +149,10 @@ fn host_name() -> String {
 
 #[test]
 fn nothing_is_done_for_another_node() {
-    let mut daemon = start("[program:stopped]\ncommand=sleep 1000\nautostart=false\nstartsecs=0\n");
+    let mut daemon = start(
+        "[program:stopped]\ncommand=sleep 1000\nautostart=false\nstartsecs=0\n[supervisord]\nnodename=Web-1\n\
+         [program:alone]\ncommand=sleep 1000\nautostart=false\n[group:team]\nprograms=alone\n",
+    );
     wait_for(&daemon, "web", "RUNNING");
     let web = daemon.pid_of("web");
     let refused = |method: &str, path: &str, body: &str| {
@@ -203,10 +206,14 @@ fn nothing_is_done_for_another_node() {
     // Our own names, with every path.
     let host = host_name();
     let list = parsed(&get(&daemon, "/program/list"));
-    assert!(list.as_array().unwrap().iter().all(|row| row["node"] == host.as_str()), "{list}");
-    for node in [host.as_str(), &host.to_ascii_uppercase(), "supervisor"] {
+    assert!(list.as_array().unwrap().iter().all(|row| row["node"] == "Web-1"), "{list}");
+    assert_eq!(parsed(&get(&daemon, "/api/v1/daemon"))["node"], "Web-1");
+    for node in [host.as_str(), &host.to_ascii_uppercase(), "supervisor", "web-1"] {
         let info = parsed(&get(&daemon, &format!("/program/info/{node}/web")));
-        assert_eq!(info["node"], host.as_str());
+        assert_eq!(info["node"], "Web-1");
+        // A name alone, in a group of another name.
+        let alone = parsed(&get(&daemon, &format!("/program/info/{node}/alone")));
+        assert_eq!(alone["group"], "team", "{alone}");
         assert_eq!(info["pid"], daemon.pid_of("web"));
         assert_eq!(get(&daemon, &format!("/supervisor/{node}/ping")).text(), r#"{"success":true}"#);
         assert!(get(&daemon, &format!("/program/log/{node}/web/stdout")).text().starts_with("out\n"));
@@ -227,7 +234,7 @@ fn nothing_is_done_for_another_node() {
         assert_eq!(response.text(), "Success to start the programs");
         wait_for(&daemon, "web", "RUNNING");
     }
-    assert_eq!(parsed(&get(&daemon, "/supervisor/listNodes"))[0]["name"], host.as_str());
+    assert_eq!(parsed(&get(&daemon, "/supervisor/listNodes"))[0]["name"], "Web-1");
     connect(&daemon).post(&format!("/supervisor/{host}/shutdown"), "", "");
     assert_eq!(daemon.wait_exit(), 0);
 }

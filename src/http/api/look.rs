@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::route::Look;
 use super::{Answered, Asked, DESCRIPTION, Style, json, large_json, logs, plain, turn, view};
 use crate::config::{ConfigErrors, ConfigSource, Origin, Setting};
-use crate::control::overview::Overview;
+use crate::control::overview::{DaemonView, Overview};
 use crate::control::request::{Answer, Request, Target};
 use crate::http::context::Context;
 use crate::http::response::{Body, Live, Response};
@@ -27,10 +27,7 @@ pub async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> Answere
             200,
             &object!({"token": context.token().text(), "header": "X-Supervisord-Token", "user": asked.caller.user}),
         ),
-        Look::Daemon => {
-            let overview = ask(context, Request::Daemon).await?;
-            json(200, &view::daemon(&overview.daemon))
-        }
+        Look::Daemon => json(200, &view::daemon(&daemon(context).await?)),
         Look::Processes => {
             context.sampler().look();
             let turn = turn(context).await?;
@@ -97,6 +94,11 @@ pub async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> Answere
 /// There are none of this name.
 pub async fn overview(context: &Context, target: Target) -> Result<Overview, Problem> {
     ask(context, Request::Overview(target)).await
+}
+
+/// The daemon without its processes.
+pub async fn daemon(context: &Context) -> Result<DaemonView, Problem> {
+    Ok(ask(context, Request::Daemon).await?.daemon)
 }
 
 async fn ask(context: &Context, request: Request) -> Result<Overview, Problem> {

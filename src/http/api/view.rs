@@ -165,6 +165,7 @@ fn why(process: &ProcessView) -> String {
 pub struct Daemon<'a> {
     version: &'static str,
     identification: &'a str,
+    node: &'a str,
     state: i32,
     statename: &'static str,
     pid: i32,
@@ -177,6 +178,7 @@ pub fn daemon(daemon: &DaemonView) -> Daemon<'_> {
     Daemon {
         version: crate::VERSION,
         identification: &daemon.identifier,
+        node: &daemon.nodename,
         state: daemon.state.code(),
         statename: daemon.state.name(),
         pid: daemon.keeper_pid,
