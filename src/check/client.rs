@@ -33,13 +33,16 @@ pub fn problems(
     }
 }
 
-/// The client does not follow `[include]`.
+/// The client does not follow `[include]` if the main file has its section.
 fn in_included_file(document: &Document) -> Option<Problem> {
     let main = document.files().first()?;
+    if document.header(SECTION).is_some_and(|place| document.file(place) != main) {
+        return None;
+    }
     let (key, place) = document.own_keys(SECTION).find(|(_, place)| document.file(*place) != main)?;
     Some(Problem {
         severity: Severity::Warning,
-        text: "the client reads the main file only: what an included file says here has no effect"
+        text: "the client reads this section in the main file only: what an included file says here has no effect"
             .to_string(),
         file: Some(document.file(place).name.clone()),
         line: Some(place.line),

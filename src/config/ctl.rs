@@ -1,8 +1,9 @@
 //! `[supervisorctl]`: the part of the file that the client reads.
 
 use crate::config::args::CtlArgs;
-use crate::config::document::Document;
+use crate::config::document::{Document, SourceFile};
 use crate::config::error::{ConfigError, ConfigErrors};
+use crate::config::include;
 use crate::config::load::{read_file, search};
 use crate::config::reading::Readable;
 use crate::config::section::{Context, Note, Section};
@@ -47,7 +48,8 @@ impl std::fmt::Debug for CtlConfig {
 }
 
 /// Reads `[supervisorctl]` and lays the command line over it. Without that section the servers of the file say where the
-/// daemon listens, and for whom. `[include]` is not followed. Without `-c` a missing file is fine.
+/// daemon listens, and for whom. As in Supervisor, `[include]` is not followed if the section is there; if it is not, where
+/// Supervisor only has an error, both are looked for in included files, too. Without `-c` a missing file is fine.
 ///
 /// # Errors
 /// The file cannot be read, says nothing about a server though the command line does not either, or a value in it is
@@ -63,13 +65,35 @@ pub fn load_ctl(args: &CtlArgs, surroundings: &Surroundings) -> Result<CtlConfig
     let mut document = Document::default();
     if let Some(name) = &name {
         read_file(name, surroundings, Readable::Pipes, &mut document)?;
-        let says_nothing = !document.has_section(SECTION) && !servers::are_in(&document);
-        if says_nothing && args.serverurl.is_none() {
-            let text = ".ini file does not include supervisorctl section";
-            return Err(ConfigError { file: Some(name.clone()), ..ConfigError::plain(text) }.into());
+        if !document.has_section(SECTION) {
+            document = with_includes(document, name, args, surroundings)?;
         }
     }
     interpret(&document, args, surroundings, name.as_deref())
+}
+
+/// Reads what a file without `[supervisorctl]` includes. What is wrong there, or may not be read by this user, is an error
+/// only if nothing else says where the daemon is.
+fn with_includes(
+    main: Document,
+    name: &Path,
+    args: &CtlArgs,
+    surroundings: &Surroundings,
+) -> Result<Document, ConfigErrors> {
+    let is_told = args.serverurl.is_some() || servers::are_in(&main);
+    let mut document = main.clone();
+    let notes = match include::read(&mut document, surroundings) {
+        Ok(notes) => notes,
+        Err(_) if is_told => return Ok(main),
+        Err(errors) => return Err(errors),
+    };
+    if is_told || document.has_section(SECTION) || servers::are_in(&document) {
+        return Ok(document);
+    }
+    let mut text = ".ini file does not include supervisorctl section".to_string();
+    let problems = notes.iter().filter(|note| note.message.level >= Level::Warn);
+    text.extend(problems.flat_map(|note| ["; ", note.message.text.as_str()]));
+    Err(ConfigError { file: Some(name.to_path_buf()), ..ConfigError::plain(text) }.into())
 }
 
 /// Reads the client's sections of a document.
@@ -102,7 +126,8 @@ fn read(context: &Context<'_>, args: &CtlArgs, name: Option<&Path>) -> CtlConfig
     let from_file = args.serverurl.is_none() && written.is_some();
     let serverurl = args.serverurl.clone().or(written);
     let serverurl = serverurl.unwrap_or_else(|| "http://localhost:9001".to_string());
-    let of_others = name.and_then(|name| who_chose(&around.absolute(name)));
+    let of_others =
+        name.and_then(|_| files_that_choose(context.document).iter().find_map(|path| who_chose(path)));
     let mut history_file = args.history_file.clone().or(text("history_file"));
     if let (Some(why), Some(_), None) = (&of_others, &history_file, &args.history_file) {
         // Lines would be written to a file of their choice.
@@ -144,6 +169,14 @@ fn server(context: &Context<'_>, args: &CtlArgs) -> Option<ServerToReach> {
         None => servers.iter().position(|server| server.is_open).unwrap_or(0),
     };
     (chosen < servers.len()).then(|| servers.swap_remove(chosen))
+}
+
+/// The files that say where the daemon is: the main one if it has `[supervisorctl]`, else all of them.
+fn files_that_choose(document: &Document) -> Vec<PathBuf> {
+    let files = document.files();
+    let main_alone =
+        document.header(SECTION).is_some_and(|place| Some(document.file(place)) == files.first());
+    files.iter().take(if main_alone { 1 } else { files.len() }).map(SourceFile::path).collect()
 }
 
 /// Who else can write to a file, in words. A group that may is trusted: it is there to share the file.
@@ -276,6 +309,72 @@ mod tests {
         check_server(inet, other_user, "localhost:9001", (Some("me"), None));
         check_server(&format!("{inet}[supervisorctl]\n"), CtlArgs::default(), "localhost:9001", (None, None));
         check_server("[unix_http_server]\n", CtlArgs::default(), "supervisord.sock", (None, None));
+    }
+
+    #[test]
+    fn included_files_are_looked_at_where_supervisor_only_has_an_error() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+            std::fs::write(path, text).expect("written");
+        };
+        let unix = "[unix_http_server]\nfile=%(here)s/s.sock\nusername=u\npassword=p\n";
+        write("servers/a.conf", unix);
+        write("client/a.conf", "[supervisorctl]\nserverurl=http://inc:1\n");
+        write("bad/a.conf", "garbage\n");
+        std::fs::create_dir_all(directory.path().join("unreadable/a.conf")).expect("made");
+        let load = |text: &str, args: CtlArgs| {
+            write("x.conf", text);
+            let args = CtlArgs { configuration: Some("x.conf".into()), ..args };
+            let config = load_ctl(&args, &surroundings(directory.path()));
+            config
+                .map(|config| (config.serverurl, config.username))
+                .map_err(|errors| errors.first().text.clone())
+        };
+        let here = directory.path().display();
+        let inc = |files: &str| format!("[include]\nfiles={files}/*.conf\n");
+        let from = |url: &str, username: Option<&str>| Ok((url.to_string(), username.map(str::to_string)));
+        let inet = "[inet_http_server]\nport=127.0.0.1:9001\n";
+        for (text, expected) in [
+            (inc("servers"), from(&format!("unix://{here}/servers/s.sock"), Some("u"))),
+            (inc("client"), from("http://inc:1", None)),
+            // As in Supervisor the section of the main file is all there is.
+            (format!("{}[supervisorctl]\n", inc("servers")), from("http://localhost:9001", None)),
+            (format!("{}[supervisorctl]\nserverurl=http://x:1\n", inc("client")), from("http://x:1", None)),
+            (format!("{}{inet}", inc("client")), from("http://inc:1", None)),
+            (format!("{}{inet}", inc("bad")), from("http://127.0.0.1:9001", None)),
+            (format!("{}{inet}", inc("unreadable")), from("http://127.0.0.1:9001", None)),
+        ] {
+            assert_eq!(load(&text, CtlArgs::default()), expected, "{text}");
+        }
+        for (files, expected) in [
+            ("bad", "File contains no section headers."),
+            ("unreadable", ".ini file does not include supervisorctl section; could not read included file"),
+            ("none", ".ini file does not include supervisorctl section; No file matches via include"),
+        ] {
+            let error = load(&inc(files), CtlArgs::default()).expect_err(files);
+            assert!(error.starts_with(expected), "{files}: {error}");
+        }
+        let url = Some("http://other:1".to_string());
+        let given = load(&inc("bad"), CtlArgs { serverurl: url, ..CtlArgs::default() });
+        assert_eq!(given, from("http://other:1", None));
+    }
+
+    #[test]
+    fn whoever_can_change_an_included_file_chooses_the_server() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("open.conf");
+        std::fs::write(&path, "[supervisorctl]\nserverurl=http://inc:1\n").expect("written");
+        let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+        let args = CtlArgs { configuration: Some("x.conf".into()), ..CtlArgs::default() };
+        std::fs::write(directory.path().join("x.conf"), "[include]\nfiles=open.conf\n").expect("written");
+        for (bits, is_of_others) in [(0o600, false), (0o666, true)] {
+            std::fs::set_permissions(&path, mode(bits)).expect("set");
+            let config = load_ctl(&args, &surroundings(directory.path())).expect("it is right");
+            let said = config.url_is_of.unwrap_or_default();
+            assert_eq!(said.contains("open.conf: everybody can change this file"), is_of_others, "{said}");
+        }
     }
 
     #[test]

@@ -163,7 +163,7 @@ pub const KINDS: [Kind; 11] = [
     Kind {
         prefix: "supervisorctl",
         example: "",
-        help: "The client. Included files are not looked at for this section.",
+        help: "The client. Included files are looked at for this section only if this file has none.",
         keys: &[SUPERVISORCTL],
         open: false,
     },
