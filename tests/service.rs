@@ -1,6 +1,5 @@
 //! `supervisord service`: the unit that it writes, with a stand-in for systemctl, and what it leaves alone.
 
-#[allow(dead_code)]
 mod support;
 
 use std::fs;
