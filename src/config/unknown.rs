@@ -29,7 +29,7 @@ const ON_DEPLOYMENT: &str = "nothing is watched; let the deployment call 'superv
 const HEALTH: &str = "nothing is asked; an event listener can do it, such as httpok of superlance";
 
 /// Every such key. One that ends with `*` stands for all that begin like it.
-const FOREIGN: [Foreign; 19] = [
+const FOREIGN: [Foreign; 18] = [
     foreign("program:", "conf_file", "no address shows that file"),
     foreign("program:", "cron", "nothing starts it; let a crontab call 'supervisord ctl start NAME'"),
     foreign("program:", "depends_on", "nothing waits for it; priority sets the order of starts"),
@@ -46,7 +46,6 @@ const FOREIGN: [Foreign; 19] = [
     foreign("program:", "restart_signal_when_file_changed", ON_DEPLOYMENT),
     foreign("program:", "restart_when_binary_changed", ON_DEPLOYMENT),
     foreign("program:", "restartpause", "no key sets a pause before restarts"),
-    foreign("inet_http_server", "nodename", "write [supervisord] identifier"),
     foreign("inet_http_server", "remotes", "only the programs of this daemon are shown"),
     foreign("supervisord", "daemon", "write nodaemon, which means the opposite, or start with -d"),
 ];
