@@ -10,6 +10,8 @@ pub struct Stamp {
     pub local: LocalTime,
     /// Truncated, as Supervisor does.
     pub millis: u32,
+    /// Truncated.
+    pub micros: u32,
     /// Since 1970.
     pub secs: i64,
 }
@@ -28,7 +30,12 @@ impl Stamp {
     pub fn at(moment: SystemTime) -> Stamp {
         let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
         let secs = i64::try_from(since.as_secs()).unwrap_or(0);
-        Stamp { local: cached_local_time(secs), millis: since.subsec_millis(), secs }
+        Stamp {
+            local: cached_local_time(secs),
+            millis: since.subsec_millis(),
+            micros: since.subsec_micros(),
+            secs,
+        }
     }
 
     /// `2025-01-31 13:17:20,207`, the activity log's way.
@@ -42,17 +49,25 @@ impl Stamp {
 
     /// `2025-01-31T13:17:20.207+01:00`, as RFC 3339 wants it, for machines.
     pub fn rfc3339(&self) -> String {
+        self.with_fraction(format_args!("{:03}", self.millis))
+    }
+
+    /// The same with microseconds: `2025-01-31T13:17:20.207123+01:00`.
+    pub fn rfc3339_micros(&self) -> String {
+        self.with_fraction(format_args!("{:06}", self.micros))
+    }
+
+    fn with_fraction(&self, fraction: std::fmt::Arguments<'_>) -> String {
         let t = &self.local;
         let (sign, offset) = if t.offset < 0 { ('-', -t.offset) } else { ('+', t.offset) };
         format!(
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}{sign}{:02}:{:02}",
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{fraction}{sign}{:02}:{:02}",
             t.year,
             t.month,
             t.day,
             t.hour,
             t.minute,
             t.second,
-            self.millis,
             offset / 3600,
             offset % 3600 / 60
         )
@@ -169,13 +184,14 @@ mod tests {
 
     fn stamp(offset: i32) -> Stamp {
         let local = LocalTime { year: 2024, month: 2, day: 29, hour: 13, minute: 7, second: 9, offset };
-        Stamp { local, millis: 42, secs: 1_709_212_029 - i64::from(offset) }
+        Stamp { local, millis: 42, micros: 42_007, secs: 1_709_212_029 - i64::from(offset) }
     }
 
     #[test]
     fn the_three_ways() {
         assert_eq!(stamp(0).supervisor(), "2024-02-29 13:07:09,042");
         assert_eq!(stamp(0).rfc3339(), "2024-02-29T13:07:09.042+00:00");
+        assert_eq!(stamp(0).rfc3339_micros(), "2024-02-29T13:07:09.042007+00:00");
         assert_eq!(stamp(-12600).rfc3339(), "2024-02-29T13:07:09.042-03:30");
         assert_eq!(stamp(0).syslog(), "Feb 29 13:07:09");
     }

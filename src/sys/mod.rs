@@ -22,6 +22,7 @@ pub mod pipe;
 pub mod process;
 pub mod schedule;
 pub mod signals;
+pub mod socket;
 pub mod spawn;
 pub mod title;
 pub mod user;
