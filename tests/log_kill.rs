@@ -365,6 +365,8 @@ impl Custodian for Held {
         false
     }
 
+    fn keep_queue(&self, _: u64, _: BorrowedFd<'_>) {}
+
     fn is_spool(&self, _: u64) -> bool {
         true
     }
@@ -403,7 +405,7 @@ fn drainer(way: Way, dir: &Path, held: &[String]) {
         };
         let mut stream = LogStream::new(spec, open(pipe, OFlags::RDONLY));
         let spool = (way != Way::Raw).then(|| open(spool, OFlags::RDWR));
-        stream.resume_as(number as u64 + 1, spool);
+        stream.resume_as(number as u64 + 1, spool, None);
         streams.push(Arc::new(Mutex::new(stream)));
     }
     streams.iter().for_each(|stream| stream.lock().unwrap().finish_lines());

@@ -49,6 +49,8 @@ impl Custodian for &'static Held {
         true
     }
 
+    fn keep_queue(&self, _: u64, _: BorrowedFd<'_>) {}
+
     fn is_spool(&self, stream: u64) -> bool {
         self.holds(stream)
     }
@@ -118,7 +120,7 @@ impl Program {
     /// The manager ends and another one takes over.
     fn take_over(&mut self) {
         self.stream = LogStream::new(self.spec.clone(), self.pipe.try_clone().unwrap());
-        self.stream.resume_as(self.id, spool_of(self.id));
+        self.stream.resume_as(self.id, spool_of(self.id), None);
         self.stream.finish_lines();
         self.stream.settle();
         self.stream.set_pid(7);

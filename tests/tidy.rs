@@ -72,6 +72,9 @@ const ABSENCES: [Absence; 6] = [
         only_in: &[
             "rt/",
             "log/pump.rs",
+            "log/remote.rs",
+            "log/remote/connect.rs",
+            "log/remote/send.rs",
             "log/retry.rs",
             "http/guesses.rs",
             "http/serve.rs",

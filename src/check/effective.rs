@@ -13,6 +13,7 @@ use crate::model::namespec::{self, Namespec};
 use crate::sys::limits::{self, Limited};
 use nix::unistd::AccessFlags;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 
 /// A log of fewer bytes is rotated with nearly every line: each costs several renamings, and little is kept.
@@ -20,7 +21,13 @@ const LEAST_LOG: u64 = 4 << 10;
 
 /// Every such problem, with the place of the key it is about.
 pub fn problems(document: &Document, config: &Config) -> Vec<Problem> {
-    let mut check = Check { document, sections: sections(document), found: Vec::new(), seen: HashSet::new() };
+    let mut check = Check {
+        document,
+        sections: sections(document),
+        found: Vec::new(),
+        seen: HashSet::new(),
+        hosts: HashMap::new(),
+    };
     check.daemon(config);
     for group in &config.groups {
         for process in &group.processes {
@@ -44,6 +51,8 @@ struct Check<'d> {
     found: Vec<Problem>,
     /// What was said about a key; the processes of a section usually share their problems.
     seen: HashSet<(String, String, String)>,
+    /// Whether a host has an address.
+    hosts: HashMap<String, bool>,
 }
 
 fn sections(document: &Document) -> HashMap<(&str, &str), &str> {
@@ -209,6 +218,23 @@ impl Check<'_> {
                 (Ok(()), _) => {}
             }
         }
+        for target in &stream.more {
+            if let LogTarget::Syslog(target) = target
+                && !self.has_address(&target.host)
+            {
+                let text = format!(
+                    "the host {} has no address now: its name cannot be resolved",
+                    repr(&target.host)
+                );
+                self.warn(section, key, text);
+            }
+        }
+    }
+
+    /// Whether the system knows where a host is. Each is asked for once.
+    fn has_address(&mut self, host: &str) -> bool {
+        let ask = || (host, 0_u16).to_socket_addrs().is_ok_and(|mut addresses| addresses.next().is_some());
+        *self.hosts.entry(host.to_string()).or_insert_with(ask)
     }
 
     /// A log that is rotated all the time; often somebody wrote kilobytes or megabytes without their unit.
@@ -273,7 +299,7 @@ fn files(stream: &StreamConfig) -> impl Iterator<Item = &Path> {
     };
     let more = stream.more.iter().filter_map(|target| match target {
         LogTarget::File(path) => Some(path.as_path()),
-        LogTarget::Memory => None,
+        LogTarget::Memory | LogTarget::Syslog(_) => None,
     });
     // An empty name means no log.
     first.into_iter().chain(more).filter(|path| !path.as_os_str().is_empty())

@@ -33,6 +33,7 @@ mod listeners;
 mod programs;
 mod servers;
 mod streams;
+mod syslog;
 
 pub mod args;
 pub mod command;

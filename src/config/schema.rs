@@ -366,7 +366,11 @@ const PROGRAM: &[Key] = &[
 ];
 
 const STREAMS: &[Key] = &[
-    key("stdout_logfile", "AUTO", "a path, AUTO, NONE; also memory, or several separated by commas"),
+    key(
+        "stdout_logfile",
+        "AUTO",
+        "a path, AUTO, NONE; also memory, syslog @[udp|tcp:]host[:port], or several separated by commas",
+    ),
     key("stdout_logfile_maxbytes", "50MB", "size at which it is rotated; 0 never"),
     key("stdout_logfile_backups", "10", "number of old logs that are kept; 0 none"),
     key("stdout_capture_maxbytes", "0", "bytes of captured output; 0 captures nothing"),
@@ -384,6 +388,19 @@ const STREAMS: &[Key] = &[
     new(key("stderr_logfile_timestamps", "false", "as for stdout")),
     new(key("stderr_logfile_prefix", "", "as for stdout")),
     new(key("stderr_logfile_format", "raw", "as for stdout")),
+    // Missing, messages to the local syslog stay as Supervisor sends them: facility USER, priority INFO.
+    new(optional(
+        "syslog_facility",
+        "LOCAL0",
+        "facility of messages to syslog; LOCAL0 on the network if missing",
+    )),
+    new(optional(
+        "syslog_tag",
+        "%(program_name)s",
+        "what they call the program; its name on the network if missing",
+    )),
+    new(optional("syslog_stdout_priority", "NOTICE", "EMERG to DEBUG; NOTICE on the network if missing")),
+    new(optional("syslog_stderr_priority", "NOTICE", "as for stdout")),
 ];
 
 const PROGRAM_END: &[Key] = &[

@@ -1,10 +1,14 @@
 //! The `stdout_*` and `stderr_*` keys of a program.
 
 use crate::config::section::Section;
+use crate::config::syslog;
 use crate::config::text::repr;
 use crate::config::values::{self, Parsed};
 use crate::model::config::{ChildLog, Level, LogTarget, StreamConfig, StreamFormat, Timestamps};
 use std::path::PathBuf;
+
+/// Each has a connection of its own, and a queue.
+const MOST_REMOTE: usize = 8;
 
 /// The names of one stream's keys.
 pub(super) struct Keys {
@@ -17,6 +21,7 @@ pub(super) struct Keys {
     timestamps: &'static str,
     prefix: &'static str,
     format: &'static str,
+    syslog_priority: &'static str,
 }
 
 pub(super) const STDOUT: Keys = Keys {
@@ -29,6 +34,7 @@ pub(super) const STDOUT: Keys = Keys {
     timestamps: "stdout_logfile_timestamps",
     prefix: "stdout_logfile_prefix",
     format: "stdout_logfile_format",
+    syslog_priority: "syslog_stdout_priority",
 };
 
 pub(super) const STDERR: Keys = Keys {
@@ -41,6 +47,7 @@ pub(super) const STDERR: Keys = Keys {
     timestamps: "stderr_logfile_timestamps",
     prefix: "stderr_logfile_prefix",
     format: "stderr_logfile_format",
+    syslog_priority: "syslog_stderr_priority",
 };
 
 /// The keys that are the same for every process of a section.
@@ -90,6 +97,7 @@ pub(super) fn read(section: &Section<'_>, keys: &Keys, shared: Shared) -> Stream
         timestamps: section.get(keys.timestamps, timestamps).unwrap_or_default(),
         prefix: section.text(keys.prefix).map(|text| unquoted(&text).to_string()).unwrap_or_default(),
         format: section.get(keys.format, format).unwrap_or_default(),
+        syslog_options: syslog::options(section, keys.syslog_priority),
     }
 }
 
@@ -130,6 +138,10 @@ fn targets(section: &Section<'_>, key: &str, text: &str) -> Parsed<Targets> {
     let only_syslog = items.len() == 1 && items[0].eq_ignore_ascii_case("syslog");
     let mut found = Targets { first: ChildLog::None, more: Vec::new(), syslog: false, only_syslog };
     for item in items {
+        if let Some(target) = syslog::remote(item) {
+            found.more.push(LogTarget::Syslog(syslog::target(target)?));
+            continue;
+        }
         let target = match item.to_lowercase().as_str() {
             "none" | "off" | "" => continue,
             "syslog" => {
@@ -153,16 +165,25 @@ fn targets(section: &Section<'_>, key: &str, text: &str) -> Parsed<Targets> {
             ChildLog::Auto | ChildLog::None => {}
         }
     }
+    let n_remote = found.more.iter().filter(|target| matches!(target, LogTarget::Syslog(_))).count();
+    if n_remote > MOST_REMOTE {
+        return Err(format!(
+            "{n_remote} targets of syslog on the network are too many (at most {MOST_REMOTE})"
+        ));
+    }
     Ok(found)
 }
 
 /// Cuts a list of targets at its commas. A file name may contain commas, so it is a list only if every item
-/// looks like a target of its own: an absolute path, one with `~`, or a known word.
+/// looks like a target of its own: an absolute path, one with `~`, a known word, or a syslog on the network.
 fn split(text: &str) -> Vec<&str> {
     let items: Vec<&str> = text.split(',').map(str::trim).collect();
     let known = ["none", "off", "auto", "syslog", "memory"];
-    let is_target =
-        |item: &&str| item.starts_with(['/', '~']) || known.contains(&item.to_lowercase().as_str());
+    let is_target = |item: &&str| {
+        item.starts_with(['/', '~'])
+            || known.contains(&item.to_lowercase().as_str())
+            || syslog::remote(item).is_some()
+    };
     if items.len() > 1 && items.iter().all(is_target) { items } else { vec![text] }
 }
 

@@ -17,6 +17,7 @@ pub fn config() -> ProcessConfig {
         timestamps: Timestamps::Off,
         prefix: String::new(),
         format: StreamFormat::Raw,
+        syslog_options: Default::default(),
     };
     ProcessConfig {
         name: "x".into(),

@@ -13,7 +13,7 @@ use crate::log::device::Device;
 use crate::log::file::{Limits, SharedFile};
 use crate::log::open;
 use crate::log::stamp::Stamp;
-use crate::log::syslog::Syslog;
+use crate::log::syslog::{Form, Syslog};
 use crate::model::config::{ActivityLog, DaemonConfig, Level, LogFormat};
 use crate::model::visible::{escaped, escaped_but, is_invisible};
 use ::log::{LevelFilter, Log, Metadata, Record};
@@ -484,7 +484,7 @@ fn write_syslog(connection: &mut Option<Syslog>, bytes: &[u8]) -> io::Result<usi
     {
         return Ok(n_bytes);
     }
-    connection.insert(Syslog::connect("")?).write(bytes)
+    connection.insert(Syslog::connect(Form::of_daemon())?).write(bytes)
 }
 
 fn stdout_device() -> Option<Device> {

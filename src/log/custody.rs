@@ -25,6 +25,9 @@ pub trait Custodian: Send + Sync {
     fn is_spool(&self, stream: u64) -> bool;
     /// Whether something is in custody for this stream by now.
     fn holds(&self, stream: u64) -> bool;
+    /// The lines of this stream that wait for a syslog on the network are in this file. It is there for the next
+    /// process, and nobody else looks at it.
+    fn keep_queue(&self, stream: u64, queue: BorrowedFd<'_>);
     /// Where it is remembered how far this stream has come; `None` if there is no such place.
     fn cursor(&self, stream: u64) -> Option<&Cursor>;
 }
@@ -63,6 +66,11 @@ pub fn release(stream: u64) {
 /// See [`Custodian::keep_spool`].
 pub fn keep_spool(stream: u64, spool: impl AsFd) -> bool {
     CUSTODIAN.get().is_some_and(|custodian| custodian.keep_spool(stream, spool.as_fd()))
+}
+
+/// See [`Custodian::keep_queue`].
+pub fn keep_queue(stream: u64, queue: impl AsFd) {
+    tell(|custodian| custodian.keep_queue(stream, queue.as_fd()));
 }
 
 /// See [`Custodian::is_spool`].

@@ -30,6 +30,7 @@ pub mod sink;
 pub mod device;
 pub mod file;
 pub mod memory;
+pub mod remote;
 pub mod syslog;
 
 pub mod auto;

@@ -9,7 +9,10 @@ use crate::log::device::Device;
 use crate::log::file::{Limits, Promise, SharedFile};
 use crate::log::memory::Ring;
 use crate::log::peek;
-use crate::log::syslog::Syslog;
+use crate::log::remote::queue::Queue;
+use crate::log::remote::{Remote, RemoteSpec};
+use crate::log::shape::Moment;
+use crate::log::syslog::{Form, Syslog};
 use crate::shm::cursor::SinkCursor;
 use std::collections::VecDeque;
 use std::io;
@@ -40,11 +43,20 @@ pub enum SinkSpec {
         mode: u32,
         limits: Limits,
     },
-    /// The local syslog; every line begins with this text.
+    /// The local syslog.
     Syslog {
-        prefix: String,
+        form: Form,
     },
+    /// A syslog on the network.
+    Remote(Arc<RemoteSpec>),
     Memory(Arc<Ring>),
+}
+
+impl SinkSpec {
+    /// Whether it gets whole lines as they are, and not what files get.
+    pub fn takes_lines(&self) -> bool {
+        matches!(self, SinkSpec::Syslog { .. } | SinkSpec::Remote(_))
+    }
 }
 
 /// A sink with what is open and what waits.
@@ -77,6 +89,7 @@ enum Target {
     File(SharedFile),
     Device(Device),
     Syslog(Syslog),
+    Remote(Remote),
     Memory(Arc<Ring>),
 }
 
@@ -138,6 +151,7 @@ impl Sink {
         match &self.spec {
             SinkSpec::Path { path, .. } => format!("log file {} of {whose}", path.display()),
             SinkSpec::Syslog { .. } => format!("syslog of {whose}"),
+            SinkSpec::Remote(spec) => format!("syslog {} of {whose}", spec.target),
             SinkSpec::Memory(_) => format!("memory log of {whose}"),
         }
     }
@@ -174,6 +188,43 @@ impl Sink {
         self.push(bytes);
     }
 
+    /// Gives a syslog on the network the queue in which lines wait for it.
+    pub fn attach(&mut self, queue: Queue) {
+        if let SinkSpec::Remote(spec) = &self.spec {
+            self.target = Some(Target::Remote(Remote::new(RemoteSpec::clone(spec), queue, &self.whose)));
+        }
+    }
+
+    /// The syslog on the network that lines go to, if it is one.
+    pub fn remote(&self) -> Option<&Remote> {
+        match &self.target {
+            Some(Target::Remote(remote)) => Some(remote),
+            _ => None,
+        }
+    }
+
+    /// Gives the sink whole lines from a moment. `position` is where they begin in the stream's lines, if that is
+    /// counted.
+    pub fn push_lines(&mut self, position: Option<u64>, lines: &[u8], moment: Moment) {
+        if self.target.is_none() && matches!(self.spec, SinkSpec::Remote(_)) {
+            match Queue::new_file() {
+                // Nobody else knows of this one.
+                Ok(file) => self.attach(Queue::open(Arc::new(file), 0)),
+                Err(error) => {
+                    self.fails(&error);
+                    return;
+                }
+            }
+        }
+        if let Some(remote) = self.remote() {
+            return remote.put(lines, moment, position.map(|begin| begin + lines.len() as u64));
+        }
+        match position {
+            Some(position) => self.push_at(position, lines),
+            None => self.push(lines),
+        }
+    }
+
     /// Whether bytes that were given to it wait.
     pub fn holds_back(&self) -> bool {
         !self.pending.is_empty()
@@ -185,7 +236,10 @@ impl Sink {
 
     /// Opens what is to be written to, so that an empty log exists and a bad name is told early.
     pub fn open(&mut self) {
-        let _ = self.ready();
+        // A syslog on the network has to be given its queue first.
+        if !matches!(self.spec, SinkSpec::Remote(_)) {
+            let _ = self.ready();
+        }
     }
 
     /// The file behind the sink, if it is open and one.
@@ -295,6 +349,8 @@ impl Sink {
             Some(Target::Syslog(syslog)) if cursor.is_some() => syslog.write(first_line(bytes)),
             Some(Target::Syslog(syslog)) => syslog.write(bytes),
             Some(Target::Memory(ring)) => Ok(ring.write(bytes)),
+            // It is given lines with their moment, and has a queue of its own.
+            Some(Target::Remote(_)) => Ok(bytes.len()),
             // `ready` has opened it.
             None => Ok(0),
         };
@@ -319,6 +375,7 @@ impl Sink {
     pub fn reopen(&mut self) {
         match &self.target {
             Some(Target::Memory(_)) => {}
+            Some(Target::Remote(remote)) => remote.reopen(),
             Some(Target::File(file)) => {
                 // Otherwise the file that is open goes on being used.
                 if let Err(error) = file.reopen() {
@@ -437,7 +494,8 @@ fn tell(notice: Option<String>) {
 fn open_target(spec: &SinkSpec) -> io::Result<Target> {
     Ok(match spec {
         SinkSpec::Path { path, mode, .. } => open_path(path, *mode)?,
-        SinkSpec::Syslog { prefix } => Target::Syslog(Syslog::connect(prefix)?),
+        SinkSpec::Syslog { form } => Target::Syslog(Syslog::connect(form.clone())?),
+        SinkSpec::Remote(_) => return Err(io::ErrorKind::NotConnected.into()),
         SinkSpec::Memory(ring) => Target::Memory(Arc::clone(ring)),
     })
 }

@@ -4,8 +4,11 @@ use crate::log::file::Limits;
 use crate::log::lines::{Dress, Whose};
 use crate::log::memory::Ring;
 use crate::log::open::{PLAIN_MODE, PRIVATE_MODE};
+use crate::log::remote::RemoteSpec;
+use crate::log::remote::message::Format;
 use crate::log::shape::ShapeSpec;
 use crate::log::sink::SinkSpec;
+use crate::log::syslog::Form;
 use crate::model::config::{ChildLog, LogTarget, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
 use crate::model::raw;
 use crate::model::stream::Stream;
@@ -46,16 +49,18 @@ impl StreamSpec {
         };
         let first = first_sink(config, context.auto);
         let readable = first.is_some();
-        let more = config.more.iter().map(|target| further_sink(target, config));
-        let prefix = format!("{} ", process.name);
-        let syslog = config.syslog.then_some(SinkSpec::Syslog { prefix });
+        let more = config.more.iter().map(|target| further_sink(target, config, &process.program, channel));
+        let syslog = config
+            .syslog
+            .then(|| SinkSpec::Syslog { form: Form::new(&config.syslog_options, &process.name) });
+        let sinks: Vec<SinkSpec> = first.into_iter().chain(more).chain(syslog).collect();
         let listener = context.listener && channel == Stream::Stdout;
         let shape = ShapeSpec {
             strip_ansi: context.strip_ansi,
             capture_maxbytes: if listener { 0 } else { config.capture_maxbytes },
             events: config.events_enabled && !listener,
             listener,
-            plain_lines: config.syslog,
+            plain_lines: sinks.iter().any(SinkSpec::takes_lines),
             dress: dress(process, channel, config, context.group),
         };
         StreamSpec {
@@ -63,7 +68,7 @@ impl StreamSpec {
             group: context.group.to_string(),
             channel,
             readable,
-            sinks: first.into_iter().chain(more).chain(syslog).collect(),
+            sinks,
             shape,
         }
     }
@@ -93,12 +98,18 @@ fn first_sink(config: &StreamConfig, auto: Option<&Path>) -> Option<SinkSpec> {
     }
 }
 
-fn further_sink(target: &LogTarget, config: &StreamConfig) -> SinkSpec {
+fn further_sink(target: &LogTarget, config: &StreamConfig, program: &str, channel: Stream) -> SinkSpec {
     match target {
         LogTarget::File(path) => {
             SinkSpec::Path { path: raw::path(path), mode: PLAIN_MODE, limits: limits(config) }
         }
         LogTarget::Memory => SinkSpec::Memory(Arc::new(Ring::new(config.maxbytes))),
+        LogTarget::Syslog(target) => {
+            let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            let (options, channel) = (&config.syslog_options, channel_name(channel));
+            let format = Format::new(target.protocol, options, &hostname, program, channel);
+            SinkSpec::Remote(Arc::new(RemoteSpec { target: target.clone(), format }))
+        }
     }
 }
 

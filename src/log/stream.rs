@@ -14,7 +14,8 @@
 //!
 //! Where there can be no spool, because there are no descriptors left for example, bytes come into our memory and
 //! stay in the pipe until they have been written (see [`crate::log::peek`]): nothing is lost but what was held back,
-//! and at most 64 KiB can be written twice. What waits for a sink that fails, one of several, is in our memory only.
+//! and at most 64 KiB can be written twice. What waits for a sink that fails, one of several, is in our memory only; but a
+//! syslog on the network has a [queue](crate::log::remote) that outlives us.
 //!
 //! # What happens while a log does not work
 //!
@@ -26,6 +27,7 @@
 
 mod derived;
 
+use crate::log::remote::queue::Queue;
 use crate::log::shape::{Moment, ShapeSpec, Shaped, Shaper, copy_to_activity_log};
 use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
 use crate::log::source::LogSource;
@@ -218,18 +220,39 @@ impl LogStream {
             // Left by a stream that is gone and had the same number.
             let _ = peek::discard(transfer.read_end(), LARGE_PIPE);
         }
+        self.attach_queues(None);
         self.entrust(None);
     }
 
     /// The same for a stream of an earlier manager, which may have left some of it in the transfer pipe, and its
-    /// log or its spool in custody. Nothing is written yet: [`LogStream::finish_lines`] and then [`LogStream::settle`]
+    /// log or its spool in custody, and what waits for syslogs on the network. Nothing is written yet: [`LogStream::finish_lines`] and then [`LogStream::settle`]
     /// are to be called once all streams were resumed, and before anything is drained.
-    pub fn resume_as(&mut self, id: u64, in_custody: Option<OwnedFd>) {
+    pub fn resume_as(&mut self, id: u64, in_custody: Option<OwnedFd>, queues: Option<OwnedFd>) {
         self.id = id;
+        self.attach_queues(queues);
         self.in_transfer = transfer::installed().is_some_and(|transfer| transfer.owner() == Some(id));
         match in_custody {
             Some(spool) if custody::is_spool(id) && !self.is_listener() => self.resume_spool(spool),
             log => self.entrust(log),
+        }
+    }
+
+    /// Gives syslogs on the network their queues: those of an earlier manager, or new ones.
+    fn attach_queues(&mut self, held: Option<OwnedFd>) {
+        let remote = self.sinks.iter_mut().filter(|sink| matches!(sink.spec(), SinkSpec::Remote(_)));
+        let mut remote = remote.peekable();
+        if remote.peek().is_none() {
+            return;
+        }
+        let file =
+            held.map_or_else(|| Queue::new_file().inspect(|file| custody::keep_queue(self.id, file)), Ok);
+        match file.map(Arc::new) {
+            Ok(file) => {
+                for (number, sink) in (0..).zip(remote) {
+                    sink.attach(Queue::open(Arc::clone(&file), number));
+                }
+            }
+            Err(error) => ::log::error!("could not make the queue of {}: {error}", self.whose),
         }
     }
 
@@ -449,7 +472,7 @@ impl LogStream {
             let result = peek::look_and_take(&pipe, |bytes| {
                 let moment = Moment::now(self.pid);
                 let shaped = self.shaper().feed(bytes, moment);
-                self.distribute(shaped, drained);
+                self.distribute(shaped, moment, drained);
             });
             match result {
                 Ok(0) => {
@@ -469,11 +492,11 @@ impl LogStream {
         }
     }
 
-    fn distribute(&mut self, shaped: Shaped, drained: &mut Drained) {
+    fn distribute(&mut self, shaped: Shaped, moment: Moment, drained: &mut Drained) {
         for sink in &mut self.sinks {
-            match sink.spec() {
-                SinkSpec::Syslog { .. } => sink.push(&shaped.lines),
-                _ => sink.push(&shaped.log),
+            match sink.spec().takes_lines() {
+                true => sink.push_lines(None, &shaped.lines, moment),
+                false => sink.push(&shaped.log),
             }
         }
         drained.output.pieces.extend(shaped.output);
@@ -486,7 +509,7 @@ impl LogStream {
         let mut drained = Drained::default();
         let moment = Moment::now(self.pid);
         let shaped = self.shaper().feed(bytes, moment);
-        self.distribute(shaped, &mut drained);
+        self.distribute(shaped, moment, &mut drained);
         self.flush_sinks();
     }
 
@@ -499,7 +522,7 @@ impl LogStream {
             drained.output = self.finish_through_spool();
         } else if let Some(shaper) = &mut self.shaper {
             let shaped = shaper.finish(moment);
-            self.distribute(shaped, &mut drained);
+            self.distribute(shaped, moment, &mut drained);
         }
         self.pid = 0;
         drained.output
@@ -602,7 +625,7 @@ impl LogStream {
                 ring.clear();
                 Ok(())
             }
-            (None, SinkSpec::Syslog { .. }) => Ok(()),
+            (None, SinkSpec::Syslog { .. } | SinkSpec::Remote(_)) => Ok(()),
         }
     }
 
@@ -611,7 +634,7 @@ impl LogStream {
         match self.sinks.first().filter(|_| self.readable).map(Sink::spec) {
             Some(SinkSpec::Path { path, .. }) => LogSource::File(path.clone()),
             Some(SinkSpec::Memory(ring)) => LogSource::Memory(Arc::clone(ring)),
-            Some(SinkSpec::Syslog { .. }) | None => LogSource::None,
+            Some(SinkSpec::Syslog { .. } | SinkSpec::Remote(_)) | None => LogSource::None,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::http;
 use crate::http::listen::ListenError;
 use crate::keeper::boot::given_environment;
 use crate::log::activity;
+use crate::log::remote;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
 use crate::manager::daemon::{
@@ -42,6 +43,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Signals that a manager takes itself only to say that it ignores them.
 const STRAY_SIGNALS: [i32; 7] =
@@ -613,6 +615,7 @@ impl Daemon {
             self.leave_programs();
             return pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
         }
+        remote::finish(LAST_MESSAGES).await;
         self.withdraw_inheritance();
         self.sockets.close_all(&self.link);
         self.map_file.remove();
@@ -621,6 +624,9 @@ impl Daemon {
         self.link.say_goodbye(self.exit_status);
     }
 }
+
+/// How long receivers of syslog messages may take for the last ones before the daemon ends.
+const LAST_MESSAGES: Duration = Duration::from_secs(2);
 
 /// What was under way when the former manager died.
 pub struct Restored {

@@ -33,7 +33,7 @@ fn files_of(stream: &StreamConfig) -> impl Iterator<Item = &Path> {
     };
     let more = stream.more.iter().filter_map(|target| match target {
         LogTarget::File(path) => Some(path.as_path()),
-        LogTarget::Memory => None,
+        LogTarget::Memory | LogTarget::Syslog(_) => None,
     });
     first.into_iter().chain(more)
 }

@@ -195,6 +195,10 @@ impl Streams {
                     link.set_drain(slot, channel, DRAIN_LEAVE);
                     let _ = link.drop_deposits(&[Place::Log(slot, channel)]);
                 }
+                let queue = Place::Queue(slot, channel);
+                if link.holds(queue) {
+                    let _ = link.drop_deposits(&[queue]);
+                }
             }
         }
     }
@@ -402,7 +406,7 @@ impl Streams {
     }
 }
 
-fn places_of(slot: u32) -> [Place; 6] {
+fn places_of(slot: u32) -> [Place; 8] {
     [
         Place::Stdin(slot),
         Place::Stdout(slot),
@@ -410,6 +414,8 @@ fn places_of(slot: u32) -> [Place; 6] {
         Place::Mailbox(slot),
         Place::Log(slot, 0),
         Place::Log(slot, 1),
+        Place::Queue(slot, 0),
+        Place::Queue(slot, 1),
     ]
 }
 
@@ -602,9 +608,9 @@ fn new_stream(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> LogStream {
 
 fn resumed_output(slot: u32, spec: StreamSpec, pipe: OwnedFd, link: &Link) -> Output {
     let id = stream_id(slot, spec.channel);
-    let log_or_spool = link.take(place_of_log(id));
+    let (log_or_spool, queue) = (link.take(place_of_log(id)), link.take(place_of_queue(id)));
     let mut stream = LogStream::new(spec, pipe);
-    stream.resume_as(id, log_or_spool);
+    stream.resume_as(id, log_or_spool, queue);
     Arc::new(Mutex::new(stream))
 }
 
@@ -626,6 +632,11 @@ fn slot_and_channel(id: u64) -> (u32, u32) {
 fn place_of_log(id: u64) -> Place {
     let (slot, channel) = slot_and_channel(id);
     Place::Log(slot, channel)
+}
+
+fn place_of_queue(id: u64) -> Place {
+    let (slot, channel) = slot_and_channel(id);
+    Place::Queue(slot, channel)
 }
 
 /// Leaves log files and spools with the keeper, which moves programs' output to them while there is no manager.
@@ -670,6 +681,15 @@ impl Custodian for KeeperHasThem {
         }
         self.set(stream, if kept.is_ok() { DRAIN_TO_SPOOL } else { DRAIN_LEAVE });
         kept.is_ok()
+    }
+
+    fn keep_queue(&self, stream: u64, queue: BorrowedFd<'_>) {
+        if thrift::level() >= Thrift::Most {
+            return;
+        }
+        if let Err(error) = self.0.deposit(&[(place_of_queue(stream), queue)]) {
+            ::log::error!("could not leave a queue with the keeper: {error}");
+        }
     }
 
     fn is_spool(&self, stream: u64) -> bool {

@@ -6,7 +6,7 @@
 
 use crate::manager::daemon::Daemon;
 use crate::manager::procs::Proc;
-use crate::model::config::{ChildLog, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
+use crate::model::config::{ChildLog, LogTarget, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
 use crate::sys::limits::{self, Limited};
 use std::io;
 use std::ops::{AddAssign, SubAssign};
@@ -76,7 +76,12 @@ impl SubAssign for Needs {
 
 fn n_logs(stream: &StreamConfig) -> u64 {
     let is_file = matches!(stream.logfile, ChildLog::File(_) | ChildLog::Auto);
-    u64::from(is_file) + stream.more.len() as u64 + u64::from(stream.syslog)
+    u64::from(is_file) + stream.more.len() as u64 + u64::from(stream.syslog) + u64::from(has_queue(stream))
+}
+
+/// Whether it goes to a syslog on the network. What waits for all of these lies in one file.
+fn has_queue(stream: &StreamConfig) -> bool {
+    stream.more.iter().any(|target| matches!(target, LogTarget::Syslog(_)))
 }
 
 fn is_shaped(stream: &StreamConfig) -> bool {

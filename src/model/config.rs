@@ -4,6 +4,7 @@
 //! value came from; `config::Document` does.
 
 use crate::model::signal::Signal;
+use crate::model::syslog::{SyslogOptions, SyslogTarget};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -383,6 +384,9 @@ pub struct StreamConfig {
     pub prefix: String,
     /// Not in Supervisor.
     pub format: StreamFormat,
+    /// What messages to syslog say. Not in Supervisor.
+    #[serde(default, skip_serializing_if = "SyslogOptions::are_default")]
+    pub syslog_options: SyslogOptions,
 }
 
 /// A second or later place for a stream; only the first one can be read back.
@@ -391,6 +395,8 @@ pub enum LogTarget {
     File(PathBuf),
     /// A ring in the daemon's memory.
     Memory,
+    /// A receiver of syslog messages on the network.
+    Syslog(SyslogTarget),
 }
 
 /// The time in front of every logged line.

@@ -13,5 +13,6 @@ pub mod raw;
 pub mod signal;
 pub mod state;
 pub mod stream;
+pub mod syslog;
 pub mod time;
 pub mod visible;

@@ -42,6 +42,9 @@ pub const VAULT_PLACES: usize = GLOBAL_PLACES + SLOTS * PLACES_PER_SLOT;
 /// Places of log files: that of standard output and that of standard error for each slot.
 pub const LOG_PLACES: usize = SLOTS * 2;
 
+/// All places there are: the vault, log files, programs that are not the keeper's children, and queues.
+pub const ALL_PLACES: usize = VAULT_PLACES + LOG_PLACES + SLOTS + LOG_PLACES;
+
 /// The longest name of a group or a process, in bytes.
 pub const NAME_BYTES: usize = crate::model::namespec::MAX_NAME_BYTES;
 
@@ -79,6 +82,8 @@ pub struct KeeperMemory {
     pub pidfds: [AtomicI32; SLOTS],
     /// Signals that are in the ledger under a lower number were about an end of the daemon that has come.
     pub heeds_from: AtomicU64,
+    /// As `logs`, what waits for syslogs on the network.
+    pub queues: [AtomicI32; LOG_PLACES],
 }
 
 // SAFETY: repr(C), atomics only.
@@ -92,7 +97,8 @@ impl KeeperMemory {
         let index = index as usize;
         let log = || self.logs.get(index.checked_sub(VAULT_PLACES)?);
         let pidfd = || self.pidfds.get(index.checked_sub(VAULT_PLACES + LOG_PLACES)?);
-        self.vault.get(index).or_else(log).or_else(pidfd)
+        let queue = || self.queues.get(index.checked_sub(VAULT_PLACES + LOG_PLACES + SLOTS)?);
+        self.vault.get(index).or_else(log).or_else(pidfd).or_else(queue)
     }
 
     /// What the vault holds in a place. For the keeper.
@@ -396,6 +402,9 @@ pub enum Place {
     Log(u32, u32),
     /// A program that is not the keeper's child.
     Pidfd(u32),
+    /// What of a slot's output waits for syslogs on the network. As for `Log`, 0 for standard output, 1 for standard
+    /// error.
+    Queue(u32, u32),
 }
 
 impl Place {
@@ -428,6 +437,9 @@ impl Place {
             Place::Mailbox(slot) => of_slot(slot, 3),
             Place::Log(slot, channel) => VAULT_PLACES as u32 + slot * 2 + channel.min(1),
             Place::Pidfd(slot) => (VAULT_PLACES + LOG_PLACES) as u32 + slot,
+            Place::Queue(slot, channel) => {
+                (VAULT_PLACES + LOG_PLACES + SLOTS) as u32 + slot * 2 + channel.min(1)
+            }
         }
     }
 }
@@ -465,6 +477,8 @@ mod tests {
         assert_eq!(Place::Log(0, 0).index() as usize, VAULT_PLACES);
         assert_eq!(Place::Log(SLOTS as u32 - 1, 1).index() as usize, VAULT_PLACES + LOG_PLACES - 1);
         assert_eq!(Place::Pidfd(0).index() as usize, VAULT_PLACES + LOG_PLACES);
+        assert_eq!(Place::Queue(0, 0).index(), Place::Pidfd(SLOTS as u32 - 1).index() + 1);
+        assert_eq!(Place::Queue(SLOTS as u32 - 1, 1).index() as usize, ALL_PLACES - 1);
     }
 
     /// What an upgrade from the first release finds.

@@ -39,7 +39,7 @@ struct Inherited {
 
 impl Inherited {
     fn all() -> Inherited {
-        let n_places = VAULT_PLACES + LOG_PLACES + SLOTS;
+        let n_places = ALL_PLACES;
         Inherited { spent: (0..n_places.div_ceil(64)).map(|_| AtomicU64::new(0)).collect() }
     }
 
@@ -486,7 +486,12 @@ mod tests {
     #[test]
     fn a_descriptor_is_taken_over_once() {
         let inherited = Inherited::all();
-        for place in [Place::Events, Place::Stdin(0), Place::Pidfd(SLOTS as u32 - 1)] {
+        for place in [
+            Place::Events,
+            Place::Stdin(0),
+            Place::Pidfd(SLOTS as u32 - 1),
+            Place::Queue(SLOTS as u32 - 1, 1),
+        ] {
             assert!(inherited.spend(place));
             assert!(!inherited.spend(place), "{place:?}");
         }

@@ -62,6 +62,47 @@ fn keys_of_their_samples_that_nobody_reads_lead_to_those_that_are() {
 }
 
 #[test]
+fn their_syslog_is_taken() {
+    let program =
+        |logfile: &str| format!("[supervisord]\n[program:x]\ncommand=cat\nstdout_logfile={logfile}\n");
+    let keys = "syslog_facility=LOG_local7\nsyslog_tag=x\nsyslog_stdout_priority=WARN\nsyslog_stderr_priority=debug\n";
+    for logfile in ["syslog", "syslog @127.0.0.1", "/dev/null, syslog @tcp:[::1]:99, syslog @localhost:514"] {
+        let text = program(logfile) + keys;
+        assert_eq!(check(&text, "--strict").matches(": error: ").count(), 0, "{}", check(&text, "--strict"));
+        let told = check(&text, "--dump");
+        for line in keys.lines() {
+            assert!(told.contains(line), "{line}: {told}");
+        }
+    }
+    for (text, place, expected) in [
+        (
+            program("syslog @h:0"),
+            ":4: error: [program:x] stdout_logfile: ",
+            "a port is a number from 1 to 65535",
+        ),
+        (program("syslog @"), ":4: error: [program:x] stdout_logfile: ", "it names no host"),
+        (
+            program("NONE") + "syslog_facility=local8\n",
+            ":5: error: [program:x] syslog_facility: ",
+            "LOCAL0 to LOCAL7",
+        ),
+        (
+            program("NONE") + "syslog_stderr_priority=loud\n",
+            ":5: error: [program:x] syslog_stderr_priority: ",
+            "EMERG, ALERT",
+        ),
+    ] {
+        let told = check(&text, "--strict");
+        assert!(told.contains(place) && told.contains(expected), "{text}: {told}");
+    }
+    let told = check(&program("syslog @no.such.host.invalid"), "--strict");
+    assert!(
+        told.contains(":4: warning: [program:x] stdout_logfile: the host 'no.such.host.invalid'"),
+        "{told}"
+    );
+}
+
+#[test]
 fn keys_that_are_not_read_are_named_by_check() {
     let rows = rows("## Keys that are not read");
     assert!(rows.len() > 3, "only {} rows", rows.len());

@@ -22,6 +22,7 @@ pub const OWN_DEV: [&str; 7] = [
 
 /// Starts what follows the number of an error: with a kernel that answers splice(2) with that error, and tee(2) as well if
 /// a second one follows.
+#[allow(dead_code)]
 pub const REFUSE_SPLICE: [&str; 3] = [
     "python3",
     "-c",

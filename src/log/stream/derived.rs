@@ -6,8 +6,9 @@
 //! the very same output again and writes what is missing of it.
 
 use crate::log::recovery::{self, Plan};
+use crate::log::remote::Remote;
 use crate::log::shape::{Moment, Shaped};
-use crate::log::sink::{Refusal, SinkSpec};
+use crate::log::sink::{Refusal, Sink, SinkSpec};
 use crate::log::spool::Spool;
 use crate::log::stream::{Drained, LONGEST_PAUSE, LogStream, Output, StreamOutput};
 use crate::log::{custody, peek};
@@ -93,6 +94,7 @@ impl LogStream {
         let Some(cursor) = custody::cursor(self.id).filter(|_| self.may_have_spool()) else { return };
         // Before anybody may rely on it.
         cursor.reset();
+        self.sinks.iter().filter_map(Sink::remote).for_each(Remote::restart_count);
         let kept = Spool::new_file().map(|file| custody::keep_spool(self.id, &file).then_some(file));
         match kept {
             Ok(Some(file)) => {
@@ -139,7 +141,8 @@ impl LogStream {
         let cursor = custody::cursor(self.id);
         for (number, sink) in self.sinks.iter_mut().enumerate() {
             // What is in our memory is gone with us, and is to be there again.
-            let is_lasting = !matches!(sink.spec(), SinkSpec::Memory(_));
+            // A syslog on the network has a queue that knows.
+            let is_lasting = !matches!(sink.spec(), SinkSpec::Memory(_) | SinkSpec::Remote(_));
             let cursor = cursor.filter(|_| is_lasting).and_then(|cursor| cursor.sinks.get(number));
             sink.track(cursor, self.may_hold);
         }
@@ -209,10 +212,13 @@ impl LogStream {
 
     /// How much of the output of the batch each sink has.
     fn find_written(&self, derived: &Derived, shaped: &Shaped) -> Vec<usize> {
-        let each = |(number, sink): (usize, &crate::log::sink::Sink)| {
+        let each = |(number, sink): (usize, &Sink)| {
+            if let Some(remote) = sink.remote() {
+                return recovery::n_taken(derived.batch.n_lines, shaped.lines.len(), remote.taken());
+            }
             let Some(cursor) = derived.cursor.sinks.get(number) else { return 0 };
             let (begin, bytes) = match sink.spec() {
-                SinkSpec::Memory(_) => return 0,
+                SinkSpec::Memory(_) | SinkSpec::Remote(_) => return 0,
                 SinkSpec::Syslog { .. } => (derived.batch.n_lines, &shaped.lines),
                 SinkSpec::Path { .. } => (derived.batch.n_log, &shaped.log),
             };
@@ -426,14 +432,19 @@ impl LogStream {
         let to_write = derived.under_way.as_mut().and_then(|under_way| under_way.to_write.take());
         let Some((shaped, mut had)) = to_write else { return };
         for (sink, n_had) in self.sinks.iter_mut().zip(&mut had) {
-            let (begin, bytes) = match sink.spec() {
-                SinkSpec::Syslog { .. } => (batch.n_lines, &shaped.lines),
-                _ => (batch.n_log, &shaped.log),
+            let takes_lines = sink.spec().takes_lines();
+            let (begin, bytes) = match takes_lines {
+                true => (batch.n_lines, &shaped.lines),
+                false => (batch.n_log, &shaped.log),
             };
             let is_torn = *n_had > 0 && bytes[*n_had - 1] != b'\n';
             if *n_had < bytes.len() && (which == Which::Everything || is_torn) {
-                sink.push_at(begin + *n_had as u64, &bytes[*n_had..]);
-                *n_had = bytes.len();
+                let (place, bytes) = (begin + *n_had as u64, &bytes[*n_had..]);
+                match takes_lines {
+                    true => sink.push_lines(Some(place), bytes, Moment::recorded(batch.pid, batch.wall)),
+                    false => sink.push_at(place, bytes),
+                }
+                *n_had += bytes.len();
             }
         }
         if let Some(under_way) = derived.under_way.as_mut().filter(|_| which == Which::TornLines) {
