@@ -88,7 +88,7 @@ pub struct Sink {
 enum Target {
     File(SharedFile),
     Device(Device),
-    Syslog(Syslog),
+    Syslog(Box<Syslog>),
     Remote(Remote),
     Memory(Arc<Ring>),
 }
@@ -494,7 +494,7 @@ fn tell(notice: Option<String>) {
 fn open_target(spec: &SinkSpec) -> io::Result<Target> {
     Ok(match spec {
         SinkSpec::Path { path, mode, .. } => open_path(path, *mode)?,
-        SinkSpec::Syslog { form } => Target::Syslog(Syslog::connect(form.clone())?),
+        SinkSpec::Syslog { form } => Target::Syslog(Box::new(Syslog::connect(form.clone())?)),
         SinkSpec::Remote(_) => return Err(io::ErrorKind::NotConnected.into()),
         SinkSpec::Memory(ring) => Target::Memory(Arc::clone(ring)),
     })

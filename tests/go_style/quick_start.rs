@@ -62,6 +62,8 @@ fn try_steps(conf: &str, steps: &[Step]) {
     let search = std::env::var("PATH").unwrap_or_default();
     command.arg("-c").arg(&script).current_dir(directory.path());
     command.env("PATH", format!("{}:{search}", path("bin").display())).env("NETRC", "/nonexistent");
+    // A daemon that starts removes the automatic logs of former ones that have its name, and these have the usual one.
+    command.env("TMPDIR", directory.path());
     let ran = run(&mut command);
     let parts: Vec<&str> = ran.stdout.split(">>>\n").skip(1).collect();
     assert_eq!(parts.len(), steps.len(), "{ran}");
