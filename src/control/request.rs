@@ -2,10 +2,12 @@
 //! speaks, and the manager, which decides.
 //!
 //! A [`Handle`] is what the HTTP side holds. It posts a [`Request`] to the loop and awaits the answer; a
-//! request that waits for a program is answered by the very transition it waits for.
+//! request that waits for a program is answered by the very transition it waits for. [`super::ask`] pairs each request
+//! with the type of its answer.
 
 use crate::config::ConfigSource;
 use crate::config::Reread;
+use crate::control::ask::{self, Ask};
 use crate::control::overview::{Alive, Overview};
 use crate::log::source::LogSource;
 use crate::model::config::GroupConfig;
@@ -24,9 +26,7 @@ pub enum Request {
     State,
     Pid,
     Identification,
-    /// Answers [`Answer::Process`].
     ProcessInfo(Target),
-    /// Answers [`Answer::Processes`].
     AllProcessInfo,
     AllConfigInfo,
     /// Start one process, a group (`group:*`), or all of them.
@@ -114,7 +114,7 @@ pub enum Table {
     Prestart,
 }
 
-/// What the loop answers. Which variant belongs to which request is said there.
+/// What the loop answers. Which variant belongs to which request is said in [`super::ask`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// Done: `true` on the wire.
@@ -125,7 +125,7 @@ pub enum Answer {
     Process(Box<ProcessInfo>),
     Processes(Arc<Processes>),
     /// Processes, each with more to say about it.
-    Rows(Vec<(ProcessInfo, Facts)>),
+    Rows(Rows),
     Configs(Vec<ConfigInfo>),
     /// One line per process that a request for several was applied to.
     Bulk(Vec<BulkStatus>),
@@ -136,6 +136,9 @@ pub enum Answer {
     Alive(Vec<Alive>),
     ConfigSource(Box<ConfigSource>),
 }
+
+/// Processes, each with more to say about it.
+pub type Rows = Vec<(ProcessInfo, Facts)>;
 
 /// A struct of the daemon's own methods: names and values.
 pub type Facts = Vec<(&'static str, Fact)>;
@@ -284,12 +287,20 @@ impl Handle {
         self.has_successor.store(true, Release);
     }
 
-    /// Posts a request and awaits its answer. Does not return if the loop is gone and has a successor: what was begun
+    /// Asks the loop for something, and awaits the answer to it. As [`Handle::post`].
+    ///
+    /// # Errors
+    /// The loop's fault; `SHUTDOWN_STATE` if the loop is gone and the daemon with it.
+    pub async fn call<R: Ask>(&self, request: R) -> Result<R::Answer, Fault> {
+        ask::typed::<R>(self.post(request.into_request()).await?)
+    }
+
+    /// Posts a request and awaits its answer, of whatever type. Does not return if the loop is gone and has a successor: what was begun
     /// goes on there, and this process, and with it the connection, is about to end.
     ///
     /// # Errors
     /// The loop's fault; `SHUTDOWN_STATE` if the loop is gone and the daemon with it.
-    pub async fn call(&self, request: Request) -> Outcome {
+    pub async fn post(&self, request: Request) -> Outcome {
         let (reply, answer) = async_channel::bounded(1);
         if let Some(on_call) = &self.on_call {
             on_call();
@@ -315,14 +326,14 @@ mod tests {
     #[test]
     fn a_loop_that_is_gone_answers_only_if_that_is_the_end() {
         let (handle, calls) = Handle::channel();
-        let mut call = Box::pin(handle.call(Request::State));
+        let mut call = Box::pin(handle.call(ask::State));
         assert!(block_on(poll_once(&mut call)).is_none());
         drop(calls.try_recv().unwrap());
         drop(calls);
         let refused = Err(Fault::new(FaultCode::ShutdownState));
         assert_eq!(block_on(poll_once(&mut call)), Some(refused.clone()));
-        assert_eq!(block_on(poll_once(Box::pin(handle.call(Request::State)))), Some(refused));
+        assert_eq!(block_on(poll_once(Box::pin(handle.call(ask::State)))), Some(refused));
         handle.announce_successor();
-        assert_eq!(block_on(poll_once(Box::pin(handle.call(Request::State)))), None);
+        assert_eq!(block_on(poll_once(Box::pin(handle.call(ask::State)))), None);
     }
 }

@@ -4,7 +4,8 @@
 use super::api::{self, Act, Look};
 use super::context::Context;
 use super::go;
-use crate::control::request::{Answer, Request, Target};
+use crate::control::ask;
+use crate::control::request::Target;
 
 /// Whom a target means.
 pub async fn found(context: &Context, target: Target) -> Target {
@@ -12,9 +13,9 @@ pub async fn found(context: &Context, target: Target) -> Target {
     if sent.contains(':') {
         return target;
     }
-    match context.handle().call(Request::Bearer(sent.clone())).await {
-        Ok(Answer::Text(namespec)) => Target::parse(&namespec),
-        _ => target,
+    match context.handle().call(ask::Bearer(sent.clone())).await {
+        Ok(namespec) => Target::parse(&namespec),
+        Err(_) => target,
     }
 }
 

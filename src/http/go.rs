@@ -8,7 +8,8 @@ use super::api::act::{plainly, shut_down, update_all};
 use super::api::{Action, Answered, Asked, Problem, forbidden, json, large_json, look, plain, turn};
 use super::context::Context;
 use super::response::{Body, Response};
-use crate::control::request::{Answer, ProcessInfo, Request, Target};
+use crate::control::ask;
+use crate::control::request::{ProcessInfo, Target};
 use crate::model::stream::Stream;
 use crate::rpc::server::logs;
 use crate::rt;
@@ -267,10 +268,9 @@ async fn many(context: &Context, action: Action, asked: &Asked<'_>, path: &str) 
 
 /// All of a log; nothing if there is none.
 async fn log(context: &Context, target: Target, stream: Stream) -> Response {
-    let source = context.handle().call(Request::ProcessLog(target, stream)).await;
-    let part = match source {
-        Ok(Answer::Log(source)) => logs::part(source, 0, None).await.ok(),
-        _ => None,
+    let part = match context.handle().call(ask::Log(Some((target, stream)))).await {
+        Ok(source) => logs::part(source, 0, None).await.ok(),
+        Err(_) => None,
     };
     let body = part.map_or(Body::Whole(Vec::new()), |part| Body::Log(part.slice));
     Response::new(200, "text/plain; charset=utf-8", body).private()

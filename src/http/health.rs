@@ -4,14 +4,15 @@ use super::api::{Problem, look};
 use super::bearer;
 use super::context::Context;
 use super::response::{Body, Response};
+use crate::control::ask;
 use crate::control::overview::{Overview, ProcessView};
-use crate::control::request::{Request, Target};
+use crate::control::request::Target;
 use crate::model::namespec;
 use crate::model::state::{ProcessState, SupervisorState};
 
 /// Whether the daemon answers at all.
 pub async fn alive(context: &Context) -> Response {
-    match context.handle().call(Request::State).await {
+    match context.handle().call(ask::State).await {
         Ok(_) => text(200, "ok\n".to_string()),
         Err(_) => text(503, "the daemon does not answer\n".to_string()),
     }

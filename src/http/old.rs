@@ -9,7 +9,8 @@ use super::context::Context;
 use super::query::Query;
 use super::request::Head;
 use super::response::{Body, Response};
-use crate::control::request::{Answer, BulkStatus, Request, Target};
+use crate::control::ask;
+use crate::control::request::{BulkStatus, Target};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::stream::Stream;
 use crate::rpc::server::{Caller, logs};
@@ -190,8 +191,9 @@ async fn tail(context: &Context, query: &Query) -> Result<Response, Problem> {
         return Ok(page(200, "Supervisor tail of process", "<p>No process name found</p>"));
     };
     let limit = query.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(TAIL).clamp(TAIL, TAIL_MAX);
-    let text = match context.handle().call(Request::ProcessLog(Target::parse(name), Stream::Stdout)).await {
-        Ok(Answer::Log(source)) => {
+    let log = ask::Log(Some((Target::parse(name), Stream::Stdout)));
+    let text = match context.handle().call(log).await {
+        Ok(source) => {
             // At most a mebibyte, so it fits.
             let offset = -(limit as i64);
             match logs::part(source, offset, Some(limit)).await {
@@ -201,7 +203,6 @@ async fn tail(context: &Context, query: &Query) -> Result<Response, Problem> {
                 Err(_) => format!("No file for {name}"),
             }
         }
-        Ok(_) => String::new(),
         Err(fault) => format!("ERROR: unexpected rpc fault [{}] {fault}", fault.code.code()),
     };
     let body =

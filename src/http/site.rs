@@ -13,7 +13,8 @@ use super::request::{self, Head, UNAVAILABLE};
 use super::response::{Body, Live, Response};
 use super::socket::{Peer, within};
 use super::{bearer, go, health, metrics, old, token};
-use crate::control::request::{Answer, Request, Target};
+use crate::control::ask;
+use crate::control::request::Target;
 use crate::model::config::HttpServerConfig;
 use crate::model::stream::Stream;
 use crate::rpc::server::{Caller, Heavy, reply};
@@ -167,8 +168,8 @@ impl Site {
             Route::Alive => {
                 uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))).guarded().ours()
             }
-            Route::LogTail(target, stream) => self.follow(Request::ProcessLog(target, stream)).await,
-            Route::MainLogTail => self.follow(Request::MainLog).await,
+            Route::LogTail(target, stream) => self.follow(Some((target, stream))).await,
+            Route::MainLogTail => self.follow(None).await,
             Route::Error(status) => Response::error(status),
         }
     }
@@ -238,8 +239,8 @@ impl Site {
         Some(Response::new(200, "text/xml", body).private().with_share(share))
     }
 
-    async fn follow(&self, log: Request) -> Response {
-        let Ok(Answer::Log(source)) = self.context.handle().call(log).await else {
+    async fn follow(&self, log: Option<(Target, Stream)>) -> Response {
+        let Ok(source) = self.context.handle().call(ask::Log(log)).await else {
             return Response::error(404);
         };
         match Follower::open(source, self.context.watcher().clone()).await {

@@ -5,8 +5,9 @@
 //! are, sampling takes less than half a percent of one processor: what takes longer is done less often.
 
 use super::feed::Feed;
+use crate::control::ask;
 use crate::control::overview::Alive;
-use crate::control::request::{Answer, Handle, Request};
+use crate::control::request::Handle;
 use crate::model::namespec;
 use crate::rt::{self, Timer};
 use crate::sys::{clock, process};
@@ -255,7 +256,7 @@ impl Sampler {
 
     /// Takes one sample; how much of a processor's time that took.
     async fn sample(&self) -> Duration {
-        let Ok(Answer::Alive(alive)) = self.0.handle.call(Request::Alive).await else {
+        let Ok(alive) = self.0.handle.call(ask::Alive).await else {
             return Duration::ZERO;
         };
         let (sample, at, took) = rt::unblock(move || {

@@ -6,8 +6,9 @@ use super::look::overview;
 use super::problem::{Problem, forbidden};
 use super::route::{Act, Action};
 use super::{Answered, Asked, json};
+use crate::control::ask::{self, Applied, Ask};
 use crate::control::overview::ProcessView;
-use crate::control::request::{Answer, BulkStatus, Handle, Outcome, Request, Target, Wait};
+use crate::control::request::{BulkStatus, Handle, Target, Wait};
 use crate::http::bearer;
 use crate::http::context::Context;
 use crate::http::socket::within;
@@ -86,15 +87,15 @@ pub async fn answer(what: Act, context: &Context, asked: &Asked<'_>) -> Answered
         Act::OnMany => many(context, asked).await,
         Act::ClearLog => {
             let audit = Audit::new(asked, "");
-            audit.finish(done(context, Request::ClearLog).await)
+            audit.finish(done(context, ask::ClearLog).await)
         }
         Act::Shutdown => {
             let audit = Audit::new(asked, "");
-            audit.finish(done(context, Request::Shutdown).await)
+            audit.finish(done(context, ask::Shutdown).await)
         }
         Act::Restart => {
             let audit = Audit::new(asked, "");
-            audit.finish(done(context, Request::Restart).await)
+            audit.finish(done(context, ask::Restart).await)
         }
         Act::Update => update(context, asked).await,
     }
@@ -339,40 +340,40 @@ pub async fn plainly(
 /// It has begun already.
 pub async fn shut_down(context: &Context, caller: &Caller, path: &str) -> Result<(), Fault> {
     let audit = Audit::of(caller, path, "");
-    let result = context.handle().call(Request::Shutdown).await;
+    let result = context.handle().call(ask::Shutdown).await;
     audit.note(result.as_ref().err().map(Fault::to_string));
-    result.map(drop)
+    result
 }
 
 /// What became of an order for one target: a line for each of its processes. A fault about the target itself is an
 /// error, one about a process a line.
 async fn obey(handle: &Handle, order: Order, target: Target) -> Result<Vec<BulkStatus>, Fault> {
     let outcome = match order.action {
-        Action::Start => handle.call(Request::Start(target.clone(), order.wait)).await,
-        Action::Stop => handle.call(Request::Stop(target.clone(), order.wait)).await,
-        Action::Clear => handle.call(Request::ClearProcessLogs(target.clone())).await,
+        Action::Start => handle.call(ask::Start(target.clone(), order.wait)).await,
+        Action::Stop => handle.call(ask::Stop(target.clone(), order.wait)).await,
+        Action::Clear => handle.call(ask::ClearProcessLogs(target.clone())).await,
         Action::Signal => {
             // Checked when the order was made.
             let signal = order.signal.ok_or(Fault::new(FaultCode::BadSignal))?;
-            handle.call(Request::Signal(target.clone(), signal)).await
+            handle.call(ask::Signal(target.clone(), signal)).await
         }
         Action::Restart => restart(handle, order.wait, &target).await,
     };
     match outcome {
-        Ok(Answer::Bulk(statuses)) => Ok(statuses),
-        Ok(_) => Ok(vec![status(&target, Ok(()))]),
+        Ok(Applied::Several(statuses)) => Ok(statuses),
+        Ok(Applied::One) => Ok(vec![status(&target, Ok(()))]),
         Err(fault) if matches!(fault.code, FaultCode::BadName | FaultCode::ShutdownState) => Err(fault),
         Err(fault) => Ok(vec![failed(&target, fault)]),
     }
 }
 
 /// Stops what runs, then starts: the outcome is that of the start, or of the stop that failed.
-async fn restart(handle: &Handle, wait: Wait, target: &Target) -> Outcome {
-    match handle.call(Request::Stop(target.clone(), Wait::Yes)).await {
+async fn restart(handle: &Handle, wait: Wait, target: &Target) -> Result<Applied, Fault> {
+    match handle.call(ask::Stop(target.clone(), Wait::Yes)).await {
         Err(fault) if fault.code != FaultCode::NotRunning => return Err(fault),
         _ => {}
     }
-    handle.call(Request::Start(target.clone(), wait)).await
+    handle.call(ask::Start(target.clone(), wait)).await
 }
 
 fn status(target: &Target, outcome: Result<(), Fault>) -> BulkStatus {
@@ -399,7 +400,7 @@ fn printed(target: &Target) -> String {
 }
 
 /// One request to the loop that is answered at once.
-async fn done(context: &Context, request: Request) -> Answered {
+async fn done(context: &Context, request: impl Ask<Answer = ()>) -> Answered {
     context.handle().call(request).await?;
     json(200, &object!({"ok": true}))
 }

@@ -1,7 +1,8 @@
 //! What happens, as it happens.
 
 use super::view;
-use crate::control::request::{Answer, Request, Target};
+use crate::control::ask;
+use crate::control::request::Target;
 use crate::http::budget::Share;
 use crate::http::context::Context;
 use crate::http::feed::{Kind, News, Told, Viewer};
@@ -112,8 +113,7 @@ impl EventStream {
     async fn everything(&mut self) -> io::Result<Vec<u8>> {
         let gone = || io::Error::from(io::ErrorKind::NotConnected);
         let _turn = self.context.turn().await.ok_or_else(gone)?;
-        let Ok(Answer::Overview(overview)) = self.context.handle().call(Request::Overview(Target::All)).await
-        else {
+        let Ok(overview) = self.context.handle().call(ask::Overview(Target::All)).await else {
             return Err(gone());
         };
         let n_bytes = PER_PROCESS * overview.processes.len();

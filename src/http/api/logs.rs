@@ -3,7 +3,8 @@
 use super::problem::Problem;
 use super::route::Part;
 use super::{Answered, Asked};
-use crate::control::request::{Answer, Request, Target};
+use crate::control::ask;
+use crate::control::request::Target;
 use crate::http::context::Context;
 use crate::http::follow::{Begin, Follower, Piece, Position};
 use crate::http::response::{Body, Live, Response};
@@ -33,13 +34,7 @@ pub async fn answer(
     asked: &Asked<'_>,
 ) -> Answered {
     let name = file_name(&log);
-    let request = match log {
-        Some((target, stream)) => Request::ProcessLog(target, stream),
-        None => Request::MainLog,
-    };
-    let Answer::Log(source) = context.handle().call(request).await? else {
-        return Err(Problem::new(500, "the daemon did not say where this log is"));
-    };
+    let source = context.handle().call(ask::Log(log)).await?;
     match part {
         Part::Range => {
             let offset = number(asked, "offset", i64::MIN..=i64::MAX)?;

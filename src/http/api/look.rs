@@ -5,8 +5,9 @@ use super::problem::Problem;
 use super::route::Look;
 use super::{Answered, Asked, DESCRIPTION, Style, json, large_json, logs, plain, turn, view};
 use crate::config::{ConfigErrors, ConfigSource, Origin, Setting};
+use crate::control::ask;
 use crate::control::overview::{DaemonView, Overview};
-use crate::control::request::{Answer, Request, Target};
+use crate::control::request::Target;
 use crate::http::context::Context;
 use crate::http::response::{Body, Live, Response};
 use crate::model::namespec;
@@ -93,19 +94,12 @@ pub async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> Answere
 /// # Errors
 /// There are none of this name.
 pub async fn overview(context: &Context, target: Target) -> Result<Overview, Problem> {
-    ask(context, Request::Overview(target)).await
+    Ok(*context.handle().call(ask::Overview(target)).await?)
 }
 
 /// The daemon without its processes.
 pub async fn daemon(context: &Context) -> Result<DaemonView, Problem> {
-    Ok(ask(context, Request::Daemon).await?.daemon)
-}
-
-async fn ask(context: &Context, request: Request) -> Result<Overview, Problem> {
-    match context.handle().call(request).await? {
-        Answer::Overview(overview) => Ok(*overview),
-        _ => Err(Problem::new(500, "the daemon gave no answer to this")),
-    }
+    Ok(context.handle().call(ask::Daemon).await?.daemon)
 }
 
 fn groups(overview: &Overview) -> Vec<serde_json::Value> {
@@ -154,11 +148,8 @@ fn events(context: &Context, style: Style, asked: &Asked<'_>) -> Response {
     Response::new(200, content_type, body).private().with_header("X-Accel-Buffering", "no")
 }
 
-pub async fn config_source(context: &Context) -> Result<ConfigSource, Problem> {
-    match context.handle().call(Request::ConfigSource).await? {
-        Answer::ConfigSource(source) => Ok(*source),
-        _ => Err(Problem::new(500, "the daemon did not say how it reads its configuration")),
-    }
+async fn config_source(context: &Context) -> Result<ConfigSource, Problem> {
+    Ok(*context.handle().call(ask::ConfigSource).await?)
 }
 
 fn wrong_config(errors: ConfigErrors) -> Problem {

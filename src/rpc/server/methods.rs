@@ -4,7 +4,8 @@
 
 use super::args::Args;
 use super::plan::{self, Plan, Planned};
-use crate::control::request::{Request, Table, Target};
+use crate::control::ask;
+use crate::control::request::{Table, Target};
 use crate::model::stream::Stream;
 
 /// One method.
@@ -128,7 +129,7 @@ pub static SUPERVISOR: [Method; 32] = [
         |args| plan::plain(args, Plan::SupervisorVersion),
     ),
     method("getIdentification", Reads, "string", &[], "The daemon's configured name.", |args| {
-        plan::ask(args, Request::Identification)
+        plan::ask(args, ask::Identification)
     }),
     method(
         "getState",
@@ -136,9 +137,9 @@ pub static SUPERVISOR: [Method; 32] = [
         "struct",
         &[],
         "What the daemon is doing: statecode and statename, 1 RUNNING, 0 RESTARTING or -1 SHUTDOWN.",
-        |args| plan::ask(args, Request::State),
+        |args| plan::ask(args, ask::State),
     ),
-    method("getPID", Reads, "int", &[], "The daemon's process id.", |args| plan::ask(args, Request::Pid)),
+    method("getPID", Reads, "int", &[], "The daemon's process id.", |args| plan::ask(args, ask::Pid)),
     method(
         "readLog",
         Reads,
@@ -150,7 +151,7 @@ pub static SUPERVISOR: [Method; 32] = [
     )
     .also(&["readMainLog"]),
     method("clearLog", Changes, "boolean", &[], "Empties the activity log.", |args| {
-        plan::ask(args, Request::ClearLog)
+        plan::ask(args, ask::ClearLog)
     }),
     method(
         "shutdown",
@@ -158,7 +159,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "boolean",
         &[],
         "Stops all processes and ends the daemon. Answers before that has happened.",
-        |args| plan::ask(args, Request::Shutdown),
+        |args| plan::ask(args, ask::Shutdown),
     ),
     method(
         "restart",
@@ -166,7 +167,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "boolean",
         &[],
         "Stops all processes and starts the daemon anew. Answers before that has happened.",
-        |args| plan::ask(args, Request::Restart),
+        |args| plan::ask(args, ask::Restart),
     ),
     method(
         "reloadConfig",
@@ -175,7 +176,7 @@ pub static SUPERVISOR: [Method; 32] = [
         &[],
         "Reads the configuration again and tells which groups it adds, changes and removes: [[added, changed, \
          removed]]. Starts and stops nothing.",
-        |args| plan::ask(args, Request::ReloadConfig),
+        |args| plan::ask(args, ask::ReloadConfig),
     ),
     method(
         "addProcessGroup",
@@ -183,7 +184,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "boolean",
         &[NAME],
         "Makes a group of the configuration last read active.",
-        |args| plan::about_group(args, Request::AddProcessGroup),
+        |args| plan::about_group(args, ask::AddProcessGroup),
     ),
     method(
         "removeProcessGroup",
@@ -191,7 +192,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "boolean",
         &[NAME],
         "Forgets a group none of whose processes runs.",
-        |args| plan::about_group(args, Request::RemoveProcessGroup),
+        |args| plan::about_group(args, ask::RemoveProcessGroup),
     ),
     method(
         "startProcess",
@@ -199,7 +200,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "boolean",
         &[NAME, WAIT],
         "Starts a process, by default waiting until it is RUNNING. group:* starts a group and returns an array.",
-        |args| plan::target_and_wait(args, Request::Start),
+        |args| plan::target_and_wait(args, ask::Start),
     ),
     method(
         "startProcessGroup",
@@ -207,7 +208,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "array",
         &[NAME, WAIT],
         "Starts every process of a group; one struct of name, group, status and description for each.",
-        |args| plan::group_and_wait(args, Request::Start),
+        |args| plan::group_and_wait(args, ask::Start),
     ),
     method(
         "startAllProcesses",
@@ -215,7 +216,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "array",
         &[WAIT],
         "Starts every process; one struct of name, group, status and description for each.",
-        |args| plan::all_and_wait(args, Request::Start),
+        |args| plan::all_and_wait(args, ask::Start),
     ),
     method(
         "stopProcess",
@@ -223,7 +224,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "boolean",
         &[NAME, WAIT],
         "Stops a process, by default waiting until it has ended. group:* stops a group and returns an array.",
-        |args| plan::target_and_wait(args, Request::Stop),
+        |args| plan::target_and_wait(args, ask::Stop),
     ),
     method(
         "stopProcessGroup",
@@ -231,7 +232,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "array",
         &[NAME, WAIT],
         "Stops every process of a group; one struct of name, group, status and description for each.",
-        |args| plan::group_and_wait(args, Request::Stop),
+        |args| plan::group_and_wait(args, ask::Stop),
     ),
     method(
         "stopAllProcesses",
@@ -239,7 +240,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "array",
         &[WAIT],
         "Stops every process; one struct of name, group, status and description for each.",
-        |args| plan::all_and_wait(args, Request::Stop),
+        |args| plan::all_and_wait(args, ask::Stop),
     ),
     method(
         "signalProcess",
@@ -261,7 +262,7 @@ pub static SUPERVISOR: [Method; 32] = [
         plan::signal(args, Target::All)
     }),
     method("getProcessInfo", Reads, "struct", &[NAME], "What is known about a process.", |args| {
-        plan::about_target(args, Request::ProcessInfo)
+        plan::about_target(args, ask::ProcessInfo)
     }),
     method(
         "getAllProcessInfo",
@@ -269,7 +270,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "array",
         &[],
         "What is known about every process, by group and name.",
-        |args| plan::ask(args, Request::AllProcessInfo),
+        |args| plan::ask(args, ask::AllProcessInfo),
     ),
     method(
         "getAllConfigInfo",
@@ -277,7 +278,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "array",
         &[],
         "The settings of every process of the configuration last read.",
-        |args| plan::ask(args, Request::AllConfigInfo),
+        |args| plan::ask(args, ask::AllConfigInfo),
     ),
     method(
         "readProcessStdoutLog",
@@ -315,7 +316,7 @@ pub static SUPERVISOR: [Method; 32] = [
         |args| plan::tail_process(args, Stream::Stderr),
     ),
     method("clearProcessLogs", Changes, "boolean", &[NAME], "Empties the logs of a process.", |args| {
-        plan::about_target(args, Request::ClearProcessLogs)
+        plan::about_target(args, ask::ClearProcessLogs)
     })
     .also(&["clearProcessLog"]),
     method(
@@ -324,7 +325,7 @@ pub static SUPERVISOR: [Method; 32] = [
         "array",
         &[],
         "Empties the logs of every process; one struct of name, group, status and description for each.",
-        |args| plan::ask(args, Request::ClearProcessLogs(Target::All)),
+        |args| plan::ask(args, ask::ClearProcessLogs(Target::All)),
     ),
     method(
         "sendProcessStdin",
@@ -377,7 +378,7 @@ pub static GO: [Method; 8] = [
         "boolean",
         &[NAME],
         "Forgets a process that does not run, or with group:* all of a group.",
-        |args| plan::about_target(args, Request::RemoveProcess),
+        |args| plan::about_target(args, ask::RemoveProcess),
     ),
     method(
         "restartProcess",
@@ -430,7 +431,7 @@ pub static OWN: [Method; 6] = [
         &[NAME],
         "The last exits of a process (at, pid, status, expected, lasted_ms), what happens next, and in how \
          many seconds; -1 if nothing is due.",
-        |args| plan::about_target(args, Request::ProcessHistory),
+        |args| plan::about_target(args, ask::ProcessHistory),
     ),
     method(
         "getKeeper",
@@ -438,7 +439,7 @@ pub static OWN: [Method; 6] = [
         "struct",
         &[],
         "The pids of keeper and manager, their version, and how often a manager was started.",
-        |args| plan::ask(args, Request::Keeper),
+        |args| plan::ask(args, ask::Keeper),
     ),
     method(
         "upgrade",
@@ -450,7 +451,7 @@ pub static OWN: [Method; 6] = [
         plan::upgrade,
     ),
     method("getUpgradeState", Reads, "string", &[], "How the last upgrade went.", |args| {
-        plan::ask(args, Request::UpgradeState)
+        plan::ask(args, ask::UpgradeState)
     }),
     method(
         "getConfigProblem",
@@ -459,7 +460,7 @@ pub static OWN: [Method; 6] = [
         &[],
         "Where the configuration was wrong when it was last read again: file, line, section and key. Empty if \
          nothing was.",
-        |args| plan::ask(args, Request::ConfigProblem),
+        |args| plan::ask(args, ask::ConfigProblem),
     ),
 ];
 

@@ -11,8 +11,8 @@ mod args;
 mod plan;
 
 use crate::config::Reread;
-use crate::control::request::{Answer, Handle, Outcome, Request, Target, Wait};
-use crate::log::source::LogSource;
+use crate::control::ask::{self, Applied};
+use crate::control::request::{Handle, Target, Wait};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::signal::Signal;
 use crate::model::visible::is_invisible;
@@ -142,12 +142,16 @@ impl Server {
 
     async fn perform(&self, plan: Plan) -> Result<Reply, Fault> {
         match plan {
-            Plan::Ask(request) => self.ask(request).await,
+            Plan::Ask(question) => (question.reply)(self.handle.post(question.request).await?),
             Plan::ApiVersion => Ok(Reply::Text(API_VERSION.to_string())),
             Plan::OwnVersion => Ok(Reply::Text(crate::VERSION.to_string())),
             Plan::SupervisorVersion => Ok(Reply::Text(self.version.to_string())),
-            Plan::Read { log, offset, length } => logs::read(self.log(log).await?, offset, length).await,
-            Plan::Tail { log, offset, length } => Ok(logs::tail(self.log(log).await?, offset, length).await),
+            Plan::Read { log, offset, length } => {
+                logs::read(self.handle.call(log).await?, offset, length).await
+            }
+            Plan::Tail { log, offset, length } => {
+                Ok(logs::tail(self.handle.call(log).await?, offset, length).await)
+            }
             Plan::BadSignal { target, sent } => self.bad_signal(target, sent).await,
             Plan::Restart(target, wait) => self.restart(target, wait).await,
             Plan::RestartAll(wait) => self.restart_all(wait).await,
@@ -162,48 +166,36 @@ impl Server {
         }
     }
 
-    async fn ask(&self, request: Request) -> Result<Reply, Fault> {
-        Ok(Reply::from(self.handle.call(request).await?))
-    }
-
-    async fn log(&self, request: Request) -> Result<LogSource, Fault> {
-        match self.handle.call(request).await? {
-            Answer::Log(source) => Ok(source),
-            // The loop answers such a request with nothing else.
-            _ => Ok(LogSource::None),
-        }
-    }
-
     /// What an unknown signal is answered with. Signal 0 harms nobody, but who would have been sent it comes
     /// to light.
     async fn bad_signal(&self, target: Target, sent: String) -> Result<Reply, Fault> {
         let unknown = || Fault::with(FaultCode::BadSignal, &sent);
-        match self.handle.call(Request::Signal(target, Signal::from_raw(0))).await {
+        match self.handle.call(ask::Signal(target, Signal::from_raw(0))).await {
             Err(fault) if matches!(fault.code, FaultCode::BadName | FaultCode::ShutdownState) => Err(fault),
-            Ok(Answer::Bulk(mut statuses)) => {
+            Ok(Applied::Several(mut statuses)) => {
                 statuses.iter_mut().for_each(|status| status.outcome = Err(unknown()));
                 Ok(Reply::Bulk(statuses))
             }
-            _ => Err(unknown()),
+            Ok(Applied::One) | Err(_) => Err(unknown()),
         }
     }
 
     async fn restart(&self, target: Target, wait: Wait) -> Result<Reply, Fault> {
-        let stopped = match self.handle.call(Request::Stop(target.clone(), Wait::Yes)).await {
+        let stopped = match self.handle.call(ask::Stop(target.clone(), Wait::Yes)).await {
             Ok(_) => true,
             Err(fault) if fault.code == FaultCode::NotRunning => false,
             Err(fault) => return Err(fault),
         };
-        self.handle.call(Request::Start(target, wait)).await?;
+        self.handle.call(ask::Start(target, wait)).await?;
         Ok(Reply::Several(vec![Reply::Boolean(stopped), Reply::Boolean(true)]))
     }
 
     async fn restart_all(&self, wait: Wait) -> Result<Reply, Fault> {
-        let stopped = self.handle.call(Request::Stop(Target::All, Wait::Yes)).await?;
-        let started = self.handle.call(Request::Start(Target::All, wait)).await?;
-        let statuses = [stopped, started].into_iter().flat_map(|answer| match answer {
-            Answer::Bulk(statuses) => statuses,
-            _ => Vec::new(),
+        let stopped = self.handle.call(ask::Stop(Target::All, Wait::Yes)).await?;
+        let started = self.handle.call(ask::Start(Target::All, wait)).await?;
+        let statuses = [stopped, started].into_iter().flat_map(|applied| match applied {
+            Applied::Several(statuses) => statuses,
+            Applied::One => Vec::new(),
         });
         Ok(Reply::Bulk(statuses.collect()))
     }
@@ -214,19 +206,17 @@ impl Server {
     /// # Errors
     /// What is wrong with the configuration, or what kept a group from changing.
     pub async fn update(&self, only: Option<String>) -> Result<Reply, Fault> {
-        let Answer::Reread(found) = self.handle.call(Request::ReloadConfig).await? else {
-            return Err(Fault::new(FaultCode::Failed));
-        };
+        let found = self.handle.call(ask::ReloadConfig).await?;
         let found = match &only {
             Some(group) => self.about_one(found, group).await?,
             None => found,
         };
         for group in found.removed.iter().chain(&found.changed) {
-            self.handle.call(Request::Stop(Target::Group(group.clone()), Wait::Yes)).await?;
-            self.handle.call(Request::RemoveProcessGroup(group.clone())).await?;
+            self.handle.call(ask::Stop(Target::Group(group.clone()), Wait::Yes)).await?;
+            self.handle.call(ask::RemoveProcessGroup(group.clone())).await?;
         }
         for group in found.changed.iter().chain(&found.added) {
-            self.handle.call(Request::AddProcessGroup(group.clone())).await?;
+            self.handle.call(ask::AddProcessGroup(group.clone())).await?;
         }
         let Reread { added, changed, removed } = found;
         Ok(Reply::Several([added, changed, removed].into_iter().map(Reply::Texts).collect()))
@@ -244,10 +234,8 @@ impl Server {
     }
 
     async fn is_configured(&self, group: &str) -> Result<bool, Fault> {
-        let answer: Outcome = self.handle.call(Request::AllConfigInfo).await;
-        Ok(
-            matches!(answer?, Answer::Configs(configs) if configs.iter().any(|info| *info.group.name == *group)),
-        )
+        let configs = self.handle.call(ask::AllConfigInfo).await?;
+        Ok(configs.iter().any(|info| *info.group.name == *group))
     }
 
     /// The method `methodHelp` and `methodSignature` are asked about.

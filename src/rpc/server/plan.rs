@@ -1,28 +1,30 @@
 //! Derives from the arguments of a call, and from nothing else, what it asks for. `super::perform` carries it out.
 
 use super::args::{Args, incorrect};
-use crate::control::request::{Request, Table, Target, Wait};
+use super::reply::Reply;
+use crate::control::ask::{self, Ask};
+use crate::control::request::{self, Answer, Request, Target, Wait};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::signal::Signal;
 use crate::model::stream::Stream;
 use crate::rpc::wire::Value;
 
 /// What is to be done for one call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Plan {
     /// One request to the loop, whose answer is the result.
-    Ask(Request),
+    Ask(Question),
     ApiVersion,
     SupervisorVersion,
     OwnVersion,
-    /// Answer with part of a log; the request asks where it is.
+    /// Answer with part of a log.
     Read {
-        log: Request,
+        log: ask::Log,
         offset: i64,
         length: i64,
     },
     Tail {
-        log: Request,
+        log: ask::Log,
         offset: i64,
         length: i64,
     },
@@ -41,8 +43,15 @@ pub enum Plan {
     Multicall(Vec<Element>),
 }
 
+/// A request for the loop, and what its answer is as a result.
+#[derive(Debug)]
+pub struct Question {
+    pub request: Request,
+    pub reply: fn(Answer) -> Result<Reply, Fault>,
+}
+
 /// One call of a multicall.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Element {
     Call { method: String, params: Vec<Value> },
     Wrong(Fault),
@@ -50,10 +59,14 @@ pub enum Element {
 
 pub type Planned = Result<Plan, Fault>;
 
-/// A request that takes no arguments.
-pub fn ask(args: Args, request: Request) -> Planned {
+/// A request, when nothing is left of the arguments.
+pub fn ask<R: Ask>(args: Args, request: R) -> Planned
+where
+    Reply: From<R::Answer>,
+{
     args.end()?;
-    Ok(Plan::Ask(request))
+    let reply = |answer| Ok(Reply::from(ask::typed::<R>(answer)?));
+    Ok(Plan::Ask(Question { request: request.into_request(), reply }))
 }
 
 /// A plan for a call without arguments.
@@ -62,28 +75,43 @@ pub fn plain(args: Args, plan: Plan) -> Planned {
     Ok(plan)
 }
 
-pub fn about_target(mut args: Args, request: fn(Target) -> Request) -> Planned {
+pub fn about_target<R: Ask>(mut args: Args, request: fn(Target) -> R) -> Planned
+where
+    Reply: From<R::Answer>,
+{
     let target = args.target()?;
     ask(args, request(target))
 }
 
-pub fn about_group(mut args: Args, request: fn(String) -> Request) -> Planned {
+pub fn about_group<R: Ask>(mut args: Args, request: fn(String) -> R) -> Planned
+where
+    Reply: From<R::Answer>,
+{
     let group = args.text()?;
     ask(args, request(group))
 }
 
 /// `name, wait=true` with the name of one process (or `group:*`).
-pub fn target_and_wait(mut args: Args, request: fn(Target, Wait) -> Request) -> Planned {
+pub fn target_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
+where
+    Reply: From<R::Answer>,
+{
     let (target, wait) = (args.target()?, args.wait());
     ask(args, request(target, wait))
 }
 
-pub fn group_and_wait(mut args: Args, request: fn(Target, Wait) -> Request) -> Planned {
+pub fn group_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
+where
+    Reply: From<R::Answer>,
+{
     let (group, wait) = (Target::Group(args.text()?), args.wait());
     ask(args, request(group, wait))
 }
 
-pub fn all_and_wait(mut args: Args, request: fn(Target, Wait) -> Request) -> Planned {
+pub fn all_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
+where
+    Reply: From<R::Answer>,
+{
     let wait = args.wait();
     ask(args, request(Target::All, wait))
 }
@@ -95,11 +123,10 @@ pub fn signal(mut args: Args, target: Target) -> Planned {
         Value::String(text) => text,
         _ => return Err(incorrect()),
     };
-    args.end()?;
-    Ok(match Signal::parse(&sent) {
-        Some(signal) => Plan::Ask(Request::Signal(target, signal)),
-        None => Plan::BadSignal { target, sent },
-    })
+    match Signal::parse(&sent) {
+        Some(signal) => ask(args, ask::Signal(target, signal)),
+        None => plain(args, Plan::BadSignal { target, sent }),
+    }
 }
 
 pub fn signal_target(mut args: Args) -> Planned {
@@ -115,22 +142,22 @@ pub fn signal_group(mut args: Args) -> Planned {
 /// The path is optional.
 pub fn upgrade(mut args: Args) -> Planned {
     let path = if args.is_empty() { String::new() } else { args.text()? };
-    ask(args, Request::Upgrade((!path.is_empty()).then(|| path.into())))
+    ask(args, ask::Upgrade((!path.is_empty()).then(|| path.into())))
 }
 
 pub fn read_main(mut args: Args) -> Planned {
     let (offset, length) = (args.int()?, args.int()?);
-    plain(args, Plan::Read { log: Request::MainLog, offset, length })
+    plain(args, Plan::Read { log: ask::Log(None), offset, length })
 }
 
 pub fn read_process(mut args: Args, stream: Stream) -> Planned {
     let (target, offset, length) = (args.target()?, args.int()?, args.int()?);
-    plain(args, Plan::Read { log: Request::ProcessLog(target, stream), offset, length })
+    plain(args, Plan::Read { log: ask::Log(Some((target, stream))), offset, length })
 }
 
 pub fn tail_process(mut args: Args, stream: Stream) -> Planned {
     let (target, offset, length) = (args.target()?, args.int()?, args.int()?);
-    plain(args, Plan::Tail { log: Request::ProcessLog(target, stream), offset, length })
+    plain(args, Plan::Tail { log: ask::Log(Some((target, stream))), offset, length })
 }
 
 /// What is to be written is judged before whom it is for, as in Supervisor, rpcinterface.py.
@@ -138,12 +165,12 @@ pub fn send_stdin(mut args: Args) -> Planned {
     let name = args.value()?;
     let data = args.bytes()?;
     let target = Args::new(vec![name]).target()?;
-    ask(args, Request::SendProcessStdin(target, data))
+    ask(args, ask::SendProcessStdin(target, data))
 }
 
 pub fn send_event(mut args: Args) -> Planned {
     let (kind, data) = (args.printed()?, args.printed()?);
-    ask(args, Request::SendRemoteCommEvent { kind, data })
+    ask(args, ask::SendRemoteCommEvent { kind, data })
 }
 
 pub fn restart_process(mut args: Args) -> Planned {
@@ -161,8 +188,8 @@ pub fn update_group(mut args: Args) -> Planned {
     plain(args, Plan::Update(Some(group)))
 }
 
-pub fn table(args: Args, table: Table) -> Planned {
-    ask(args, Request::Table(table))
+pub fn table(args: Args, table: request::Table) -> Planned {
+    ask(args, ask::Table(table))
 }
 
 pub fn method_help(mut args: Args) -> Planned {

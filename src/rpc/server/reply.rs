@@ -2,7 +2,8 @@
 
 use super::logs::LogSlice;
 use crate::config::Reread;
-use crate::control::request::{Answer, BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, Processes};
+use crate::control::ask::Applied;
+use crate::control::request::{BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, Processes, Rows};
 use crate::model::config::{ChildLog, NO_LIMIT, ProcessConfig, StreamConfig};
 use crate::model::fault::Fault;
 use crate::model::state::SupervisorState;
@@ -21,7 +22,7 @@ pub enum Reply {
     Process(Box<ProcessInfo>),
     Processes(Arc<Processes>),
     /// Processes, each with more members than usual.
-    Rows(Vec<(ProcessInfo, Facts)>),
+    Rows(Rows),
     Configs(Vec<ConfigInfo>),
     Bulk(Vec<BulkStatus>),
     Reread(Reread),
@@ -40,26 +41,43 @@ pub enum Reply {
     Several(Vec<Reply>),
 }
 
-/// What the loop answered, as a result.
-impl From<Answer> for Reply {
-    fn from(answer: Answer) -> Reply {
-        match answer {
-            // These are no answers to any method.
-            Answer::Overview(_) | Answer::Alive(_) | Answer::ConfigSource(_) => Reply::Boolean(true),
-            // Where a log stands is for us to read, not for the client to see.
-            Answer::Done | Answer::Log(_) => Reply::Boolean(true),
-            Answer::State(state) => Reply::State(state),
-            Answer::Number(number) => Reply::Int(number),
-            Answer::Text(text) => Reply::Text(text),
-            Answer::Process(process) => Reply::Process(process),
-            Answer::Processes(processes) => Reply::Processes(processes),
-            Answer::Rows(rows) => Reply::Rows(rows),
-            Answer::Configs(configs) => Reply::Configs(configs),
-            Answer::Bulk(statuses) => Reply::Bulk(statuses),
-            Answer::Reread(reread) => Reply::Reread(reread),
-            Answer::Facts(facts) => Reply::Facts(facts),
+/// That it is done.
+impl From<()> for Reply {
+    fn from((): ()) -> Reply {
+        Reply::Boolean(true)
+    }
+}
+
+impl From<Applied> for Reply {
+    fn from(applied: Applied) -> Reply {
+        match applied {
+            Applied::One => Reply::Boolean(true),
+            Applied::Several(statuses) => Reply::Bulk(statuses),
         }
     }
+}
+
+/// What the loop answers, as a result.
+macro_rules! replies {
+    ($($answer:ty => $reply:ident,)+) => {$(
+        impl From<$answer> for Reply {
+            fn from(answer: $answer) -> Reply {
+                Reply::$reply(answer)
+            }
+        }
+    )+};
+}
+
+replies! {
+    SupervisorState => State,
+    i64 => Int,
+    String => Text,
+    Box<ProcessInfo> => Process,
+    Arc<Processes> => Processes,
+    Rows => Rows,
+    Vec<ConfigInfo> => Configs,
+    Reread => Reread,
+    Facts => Facts,
 }
 
 /// The text of a response, with at most one part that is not in here.
