@@ -43,6 +43,16 @@ pub enum Applied {
     Several(Vec<BulkStatus>),
 }
 
+impl Applied {
+    /// The lines, if it was for several.
+    pub fn into_lines(self) -> Vec<BulkStatus> {
+        match self {
+            Applied::One => Vec::new(),
+            Applied::Several(statuses) => statuses,
+        }
+    }
+}
+
 impl TryFrom<Answer> for Applied {
     type Error = Answer;
 

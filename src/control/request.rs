@@ -96,6 +96,17 @@ impl Target {
     }
 }
 
+/// How a client names it.
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Target::Name { sent, .. } => f.write_str(sent),
+            Target::Group(group) => write!(f, "{group}:*"),
+            Target::All => f.write_str("all"),
+        }
+    }
+}
+
 /// Whether an answer waits until what was asked for has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {

@@ -11,7 +11,7 @@ use super::response::{Body, Persistence, Response};
 use super::send::Output;
 use super::site::{self, Route, Site};
 use super::socket::{Peer, Socket, until, within};
-use crate::rpc::server::Caller;
+use crate::control::audit::Caller;
 use futures_lite::{FutureExt, future};
 use std::io;
 use std::sync::Arc;

@@ -4,12 +4,15 @@
 //! machine, by the `nodename` or `identifier` of the configuration or by its host name. Nothing is done for any other one: whoever
 //! means the program of that name somewhere else must not stop ours.
 
-use super::api::act::{plainly, shut_down, update_all};
-use super::api::{Action, Answered, Asked, Problem, forbidden, json, large_json, look, plain, turn};
+use super::api::act::run_simple;
+use super::api::{Answered, Asked, Problem, forbidden, json, large_json, look, plain, turn};
+use super::bearer;
 use super::context::Context;
 use super::response::{Body, Response};
 use crate::control::ask;
-use crate::control::request::{ProcessInfo, Target};
+use crate::control::audit::Audit;
+use crate::control::orders::{self, Order};
+use crate::control::request::{ProcessInfo, Target, Wait};
 use crate::model::stream::Stream;
 use crate::rpc::server::logs;
 use crate::rt;
@@ -26,8 +29,8 @@ const PROGRAMS_MAX: usize = 10_000;
 pub enum Endpoint {
     List,
     Info(Target),
-    On(Target, Action),
-    OnMany(Action),
+    On(Target, Order),
+    OnMany(Order),
     Log(Target, Stream),
     Nodes,
     Ping,
@@ -66,8 +69,8 @@ pub fn route(method: &str, path: &[&str]) -> Endpoint {
 fn find(path: &[&str]) -> Option<Endpoint> {
     Some(match path {
         ["program", "list"] => Endpoint::List,
-        ["program", "startPrograms"] => Endpoint::OnMany(Action::Start),
-        ["program", "stopPrograms"] => Endpoint::OnMany(Action::Stop),
+        ["program", "startPrograms"] => Endpoint::OnMany(Order::Start(Wait::Yes)),
+        ["program", "stopPrograms"] => Endpoint::OnMany(Order::Stop(Wait::Yes)),
         ["supervisor", "listNodes"] => Endpoint::Nodes,
         ["supervisor", "reload"] => Endpoint::Reload,
         ["supervisor", "shutdown"] => Endpoint::Shutdown,
@@ -90,7 +93,9 @@ fn of_program(what: &str, name: &str) -> Option<Endpoint> {
     let target = Target::parse(name);
     match what {
         "info" => Some(Endpoint::Info(target)),
-        "start" | "stop" | "restart" => Some(Endpoint::On(target, Action::parse(what)?)),
+        "start" => Some(Endpoint::On(target, Order::Start(Wait::Yes))),
+        "stop" => Some(Endpoint::On(target, Order::Stop(Wait::Yes))),
+        "restart" => Some(Endpoint::On(target, Order::Restart(Wait::Yes))),
         _ => None,
     }
 }
@@ -129,7 +134,6 @@ fn no_such_node() -> Answered {
 }
 
 async fn answered(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> Answered {
-    let path: String = asked.head.path().chars().take(200).collect();
     let may_change = context.token().admits(asked.head, None);
     match endpoint {
         Endpoint::Refused(problem) => Err(problem),
@@ -158,20 +162,27 @@ async fn answered(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> A
         }
         Endpoint::Ping => json(200, &object!({"success": true})),
         _ if !may_change => Err(forbidden()),
-        Endpoint::On(target, action) => {
-            let success = succeeds(context, action, target, asked, &path).await;
+        Endpoint::On(target, order) => {
+            let success = succeeds(context, order, target, asked).await;
             json(200, &object!({"success": success}))
         }
-        Endpoint::OnMany(action) => many(context, action, asked, &path).await,
+        Endpoint::OnMany(order) => many(context, order, asked).await,
         Endpoint::Reload => {
-            let success = update_all(context, asked.caller, &path).await.is_ok();
+            let updated = audit(asked).finish(orders::update(context.handle(), None).await);
+            let success = updated.is_ok();
             json(200, &object!({"success": success}))
         }
         Endpoint::Shutdown => {
-            let success = shut_down(context, asked.caller, &path).await.is_ok();
+            let begun = audit(asked).finish(context.handle().call(ask::Shutdown).await);
+            let success = begun.is_ok();
             json(200, &object!({"success": success}))
         }
     }
+}
+
+/// The line that something for the daemon itself leaves in the activity log.
+fn audit(asked: &Asked<'_>) -> Audit {
+    Audit::of_path(asked.caller, asked.head.path(), "")
 }
 
 /// A process as the Go descendants show it.
@@ -217,8 +228,9 @@ impl<'a> Row<'a> {
 }
 
 /// Whether everybody who was meant obeyed.
-async fn succeeds(context: &Context, action: Action, target: Target, asked: &Asked<'_>, path: &str) -> bool {
-    let result = plainly(context, action, target, asked.caller, path).await;
+async fn succeeds(context: &Context, order: Order, target: Target, asked: &Asked<'_>) -> bool {
+    let target = bearer::found(context, target).await;
+    let result = run_simple(context, order, target, asked.caller, asked.head.path()).await;
     result.is_ok_and(|statuses| statuses.iter().all(|status| status.outcome.is_ok()))
 }
 
@@ -236,7 +248,7 @@ enum Named {
 }
 
 /// Starts or stops programs, or none of them if one is on another node. What became of them is not told; there is `/api/v1/actions` for those who want to know.
-async fn many(context: &Context, action: Action, asked: &Asked<'_>, path: &str) -> Answered {
+async fn many(context: &Context, order: Order, asked: &Asked<'_>) -> Answered {
     let text = |status, text: &str| Ok(plain(status, "text/plain", text.as_bytes().to_vec()));
     let names: Vec<Named> = match serde_json::from_slice(&asked.body.bytes) {
         Ok(names) => names,
@@ -256,9 +268,9 @@ async fn many(context: &Context, action: Action, asked: &Asked<'_>, path: &str) 
     }
     for name in names {
         let (Named::Name(name) | Named::OnNode { program: name, .. }) = name;
-        succeeds(context, action, Target::parse(&name), asked, path).await;
+        succeeds(context, order, Target::parse(&name), asked).await;
     }
-    let what = if action == Action::Start {
+    let what = if matches!(order, Order::Start(_)) {
         "Success to start the programs"
     } else {
         "Success to stop the programs"
@@ -325,16 +337,16 @@ mod tests {
 
     #[test]
     fn paths_of_both_descendants_are_known() {
-        let on = |name: &str, action| Endpoint::On(Target::parse(name), action);
+        let on = |name: &str, order: fn(Wait) -> Order| Endpoint::On(Target::parse(name), order(Wait::Yes));
         for (method, path, expected) in [
             ("GET", "program/list", Endpoint::List),
-            ("POST", "program/start/a", on("a", Action::Start)),
-            ("PUT", "program/stop/node/g:a", at("node", on("g:a", Action::Stop))),
-            ("POST", "program/restart/node/g:*", at("node", on("g:*", Action::Restart))),
+            ("POST", "program/start/a", on("a", Order::Start)),
+            ("PUT", "program/stop/node/g:a", at("node", on("g:a", Order::Stop))),
+            ("POST", "program/restart/node/g:*", at("node", on("g:*", Order::Restart))),
             ("GET", "program/info/node/a", at("node", Endpoint::Info(Target::parse("a")))),
             ("GET", "program/stop/node/a", Endpoint::Refused(Problem::wrong_method("POST, PUT"))),
             ("GET", "program/start/a", Endpoint::Refused(Problem::wrong_method("POST, PUT"))),
-            ("POST", "program/startPrograms", Endpoint::OnMany(Action::Start)),
+            ("POST", "program/startPrograms", Endpoint::OnMany(Order::Start(Wait::Yes))),
             ("GET", "program/log/a/stdout", Endpoint::Log(Target::parse("a"), Stream::Stdout)),
             (
                 "GET",

@@ -3,17 +3,19 @@
 //! Following a link changes nothing: it leads to a question, and only the button below that acts. Whoever needs the old
 //! way sets `legacy_get_actions`.
 
-use super::api::act::by_exact_name;
-use super::api::{Action, Problem, forbidden};
+use super::api::act::run_simple;
+use super::api::{Problem, forbidden};
 use super::context::Context;
 use super::query::Query;
 use super::request::Head;
 use super::response::{Body, Response};
 use crate::control::ask;
-use crate::control::request::{BulkStatus, Target};
+use crate::control::audit::Caller;
+use crate::control::orders::Order;
+use crate::control::request::{BulkStatus, Target, Wait};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::stream::Stream;
-use crate::rpc::server::{Caller, logs};
+use crate::rpc::server::logs;
 
 /// Forms may be larger, but none of ours is.
 const FORM_MAX: usize = 64 << 10;
@@ -53,18 +55,18 @@ impl Asked {
     }
 
     /// What to do, and to whom.
-    fn order(&self) -> Result<(Action, Target), Problem> {
-        let action = match (self.action.as_str(), &self.processname) {
-            ("stopall", _) => return Ok((Action::Stop, Target::All)),
-            ("restartall", _) => return Ok((Action::Restart, Target::All)),
-            ("start", _) => Action::Start,
-            ("stop", _) => Action::Stop,
-            ("restart", _) => Action::Restart,
-            ("clearlog", _) => Action::Clear,
+    fn order(&self) -> Result<(Order, Target), Problem> {
+        let order = match (self.action.as_str(), &self.processname) {
+            ("stopall", _) => return Ok((Order::Stop(Wait::Yes), Target::All)),
+            ("restartall", _) => return Ok((Order::Restart(Wait::Yes), Target::All)),
+            ("start", _) => Order::Start(Wait::Yes),
+            ("stop", _) => Order::Stop(Wait::Yes),
+            ("restart", _) => Order::Restart(Wait::Yes),
+            ("clearlog", _) => Order::ClearLogs,
             _ => return Err(Problem::new(400, "the action is none that the page ever had")),
         };
         match &self.processname {
-            Some(name) => Ok((action, Target::parse(name))),
+            Some(name) => Ok((order, Target::parse(name))),
             None => Err(Problem::new(400, "processname is missing")),
         }
     }
@@ -144,10 +146,10 @@ fn question(context: &Context, asked: &Asked) -> Result<Response, Problem> {
 
 /// Acts, and says what came of it.
 async fn act(context: &Context, asked: &Asked, caller: &Caller) -> Result<Response, Problem> {
-    let (action, target) = asked.order()?;
+    let (order, target) = asked.order()?;
     let path = format!("/index.html?action={}", asked.action);
     let name = asked.processname.clone().unwrap_or_default();
-    let (status, message) = match by_exact_name(context, action, target, caller, &path).await {
+    let (status, message) = match run_simple(context, order, target, caller, &path).await {
         Ok(statuses) => said(&asked.action, &name, &statuses),
         Err(fault) if fault.code == FaultCode::BadName => (404, format!("No such process named {name}")),
         Err(fault) => return Err(fault.into()),

@@ -6,17 +6,18 @@ use super::look::overview;
 use super::problem::{Problem, forbidden};
 use super::route::{Act, Action};
 use super::{Answered, Asked, json};
-use crate::control::ask::{self, Applied, Ask};
+use crate::config::Reread;
+use crate::control::ask::{self, Ask};
+use crate::control::audit::{Audit, Caller};
+use crate::control::orders::{self, Order};
 use crate::control::overview::ProcessView;
-use crate::control::request::{BulkStatus, Handle, Target, Wait};
+use crate::control::request::{BulkStatus, Target, Wait};
 use crate::http::bearer;
 use crate::http::context::Context;
 use crate::http::socket::within;
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec::{self, Namespec};
 use crate::model::signal::Signal;
-use crate::rpc::server::Caller;
-use crate::rpc::server::reply::Reply;
 use crate::rt;
 use serde::{Deserialize, Serialize};
 use serde_json::json as object;
@@ -63,12 +64,11 @@ enum SignalName {
     Number(f64),
 }
 
-/// An order for processes, with everything it needs.
+/// An order for processes, by the name it was given, and how long the answer may take.
 #[derive(Clone, Copy, Debug)]
-struct Order {
+struct Task {
     action: Action,
-    signal: Option<Signal>,
-    wait: Wait,
+    order: Order,
     patience: Duration,
 }
 
@@ -79,24 +79,14 @@ pub async fn answer(what: Act, context: &Context, asked: &Asked<'_>) -> Answered
     is_json(asked)?;
     match what {
         Act::On(target, action) => {
-            let order = Order::new(action, wishes(asked)?)?;
-            let audit = Audit::new(asked, &printed(&target));
-            let result = carry_out(context, order, vec![target]).await;
-            audit.finish(result)
+            let task = Task::new(action, wishes(asked)?)?;
+            let audit = audit(asked, &target.to_string());
+            audit.finish(carry_out(context, task, vec![target]).await)
         }
         Act::OnMany => many(context, asked).await,
-        Act::ClearLog => {
-            let audit = Audit::new(asked, "");
-            audit.finish(done(context, ask::ClearLog).await)
-        }
-        Act::Shutdown => {
-            let audit = Audit::new(asked, "");
-            audit.finish(done(context, ask::Shutdown).await)
-        }
-        Act::Restart => {
-            let audit = Audit::new(asked, "");
-            audit.finish(done(context, ask::Restart).await)
-        }
+        Act::ClearLog => audit(asked, "").finish(done(context, ask::ClearLog).await),
+        Act::Shutdown => audit(asked, "").finish(done(context, ask::Shutdown).await),
+        Act::Restart => audit(asked, "").finish(done(context, ask::Restart).await),
         Act::Update => update(context, asked).await,
     }
 }
@@ -120,10 +110,11 @@ fn wishes(asked: &Asked<'_>) -> Result<Wishes, Problem> {
     if asked.body.bytes.is_empty() { Ok(Wishes::default()) } else { body(asked) }
 }
 
-impl Order {
-    fn new(action: Action, wishes: Wishes) -> Result<Order, Problem> {
-        let signal = match (action, &wishes.signal) {
-            (Action::Signal, Some(name)) => Some(signal(name)?),
+impl Task {
+    fn new(action: Action, wishes: Wishes) -> Result<Task, Problem> {
+        let wait = if wishes.wait.unwrap_or(true) { Wait::Yes } else { Wait::No };
+        let order = match (action, &wishes.signal) {
+            (Action::Signal, Some(name)) => Order::Signal(signal(name)?),
             (Action::Signal, None) => {
                 return Err(Problem::new(400, "signal is missing: the name or number of the signal to send"));
             }
@@ -131,7 +122,10 @@ impl Order {
                 let text = format!("signal has no meaning for the action {:?}", action.name());
                 return Err(Problem::new(400, text));
             }
-            (_, None) => None,
+            (Action::Start, None) => Order::Start(wait),
+            (Action::Stop, None) => Order::Stop(wait),
+            (Action::Restart, None) => Order::Restart(wait),
+            (Action::Clear, None) => Order::ClearLogs,
         };
         let patience = match wishes.timeout {
             None => PATIENCE,
@@ -141,8 +135,7 @@ impl Order {
                 return Err(Problem::new(400, text));
             }
         };
-        let wait = if wishes.wait.unwrap_or(true) { Wait::Yes } else { Wait::No };
-        Ok(Order { action, signal, wait, patience })
+        Ok(Task { action, order, patience })
     }
 }
 
@@ -169,7 +162,7 @@ async fn many(context: &Context, asked: &Asked<'_>) -> Answered {
         Problem::new(400, text)
     })?;
     let Selection { names, signal, wait, timeout, .. } = selection;
-    let order = Order::new(action, Wishes { signal, wait, timeout })?;
+    let task = Task::new(action, Wishes { signal, wait, timeout })?;
     let (whom, targets) = match names {
         None => ("all".to_string(), vec![Target::All]),
         Some(names) if names.len() > NAMES_MAX => {
@@ -185,9 +178,8 @@ async fn many(context: &Context, asked: &Asked<'_>) -> Answered {
             (format!("{} names, {}", names.len(), names.first().map_or("", String::as_str)), targets)
         }
     };
-    let audit = Audit::new(asked, &format!("{} {whom}", action.name()));
-    let result = carry_out(context, order, targets).await;
-    audit.finish(result)
+    let audit = audit(asked, &format!("{} {whom}", action.name()));
+    audit.finish(carry_out(context, task, targets).await)
 }
 
 /// What became of one process.
@@ -241,30 +233,30 @@ impl Became {
 }
 
 /// Carries out an order and says what became of each process.
-async fn carry_out(context: &Context, order: Order, targets: Vec<Target>) -> Answered {
+async fn carry_out(context: &Context, task: Task, targets: Vec<Target>) -> Answered {
     let alone = targets.len() == 1;
     let mut results: Vec<Became> = Vec::new();
-    let deadline = Instant::now() + order.patience;
+    let deadline = Instant::now() + task.patience;
     // Begun together; then one after the other is waited for.
-    let tasks: Vec<_> = targets
+    let begun: Vec<_> = targets
         .iter()
         .map(|target| {
             let (handle, target) = (context.handle().clone(), target.clone());
-            rt::spawn(async move { obey(&handle, order, target).await })
+            rt::spawn(async move { orders::execute(&handle, task.order, target).await })
         })
         .collect();
-    for (task, target) in tasks.into_iter().zip(&targets) {
+    for (begun, target) in begun.into_iter().zip(&targets) {
         let left = deadline.saturating_duration_since(Instant::now());
-        match within(left, task.join()).await {
+        match within(left, begun.join()).await {
             Some(Ok(statuses)) => results.extend(statuses.iter().map(Became::new)),
             Some(Err(fault)) if alone || fault.code == FaultCode::ShutdownState => return Err(fault.into()),
-            Some(Err(fault)) => results.push(Became::new(&failed(target, fault))),
-            None => results.push(Became::pending(&printed(target))),
+            Some(Err(fault)) => results.push(Became::new(&orders::line(target, Err(fault)))),
+            None => results.push(Became::pending(&target.to_string())),
         }
     }
     look_at(context, &mut results).await;
     let is_ok = results.iter().all(|result| result.outcome != "failed");
-    json(200, &object!({"action": order.action.name(), "ok": is_ok, "results": results}))
+    json(200, &object!({"action": task.action.name(), "ok": is_ok, "results": results}))
 }
 
 /// Says what state everybody is in afterwards.
@@ -289,114 +281,20 @@ async fn look_at(context: &Context, results: &mut [Became]) {
     }
 }
 
-/// Carries out one of the actions that need nothing but a name, for the older interfaces; leaves a line in the
-/// activity log. `path` is what the client asked for.
+/// Carries out an order that needs nothing but a name, for the older interfaces; leaves a line in the activity log.
+/// `path` is what the client asked for.
 ///
 /// # Errors
 /// There is nobody of this name, or the daemon ends.
-pub async fn by_exact_name(
+pub async fn run_simple(
     context: &Context,
-    action: Action,
+    order: Order,
     target: Target,
     caller: &Caller,
     path: &str,
 ) -> Result<Vec<BulkStatus>, Fault> {
-    let order = Order { action, signal: None, wait: Wait::Yes, patience: PATIENCE };
-    let audit = Audit::of(caller, path, &printed(&target));
-    let result = obey(context.handle(), order, target).await;
-    audit.note(result.as_ref().err().map(Fault::to_string));
-    result
-}
-
-/// Makes the active groups what the file says.
-///
-/// # Errors
-/// What is wrong with it, or what kept a group from changing.
-pub async fn update_all(context: &Context, caller: &Caller, path: &str) -> Result<(), Fault> {
-    let audit = Audit::of(caller, path, "");
-    let result = context.server().update(None).await;
-    audit.note(result.as_ref().err().map(Fault::to_string));
-    result.map(drop)
-}
-
-/// The same, and looks for a bare name inside of groups, too.
-///
-/// # Errors
-/// There is nobody of this name, or the daemon ends.
-pub async fn plainly(
-    context: &Context,
-    action: Action,
-    target: Target,
-    caller: &Caller,
-    path: &str,
-) -> Result<Vec<BulkStatus>, Fault> {
-    let target = bearer::found(context, target).await;
-    by_exact_name(context, action, target, caller, path).await
-}
-
-/// Begins to stop everything.
-///
-/// # Errors
-/// It has begun already.
-pub async fn shut_down(context: &Context, caller: &Caller, path: &str) -> Result<(), Fault> {
-    let audit = Audit::of(caller, path, "");
-    let result = context.handle().call(ask::Shutdown).await;
-    audit.note(result.as_ref().err().map(Fault::to_string));
-    result
-}
-
-/// What became of an order for one target: a line for each of its processes. A fault about the target itself is an
-/// error, one about a process a line.
-async fn obey(handle: &Handle, order: Order, target: Target) -> Result<Vec<BulkStatus>, Fault> {
-    let outcome = match order.action {
-        Action::Start => handle.call(ask::Start(target.clone(), order.wait)).await,
-        Action::Stop => handle.call(ask::Stop(target.clone(), order.wait)).await,
-        Action::Clear => handle.call(ask::ClearProcessLogs(target.clone())).await,
-        Action::Signal => {
-            // Checked when the order was made.
-            let signal = order.signal.ok_or(Fault::new(FaultCode::BadSignal))?;
-            handle.call(ask::Signal(target.clone(), signal)).await
-        }
-        Action::Restart => restart(handle, order.wait, &target).await,
-    };
-    match outcome {
-        Ok(Applied::Several(statuses)) => Ok(statuses),
-        Ok(Applied::One) => Ok(vec![status(&target, Ok(()))]),
-        Err(fault) if matches!(fault.code, FaultCode::BadName | FaultCode::ShutdownState) => Err(fault),
-        Err(fault) => Ok(vec![failed(&target, fault)]),
-    }
-}
-
-/// Stops what runs, then starts: the outcome is that of the start, or of the stop that failed.
-async fn restart(handle: &Handle, wait: Wait, target: &Target) -> Result<Applied, Fault> {
-    match handle.call(ask::Stop(target.clone(), Wait::Yes)).await {
-        Err(fault) if fault.code != FaultCode::NotRunning => return Err(fault),
-        _ => {}
-    }
-    handle.call(ask::Start(target.clone(), wait)).await
-}
-
-fn status(target: &Target, outcome: Result<(), Fault>) -> BulkStatus {
-    let (group, name) = match target {
-        Target::Name { namespec, .. } => {
-            (namespec.group.clone(), namespec.process.clone().unwrap_or_else(|| "*".to_string()))
-        }
-        Target::Group(group) => (group.clone(), "*".to_string()),
-        Target::All => ("*".to_string(), "*".to_string()),
-    };
-    BulkStatus { name, group, outcome }
-}
-
-fn failed(target: &Target, fault: Fault) -> BulkStatus {
-    status(target, Err(fault))
-}
-
-fn printed(target: &Target) -> String {
-    match target {
-        Target::Name { sent, .. } => sent.clone(),
-        Target::Group(group) => format!("{group}:*"),
-        Target::All => "all".to_string(),
-    }
+    let audit = Audit::of_path(caller, path, &target.to_string());
+    audit.finish(orders::execute(context.handle(), order, target).await)
 }
 
 /// One request to the loop that is answered at once.
@@ -415,51 +313,17 @@ struct Update {
 
 async fn update(context: &Context, asked: &Asked<'_>) -> Answered {
     let Update { group } = if asked.body.bytes.is_empty() { Update::default() } else { body(asked)? };
-    let audit = Audit::new(asked, group.as_deref().unwrap_or_default());
-    let result = match context.server().update(group).await {
-        Ok(Reply::Several(lists)) => {
-            let mut lists = lists.into_iter().map(|list| match list {
-                Reply::Texts(names) => names,
-                _ => Vec::new(),
-            });
-            let mut next = || lists.next().unwrap_or_default();
-            let (added, changed, removed) = (next(), next(), next());
+    let audit = audit(asked, group.as_deref().unwrap_or_default());
+    let result = match orders::update(context.handle(), group.as_deref()).await {
+        Ok(Reread { added, changed, removed }) => {
             json(200, &object!({"ok": true, "added": added, "changed": changed, "removed": removed}))
         }
-        Ok(_) => Err(Problem::new(500, "the daemon did not say what it changed")),
         Err(fault) => Err(fault.into()),
     };
     audit.finish(result)
 }
 
 /// The line that a change leaves in the activity log.
-struct Audit(String);
-
-/// Of what a client sent no more than this many characters stand in the log.
-const AUDITED_MAX: usize = 100;
-
-impl Audit {
-    fn new(asked: &Asked<'_>, whom: &str) -> Audit {
-        let path: String = asked.head.path().chars().take(2 * AUDITED_MAX).collect();
-        Audit::of(asked.caller, &path, whom)
-    }
-
-    fn of(caller: &Caller, path: &str, whom: &str) -> Audit {
-        // Quoted, so that nobody can forge a line.
-        let whom: String = whom.chars().take(AUDITED_MAX).collect();
-        let whom = if whom.is_empty() { String::new() } else { format!(" for {whom:?}") };
-        Audit(format!("{caller} asked for {path:?}{whom}"))
-    }
-
-    fn finish(self, answered: Answered) -> Answered {
-        self.note(answered.as_ref().err().map(|problem| problem.detail().to_string()));
-        answered
-    }
-
-    fn note(self, problem: Option<String>) {
-        match problem {
-            None => log::info!("{}: ok", self.0),
-            Some(problem) => log::info!("{}: {problem:?}", self.0),
-        }
-    }
+fn audit(asked: &Asked<'_>, whom: &str) -> Audit {
+    Audit::of_path(asked.caller, asked.head.path(), whom)
 }

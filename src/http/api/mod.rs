@@ -14,7 +14,7 @@ pub mod view;
 pub use events::{EventStream, Style};
 pub use logs::LogEvents;
 pub use problem::{Problem, forbidden};
-pub use route::{Act, Action, Endpoint, Look, gives_token, route};
+pub use route::{Act, Endpoint, Look, gives_token, route};
 
 use super::body::RequestBody;
 use super::context::{Context, Turn};
@@ -22,7 +22,7 @@ use super::query::Query;
 use super::request::Head;
 use super::response::{Body, Response};
 use super::socket::within;
-use crate::rpc::server::Caller;
+use crate::control::audit::Caller;
 use serde::Serialize;
 
 /// The description of it all.

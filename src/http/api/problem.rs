@@ -3,6 +3,7 @@
 use crate::http::response::{Body, Response};
 use crate::model::fault::{Fault, FaultCode};
 use serde::Serialize;
+use std::fmt;
 
 /// What is wrong with a request, or with what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,12 @@ impl Problem {
             Some(allow) => response.with_header("Allow", allow),
             None => response,
         }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
     }
 }
 

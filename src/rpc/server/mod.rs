@@ -12,17 +12,17 @@ mod plan;
 
 use crate::config::Reread;
 use crate::control::ask::{self, Applied};
-use crate::control::request::{Handle, Target, Wait};
+use crate::control::audit::{Audit, Caller};
+use crate::control::orders::{self, Restarted};
+use crate::control::request::{Handle, Target};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::signal::Signal;
-use crate::model::visible::is_invisible;
 use crate::rpc::wire::{Call, Value};
 use args::Args;
 pub use methods::Heavy;
 use methods::{Effect, Method};
 use plan::{Element, Plan};
 use reply::Reply;
-use std::fmt;
 use std::sync::Arc;
 
 /// The version of the API, as clients compare it.
@@ -39,37 +39,15 @@ pub struct Server {
     version: Arc<str>,
 }
 
-/// Who calls, for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The address, or uid and pid of whoever is at the other end of a unix socket.
-    pub peer: String,
-    /// The user at the other end of a unix socket, from the kernel.
-    pub uid: Option<u32>,
-    /// The name that was authenticated.
-    pub user: Option<String>,
-}
-
-impl Caller {
-    /// What replaces the daemon's own code is only for those who could do so anyway: root, and the daemon's
-    /// own user, on this machine.
-    fn may(&self, effect: Effect) -> Result<(), Fault> {
-        let own = nix::unistd::geteuid().as_raw();
-        if effect != Effect::Administers || self.uid.is_some_and(|uid| uid == 0 || uid == own) {
-            return Ok(());
-        }
-        let text = "only root and the daemon's own user may ask for this, and only through a unix socket";
-        Err(Fault::with(FaultCode::Failed, text))
+/// What replaces the daemon's own code is only for those who could do so anyway: root, and the daemon's
+/// own user, on this machine.
+fn may(caller: &Caller, effect: Effect) -> Result<(), Fault> {
+    let own = nix::unistd::geteuid().as_raw();
+    if effect != Effect::Administers || caller.uid.is_some_and(|uid| uid == 0 || uid == own) {
+        return Ok(());
     }
-}
-
-impl fmt::Display for Caller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.user {
-            Some(user) => write!(f, "{user:?} at {}", self.peer),
-            None => f.write_str(&self.peer),
-        }
-    }
+    let text = "only root and the daemon's own user may ask for this, and only through a unix socket";
+    Err(Fault::with(FaultCode::Failed, text))
 }
 
 impl Server {
@@ -85,14 +63,13 @@ impl Server {
     /// The fault it is to be answered with.
     pub async fn call(&self, call: Call, caller: &Caller) -> Result<Reply, Fault> {
         let method = self.find(&call.method)?;
-        let audit = Audit::of(method, &call, caller);
-        let result = match caller.may(method.effect).and_then(|()| (method.plan)(Args::new(call.params))) {
+        let audit = audit(method, &call, caller);
+        let result = match may(caller, method.effect).and_then(|()| (method.plan)(Args::new(call.params))) {
             Ok(Plan::Multicall(elements)) => Ok(self.multicall(elements, caller).await),
             Ok(plan) => self.perform(plan).await,
             Err(fault) => Err(fault),
         };
-        audit.finish(&result);
-        result
+        finish(audit, result)
     }
 
     /// Where the main interface is published.
@@ -131,13 +108,12 @@ impl Server {
     /// One call of a multicall, whose result must not weigh more than `budget`.
     async fn element(&self, call: Call, caller: &Caller, budget: usize) -> Result<Reply, Fault> {
         let method = self.find(&call.method)?;
-        let audit = Audit::of(method, &call, caller);
-        let result = match caller.may(method.effect).and_then(|()| (method.plan)(Args::new(call.params))) {
+        let audit = audit(method, &call, caller);
+        let result = match may(caller, method.effect).and_then(|()| (method.plan)(Args::new(call.params))) {
             Ok(plan) => self.perform(plan).await,
             Err(fault) => Err(fault),
         };
-        audit.finish(&result);
-        collected(result?, budget).await
+        collected(finish(audit, result)?, budget).await
     }
 
     async fn perform(&self, plan: Plan) -> Result<Reply, Fault> {
@@ -153,9 +129,21 @@ impl Server {
                 Ok(logs::tail(self.handle.call(log).await?, offset, length).await)
             }
             Plan::BadSignal { target, sent } => self.bad_signal(target, sent).await,
-            Plan::Restart(target, wait) => self.restart(target, wait).await,
-            Plan::RestartAll(wait) => self.restart_all(wait).await,
-            Plan::Update(group) => self.update(group).await,
+            Plan::Restart(target, wait) => {
+                let restarted = orders::restart(&self.handle, target, wait).await?;
+                let stopped = restarted.stopped.is_some();
+                Ok(Reply::Several(vec![Reply::Boolean(stopped), Reply::Boolean(true)]))
+            }
+            Plan::RestartAll(wait) => {
+                let Restarted { stopped, started } = orders::restart(&self.handle, Target::All, wait).await?;
+                let lines = stopped.into_iter().chain([started]).flat_map(Applied::into_lines);
+                Ok(Reply::Bulk(lines.collect()))
+            }
+            Plan::Update(group) => {
+                let Reread { added, changed, removed } =
+                    orders::update(&self.handle, group.as_deref()).await?;
+                Ok(Reply::Several([added, changed, removed].into_iter().map(Reply::Texts).collect()))
+            }
             Plan::ListMethods => Ok(Reply::Texts(methods::names(&self.namespaces))),
             Plan::MethodHelp(name) => Ok(Reply::Text(self.documented(&name)?.full_help())),
             Plan::MethodSignature(name) => {
@@ -178,64 +166,6 @@ impl Server {
             }
             Ok(Applied::One) | Err(_) => Err(unknown()),
         }
-    }
-
-    async fn restart(&self, target: Target, wait: Wait) -> Result<Reply, Fault> {
-        let stopped = match self.handle.call(ask::Stop(target.clone(), Wait::Yes)).await {
-            Ok(_) => true,
-            Err(fault) if fault.code == FaultCode::NotRunning => false,
-            Err(fault) => return Err(fault),
-        };
-        self.handle.call(ask::Start(target, wait)).await?;
-        Ok(Reply::Several(vec![Reply::Boolean(stopped), Reply::Boolean(true)]))
-    }
-
-    async fn restart_all(&self, wait: Wait) -> Result<Reply, Fault> {
-        let stopped = self.handle.call(ask::Stop(Target::All, Wait::Yes)).await?;
-        let started = self.handle.call(ask::Start(Target::All, wait)).await?;
-        let statuses = [stopped, started].into_iter().flat_map(|applied| match applied {
-            Applied::Several(statuses) => statuses,
-            Applied::One => Vec::new(),
-        });
-        Ok(Reply::Bulk(statuses.collect()))
-    }
-
-    /// Rereads, then adds, replaces and removes groups: all that differ, or only the named one. Answers the names of
-    /// those that were added, changed and removed.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration, or what kept a group from changing.
-    pub async fn update(&self, only: Option<String>) -> Result<Reply, Fault> {
-        let found = self.handle.call(ask::ReloadConfig).await?;
-        let found = match &only {
-            Some(group) => self.about_one(found, group).await?,
-            None => found,
-        };
-        for group in found.removed.iter().chain(&found.changed) {
-            self.handle.call(ask::Stop(Target::Group(group.clone()), Wait::Yes)).await?;
-            self.handle.call(ask::RemoveProcessGroup(group.clone())).await?;
-        }
-        for group in found.changed.iter().chain(&found.added) {
-            self.handle.call(ask::AddProcessGroup(group.clone())).await?;
-        }
-        let Reread { added, changed, removed } = found;
-        Ok(Reply::Several([added, changed, removed].into_iter().map(Reply::Texts).collect()))
-    }
-
-    /// What was found about one group; BAD_NAME if there is no such group at all.
-    async fn about_one(&self, found: Reread, group: &str) -> Result<Reread, Fault> {
-        let only = |names: Vec<String>| names.into_iter().filter(|name| name == group).collect();
-        let found =
-            Reread { added: only(found.added), changed: only(found.changed), removed: only(found.removed) };
-        if found == Reread::default() && !self.is_configured(group).await? {
-            return Err(Fault::with(FaultCode::BadName, group));
-        }
-        Ok(found)
-    }
-
-    async fn is_configured(&self, group: &str) -> Result<bool, Fault> {
-        let configs = self.handle.call(ask::AllConfigInfo).await?;
-        Ok(configs.iter().any(|info| *info.group.name == *group))
     }
 
     /// The method `methodHelp` and `methodSignature` are asked about.
@@ -270,37 +200,18 @@ async fn collected(reply: Reply, budget: usize) -> Result<Reply, Fault> {
     })
 }
 
-/// A text that may quote a client, on one line and not too long.
-fn printable(text: &str) -> String {
-    let visible = |c: char| if is_invisible(c) { '\u{fffd}' } else { c };
-    text.chars().take(2 * AUDITED_MAX).map(visible).collect()
+/// The line that a call leaves in the activity log if it changes something.
+fn audit(method: &Method, call: &Call, caller: &Caller) -> Option<Audit> {
+    let target = match call.params.first() {
+        Some(Value::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    (method.effect != Effect::Reads).then(|| Audit::of_method(caller, &call.method, target))
 }
 
-/// The line a state-changing call leaves in the activity log.
-struct Audit(Option<String>);
-
-/// Of a name in the audit line, no more than this many characters.
-const AUDITED_MAX: usize = 100;
-
-impl Audit {
-    fn of(method: &Method, call: &Call, caller: &Caller) -> Audit {
-        if method.effect == Effect::Reads {
-            return Audit(None);
-        }
-        // Only the first argument: it names the target, while the rest may be what a program is told in
-        // confidence. Quoted, so that nobody can forge a line.
-        let target = match call.params.first() {
-            Some(Value::String(text)) => format!("{:?}", text.chars().take(AUDITED_MAX).collect::<String>()),
-            _ => String::new(),
-        };
-        Audit(Some(format!("{caller} called {}({target})", call.method)))
-    }
-
-    fn finish(self, result: &Result<Reply, Fault>) {
-        match (self.0, result) {
-            (None, _) => {}
-            (Some(line), Ok(_)) => log::info!("{line}: ok"),
-            (Some(line), Err(fault)) => log::info!("{line}: {}", printable(&fault.to_string())),
-        }
+fn finish(audit: Option<Audit>, result: Result<Reply, Fault>) -> Result<Reply, Fault> {
+    match audit {
+        Some(audit) => audit.finish(result),
+        None => result,
     }
 }

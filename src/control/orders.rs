@@ -1,0 +1,215 @@
+//! Orders: what changes processes and groups, whichever way it was asked for.
+//!
+//! Each is one or several requests to the loop, in an order that users rely on. How the outcome is told stays with the
+//! way in: a result of XML-RPC, JSON, or a sentence.
+
+use crate::config::Reread;
+use crate::control::ask::{self, Applied};
+use crate::control::request::{BulkStatus, Handle, Target, Wait};
+use crate::model::fault::{Fault, FaultCode};
+use crate::model::signal::Signal;
+
+/// What is to be done to processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Start(Wait),
+    Stop(Wait),
+    Restart(Wait),
+    Signal(Signal),
+    ClearLogs,
+}
+
+/// Carries out an order for one target. Answers a line for each of its processes; what goes wrong with one of them
+/// stands in its line.
+///
+/// # Errors
+/// There is no such target, or the daemon ends.
+pub async fn execute(handle: &Handle, order: Order, target: Target) -> Result<Vec<BulkStatus>, Fault> {
+    let whom = target.clone();
+    let applied = match order {
+        Order::Start(wait) => handle.call(ask::Start(target, wait)).await,
+        Order::Stop(wait) => handle.call(ask::Stop(target, wait)).await,
+        Order::Restart(wait) => restart(handle, target, wait).await.map(|restarted| restarted.started),
+        Order::Signal(signal) => handle.call(ask::Signal(target, signal)).await,
+        Order::ClearLogs => handle.call(ask::ClearProcessLogs(target)).await,
+    };
+    match applied {
+        Ok(Applied::Several(statuses)) => Ok(statuses),
+        Ok(Applied::One) => Ok(vec![line(&whom, Ok(()))]),
+        Err(fault) if matches!(fault.code, FaultCode::BadName | FaultCode::ShutdownState) => Err(fault),
+        Err(fault) => Ok(vec![line(&whom, Err(fault))]),
+    }
+}
+
+/// The line of a target that has none of its processes in it.
+pub fn line(target: &Target, outcome: Result<(), Fault>) -> BulkStatus {
+    let all = || "*".to_string();
+    let (group, name) = match target {
+        Target::Name { namespec, .. } => {
+            (namespec.group.clone(), namespec.process.clone().unwrap_or_else(all))
+        }
+        Target::Group(group) => (group.clone(), all()),
+        Target::All => (all(), all()),
+    };
+    BulkStatus { name, group, outcome }
+}
+
+/// What came of a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restarted {
+    /// `None` if the one process that was meant did not run.
+    pub stopped: Option<Applied>,
+    pub started: Applied,
+}
+
+/// Stops a process, a group or everything, always waiting for the end, and starts it again.
+///
+/// # Errors
+/// What kept it from stopping, or from starting.
+pub async fn restart(handle: &Handle, target: Target, wait: Wait) -> Result<Restarted, Fault> {
+    let stopped = match handle.call(ask::Stop(target.clone(), Wait::Yes)).await {
+        Ok(stopped) => Some(stopped),
+        Err(fault) if fault.code == FaultCode::NotRunning => None,
+        Err(fault) => return Err(fault),
+    };
+    let started = handle.call(ask::Start(target, wait)).await?;
+    Ok(Restarted { stopped, started })
+}
+
+/// Reads the configuration again, then adds, replaces and removes groups: all that differ, or only the named one.
+/// Whatever runs of a group that goes is stopped first. Answers what was found and done.
+///
+/// # Errors
+/// What is wrong with the configuration, or what kept a group from changing. The groups before that one are changed.
+pub async fn update(handle: &Handle, only: Option<&str>) -> Result<Reread, Fault> {
+    let found = handle.call(ask::ReloadConfig).await?;
+    let found = match only {
+        Some(group) => about_one(handle, found, group).await?,
+        None => found,
+    };
+    for group in found.removed.iter().chain(&found.changed) {
+        handle.call(ask::Stop(Target::Group(group.clone()), Wait::Yes)).await?;
+        handle.call(ask::RemoveProcessGroup(group.clone())).await?;
+    }
+    for group in found.changed.iter().chain(&found.added) {
+        handle.call(ask::AddProcessGroup(group.clone())).await?;
+    }
+    Ok(found)
+}
+
+/// What was found about one group; BAD_NAME if there is no such group at all.
+async fn about_one(handle: &Handle, found: Reread, group: &str) -> Result<Reread, Fault> {
+    let only = |names: Vec<String>| names.into_iter().filter(|name| name == group).collect();
+    let found =
+        Reread { added: only(found.added), changed: only(found.changed), removed: only(found.removed) };
+    if found == Reread::default() {
+        let configs = handle.call(ask::AllConfigInfo).await?;
+        if !configs.iter().any(|info| *info.group.name == *group) {
+            return Err(Fault::with(FaultCode::BadName, group));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::request::{Answer, Call, Outcome, Request};
+    use async_channel::Receiver;
+    use futures_lite::future::{block_on, zip};
+
+    /// Answers what is posted, one after the other, and says what that was.
+    async fn answer_with(calls: Receiver<Call>, outcomes: Vec<Outcome>) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for outcome in outcomes {
+            let Call { request, reply } = calls.recv().await.unwrap();
+            requests.push(request);
+            reply.send(outcome).await.unwrap();
+        }
+        assert!(calls.try_recv().is_err(), "more was asked after {requests:?}");
+        requests
+    }
+
+    /// What an order comes to, and what it asks, when the loop answers this.
+    fn run<T>(order: impl AsyncFnOnce(&Handle) -> T, outcomes: Vec<Outcome>) -> (T, Vec<Request>) {
+        let (handle, calls) = Handle::channel();
+        // The door goes with the order, so that nobody waits for a question that does not come.
+        let order = async move { order(&handle).await };
+        block_on(zip(order, answer_with(calls, outcomes)))
+    }
+
+    fn fault(code: FaultCode) -> Fault {
+        Fault::with(code, "a")
+    }
+
+    #[test]
+    fn who_does_not_run_is_started_all_the_same_and_who_does_not_stop_is_not() {
+        let target = || Target::parse("a");
+        let stop = Request::Stop(target(), Wait::Yes);
+        let start = Request::Start(target(), Wait::No);
+        for (outcomes, expected, asked) in [
+            (vec![Ok(Answer::Done), Ok(Answer::Done)], Ok(true), vec![stop.clone(), start.clone()]),
+            (
+                vec![Err(fault(FaultCode::NotRunning)), Ok(Answer::Done)],
+                Ok(false),
+                vec![stop.clone(), start.clone()],
+            ),
+            (
+                vec![Ok(Answer::Done), Err(fault(FaultCode::SpawnError))],
+                Err(fault(FaultCode::SpawnError)),
+                vec![stop.clone(), start],
+            ),
+            (vec![Err(fault(FaultCode::Failed))], Err(fault(FaultCode::Failed)), vec![stop]),
+        ] {
+            let (result, requests) = run(async |handle| restart(handle, target(), Wait::No).await, outcomes);
+            assert_eq!(result.map(|restarted| restarted.stopped.is_some()), expected);
+            assert_eq!(requests, asked);
+        }
+    }
+
+    #[test]
+    fn a_fault_of_the_target_is_an_error_and_one_of_a_process_a_line() {
+        for (code, is_error) in [
+            (FaultCode::BadName, true),
+            (FaultCode::ShutdownState, true),
+            (FaultCode::NotRunning, false),
+            (FaultCode::SpawnError, false),
+        ] {
+            let stop = async |handle: &Handle| {
+                execute(handle, Order::Stop(Wait::Yes), Target::Group("g".to_string())).await
+            };
+            let (result, _) = run(stop, vec![Err(fault(code))]);
+            let line = BulkStatus { name: "*".into(), group: "g".into(), outcome: Err(fault(code)) };
+            assert_eq!(result, if is_error { Err(fault(code)) } else { Ok(vec![line]) });
+        }
+    }
+
+    #[test]
+    fn an_update_removes_before_it_adds() {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let found = || Reread { added: names(&["new"]), changed: names(&["c"]), removed: names(&["old"]) };
+        let stop = |name: &str| Request::Stop(Target::Group(name.to_string()), Wait::Yes);
+        let remove = |name: &str| Request::RemoveProcessGroup(name.to_string());
+        let add = |name: &str| Request::AddProcessGroup(name.to_string());
+        let (bulk, done) = (|| Ok(Answer::Bulk(Vec::new())), || Ok(Answer::Done));
+
+        let outcomes = vec![Ok(Answer::Reread(found())), bulk(), done(), bulk(), done(), done(), done()];
+        let (result, requests) = run(async |handle| update(handle, None).await, outcomes);
+        assert_eq!(result, Ok(found()));
+        let all = [stop("old"), remove("old"), stop("c"), remove("c"), add("c"), add("new")];
+        assert_eq!(requests[1..], all);
+
+        let outcomes = vec![Ok(Answer::Reread(found())), done()];
+        let (result, requests) = run(async |handle| update(handle, Some("new")).await, outcomes);
+        assert_eq!(result, Ok(Reread { added: names(&["new"]), ..Reread::default() }));
+        assert_eq!(requests[1..], [add("new")]);
+
+        let outcomes = vec![Ok(Answer::Reread(found())), Ok(Answer::Configs(Vec::new()))];
+        let (result, _) = run(async |handle| update(handle, Some("a")).await, outcomes);
+        assert_eq!(result, Err(fault(FaultCode::BadName)));
+
+        let outcomes = vec![Ok(Answer::Reread(found())), bulk(), Err(fault(FaultCode::StillRunning))];
+        let (result, requests) = run(async |handle| update(handle, None).await, outcomes);
+        assert_eq!((result, requests.len()), (Err(fault(FaultCode::StillRunning)), 3));
+    }
+}
