@@ -24,5 +24,6 @@ pub mod schedule;
 pub mod signals;
 pub mod socket;
 pub mod spawn;
+pub mod stat;
 pub mod title;
 pub mod user;

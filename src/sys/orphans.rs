@@ -5,6 +5,7 @@
 //! leader cannot begin a session. A process that a program sent to the background leads a session, or nothing.
 
 use crate::sys::process;
+use crate::sys::stat::Stat;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -30,12 +31,9 @@ pub fn find() -> Vec<Orphan> {
 }
 
 fn look_at(pid: i32) -> Option<Orphan> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    let number = |index: usize| fields.get(index)?.parse::<i32>().ok();
-    let (parent, group, session) = (number(1)?, number(2)?, number(3)?);
-    if ["Z", "X"].contains(fields.first()?) || group != pid || session == pid {
+    let stat = Stat::of(pid)?;
+    let (parent, group, session) = (stat.parent()?, stat.group()?, stat.session()?);
+    if !stat.is_alive() || group != pid || session == pid {
         return None;
     }
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
@@ -50,7 +48,7 @@ fn look_at(pid: i32) -> Option<Orphan> {
     let server_url = text("SUPERVISOR_SERVER_URL").unwrap_or_default();
     let orphan = Orphan {
         pid,
-        start_ticks: fields.get(19)?.parse().ok()?,
+        start_ticks: stat.start_ticks()?,
         user: process::user(pid)?,
         group: text("SUPERVISOR_GROUP_NAME")?,
         program: text("SUPERVISOR_PROCESS_NAME")?,

@@ -2,16 +2,15 @@
 
 use crate::model::exit::ExitStatus;
 use crate::model::time::{Monotonic, Wall};
+use crate::sys::stat::Stat;
 use crate::sys::{clock, pidfd};
 use std::fs;
 use std::io;
 use std::path::Path;
 
 /// When a process was created, in clock ticks since boot: with its pid, its identity on this boot.
-///
-/// Field 22 of `/proc/PID/stat` (proc(5)).
 pub fn start_ticks(pid: i32) -> Option<u64> {
-    start_ticks_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    Stat::of(pid)?.start_ticks()
 }
 
 /// Whether a process is a child of `parent` that was created and has not executed anything yet: it still runs what its
@@ -19,14 +18,9 @@ pub fn start_ticks(pid: i32) -> Option<u64> {
 pub fn has_not_executed(pid: i32, parent: i32) -> bool {
     /// A flag of a task, from the kernel's `sched.h`: `PF_FORKNOEXEC`.
     const ONLY_FORKED: u64 = 0x40;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
-    let rest = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-    let fields: Vec<&str> = rest.split_ascii_whitespace().take(7).collect();
-    let [state, its_parent, .., flags] = fields[..] else { return false };
-    !["Z", "X"].contains(&state)
-        && its_parent.parse() == Ok(parent)
-        && flags.parse::<u64>().is_ok_and(|flags| flags & ONLY_FORKED != 0)
+    Stat::of(pid).is_some_and(|stat| {
+        stat.is_alive() && stat.parent() == Some(parent) && stat.flags() & ONLY_FORKED != 0
+    })
 }
 
 /// Whether a process was created by `parent` and is not collected yet.
@@ -35,19 +29,16 @@ pub fn is_child_of(pid: i32, parent: i32) -> bool {
 }
 
 fn parent_of(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+    Stat::of(pid)?.parent()
 }
 
 /// How a process has ended whose parent has not collected it yet; `None` if it is no such process, or another one
 /// than that of these start ticks.
 pub fn zombie_status(pid: i32, start_ticks: u64) -> Option<ExitStatus> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    // Fields 3, 22 and 52; the last one is 0 for whoever may not look closer, too.
-    let status: i32 = fields.get(49)?.parse().ok()?;
-    let is_it = fields.first() == Some(&"Z") && fields.get(19)?.parse() == Ok(start_ticks);
+    let stat = Stat::of(pid)?;
+    // The exit status, which is 0 for whoever may not look closer, too.
+    let status: i32 = stat.field(52)?;
+    let is_it = stat.is_zombie() && stat.start_ticks() == Some(start_ticks);
     (is_it && may_look_closer(pid)).then(|| ExitStatus::from_wait_status(status))
 }
 
@@ -66,10 +57,7 @@ pub fn exists(pid: i32) -> bool {
 
 /// Whether the process that had this pid and was created at this moment, in clock ticks since boot, is alive.
 pub fn lives(pid: i32, start_ticks: u64) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // As above.
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().next());
-    state.is_some_and(|state| !["Z", "X"].contains(&state)) && start_ticks_in(&stat) == Some(start_ticks)
+    Stat::of(pid).is_some_and(|stat| stat.is_alive() && stat.start_ticks() == Some(start_ticks))
 }
 
 /// When a process was created by the clock on the wall, as that is set now.
@@ -120,12 +108,12 @@ pub fn left_behind(leader: i32, ended: Monotonic) -> Vec<Straggler> {
     let mut knew_leader = false;
     let mut found = Vec::new();
     for pid in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok()) {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let Some(start_ticks) = start_ticks_in(&stat) else { continue };
+        let Some(stat) = Stat::of(pid) else { continue };
+        let Some(start_ticks) = stat.start_ticks() else { continue };
         if pid == leader && start_ticks > ended {
             return Vec::new();
         }
-        knew_leader |= start_ticks <= ended && (pid == leader || group_in(&stat) == Some(leader));
+        knew_leader |= start_ticks <= ended && (pid == leader || stat.group() == Some(leader));
         if is_alive_in_group(&stat, leader) {
             found.push(Straggler { pid, name: name(pid), start_ticks });
         }
@@ -137,20 +125,12 @@ impl Straggler {
     /// Kills it, if it still is who it was.
     pub fn kill(&self, leader: i32) {
         let is_it = || {
-            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-            start_ticks_in(&stat) == Some(self.start_ticks) && group_in(&stat) == Some(leader)
+            Stat::of(self.pid).is_some_and(|stat| {
+                stat.start_ticks() == Some(self.start_ticks) && stat.group() == Some(leader)
+            })
         };
         pidfd::kill_if(self.pid, is_it);
     }
-}
-
-fn start_ticks_in(stat: &str) -> Option<u64> {
-    // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
-fn group_in(stat: &str) -> Option<i32> {
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(2)?.parse().ok()
 }
 
 /// Who a process runs as (its real user); `None` if it is gone.
@@ -174,20 +154,14 @@ pub fn set_oom_score_adj(score: &str) -> io::Result<()> {
     fs::write("/proc/self/oom_score_adj", score)
 }
 
-/// What `/proc/PID/stat` says of a process: that it is in this process group, and not on its way to its end.
-fn is_alive_in_group(stat: &str, leader: i32) -> bool {
+/// Whether a process is in this process group, and not on its way to its end.
+fn is_alive_in_group(stat: &Stat, leader: i32) -> bool {
     /// A flag of a task that ends, from the kernel's `sched.h`.
     const EXITING: u64 = 4;
     const KILLED: u64 = 1 << (libc::SIGKILL - 1);
-    // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
-    let fields: Vec<&str> =
-        stat.rsplit_once(')').map(|(_, rest)| rest.split_ascii_whitespace().collect()).unwrap_or_default();
-    let field = |number: usize| fields.get(number - 3).copied().unwrap_or_default();
-    let bits = |number| field(number).parse::<u64>().unwrap_or(0);
-    field(5) == leader.to_string()
-        && !["Z", "X", ""].contains(&field(3))
-        && bits(9) & EXITING == 0
-        && bits(31) & KILLED == 0
+    // Field 31 holds the signals that are pending for its first task.
+    let pending: u64 = stat.field(31).unwrap_or(0);
+    stat.group() == Some(leader) && stat.is_alive() && stat.flags() & EXITING == 0 && pending & KILLED == 0
 }
 
 /// Whether this thread is the only one of the process. Where the system does not say, because `/proc` is missing, it is
@@ -260,14 +234,11 @@ pub struct Used {
     pub resident: u64,
 }
 
-/// What a process has used; `None` if it is gone. Fields 14, 15 and 24 of `/proc/PID/stat` (proc(5)).
+/// What a process has used; `None` if it is gone.
 pub fn used(pid: i32) -> Option<Used> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    let (user, kernel): (u64, u64) = (fields.nth(11)?.parse().ok()?, fields.next()?.parse().ok()?);
-    let pages: u64 = fields.nth(8)?.parse().ok()?;
+    let stat = Stat::of(pid)?;
+    let (user, kernel): (u64, u64) = (stat.field(14)?, stat.field(15)?);
+    let pages: u64 = stat.field(24)?;
     let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
     let cpu = std::time::Duration::from_millis((user + kernel).saturating_mul(1000) / ticks_per_second);
     Some(Used { cpu, resident: pages.saturating_mul(rustix::param::page_size() as u64) })
@@ -326,14 +297,15 @@ mod tests {
     fn who_is_on_the_way_to_the_end_is_no_member_any_more() {
         let stat = |state: &str, group: i32, flags: u32, pending: u32| {
             let between = "0 ".repeat(21);
-            format!("7 (a) b) {state} 1 {group} 1 0 -1 {flags} {between}{pending} 0 0 0")
+            let line = format!("7 (a) b) {state} 1 {group} 1 0 -1 {flags} {between}{pending} 0 0 0");
+            Stat::parse(&line).unwrap()
         };
         assert!(is_alive_in_group(&stat("S", 5, 0x40_0000, 0), 5));
         let dying = [stat("Z", 5, 0, 0), stat("R", 5, 4, 0), stat("R", 5, 0, 256)];
-        for other in dying.into_iter().chain([stat("S", 6, 0, 0), String::new()]) {
-            assert!(!is_alive_in_group(&other, 5), "{other}");
+        for other in dying.into_iter().chain([stat("S", 6, 0, 0), Stat::parse("7 (a)").unwrap()]) {
+            assert!(!is_alive_in_group(&other, 5), "{other:?}");
         }
-        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        let own = Stat::own().unwrap();
         let group = rustix::process::getpgrp().as_raw_nonzero().get();
         assert!(is_alive_in_group(&own, group));
     }

@@ -1,8 +1,9 @@
 //! Sets the name that lists of processes show for this process.
 
 use crate::sys::exec::ExecStrings;
+use crate::sys::stat::Stat;
 use std::ops::Range;
-use std::{fs, ptr, slice};
+use std::{ptr, slice};
 
 /// Where the kernel put the arguments of this process, followed by its environment. That is where lists of processes
 /// read them.
@@ -15,15 +16,10 @@ pub struct TitleArea {
 
 impl TitleArea {
     /// `None` if the kernel does not say, or keeps them in an unusual order.
-    ///
-    /// Fields 48 to 51 of `/proc/self/stat` (proc(5)).
     pub fn find() -> Option<TitleArea> {
-        let stat = fs::read_to_string("/proc/self/stat").ok()?;
-        // The name in parentheses may contain anything, so count from the last parenthesis: field 3 follows.
-        let (_, rest) = stat.rsplit_once(')')?;
-        let fields: Vec<usize> =
-            rest.split_ascii_whitespace().skip(45).take(4).map_while(|field| field.parse().ok()).collect();
-        let [start, arguments_end, environment_start, end] = fields.try_into().ok()?;
+        let stat = Stat::own()?;
+        let (start, arguments_end): (usize, usize) = (stat.field(48)?, stat.field(49)?);
+        let (environment_start, end): (usize, usize) = (stat.field(50)?, stat.field(51)?);
         let is_usual =
             start > 0 && start < arguments_end && arguments_end == environment_start && arguments_end <= end;
         is_usual.then_some(TitleArea { arguments: start..arguments_end, end })
@@ -54,6 +50,7 @@ impl TitleArea {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_arguments_are_where_the_kernel_says() {
