@@ -1,8 +1,8 @@
 //! The daemon as the commands see it: one method for each call that they make.
 
 use crate::ctl::records::{self, BulkLine, Configured, Process, Reread};
-use crate::rpc::client::http::Stream;
-use crate::rpc::client::{CallError, Client, Pending, Tick};
+use crate::model::stream::Stream;
+use crate::rpc::client::{CallError, Client, Pending, Tick, http};
 use crate::rpc::wire::Value;
 
 /// A connection to one daemon.
@@ -13,30 +13,6 @@ pub struct Daemon {
 }
 
 type Answer<T> = Result<T, CallError>;
-
-/// Which of the two logs of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channel {
-    Stdout,
-    Stderr,
-}
-
-impl Channel {
-    /// The name in paths and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Channel::Stdout => "stdout",
-            Channel::Stderr => "stderr",
-        }
-    }
-
-    /// Reads a name in any case.
-    pub fn parse(text: &str) -> Option<Channel> {
-        [Channel::Stdout, Channel::Stderr]
-            .into_iter()
-            .find(|channel| text.eq_ignore_ascii_case(channel.name()))
-    }
-}
 
 impl Daemon {
     /// The version of the API, `3.0` for everything Supervisor released.
@@ -94,10 +70,10 @@ impl Daemon {
     }
 
     /// The last `n_bytes` of a process's log if `offset` is negative, else everything from there.
-    pub fn read_process_log(&mut self, name: &str, channel: Channel, offset: i64) -> Answer<String> {
-        let method = match channel {
-            Channel::Stdout => "supervisor.readProcessStdoutLog",
-            Channel::Stderr => "supervisor.readProcessStderrLog",
+    pub fn read_process_log(&mut self, name: &str, stream: Stream, offset: i64) -> Answer<String> {
+        let method = match stream {
+            Stream::Stdout => "supervisor.readProcessStdoutLog",
+            Stream::Stderr => "supervisor.readProcessStderrLog",
         };
         records::text(&self.call(method, vec![text(name), integer(offset), Value::Integer(0)])?)
     }
@@ -119,12 +95,12 @@ impl Daemon {
     }
 
     /// Follows a process's log from its last kilobyte on.
-    pub fn follow_process_log(&self, name: &str, channel: Channel) -> Answer<Stream> {
-        self.client.stream(&process_log_path(name, channel))
+    pub fn follow_process_log(&self, name: &str, stream: Stream) -> Answer<http::Stream> {
+        self.client.stream(&process_log_path(name, stream))
     }
 
     /// Follows the daemon's own log.
-    pub fn follow_main_log(&self) -> Answer<Stream> {
+    pub fn follow_main_log(&self) -> Answer<http::Stream> {
         self.client.stream(MAIN_LOG_PATH)
     }
 
@@ -143,8 +119,8 @@ impl Daemon {
 pub const MAIN_LOG_PATH: &str = "/mainlogtail";
 
 /// Where the log of a process can be followed.
-pub fn process_log_path(name: &str, channel: Channel) -> String {
-    format!("/logtail/{}/{}", percent_encode(name), channel.name())
+pub fn process_log_path(name: &str, stream: Stream) -> String {
+    format!("/logtail/{}/{}", percent_encode(name), stream.name())
 }
 
 /// Writes bytes that a path cannot hold as `%XX`. The colon of namespecs may stand in a path.
@@ -184,7 +160,7 @@ mod tests {
 
     #[test]
     fn names_are_encoded_in_paths() {
-        assert_eq!(process_log_path("grp:a_0", Channel::Stderr), "/logtail/grp:a_0/stderr");
-        assert_eq!(process_log_path("a b/ü", Channel::Stdout), "/logtail/a%20b%2F%C3%BC/stdout");
+        assert_eq!(process_log_path("grp:a_0", Stream::Stderr), "/logtail/grp:a_0/stderr");
+        assert_eq!(process_log_path("a b/ü", Stream::Stdout), "/logtail/a%20b%2F%C3%BC/stdout");
     }
 }

@@ -101,12 +101,7 @@ fn of_program(what: &str, name: &str) -> Option<Endpoint> {
 }
 
 fn log_of(name: &str, stream: &str) -> Option<Endpoint> {
-    let stream = match stream {
-        "stdout" => Stream::Stdout,
-        "stderr" => Stream::Stderr,
-        _ => return None,
-    };
-    Some(Endpoint::Log(Target::parse(name), stream))
+    Some(Endpoint::Log(Target::parse(name), Stream::parse(stream)?))
 }
 
 pub async fn answer(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> Response {

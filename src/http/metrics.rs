@@ -10,6 +10,7 @@ use super::response::{Body, Response};
 use crate::control::overview::{Overview, ProcessView};
 use crate::control::request::Target;
 use crate::model::exit::ExitStatus;
+use crate::model::stream::Stream;
 use crate::rt;
 use crate::sys::process::{self, Used};
 use std::collections::HashMap;
@@ -188,18 +189,18 @@ fn processes(
     let name = "supervisord_process_output_bytes_total";
     page.metric(name, "counter", "How many bytes the process has written to its output and error.");
     for process in &overview.processes {
-        for (stream, n_bytes) in ["stdout", "stderr"].into_iter().zip(process.n_logged) {
+        for (stream, n_bytes) in Stream::ALL.into_iter().zip(process.n_logged) {
             let [name_label, group] = labels(process);
-            page.sample(name, &[name_label, group, ("stream", stream)], n_bytes);
+            page.sample(name, &[name_label, group, ("stream", stream.name())], n_bytes);
         }
     }
     let name = "supervisord_process_log_bytes";
     page.metric(name, "gauge", "The size of the current log file.");
     for (process, sizes) in overview.processes.iter().zip(sizes) {
-        for (stream, size) in ["stdout", "stderr"].into_iter().zip(sizes) {
+        for (stream, size) in Stream::ALL.into_iter().zip(sizes) {
             if let Some(size) = size {
                 let [name_label, group] = labels(process);
-                page.sample(name, &[name_label, group, ("stream", stream)], size);
+                page.sample(name, &[name_label, group, ("stream", stream.name())], size);
             }
         }
     }

@@ -316,16 +316,12 @@ pub fn route(head: &Head) -> Route {
 
 /// `/logtail/NAME[/CHANNEL]`.
 fn log_tail(rest: &[&str]) -> Route {
-    let (name, channel) = match rest {
-        [name] | [name, ""] => (name, "stdout"),
-        [name, channel] | [name, channel, ""] => (name, *channel),
+    let (name, stream) = match rest {
+        [name] | [name, ""] => (name, Some(Stream::Stdout)),
+        [name, channel] | [name, channel, ""] => (name, Stream::parse(channel)),
         _ => return Route::Error(404),
     };
-    let stream = match channel {
-        "stdout" => Stream::Stdout,
-        "stderr" => Stream::Stderr,
-        _ => return Route::Error(404),
-    };
+    let Some(stream) = stream else { return Route::Error(404) };
     match Target::parse(name) {
         Target::Name { namespec, .. } if namespec.process.is_none() => Route::Error(404),
         target => Route::LogTail(target, stream),

@@ -24,10 +24,7 @@ const MAX_DIGITS: usize = 4;
 /// # Errors
 /// The system's, for instance if the directory does not exist.
 pub fn create(childlogdir: &Path, process: &str, stream: Stream, identifier: &str) -> io::Result<PathBuf> {
-    let stream = match stream {
-        Stream::Stdout => "stdout",
-        Stream::Stderr => "stderr",
-    };
+    let stream = stream.name();
     for _ in 0..TRIES {
         let name = format!("{process}-{stream}---{identifier}-{}.log", random_letters());
         let path = childlogdir.join(name.replace('/', "_"));

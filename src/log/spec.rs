@@ -76,10 +76,7 @@ impl StreamSpec {
 
 /// The name of a stream in messages and on the wire.
 pub fn channel_name(channel: Stream) -> &'static str {
-    match channel {
-        Stream::Stdout => "stdout",
-        Stream::Stderr => "stderr",
-    }
+    channel.name()
 }
 
 fn limits(config: &StreamConfig) -> Limits {
@@ -120,7 +117,7 @@ fn dress(process: &ProcessConfig, channel: Stream, config: &StreamConfig, group:
         StreamFormat::Raw => Some(Dress::Text { timestamps, prefix }),
         StreamFormat::Text => {
             let timestamps = if timestamps == Timestamps::Off { Timestamps::Default } else { timestamps };
-            let named = || format!("{} {}", process.name, channel_name(channel));
+            let named = || format!("{} {}", process.name, channel.name());
             let prefix = if prefix.is_empty() { named() } else { prefix };
             Some(Dress::Text { timestamps, prefix })
         }
@@ -130,7 +127,7 @@ fn dress(process: &ProcessConfig, channel: Stream, config: &StreamConfig, group:
                 program: process.program.to_string(),
                 group: group.to_string(),
                 process: process.name.to_string(),
-                stream: channel_name(channel),
+                stream: channel.name(),
                 prefix,
             },
         }),

@@ -31,7 +31,6 @@ use crate::log::remote::queue::Queue;
 use crate::log::shape::{Moment, ShapeSpec, Shaped, Shaper, copy_to_activity_log};
 use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
 use crate::log::source::LogSource;
-use crate::log::spec::channel_name;
 use crate::log::spool::Receipt;
 use crate::log::stream::derived::Derived;
 use crate::log::{activity, custody, open, peek, retry, transfer};
@@ -152,7 +151,7 @@ impl LogStream {
     /// Takes over the reading end of a program's pipe and makes it non-blocking. Its logs are still to be
     /// [opened](LogStream::open).
     pub fn unopened(spec: StreamSpec, pipe: OwnedFd) -> LogStream {
-        let whose: Arc<str> = format!("'{}' {}", spec.process, channel_name(spec.channel)).into();
+        let whose: Arc<str> = format!("'{}' {}", spec.process, spec.channel.name()).into();
         if let Err(errno) = rustix::io::ioctl_fionbio(&pipe, true) {
             ::log::error!("could not make the pipe of {whose} non-blocking: {errno}");
         }

@@ -2,7 +2,6 @@
 
 use super::tail::HOW_TO_END;
 use super::{Command, Completes, words};
-use crate::ctl::daemon::Channel;
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::follow::{is_readable, take_characters};
@@ -12,8 +11,9 @@ use crate::ctl::orders;
 use crate::ctl::session::Session;
 use crate::model::fault::FaultCode;
 use crate::model::state::ProcessState;
+use crate::model::stream::Stream;
 use crate::rpc::client::CallError;
-use crate::rpc::client::http::Stream;
+use crate::rpc::client::http;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 
@@ -57,7 +57,7 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
 
 /// A log of the process.
 struct Log {
-    stream: Stream,
+    stream: http::Stream,
     /// The beginning of a character that goes on.
     unfinished: Vec<u8>,
 }
@@ -74,7 +74,7 @@ enum End {
 
 fn attach(session: &mut Session, name: &str) -> Outcome {
     let mut streams = Vec::new();
-    for channel in [Channel::Stdout, Channel::Stderr] {
+    for channel in Stream::ALL {
         match session.daemon.follow_process_log(name, channel) {
             Ok(stream) => streams.push(Log { stream, unfinished: Vec::new() }),
             Err(CallError::Http { status: 404, .. }) => {

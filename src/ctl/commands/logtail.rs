@@ -2,10 +2,10 @@
 
 use super::tail::{self, Request};
 use super::{Command, Completes, words};
-use crate::ctl::daemon::Channel;
 use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::session::Session;
+use crate::model::stream::Stream;
 
 pub const COMMAND: Command = Command {
     name: "logtail",
@@ -18,8 +18,8 @@ pub const COMMAND: Command = Command {
 fn run(session: &mut Session, arguments: &str) -> Outcome {
     session.check()?;
     let (channel, name) = match words(arguments)[..] {
-        [name] => (Some(Channel::Stdout), name),
-        ["-t", channel, name] => (Channel::parse(channel), name),
+        [name] => (Some(Stream::Stdout), name),
+        ["-t", channel, name] => (Stream::parse_in_any_case(channel), name),
         _ => return session.misused(&COMMAND, "Error: logtail requires one process name", Exit::GENERIC),
     };
     match channel {

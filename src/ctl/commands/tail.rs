@@ -1,7 +1,6 @@
 //! `tail`: the end of a process's log, or the log as it grows.
 
 use super::{Command, Completes, words};
-use crate::ctl::daemon::Channel;
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::follow::{self, Source};
@@ -11,6 +10,7 @@ use crate::ctl::records::Process;
 use crate::ctl::session::Session;
 use crate::model::fault::FaultCode;
 use crate::model::namespec::Namespec;
+use crate::model::stream::Stream;
 use crate::rpc::client::CallError;
 
 pub const COMMAND: Command = Command {
@@ -32,7 +32,7 @@ pub const DEFAULT_BYTES: i64 = 1600;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     names: Vec<&'a str>,
-    channel: Channel,
+    channel: Stream,
     extent: Extent,
 }
 
@@ -66,10 +66,10 @@ fn parse<'a>(words: &[&'a str]) -> Result<Request<'a>, String> {
         return Err("Error: tail requires process name".into());
     };
     let (names, channel) = match more.split_last() {
-        None => (vec![*name], Channel::Stdout),
-        Some((last, between)) => match Channel::parse(last) {
+        None => (vec![*name], Stream::Stdout),
+        Some((last, between)) => match Stream::parse_in_any_case(last) {
             Some(channel) => (std::iter::once(name).chain(between).copied().collect(), channel),
-            None if extent == Some("-f") => (rest.to_vec(), Channel::Stdout),
+            None if extent == Some("-f") => (rest.to_vec(), Stream::Stdout),
             None => return Err(format!("Error: bad channel '{}'", last.to_lowercase())),
         },
     };
@@ -115,12 +115,12 @@ pub fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
 
 impl<'a> Request<'a> {
     /// The end of one log.
-    pub fn end_of(name: &'a str, channel: Channel) -> Request<'a> {
+    pub fn end_of(name: &'a str, channel: Stream) -> Request<'a> {
         Request { names: vec![name], channel, extent: Extent::Last(DEFAULT_BYTES) }
     }
 }
 
-fn print_end(session: &mut Session, name: &str, channel: Channel, n_bytes: i64) -> Outcome {
+fn print_end(session: &mut Session, name: &str, channel: Stream, n_bytes: i64) -> Outcome {
     match session.daemon.read_process_log(name, channel, -n_bytes) {
         Ok(text) => Ok(session.screen.line(&text)?),
         Err(problem) if problem.is_bad_name() => match session.bearer(name) {
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(line: &str, expected: Result<(&[&str], Channel, Extent), &str>) {
+    fn check(line: &str, expected: Result<(&[&str], Stream, Extent), &str>) {
         let words = words(line);
         let request = parse(&words);
         let found =
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn words_are_read_as_supervisor_does() {
-        use Channel::{Stderr, Stdout};
+        use crate::model::stream::Stream::{Stderr, Stdout};
         use Extent::{Follow, Last};
         check("a", Ok((&["a"], Stdout, Last(1600))));
         check("-5 a STDERR", Ok((&["a"], Stderr, Last(5))));

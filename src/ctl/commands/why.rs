@@ -1,7 +1,7 @@
 //! `why`: explain the state of a process: how it got there, what it did before, and what happens next.
 
 use super::{Command, Completes, status, words};
-use crate::ctl::daemon::{Channel, text};
+use crate::ctl::daemon::text;
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::orders;
@@ -11,6 +11,7 @@ use crate::ctl::screen::state_style;
 use crate::ctl::session::Session;
 use crate::model::fault::FaultCode;
 use crate::model::state::ProcessState;
+use crate::model::stream::Stream;
 use crate::rpc::client::CallError;
 
 pub const COMMAND: Command = Command {
@@ -203,7 +204,7 @@ fn tell_last_exit(session: &mut Session, process: &Process) -> Outcome {
 /// Shows the end of stderr, or of stdout if stderr has no log of its own or says nothing.
 fn show_log(session: &mut Session, process: &Process) -> Outcome {
     for (channel, file) in
-        [(Channel::Stderr, &process.stderr_logfile), (Channel::Stdout, &process.stdout_logfile)]
+        [(Stream::Stderr, &process.stderr_logfile), (Stream::Stdout, &process.stdout_logfile)]
     {
         let Ok(log) = session.daemon.read_process_log(&process.namespec(), channel, -LOG_BYTES) else {
             continue;

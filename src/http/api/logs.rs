@@ -109,10 +109,7 @@ fn unreadable(error: io::Error) -> Problem {
 /// A file name that says whose log it is, with nothing in it that a header or a file system minds.
 fn file_name(log: &Option<(Target, Stream)>) -> String {
     let whose = match log {
-        Some((Target::Name { sent, .. }, stream)) => {
-            let stream = if *stream == Stream::Stdout { "stdout" } else { "stderr" };
-            format!("{sent}-{stream}")
-        }
+        Some((Target::Name { sent, .. }, stream)) => format!("{sent}-{}", stream.name()),
         _ => "supervisord".to_string(),
     };
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };

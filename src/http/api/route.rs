@@ -156,12 +156,7 @@ fn one(name: &str) -> Option<Target> {
 }
 
 fn log(name: &str, stream: &str, part: Part) -> Option<Endpoint> {
-    let stream = match stream {
-        "stdout" => Stream::Stdout,
-        "stderr" => Stream::Stderr,
-        _ => return None,
-    };
-    Some(Endpoint::Look(Look::Log(Some((one(name)?, stream)), part)))
+    Some(Endpoint::Look(Look::Log(Some((one(name)?, Stream::parse(stream)?)), part)))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::control::request::{BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, 
 use crate::model::config::{ChildLog, NO_LIMIT, ProcessConfig, StreamConfig};
 use crate::model::fault::Fault;
 use crate::model::state::SupervisorState;
+use crate::model::stream::Stream;
 use crate::rpc::wire::{WireFault, Writer, int_member, string_member};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -338,10 +339,10 @@ fn config(writer: &mut Writer, info: &ConfigInfo) {
         w.member("redirect_stderr", |w| w.boolean(process.redirect_stderr));
         w.member("startretries", |w| w.int(startretries(process)));
         w.member("startsecs", |w| w.int(seconds(process.startsecs)));
-        stream(w, "stdout", &process.stdout, &info.stdout_logfile, size);
+        stream(w, Stream::Stdout, &process.stdout, &info.stdout_logfile, size);
         w.member("stopsignal", |w| w.int(i64::from(process.stopsignal.raw())));
         w.member("stopwaitsecs", |w| w.int(seconds(process.stopwaitsecs)));
-        stream(w, "stderr", &process.stderr, &info.stderr_logfile, size);
+        stream(w, Stream::Stderr, &process.stderr, &info.stderr_logfile, size);
         w.member("serverurl", |w| w.string(process.serverurl.as_deref().unwrap_or("none")));
     });
 }
@@ -349,12 +350,12 @@ fn config(writer: &mut Writer, info: &ConfigInfo) {
 /// The settings of one stream. `in_use` is the file behind an automatic name, if it is known.
 fn stream(
     w: &mut Writer,
-    stream: &str,
+    stream: Stream,
     config: &StreamConfig,
     in_use: &Option<PathBuf>,
     size: fn(u64) -> i64,
 ) {
-    let name = |key: &str| format!("{stream}_{key}");
+    let name = |key: &str| format!("{}_{key}", stream.name());
     w.member(&name("capture_maxbytes"), |w| w.int(size(config.capture_maxbytes)));
     w.member(&name("events_enabled"), |w| w.boolean(config.events_enabled));
     w.member(&name("logfile"), |w| match (&config.logfile, in_use) {
