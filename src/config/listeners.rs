@@ -3,37 +3,7 @@
 use crate::config::section::Section;
 use crate::config::values::{self, Parsed};
 use crate::model::config::{Level, PayloadLength, PoolConfig, ResultHandler};
-
-/// Every event type a pool can subscribe to, the abstract ones included.
-pub const EVENT_TYPES: [&str; 27] = [
-    "EVENT",
-    "PROCESS_STATE",
-    "PROCESS_STATE_STARTING",
-    "PROCESS_STATE_RUNNING",
-    "PROCESS_STATE_BACKOFF",
-    "PROCESS_STATE_STOPPING",
-    "PROCESS_STATE_EXITED",
-    "PROCESS_STATE_STOPPED",
-    "PROCESS_STATE_FATAL",
-    "PROCESS_STATE_UNKNOWN",
-    "PROCESS_COMMUNICATION",
-    "PROCESS_COMMUNICATION_STDOUT",
-    "PROCESS_COMMUNICATION_STDERR",
-    "PROCESS_LOG",
-    "PROCESS_LOG_STDOUT",
-    "PROCESS_LOG_STDERR",
-    "REMOTE_COMMUNICATION",
-    "SUPERVISOR_STATE_CHANGE",
-    "SUPERVISOR_STATE_CHANGE_RUNNING",
-    "SUPERVISOR_STATE_CHANGE_STOPPING",
-    "TICK",
-    "TICK_5",
-    "TICK_60",
-    "TICK_3600",
-    "PROCESS_GROUP",
-    "PROCESS_GROUP_ADDED",
-    "PROCESS_GROUP_REMOVED",
-];
+use crate::model::event;
 
 /// What Supervisor calls its default handler.
 const DEFAULT_HANDLER: &str = "supervisor.dispatchers:default_handler";
@@ -75,7 +45,7 @@ fn events(name: &str, text: &str) -> Parsed<Vec<String>> {
     let mut events: Vec<String> = Vec::new();
     for event in values::strings(text) {
         let event = event.to_uppercase();
-        if !EVENT_TYPES.contains(&event.as_str()) {
+        if !event::is_type(&event) {
             return Err(format!("Unknown event type {event} in [{name}] events"));
         }
         if !events.contains(&event) {

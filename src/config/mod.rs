@@ -59,7 +59,6 @@ pub use document::{Document, Place, SourceFile, Value};
 pub use dump::{Origin, Setting};
 pub use error::{ConfigError, ConfigErrors};
 pub use expand::{Arg, ExpandError, Names, expand};
-pub use listeners::EVENT_TYPES;
 pub(crate) use load::search;
 pub use load::{effective, load, load_at_start, parse, root_warning, settings};
 pub use sample::{init_main, sample};

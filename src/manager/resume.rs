@@ -4,7 +4,6 @@
 //! next start is dealt with as `update` does: groups that are gone or have changed are stopped and taken out, and
 //! groups that are new or have changed are added and started. Everything else goes on as it was.
 
-use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::files::socket::{self, SocketError, SocketSpec};
 use crate::keeper::attendant::{Held, attend, hold_signals};
@@ -17,6 +16,7 @@ use crate::manager::info_map::MapFile;
 use crate::manager::lock;
 use crate::manager::procs::{Proc, SlotId};
 use crate::model::config::Config;
+use crate::model::event::Kind;
 use crate::model::state::SupervisorState;
 use crate::shm::layout::Place;
 use crate::sys::daemonize::Launched;

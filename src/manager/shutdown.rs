@@ -1,13 +1,13 @@
 //! The end, and the new beginning: stopping everything phase by phase.
 
 use crate::config::{self, Surroundings};
-use crate::core::events::kind::Kind;
 use crate::core::process::Event;
 use crate::core::shutdown::Phases;
 use crate::manager::daemon::{Daemon, flush_messages};
 use crate::manager::info_map::MapFile;
 use crate::manager::procs::SlotId;
 use crate::model::config::Config;
+use crate::model::event::Kind;
 use crate::model::state::ProcessState::Stopping;
 use crate::model::state::SupervisorState;
 use crate::model::time::Monotonic;

@@ -2,7 +2,6 @@
 
 use crate::SUPERVISOR_VERSION;
 use crate::control::request::Handle;
-use crate::core::events::kind::Kind;
 use crate::core::process::{Event, State};
 use crate::files::location::removable;
 use crate::files::open;
@@ -28,6 +27,7 @@ use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::thrift::Needs;
 use crate::manager::upgrade::look_around;
 use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpAddress, HttpServerConfig};
+use crate::model::event::Kind;
 use crate::model::state::SupervisorState;
 use crate::model::visible::for_stream;
 use crate::rt;

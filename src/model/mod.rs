@@ -6,6 +6,7 @@
 
 pub mod colour;
 pub mod config;
+pub mod event;
 pub mod exit;
 pub mod fault;
 pub mod namespec;

@@ -15,11 +15,10 @@
 //!       └──────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! [`kind`] names the types of events, [`payload`] writes an event down, [`protocol`] parses what listeners send, and
-//! [`pools::Pools`] brings events and listeners together. All of this can be saved at any time and continued elsewhere:
+//! [`crate::model::event`] names the types of events, [`payload`] writes an event down, [`protocol`] parses what listeners
+//! send, and [`pools::Pools`] brings events and listeners together. All of this can be saved at any time and continued elsewhere:
 //! a manager that takes over continues with the state of its predecessor.
 
-pub mod kind;
 pub mod payload;
 pub mod pools;
 pub mod protocol;

@@ -3,10 +3,10 @@
 //! [`Pools::step`] is the only way to change them. It depends on its arguments only, so the same inputs lead to the
 //! same queues: a successor rebuilds them from the recorded inputs (see `manager::journal`).
 
-use crate::core::events::kind::{Kind, Kinds};
 use crate::core::events::payload;
 use crate::core::events::protocol::{Conversation, Mood, Said};
 use crate::model::config::{Level, PayloadLength, PoolConfig, ResultHandler};
+use crate::model::event::{Kind, Kinds};
 use crate::model::state::ProcessState;
 use crate::model::time::Monotonic;
 use serde::{Deserialize, Serialize};

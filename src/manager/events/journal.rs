@@ -91,8 +91,8 @@ fn replay(text: &[u8]) -> io::Result<Option<Pools>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::events::kind::Kind;
     use crate::model::config::{PayloadLength, PoolConfig, ResultHandler};
+    use crate::model::event::Kind;
     use crate::model::state::ProcessState;
     use crate::model::time::Monotonic;
 

@@ -7,7 +7,6 @@ pub mod journal;
 pub mod mailbox;
 pub mod outlet;
 
-use crate::core::events::kind::Kind;
 use crate::core::events::payload;
 use crate::core::events::pools::{Effect, Input, Pools};
 use crate::core::events::protocol::Mood;
@@ -22,6 +21,7 @@ use crate::manager::events::mailbox::Collected;
 use crate::manager::events::outlet::{Inlet, Outlet, Written};
 use crate::manager::procs::SlotId;
 use crate::model::config::{GroupConfig, GroupKind};
+use crate::model::event::Kind;
 use crate::model::state::ProcessState;
 use crate::model::stream::Stream;
 use crate::model::time::Monotonic;

@@ -1,8 +1,8 @@
 //! How what programs write for listeners gets from the tasks that read it to the loop.
 
-use crate::core::events::kind::{Kind, Kinds};
 use crate::core::events::pools::Slot;
 use crate::log::stream::{Output, StreamOutput};
+use crate::model::event::{Kind, Kinds};
 use crate::model::stream::Stream;
 use async_channel::{Receiver, Sender};
 use std::sync::Arc;

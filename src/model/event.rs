@@ -1,4 +1,4 @@
-//! The types of events, by name.
+//! The types of events that a listener can subscribe to, by name.
 
 use crate::model::state::ProcessState;
 use serde::{Deserialize, Serialize};
@@ -93,11 +93,32 @@ impl Kind {
         }
     }
 
+    /// The kind of this name, if it is a concrete one.
+    fn of_name(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Whether a subscription under this name, concrete or abstract, is one to this kind.
     fn is_meant_by(self, name: &str) -> bool {
         let rest = self.name().strip_prefix(name);
         name == "EVENT" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
     }
+}
+
+/// The names that mean several kinds.
+const ABSTRACT: [&str; 7] = [
+    "EVENT",
+    "PROCESS_STATE",
+    "PROCESS_COMMUNICATION",
+    "PROCESS_LOG",
+    "SUPERVISOR_STATE_CHANGE",
+    "TICK",
+    "PROCESS_GROUP",
+];
+
+/// Whether a pool can subscribe under this name, concrete or abstract.
+pub fn is_type(name: &str) -> bool {
+    ABSTRACT.contains(&name) || Kind::of_name(name).is_some()
 }
 
 /// A set of kinds.
@@ -137,7 +158,6 @@ fn bit(kind: Kind) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::EVENT_TYPES;
 
     fn meant(name: &str) -> Vec<&'static str> {
         let kinds = Kinds::from_names(&[name]);
@@ -157,9 +177,15 @@ mod tests {
 
     #[test]
     fn every_name_that_may_be_configured_means_something() {
-        for name in EVENT_TYPES {
-            let found = meant(name);
-            assert!(found == [name] || found.len() > 1, "{name}: {found:?}");
+        for kind in Kind::ALL {
+            assert!(is_type(kind.name()));
+            assert_eq!(meant(kind.name()), [kind.name()]);
+        }
+        for name in ABSTRACT {
+            assert!(is_type(name) && meant(name).len() > 1, "{name}");
+        }
+        for name in ["", "PROCESS", "PROCESS_STATE_", "tick", "TICK_6"] {
+            assert!(!is_type(name), "{name}");
         }
     }
 }
