@@ -5,15 +5,12 @@
 use super::budget::{Budget, Share};
 use super::connection::End;
 use super::input::Input;
-use super::limits::Limits;
+use super::limits::{Limits, SMALL};
 use super::request::{
     BAD_REQUEST, BODY_MAX, Framing, HEAD_MAX, TIMEOUT, TOO_LARGE, UNAVAILABLE, has_bare_line_feed,
 };
 use super::socket::{until, within};
 use std::time::Instant;
-
-/// Bodies up to this many bytes are not counted against the budget.
-pub const SMALL: usize = 64 << 10;
 
 /// So many bytes are taken from the budget at a time, and have to come in [`Limits::body_step`].
 pub const STEP: usize = 64 << 10;

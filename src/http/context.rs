@@ -7,7 +7,7 @@ use super::feed::Feed;
 use super::figures::Figures;
 use super::guesses::Guesses;
 use super::hashing::Hashing;
-use super::limits::Limits;
+use super::limits::{Limits, SMALL};
 use super::request::BODY_MAX;
 use super::socket::within;
 use super::token::Token;
@@ -228,6 +228,14 @@ impl Context {
             Turn { _memory: self.outgoing().take(HEAVY).await, _making: making }
         };
         within(self.limits().memory, turn).await
+    }
+
+    /// Memory for an answer of so many bytes, which is none for a small one. `None` if that takes too long.
+    pub(super) async fn memory_for_answer(&self, n_bytes: usize) -> Option<Option<Share>> {
+        match n_bytes > SMALL {
+            true => within(self.limits().memory, self.outgoing().take(n_bytes)).await.map(Some),
+            false => Some(None),
+        }
     }
 
     /// Memory for the answer to a call that may have to wait for processes.

@@ -1,16 +1,13 @@
 //! Putting answers on the wire, never holding more of them in memory than it must.
 
 use super::budget::Budget;
-use super::limits::Limits;
+use super::limits::{Limits, SMALL};
 use super::response::{Body, Live, Persistence, Response};
 use super::socket::{Socket, within};
 use crate::rpc::server::logs::{LogSlice, TextDecoder};
 use crate::rpc::server::reply::{Document, Part};
 use std::io;
 use std::time::Instant;
-
-/// Answers up to this many bytes go out in one piece.
-const SMALL: usize = 64 << 10;
 
 /// So many bytes a client takes in [`Limits::stall_when_short`] while others wait for memory, or it goes.
 const STEP: usize = 64 << 10;

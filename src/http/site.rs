@@ -7,6 +7,7 @@ use super::body::{self, RequestBody};
 use super::budget::Share;
 use super::context::Context;
 use super::follow::Follower;
+use super::limits::SMALL;
 use super::origin::{Policy, Purpose, Refusal, Verdict};
 use super::query::Query;
 use super::request::{self, Head, UNAVAILABLE};
@@ -25,9 +26,6 @@ use async_channel::Receiver;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
-
-/// Answers of fewer bytes are not counted at all.
-const SMALL: usize = 64 << 10;
 
 /// So many of those that were refused stand in the activity log: they choose their names themselves.
 const REFUSED_MAX: usize = 100;
@@ -203,7 +201,7 @@ impl Site {
         body: RequestBody,
     ) -> Result<(Result<Call, wire::DecodeError>, Option<Share>), request::Refusal> {
         let RequestBody { bytes, share: arrived } = body;
-        if bytes.len() <= body::SMALL {
+        if bytes.len() <= SMALL {
             return Ok((wire::decode_call(&bytes), None));
         }
         let wanted = self.context.decoded().take(body::DECODED * bytes.len());
@@ -220,7 +218,6 @@ impl Site {
     /// Makes a call and puts its result into text. `None` if there is too little memory for large answers and
     /// none becomes free: clients that do not take theirs are thrown out, but that takes a while.
     async fn carry_out(&self, call: Call, caller: &Caller) -> Option<Response> {
-        let (budget, patience) = (self.context.outgoing(), self.context.limits().memory);
         let server = self.context.server();
         let heavy = server.is_heavy(&call.method);
         let (mut turn, mut memory) = (None, None);
@@ -232,10 +229,7 @@ impl Site {
         let result = server.call(call, caller).await;
         drop((turn, memory));
         let n_bytes = result.as_ref().map_or(0, reply::estimate);
-        let share = match n_bytes > SMALL {
-            true => Some(within(patience, budget.take(n_bytes)).await?),
-            false => None,
-        };
+        let share = self.context.memory_for_answer(n_bytes).await?;
         let body = Body::Document(reply::encode(result));
         Some(Response::new(200, "text/xml", body).private().with_share(share))
     }

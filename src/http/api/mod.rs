@@ -21,15 +21,11 @@ use super::context::{Context, Turn};
 use super::query::Query;
 use super::request::Head;
 use super::response::{Body, Response};
-use super::socket::within;
 use crate::control::audit::Caller;
 use serde::Serialize;
 
 /// The description of it all.
 const DESCRIPTION: &str = include_str!("openapi.json");
-
-/// Answers of fewer bytes are not counted at all.
-const SMALL: usize = 64 << 10;
 
 /// A request to one of the endpoints.
 pub struct Asked<'a> {
@@ -99,9 +95,6 @@ pub async fn large_json(context: &Context, turn: Turn, value: &impl Serialize) -
         _ => 0,
     };
     drop(turn);
-    if n_bytes <= SMALL {
-        return Ok(response);
-    }
-    let share = within(context.limits().memory, context.outgoing().take(n_bytes)).await.ok_or_else(busy)?;
-    Ok(response.with_share(Some(share)))
+    let share = context.memory_for_answer(n_bytes).await.ok_or_else(busy)?;
+    Ok(response.with_share(share))
 }
