@@ -5,6 +5,7 @@ use crate::check::problem::{Problem, Severity};
 use crate::config::{CtlConfig, Document, repr};
 use crate::model::config::{Config, HttpAddress, HttpServerConfig};
 use crate::rpc::client::endpoint::Endpoint;
+use crate::sys::inet;
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::{TcpListener, ToSocketAddrs};
@@ -89,7 +90,7 @@ fn wrong_host(host: &str) -> Option<String> {
             return Some(format!("the host {} has no address here: its name cannot be resolved", repr(host)));
         }
     };
-    let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first())?;
+    let first = inet::preferred(&addresses)?;
     match TcpListener::bind(first) {
         Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
             Some(format!("{host} is not an address of this machine"))

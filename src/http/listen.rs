@@ -2,8 +2,9 @@
 
 use crate::files::socket::{self, SocketError, SocketSpec};
 use crate::model::config::{HttpAddress, HttpServerConfig, Owner};
+use crate::sys::inet;
 use nix::errno::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{SocketAddrUnix, SocketType};
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -154,7 +155,7 @@ fn current_user() -> String {
 pub fn open(config: &HttpServerConfig) -> Result<Listener, ListenError> {
     match &config.address {
         HttpAddress::Inet { host, port } => {
-            Ok(Listener { fd: open_inet(resolve(host, *port)?)?, file: None })
+            Ok(Listener { fd: inet::listen(&resolve(host, *port)?, BACKLOG)?, file: None })
         }
         HttpAddress::Unix { file, chmod, chown } => {
             let (fd, identity) = open_unix(file, *chmod, *chown)?;
@@ -170,18 +171,7 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, ListenError> {
     }
     let failed = |source| ListenError::Resolve { host: host.to_string(), source };
     let found: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(failed)?.collect();
-    // A name that has both kinds of address means what it has always meant to Supervisor.
-    let best = found.iter().find(|address| address.is_ipv4()).or(found.first());
-    best.copied().ok_or_else(|| failed(io::Error::other("it has no address")))
-}
-
-fn open_inet(address: SocketAddr) -> Result<OwnedFd, ListenError> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let fd = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    rustix::net::sockopt::set_socket_reuseaddr(&fd, true)?;
-    rustix::net::bind(&fd, &address)?;
-    rustix::net::listen(&fd, BACKLOG)?;
-    Ok(fd)
+    inet::preferred(&found).ok_or_else(|| failed(io::Error::other("it has no address")))
 }
 
 fn open_unix(file: &Path, chmod: u32, chown: Owner) -> Result<(OwnedFd, (u64, u64)), ListenError> {

@@ -11,6 +11,7 @@ pub mod environment;
 pub mod errno;
 pub mod exec;
 pub mod fd;
+pub mod inet;
 pub mod limits;
 mod listeners;
 pub mod localtime;
