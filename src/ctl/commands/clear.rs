@@ -1,9 +1,9 @@
 //! `clear`: empty the logs of processes.
 
-use super::{Command, Completes, words};
+use super::{Command, Completes, carry_out};
 use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
-use crate::ctl::orders::{self, Order};
+use crate::ctl::orders::Order;
 use crate::ctl::session::Session;
 
 pub const COMMAND: Command = Command {
@@ -20,10 +20,5 @@ pub const COMMAND: Command = Command {
 };
 
 fn run(session: &mut Session, arguments: &str) -> Outcome {
-    session.check()?;
-    let words = words(arguments);
-    if words.is_empty() {
-        return session.misused(&COMMAND, "Error: clear requires a process name", Exit::GENERIC);
-    }
-    orders::carry_out(session, Order::Clear, &words)
+    carry_out(session, &COMMAND, Order::Clear, arguments, Exit::GENERIC)
 }

@@ -13,7 +13,7 @@ pub const COMMAND: Command = Command {
 };
 
 /// Whatever stands behind it is ignored; the empty line is Supervisor's.
-fn run(session: &mut Session, _arguments: &str) -> Outcome {
+pub(super) fn run(session: &mut Session, _arguments: &str) -> Outcome {
     session.leaving = true;
     Ok(session.screen.line("")?)
 }

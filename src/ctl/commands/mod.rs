@@ -34,6 +34,8 @@ mod why;
 pub use status::select as status_select;
 
 use crate::ctl::error::Outcome;
+use crate::ctl::exit::Exit;
+use crate::ctl::orders::{self, Order};
 use crate::ctl::session::Session;
 
 /// A command.
@@ -127,6 +129,23 @@ impl Command {
 /// The words of an argument text.
 fn words(arguments: &str) -> Vec<&str> {
     arguments.split_whitespace().collect()
+}
+
+/// Carries out an order for the processes that are named; `misused` is the status if none are.
+fn carry_out(
+    session: &mut Session,
+    command: &Command,
+    order: Order<'_>,
+    arguments: &str,
+    misused: Exit,
+) -> Outcome {
+    session.check()?;
+    let words = words(arguments);
+    if words.is_empty() {
+        let text = format!("Error: {} requires a process name", command.name);
+        return session.misused(command, &text, misused);
+    }
+    orders::carry_out(session, order, &words)
 }
 
 #[cfg(test)]
