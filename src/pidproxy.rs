@@ -11,7 +11,7 @@ use crate::model::signal::Signal;
 use crate::sys::{pidfd, process, signals, user};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::SIGCHLD;
 use signal_hook::iterator::Signals;
 use std::fs::File;
 use std::io::Read;
@@ -20,9 +20,6 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
-
-/// What is passed on; Supervisor, pidproxy.py.
-const PASSED_ON: [i32; 6] = [SIGTERM, SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGQUIT];
 
 const USAGE: &str = "Usage: pidproxy <pidfile name> <command> [<cmdarg1> ...]";
 
@@ -43,8 +40,8 @@ pub fn main(words: &[String]) -> ExitCode {
         println!("{USAGE}");
         return ExitCode::from(1);
     };
-    // Before the command is started: its end must not be missed.
-    let mut incoming = match Signals::new(PASSED_ON.into_iter().chain([SIGCHLD])) {
+    // Before the command is started: its end must not be missed. As in Supervisor, pidproxy.py, all of these are passed on.
+    let mut incoming = match Signals::new(signals::FOR_DAEMONS.into_iter().chain([SIGCHLD])) {
         Ok(incoming) => incoming,
         Err(error) => return failed("cannot watch for signals", &error),
     };
@@ -71,7 +68,7 @@ pub fn main(words: &[String]) -> ExitCode {
         }
         // Whoever could not be told to end goes on, and so do we: else it would run without anybody knowing.
         match pass_on(pidfile, signal, started) {
-            Ok(()) if [SIGTERM, SIGINT, SIGQUIT].contains(&signal) => return ExitCode::SUCCESS,
+            Ok(()) if signals::asks_for_end(signal) => return ExitCode::SUCCESS,
             Ok(()) => {}
             Err(problem) => println!("{problem}"),
         }

@@ -4,15 +4,11 @@
 
 use crate::keeper::boot::block_signals;
 use crate::model::signal::Signal;
-use crate::sys::pidfd;
+use crate::sys::{pidfd, signals};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
-
-/// What the daemon understands.
-const PASSED_ON: [i32; 6] =
-    [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
 
 /// Signals that wait to be passed on.
 pub struct Held(OwnedFd);
@@ -55,7 +51,7 @@ fn pass_on(received: &OwnedFd, keeper: &OwnedFd) {
     while unsafe { libc::read(received.as_raw_fd(), info.as_mut_ptr().cast(), size) } == size as isize {
         // SAFETY: the kernel filled it.
         let number = unsafe { info.assume_init_ref() }.ssi_signo as i32;
-        if PASSED_ON.contains(&number) {
+        if signals::FOR_DAEMONS.contains(&number) {
             let _ = pidfd::send(keeper, Signal::from_raw(number));
         }
     }

@@ -13,7 +13,7 @@ use crate::shm::layout::*;
 use crate::sys::exec::{self, ExecStrings};
 use crate::sys::memory::Mapping;
 use crate::sys::title::TitleArea;
-use crate::sys::{clock, fd};
+use crate::sys::{clock, fd, signals};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::ffi::c_int;
@@ -470,7 +470,7 @@ impl Keeper {
 
     /// A full ledger loses a signal rather than an exit.
     pub(super) fn record_signal(&mut self, signal: u32, sender: i32) {
-        let asks_for_end = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT].contains(&(signal as i32));
+        let asks_for_end = signals::asks_for_end(signal as i32);
         if self.detached.is_some() {
             return self.hear_while_detached(asks_for_end);
         }

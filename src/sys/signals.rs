@@ -3,6 +3,15 @@
 use crate::model::signal::Signal;
 use std::io;
 
+/// The signals that mean something to a daemon: whoever stands in for one passes them on to it.
+pub const FOR_DAEMONS: [i32; 6] =
+    [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+
+/// Whether a signal asks a daemon to end.
+pub fn asks_for_end(signal: i32) -> bool {
+    [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT].contains(&signal)
+}
+
 /// Sends a signal to one process.
 pub fn send(pid: i32, signal: Signal) -> io::Result<()> {
     // 0 and negative numbers would reach whole groups, −1 everything.
