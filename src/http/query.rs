@@ -1,5 +1,7 @@
 //! Names and values as forms send them, in a query or a body.
 
+use crate::model::percent::{self, Byte};
+
 /// Names and values, decoded, in the order they were sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
@@ -32,21 +34,8 @@ impl Query {
 }
 
 fn decoded(text: &str) -> String {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let (mut bytes, text) = (Vec::with_capacity(text.len()), text.as_bytes());
-    let mut at = 0;
-    while let Some(byte) = text.get(at) {
-        at += 1;
-        match (byte, digit(text.get(at)), digit(text.get(at + 1))) {
-            (b'%', Some(high), Some(low)) => {
-                // Two hexadecimal digits are at most 255.
-                bytes.push((high * 16 + low) as u8);
-                at += 2;
-            }
-            (b'+', _, _) => bytes.push(b' '),
-            (byte, _, _) => bytes.push(*byte),
-        }
-    }
+    let value = |byte: Byte| if byte == Byte::Plain(b'+') { b' ' } else { byte.value() };
+    let bytes: Vec<u8> = percent::bytes(text).map(value).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -18,6 +18,7 @@ use crate::control::ask;
 use crate::control::audit::Caller;
 use crate::control::request::Target;
 use crate::model::config::HttpServerConfig;
+use crate::model::percent::{self, Byte};
 use crate::model::stream::Stream;
 use crate::rpc::server::{Heavy, reply};
 use crate::rpc::wire::{self, Call};
@@ -329,21 +330,10 @@ fn segments(path: &str) -> Option<Vec<String>> {
     path.strip_prefix('/')?.trim_start_matches('/').split('/').map(decoded).collect()
 }
 
+/// `None` if there is a percent sign that is no code, or if it is no text then.
 fn decoded(segment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let (high, low) = (rest.next()?, rest.next()?);
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                // Two hexadecimal digits are at most 255.
-                (digit(high)? * 16 + digit(low)?) as u8
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
+    let byte = |byte: Byte| (byte != Byte::Plain(b'%')).then_some(byte.value());
+    String::from_utf8(percent::bytes(segment).map(byte).collect::<Option<_>>()?).ok()
 }
 
 #[cfg(test)]

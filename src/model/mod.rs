@@ -10,6 +10,7 @@ pub mod event;
 pub mod exit;
 pub mod fault;
 pub mod namespec;
+pub mod percent;
 pub mod raw;
 pub mod signal;
 pub mod state;

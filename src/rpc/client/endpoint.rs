@@ -1,5 +1,6 @@
 //! The address of a daemon: parses a `serverurl` and connects to it.
 
+use crate::model::percent;
 use crate::rpc::client::http::{Connection, Transport};
 use crate::rpc::client::{CallError, Login};
 use std::io;
@@ -54,7 +55,7 @@ impl Endpoint {
         let authority = url.strip_prefix("http://")?.split(['/', '?', '#']).next()?;
         let (credentials, _) = authority.rsplit_once('@')?;
         let (username, password) = credentials.split_once(':')?;
-        Some(Login { username: percent_decode(username), password: percent_decode(password) })
+        Some(Login { username: percent::decoded(username), password: percent::decoded(password) })
     }
 
     /// A URL as it may be shown: without the password in it.
@@ -125,26 +126,6 @@ fn connect_inet(host: &str, port: u16) -> Result<Connection, CallError> {
         }
     }
     Err(CallError::Connect(last))
-}
-
-/// Reads `%XX`; what is none stays.
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
-        match tail.get(..2).filter(|_| byte == b'%').and_then(hex) {
-            Some(decoded) => {
-                bytes.push(decoded);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
