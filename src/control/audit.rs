@@ -26,7 +26,7 @@ impl fmt::Display for Caller {
     }
 }
 
-/// The line of one change, which is written when its outcome is known.
+/// The line of one change. It is written when the outcome is known.
 #[derive(Debug)]
 #[must_use]
 pub struct Audit {
@@ -34,7 +34,7 @@ pub struct Audit {
     line: String,
 }
 
-/// How it was asked for. The lines of both are as old as the ways, and people search for them.
+/// How the change was asked for. Each way has its own form of line, and people search for both.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Method,

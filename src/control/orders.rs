@@ -1,7 +1,7 @@
-//! Orders: what changes processes and groups, whichever way it was asked for.
+//! Orders that change processes and groups, whichever way they come.
 //!
-//! Each is one or several requests to the loop, in an order that users rely on. How the outcome is told stays with the
-//! way in: a result of XML-RPC, JSON, or a sentence.
+//! An order is one request to the loop, or several in a sequence that users rely on. Each way in writes the outcome in its
+//! own form: a result of XML-RPC, JSON, or a sentence.
 
 use crate::config::Reread;
 use crate::control::ask::{self, Applied};
@@ -41,7 +41,7 @@ pub async fn execute(handle: &Handle, order: Order, target: Target) -> Result<Ve
     }
 }
 
-/// The line of a target that has none of its processes in it.
+/// The line for a target as a whole, rather than for one of its processes.
 pub fn line(target: &Target, outcome: Result<(), Fault>) -> BulkStatus {
     let all = || "*".to_string();
     let (group, name) = match target {

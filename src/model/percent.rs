@@ -1,4 +1,4 @@
-//! `%XX`, as addresses, paths and forms write bytes that they cannot hold (RFC 3986).
+//! Percent-encoding: `%XX` for a byte that an address, a path or a form cannot hold (RFC 3986).
 
 /// One byte of a decoded text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -281,8 +281,8 @@ async fn look_at(context: &Context, results: &mut [Became]) {
     }
 }
 
-/// Carries out an order that needs nothing but a name, for the older interfaces; leaves a line in the activity log.
-/// `path` is what the client asked for.
+/// Carries out an order for the older addresses, which need nothing but a name, and writes the audit line. `path` is what
+/// the client asked for.
 ///
 /// # Errors
 /// There is nobody of this name, or the daemon ends.
