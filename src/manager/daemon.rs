@@ -8,16 +8,17 @@ use crate::http;
 use crate::log::activity;
 use crate::log::auto;
 use crate::log::spec::{Context, StreamSpec};
-use crate::manager::boot::{ActiveGroup, AutoLogs, Boot, Snapshot, deposit_snapshot};
+use crate::manager::answers::Answers;
+use crate::manager::boot::{AutoLogs, Boot};
 use crate::manager::child::Common;
 use crate::manager::events::Events;
 use crate::manager::events::outlet::Written;
 use crate::manager::info_map::MapFile;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::saved::{InForce, Saved};
 use crate::manager::shutdown::Ending;
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
-use crate::manager::standing::Standing;
 use crate::manager::streams::Specs;
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::thrift::Needs;
@@ -56,8 +57,8 @@ const ENTRIES_PER_TURN: usize = 32;
 pub struct Daemon {
     pub link: Arc<Link>,
     pub boot: Boot,
-    /// The daemon's own settings. Its groups are those of the last reread.
-    pub config: Arc<Config>,
+    pub in_force: InForce,
+    pub answers: Answers,
     pub procs: ProcessManager,
     pub state: SupervisorState,
     /// How far the end has come, once one was asked for.
@@ -70,23 +71,13 @@ pub struct Daemon {
     pub servers: Vec<Server>,
     pub events: Events,
     pub sockets: Sockets,
-    /// What the daemon's own exit status is to be.
-    pub exit_status: u8,
     pub wanted_upgrade: Option<Wanted>,
-    /// The snapshot with the keeper does not show what is in force.
-    pub snapshot_is_old: bool,
-    /// Which run of the daemon this is, counted from 1; managers of one run share it.
-    pub generation: u32,
     pub map_file: MapFile,
     /// What was last told of all processes: in which second, at which version of the table.
     pub told: Option<((i64, u64), Weak<Processes>)>,
-    /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
-    pub renewing: Vec<String>,
     /// What a former daemon left behind, until it is taken over.
     pub legacy: Legacy,
     pub adopted: Adopted,
-    /// Programs of a former daemon that were not taken over.
-    pub in_the_way: Vec<Standing>,
     /// Where the configuration was wrong when it was last read again; empty if nowhere.
     pub config_problem: String,
 }
@@ -165,9 +156,11 @@ impl Daemon {
                 return End::Daemon;
             }
             self.dispatch_events();
-            self.save_snapshot();
+            let saved = self.save();
+            let upgrade = if self.is_saved() { self.progress_of_upgrade() } else { Decision::GoOn };
+            self.answers.send(saved);
             self.save_map();
-            if !self.snapshot_is_old && self.progress_of_upgrade() == Decision::HandOver {
+            if upgrade == Decision::HandOver {
                 return End::Manager;
             }
             if rest == Rest::None {
@@ -198,6 +191,7 @@ impl Daemon {
             server.task.cancel().await;
         }
         self.answer_upgrade();
+        self.answer_clients();
         let http = self.http.clone();
         let mut answered = pin!(http.drain(LAST_ANSWERS_BEFORE_SUCCESSOR));
         loop {
@@ -211,11 +205,12 @@ impl Daemon {
             self.absorb_ledger();
             self.fire_deadlines();
             self.look_after_newborns();
-            self.save_snapshot();
+            self.answer_clients();
         }
     }
 
     async fn wait(&self, ears: &mut Ears) -> Wake {
+        debug_assert!(self.answers.are_sent(), "a client waits for as long as the loop sleeps");
         let deadlines = [
             self.procs.next_deadline(),
             self.birth_deadline(),
@@ -348,7 +343,7 @@ impl Daemon {
     }
 
     pub fn reopen_logs(&mut self) {
-        match &self.config.supervisord.logfile {
+        match &self.in_force.config().supervisord.logfile {
             // Something else stands in for it.
             ActivityLog::File(path) if activity::path().as_ref() != Some(path) => self.set_up_activity_log(),
             _ => activity::reopen(),
@@ -457,7 +452,7 @@ impl Daemon {
         let waiting = std::mem::take(&mut proc.waiters);
         for mut waiter in waiting {
             match waiter.sees(change.to) {
-                Some(outcome) => waiter.answer(outcome),
+                Some(outcome) => waiter.answer(outcome, &mut self.answers),
                 None => proc.waiters.push(waiter),
             }
         }
@@ -472,7 +467,7 @@ impl Daemon {
             return;
         }
         let withdrawn = |waiter: &mut Waiter| waiter.wants == crate::manager::waiters::Wants::UpAfterStop;
-        proc.waiters.extract_if(.., withdrawn).for_each(Waiter::give_up);
+        proc.waiters.extract_if(.., withdrawn).for_each(|waiter| waiter.give_up(&mut self.answers));
     }
 
     /// Does what the former manager had decided and may not have done.
@@ -523,7 +518,7 @@ impl Daemon {
                     crate::shm::layout::SLOTS
                 ));
             };
-            let logs = create_auto_logs(&self.config.supervisord, process);
+            let logs = create_auto_logs(&self.in_force.config().supervisord, process);
             members.push((slot, Proc::new(Arc::clone(process), config, logs)));
         }
         for (slot, proc) in &members {
@@ -535,19 +530,19 @@ impl Daemon {
         }
         self.procs.add_group(Arc::clone(config), members);
         self.reckon_descriptors();
-        self.snapshot_is_old = true;
         self.announce_group(config);
         self.show_group(&config.name);
         Ok(())
     }
 
-    /// Starts those members of a group that are to start by themselves, the most urgent first.
-    pub fn autostart(&mut self, group: &str) {
-        self.autostart_except(group, &HashSet::new());
+    /// Starts those members of a group that are to start by themselves, the most urgent first. Whoever takes over after
+    /// a crash has to know the group before its programs run.
+    pub fn autostart(&mut self, group: &str, saved: &Saved) {
+        self.autostart_except(group, &HashSet::new(), saved);
     }
 
     /// The same without those that are to stay at rest.
-    pub fn autostart_except(&mut self, group: &str, at_rest: &HashSet<SlotId>) {
+    pub fn autostart_except(&mut self, group: &str, at_rest: &HashSet<SlotId>, _: &Saved) {
         let Some(group) = self.procs.group(group) else { return };
         let mut slots: Vec<(i64, SlotId)> = group
             .members
@@ -573,10 +568,9 @@ impl Daemon {
         let Some((_, procs)) = self.procs.remove_group(name) else { return };
         self.forget_pool(name);
         self.sockets.close_group(name, &self.link);
-        self.snapshot_is_old = true;
         // First out of what a successor would restore, then out of the slots.
-        self.save_snapshot();
-        procs.into_iter().for_each(|(slot, proc)| self.let_go(slot, proc));
+        let saved = self.save();
+        procs.into_iter().for_each(|(slot, proc)| self.let_go(slot, proc, &saved));
     }
 
     /// Takes out one process that is at rest; its group, too, if it was the last one.
@@ -589,9 +583,8 @@ impl Daemon {
         }
         let Some((slot, proc)) = self.procs.remove_member(group, name) else { return };
         self.forget_listener(slot);
-        self.snapshot_is_old = true;
-        self.save_snapshot();
-        self.let_go(slot, proc);
+        let saved = self.save();
+        self.let_go(slot, proc, &saved);
     }
 
     /// Whoever is taken out is not started again.
@@ -599,41 +592,13 @@ impl Daemon {
         self.apply(slot, Event::ShutDown);
     }
 
-    fn let_go(&mut self, slot: SlotId, mut proc: Proc) {
+    fn let_go(&mut self, slot: SlotId, mut proc: Proc, _: &Saved) {
         self.http.feed().tell_removed(&proc.group, &proc.config.name);
         self.unnote(slot);
         self.count_out(&proc.config, proc.is_listener);
         proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);
-    }
-
-    /// Leaves with the keeper what is in force now.
-    pub fn save_snapshot(&mut self) {
-        if !self.snapshot_is_old {
-            return;
-        }
-        let active = self.procs.groups().iter().map(|group| ActiveGroup {
-            config: Arc::clone(&group.config),
-            logs: group
-                .members
-                .iter()
-                .map(|slot| self.procs.proc(*slot).map(|proc| proc.logs.clone()).unwrap_or_default())
-                .collect(),
-        });
-        let snapshot = Snapshot {
-            sockets: self.sockets.records(),
-            exit_status: self.exit_status,
-            generation: self.generation,
-            renewing: self.renewing.clone(),
-            in_the_way: self.in_the_way.clone(),
-            config: (*self.config).clone(),
-            active: active.collect(),
-        };
-        match deposit_snapshot(&self.link, &snapshot) {
-            Ok(()) => self.snapshot_is_old = false,
-            Err(error) => ::log::error!("could not leave the configuration with the keeper: {error}"),
-        }
     }
 }
 

@@ -26,10 +26,9 @@ impl Daemon {
             "exiting with status {status} because {} has become {became} ({reason})",
             proc.namespec()
         );
-        self.exit_status = status;
-        self.snapshot_is_old = true;
+        self.in_force.exit_with(status);
         // Before the end begins, which the next manager goes on with if this one dies now.
-        self.save_snapshot();
+        self.save();
         self.begin_shutdown();
     }
 
@@ -42,7 +41,7 @@ impl Daemon {
         if proc.config.essential && ended && is_over {
             return Some("essential=true".to_string());
         }
-        match &self.config.supervisord.exit_when {
+        match &self.in_force.config().supervisord.exit_when {
             ExitWhen::AnyFatal if became(Fatal) => Some("exit_when=any_fatal".to_string()),
             ExitWhen::AnyExit if ended => Some("exit_when=any_exit".to_string()),
             ExitWhen::AllExited if is_over && !proc.is_listener && self.procs.active_programs() == 0 => {

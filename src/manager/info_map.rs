@@ -244,7 +244,7 @@ impl Daemon {
     pub fn rows(&self, table: Table) -> Vec<(ProcessInfo, Facts)> {
         let (now, boot_id) = (clock::wall(), process::boot_id());
         let is_alive = |proc: &Proc| proc.process.state.pid().is_some();
-        let is_older = |proc: &Proc| is_alive(proc) && proc.origin.generation < self.generation;
+        let is_older = |proc: &Proc| is_alive(proc) && proc.origin.generation < self.in_force.generation();
         let shown = |proc: &Proc| match table {
             Table::Procs => true,
             Table::InfoMap => is_alive(proc),
@@ -314,7 +314,7 @@ impl Daemon {
         }
         let pid = self.link.keeper_pid();
         let keeper = KeeperIdentity { pid, start_ticks: process::start_ticks(pid).unwrap_or(0) };
-        let text = self.procs.info_map.to_text(&process::boot_id(), self.generation, keeper);
+        let text = self.procs.info_map.to_text(&process::boot_id(), self.in_force.generation(), keeper);
         self.map_file.write(&text, clock::monotonic());
     }
 }

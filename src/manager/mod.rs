@@ -15,6 +15,7 @@ mod strangers;
 pub mod boot;
 pub mod start;
 
+pub mod answers;
 pub mod daemon;
 pub mod exit_when;
 pub mod info_map;
@@ -22,6 +23,7 @@ pub mod interim;
 pub mod procs;
 pub mod requests;
 pub mod resume;
+pub mod saved;
 pub mod shutdown;
 pub mod survivors;
 pub mod thrift;

@@ -40,6 +40,8 @@ pub struct ProcessManager {
     active_listeners: usize,
     /// How often something may have changed.
     version: u64,
+    /// How often a group or a member came or went.
+    groups_version: u64,
     /// What is alive, by slot.
     pub info_map: ProcessInfoMap,
 }
@@ -165,6 +167,11 @@ impl ProcessManager {
         self.version
     }
 
+    /// As long as this is the same there are the same groups with the same members.
+    pub fn groups_version(&self) -> u64 {
+        self.groups_version
+    }
+
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.group_by_name.get(name).map(|index| &self.groups[*index])
     }
@@ -230,7 +237,7 @@ impl ProcessManager {
 
     /// Adds a group whose members have slots.
     pub fn add_group(&mut self, config: Arc<GroupConfig>, members: Vec<(SlotId, Proc)>) {
-        self.version += 1;
+        self.groups_changed();
         let slots = members.iter().map(|(slot, _)| *slot).collect();
         let by_name = members.iter().map(|(slot, proc)| (proc.config.name.clone(), *slot)).collect();
         let active = members.iter().filter(|(_, proc)| proc.is_active()).count();
@@ -254,8 +261,8 @@ impl ProcessManager {
 
     /// Takes a group out, with its processes, which must all be at rest.
     pub fn remove_group(&mut self, name: &str) -> Option<(Group, Vec<(SlotId, Proc)>)> {
-        self.version += 1;
         let index = self.group_by_name.remove(name)?;
+        self.groups_changed();
         let group = self.groups.remove(index);
         for place in self.group_by_name.values_mut().filter(|place| **place > index) {
             *place -= 1;
@@ -276,7 +283,6 @@ impl ProcessManager {
     /// Takes one process, which must be at rest, out of its group. From then on the group differs from what
     /// the file says, until it is added anew.
     pub fn remove_member(&mut self, group: &str, name: &str) -> Option<(SlotId, Proc)> {
-        self.version += 1;
         let index = *self.group_by_name.get(group)?;
         let group = &mut self.groups[index];
         let slot = group.by_name.remove(name)?;
@@ -284,9 +290,15 @@ impl ProcessManager {
         let mut config = (*group.config).clone();
         config.processes.retain(|process| *process.name != *name);
         group.config = Arc::new(config);
+        self.groups_changed();
         self.drop_deadline(slot);
         self.free.push(slot);
         self.procs[slot as usize].take().map(|proc| (slot, proc))
+    }
+
+    fn groups_changed(&mut self) {
+        self.version += 1;
+        self.groups_version += 1;
     }
 
     /// Puts a new state of affairs in the place of the old one; the counts and deadlines follow.

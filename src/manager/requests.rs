@@ -10,6 +10,7 @@ use crate::control::request::{
 use crate::core::process::{Event, Reach};
 use crate::log::activity;
 use crate::log::source::LogSource;
+use crate::manager::answers::Client;
 use crate::manager::births;
 use crate::manager::daemon::Daemon;
 use crate::manager::describe::description;
@@ -19,14 +20,13 @@ use crate::manager::streams::StdinError;
 use crate::manager::waiters::{Batch, Reply, Waiter, Wants};
 use crate::model::config::ChildLog;
 use crate::model::fault::{Fault, FaultCode};
-use crate::model::namespec;
+use crate::model::namespec::{self, Namespec};
 use crate::model::raw;
 use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::stream::Stream;
 use crate::model::time::Wall;
 use crate::sys::clock;
-use async_channel::Sender;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,30 +48,39 @@ impl Order {
     }
 }
 
+/// How an order for a process goes on.
+enum Next {
+    Answer(Result<(), Fault>),
+    /// The answer comes when this has happened.
+    Wait(Wants),
+}
+
 impl Daemon {
     /// Answers a request, now or when what it waits for has happened.
     pub fn handle(&mut self, call: Call) {
-        let Call { request, reply } = call;
+        let (request, client) = Client::of(call);
+        self.carry_out_for(client, request);
+        self.answer_clients();
+    }
+
+    fn carry_out_for(&mut self, client: Client, request: Request) {
         if let Err(fault) = self.admit(&request) {
-            let _ = reply.try_send(Err(fault));
-            return;
+            return self.answers.post(client, Err(fault));
         }
         let outcome = match request {
-            Request::Start(target, wait) => return self.order(Order::Start, &target, wait, reply),
-            Request::Stop(target, wait) => return self.order(Order::Stop, &target, wait, reply),
+            Request::Start(target, wait) => return self.order(Order::Start, &target, wait, client),
+            Request::Stop(target, wait) => return self.order(Order::Stop, &target, wait, client),
             Request::Signal(target, signal) => match self.signal_request(&target, signal) {
                 Some(outcome) => outcome,
                 None => match self.several(&target) {
-                    Ok(slots) => return self.signal_several(slots, signal, reply),
+                    Ok(slots) => return self.signal_several(slots, signal, client),
                     Err(fault) => Err(fault),
                 },
             },
-            Request::Upgrade(binary) => return self.upgrade(binary, Some(reply)),
+            Request::Upgrade(binary) => return self.upgrade(binary, Some(client)),
             other => self.answer(other),
         };
-        // What was asked for stands in shared memory before anybody hears that it was done.
-        self.save_snapshot();
-        let _ = reply.try_send(outcome);
+        self.answers.post(client, outcome);
     }
 
     /// Once the daemon is on its way down it answers questions and refuses orders.
@@ -99,7 +108,9 @@ impl Daemon {
         match request {
             Request::State => Ok(Answer::State(self.state)),
             Request::Pid => Ok(Answer::Number(i64::from(self.link.keeper_pid()))),
-            Request::Identification => Ok(Answer::Text(self.config.supervisord.identifier.clone())),
+            Request::Identification => {
+                Ok(Answer::Text(self.in_force.config().supervisord.identifier.clone()))
+            }
             Request::ProcessInfo(target) => {
                 let (_, proc) = self.one(&target)?;
                 Ok(Answer::Process(Box::new(self.process_info(proc, clock::wall()))))
@@ -119,7 +130,7 @@ impl Daemon {
                 self.begin_restart().map_err(|problem| Fault::with(FaultCode::CantReread, problem))?;
                 Ok(Answer::Done)
             }
-            Request::MainLog => Ok(Answer::Log(activity_source(&self.config.supervisord.logfile))),
+            Request::MainLog => Ok(Answer::Log(activity_source(&self.in_force.config().supervisord.logfile))),
             Request::ProcessLog(target, stream) => {
                 let (_, proc) = self.one(&target)?;
                 Ok(Answer::Log(readable_source(proc, stream)))
@@ -210,47 +221,40 @@ impl Daemon {
     }
 
     /// Carries out an order for one process, or for several.
-    fn order(&mut self, order: Order, target: &Target, wait: Wait, reply: Sender<Outcome>) {
-        let outcome = match target {
-            Target::Name { sent, namespec } if namespec.process.is_some() => match self.one(target) {
-                Ok((slot, _)) => {
-                    let reply = reply.clone();
-                    let waiter =
-                        |wants| Waiter { wants, namespec: sent.clone(), reply: Reply::Single(reply) };
-                    self.carry_out(order, slot, sent, wait, waiter).map(|done| done.map(|()| Answer::Done))
-                }
-                Err(fault) => Some(Err(fault)),
-            },
-            _ => match self.several(target) {
-                Ok(slots) => return self.order_several(order, slots, wait, reply),
-                Err(fault) => Some(Err(fault)),
-            },
+    fn order(&mut self, order: Order, target: &Target, wait: Wait, client: Client) {
+        let Target::Name { sent, namespec: Namespec { process: Some(_), .. } } = target else {
+            return match self.several(target) {
+                Ok(slots) => self.order_several(order, slots, wait, client),
+                Err(fault) => self.answers.post(client, Err(fault)),
+            };
         };
-        if let Some(outcome) = outcome {
-            let _ = reply.try_send(outcome);
+        let slot = match self.one(target) {
+            Ok((slot, _)) => slot,
+            Err(fault) => return self.answers.post(client, Err(fault)),
+        };
+        let next = match order {
+            Order::Start => match self.begin_start(slot, Some(sent)) {
+                Ok(()) => self.after_start(slot, sent, wait),
+                Err(fault) => Next::Answer(Err(fault)),
+            },
+            Order::Stop => self.stop(slot, sent, wait),
+        };
+        match next {
+            Next::Answer(outcome) => self.answers.post(client, outcome.map(|()| Answer::Done)),
+            Next::Wait(wants) => {
+                self.wait_for(slot, Waiter { wants, namespec: sent.clone(), reply: Reply::Single(client) });
+            }
         }
     }
 
-    /// `None` if the answer comes later, through the waiter.
-    fn carry_out(
-        &mut self,
-        order: Order,
-        slot: SlotId,
-        namespec: &str,
-        wait: Wait,
-        waiter: impl FnOnce(Wants) -> Waiter,
-    ) -> Option<Result<(), Fault>> {
-        match order {
-            Order::Start => match self.begin_start(slot, Some(namespec)) {
-                Ok(()) => self.await_start(slot, namespec, wait, waiter),
-                Err(fault) => Some(Err(fault)),
-            },
-            Order::Stop => self.stop(slot, namespec, wait, waiter),
+    fn wait_for(&mut self, slot: SlotId, waiter: Waiter) {
+        if let Some(proc) = self.procs.proc_mut(slot) {
+            proc.waiters.push(waiter);
         }
     }
 
     /// Only those take part to whom the order applies. The last ones to be started are the first to be stopped.
-    fn order_several(&mut self, order: Order, mut slots: Vec<SlotId>, wait: Wait, reply: Sender<Outcome>) {
+    fn order_several(&mut self, order: Order, mut slots: Vec<SlotId>, wait: Wait, client: Client) {
         if order == Order::Stop {
             slots.reverse();
         }
@@ -262,26 +266,25 @@ impl Daemon {
             };
             slots.iter().map(begin).collect()
         });
-        let batch = Batch::open(reply);
+        let batch = Batch::open(client);
         for (slot, begun) in slots.into_iter().zip(begun) {
             let Some(proc) = self.procs.proc(slot) else { continue };
             let (group, name, namespec) = names(proc);
-            let waiter = |wants| Waiter {
-                wants,
-                namespec: namespec.clone(),
-                reply: Reply::Member { batch: batch.clone(), group: group.clone(), name: name.clone() },
+            let next = match (order, begun) {
+                (_, Err(fault)) => Next::Answer(Err(fault)),
+                (Order::Start, Ok(())) => self.after_start(slot, &namespec, wait),
+                (Order::Stop, Ok(())) => self.stop(slot, &namespec, wait),
             };
-            let outcome = match (order, begun) {
-                (_, Err(fault)) => Some(Err(fault)),
-                (Order::Start, Ok(())) => self.await_start(slot, &namespec, wait, waiter),
-                (Order::Stop, Ok(())) => self.stop(slot, &namespec, wait, waiter),
-            };
-            match outcome {
-                Some(outcome) => batch.borrow_mut().add(&group, &name, outcome),
-                None => batch.borrow_mut().expect(),
+            match next {
+                Next::Answer(outcome) => batch.borrow_mut().add(&group, &name, outcome),
+                Next::Wait(wants) => {
+                    batch.borrow_mut().expect();
+                    let reply = Reply::Member { batch: batch.clone(), group, name };
+                    self.wait_for(slot, Waiter { wants, namespec, reply });
+                }
             }
         }
-        batch.borrow_mut().close();
+        batch.borrow_mut().close(&mut self.answers);
     }
 
     /// Lets a process start. Among several its program is created later. `sent` is how the client named it.
@@ -304,55 +307,40 @@ impl Daemon {
         Ok(())
     }
 
-    /// What comes of a start that has begun. `None` if the answer comes later, through the waiter.
-    fn await_start(
-        &mut self,
-        slot: SlotId,
-        namespec: &str,
-        wait: Wait,
-        waiter: impl FnOnce(Wants) -> Waiter,
-    ) -> Option<Result<(), Fault>> {
-        let proc = self.procs.proc_mut(slot)?;
-        let wants = match (proc.state(), wait) {
-            (ProcessState::Running, _) => return Some(Ok(())),
-            (ProcessState::Starting, Wait::Yes) => Wants::Up,
-            (ProcessState::Stopping, Wait::Yes) => Wants::UpAfterStop,
-            (ProcessState::Starting | ProcessState::Stopping, Wait::No) => return Some(Ok(())),
-            // With startsecs=0 it is up at once and may be gone again by now; its retries go on.
-            _ => return Some(Err(Fault::with(FaultCode::SpawnError, namespec))),
+    /// What comes of a start that has begun.
+    fn after_start(&self, slot: SlotId, namespec: &str, wait: Wait) -> Next {
+        let Some(proc) = self.procs.proc(slot) else {
+            return Next::Answer(Err(Fault::with(FaultCode::BadName, namespec)));
         };
-        proc.waiters.push(waiter(wants));
-        None
+        match (proc.state(), wait) {
+            (ProcessState::Running, _) => Next::Answer(Ok(())),
+            (ProcessState::Starting, Wait::Yes) => Next::Wait(Wants::Up),
+            (ProcessState::Stopping, Wait::Yes) => Next::Wait(Wants::UpAfterStop),
+            (ProcessState::Starting | ProcessState::Stopping, Wait::No) => Next::Answer(Ok(())),
+            // With startsecs=0 it is up at once and may be gone again by now; its retries go on.
+            _ => Next::Answer(Err(Fault::with(FaultCode::SpawnError, namespec))),
+        }
     }
 
-    /// Stops a process. `None` if the answer comes later, through the waiter.
-    fn stop(
-        &mut self,
-        slot: SlotId,
-        namespec: &str,
-        wait: Wait,
-        waiter: impl FnOnce(Wants) -> Waiter,
-    ) -> Option<Result<(), Fault>> {
-        let proc = self.procs.proc(slot)?;
-        if !proc.is_active() {
-            return Some(Err(Fault::with(FaultCode::NotRunning, namespec)));
-        }
+    /// Stops a process.
+    fn stop(&mut self, slot: SlotId, namespec: &str, wait: Wait) -> Next {
+        let not_running = || Next::Answer(Err(Fault::with(FaultCode::NotRunning, namespec)));
+        let Some(proc) = self.procs.proc(slot).filter(|proc| proc.is_active()) else { return not_running() };
         let name = proc.config.name.clone();
         self.apply(slot, Event::Stop);
-        let proc = self.procs.proc_mut(slot)?;
+        let Some(proc) = self.procs.proc(slot) else { return not_running() };
         match (proc.state(), wait) {
             (ProcessState::Stopping, Wait::Yes) => {
                 ::log::info!("waiting for {name} to stop");
-                proc.waiters.push(waiter(Wants::Down));
-                None
+                Next::Wait(Wants::Down)
             }
             (ProcessState::Unknown, _) => {
                 let why = &proc.refused_signal;
                 let separator = if why.is_empty() { "" } else { ": " };
                 let text = format!("unknown problem killing {namespec}{separator}{why}");
-                Some(Err(Fault::with(FaultCode::Failed, text)))
+                Next::Answer(Err(Fault::with(FaultCode::Failed, text)))
             }
-            _ => Some(Ok(())),
+            _ => Next::Answer(Ok(())),
         }
     }
 
@@ -367,8 +355,8 @@ impl Daemon {
         Some(self.signal(slot, sent, signal).map(|()| Answer::Done))
     }
 
-    fn signal_several(&mut self, slots: Vec<SlotId>, signal: Signal, reply: Sender<Outcome>) {
-        let batch = Batch::open(reply);
+    fn signal_several(&mut self, slots: Vec<SlotId>, signal: Signal, client: Client) {
+        let batch = Batch::open(client);
         for slot in slots {
             let Some(proc) = self.procs.proc(slot).filter(|proc| proc.state().is_signallable()) else {
                 continue;
@@ -377,7 +365,7 @@ impl Daemon {
             let outcome = self.signal(slot, &namespec, signal);
             batch.borrow_mut().add(&group, &name, outcome);
         }
-        batch.borrow_mut().close();
+        batch.borrow_mut().close(&mut self.answers);
     }
 
     /// Sends a signal to a process; never to its group, and without any change of state.
@@ -443,7 +431,7 @@ impl Daemon {
     /// The processes of the last reread, sorted by name alone.
     fn all_config_info(&self) -> Vec<ConfigInfo> {
         let mut infos = Vec::new();
-        for group in &self.config.groups {
+        for group in &self.in_force.config().groups {
             let inuse = self.procs.group(&group.name).is_some();
             for (index, process) in group.processes.iter().enumerate() {
                 let logs = self
@@ -477,24 +465,20 @@ impl Daemon {
         }
         let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
         let reread = config::diff(&active, &fresh.groups);
-        let mut candidate = (*self.config).clone();
-        candidate.groups = fresh.groups;
-        self.config = Arc::new(candidate);
-        self.snapshot_is_old = true;
+        self.in_force.reread(fresh.groups);
         Ok(Answer::Reread(reread))
     }
 
     fn add_request(&mut self, name: &str) -> Outcome {
         // As in Supervisor the file is asked first: a group that runs but stands there no more is unknown.
-        let group = self.config.groups.iter().find(|group| *group.name == *name).cloned();
+        let group = self.in_force.config().groups.iter().find(|group| *group.name == *name).cloned();
         let group = group.ok_or_else(|| Fault::with(FaultCode::BadName, name))?;
         if self.procs.group(name).is_some() {
             return Err(Fault::with(FaultCode::AlreadyAdded, name));
         }
         self.add_group(&group).map_err(|problem| Fault::with(FaultCode::Failed, problem))?;
-        // Whoever takes over after a crash has to know the group before its programs run.
-        self.save_snapshot();
-        self.autostart(name);
+        let saved = self.save();
+        self.autostart(name, &saved);
         Ok(Answer::Done)
     }
 

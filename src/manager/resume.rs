@@ -140,7 +140,10 @@ impl Daemon {
     /// Whether the end of the daemon leaves its programs running. The end of PID 1 is the end of its namespace
     /// whatever anybody configures, so there they are stopped in order.
     pub fn leaves_programs(&self) -> bool {
-        if self.config.supervisord.exitkillall || self.link.keeper_pid() == 1 || self.n_alive() == 0 {
+        if self.in_force.config().supervisord.exitkillall
+            || self.link.keeper_pid() == 1
+            || self.n_alive() == 0
+        {
             return false;
         }
         let may_stay = self.boot.background || self.boot.attended;
@@ -195,8 +198,7 @@ impl Daemon {
     pub fn leave_programs(&mut self) {
         let listeners: Vec<Place> = (0..Place::MAX_LISTENERS).map(Place::HttpListener).collect();
         let _ = self.link.drop_deposits(&listeners);
-        self.snapshot_is_old = true;
-        self.save_snapshot();
+        self.save();
         self.save_map_now();
         self.list_files();
         ::log::warn!(
@@ -212,11 +214,10 @@ impl Daemon {
     /// # Errors
     /// What keeps the daemon from starting. The programs stay with the keeper then.
     pub fn resume(&mut self, snapshot: Snapshot) -> Result<(), String> {
-        flush_messages(&self.config);
+        flush_messages(&self.in_force.config());
         self.open_servers()?;
-        self.generation = snapshot.generation.saturating_add(1);
-        self.renewing = snapshot.renewing;
-        self.map_file = MapFile::open(self.config.supervisord.processinfomapfile.clone()).0;
+        self.in_force.begin_run_after(snapshot.generation);
+        self.map_file = MapFile::open(self.in_force.config().supervisord.processinfomapfile.clone()).0;
         self.state = SupervisorState::Running;
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.events.recall(&self.link);
@@ -226,20 +227,19 @@ impl Daemon {
         self.write_pidfile();
         ::log::warn!("taking up {} programs that were left running", self.n_alive());
         self.revive(restored);
-        self.snapshot_is_old = true;
-        if !self.config.supervisord.startkillall {
+        if !self.in_force.config().supervisord.startkillall {
             self.begin_renewal();
         }
-        self.save_snapshot();
+        self.save();
         self.come_up();
         self.withdraw_inheritance();
         if self.boot.background {
             activity::stop_copying();
             let _ = fd::detach_stdio();
         }
-        if self.config.supervisord.startkillall && self.n_alive() > 0 {
+        if self.in_force.config().supervisord.startkillall && self.n_alive() > 0 {
             ::log::warn!("stopping them before anything is started (startkillall)");
-            let config: Config = (*self.config).clone();
+            let config: Config = Config::clone(self.in_force.config());
             self.begin_restart_with(config);
         } else {
             self.announce_state(Kind::SupervisorRunning);
@@ -256,16 +256,16 @@ impl Daemon {
     /// Begins to make the active groups what the configuration says.
     fn begin_renewal(&mut self) {
         let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
-        let reread = crate::config::diff(&active, &self.config.groups);
+        let reread = crate::config::diff(&active, &self.in_force.config().groups);
         for name in reread.added {
             self.add_configured(&name);
         }
-        for name in reread.changed.into_iter().chain(reread.removed) {
+        let differing: Vec<String> = reread.changed.into_iter().chain(reread.removed).collect();
+        for name in &differing {
             ::log::info!("group '{name}' was configured differently: it is stopped");
-            self.renewing.push(name);
         }
-        self.renewing.dedup();
-        for name in self.renewing.clone() {
+        self.in_force.begin_update(differing);
+        for name in self.in_force.groups_updating().to_vec() {
             for slot in self.last_first(&name) {
                 self.apply(slot, Event::Stop);
             }
@@ -275,29 +275,30 @@ impl Daemon {
     /// Takes out groups that were to be stopped and have, and adds those that the configuration has instead.
     pub fn progress_of_renewal(&mut self) {
         let is_over = |name: &String| self.procs.group(name).is_none_or(|group| group.active == 0);
-        if self.state != SupervisorState::Running || !self.renewing.iter().any(is_over) {
+        let updating = self.in_force.groups_updating();
+        if self.state != SupervisorState::Running || !updating.iter().any(is_over) {
             return;
         }
-        let over: Vec<String> = self.renewing.iter().filter(|name| is_over(name)).cloned().collect();
+        let over: Vec<String> = updating.iter().filter(|name| is_over(name)).cloned().collect();
         for name in over {
-            self.renewing.retain(|renewing| *renewing != name);
+            self.in_force.end_update(&name);
             self.remove_group(&name);
             self.announce_removal(&name);
             self.add_configured(&name);
         }
-        self.snapshot_is_old = true;
     }
 
     /// Adds a group of the configuration, if it has one of this name.
     fn add_configured(&mut self, name: &str) {
-        let Some(group) = self.config.groups.iter().find(|group| *group.name == *name).cloned() else {
+        let Some(group) = self.in_force.config().groups.iter().find(|group| *group.name == *name).cloned()
+        else {
             return;
         };
         if let Err(problem) = self.add_group(&group) {
             return crate::crit!("could not add group '{name}': {problem}");
         }
-        self.save_snapshot();
-        self.autostart(name);
+        let saved = self.save();
+        self.autostart(name, &saved);
     }
 
     /// Removes the lock file beside the pidfile this daemon was started with.
@@ -308,7 +309,7 @@ impl Daemon {
 
     /// Removes the automatic logs of former runs, unless they are to be kept.
     pub fn clean_up_auto_logs(&self) {
-        let config = &self.config.supervisord;
+        let config = &self.in_force.config().supervisord;
         if config.nocleanup {
             return;
         }

@@ -153,7 +153,7 @@ impl Daemon {
                 // It was valid when the restart began. If it is not any more, the old one is used again.
                 let config = self.read_config().unwrap_or_else(|problem| {
                     crate::crit!("cannot read the configuration, the old one stays in force: {problem}");
-                    (*self.config).clone()
+                    Config::clone(self.in_force.config())
                 });
                 self.begin_end(Some(Box::new(config)));
             }
@@ -258,23 +258,23 @@ impl Daemon {
 
     /// Puts a configuration into force, once nothing of the old one runs any more.
     fn adopt_config(&mut self, config: Config) {
-        let old = std::mem::replace(&mut self.config, Arc::new(config));
-        if old.supervisord.pidfile != self.config.supervisord.pidfile {
+        let old = self.in_force.adopt(config);
+        if old.supervisord.pidfile != self.in_force.config().supervisord.pidfile {
             crate::manager::pidfile::remove(&old.supervisord.pidfile, self.link.keeper_pid());
         }
         self.set_up_activity_log();
-        flush_messages(&self.config);
-        self.events.rename_server(&self.config.supervisord.identifier);
+        flush_messages(&self.in_force.config());
+        self.events.rename_server(&self.in_force.config().supervisord.identifier);
         let common = Arc::make_mut(&mut self.common);
-        common.server_url = self.config.child_server_url();
-        common.dies_with = self.config.supervisord.exitkillall.then(|| self.link.keeper_pid());
+        common.server_url = self.in_force.config().child_server_url();
+        common.dies_with = self.in_force.config().supervisord.exitkillall.then(|| self.link.keeper_pid());
         self.renew_servers();
-        if old.supervisord.processinfomapfile != self.config.supervisord.processinfomapfile {
+        if old.supervisord.processinfomapfile != self.in_force.config().supervisord.processinfomapfile {
             self.map_file.remove();
             // What another daemon has left there is nobody's business while this one runs.
-            self.map_file = MapFile::open(self.config.supervisord.processinfomapfile.clone()).0;
+            self.map_file = MapFile::open(self.in_force.config().supervisord.processinfomapfile.clone()).0;
         }
-        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.link.set_watchdog(self.in_force.config().supervisord.manager_watchdog);
         self.list_files();
         self.clean_up_auto_logs();
         self.write_pidfile();

@@ -34,6 +34,7 @@ pub struct SocketRecord {
 #[derive(Debug, Default)]
 pub struct Sockets {
     open: Vec<(SocketRecord, OwnedFd)>,
+    n_changes: u64,
 }
 
 /// What a process gets.
@@ -73,7 +74,7 @@ impl Sockets {
             }
             Some((record, fd?))
         };
-        let sockets = Sockets { open: records.into_iter().filter_map(take).collect() };
+        let sockets = Sockets { open: records.into_iter().filter_map(take).collect(), n_changes: 0 };
         // It was being made when the manager died, and nobody knows of it.
         for place in (0..Place::MAX_SOCKETS).filter(|place| sockets.is_free(*place)).map(Place::Socket) {
             if link.take(place).is_some() {
@@ -83,21 +84,25 @@ impl Sockets {
         sockets
     }
 
+    /// As long as this is the same [`Sockets::records`] is.
+    pub fn version(&self) -> u64 {
+        self.n_changes
+    }
+
     /// Which socket lies where.
     pub fn records(&self) -> Vec<SocketRecord> {
         self.open.iter().map(|(record, _)| record.clone()).collect()
     }
 
-    /// Makes those sockets of a group that are not there yet. Whether there are any new ones.
+    /// Makes those sockets of a group that are not there yet.
     ///
     /// # Errors
     /// One could not be made. Those before it are there.
-    pub fn open_for(&mut self, group: &GroupConfig, link: &Link) -> Result<bool, SocketError> {
-        let before = self.open.len();
+    pub fn open_for(&mut self, group: &GroupConfig, link: &Link) -> Result<(), SocketError> {
         for process in &group.processes {
             self.open_for_process(&group.name, process, link)?;
         }
-        Ok(self.open.len() > before)
+        Ok(())
     }
 
     fn open_for_process(
@@ -127,6 +132,7 @@ impl Sockets {
         let (fd, file) = listen(address, backlog)?;
         link.deposit(&[(Place::Socket(place), fd.as_fd())]).map_err(|error| error.to_string())?;
         let record = SocketRecord { place, group: group.to_string(), address: address.clone(), file };
+        self.n_changes += 1;
         self.open.push((record, fd));
         Ok(())
     }
@@ -153,10 +159,8 @@ impl Sockets {
     ///
     /// # Errors
     /// It still cannot be made.
-    pub fn ensure(&mut self, group: &str, process: &ProcessConfig, link: &Link) -> Result<bool, SocketError> {
-        let before = self.open.len();
-        self.open_for_process(group, process, link)?;
-        Ok(self.open.len() > before)
+    pub fn ensure(&mut self, group: &str, process: &ProcessConfig, link: &Link) -> Result<(), SocketError> {
+        self.open_for_process(group, process, link)
     }
 
     /// Closes the sockets of a group and removes their files.
@@ -171,6 +175,7 @@ impl Sockets {
 
     fn close_those(&mut self, closed: impl Fn(&SocketRecord) -> bool, link: &Link) {
         for (record, _) in self.open.extract_if(.., |(record, _)| closed(record)) {
+            self.n_changes += 1;
             ::log::info!("Closing socket {}", url(&record.address));
             if let FcgiAddress::Unix { path, .. } = &record.address
                 && let Some(identity) = record.file

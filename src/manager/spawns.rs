@@ -320,7 +320,7 @@ impl Daemon {
         proc.starts = proc.starts.saturating_add(1);
         proc.fingerprint = OnceCell::new();
         let start_ticks = if keeps_map { process::start_ticks(pid).unwrap_or(0) } else { 0 };
-        proc.origin = Origin { start_ticks, generation: self.generation, adopted: false };
+        proc.origin = Origin { start_ticks, generation: self.in_force.generation(), adopted: false };
         proc.failure = failure;
         let born_at = proc.born_at;
         self.procs.claim_pid(pid, slot, born_at);
@@ -353,9 +353,7 @@ impl Daemon {
             let (config, group) = (Arc::clone(&proc.config), Arc::clone(&proc.group));
             Recipe::Open { common: Arc::clone(&self.common), config, group }
         };
-        if self.sockets.ensure(&proc.group, &proc.config, &self.link).map_err(|error| error.to_string())? {
-            self.snapshot_is_old = true;
-        }
+        self.sockets.ensure(&proc.group, &proc.config, &self.link).map_err(|error| error.to_string())?;
         let sockets = self.sockets.for_process(&proc.group, &proc.config);
         let ends = ends.map_err(|error| dispatcher_error(name, &error))?;
         let own =
@@ -379,8 +377,10 @@ impl Daemon {
     fn prepare_streams(&mut self, slot: SlotId) -> io::Result<ProgramEnds> {
         loop {
             let proc = self.procs.proc_mut(slot).ok_or(io::ErrorKind::NotFound)?;
-            let specs =
-                proc.streams.are_missing().then(|| stream_specs(proc, self.config.supervisord.strip_ansi));
+            let specs = proc
+                .streams
+                .are_missing()
+                .then(|| stream_specs(proc, self.in_force.config().supervisord.strip_ansi));
             let both = if self.common.dies_with.is_none() { Ends::Both } else { Ends::Own };
             match proc.streams.prepare(slot, specs, both, &self.link) {
                 Err(error) if thrift::is_shortage(&error) && self.economize_more() => {}

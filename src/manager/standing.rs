@@ -32,7 +32,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    fn lives(&self) -> bool {
+    pub fn lives(&self) -> bool {
         process::lives(self.pid, self.start_ticks)
     }
 
@@ -52,14 +52,13 @@ impl Daemon {
     /// # Errors
     /// A former daemon's program of the name may be alive; as `spawnerr` says it.
     pub fn nobody_stands_in_the_way(&mut self, slot: SlotId) -> Result<(), String> {
-        if self.in_the_way.is_empty() {
+        if self.in_force.in_the_way().is_empty() {
             return Ok(());
         }
-        let before = self.in_the_way.len();
-        self.in_the_way.retain(Standing::lives);
-        self.snapshot_is_old |= self.in_the_way.len() < before;
+        self.in_force.forget_ended();
         let Some(proc) = self.procs.proc(slot) else { return Ok(()) };
-        let standing = self.in_the_way.iter().find(|standing| standing.is_a(&proc.group, &proc.config));
+        let standing =
+            self.in_force.in_the_way().iter().find(|standing| standing.is_a(&proc.group, &proc.config));
         standing.map_or(Ok(()), |standing| {
             let (name, pid) = (proc.namespec(), standing.pid);
             Err(format!(
@@ -76,7 +75,7 @@ impl Daemon {
             entry.namespec(),
             entry.pid
         );
-        self.in_the_way.push(Standing {
+        self.in_force.leave_standing(Standing {
             group: entry.group.to_string(),
             program: entry.program.to_string(),
             pid: entry.pid,
@@ -88,13 +87,13 @@ impl Daemon {
     /// Finds programs of a former daemon that no table names: there is none, it is not to be believed, or they were
     /// started just before their keeper was killed.
     pub fn find_who_stands_in_the_way(&mut self, survivors: &[Survivor]) {
-        if self.config.supervisord.exitkillall && self.map_path().is_none() {
+        if self.in_force.config().supervisord.exitkillall && self.map_path().is_none() {
             // They end with their keeper.
             return;
         }
         for orphan in orphans::find() {
             let is_known = survivors.iter().any(|survivor| survivor.entry.pid == orphan.pid)
-                || self.in_the_way.iter().any(|standing| standing.pid == orphan.pid);
+                || self.in_force.in_the_way().iter().any(|standing| standing.pid == orphan.pid);
             if is_known || orphan.server_url != self.url_for(&orphan) {
                 continue;
             }
@@ -104,7 +103,7 @@ impl Daemon {
                  is not started while it lives",
                 orphan.pid
             );
-            self.in_the_way.push(Standing {
+            self.in_force.leave_standing(Standing {
                 group: orphan.group,
                 program: orphan.program,
                 pid: orphan.pid,
@@ -124,7 +123,7 @@ impl Daemon {
     }
 
     fn configured(&self, group: &str, program: &str) -> Option<Arc<ProcessConfig>> {
-        let group = self.config.groups.iter().find(|it| *it.name == *group)?;
+        let group = self.in_force.config().groups.iter().find(|it| *it.name == *group)?;
         group.processes.iter().find(|it| *it.name == *program).cloned()
     }
 
@@ -171,7 +170,7 @@ impl Daemon {
         if entry.group != entry.program {
             return None;
         }
-        let named = self.config.groups.iter().flat_map(|group| {
+        let named = self.in_force.config().groups.iter().flat_map(|group| {
             let its = group.processes.iter().filter(|process| process.name == entry.program);
             its.map(|process| (group.name.clone(), Arc::clone(process)))
         });

@@ -10,6 +10,7 @@ use crate::http::listen::ListenError;
 use crate::keeper::boot::given_environment;
 use crate::log::activity;
 use crate::log::remote;
+use crate::manager::answers::Answers;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
 use crate::manager::child::Common;
 use crate::manager::daemon::{
@@ -20,6 +21,7 @@ use crate::manager::info_map::MapFile;
 use crate::manager::interim::Interim;
 use crate::manager::pidfile;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::saved::InForce;
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
 use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
@@ -109,7 +111,11 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     };
     // A megabyte for a thousand programs.
     drop(started);
-    let config = Arc::new(in_force);
+    let in_force = match &snapshot {
+        Some(snapshot) => InForce::resume(in_force, snapshot),
+        None => InForce::begin(in_force),
+    };
+    let config = Arc::clone(in_force.config());
     if let Some(directory) = &boot.work_dir {
         // The keeper is where it was started, as whoever started it had it.
         let _ = std::env::set_current_dir(directory);
@@ -142,7 +148,8 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         http: http::Context::new(handle, &config.rpc_namespaces, SUPERVISOR_VERSION),
         link,
         boot,
-        config,
+        in_force,
+        answers: Answers::default(),
         procs: ProcessManager::default(),
         state: SupervisorState::Running,
         ending: None,
@@ -152,14 +159,9 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         servers: Vec::new(),
         events,
         sockets,
-        exit_status: snapshot.as_ref().map_or(0, |snapshot| snapshot.exit_status),
         wanted_upgrade: None,
-        snapshot_is_old: !takes_over,
-        generation: snapshot.as_ref().map_or(1, |snapshot| snapshot.generation),
         map_file: MapFile::default(),
         told: None,
-        renewing: snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.renewing.clone()),
-        in_the_way: snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.in_the_way.clone()),
         legacy: Legacy::default(),
         config_problem: String::new(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
@@ -190,7 +192,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
             End::Daemon => {
                 daemon.finish().await;
                 // Of interest only if it leaves its programs; see `keeper::detach`.
-                return Ok(daemon.exit_status);
+                return Ok(daemon.in_force.exit_status());
             }
             End::Manager => {
                 daemon.make_room(&mut ears).await;
@@ -205,7 +207,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
 impl Daemon {
     /// In the foreground the activity log is shown on standard output, too.
     pub fn copies_to_stdout(&self) -> bool {
-        !self.boot.background && !self.config.supervisord.silent
+        !self.boot.background && !self.in_force.config().supervisord.silent
     }
 
     /// Opens the activity log for the first time in this process. Whoever takes over does without it rather than
@@ -214,7 +216,7 @@ impl Daemon {
     /// # Errors
     /// It cannot be opened, and nothing runs yet.
     fn open_activity_log(&self, takes_over: bool) -> Result<(), String> {
-        let config = &self.config.supervisord;
+        let config = &self.in_force.config().supervisord;
         let Err(error) = activity::init(config, self.copies_to_stdout()) else {
             if takes_over {
                 activity::end_torn_line();
@@ -233,7 +235,9 @@ impl Daemon {
 
     /// Opens the activity log that the configuration names. If that fails the old one goes on.
     pub fn set_up_activity_log(&self) {
-        if let Err(error) = activity::reconfigure(&self.config.supervisord, self.copies_to_stdout()) {
+        if let Err(error) =
+            activity::reconfigure(&self.in_force.config().supervisord, self.copies_to_stdout())
+        {
             ::log::error!("{error}");
         }
     }
@@ -241,7 +245,7 @@ impl Daemon {
     /// # Errors
     /// What keeps the daemon from starting.
     fn start_afresh(&mut self) -> Result<(), String> {
-        flush_messages(&self.config);
+        flush_messages(&self.in_force.config());
         // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
         let leave_nothing = |daemon: &Daemon| {
             daemon.servers.iter().for_each(|server| server.listener.remove_file());
@@ -252,7 +256,7 @@ impl Daemon {
         opened.inspect_err(|_| leave_nothing(self))?;
         self.clean_up_auto_logs();
         self.write_pidfile();
-        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.link.set_watchdog(self.in_force.config().supervisord.manager_watchdog);
         self.list_files();
         self.start_groups();
         Ok(())
@@ -261,7 +265,7 @@ impl Daemon {
     /// # Errors
     /// One cannot be opened; none is open then.
     pub fn open_servers(&mut self) -> Result<(), String> {
-        for config in self.config.http_servers.clone() {
+        for config in self.in_force.config().http_servers.clone() {
             let listener = http::listen::open(&config).map_err(|error| {
                 self.servers.iter().for_each(|server| server.listener.remove_file());
                 self.explained(&error, &config)
@@ -291,7 +295,7 @@ impl Daemon {
 
     /// Makes the sockets of all programs, while a mistake can still be told on the terminal.
     fn open_sockets(&mut self) -> Result<(), String> {
-        for group in self.config.groups.clone() {
+        for group in self.in_force.config().groups.clone() {
             if let Err(error) = self.sockets.open_for(&group, &self.link) {
                 self.sockets.close_all(&self.link);
                 return Err(error.to_string());
@@ -303,7 +307,7 @@ impl Daemon {
     /// Adds every configured group, then starts what is to start by itself. In between the daemon is up: whoever
     /// takes over before that begins again, and later finds the groups and what is still to be started.
     pub fn start_groups(&mut self) {
-        let groups = self.config.groups.clone();
+        let groups = self.in_force.config().groups.clone();
         for group in &groups {
             if let Err(problem) = self.add_group(group) {
                 crate::crit!("could not add group '{}': {problem}", group.name);
@@ -311,8 +315,7 @@ impl Daemon {
         }
         self.warn_of_descriptor_limit();
         self.announce_state(Kind::SupervisorRunning);
-        self.snapshot_is_old = true;
-        self.save_snapshot();
+        let saved = self.save();
         let at_rest = self.adopt_survivors();
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.link.set_ready();
@@ -321,13 +324,13 @@ impl Daemon {
             let _ = fd::detach_stdio();
         }
         self.spawn_together(|daemon| {
-            groups.iter().for_each(|group| daemon.autostart_except(&group.name, &at_rest));
+            groups.iter().for_each(|group| daemon.autostart_except(&group.name, &at_rest, &saved));
         });
         memory::give_back_free();
     }
 
     pub fn write_pidfile(&self) {
-        let (path, pid) = (&self.config.supervisord.pidfile, self.link.keeper_pid());
+        let (path, pid) = (&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());
         match pidfile::write(path, pid) {
             Ok(()) => ::log::info!("supervisord started with pid {pid}"),
             Err(error) => crate::crit!("could not write pidfile {}: {error}", path.display()),
@@ -336,7 +339,7 @@ impl Daemon {
 
     /// Tells the keeper which files are to be removed at the end, in case it has to do that itself.
     pub fn list_files(&self) {
-        let pidfile = &self.config.supervisord.pidfile;
+        let pidfile = &self.in_force.config().supervisord.pidfile;
         let lock = crate::manager::lock::path_beside(&self.boot.config.supervisord.pidfile);
         let resume = crate::manager::resume::socket_beside(&self.boot.config.supervisord.pidfile);
         let others = self.servers.iter().filter_map(|server| server.listener.path());
@@ -376,7 +379,7 @@ impl Daemon {
     /// Opens the servers of a new configuration; those that stay the same are not touched.
     pub fn renew_servers(&mut self) {
         let mut old = std::mem::take(&mut self.servers);
-        for config in self.config.http_servers.clone() {
+        for config in self.in_force.config().http_servers.clone() {
             if let Some(index) = old.iter().position(|server| server.config == config) {
                 self.servers.push(old.swap_remove(index));
                 continue;
@@ -408,7 +411,7 @@ impl Daemon {
             _ => SupervisorState::Running,
         };
         self.servers = Vec::new();
-        for (number, config) in self.config.http_servers.clone().into_iter().enumerate() {
+        for (number, config) in self.in_force.config().http_servers.clone().into_iter().enumerate() {
             let place = u16::try_from(number).map(Place::HttpListener);
             match place.ok().and_then(|place| self.link.take(place)) {
                 Some(fd) => {
@@ -420,8 +423,9 @@ impl Daemon {
         }
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
-        self.map_file = MapFile::resume(self.config.supervisord.processinfomapfile.clone());
+        self.map_file = MapFile::resume(self.in_force.config().supervisord.processinfomapfile.clone());
         let restored = self.restore(active);
+        self.trust_snapshot();
         // What is said of an adopted program depends on its pipes, and of one that was being created on what follows.
         let tells_processes = !self.procs.all().any(|(_, proc)| proc.origin.adopted)
             && restored.births.iter().all(|(_, birth)| matches!(birth, Birth::None | Birth::Known));
@@ -437,7 +441,7 @@ impl Daemon {
             self.link.set_failure_told();
         }
         if self.link.former_hung() {
-            let seconds = self.config.supervisord.manager_watchdog.as_secs();
+            let seconds = self.in_force.config().supervisord.manager_watchdog.as_secs();
             ::log::error!("the former manager did not react for {seconds} seconds and was killed");
         }
         self.revive(restored);
@@ -447,7 +451,7 @@ impl Daemon {
 
     /// Says that this manager is up, and what the keeper is to know of it.
     pub fn come_up(&self) {
-        self.link.set_watchdog(self.config.supervisord.manager_watchdog);
+        self.link.set_watchdog(self.in_force.config().supervisord.manager_watchdog);
         self.list_files();
         self.link.set_ready();
     }
@@ -569,7 +573,7 @@ impl Daemon {
         for slot in slots {
             meanwhile(self);
             let Some(proc) = self.procs.proc_mut(slot) else { continue };
-            let specs = stream_specs(proc, self.config.supervisord.strip_ansi);
+            let specs = stream_specs(proc, self.in_force.config().supervisord.strip_ansi);
             proc.streams = Streams::resume(slot, specs, &self.link);
             proc.streams.economize(slot, &self.link);
         }
@@ -583,7 +587,7 @@ impl Daemon {
     fn note_origin(&mut self, slot: SlotId, pid: i32) {
         let start_ticks = process::start_ticks(pid).unwrap_or(0);
         if let Some(proc) = self.procs.proc_mut(slot) {
-            proc.origin = Origin { start_ticks, generation: self.generation, adopted: false };
+            proc.origin = Origin { start_ticks, generation: self.in_force.generation(), adopted: false };
         }
     }
 
@@ -608,20 +612,21 @@ impl Daemon {
 
     /// Everything has stopped: leaves nothing behind and lets the keeper end.
     async fn finish(&mut self) {
+        self.answer_clients();
         self.http.drain(LAST_ANSWERS).await;
         self.servers.drain(..).for_each(close);
         let leaves = self.ending.as_ref().is_some_and(|ending| ending.leaves) && self.n_alive() > 0;
         if leaves {
             self.leave_programs();
-            return pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
+            return pidfile::remove(&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());
         }
         remote::finish(LAST_MESSAGES).await;
         self.withdraw_inheritance();
         self.sockets.close_all(&self.link);
         self.map_file.remove();
-        pidfile::remove(&self.config.supervisord.pidfile, self.link.keeper_pid());
+        pidfile::remove(&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());
         self.remove_lock();
-        self.link.say_goodbye(self.exit_status);
+        self.link.say_goodbye(self.in_force.exit_status());
     }
 }
 

@@ -172,7 +172,7 @@ impl Daemon {
 
     /// The table in force, or the one that a former daemon may have left where this one would not have any.
     pub fn map_path(&self) -> Option<PathBuf> {
-        let settings = &self.config.supervisord;
+        let settings = &self.in_force.config().supervisord;
         let left = || map_beside(&settings.pidfile).filter(|path| settings.exitkillall && path.exists());
         settings.processinfomapfile.clone().or_else(left)
     }
@@ -224,9 +224,9 @@ impl Daemon {
                 keeper.pid
             ));
         }
-        self.generation = written.generation.saturating_add(1);
+        self.in_force.begin_run_after(written.generation);
         let mut legacy = self.identify(written);
-        if self.config.supervisord.startkillall {
+        if self.in_force.config().supervisord.startkillall {
             for survivor in &legacy.survivors {
                 let name = survivor.entry.namespec();
                 ::log::warn!(
@@ -237,7 +237,7 @@ impl Daemon {
             self.end_all(&legacy.survivors, Duration::ZERO);
             return Ok(Legacy::default());
         }
-        let config = Arc::clone(&self.config);
+        let config = Arc::clone(&self.in_force.config());
         let unwanted =
             legacy.survivors.extract_if(.., |survivor| match can_go_on(&config, &survivor.entry) {
                 Ok(()) => false,
@@ -281,7 +281,7 @@ impl Daemon {
     }
 
     fn adopt(&mut self, slot: SlotId, Survivor { entry, pidfd }: Survivor) {
-        let strip_ansi = self.config.supervisord.strip_ansi;
+        let strip_ansi = self.in_force.config().supervisord.strip_ansi;
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         // Who wrote the table may not have said.
         let known = if entry.fingerprint == 0 { fingerprint(proc) } else { entry.fingerprint };

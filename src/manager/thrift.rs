@@ -101,7 +101,7 @@ pub fn is_shortage(error: &io::Error) -> bool {
 impl Daemon {
     /// What one more process takes, or one less.
     fn needs_of(&self, config: &ProcessConfig, is_listener: bool) -> Needs {
-        Needs::of(config, is_listener, self.config.supervisord.strip_ansi)
+        Needs::of(config, is_listener, self.in_force.config().supervisord.strip_ansi)
     }
 
     /// Reckons with a process that has been added.

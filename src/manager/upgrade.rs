@@ -2,13 +2,13 @@
 
 use crate::VERSION;
 use crate::control::request::{Answer, Outcome};
+use crate::manager::answers::Client;
 use crate::manager::boot::{self, Snapshot};
 use crate::manager::daemon::Daemon;
 use crate::model::config::Config;
 use crate::model::fault::{Fault, FaultCode};
 use crate::shm::layout::*;
 use crate::shm::link::Link;
-use async_channel::Sender;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub struct Wanted {
     binary: PathBuf,
     /// Who asked; nobody did if a signal was the reason.
-    reply: Option<Sender<Outcome>>,
+    client: Option<Client>,
 }
 
 /// What an upgrade leads to.
@@ -32,16 +32,16 @@ pub enum Decision {
 
 impl Daemon {
     /// Begins an upgrade to `binary`, or to whatever now lies where this daemon was started from.
-    pub fn upgrade(&mut self, binary: Option<PathBuf>, reply: Option<Sender<Outcome>>) {
+    pub fn upgrade(&mut self, binary: Option<PathBuf>, client: Option<Client>) {
         let binary = binary.unwrap_or_else(|| self.boot.binary.clone());
         if let Err(problem) = self.try_upgrade(&binary) {
             let text = format!("cannot upgrade to {}: {problem}", binary.display());
             ::log::error!("{text}");
-            answer(reply, Err(Fault::with(FaultCode::Failed, text)));
+            self.answer_if_asked(client, Err(Fault::with(FaultCode::Failed, text)));
             return;
         }
         ::log::warn!("upgrade to {} was asked for, checking it", binary.display());
-        self.wanted_upgrade = Some(Wanted { binary, reply });
+        self.wanted_upgrade = Some(Wanted { binary, client });
     }
 
     fn try_upgrade(&self, binary: &Path) -> Result<(), String> {
@@ -63,7 +63,7 @@ impl Daemon {
         if self.wanted_upgrade.is_none() && state == UPGRADE_PASSED {
             // A manager that has died meanwhile asked for it. It is carried out: nobody else could be before.
             let binary = self.link.candidate().unwrap_or_else(|| self.boot.binary.clone());
-            self.wanted_upgrade = Some(Wanted { binary, reply: None });
+            self.wanted_upgrade = Some(Wanted { binary, client: None });
         }
         let Some(wanted) = &self.wanted_upgrade else { return Decision::GoOn };
         if !matches!(state, UPGRADE_REFUSED | UPGRADE_PASSED) {
@@ -76,10 +76,10 @@ impl Daemon {
             return Decision::HandOver;
         }
         let binary = binary.to_string();
-        let reply = self.wanted_upgrade.take().and_then(|wanted| wanted.reply);
+        let client = self.wanted_upgrade.take().and_then(|wanted| wanted.client);
         let text = format!("{binary} was refused: {}", why(&self.link));
         ::log::error!("{text}; nothing has changed");
-        answer(reply, Err(Fault::with(FaultCode::Failed, text)));
+        self.answer_if_asked(client, Err(Fault::with(FaultCode::Failed, text)));
         Decision::GoOn
     }
 
@@ -87,8 +87,15 @@ impl Daemon {
     /// accepted any more and every connection ends with its next answer: what they ask next, how it went, only
     /// the successor knows.
     pub fn answer_upgrade(&mut self) {
-        if let Some(Wanted { binary, reply }) = self.wanted_upgrade.take() {
-            answer(reply, Ok(Answer::Text(format!("{} passed its check and takes over", binary.display()))));
+        if let Some(Wanted { binary, client }) = self.wanted_upgrade.take() {
+            let text = format!("{} passed its check and takes over", binary.display());
+            self.answer_if_asked(client, Ok(Answer::Text(text)));
+        }
+    }
+
+    fn answer_if_asked(&mut self, client: Option<Client>, outcome: Outcome) {
+        if let Some(client) = client {
+            self.answers.post(client, outcome);
         }
     }
 
@@ -117,12 +124,6 @@ fn why(link: &Link) -> String {
         _ if !report.is_empty() => report,
         None => "it did not answer in time".to_string(),
         Some(status) => format!("it ended without a word ({status})"),
-    }
-}
-
-fn answer(reply: Option<Sender<Outcome>>, outcome: Outcome) {
-    if let Some(reply) = reply {
-        let _ = reply.try_send(outcome);
     }
 }
 

@@ -98,12 +98,12 @@ impl Daemon {
     fn daemon_view(&self) -> DaemonView {
         DaemonView {
             state: self.state,
-            identifier: self.config.supervisord.identifier.clone(),
-            nodename: self.config.supervisord.nodename.clone().unwrap_or_else(process::host_name),
+            identifier: self.in_force.config().supervisord.identifier.clone(),
+            nodename: self.in_force.config().supervisord.nodename.clone().unwrap_or_else(process::host_name),
             keeper_pid: self.link.keeper_pid(),
             manager_pid: process::own_pid(),
             manager_starts: self.link.manager_starts(),
-            config: self.config.path.clone(),
+            config: self.in_force.config().path.clone(),
         }
     }
 

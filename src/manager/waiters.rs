@@ -2,10 +2,10 @@
 //!
 //! Nothing is ever asked again: the transition that a client waits for completes the reply.
 
-use crate::control::request::{Answer, BulkStatus, Outcome};
+use crate::control::request::{Answer, BulkStatus};
+use crate::manager::answers::{Answers, Client};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::state::ProcessState;
-use async_channel::Sender;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -32,7 +32,7 @@ pub enum Wants {
 /// Where the answer goes.
 #[derive(Debug)]
 pub enum Reply {
-    Single(Sender<Outcome>),
+    Single(Client),
     /// One of several in a bulk request.
     Member {
         batch: Rc<RefCell<Batch>>,
@@ -47,13 +47,14 @@ pub struct Batch {
     /// In the order in which they came in.
     results: Vec<BulkStatus>,
     open: usize,
-    reply: Sender<Outcome>,
+    /// Who asked, until everything has come in.
+    client: Option<Client>,
 }
 
 impl Batch {
     /// Starts with one open part, which [`Batch::close`] ends, so that early answers do not finish it.
-    pub fn open(reply: Sender<Outcome>) -> Rc<RefCell<Batch>> {
-        Rc::new(RefCell::new(Batch { results: Vec::new(), open: 1, reply }))
+    pub fn open(client: Client) -> Rc<RefCell<Batch>> {
+        Rc::new(RefCell::new(Batch { results: Vec::new(), open: 1, client: Some(client) }))
     }
 
     /// Adds a result that is known at once.
@@ -67,15 +68,16 @@ impl Batch {
     }
 
     /// Says that every part has been begun.
-    pub fn close(&mut self) {
-        self.done();
+    pub fn close(&mut self, answers: &mut Answers) {
+        self.done(answers);
     }
 
-    fn done(&mut self) {
+    fn done(&mut self, answers: &mut Answers) {
         self.open -= 1;
-        if self.open == 0 {
-            // A client that has gone away does not matter: the work is done.
-            let _ = self.reply.try_send(Ok(Answer::Bulk(std::mem::take(&mut self.results))));
+        if self.open == 0
+            && let Some(client) = self.client.take()
+        {
+            answers.post(client, Ok(Answer::Bulk(std::mem::take(&mut self.results))));
         }
     }
 }
@@ -107,20 +109,18 @@ impl Waiter {
     }
 
     /// Answers that what was waited for will not come.
-    pub fn give_up(self) {
+    pub fn give_up(self, answers: &mut Answers) {
         let fault = self.fault(FaultCode::AbnormalTermination);
-        self.answer(Err(fault));
+        self.answer(Err(fault), answers);
     }
 
-    pub fn answer(self, outcome: Result<(), Fault>) {
+    pub fn answer(self, outcome: Result<(), Fault>, answers: &mut Answers) {
         match self.reply {
-            Reply::Single(reply) => {
-                let _ = reply.try_send(outcome.map(|()| Answer::Done));
-            }
+            Reply::Single(client) => answers.post(client, outcome.map(|()| Answer::Done)),
             Reply::Member { batch, group, name } => {
                 let mut batch = batch.borrow_mut();
                 batch.add(&group, &name, outcome);
-                batch.done();
+                batch.done(answers);
             }
         }
     }

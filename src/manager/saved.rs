@@ -1,0 +1,204 @@
+//! What is in force, and whether the keeper has it for a successor.
+//!
+//! A manager that dies leaves the processes in their slots and everything else in a [`Snapshot`]. Whatever stands in that
+//! counts its changes, so nobody has to remember that it is to be written again: [`Daemon::save`] compares the counts with
+//! those of what the keeper holds, and writes if they differ.
+//!
+//! Some things must not be done before that: a client is not answered, a program of a new group not started, a slot not
+//! freed. They ask for a [`Saved`], which only [`Daemon::save`] gives.
+
+use crate::manager::boot::{ActiveGroup, Snapshot, deposit_snapshot};
+use crate::manager::daemon::Daemon;
+use crate::manager::standing::Standing;
+use crate::model::config::{Config, GroupConfig};
+use std::mem;
+use std::sync::Arc;
+
+/// That the keeper holds everything that has been decided, or that the log says why it does not: the daemon goes on
+/// without a successor's knowledge rather than not at all.
+#[derive(Debug)]
+pub struct Saved(());
+
+/// What is in force beside the groups and their sockets. It is changed by its methods alone, and each change is counted.
+#[derive(Debug)]
+pub struct InForce {
+    /// The daemon's own settings. Its groups are those of the last reread.
+    config: Arc<Config>,
+    /// What the daemon's own exit status is to be.
+    exit_status: u8,
+    /// Which run of the daemon this is, counted from 1; managers of one run share it.
+    generation: u32,
+    /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
+    groups_updating: Vec<String>,
+    /// Programs of a former daemon that were not taken over.
+    in_the_way: Vec<Standing>,
+    n_changes: u64,
+    /// What the keeper holds; `None` before this manager knows.
+    saved: Option<Versions>,
+}
+
+/// Which state of everything that stands in a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Versions {
+    in_force: u64,
+    groups: u64,
+    sockets: u64,
+}
+
+impl InForce {
+    /// For a daemon that starts.
+    pub fn begin(config: Config) -> InForce {
+        InForce {
+            config: Arc::new(config),
+            exit_status: 0,
+            generation: 1,
+            groups_updating: Vec::new(),
+            in_the_way: Vec::new(),
+            n_changes: 0,
+            saved: None,
+        }
+    }
+
+    /// As an earlier manager has left it, but for the configuration, which a resumed daemon has read anew.
+    pub fn resume(config: Config, snapshot: &Snapshot) -> InForce {
+        InForce {
+            exit_status: snapshot.exit_status,
+            generation: snapshot.generation,
+            groups_updating: snapshot.renewing.clone(),
+            in_the_way: snapshot.in_the_way.clone(),
+            ..InForce::begin(config)
+        }
+    }
+
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    pub fn exit_status(&self) -> u8 {
+        self.exit_status
+    }
+
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub fn groups_updating(&self) -> &[String] {
+        &self.groups_updating
+    }
+
+    pub fn in_the_way(&self) -> &[Standing] {
+        &self.in_the_way
+    }
+
+    /// Puts another configuration into force. Returns the old one.
+    pub fn adopt(&mut self, config: Config) -> Arc<Config> {
+        self.n_changes += 1;
+        mem::replace(&mut self.config, Arc::new(config))
+    }
+
+    /// Takes over the groups of a configuration that was read again, to be added when somebody asks for that.
+    pub fn reread(&mut self, groups: Vec<Arc<GroupConfig>>) {
+        self.adopt(Config { groups, ..(*self.config).clone() });
+    }
+
+    /// Decides the daemon's exit status.
+    pub fn exit_with(&mut self, status: u8) {
+        self.n_changes += 1;
+        self.exit_status = status;
+    }
+
+    /// Begins the run that follows this one.
+    pub fn begin_run_after(&mut self, generation: u32) {
+        self.n_changes += 1;
+        self.generation = generation.saturating_add(1);
+    }
+
+    /// Remembers groups that are stopping in order to become what the configuration says.
+    pub fn begin_update(&mut self, groups: impl IntoIterator<Item = String>) {
+        self.n_changes += 1;
+        self.groups_updating.extend(groups);
+        self.groups_updating.dedup();
+    }
+
+    /// A group is about to become what the configuration says.
+    pub fn end_update(&mut self, group: &str) {
+        self.n_changes += 1;
+        self.groups_updating.retain(|updating| updating != group);
+    }
+
+    /// Remembers a process that nobody may be started beside.
+    pub fn leave_standing(&mut self, standing: Standing) {
+        self.n_changes += 1;
+        self.in_the_way.push(standing);
+    }
+
+    /// Forgets those that are not there any more.
+    pub fn forget_ended(&mut self) {
+        let before = self.in_the_way.len();
+        self.in_the_way.retain(Standing::lives);
+        self.n_changes += u64::from(self.in_the_way.len() < before);
+    }
+
+    #[cfg(test)]
+    pub fn saved_for_test() -> Saved {
+        Saved(())
+    }
+}
+
+impl Daemon {
+    /// Leaves with the keeper what is in force now, unless it has that.
+    pub fn save(&mut self) -> Saved {
+        if self.is_saved() {
+            return Saved(());
+        }
+        match deposit_snapshot(&self.link, &self.snapshot()) {
+            Ok(()) => self.trust_snapshot(),
+            Err(error) => ::log::error!("could not leave the configuration with the keeper: {error}"),
+        }
+        Saved(())
+    }
+
+    /// Whether a successor would find what is in force now.
+    pub fn is_saved(&self) -> bool {
+        self.in_force.saved == Some(self.versions())
+    }
+
+    /// What the keeper holds shows what is in force now: it was just written, or this manager was made from it.
+    pub fn trust_snapshot(&mut self) {
+        self.in_force.saved = Some(self.versions());
+    }
+
+    /// Saves what there is to save, and sends the answers that were waiting for it.
+    pub fn answer_clients(&mut self) {
+        let saved = self.save();
+        self.answers.send(saved);
+    }
+
+    fn versions(&self) -> Versions {
+        Versions {
+            in_force: self.in_force.n_changes,
+            groups: self.procs.groups_version(),
+            sockets: self.sockets.version(),
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let active = self.procs.groups().iter().map(|group| ActiveGroup {
+            config: Arc::clone(&group.config),
+            logs: group
+                .members
+                .iter()
+                .map(|slot| self.procs.proc(*slot).map(|proc| proc.logs.clone()).unwrap_or_default())
+                .collect(),
+        });
+        Snapshot {
+            sockets: self.sockets.records(),
+            exit_status: self.in_force.exit_status,
+            generation: self.in_force.generation,
+            renewing: self.in_force.groups_updating.clone(),
+            in_the_way: self.in_force.in_the_way.clone(),
+            config: (*self.in_force.config).clone(),
+            active: active.collect(),
+        }
+    }
+}
