@@ -2,7 +2,7 @@
 //!
 //! Everything that can wake it is in [`Wake`]. Nothing in it blocks, and nothing but it changes a process.
 
-use crate::control::request::{Call, Processes};
+use crate::control::request::Call;
 use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
 use crate::http;
 use crate::log::activity;
@@ -15,6 +15,8 @@ use crate::manager::events::Events;
 use crate::manager::events::outlet::Written;
 use crate::manager::info_map::MapFile;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::requests::views::ProcessListCache;
+use crate::manager::requests::waiters::{Waiter, Wants};
 use crate::manager::saved::{InForce, Saved};
 use crate::manager::shutdown::Ending;
 use crate::manager::sockets::Sockets;
@@ -23,7 +25,6 @@ use crate::manager::streams::Specs;
 use crate::manager::survivors::{Adopted, Legacy};
 use crate::manager::thrift::Needs;
 use crate::manager::upgrade::{Decision, Wanted};
-use crate::manager::waiters::Waiter;
 use crate::model::config::{
     ActivityLog, ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig,
 };
@@ -43,7 +44,7 @@ use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many waiting requests are answered before signals and exits are looked at again.
@@ -73,8 +74,7 @@ pub struct Daemon {
     pub sockets: Sockets,
     pub wanted_upgrade: Option<Wanted>,
     pub map_file: MapFile,
-    /// What was last told of all processes: in which second, at which version of the table.
-    pub told: Option<((i64, u64), Weak<Processes>)>,
+    pub process_list: ProcessListCache,
     /// What a former daemon left behind, until it is taken over.
     pub legacy: Legacy,
     pub adopted: Adopted,
@@ -466,7 +466,7 @@ impl Daemon {
         {
             return;
         }
-        let withdrawn = |waiter: &mut Waiter| waiter.wants == crate::manager::waiters::Wants::UpAfterStop;
+        let withdrawn = |waiter: &mut Waiter| waiter.wants == Wants::UpAfterStop;
         proc.waiters.extract_if(.., withdrawn).for_each(|waiter| waiter.give_up(&mut self.answers));
     }
 

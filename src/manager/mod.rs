@@ -30,7 +30,6 @@ pub mod thrift;
 pub mod unseen;
 pub mod upgrade;
 pub mod viewers;
-pub mod waiters;
 
 pub mod births;
 pub mod child;

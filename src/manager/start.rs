@@ -21,6 +21,7 @@ use crate::manager::info_map::MapFile;
 use crate::manager::interim::Interim;
 use crate::manager::pidfile;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::requests::views::ProcessListCache;
 use crate::manager::saved::InForce;
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
@@ -161,7 +162,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         sockets,
         wanted_upgrade: None,
         map_file: MapFile::default(),
-        told: None,
+        process_list: ProcessListCache::default(),
         legacy: Legacy::default(),
         config_problem: String::new(),
         adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,

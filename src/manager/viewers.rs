@@ -5,7 +5,7 @@ use crate::control::request::Target;
 use crate::core::process::StateChange;
 use crate::manager::daemon::Daemon;
 use crate::manager::procs::{Proc, SlotId};
-use crate::manager::requests::{coming, note_in_full};
+use crate::manager::requests::views::{coming, note_in_full};
 use crate::model::fault::Fault;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
@@ -79,9 +79,11 @@ impl Daemon {
         let view = |proc: &Proc| self.process_view(proc, now);
         let mut processes: Vec<ProcessView> = match target {
             Target::All => self.procs.all().map(|(_, proc)| view(proc)).collect(),
-            Target::Name { namespec, .. } if namespec.process.is_some() => vec![view(self.one(target)?.1)],
+            Target::Name { namespec, .. } if namespec.process.is_some() => {
+                vec![view(self.table().one(target)?.1)]
+            }
             Target::Name { .. } | Target::Group(_) => {
-                let slots = self.several(target)?;
+                let slots = self.table().several(target)?;
                 slots.into_iter().filter_map(|slot| self.procs.proc(slot)).map(view).collect()
             }
         };

@@ -1,0 +1,145 @@
+//! Carrying out what was decided: orders for processes.
+
+use crate::control::request::{Answer, Wait};
+use crate::core::process::{Event, Reach};
+use crate::manager::answers::Client;
+use crate::manager::daemon::Daemon;
+use crate::manager::procs::{Proc, SlotId};
+use crate::manager::requests::policy::{Member, Members, Next, Order, after_start, after_stop};
+use crate::manager::requests::waiters::{Batch, Reply, Waiter};
+use crate::model::fault::{Fault, FaultCode};
+use crate::model::namespec;
+use crate::model::signal::Signal;
+use std::sync::Arc;
+
+impl Daemon {
+    /// Carries out an order for one process, or for several.
+    pub(super) fn order(&mut self, order: Order, members: Members<'_>, wait: Wait, client: Client) {
+        let (slot, sent) = match members {
+            Members::One { slot, sent } => (slot, sent),
+            Members::Several(members) => return self.order_several(order, members, wait, client),
+        };
+        let next = match order {
+            Order::Start => match self.begin_start(slot) {
+                Ok(()) => self.after_start(slot, sent, wait),
+                Err(fault) => Next::Answer(Err(fault)),
+            },
+            Order::Stop => self.stop(slot, sent, wait),
+        };
+        match next {
+            Next::Answer(outcome) => self.answers.post(client, outcome.map(|()| Answer::Done)),
+            Next::Wait(wants) => {
+                self.wait_for(
+                    slot,
+                    Waiter { wants, namespec: sent.to_string(), reply: Reply::Single(client) },
+                );
+            }
+        }
+    }
+
+    fn order_several(&mut self, order: Order, members: Vec<Member>, wait: Wait, client: Client) {
+        let begun: Vec<(SlotId, Result<(), Fault>)> = self.spawn_together(|daemon| {
+            let mut begin = |member: Member| match (member.refused, order) {
+                (Some(fault), _) => Err(fault),
+                (None, Order::Start) => daemon.begin_start(member.slot),
+                (None, Order::Stop) => Ok(()),
+            };
+            members.into_iter().map(|member| (member.slot, begin(member))).collect()
+        });
+        let batch = Batch::open(client);
+        for (slot, begun) in begun {
+            let Some(proc) = self.procs.proc(slot) else { continue };
+            let (group, name, namespec) = names(proc);
+            let next = match (order, begun) {
+                (_, Err(fault)) => Next::Answer(Err(fault)),
+                (Order::Start, Ok(())) => self.after_start(slot, &namespec, wait),
+                (Order::Stop, Ok(())) => self.stop(slot, &namespec, wait),
+            };
+            match next {
+                Next::Answer(outcome) => batch.borrow_mut().add(&group, &name, outcome),
+                Next::Wait(wants) => {
+                    batch.borrow_mut().expect();
+                    let reply = Reply::Member { batch: batch.clone(), group, name };
+                    self.wait_for(slot, Waiter { wants, namespec, reply });
+                }
+            }
+        }
+        batch.borrow_mut().close(&mut self.answers);
+    }
+
+    fn wait_for(&mut self, slot: SlotId, waiter: Waiter) {
+        if let Some(proc) = self.procs.proc_mut(slot) {
+            proc.waiters.push(waiter);
+        }
+    }
+
+    /// Lets a process start. Among several its program is created later.
+    fn begin_start(&mut self, slot: SlotId) -> Result<(), Fault> {
+        let Some(proc) = self.procs.proc(slot) else { return Err(Fault::new(FaultCode::BadName)) };
+        let config = Arc::clone(&proc.config);
+        self.resolve_promptly(&config).map_err(|error| error.fault())?;
+        self.apply(slot, Event::Start);
+        Ok(())
+    }
+
+    fn after_start(&self, slot: SlotId, namespec: &str, wait: Wait) -> Next {
+        match self.procs.proc(slot) {
+            Some(proc) => after_start(proc.state(), namespec, wait),
+            None => Next::Answer(Err(Fault::with(FaultCode::BadName, namespec))),
+        }
+    }
+
+    fn stop(&mut self, slot: SlotId, namespec: &str, wait: Wait) -> Next {
+        self.apply(slot, Event::Stop);
+        let Some(proc) = self.procs.proc(slot) else {
+            return Next::Answer(Err(Fault::with(FaultCode::NotRunning, namespec)));
+        };
+        let next = after_stop(proc.state(), namespec, &proc.refused_signal, wait);
+        if matches!(next, Next::Wait(_)) {
+            ::log::info!("waiting for {} to stop", proc.config.name);
+        }
+        next
+    }
+
+    /// Sends a signal to one process, or to several.
+    pub(super) fn signal_request(&mut self, members: Members<'_>, signal: Signal, client: Client) {
+        let members = match members {
+            Members::Several(members) => members,
+            Members::One { slot, sent } => {
+                let outcome = self.signal(slot, sent, signal).map(|()| Answer::Done);
+                return self.answers.post(client, outcome);
+            }
+        };
+        let batch = Batch::open(client);
+        for Member { slot, refused } in members {
+            let Some(proc) = self.procs.proc(slot) else { continue };
+            let (group, name, namespec) = names(proc);
+            let outcome = refused.map_or_else(|| self.signal(slot, &namespec, signal), Err);
+            batch.borrow_mut().add(&group, &name, outcome);
+        }
+        batch.borrow_mut().close(&mut self.answers);
+    }
+
+    /// Sends a signal to a process; never to its group, and without any change of state.
+    fn signal(&self, slot: SlotId, namespec: &str, signal: Signal) -> Result<(), Fault> {
+        let not_running = || Fault::with(FaultCode::NotRunning, namespec);
+        let proc = self.procs.proc(slot).ok_or_else(not_running)?;
+        let pid = proc.process.state.pid().ok_or_else(not_running)?;
+        ::log::debug!("sending {} (pid {pid}) sig {signal}", proc.config.name);
+        match self.send_signal(slot, pid, signal, Reach::Process) {
+            Ok(()) => Ok(()),
+            // It has ended, and its exit is on its way to us.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(not_running()),
+            Err(error) => {
+                Err(Fault::with(FaultCode::Failed, format!("could not send {signal} to {namespec}: {error}")))
+            }
+        }
+    }
+}
+
+/// The names of a process: group, name, and both as a namespec.
+pub(super) fn names(proc: &Proc) -> (String, String, String) {
+    let (group, name) = (proc.group.to_string(), proc.config.name.to_string());
+    let namespec = namespec::display(&group, &name);
+    (group, name, namespec)
+}

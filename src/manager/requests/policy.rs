@@ -1,0 +1,349 @@
+//! What is to be done about a request: which processes it means, in which order, and what stands in the way.
+//!
+//! The rules look at the table and change nothing. A request that is refused leaves everything as it is.
+
+use crate::control::request::{Request, Target, Wait};
+use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::requests::waiters::Wants;
+use crate::model::config::GroupConfig;
+use crate::model::fault::{Fault, FaultCode};
+use crate::model::namespec::Namespec;
+use crate::model::signal::Signal;
+use crate::model::state::{ProcessState, SupervisorState};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the rules look at.
+#[derive(Clone, Copy)]
+pub struct Table<'a> {
+    pub state: SupervisorState,
+    pub procs: &'a ProcessManager,
+    /// The groups of the last reread.
+    pub configured: &'a [Arc<GroupConfig>],
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Decision<'r> {
+    /// Nothing but to answer.
+    Answer,
+    /// The same, about this process.
+    AnswerAbout(SlotId),
+    Order(Order, Members<'r>, Wait),
+    Signal(Members<'r>, Signal),
+    AddGroup(Arc<GroupConfig>),
+    /// Take out a group that is at rest.
+    RemoveGroup(&'r str),
+    /// Take out a process that is at rest.
+    RemoveMember {
+        group: &'r str,
+        name: &'r str,
+    },
+    ClearLogs(Members<'r>),
+    SendStdin {
+        slot: SlotId,
+        sent: &'r str,
+        bytes: &'r [u8],
+    },
+    Upgrade(Option<&'r Path>),
+}
+
+/// What can be asked of processes and may take a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Start,
+    Stop,
+}
+
+/// Whom a request is about.
+#[derive(Debug)]
+pub enum Members<'r> {
+    /// The answer is about it alone. The client named it `sent`.
+    One { slot: SlotId, sent: &'r str },
+    /// Each gets a line of the answer, in this order.
+    Several(Vec<Member>),
+}
+
+/// One of several.
+#[derive(Debug)]
+pub struct Member {
+    pub slot: SlotId,
+    /// What stands in the way of this one.
+    pub refused: Option<Fault>,
+}
+
+/// How an order for a process goes on once it was given.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    Answer(Result<(), Fault>),
+    /// The answer comes when this has happened.
+    Wait(Wants),
+}
+
+/// Decides what a request leads to.
+///
+/// # Errors
+/// The fault that it is refused with.
+pub fn decide<'r>(table: Table<'_>, request: &'r Request) -> Result<Decision<'r>, Fault> {
+    admit(table.state, request)?;
+    match request {
+        Request::Start(target, wait) => {
+            Ok(Decision::Order(Order::Start, table.members(target, Rule::Start)?, *wait))
+        }
+        Request::Stop(target, wait) => {
+            Ok(Decision::Order(Order::Stop, table.members(target, Rule::Stop)?, *wait))
+        }
+        Request::Signal(target, signal) => {
+            Ok(Decision::Signal(table.members(target, Rule::Signal)?, *signal))
+        }
+        Request::AddProcessGroup(name) => table.add(name),
+        Request::RemoveProcessGroup(name) => table.remove_group(name),
+        Request::RemoveProcess(target) => table.remove(target),
+        Request::ClearProcessLogs(target @ Target::Name { sent, .. }) => {
+            let (slot, _) = table.one(target)?;
+            Ok(Decision::ClearLogs(Members::One { slot, sent }))
+        }
+        Request::ClearProcessLogs(target) => {
+            let member = |slot| Member { slot, refused: None };
+            Ok(Decision::ClearLogs(Members::Several(
+                table.several(target)?.into_iter().map(member).collect(),
+            )))
+        }
+        Request::SendProcessStdin(target, bytes) => table.send_stdin(target, bytes),
+        Request::ProcessInfo(target) | Request::ProcessLog(target, _) | Request::ProcessHistory(target) => {
+            Ok(Decision::AnswerAbout(table.one(target)?.0))
+        }
+        Request::Upgrade(binary) => Ok(Decision::Upgrade(binary.as_deref())),
+        Request::State
+        | Request::Pid
+        | Request::Identification
+        | Request::AllProcessInfo
+        | Request::Table(_)
+        | Request::AllConfigInfo
+        | Request::ReloadConfig
+        | Request::Shutdown
+        | Request::Restart
+        | Request::MainLog
+        | Request::ClearLog
+        | Request::Bearer(_)
+        | Request::SendRemoteCommEvent { .. }
+        | Request::Keeper
+        | Request::UpgradeState
+        | Request::ConfigProblem
+        | Request::Overview(_)
+        | Request::Daemon
+        | Request::Alive
+        | Request::ConfigSource => Ok(Decision::Answer),
+    }
+}
+
+/// Once the daemon is on its way down it answers questions and refuses orders.
+fn admit(state: SupervisorState, request: &Request) -> Result<(), Fault> {
+    let always = matches!(
+        request,
+        Request::State
+            | Request::Pid
+            | Request::Identification
+            | Request::SendRemoteCommEvent { .. }
+            | Request::Overview(_)
+            | Request::Daemon
+            | Request::Alive
+            | Request::Bearer(_)
+    );
+    if always || state == SupervisorState::Running {
+        Ok(())
+    } else {
+        Err(Fault::new(FaultCode::ShutdownState))
+    }
+}
+
+/// What comes of a start that has begun, by the state it has led to.
+pub fn after_start(state: ProcessState, namespec: &str, wait: Wait) -> Next {
+    match (state, wait) {
+        (ProcessState::Running, _) => Next::Answer(Ok(())),
+        (ProcessState::Starting, Wait::Yes) => Next::Wait(Wants::Up),
+        (ProcessState::Stopping, Wait::Yes) => Next::Wait(Wants::UpAfterStop),
+        (ProcessState::Starting | ProcessState::Stopping, Wait::No) => Next::Answer(Ok(())),
+        // With startsecs=0 it is up at once and may be gone again by now; its retries go on.
+        (
+            ProcessState::Backoff
+            | ProcessState::Exited
+            | ProcessState::Fatal
+            | ProcessState::Stopped
+            | ProcessState::Unknown,
+            _,
+        ) => Next::Answer(Err(Fault::with(FaultCode::SpawnError, namespec))),
+    }
+}
+
+/// What comes of a stop that was asked for, by the state it has led to. `refused_signal` is why the signal could not be
+/// sent.
+pub fn after_stop(state: ProcessState, namespec: &str, refused_signal: &str, wait: Wait) -> Next {
+    match (state, wait) {
+        (ProcessState::Stopping, Wait::Yes) => Next::Wait(Wants::Down),
+        (ProcessState::Unknown, _) => {
+            let separator = if refused_signal.is_empty() { "" } else { ": " };
+            let text = format!("unknown problem killing {namespec}{separator}{refused_signal}");
+            Next::Answer(Err(Fault::with(FaultCode::Failed, text)))
+        }
+        _ => Next::Answer(Ok(())),
+    }
+}
+
+/// What is asked of processes, one or several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    Start,
+    Stop,
+    Signal,
+}
+
+impl Rule {
+    /// Whether a process takes part when several are meant.
+    fn applies_to(self, proc: &Proc) -> bool {
+        match self {
+            Rule::Start => !proc.state().is_running(),
+            Rule::Stop => proc.is_active(),
+            Rule::Signal => proc.state().is_signallable(),
+        }
+    }
+
+    /// # Errors
+    /// What stands in the way, with the process called `namespec`.
+    fn allows(self, proc: &Proc, namespec: impl FnOnce() -> String) -> Result<(), Fault> {
+        match (self, proc.state()) {
+            (Rule::Start, ProcessState::Starting | ProcessState::Running | ProcessState::Backoff) => {
+                Err(Fault::with(FaultCode::AlreadyStarted, namespec()))
+            }
+            (Rule::Start, ProcessState::Unknown) => {
+                let text = format!("{} is in an unknown process state", namespec());
+                Err(Fault::with(FaultCode::Failed, text))
+            }
+            (
+                Rule::Start,
+                ProcessState::Stopped | ProcessState::Exited | ProcessState::Fatal | ProcessState::Stopping,
+            ) => Ok(()),
+            (Rule::Stop, _) if proc.is_active() => Ok(()),
+            (Rule::Signal, state) if state.is_signallable() && proc.process.state.pid().is_some() => Ok(()),
+            (Rule::Stop | Rule::Signal, _) => Err(Fault::with(FaultCode::NotRunning, namespec())),
+        }
+    }
+}
+
+impl<'a> Table<'a> {
+    /// The one process a request is about.
+    ///
+    /// # Errors
+    /// BAD_NAME; INCORRECT_PARAMETERS if it is about several.
+    pub fn one(self, target: &Target) -> Result<(SlotId, &'a Proc), Fault> {
+        let Target::Name { sent, namespec } = target else {
+            return Err(Fault::new(FaultCode::IncorrectParameters));
+        };
+        let process = namespec.process.as_deref();
+        process
+            .and_then(|process| self.procs.member(&namespec.group, process))
+            .and_then(|slot| Some((slot, self.procs.proc(slot)?)))
+            .ok_or_else(|| Fault::with(FaultCode::BadName, sent))
+    }
+
+    /// The processes a request for several is about, in ascending order of (group, process) priority.
+    ///
+    /// # Errors
+    /// BAD_NAME.
+    pub fn several(self, target: &Target) -> Result<Vec<SlotId>, Fault> {
+        let mut groups: Vec<_> = match target {
+            Target::All => self.procs.groups().iter().collect(),
+            Target::Group(name) => {
+                vec![self.procs.group(name).ok_or_else(|| Fault::with(FaultCode::BadName, name.clone()))?]
+            }
+            Target::Name { sent, namespec } => {
+                let group = self.procs.group(&namespec.group);
+                vec![group.ok_or_else(|| Fault::with(FaultCode::BadName, sent.clone()))?]
+            }
+        };
+        groups.sort_by_key(|group| group.config.priority);
+        let mut slots = Vec::new();
+        for group in groups {
+            let mut members: Vec<(i64, SlotId)> = group
+                .members
+                .iter()
+                .filter_map(|slot| Some((self.procs.proc(*slot)?.config.priority, *slot)))
+                .collect();
+            members.sort_by_key(|(priority, _)| *priority);
+            slots.extend(members.into_iter().map(|(_, slot)| slot));
+        }
+        Ok(slots)
+    }
+
+    /// Of several only those take part to whom the rule applies. The last ones to be started are the first to be stopped.
+    fn members<'r>(self, target: &'r Target, rule: Rule) -> Result<Members<'r>, Fault> {
+        if let Target::Name { sent, namespec: Namespec { process: Some(_), .. } } = target {
+            let (slot, proc) = self.one(target)?;
+            rule.allows(proc, || sent.clone())?;
+            return Ok(Members::One { slot, sent });
+        }
+        let mut slots = self.several(target)?;
+        if rule == Rule::Stop {
+            slots.reverse();
+        }
+        let member = |slot| {
+            let proc = self.procs.proc(slot).filter(|proc| rule.applies_to(proc))?;
+            Some(Member { slot, refused: rule.allows(proc, || proc.namespec()).err() })
+        };
+        Ok(Members::Several(slots.into_iter().filter_map(member).collect()))
+    }
+
+    fn add<'r>(self, name: &str) -> Result<Decision<'r>, Fault> {
+        // As in Supervisor the file is asked first: a group that runs but stands there no more is unknown.
+        let group = self.configured.iter().find(|group| *group.name == *name);
+        let group = group.ok_or_else(|| Fault::with(FaultCode::BadName, name))?;
+        if self.procs.group(name).is_some() {
+            return Err(Fault::with(FaultCode::AlreadyAdded, name));
+        }
+        Ok(Decision::AddGroup(Arc::clone(group)))
+    }
+
+    fn remove_group(self, name: &str) -> Result<Decision<'_>, Fault> {
+        let group = self.procs.group(name).ok_or_else(|| Fault::with(FaultCode::BadName, name))?;
+        let is_at_rest =
+            |slot: &SlotId| self.procs.proc(*slot).is_none_or(|proc| may_be_removed(proc.state()));
+        if !group.members.iter().all(is_at_rest) {
+            return Err(Fault::with(FaultCode::StillRunning, name));
+        }
+        Ok(Decision::RemoveGroup(name))
+    }
+
+    /// Forgets processes that are at rest until their group is added anew.
+    fn remove(self, target: &Target) -> Result<Decision<'_>, Fault> {
+        let Target::Name { sent, namespec } = target else {
+            return Err(Fault::new(FaultCode::IncorrectParameters));
+        };
+        let Some(name) = &namespec.process else { return self.remove_group(&namespec.group) };
+        let (_, proc) = self.one(target)?;
+        if !may_be_removed(proc.state()) {
+            return Err(Fault::with(FaultCode::StillRunning, sent));
+        }
+        Ok(Decision::RemoveMember { group: &namespec.group, name })
+    }
+
+    fn send_stdin<'r>(self, target: &'r Target, bytes: &'r [u8]) -> Result<Decision<'r>, Fault> {
+        let (slot, proc) = self.one(target)?;
+        let Target::Name { sent, .. } = target else {
+            return Err(Fault::new(FaultCode::IncorrectParameters));
+        };
+        if !matches!(proc.state(), ProcessState::Starting | ProcessState::Running) {
+            return Err(Fault::with(FaultCode::NotRunning, sent));
+        }
+        if proc.config.fcgi_socket.is_some() {
+            // Its standard input is its socket.
+            return Err(Fault::with(FaultCode::NoFile, sent));
+        }
+        Ok(Decision::SendStdin { slot, sent, bytes })
+    }
+}
+
+/// Whether a process in this state can be taken out. As in Supervisor one that is EXITED can, though it waits to be
+/// started again.
+fn may_be_removed(state: ProcessState) -> bool {
+    !state.is_running() && state != ProcessState::Stopping
+}
