@@ -243,6 +243,9 @@ pub struct Circumstances {
     pub wall: Wall,
     /// False once the daemon is on its way down: nothing is started any more.
     pub may_start: bool,
+    /// False if nobody is left in the process group of a program that has ended and that somebody else has collected:
+    /// the group's number may be another's by now.
+    pub may_have_stragglers: bool,
 }
 
 /// Advances one process by one event. The only place where a state changes.
@@ -597,7 +600,7 @@ impl Step<'_> {
     }
 
     fn kill_stragglers(&mut self, pid: Pid) {
-        if self.config.killasgroup {
+        if self.config.killasgroup && self.at.may_have_stragglers {
             self.effects.push(Effect::KillStragglers { pid });
         }
     }

@@ -96,7 +96,8 @@ fn configs() -> Vec<(&'static str, ProcessConfig, bool)> {
 /// One line of the table: what becomes of it and what is to be done.
 fn row(state: State, event: Event, second: f64, config: &ProcessConfig, may_start: bool) -> String {
     let process = Process { state, failures: 1, started: STARTED, start: Wall(1), ..Process::default() };
-    let circumstances = Circumstances { now: at(second), wall: Wall(9), may_start };
+    let circumstances =
+        Circumstances { now: at(second), wall: Wall(9), may_start, may_have_stragglers: true };
     let (after, effects) = step(process.clone(), event, config, circumstances);
     if after == process && effects.is_empty() {
         return "nothing".to_string();
@@ -200,7 +201,8 @@ fn drive(config: &ProcessConfig, steps: &[(f64, Event)]) -> (Process, Vec<Effect
     let mut process = Process::default();
     let mut all = Vec::new();
     for (second, event) in steps {
-        let circumstances = Circumstances { now: at(*second), wall: Wall(9), may_start: true };
+        let circumstances =
+            Circumstances { now: at(*second), wall: Wall(9), may_start: true, may_have_stragglers: true };
         let (after, effects) = step(process, event.clone(), config, circumstances);
         process = after;
         all.extend(effects);
@@ -240,7 +242,13 @@ fn the_waits_grow_by_a_second() {
     let mut now = 0.0;
     for wait in [1.0, 2.0, 3.0] {
         let go = |process, event, now| {
-            step(process, event, &config, Circumstances { now: at(now), wall: Wall(9), may_start: true }).0
+            step(
+                process,
+                event,
+                &config,
+                Circumstances { now: at(now), wall: Wall(9), may_start: true, may_have_stragglers: true },
+            )
+            .0
         };
         let event = if wait == 1.0 { Event::Start } else { Event::Tick };
         process = go(process, event, now);
@@ -300,7 +308,8 @@ fn what_ends_at_once_is_started_once_a_second() {
         let mut starts = Vec::new();
         let mut now = 0.0;
         let mut go = |process: Process, event: Event, now: f64| {
-            let circumstances = Circumstances { now: at(now), wall: Wall(9), may_start: true };
+            let circumstances =
+                Circumstances { now: at(now), wall: Wall(9), may_start: true, may_have_stragglers: true };
             let (process, effects) = step(process, event, &config, circumstances);
             starts.extend(effects.contains(&Effect::Spawn).then_some(now));
             process
@@ -347,7 +356,12 @@ fn signals_of_a_list_have_a_grace_period_each() {
     let mut sent = Vec::new();
     let mut event = Event::Stop;
     for second in 0..9 {
-        let circumstances = Circumstances { now: at(f64::from(second)), wall: Wall(1), may_start: true };
+        let circumstances = Circumstances {
+            now: at(f64::from(second)),
+            wall: Wall(1),
+            may_start: true,
+            may_have_stragglers: true,
+        };
         let (after, effects) = step(process, event, &config, circumstances);
         process = after;
         event = Event::Tick;
@@ -361,7 +375,19 @@ fn signals_of_a_list_have_a_grace_period_each() {
     // Whoever has lost patience does not wait for the others.
     let stopping = State::Stopping { pid: PID, kill_at: at(5.0), start_after: false, then: 0 };
     let process = Process { state: stopping, ..Process::default() };
-    let now = Circumstances { now: at(1.0), wall: Wall(1), may_start: true };
+    let now = Circumstances { now: at(1.0), wall: Wall(1), may_start: true, may_have_stragglers: true };
     let (after, _) = step(process, Event::Escalate, &config, now);
     assert!(matches!(after.state, State::Stopping { then: KILLED, .. }), "{after:?}");
+}
+
+/// Nobody is killed by the number of a group that may be somebody else's.
+#[test]
+fn stragglers_are_killed_only_where_there_may_be_any() {
+    let config = ProcessConfig { killasgroup: true, ..sample::config() };
+    for may_have_stragglers in [true, false] {
+        let process = Process { state: State::Running { pid: PID }, ..Process::default() };
+        let now = Circumstances { now: at(9.0), wall: Wall(9), may_start: true, may_have_stragglers };
+        let (_, effects) = step(process, exits(0), &config, now);
+        assert_eq!(effects.contains(&Effect::KillStragglers { pid: PID }), may_have_stragglers);
+    }
 }

@@ -229,7 +229,12 @@ impl Walk {
     }
 
     fn happen(&mut self, event: Event) {
-        let at = Circumstances { now: self.now, wall: Wall(self.now.0), may_start: self.may_start };
+        let at = Circumstances {
+            now: self.now,
+            wall: Wall(self.now.0),
+            may_start: self.may_start,
+            may_have_stragglers: true,
+        };
         if self.path.len() == 12 {
             self.path.pop_front();
         }
@@ -330,7 +335,7 @@ fn a_million_random_steps() {
 #[test]
 fn unknown_is_left_by_an_exit_only() {
     let config = sample::config();
-    let at = Circumstances { now: Monotonic(5), wall: Wall(5), may_start: true };
+    let at = Circumstances { now: Monotonic(5), wall: Wall(5), may_start: true, may_have_stragglers: true };
     for event in [Event::Start, Event::Stop, Event::ShutDown, Event::Tick] {
         let process = Process { state: State::Unknown { pid: 5 }, ..Process::default() };
         let (after, effects) = step(process.clone(), event, &config, at);

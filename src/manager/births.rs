@@ -8,7 +8,7 @@
 //! A child that is given up gets SIGKILL. Where it hangs in the kernel it is there until that lets go of it, but it
 //! does not execute anything any more, so nobody has to wait for its end.
 
-use crate::manager::child::Common;
+use crate::manager::child::SpawnContext;
 use crate::model::config::ProcessConfig;
 use crate::model::time::Monotonic;
 use crate::shm::link::Link;
@@ -50,7 +50,7 @@ pub enum Recipe {
     /// Nobody can hold up its creation.
     Ready(Box<Program>),
     /// Its file is still to be looked for, which may take a while, too.
-    Open { common: Arc<Common>, config: Arc<ProcessConfig>, group: Arc<str> },
+    Open { context: Arc<SpawnContext>, config: Arc<ProcessConfig>, group: Arc<str> },
 }
 
 /// A program that was created.
@@ -78,8 +78,8 @@ impl Job {
     pub fn carry_out(self, spawner: &mut Spawner, link: &Link) -> Outcome {
         let program = match self.recipe {
             Recipe::Ready(program) => program,
-            Recipe::Open { common, config, group } => {
-                let program = common.program(&config, &group);
+            Recipe::Open { context, config, group } => {
+                let program = context.program(&config, &group);
                 Box::new(program.map_err(|error| Trouble::Command(error.to_string()))?)
             }
         };

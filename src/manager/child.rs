@@ -1,7 +1,7 @@
 //! What a program gets at its start: its file and words, environment, user, directory and limits.
 
 use crate::config::command::{self, CommandError};
-use crate::model::config::ProcessConfig;
+use crate::model::config::{Config, ProcessConfig};
 use crate::model::raw;
 use crate::sys::limits::Limit;
 use crate::sys::spawn::{Program, UserChange};
@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// What is the same for every program of this daemon.
 #[derive(Clone, Debug)]
-pub struct Common {
+pub struct SpawnContext {
     /// The daemon's own environment.
     pub environment: Vec<(OsString, OsString)>,
     /// `SUPERVISOR_SERVER_URL`, unless the program has its own.
@@ -26,7 +26,13 @@ pub struct Common {
     pub dies_with: Option<i32>,
 }
 
-impl Common {
+impl SpawnContext {
+    /// Takes over what another configuration says.
+    pub fn adopt(&mut self, config: &Config, keeper_pid: i32) {
+        self.server_url = config.child_server_url();
+        self.dies_with = config.supervisord.exitkillall.then_some(keeper_pid);
+    }
+
     /// Prepares one start of a program.
     ///
     /// # Errors

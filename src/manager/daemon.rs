@@ -10,30 +10,31 @@ use crate::log::auto;
 use crate::log::spec::{Context, StreamSpec};
 use crate::manager::answers::Answers;
 use crate::manager::boot::{AutoLogs, Boot};
-use crate::manager::child::Common;
+use crate::manager::child::SpawnContext;
 use crate::manager::events::Events;
 use crate::manager::events::outlet::Written;
-use crate::manager::info_map::MapFile;
+use crate::manager::info_map::InfoMap;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::requests::changes::LastReread;
 use crate::manager::requests::views::ProcessListCache;
 use crate::manager::requests::waiters::{Waiter, Wants};
 use crate::manager::saved::{InForce, Saved};
-use crate::manager::shutdown::Ending;
+use crate::manager::servers::Servers;
+use crate::manager::shutdown::Life;
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
 use crate::manager::streams::Specs;
-use crate::manager::survivors::{Adopted, Legacy};
+use crate::manager::survivors::Adoption;
 use crate::manager::thrift::Needs;
-use crate::manager::upgrade::{Decision, Wanted};
+use crate::manager::upgrade::{Decision, Upgrade};
 use crate::model::config::{
     ActivityLog, ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig,
 };
 use crate::model::signal::Signal;
-use crate::model::state::SupervisorState;
 use crate::model::stream::Stream;
 use crate::model::time::{Monotonic, Wall};
+use crate::rt;
 use crate::rt::wait;
-use crate::rt::{self, Task};
 use crate::shm::handshake::drain_counter;
 use crate::shm::link::{Entry, Link, What};
 use crate::shm::slots::Owed;
@@ -61,33 +62,20 @@ pub struct Daemon {
     pub in_force: InForce,
     pub answers: Answers,
     pub procs: ProcessManager,
-    pub state: SupervisorState,
-    /// How far the end has come, once one was asked for.
-    pub ending: Option<Ending>,
-    pub common: Arc<Common>,
+    pub life: Life,
+    pub spawn_context: Arc<SpawnContext>,
     pub spawns: Spawns,
     /// How many descriptors all processes take.
     pub needs: Needs,
     pub http: http::Context,
-    pub servers: Vec<Server>,
+    pub servers: Servers,
     pub events: Events,
     pub sockets: Sockets,
-    pub wanted_upgrade: Option<Wanted>,
-    pub map_file: MapFile,
+    pub upgrade: Upgrade,
+    pub map: InfoMap,
     pub process_list: ProcessListCache,
-    /// What a former daemon left behind, until it is taken over.
-    pub legacy: Legacy,
-    pub adopted: Adopted,
-    /// Where the configuration was wrong when it was last read again; empty if nowhere.
-    pub config_problem: String,
-}
-
-/// An HTTP server that accepts.
-pub struct Server {
-    pub config: crate::model::config::HttpServerConfig,
-    /// A second descriptor of the same socket, to hand over and to clean up with.
-    pub listener: http::listen::Listener,
-    pub task: Task<()>,
+    pub adoption: Adoption,
+    pub last_reread: LastReread,
 }
 
 /// What has come to its end.
@@ -187,9 +175,7 @@ impl Daemon {
     /// comes now waits in the kernel's queue for the successor.
     pub async fn make_room(&mut self, ears: &mut Ears) {
         self.http.leave();
-        for server in self.servers.drain(..) {
-            server.task.cancel().await;
-        }
+        self.servers.stop_accepting().await;
         self.answer_upgrade();
         self.answer_clients();
         let http = self.http.clone();
@@ -214,9 +200,9 @@ impl Daemon {
         let deadlines = [
             self.procs.next_deadline(),
             self.birth_deadline(),
-            self.ending_deadline(),
+            self.life.deadline(),
             self.events.deadline(),
-            self.map_deadline(),
+            self.map.deadline(),
         ];
         let deadline = deadlines.into_iter().flatten().min();
         let timer = async {
@@ -296,9 +282,8 @@ impl Daemon {
         self.finish_streams(slot);
         announce();
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        proc.applied = entry.sequence + 1;
+        let why = proc.end_was_recorded(entry.sequence);
         proc.remember_end(entry.pid, status, entry.wall, entry.monotonic);
-        let why = proc.failure.take();
         self.apply_at(slot, Event::Exited { status, why }, entry.monotonic, entry.wall);
     }
 
@@ -311,7 +296,7 @@ impl Daemon {
                 self.begin_shutdown();
                 self.count_exit_request();
             }
-            Signal::HUP if self.state != SupervisorState::Running => {
+            Signal::HUP if !self.life.is_running() => {
                 ::log::warn!("ignored {signal} indicating restart request (shutdown in progress)");
             }
             Signal::HUP => {
@@ -326,7 +311,7 @@ impl Daemon {
             }
             Signal::USR1 => {
                 ::log::warn!("received {signal} indicating upgrade request");
-                self.upgrade(None, None);
+                self.begin_upgrade(None, None);
             }
             _ => ::log::info!("received {signal}, which means nothing here"),
         }
@@ -377,22 +362,18 @@ impl Daemon {
             // It may run by now, and then it is to be asked.
             self.hear_birth(slot);
         }
-        let may_start = self.may_start();
+        let may_start = self.life.may_start();
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
-        let was_adopted = proc.origin.adopted;
-        let at = Circumstances { now, wall, may_start };
+        // Of our own children nobody gets the number before they are collected.
+        let may_have_stragglers = !(proc.origin.adopted && matches!(event, Event::Exited { .. }))
+            || self.adoption.leads_anybody(slot);
+        let at = Circumstances { now, wall, may_start, may_have_stragglers };
         let ended = match &event {
             Event::Exited { status, .. } => Some(*status),
             _ => None,
         };
-        let (process, mut effects) = step(proc.process.clone(), event, &config, at);
-        if was_adopted {
-            // Somebody else has collected it: unless anybody is left, the number of its process group may be another's.
-            effects.retain(|effect| {
-                !matches!(effect, Effect::KillStragglers { .. }) || self.adopted.leads_anybody(slot)
-            });
-        }
+        let (process, effects) = step(proc.process.clone(), event, &config, at);
         self.procs.replace(slot, process);
         let (mut changes, mut owed) = (Vec::new(), Owed::default());
         // Said before it is committed: after a crash in between it is said twice rather than never.
@@ -449,11 +430,10 @@ impl Daemon {
 
     fn publish(&mut self, slot: SlotId, change: StateChange) {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        let waiting = std::mem::take(&mut proc.waiters);
-        for mut waiter in waiting {
+        for mut waiter in proc.take_waiters(|_| true) {
             match waiter.sees(change.to) {
                 Some(outcome) => waiter.answer(outcome, &mut self.answers),
-                None => proc.waiters.push(waiter),
+                None => proc.wait(waiter),
             }
         }
     }
@@ -462,12 +442,11 @@ impl Daemon {
     fn disappoint_waiters(&mut self, slot: SlotId) {
         use crate::core::process::State;
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        if proc.waiters.is_empty() || matches!(proc.process.state, State::Stopping { start_after: true, .. })
-        {
+        if !proc.has_waiters() || matches!(proc.process.state, State::Stopping { start_after: true, .. }) {
             return;
         }
         let withdrawn = |waiter: &mut Waiter| waiter.wants == Wants::UpAfterStop;
-        proc.waiters.extract_if(.., withdrawn).for_each(|waiter| waiter.give_up(&mut self.answers));
+        proc.take_waiters(withdrawn).into_iter().for_each(|waiter| waiter.give_up(&mut self.answers));
     }
 
     /// Does what the former manager had decided and may not have done.
@@ -494,7 +473,7 @@ impl Daemon {
             );
         } else {
             if let Some(proc) = self.procs.proc_mut(slot) {
-                proc.refused_signal = in_words(&error);
+                proc.signal_refused(in_words(&error));
             }
             self.apply(slot, Event::SignalFailed(error.to_string()));
         }

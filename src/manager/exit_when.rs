@@ -6,7 +6,7 @@ use crate::manager::procs::{Proc, SlotId};
 use crate::model::config::ExitWhen;
 use crate::model::exit::ExitStatus;
 use crate::model::namespec::Namespec;
-use crate::model::state::{ProcessState, SupervisorState};
+use crate::model::state::ProcessState;
 
 /// What a shell calls a death by signal: this and the signal's number.
 const KILLED: i32 = 128;
@@ -15,7 +15,7 @@ impl Daemon {
     /// Begins the end if what has just happened to a process is what the daemon was told to end with. `ended`
     /// is how its program ended, if that is what happened: it may run again by now.
     pub fn check_exit_condition(&mut self, slot: SlotId, changes: &[StateChange], ended: Option<ExitStatus>) {
-        let Some(proc) = self.procs.proc(slot).filter(|_| self.state == SupervisorState::Running) else {
+        let Some(proc) = self.procs.proc(slot).filter(|_| self.life.is_running()) else {
             return;
         };
         let Some(reason) = self.reason_to_exit(proc, changes) else { return };

@@ -4,14 +4,13 @@
 //! in [`LEAST_INTERVAL`], so that a thousand programs that start at once cost a few writes and not a thousand.
 
 use crate::control::request::{Fact, Facts, ProcessInfo, Table};
-use crate::core::info_map::{self, InfoMapEntry, KeeperIdentity, Written};
+use crate::core::info_map::{self, InfoMapEntry, KeeperIdentity, ProcessInfoMap, Written};
 use crate::core::process::State;
 use crate::files::location::{Location, Missing};
 use crate::files::replace;
 use crate::files::trust::Control;
 use crate::manager::daemon::Daemon;
 use crate::manager::procs::{Proc, SlotId};
-use crate::model::state::SupervisorState;
 use crate::model::time::{Monotonic, Wall};
 use crate::sys::{clock, process, user};
 use rustix::fs::OFlags;
@@ -28,9 +27,17 @@ const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 /// The file is for us alone.
 const MODE: u32 = 0o600;
 
+/// What is alive, and the file that says so.
+#[derive(Debug, Default)]
+pub struct InfoMap {
+    /// By slot.
+    table: ProcessInfoMap,
+    file: MapFile,
+}
+
 /// The file, as this daemon may use it.
 #[derive(Debug, Default)]
-pub struct MapFile {
+struct MapFile {
     /// `None`: there is to be none, or what lies there is not ours.
     path: Option<PathBuf>,
     written_at: Monotonic,
@@ -40,19 +47,23 @@ pub struct MapFile {
     failed: bool,
 }
 
-impl MapFile {
-    /// The file of a daemon that takes over: it was looked at by the one before.
-    pub fn resume(path: Option<PathBuf>) -> MapFile {
-        MapFile { path, ..MapFile::default() }
+impl InfoMap {
+    /// Goes on with the file of the manager before, which has looked at it.
+    pub fn resume(&mut self, path: Option<PathBuf>) {
+        self.file = MapFile { path, ..MapFile::default() };
     }
 
-    /// Reads what a former daemon has left there.
+    /// Reads what a former daemon has left in a file, which is this daemon's from now on.
     ///
     /// A file that cannot be one of ours is left alone: nothing is taken over, and nothing written.
-    pub fn open(path: Option<PathBuf>) -> (MapFile, Option<Written>) {
-        let Some(path) = path else { return (MapFile::default(), None) };
+    pub fn open(&mut self, path: Option<PathBuf>) -> Option<Written> {
+        self.file = MapFile::default();
+        let path = path?;
         match read(&path) {
-            Ok(written) => (MapFile::resume(Some(path)), written),
+            Ok(written) => {
+                self.resume(Some(path));
+                written
+            }
             Err(why) => {
                 ::log::error!(
                     "processinfomapfile {} is not used: {why}. Nothing is taken over, and it is not written to: what a \
@@ -60,15 +71,34 @@ impl MapFile {
                      Remove the file, or name another one",
                     path.display()
                 );
-                (MapFile::default(), None)
+                None
             }
         }
     }
 
     pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+        self.file.path.as_deref()
     }
 
+    /// Whether anything has to be known about programs that only a daemon after this one needs.
+    pub fn is_kept(&self) -> bool {
+        self.file.path.is_some()
+    }
+
+    /// When the file is to be written even though nothing happens.
+    pub fn deadline(&self) -> Option<Monotonic> {
+        (self.table.is_new() && self.is_kept()).then(|| self.file.written_at + LEAST_INTERVAL)
+    }
+
+    /// Removes the file at an orderly end that leaves nothing alive.
+    pub fn remove_file(&self) {
+        if let Some(path) = &self.file.path {
+            let _ = replace::remove(path, 0, |_| true);
+        }
+    }
+}
+
+impl MapFile {
     fn write(&mut self, text: &str, now: Monotonic) {
         let Some(path) = &self.path else { return };
         self.written_at = now;
@@ -80,13 +110,6 @@ impl MapFile {
                 ::log::error!("could not write processinfomapfile {}: {error}", path.display());
             }
             Err(_) => {}
-        }
-    }
-
-    /// Removes it at an orderly end that leaves nothing alive.
-    pub fn remove(&self) {
-        if let Some(path) = &self.path {
-            let _ = replace::remove(path, 0, |_| true);
         }
     }
 }
@@ -189,20 +212,15 @@ fn says_something(value: &serde_json::Value) -> bool {
 }
 
 impl Daemon {
-    /// Whether anything has to be known about programs that only a daemon after this one needs.
-    pub fn keeps_map(&self) -> bool {
-        self.map_file.path.is_some()
-    }
-
     /// Brings the entry of a process up to date.
     pub fn note(&mut self, slot: SlotId) {
         let Some(proc) = self.procs.proc(slot) else { return };
         let state = &proc.process.state;
         let stopping = matches!(state, State::Stopping { start_after: false, .. });
         // What ends because the daemon does is not meant to stay stopped.
-        let by_hand = *state == State::Stopped && proc.starts > 0 && self.state == SupervisorState::Running;
+        let by_hand = *state == State::Stopped && proc.starts > 0 && self.life.is_running();
         let pid = state.pid().or(by_hand.then_some(0));
-        let known = self.procs.info_map.get(slot);
+        let known = self.map.table.get(slot);
         if known.map(|entry| (entry.pid, entry.stopping)) == pid.map(|pid| (pid, stopping)) {
             return;
         }
@@ -215,29 +233,29 @@ impl Daemon {
             generation: proc.origin.generation,
             starts: proc.starts,
             // Only the file is compared with another configuration.
-            fingerprint: if self.keeps_map() { fingerprint(proc) } else { 0 },
+            fingerprint: if self.map.is_kept() { fingerprint(proc) } else { 0 },
             stopping,
             pipes: proc.streams.inodes(),
         });
-        let was_new = self.procs.info_map.is_new();
-        self.procs.info_map.set(slot, entry, clock::wall());
+        let was_new = self.map.table.is_new();
+        self.map.table.set(slot, entry, clock::wall());
         if !was_new {
-            self.map_file.changed_at = clock::monotonic();
+            self.map.file.changed_at = clock::monotonic();
         }
     }
 
     /// Writes the file in the middle of a turn of the loop, if that takes long: a thousand programs may be started
     /// in one.
     pub fn save_map_in_long_turn(&mut self) {
-        let changed_at = self.map_file.changed_at;
-        if self.map_deadline().is_some() && clock::monotonic() >= changed_at + LEAST_INTERVAL {
+        let changed_at = self.map.file.changed_at;
+        if self.map.deadline().is_some() && clock::monotonic() >= changed_at + LEAST_INTERVAL {
             self.save_map();
         }
     }
 
     /// Forgets the entry of a process that is removed.
     pub fn unnote(&mut self, slot: SlotId) {
-        self.procs.info_map.set(slot, None, clock::wall());
+        self.map.table.set(slot, None, clock::wall());
     }
 
     /// One of the tables, each row with what else is known, sorted by group and name.
@@ -273,13 +291,13 @@ impl Daemon {
             (0, Some(pid)) => process::start_ticks(pid).unwrap_or(0),
             (known, _) => known,
         };
-        let file = self.map_file.path().map(|path| path.display().to_string());
+        let file = self.map.path().map(|path| path.display().to_string());
         let mut facts = vec![
             ("source", text(source.to_string())),
             ("prestart", Fact::Flag(is_older)),
             ("restarts", Fact::Number(i64::from(proc.starts.saturating_sub(1)))),
             ("fingerprint", text(format!("{:016x}", fingerprint(proc)))),
-            ("map_version", text(self.procs.info_map.version().0.to_string())),
+            ("map_version", text(self.map.table.version().0.to_string())),
             ("file", text(file.unwrap_or_else(|| "none".to_string()))),
         ];
         if pid.is_some() {
@@ -294,28 +312,23 @@ impl Daemon {
         facts
     }
 
-    /// When the file is to be written even though nothing happens.
-    pub fn map_deadline(&self) -> Option<Monotonic> {
-        (self.procs.info_map.is_new() && self.keeps_map()).then(|| self.map_file.written_at + LEAST_INTERVAL)
-    }
-
     /// Writes the file, if it is time.
     pub fn save_map(&mut self) {
         let now = clock::monotonic();
-        if self.map_deadline().is_some_and(|deadline| now >= deadline) {
+        if self.map.deadline().is_some_and(|deadline| now >= deadline) {
             self.save_map_now();
         }
     }
 
     /// Writes the file.
     pub fn save_map_now(&mut self) {
-        if !self.keeps_map() {
+        if !self.map.is_kept() {
             return;
         }
         let pid = self.link.keeper_pid();
         let keeper = KeeperIdentity { pid, start_ticks: process::start_ticks(pid).unwrap_or(0) };
-        let text = self.procs.info_map.to_text(&process::boot_id(), self.in_force.generation(), keeper);
-        self.map_file.write(&text, clock::monotonic());
+        let text = self.map.table.to_text(&process::boot_id(), self.in_force.generation(), keeper);
+        self.map.file.write(&text, clock::monotonic());
     }
 }
 

@@ -24,6 +24,7 @@ pub mod procs;
 pub mod requests;
 pub mod resume;
 pub mod saved;
+pub mod servers;
 pub mod shutdown;
 pub mod survivors;
 pub mod thrift;

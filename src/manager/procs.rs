@@ -1,6 +1,5 @@
 //! The table of everything that is supervised.
 
-use crate::core::info_map::ProcessInfoMap;
 use crate::core::process::Process;
 use crate::manager::births::Newborn;
 use crate::manager::boot::AutoLogs;
@@ -12,9 +11,10 @@ use crate::model::exit::{ExitStatus, Tally};
 use crate::model::namespec;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
-use crate::shm::slots::Origin;
+use crate::shm::slots::{Origin, SlotContent};
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// The number of a slot in the memory shared with the keeper; with it a process is found at once.
@@ -42,8 +42,6 @@ pub struct ProcessManager {
     version: u64,
     /// How often a group or a member came or went.
     groups_version: u64,
-    /// What is alive, by slot.
-    pub info_map: ProcessInfoMap,
 }
 
 /// An active group.
@@ -57,9 +55,17 @@ pub struct Group {
     pub active: usize,
 }
 
-/// One process.
+/// One process. What is known of it is there for everybody to read (see [`Facts`]); it changes by what is said here.
 #[derive(Debug)]
 pub struct Proc {
+    facts: Facts,
+    pub streams: Streams,
+    waiters: Vec<Waiter>,
+}
+
+/// What is known of a process. Nobody outside this file can write to it.
+#[derive(Debug)]
+pub struct Facts {
     pub config: Arc<ProcessConfig>,
     pub group: Arc<str>,
     pub is_listener: bool,
@@ -75,20 +81,26 @@ pub struct Proc {
     /// That of its configuration, once somebody wanted to know.
     pub fingerprint: OnceCell<u64>,
     /// What went wrong between the creation of its program and the first instruction.
-    pub failure: Option<String>,
+    failure: Option<String>,
     /// Its program is being created, and the loop does not wait for that.
     pub newborn: Option<Newborn>,
     /// Why the last signal to it could not be sent; empty if it could.
     pub refused_signal: String,
     pub logs: AutoLogs,
-    pub streams: Streams,
-    pub waiters: Vec<Waiter>,
     /// The last exits that this manager saw, the latest last.
     pub past: VecDeque<PastExit>,
     /// All the exits that this manager saw.
     pub tally: Tally,
     /// Since when it has been on its way back after an exit that nobody asked for.
-    pub down_since: Option<Monotonic>,
+    down_since: Option<Monotonic>,
+}
+
+impl Deref for Proc {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.facts
+    }
 }
 
 /// So many exits of each process are remembered.
@@ -96,7 +108,7 @@ const PAST_EXITS: usize = 10;
 
 impl Proc {
     pub fn new(config: Arc<ProcessConfig>, group: &GroupConfig, logs: AutoLogs) -> Proc {
-        Proc {
+        let facts = Facts {
             config,
             group: group.name.clone(),
             is_listener: matches!(group.kind, GroupKind::EventListener(_)),
@@ -110,21 +122,108 @@ impl Proc {
             newborn: None,
             refused_signal: String::new(),
             logs,
-            streams: Streams::default(),
-            waiters: Vec::new(),
             past: VecDeque::new(),
             tally: Tally::default(),
             down_since: None,
-        }
+        };
+        Proc { facts, streams: Streams::default(), waiters: Vec::new() }
+    }
+
+    /// Goes on where an earlier manager was with it.
+    pub fn resume(&mut self, content: SlotContent) {
+        self.facts.process = content.process;
+        self.facts.starts = content.starts;
+        self.facts.applied = content.applied;
+        self.facts.born_at = content.born_at;
+        self.facts.origin = content.origin;
+    }
+
+    /// Its program is about to be created, with the ledger's head there.
+    pub fn creation_begins(&mut self, ledger_head: u64) {
+        self.facts.born_at = ledger_head;
+    }
+
+    /// Its program was created. `failure` is what went wrong before the first instruction.
+    pub fn program_created(&mut self, start_ticks: u64, generation: u32, failure: Option<String>) {
+        self.facts.starts = self.starts.saturating_add(1);
+        self.facts.fingerprint = OnceCell::new();
+        self.facts.failure = failure;
+        self.set_origin(start_ticks, generation);
+    }
+
+    /// Its program is one that this daemon has created.
+    pub fn set_origin(&mut self, start_ticks: u64, generation: u32) {
+        self.facts.origin = Origin { start_ticks, generation, adopted: false };
+    }
+
+    /// Its program is one that a former daemon has created.
+    pub fn adopt(&mut self, fingerprint: u64, starts: u32, start_ticks: u64, generation: u32) {
+        self.facts.fingerprint = fingerprint.into();
+        self.facts.starts = starts;
+        self.facts.origin = Origin { start_ticks, generation, adopted: true };
+    }
+
+    /// The adopted program has ended, and none came in its place.
+    pub fn forget_origin(&mut self) {
+        self.facts.origin = Origin::default();
+    }
+
+    /// Its program is being created, and the loop does not wait for that.
+    pub fn await_newborn(&mut self, newborn: Newborn) {
+        self.facts.newborn = Some(newborn);
+    }
+
+    pub fn newborn_mut(&mut self) -> Option<&mut Newborn> {
+        self.facts.newborn.as_mut()
+    }
+
+    pub fn take_newborn(&mut self) -> Option<Newborn> {
+        self.facts.newborn.take()
+    }
+
+    /// A signal to it could not be sent.
+    pub fn signal_refused(&mut self, why: String) {
+        self.facts.refused_signal = why;
+    }
+
+    /// Somebody waits for a change of its state.
+    pub fn wait(&mut self, waiter: Waiter) {
+        self.waiters.push(waiter);
+    }
+
+    /// Takes out those who wait for what `is_over` says of them.
+    pub fn take_waiters(&mut self, mut is_over: impl FnMut(&mut Waiter) -> bool) -> Vec<Waiter> {
+        self.waiters.extract_if(.., |waiter| is_over(waiter)).collect()
+    }
+
+    pub fn has_waiters(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
+    /// It has been on its way back since then, after an exit that nobody asked for.
+    pub fn is_down(&mut self, since: Monotonic) {
+        self.facts.down_since = Some(since);
+    }
+
+    /// It is not on its way back any more. Returns since when it was.
+    pub fn is_not_down(&mut self) -> Option<Monotonic> {
+        self.facts.down_since.take()
     }
 
     /// Remembers an exit, and forgets the oldest one.
     fn remember(&mut self, exit: PastExit) {
         if self.past.len() == PAST_EXITS {
-            self.past.pop_front();
+            self.facts.past.pop_front();
         }
-        self.tally.count(exit.status);
-        self.past.push_back(exit);
+        self.facts.tally.count(exit.status);
+        self.facts.past.push_back(exit);
+    }
+
+    /// The ledger has told that its program has ended. Returns what went wrong before its first instruction, if
+    /// anything did.
+    pub fn end_was_recorded(&mut self, sequence: u64) -> Option<String> {
+        self.facts.applied = sequence + 1;
+        self.facts.failure.take()
     }
 
     /// Remembers that its program has ended, before the state machine hears of it.
@@ -307,7 +406,7 @@ impl ProcessManager {
         let Some(proc) = self.procs.get_mut(slot as usize).and_then(Option::as_mut) else { return };
         let (before, after) = (proc.is_active(), process.state.is_active());
         let (old_deadline, new_deadline) = (proc.process.state.deadline(), process.state.deadline());
-        proc.process = process;
+        proc.facts.process = process;
         let is_listener = proc.is_listener;
         if old_deadline != new_deadline {
             self.deadlines.extend(new_deadline.map(|deadline| (deadline, slot)));

@@ -12,7 +12,6 @@ use crate::keeper::detach::{Heir, WELCOME, offer};
 use crate::log::{activity, auto};
 use crate::manager::boot::Snapshot;
 use crate::manager::daemon::{Daemon, flush_messages};
-use crate::manager::info_map::MapFile;
 use crate::manager::lock;
 use crate::manager::procs::{Proc, SlotId};
 use crate::model::config::Config;
@@ -217,8 +216,8 @@ impl Daemon {
         flush_messages(&self.in_force.config());
         self.open_servers()?;
         self.in_force.begin_run_after(snapshot.generation);
-        self.map_file = MapFile::open(self.in_force.config().supervisord.processinfomapfile.clone()).0;
-        self.state = SupervisorState::Running;
+        self.map.open(self.in_force.config().supervisord.processinfomapfile.clone());
+        self.life.resume(None);
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.events.recall(&self.link);
         let restored = self.restore(snapshot.active);
@@ -276,7 +275,7 @@ impl Daemon {
     pub fn progress_of_renewal(&mut self) {
         let is_over = |name: &String| self.procs.group(name).is_none_or(|group| group.active == 0);
         let updating = self.in_force.groups_updating();
-        if self.state != SupervisorState::Running || !updating.iter().any(is_over) {
+        if !self.life.is_running() || !updating.iter().any(is_over) {
             return;
         }
         let over: Vec<String> = updating.iter().filter(|name| is_over(name)).cloned().collect();

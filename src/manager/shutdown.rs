@@ -4,7 +4,6 @@ use crate::config::{self, Surroundings};
 use crate::core::process::Event;
 use crate::core::shutdown::Phases;
 use crate::manager::daemon::{Daemon, flush_messages};
-use crate::manager::info_map::MapFile;
 use crate::manager::procs::SlotId;
 use crate::model::config::Config;
 use crate::model::event::Kind;
@@ -22,8 +21,52 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(3);
 /// A service manager sends TERM once, some do twice; whoever asks this often does not want to wait any more.
 const REQUESTS_OF_THE_IMPATIENT: u32 = 3;
 
+/// How far the daemon is in its own life: it runs, or everything is being stopped, for good or for a new beginning.
+pub struct Life {
+    state: SupervisorState,
+    /// Once an end was asked for.
+    ending: Option<Ending>,
+}
+
+impl Life {
+    pub fn begin() -> Life {
+        Life { state: SupervisorState::Running, ending: None }
+    }
+
+    pub fn state(&self) -> SupervisorState {
+        self.state
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.state == SupervisorState::Running
+    }
+
+    /// Goes on in the state that an earlier manager has published, if it has published any.
+    pub fn resume(&mut self, state_code: Option<i32>) {
+        let known = [SupervisorState::Shutdown, SupervisorState::Restarting];
+        let state = known.into_iter().find(|state| Some(state.code()) == state_code);
+        self.state = state.unwrap_or(SupervisorState::Running);
+    }
+
+    /// Whether it ends, or is about to, and its programs are to go on without it.
+    pub fn leaves_programs(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.leaves)
+    }
+
+    /// Whether programs are started and restarted: until the end begins, and up to the last moment if they are to go
+    /// on without the daemon.
+    pub fn may_start(&self) -> bool {
+        self.is_running() || self.leaves_programs()
+    }
+
+    /// When the loop has to look at the end again even though nothing happens.
+    pub fn deadline(&self) -> Option<Monotonic> {
+        self.ending.as_ref().map(|ending| ending.next_report)
+    }
+}
+
 /// How far the end has come.
-pub struct Ending {
+struct Ending {
     phases: Phases<String>,
     /// The groups that are stopping now.
     current: Vec<String>,
@@ -31,7 +74,7 @@ pub struct Ending {
     /// How many signals asked for the end.
     n_requests: u32,
     /// Its programs are to go on without the daemon.
-    pub leaves: bool,
+    leaves: bool,
     /// If so, who was being stopped when the end began.
     stopping: Vec<SlotId>,
     /// What comes after; `None` for the end of the daemon.
@@ -42,7 +85,7 @@ impl Daemon {
     /// Begins to stop everything for good. Asking again changes nothing; during a restart it makes that
     /// the end.
     pub fn begin_shutdown(&mut self) {
-        match &mut self.ending {
+        match &mut self.life.ending {
             Some(ending) => ending.restart_with = None,
             None => self.announce_state(Kind::SupervisorStopping),
         }
@@ -53,7 +96,7 @@ impl Daemon {
     /// Counts a signal that asked for the end. The one that shows impatience kills what is stopping, and what
     /// is still to be stopped gets no grace period.
     pub fn count_exit_request(&mut self) {
-        let Some(ending) = &mut self.ending else { return };
+        let Some(ending) = &mut self.life.ending else { return };
         ending.n_requests += 1;
         if ending.n_requests != REQUESTS_OF_THE_IMPATIENT {
             return;
@@ -86,15 +129,9 @@ impl Daemon {
         Ok(())
     }
 
-    /// Whether programs are started and restarted: until the end begins, and up to the last moment if they are to go
-    /// on without the daemon.
-    pub fn may_start(&self) -> bool {
-        self.state == SupervisorState::Running || self.ending.as_ref().is_some_and(|ending| ending.leaves)
-    }
-
     /// Begins to stop everything in order to start again with this configuration.
     pub fn begin_restart_with(&mut self, config: Config) {
-        if self.ending.is_none() {
+        if self.life.ending.is_none() {
             self.announce_state(Kind::SupervisorStopping);
         }
         self.set_state(SupervisorState::Restarting);
@@ -117,7 +154,7 @@ impl Daemon {
         let mut surroundings = Surroundings::of_this_process();
         surroundings.current_dir = self.boot.current_dir.clone();
         surroundings.environment = self
-            .common
+            .spawn_context
             .environment
             .iter()
             .filter_map(|(key, value)| Some((key.to_str()?.to_string(), value.to_str()?.to_string())))
@@ -126,13 +163,13 @@ impl Daemon {
     }
 
     fn set_state(&mut self, state: SupervisorState) {
-        self.state = state;
+        self.life.state = state;
         self.link.set_supervisor_state(state.code());
         self.show_daemon();
     }
 
     fn begin_end(&mut self, restart_with: Option<Box<Config>>) {
-        if self.ending.is_some() {
+        if self.life.ending.is_some() {
             return;
         }
         let leaves = restart_with.is_none() && self.leaves_programs() && self.prepare_inheritance();
@@ -140,13 +177,13 @@ impl Daemon {
         let phases = Phases::new(groups.map(|group| (group.config.priority, group.config.name.to_string())));
         let (current, next_report) = (Vec::new(), clock::monotonic());
         let stopping = if leaves { self.stopping() } else { Vec::new() };
-        self.ending =
+        self.life.ending =
             Some(Ending { phases, current, next_report, n_requests: 0, restart_with, leaves, stopping });
     }
 
     /// Goes on with an end that an earlier manager had begun.
     pub fn resume_end(&mut self) {
-        match self.state {
+        match self.life.state {
             SupervisorState::Running => {}
             SupervisorState::Shutdown => self.begin_end(None),
             SupervisorState::Restarting => {
@@ -162,9 +199,9 @@ impl Daemon {
 
     /// Stops the next groups as soon as those before are at rest. True once the daemon is to end.
     pub fn progress_of_end(&mut self) -> bool {
-        while self.ending.is_some() {
+        while self.life.ending.is_some() {
             if self.phase_is_over() {
-                let next = self.ending.as_mut().and_then(|ending| ending.phases.next());
+                let next = self.life.ending.as_mut().and_then(|ending| ending.phases.next());
                 match next {
                     Some(groups) => self.begin_phase(groups),
                     None if self.end_has_come() => return true,
@@ -181,10 +218,10 @@ impl Daemon {
     fn phase_is_over(&self) -> bool {
         let is_stopping = |slot: &SlotId| self.procs.proc(*slot).is_some_and(|proc| proc.state() == Stopping);
         // Nobody else is stopped by now: requests are refused.
-        if self.ending.iter().flat_map(|ending| &ending.stopping).any(is_stopping) {
+        if self.life.ending.iter().flat_map(|ending| &ending.stopping).any(is_stopping) {
             return false;
         }
-        let current = self.ending.iter().flat_map(|ending| &ending.current);
+        let current = self.life.ending.iter().flat_map(|ending| &ending.current);
         current.into_iter().all(|name| self.procs.group(name).is_none_or(|group| group.active == 0))
     }
 
@@ -193,11 +230,12 @@ impl Daemon {
             for slot in self.last_first(name) {
                 self.apply(slot, Event::ShutDown);
             }
-            if self.ending.as_ref().is_some_and(|ending| ending.n_requests >= REQUESTS_OF_THE_IMPATIENT) {
+            if self.life.ending.as_ref().is_some_and(|ending| ending.n_requests >= REQUESTS_OF_THE_IMPATIENT)
+            {
                 self.escalate(name);
             }
         }
-        if let Some(ending) = &mut self.ending {
+        if let Some(ending) = &mut self.life.ending {
             ending.current = groups;
         }
     }
@@ -216,14 +254,9 @@ impl Daemon {
         members.into_iter().map(|(_, slot)| slot).collect()
     }
 
-    /// When the loop has to look at the end again even though nothing happens.
-    pub fn ending_deadline(&self) -> Option<Monotonic> {
-        self.ending.as_ref().map(|ending| ending.next_report)
-    }
-
     fn report_who_is_waited_for(&mut self) {
         let now = clock::monotonic();
-        let Some(ending) = &mut self.ending else { return };
+        let Some(ending) = &mut self.life.ending else { return };
         if now < ending.next_report {
             return;
         }
@@ -240,18 +273,18 @@ impl Daemon {
 
     /// Everything is at rest: true if the daemon is to end, else it has begun anew.
     fn end_has_come(&mut self) -> bool {
-        match &mut self.ending {
+        match &mut self.life.ending {
             Some(Ending { restart_with: Some(_), .. }) => {}
             _ => return true,
         }
-        let Some(Ending { restart_with: Some(config), .. }) = self.ending.take() else { return true };
+        let Some(Ending { restart_with: Some(config), .. }) = self.life.ending.take() else { return true };
         let groups: Vec<_> = self.procs.groups().iter().map(|group| group.config.name.clone()).collect();
         for name in groups {
             self.remove_group(&name);
         }
         self.adopt_config(*config);
         // Whoever takes over is not told before the groups are there.
-        self.state = SupervisorState::Running;
+        self.life.state = SupervisorState::Running;
         self.start_groups();
         false
     }
@@ -265,14 +298,12 @@ impl Daemon {
         self.set_up_activity_log();
         flush_messages(&self.in_force.config());
         self.events.rename_server(&self.in_force.config().supervisord.identifier);
-        let common = Arc::make_mut(&mut self.common);
-        common.server_url = self.in_force.config().child_server_url();
-        common.dies_with = self.in_force.config().supervisord.exitkillall.then(|| self.link.keeper_pid());
+        Arc::make_mut(&mut self.spawn_context).adopt(self.in_force.config(), self.link.keeper_pid());
         self.renew_servers();
         if old.supervisord.processinfomapfile != self.in_force.config().supervisord.processinfomapfile {
-            self.map_file.remove();
+            self.map.remove_file();
             // What another daemon has left there is nobody's business while this one runs.
-            self.map_file = MapFile::open(self.in_force.config().supervisord.processinfomapfile.clone()).0;
+            self.map.open(self.in_force.config().supervisord.processinfomapfile.clone());
         }
         self.link.set_watchdog(self.in_force.config().supervisord.manager_watchdog);
         self.list_files();

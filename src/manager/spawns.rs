@@ -21,13 +21,11 @@ use crate::manager::streams::ProgramEnds;
 use crate::manager::thrift;
 use crate::model::config::ProcessConfig;
 use crate::model::time::Monotonic;
-use crate::shm::slots::Origin;
 use crate::sys::errno::errno_name;
 use crate::sys::mounts::Mounts;
 use crate::sys::pipe::Ends;
 use crate::sys::spawn::Spawner;
 use crate::sys::{clock, pidfd, process, schedule};
-use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -315,13 +313,9 @@ impl Daemon {
     }
 
     fn begin_life(&mut self, slot: SlotId, Born { pid, failure }: Born, spawned: fn(i32) -> Event) {
-        let keeps_map = self.keeps_map();
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        proc.starts = proc.starts.saturating_add(1);
-        proc.fingerprint = OnceCell::new();
-        let start_ticks = if keeps_map { process::start_ticks(pid).unwrap_or(0) } else { 0 };
-        proc.origin = Origin { start_ticks, generation: self.in_force.generation(), adopted: false };
-        proc.failure = failure;
+        let start_ticks = if self.map.is_kept() { process::start_ticks(pid).unwrap_or(0) } else { 0 };
+        proc.program_created(start_ticks, self.in_force.generation(), failure);
         let born_at = proc.born_at;
         self.procs.claim_pid(pid, slot, born_at);
         self.link.set_known(pid, true);
@@ -347,11 +341,11 @@ impl Daemon {
         let proc = self.procs.proc_mut(slot).ok_or("no such process")?;
         let name = &proc.config.name;
         let recipe = if self.spawns.is_quick(&proc.config) {
-            let program = self.common.program(&proc.config, &proc.group);
+            let program = self.spawn_context.program(&proc.config, &proc.group);
             Recipe::Ready(Box::new(program.map_err(|error| error.to_string())?))
         } else {
             let (config, group) = (Arc::clone(&proc.config), Arc::clone(&proc.group));
-            Recipe::Open { common: Arc::clone(&self.common), config, group }
+            Recipe::Open { context: Arc::clone(&self.spawn_context), config, group }
         };
         self.sockets.ensure(&proc.group, &proc.config, &self.link).map_err(|error| error.to_string())?;
         let sockets = self.sockets.for_process(&proc.group, &proc.config);
@@ -367,7 +361,7 @@ impl Daemon {
             listeners: sockets.listeners.iter().map(own).collect::<Result<_, _>>()?,
             delivery: Delivery::new(self.spawns.bell.0.clone()),
         };
-        proc.born_at = self.link.head();
+        proc.creation_begins(self.link.head());
         // Thousands may be started in one turn.
         self.link.pulse();
         Ok(job)
@@ -381,7 +375,7 @@ impl Daemon {
                 .streams
                 .are_missing()
                 .then(|| stream_specs(proc, self.in_force.config().supervisord.strip_ansi));
-            let both = if self.common.dies_with.is_none() { Ends::Both } else { Ends::Own };
+            let both = if self.spawn_context.dies_with.is_none() { Ends::Both } else { Ends::Own };
             match proc.streams.prepare(slot, specs, both, &self.link) {
                 Err(error) if thrift::is_shortage(&error) && self.economize_more() => {}
                 result => return result,
@@ -408,13 +402,13 @@ impl Daemon {
     /// It cannot be executed.
     pub fn resolve_promptly(&mut self, config: &Arc<ProcessConfig>) -> Result<(), CommandError> {
         if self.spawns.mounts.are_all_local() || self.spawns.is_quick(config) {
-            return self.common.resolve(config).map(drop);
+            return self.spawn_context.resolve(config).map(drop);
         }
         let (sender, found) = mpsc::sync_channel(1);
-        let (common, config) = (Arc::clone(&self.common), Arc::clone(config));
+        let (context, config) = (Arc::clone(&self.spawn_context), Arc::clone(config));
         let look = move || {
             // Nobody may wait for it any more.
-            let _ = sender.send(common.resolve(&config).map(drop));
+            let _ = sender.send(context.resolve(&config).map(drop));
         };
         let looks = thread::Builder::new().name("lookup".into()).spawn(look);
         looks.ok().and_then(|_| found.recv_timeout(MOMENT).ok()).unwrap_or(Ok(()))
@@ -450,7 +444,7 @@ impl Daemon {
         let since = clock::monotonic();
         let look_at = delivery.is_none().then_some(since + FIRST_LOOK);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        proc.newborn = Some(Newborn { delivery, since, look_at });
+        proc.await_newborn(Newborn { delivery, since, look_at });
         self.spawns.waiting.push(slot);
     }
 
@@ -493,7 +487,7 @@ impl Daemon {
     pub fn look_after_newborns(&mut self) {
         let now = clock::monotonic();
         for slot in self.spawns.waiting.clone() {
-            let Some(newborn) = self.procs.proc_mut(slot).and_then(|proc| proc.newborn.as_mut()) else {
+            let Some(newborn) = self.procs.proc_mut(slot).and_then(Proc::newborn_mut) else {
                 continue;
             };
             if now < newborn.deadline() {
@@ -546,7 +540,7 @@ impl Daemon {
 
     fn forget_newborn(&mut self, slot: SlotId) -> Option<Newborn> {
         self.spawns.waiting.retain(|waiting| *waiting != slot);
-        self.procs.proc_mut(slot)?.newborn.take()
+        self.procs.proc_mut(slot)?.take_newborn()
     }
 
     /// Somebody has ended whose pid no process is known by: the process whose newborn it was, which has it from now on.

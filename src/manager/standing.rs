@@ -119,7 +119,7 @@ impl Daemon {
         let own = config
             .as_ref()
             .and_then(|config| config.environment.get("SUPERVISOR_SERVER_URL").or(config.serverurl.as_ref()));
-        own.or(self.common.server_url.as_ref()).cloned().unwrap_or_default()
+        own.or(self.spawn_context.server_url.as_ref()).cloned().unwrap_or_default()
     }
 
     fn configured(&self, group: &str, program: &str) -> Option<Arc<ProcessConfig>> {
@@ -179,7 +179,7 @@ impl Daemon {
     }
 
     fn looks_like(&self, pid: i32, config: &ProcessConfig) -> bool {
-        let Ok(command) = self.common.resolve(config) else { return false };
+        let Ok(command) = self.spawn_context.resolve(config) else { return false };
         let directory = config.directory.clone().unwrap_or_default();
         process::user(pid) == Some(user_of(config)) && process::executes(pid, &directory.join(command.file))
     }

@@ -6,30 +6,30 @@ use crate::core::process::{Event, State};
 use crate::files::location::removable;
 use crate::files::open;
 use crate::http;
-use crate::http::listen::ListenError;
 use crate::keeper::boot::given_environment;
 use crate::log::activity;
 use crate::log::remote;
 use crate::manager::answers::Answers;
 use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
-use crate::manager::child::Common;
-use crate::manager::daemon::{
-    Daemon, Ears, End, LAST_ANSWERS, Server, flush_messages, in_words, stream_specs,
-};
+use crate::manager::child::SpawnContext;
+use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, flush_messages, stream_specs};
 use crate::manager::events::Events;
-use crate::manager::info_map::MapFile;
+use crate::manager::info_map::InfoMap;
 use crate::manager::interim::Interim;
 use crate::manager::pidfile;
 use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::requests::changes::LastReread;
 use crate::manager::requests::views::ProcessListCache;
 use crate::manager::saved::InForce;
+use crate::manager::servers::Servers;
+use crate::manager::shutdown::Life;
 use crate::manager::sockets::Sockets;
 use crate::manager::spawns::Spawns;
 use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
-use crate::manager::survivors::{Adopted, Legacy};
+use crate::manager::survivors::Adoption;
 use crate::manager::thrift::Needs;
-use crate::manager::upgrade::look_around;
-use crate::model::config::{ActivityLog, Config, DaemonConfig, HttpAddress, HttpServerConfig};
+use crate::manager::upgrade::{Upgrade, look_around};
+use crate::model::config::{ActivityLog, Config, DaemonConfig};
 use crate::model::event::Kind;
 use crate::model::state::SupervisorState;
 use crate::model::visible::for_stream;
@@ -38,12 +38,12 @@ use crate::rt::wait;
 use crate::shm::handshake::CHECK_VARIABLE;
 use crate::shm::layout::{Place, Text};
 use crate::shm::link::Link;
-use crate::shm::slots::{Birth, Origin, Owed, SlotContent};
+use crate::shm::slots::{Birth, Owed, SlotContent};
 use crate::sys::limits::{self, Limited};
 use crate::sys::{fd, memory, process, schedule};
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,7 +132,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     // not to be the last to go: it gets what programs get, and they inherit it.
     let for_programs =
         boot.oom_score_adj.as_deref().filter(|score| process::set_oom_score_adj(score).is_err());
-    let common = Common {
+    let spawn_context = SpawnContext {
         environment,
         server_url: config.child_server_url(),
         descriptors: boot.descriptors.within(limits::get(Limited::Descriptors).ok()),
@@ -152,20 +152,18 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         in_force,
         answers: Answers::default(),
         procs: ProcessManager::default(),
-        state: SupervisorState::Running,
-        ending: None,
-        common: Arc::new(common),
+        life: Life::begin(),
+        spawn_context: Arc::new(spawn_context),
         needs: Needs::default(),
         spawns: Spawns::new().map_err(reason("cannot prepare to create programs"))?,
-        servers: Vec::new(),
+        servers: Servers::default(),
         events,
         sockets,
-        wanted_upgrade: None,
-        map_file: MapFile::default(),
+        upgrade: Upgrade::default(),
+        map: InfoMap::default(),
         process_list: ProcessListCache::default(),
-        legacy: Legacy::default(),
-        config_problem: String::new(),
-        adopted: Adopted::new().map_err(reason("cannot watch adopted programs"))?,
+        last_reread: LastReread::default(),
+        adoption: Adoption::new().map_err(reason("cannot watch adopted programs"))?,
     };
     open::set_kept_descriptors(daemon.boot.kept_descriptors.clone());
     if let Err(error) = daemon.open_activity_log(takes_over) {
@@ -180,7 +178,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         calls,
         signals: rt::Signals::new(STRAY_SIGNALS).map_err(reason("cannot watch for signals"))?,
         listeners: daemon.events.ears(),
-        adopted: daemon.adopted.ears(),
+        adopted: daemon.adoption.ears(),
         postponed: Vec::new(),
     };
     let done = wait::block_on(async {
@@ -249,7 +247,7 @@ impl Daemon {
         flush_messages(&self.in_force.config());
         // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
         let leave_nothing = |daemon: &Daemon| {
-            daemon.servers.iter().for_each(|server| server.listener.remove_file());
+            daemon.servers.remove_files();
             daemon.remove_lock();
         };
         let opened =
@@ -261,37 +259,6 @@ impl Daemon {
         self.list_files();
         self.start_groups();
         Ok(())
-    }
-
-    /// # Errors
-    /// One cannot be opened; none is open then.
-    pub fn open_servers(&mut self) -> Result<(), String> {
-        for config in self.in_force.config().http_servers.clone() {
-            let listener = http::listen::open(&config).map_err(|error| {
-                self.servers.iter().for_each(|server| server.listener.remove_file());
-                self.explained(&error, &config)
-            })?;
-            self.begin_to_serve(config, listener);
-        }
-        self.deposit_listeners();
-        Ok(())
-    }
-
-    /// Supervisor's words for a server that cannot be opened, and behind them which one, where, and why.
-    fn explained(&self, error: &ListenError, config: &HttpServerConfig) -> String {
-        let place = match &config.address {
-            HttpAddress::Inet { host, port } if host.is_empty() => format!("port=*:{port}"),
-            HttpAddress::Inet { host, port } => format!("port={host}:{port}"),
-            HttpAddress::Unix { file, .. } => format!("file={}", file.display()),
-        };
-        let twin = self.servers.iter().find(|server| server.config.address == config.address);
-        let why = match (error, twin) {
-            (ListenError::InUse, Some(twin)) => format!(": [{}] has the same address", twin.config.section),
-            (ListenError::InUse, None) => ": address already in use".to_string(),
-            (ListenError::Os(error), _) => format!(": {}", in_words(error)),
-            _ => String::new(),
-        };
-        format!("{error}\nAt [{}] {place}{why}", config.section)
     }
 
     /// Makes the sockets of all programs, while a mistake can still be told on the terminal.
@@ -343,88 +310,21 @@ impl Daemon {
         let pidfile = &self.in_force.config().supervisord.pidfile;
         let lock = crate::manager::lock::path_beside(&self.boot.config.supervisord.pidfile);
         let resume = crate::manager::resume::socket_beside(&self.boot.config.supervisord.pidfile);
-        let others = self.servers.iter().filter_map(|server| server.listener.path());
-        let named = [pidfile.as_path(), &lock, &resume].into_iter().chain(self.map_file.path()).chain(others);
+        let others = self.servers.paths();
+        let named = [pidfile.as_path(), &lock, &resume].into_iter().chain(self.map.path()).chain(others);
         let paths: Vec<PathBuf> = named.filter_map(removable).collect();
         if let Err(error) = boot::deposit_files(&self.link, &paths) {
             ::log::error!("could not tell the keeper which files to remove at the end: {error}");
         }
     }
 
-    /// For a server that was not there before.
-    fn begin_to_serve(&mut self, config: HttpServerConfig, listener: http::listen::Listener) {
-        http::announce(&config, &self.http);
-        self.serve(config, listener);
-    }
-
-    fn serve(&mut self, config: HttpServerConfig, listener: http::listen::Listener) {
-        let second = match listener.try_clone() {
-            Ok(second) => second,
-            Err(error) => return ::log::error!("cannot serve [{}]: {error}", config.section),
-        };
-        let task = http::serve(second, &config, self.http.clone());
-        self.servers.push(Server { config, listener, task });
-    }
-
-    /// Leaves the listening sockets with the keeper, so that no client is refused while there is no manager.
-    fn deposit_listeners(&self) {
-        let deposits: Vec<_> = (0..Place::MAX_LISTENERS)
-            .zip(&self.servers)
-            .map(|(number, server)| (Place::HttpListener(number), server.listener.as_fd()))
-            .collect();
-        if let Err(error) = self.link.deposit(&deposits) {
-            ::log::error!("could not leave the listening sockets with the keeper: {error}");
-        }
-    }
-
-    /// Opens the servers of a new configuration; those that stay the same are not touched.
-    pub fn renew_servers(&mut self) {
-        let mut old = std::mem::take(&mut self.servers);
-        for config in self.in_force.config().http_servers.clone() {
-            if let Some(index) = old.iter().position(|server| server.config == config) {
-                self.servers.push(old.swap_remove(index));
-                continue;
-            }
-            // A changed server on the same address could not be opened beside its old self.
-            old.extract_if(.., |server| server.config.address == config.address).for_each(close);
-            match http::listen::open(&config) {
-                Ok(listener) => self.begin_to_serve(config, listener),
-                Err(error) => {
-                    let why = self.explained(&error, &config);
-                    crate::crit!("could not open [{}]: {}", config.section, why.replace('\n', "; "));
-                }
-            }
-        }
-        let number = |count: usize| u16::try_from(count).unwrap_or(Place::MAX_LISTENERS);
-        let surplus: Vec<Place> = (number(self.servers.len())..number(self.servers.len() + old.len()))
-            .map(Place::HttpListener)
-            .collect();
-        old.into_iter().for_each(close);
-        self.deposit_listeners();
-        let _ = self.link.drop_deposits(&surplus);
-    }
-
     /// Takes the place of a manager that died.
     fn take_over(&mut self, active: Vec<ActiveGroup>, ears: &mut Ears) {
-        self.state = match self.link.supervisor_state() {
-            Some(-1) => SupervisorState::Shutdown,
-            Some(0) => SupervisorState::Restarting,
-            _ => SupervisorState::Running,
-        };
-        self.servers = Vec::new();
-        for (number, config) in self.in_force.config().http_servers.clone().into_iter().enumerate() {
-            let place = u16::try_from(number).map(Place::HttpListener);
-            match place.ok().and_then(|place| self.link.take(place)) {
-                Some(fd) => {
-                    let listener = http::listen::Listener::from_fd(fd, &config);
-                    self.serve(config, listener);
-                }
-                None => ::log::error!("the keeper holds no socket for [{}]", config.section),
-            }
-        }
+        self.life.resume(self.link.supervisor_state());
+        self.resume_servers();
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
-        self.map_file = MapFile::resume(self.in_force.config().supervisord.processinfomapfile.clone());
+        self.map.resume(self.in_force.config().supervisord.processinfomapfile.clone());
         let restored = self.restore(active);
         self.trust_snapshot();
         // What is said of an adopted program depends on its pipes, and of one that was being created on what follows.
@@ -525,8 +425,9 @@ impl Daemon {
                         births.push((content.slot, content.birth));
                         debts.push((content.slot, content.owed, content.last_pid));
                         self.link.set_stop(content.slot, config, group.config.priority);
-                        let is_new = content.to_start;
-                        (Daemon::fill(&mut proc, content), is_new)
+                        let (slot, is_new) = (content.slot, content.to_start);
+                        proc.resume(content);
+                        (slot, is_new)
                     }
                     None => {
                         // Its group was being added: the slot had not been opened yet.
@@ -558,15 +459,6 @@ impl Daemon {
         Restored { births, to_start, debts }
     }
 
-    fn fill(proc: &mut Proc, content: SlotContent) -> SlotId {
-        proc.process = content.process;
-        proc.starts = content.starts;
-        proc.applied = content.applied;
-        proc.born_at = content.born_at;
-        proc.origin = content.origin;
-        content.slot
-    }
-
     /// Finds everybody's pipes again and opens the logs. With many programs that takes longer than everything else
     /// here, so `meanwhile` has its turn before each. Making threads comes after that.
     pub fn resume_streams(&mut self, mut meanwhile: impl FnMut(&mut Daemon)) {
@@ -575,7 +467,7 @@ impl Daemon {
             meanwhile(self);
             let Some(proc) = self.procs.proc_mut(slot) else { continue };
             let specs = stream_specs(proc, self.in_force.config().supervisord.strip_ansi);
-            proc.streams = Streams::resume(slot, specs, &self.link);
+            proc.streams.resume(slot, specs, &self.link);
             proc.streams.economize(slot, &self.link);
         }
         // Before anybody writes to a log.
@@ -588,7 +480,7 @@ impl Daemon {
     fn note_origin(&mut self, slot: SlotId, pid: i32) {
         let start_ticks = process::start_ticks(pid).unwrap_or(0);
         if let Some(proc) = self.procs.proc_mut(slot) {
-            proc.origin = Origin { start_ticks, generation: self.in_force.generation(), adopted: false };
+            proc.set_origin(start_ticks, self.in_force.generation());
         }
     }
 
@@ -615,8 +507,8 @@ impl Daemon {
     async fn finish(&mut self) {
         self.answer_clients();
         self.http.drain(LAST_ANSWERS).await;
-        self.servers.drain(..).for_each(close);
-        let leaves = self.ending.as_ref().is_some_and(|ending| ending.leaves) && self.n_alive() > 0;
+        self.servers.close_all();
+        let leaves = self.life.leaves_programs() && self.n_alive() > 0;
         if leaves {
             self.leave_programs();
             return pidfile::remove(&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());
@@ -624,7 +516,7 @@ impl Daemon {
         remote::finish(LAST_MESSAGES).await;
         self.withdraw_inheritance();
         self.sockets.close_all(&self.link);
-        self.map_file.remove();
+        self.map.remove_file();
         pidfile::remove(&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());
         self.remove_lock();
         self.link.say_goodbye(self.in_force.exit_status());
@@ -642,11 +534,6 @@ pub struct Restored {
     to_start: Vec<SlotId>,
     /// What was decided and may not have been done, and for which program.
     debts: Vec<(SlotId, Owed, i32)>,
-}
-
-fn close(server: Server) {
-    server.listener.remove_file();
-    rt::spawn(server.task.cancel()).detach();
 }
 
 /// Where the activity log can be read.

@@ -234,13 +234,13 @@ impl Streams {
     }
 
     /// Finds the pipes that an earlier manager left with the keeper.
-    pub fn resume(slot: u32, specs: Specs, link: &Link) -> Streams {
+    pub fn resume(&mut self, slot: u32, specs: Specs, link: &Link) {
         let (Some(stdin), Some(stdout)) = (link.take(Place::Stdin(slot)), link.take(Place::Stdout(slot)))
         else {
-            return Streams::default();
+            return;
         };
         let mailbox = link.take(Place::Mailbox(slot)).map(|fd| Arc::new(Mailbox::from_fd(fd)));
-        let mut streams = Streams {
+        *self = Streams {
             stdin: Some(Input::new(stdin, mailbox.clone())),
             mailbox,
             stdout: Some(resumed_output(slot, specs.stdout, stdout, link)),
@@ -252,8 +252,7 @@ impl Streams {
             kept: Default::default(),
             reserved: Vec::new(),
         };
-        streams.find_counters();
-        streams
+        self.find_counters();
     }
 
     /// Lets the outputs of a program flow, until nobody has their other ends. What a listener says on its

@@ -16,14 +16,13 @@ use crate::config::map_beside;
 use crate::core::info_map::{InfoMapEntry, Written};
 use crate::core::process::{Event, Reach};
 use crate::manager::daemon::{Daemon, stream_specs};
-use crate::manager::info_map::{MapFile, fingerprint};
+use crate::manager::info_map::fingerprint;
 use crate::manager::procs::SlotId;
 use crate::model::config::{Config, GroupConfig, GroupKind, ProcessConfig};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
 use crate::model::time::Monotonic;
 use crate::shm::layout::Place;
-use crate::shm::slots::Origin;
 use crate::sys::{clock, pidfd, pipe, process, signals};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use std::collections::{HashMap, HashSet};
@@ -51,24 +50,27 @@ pub struct Survivor {
 
 /// What a former daemon has left behind, as far as this one takes it over.
 #[derive(Debug, Default)]
-pub struct Legacy {
+struct Found {
     survivors: Vec<Survivor>,
     /// Group and name of those that a client had stopped.
     at_rest: HashSet<(Arc<str>, Arc<str>)>,
 }
 
-/// The adopted programs that are alive.
-pub struct Adopted {
+/// Programs of a former daemon: those that were found and are still to be adopted, and the adopted ones that are alive.
+pub struct Adoption {
+    /// Until there are processes for them.
+    found: Found,
     /// Readable when one of them has ended.
     ears: Arc<OwnedFd>,
     pidfds: HashMap<SlotId, OwnedFd>,
 }
 
-impl Adopted {
+impl Adoption {
     /// # Errors
     /// The system's.
-    pub fn new() -> io::Result<Adopted> {
-        Ok(Adopted { ears: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?), pidfds: HashMap::new() })
+    pub fn new() -> io::Result<Adoption> {
+        let ears = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        Ok(Adoption { found: Found::default(), ears, pidfds: HashMap::new() })
     }
 
     /// Becomes readable when one of them has ended.
@@ -159,14 +161,12 @@ impl Daemon {
     /// # Errors
     /// The daemon that the table belongs to is alive.
     pub fn find_survivors(&mut self) -> Result<(), String> {
-        let (map_file, written) = MapFile::open(self.map_path());
-        self.map_file = map_file;
-        let legacy = match written {
-            Some(written) => self.legacy_of(written)?,
-            None => Legacy::default(),
+        let found = match self.map.open(self.map_path()) {
+            Some(written) => self.found_in(written)?,
+            None => Found::default(),
         };
-        self.find_who_stands_in_the_way(&legacy.survivors);
-        self.legacy = legacy;
+        self.find_who_stands_in_the_way(&found.survivors);
+        self.adoption.found = found;
         Ok(())
     }
 
@@ -178,8 +178,8 @@ impl Daemon {
     }
 
     /// Gets hold of those programs of a table that are alive and who they were.
-    fn identify(&mut self, written: Written) -> Legacy {
-        let mut legacy = Legacy::default();
+    fn identify(&mut self, written: Written) -> Found {
+        let mut found = Found::default();
         let n_written = written.entries.iter().filter(|entry| entry.pid != 0).count();
         if is_of_another_boot(&written) {
             if n_written > 0 {
@@ -187,68 +187,67 @@ impl Daemon {
                     "the table of processes is of another boot: none of its {n_written} programs is touched"
                 );
             }
-            return legacy;
+            return found;
         }
         let says_who = !written.boot_id.is_empty();
         for entry in written.entries {
             if entry.pid != 0 && !(says_who && entry.start_ticks != 0) {
-                legacy.survivors.extend(self.judge_by_looks(entry, written.at));
+                found.survivors.extend(self.judge_by_looks(entry, written.at));
                 continue;
             }
             let name = (entry.group.clone(), entry.program.clone());
             match (entry.pid, pidfd::open(entry.pid, entry.start_ticks)) {
-                (0, _) => drop(legacy.at_rest.insert(name)),
-                (_, Ok(pidfd)) => legacy.survivors.push(Survivor { entry, pidfd }),
+                (0, _) => drop(found.at_rest.insert(name)),
+                (_, Ok(pidfd)) => found.survivors.push(Survivor { entry, pidfd }),
                 (pid, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
                     ::log::info!("'{}' (pid {pid}) has ended since the last run", entry.namespec());
                     if entry.stopping {
-                        legacy.at_rest.insert(name);
+                        found.at_rest.insert(name);
                     }
                 }
                 (_, Err(error)) => self.leave_standing(&entry, &format!("cannot get hold of it: {error}")),
             }
         }
-        legacy
+        found
     }
 
     /// What is to be taken over of what a table names. Those that are not to go on have ended when this returns.
     ///
     /// # Errors
     /// The daemon that the table belongs to is alive.
-    fn legacy_of(&mut self, written: Written) -> Result<Legacy, String> {
+    fn found_in(&mut self, written: Written) -> Result<Found, String> {
         let keeper = written.keeper;
         if written.boot_id == process::boot_id() && pidfd::open(keeper.pid, keeper.start_ticks).is_ok() {
-            let path = self.map_file.path().unwrap_or(std::path::Path::new("")).display();
+            let path = self.map.path().unwrap_or(std::path::Path::new("")).display();
             return Err(format!(
                 "Another supervisord (pid {}) uses the processinfomapfile {path}",
                 keeper.pid
             ));
         }
         self.in_force.begin_run_after(written.generation);
-        let mut legacy = self.identify(written);
+        let mut found = self.identify(written);
         if self.in_force.config().supervisord.startkillall {
-            for survivor in &legacy.survivors {
+            for survivor in &found.survivors {
                 let name = survivor.entry.namespec();
                 ::log::warn!(
                     "'{name}' (pid {}) is left from the last run (startkillall)",
                     survivor.entry.pid
                 );
             }
-            self.end_all(&legacy.survivors, Duration::ZERO);
-            return Ok(Legacy::default());
+            self.end_all(&found.survivors, Duration::ZERO);
+            return Ok(Found::default());
         }
         let config = Arc::clone(&self.in_force.config());
-        let unwanted =
-            legacy.survivors.extract_if(.., |survivor| match can_go_on(&config, &survivor.entry) {
-                Ok(()) => false,
-                Err(why) => {
-                    let name = survivor.entry.namespec();
-                    ::log::warn!("'{name}' (pid {}) {why}: it is stopped", survivor.entry.pid);
-                    true
-                }
-            });
+        let unwanted = found.survivors.extract_if(.., |survivor| match can_go_on(&config, &survivor.entry) {
+            Ok(()) => false,
+            Err(why) => {
+                let name = survivor.entry.namespec();
+                ::log::warn!("'{name}' (pid {}) {why}: it is stopped", survivor.entry.pid);
+                true
+            }
+        });
         self.end_all(&unwanted.collect::<Vec<_>>(), GRACE);
-        Ok(legacy)
+        Ok(found)
     }
 
     /// Ends programs. One that cannot be ended is not started a second time.
@@ -262,7 +261,7 @@ impl Daemon {
     /// Takes over what was found, now that there are processes for it. Returns the slots of those that are to
     /// stay at rest.
     pub fn adopt_survivors(&mut self) -> HashSet<SlotId> {
-        let Legacy { survivors, at_rest } = std::mem::take(&mut self.legacy);
+        let Found { survivors, at_rest } = std::mem::take(&mut self.adoption.found);
         for survivor in survivors {
             if let Some(slot) = self.procs.member(&survivor.entry.group, &survivor.entry.program) {
                 self.adopt(slot, survivor);
@@ -286,9 +285,7 @@ impl Daemon {
         // Who wrote the table may not have said.
         let known = if entry.fingerprint == 0 { fingerprint(proc) } else { entry.fingerprint };
         let changed = known != fingerprint(proc);
-        proc.fingerprint = known.into();
-        proc.starts = entry.starts;
-        proc.origin = Origin { start_ticks: entry.start_ticks, generation: entry.generation, adopted: true };
+        proc.adopt(known, entry.starts, entry.start_ticks, entry.generation);
         let ends = [0, 1, 2].map(|number| pipe::of_process(entry.pid, number, entry.pipes[number]).ok());
         let specs = stream_specs(proc, strip_ansi);
         if let Err(error) = proc.streams.adopt(slot, specs, ends, &self.link) {
@@ -300,7 +297,7 @@ impl Daemon {
         if let Err(error) = self.link.deposit(&[(Place::Pidfd(slot), pidfd.as_fd())]) {
             ::log::error!("could not leave '{}' with the keeper: {error}", entry.namespec());
         }
-        self.adopted.watch(slot, pidfd);
+        self.adoption.watch(slot, pidfd);
         let age = Duration::from_nanos(clock::wall().0.saturating_sub(entry.start_time.0));
         let started = clock::monotonic() - age;
         self.apply(slot, Event::Adopted { pid: entry.pid, started, start: entry.start_time });
@@ -325,7 +322,7 @@ impl Daemon {
         for (slot, pid, start_ticks) in slots {
             let held = self.link.take(Place::Pidfd(slot)).map_or_else(|| pidfd::open(pid, start_ticks), Ok);
             match held {
-                Ok(held) => self.adopted.watch(slot, held),
+                Ok(held) => self.adoption.watch(slot, held),
                 Err(_) => self.survivor_ended(slot, ExitStatus::Unknown),
             }
         }
@@ -333,10 +330,10 @@ impl Daemon {
 
     /// Deals with the adopted programs that have ended.
     pub fn look_after_adopted(&mut self) {
-        for slot in self.adopted.news() {
+        for slot in self.adoption.news() {
             let Some(proc) = self.procs.proc(slot) else { continue };
             let pid = proc.process.state.pid().unwrap_or(0);
-            let status = self.adopted.pidfds.get(&slot).and_then(|held| {
+            let status = self.adoption.pidfds.get(&slot).and_then(|held| {
                 // Its parent may collect it at any moment: the one or the other knows.
                 let from_parent = || pidfd::exit_status(held);
                 from_parent()
@@ -354,10 +351,10 @@ impl Daemon {
         proc.remember_end(pid, status, clock::wall(), clock::monotonic());
         let why = (status == ExitStatus::Unknown).then(|| NOBODY_KNOWS.to_string());
         self.apply(slot, Event::Exited { status, why });
-        self.adopted.forget(slot);
+        self.adoption.forget(slot);
         if let Some(proc) = self.procs.proc_mut(slot).filter(|proc| proc.origin.adopted) {
             // Nothing was started in its place.
-            proc.origin = Origin::default();
+            proc.forget_origin();
             self.commit(slot);
         }
         let _ = self.link.drop_deposits(&[Place::Pidfd(slot)]);
@@ -371,7 +368,7 @@ impl Daemon {
             // The keeper may have collected it, and the number be another's.
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
-        match (is_adopted, self.adopted.pidfds.get(&slot), reach) {
+        match (is_adopted, self.adoption.pidfds.get(&slot), reach) {
             (false, _, Reach::Process) => signals::send(pid, signal),
             (false, _, Reach::ProcessGroup) => signals::send_group(pid, signal),
             (true, Some(held), Reach::Process) => pidfd::send(held, signal),

@@ -14,8 +14,14 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// An upgrade that was asked for and about which the keeper has not decided.
-pub struct Wanted {
+/// The upgrade that was asked for, if any.
+#[derive(Default)]
+pub struct Upgrade {
+    wanted: Option<Wanted>,
+}
+
+/// An upgrade about which the keeper has not decided.
+struct Wanted {
     binary: PathBuf,
     /// Who asked; nobody did if a signal was the reason.
     client: Option<Client>,
@@ -32,7 +38,7 @@ pub enum Decision {
 
 impl Daemon {
     /// Begins an upgrade to `binary`, or to whatever now lies where this daemon was started from.
-    pub fn upgrade(&mut self, binary: Option<PathBuf>, client: Option<Client>) {
+    pub fn begin_upgrade(&mut self, binary: Option<PathBuf>, client: Option<Client>) {
         let binary = binary.unwrap_or_else(|| self.boot.binary.clone());
         if let Err(problem) = self.try_upgrade(&binary) {
             let text = format!("cannot upgrade to {}: {problem}", binary.display());
@@ -41,12 +47,12 @@ impl Daemon {
             return;
         }
         ::log::warn!("upgrade to {} was asked for, checking it", binary.display());
-        self.wanted_upgrade = Some(Wanted { binary, client });
+        self.upgrade.wanted = Some(Wanted { binary, client });
     }
 
     fn try_upgrade(&self, binary: &Path) -> Result<(), String> {
         let under_way = matches!(self.link.upgrade(), UPGRADE_CHECKING | UPGRADE_PASSED | UPGRADE_ON_TRIAL);
-        if self.wanted_upgrade.is_some() || under_way {
+        if self.upgrade.wanted.is_some() || under_way {
             return Err(
                 "another upgrade is under way; it is decided half a minute after it began".to_string()
             );
@@ -60,12 +66,12 @@ impl Daemon {
     /// Looks whether the keeper has decided.
     pub fn progress_of_upgrade(&mut self) -> Decision {
         let state = self.link.upgrade();
-        if self.wanted_upgrade.is_none() && state == UPGRADE_PASSED {
+        if self.upgrade.wanted.is_none() && state == UPGRADE_PASSED {
             // A manager that has died meanwhile asked for it. It is carried out: nobody else could be before.
             let binary = self.link.candidate().unwrap_or_else(|| self.boot.binary.clone());
-            self.wanted_upgrade = Some(Wanted { binary, client: None });
+            self.upgrade.wanted = Some(Wanted { binary, client: None });
         }
-        let Some(wanted) = &self.wanted_upgrade else { return Decision::GoOn };
+        let Some(wanted) = &self.upgrade.wanted else { return Decision::GoOn };
         if !matches!(state, UPGRADE_REFUSED | UPGRADE_PASSED) {
             return Decision::GoOn;
         }
@@ -76,7 +82,7 @@ impl Daemon {
             return Decision::HandOver;
         }
         let binary = binary.to_string();
-        let client = self.wanted_upgrade.take().and_then(|wanted| wanted.client);
+        let client = self.upgrade.wanted.take().and_then(|wanted| wanted.client);
         let text = format!("{binary} was refused: {}", why(&self.link));
         ::log::error!("{text}; nothing has changed");
         self.answer_if_asked(client, Err(Fault::with(FaultCode::Failed, text)));
@@ -87,7 +93,7 @@ impl Daemon {
     /// accepted any more and every connection ends with its next answer: what they ask next, how it went, only
     /// the successor knows.
     pub fn answer_upgrade(&mut self) {
-        if let Some(Wanted { binary, client }) = self.wanted_upgrade.take() {
+        if let Some(Wanted { binary, client }) = self.upgrade.wanted.take() {
             let text = format!("{} passed its check and takes over", binary.display());
             self.answer_if_asked(client, Ok(Answer::Text(text)));
         }

@@ -37,16 +37,18 @@ impl Daemon {
                 ProcessState::Running => {
                     let figures = self.http.figures();
                     figures.started(now.since(proc.process.started));
-                    if let Some(since) = proc.down_since.take() {
+                    if let Some(since) = proc.is_not_down() {
                         figures.restarted(now.since(since));
                     }
                 }
-                ProcessState::Exited if proc.is_active() => proc.down_since = Some(now),
+                ProcessState::Exited if proc.is_active() => proc.is_down(now),
                 // Back by itself: in one step with the exit. Whoever starts it later does so in another.
                 ProcessState::Starting if changes.iter().any(|other| other.to == ProcessState::Exited) => {
-                    proc.down_since = Some(now);
+                    proc.is_down(now);
                 }
-                ProcessState::Stopped | ProcessState::Fatal | ProcessState::Unknown => proc.down_since = None,
+                ProcessState::Stopped | ProcessState::Fatal | ProcessState::Unknown => {
+                    proc.is_not_down();
+                }
                 _ => {}
             }
         }
@@ -99,7 +101,7 @@ impl Daemon {
 
     fn daemon_view(&self) -> DaemonView {
         DaemonView {
-            state: self.state,
+            state: self.life.state(),
             identifier: self.in_force.config().supervisord.identifier.clone(),
             nodename: self.in_force.config().supervisord.nodename.clone().unwrap_or_else(process::host_name),
             keeper_pid: self.link.keeper_pid(),

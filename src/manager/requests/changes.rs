@@ -15,13 +15,27 @@ use crate::model::fault::{Fault, FaultCode};
 use crate::model::stream::Stream;
 use std::sync::Arc;
 
+/// What came of the last time when the configuration was read again.
+#[derive(Debug, Default)]
+pub struct LastReread {
+    /// Where it was wrong; empty if nowhere.
+    problem: String,
+}
+
+impl LastReread {
+    /// Where the configuration was wrong; empty if nowhere.
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+}
+
 impl Daemon {
     /// Reads the configuration and says what it would change. Only the groups are taken over, and only to be
     /// added when somebody asks for that.
     pub(super) fn reload_config(&mut self) -> Outcome {
         let read = config::load(&self.boot.args, &self.surroundings());
-        let place = read.as_ref().err().and_then(|errors| errors.first().place());
-        self.config_problem = place.unwrap_or_default();
+        self.last_reread.problem =
+            read.as_ref().err().and_then(|errors| errors.first().place()).unwrap_or_default();
         let fresh = read.map_err(|errors| Fault::with(FaultCode::CantReread, errors.to_string()))?;
         for message in &fresh.messages {
             activity::write(message.level, &message.text);

@@ -40,7 +40,7 @@ impl Daemon {
             Ok(Decision::Order(order, members, wait)) => return self.order(order, members, wait, client),
             Ok(Decision::Signal(members, signal)) => return self.signal_request(members, signal, client),
             Ok(Decision::Upgrade(binary)) => {
-                return self.upgrade(binary.map(Path::to_path_buf), Some(client));
+                return self.begin_upgrade(binary.map(Path::to_path_buf), Some(client));
             }
             Ok(Decision::Answer) => self.answer(request),
             Ok(Decision::AnswerAbout(slot)) => self.answer_about(slot, request),
@@ -55,13 +55,13 @@ impl Daemon {
 
     /// What the rules for requests look at.
     pub fn table(&self) -> Table<'_> {
-        Table { state: self.state, procs: &self.procs, configured: &self.in_force.config().groups }
+        Table { state: self.life.state(), procs: &self.procs, configured: &self.in_force.config().groups }
     }
 
     /// Everything that is answered at once and is not about one process.
     fn answer(&mut self, request: &Request) -> Outcome {
         match request {
-            Request::State => Ok(Answer::State(self.state)),
+            Request::State => Ok(Answer::State(self.life.state())),
             Request::Pid => Ok(Answer::Number(i64::from(self.link.keeper_pid()))),
             Request::Identification => {
                 Ok(Answer::Text(self.in_force.config().supervisord.identifier.clone()))
@@ -97,7 +97,7 @@ impl Daemon {
                 ("upgrade", Fact::Text(self.upgrade_state())),
             ])),
             Request::UpgradeState => Ok(Answer::Text(self.upgrade_state())),
-            Request::ConfigProblem => Ok(Answer::Text(self.config_problem.clone())),
+            Request::ConfigProblem => Ok(Answer::Text(self.last_reread.problem().to_string())),
             Request::Overview(target) => Ok(Answer::Overview(Box::new(self.overview(target)?))),
             Request::Daemon => Ok(Answer::Overview(Box::new(self.overview_of_daemon()))),
             Request::Alive => Ok(Answer::Alive(self.alive())),

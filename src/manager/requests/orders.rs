@@ -69,7 +69,7 @@ impl Daemon {
 
     fn wait_for(&mut self, slot: SlotId, waiter: Waiter) {
         if let Some(proc) = self.procs.proc_mut(slot) {
-            proc.waiters.push(waiter);
+            proc.wait(waiter);
         }
     }
 

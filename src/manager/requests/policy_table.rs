@@ -55,13 +55,17 @@ fn table() -> (ProcessManager, Vec<Arc<GroupConfig>>) {
     let mut configured = Vec::new();
     for (name, priority, rows) in [("g", 2, every_state()), ("rest", 1, rest), ("fcgi", 3, fcgi)] {
         let config = group(name, priority, &rows);
-        let mut members = Vec::new();
+        let (mut members, mut states) = (Vec::new(), Vec::new());
         for (process, (_, state, _)) in config.processes.iter().zip(rows) {
-            let mut proc = Proc::new(Arc::clone(process), &config, Default::default());
-            proc.process = Process { state, ..Process::default() };
+            let proc = Proc::new(Arc::clone(process), &config, Default::default());
             members.push((procs.unused_slot().unwrap(), proc));
+            states.push(state);
         }
+        let slots: Vec<_> = members.iter().map(|(slot, _)| *slot).collect();
         procs.add_group(Arc::clone(&config), members);
+        for (slot, state) in slots.into_iter().zip(states) {
+            procs.replace(slot, Process { state, ..Process::default() });
+        }
         configured.push(config);
     }
     configured.push(group("new", 4, &[("new", State::Stopped, 999)]));
