@@ -99,8 +99,8 @@ const ABSENCES: [Absence; 7] = [
             "check/",
             "config/sample.rs",
             "keeper/",
-            "manager/launch.rs",
-            "manager/start.rs",
+            "manager/launch/mod.rs",
+            "manager/life/start.rs",
             "pidproxy.rs",
         ],
     },
@@ -300,6 +300,38 @@ fn what_must_stay_absent_is_absent() {
     for place in ABSENCES.iter().flat_map(|absence| absence.only_in) {
         assert!(files.iter().any(|file| file.starts_with(place)), "{place} is no place of src any more");
     }
+}
+
+/// Whether code puts something in the place of a part of the daemon.
+fn replaces(code: &str, part: &str) -> bool {
+    ["self", "daemon"].iter().any(|daemon| {
+        let field = format!("{daemon}.{part}");
+        code.match_indices(&field).any(|(at, _)| {
+            let rest = code[at + field.len()..].trim_start();
+            ["= ", "=\n", "+= ", "-= ", "|= ", "&= "].iter().any(|assignment| rest.starts_with(assignment))
+        })
+    })
+}
+
+#[test]
+fn each_part_of_the_daemon_alone_writes_its_fields() {
+    let daemon = code(&root().join("manager/daemon.rs"));
+    let fields = daemon.split("pub struct Daemon {").nth(1).unwrap().split('}').next().unwrap();
+    let parts: Vec<&str> =
+        fields.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next()).collect();
+    assert!(parts.len() > 10, "{parts:?}");
+    let mut replaced = Vec::new();
+    for path in sources().iter().filter(|path| room(&relative(path)) == "manager") {
+        let code = code(path);
+        // How many descriptors are needed is a sum.
+        let parts = parts.iter().filter(|part| **part != "needs" || !path.ends_with("thrift.rs"));
+        replaced.extend(
+            parts.filter(|part| replaces(&code, part)).map(|part| format!("{}: {part}", relative(path))),
+        );
+    }
+    assert!(replaced.is_empty(), "parts that others replace: {replaced:?}");
+    assert!(replaces("daemon.life = Life::begin();", "life") && replaces("self.n += 1;", "n"));
+    assert!(!replaces("self.life.is_running() == true", "life") && !replaces("if self.n == 1", "n"));
 }
 
 #[test]

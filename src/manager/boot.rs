@@ -4,8 +4,8 @@
 //! only read when somebody asks for it, because it may have been edited meanwhile.
 
 use crate::config::args::DaemonArgs;
-use crate::manager::sockets::SocketRecord;
-use crate::manager::standing::Standing;
+use crate::manager::processes::standing::Standing;
+use crate::manager::spawn::sockets::SocketRecord;
 use crate::model::config::{Config, GroupConfig};
 use crate::shm::layout::Place;
 use crate::shm::link::Link;

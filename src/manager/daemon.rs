@@ -1,49 +1,34 @@
 //! The loop: waits for the next thing to happen, lets the core decide, does what it decided.
 //!
-//! Everything that can wake it is in [`Wake`]. Nothing in it blocks, and nothing but it changes a process.
+//! Everything that can wake it is a [`Wakeup`]. Nothing in it blocks, and nothing but it changes a process.
 
-use crate::control::request::Call;
-use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
+use crate::core::process::Event;
 use crate::http;
 use crate::log::activity;
-use crate::log::auto;
-use crate::log::spec::{Context, StreamSpec};
 use crate::manager::answers::Answers;
-use crate::manager::boot::{AutoLogs, Boot};
-use crate::manager::child::SpawnContext;
+use crate::manager::boot::Boot;
 use crate::manager::events::Events;
-use crate::manager::events::outlet::Written;
-use crate::manager::info_map::InfoMap;
-use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::inputs::{Backlog, LoopInputs, Wakeup};
+use crate::manager::life::Life;
+use crate::manager::life::servers::Servers;
+use crate::manager::life::upgrade::{Decision, Upgrade};
+use crate::manager::processes::ProcessManager;
+use crate::manager::processes::adoption::Adoption;
+use crate::manager::processes::info_map::InfoMap;
 use crate::manager::requests::changes::LastReread;
 use crate::manager::requests::views::ProcessListCache;
-use crate::manager::requests::waiters::{Waiter, Wants};
-use crate::manager::saved::{InForce, Saved};
-use crate::manager::servers::Servers;
-use crate::manager::shutdown::Life;
-use crate::manager::sockets::Sockets;
-use crate::manager::spawns::Spawns;
-use crate::manager::streams::Specs;
-use crate::manager::survivors::Adoption;
-use crate::manager::thrift::Needs;
-use crate::manager::upgrade::{Decision, Upgrade};
-use crate::model::config::{
-    ActivityLog, ChildLog, Config, DaemonConfig, GroupConfig, Level, ProcessConfig, StreamConfig,
-};
+use crate::manager::saved::InForce;
+use crate::manager::spawn::Spawns;
+use crate::manager::spawn::context::SpawnContext;
+use crate::manager::spawn::sockets::Sockets;
+use crate::manager::streams::thrift::Needs;
+use crate::model::config::{ActivityLog, Config, Level};
 use crate::model::signal::Signal;
-use crate::model::stream::Stream;
-use crate::model::time::{Monotonic, Wall};
-use crate::rt;
-use crate::rt::wait;
 use crate::shm::handshake::drain_counter;
 use crate::shm::link::{Entry, Link, What};
-use crate::shm::slots::Owed;
-use crate::sys::{clock, process, signals};
-use futures_lite::{FutureExt, StreamExt};
+use crate::sys::clock;
+use futures_lite::FutureExt;
 use nix::errno::Errno;
-use std::collections::HashSet;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +40,7 @@ const CALLS_PER_TURN: usize = 64;
 /// they are started would otherwise keep the loop busy for ever.
 const ENTRIES_PER_TURN: usize = 32;
 
-/// The daemon, as its manager sees it.
+/// The daemon, as its manager sees it: what it was started with, and its parts, each of which alone writes its fields.
 pub struct Daemon {
     pub link: Arc<Link>,
     pub boot: Boot,
@@ -86,60 +71,22 @@ pub enum End {
     Manager,
 }
 
-/// What ended the loop's waiting.
-enum Wake {
-    /// The ledger has grown.
-    Ledger,
-    Call(Option<Call>),
-    /// A signal that was sent to the manager itself.
-    Signal(i32),
-    /// An event listener has written something.
-    Listener,
-    /// An adopted program has ended.
-    Adopted,
-    /// A program was created, and nobody waited for it.
-    Born,
-    /// Somebody's output is to become an event.
-    Written(Option<Written>),
-    Deadline,
-}
-
-/// Whether there may be more in the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
-    None,
-    More,
-}
-
-/// What the loop listens to.
-pub struct Ears {
-    pub doorbell: Arc<OwnedFd>,
-    pub calls: async_channel::Receiver<Call>,
-    pub signals: rt::Signals,
-    /// Readable when an event listener has written something.
-    pub listeners: Arc<OwnedFd>,
-    /// Readable when an adopted program has ended.
-    pub adopted: Arc<OwnedFd>,
-    /// Calls that came before the loop began, in their order.
-    pub postponed: Vec<Call>,
-}
-
 impl Daemon {
     /// Runs until the daemon, or only this manager, is to end.
-    pub async fn run(&mut self, ears: &mut Ears) -> End {
+    pub async fn run(&mut self, inputs: &mut LoopInputs) -> End {
         loop {
             self.link.pulse();
-            let rest = self.absorb_ledger();
-            for call in std::mem::take(&mut ears.postponed) {
+            let backlog = self.absorb_ledger();
+            for call in std::mem::take(&mut inputs.postponed) {
                 self.handle(call);
             }
             for _ in 0..CALLS_PER_TURN {
-                let Ok(call) = ears.calls.try_recv() else { break };
+                let Ok(call) = inputs.calls.try_recv() else { break };
                 self.handle(call);
             }
             self.fire_deadlines();
             self.look_after_newborns();
-            self.progress_of_renewal();
+            self.progress_of_group_updates();
             if self.progress_of_end() {
                 return End::Daemon;
             }
@@ -151,29 +98,29 @@ impl Daemon {
             if upgrade == Decision::HandOver {
                 return End::Manager;
             }
-            if rest == Rest::None {
-                let wake = self.wait(ears).await;
-                self.wake(wake, ears);
+            if backlog == Backlog::Empty {
+                let wakeup = self.wait(inputs).await;
+                self.wake(wakeup, inputs);
             }
         }
     }
 
-    fn wake(&mut self, wake: Wake, ears: &Ears) {
-        match wake {
-            Wake::Ledger => drain_counter(&ears.doorbell),
-            Wake::Signal(number) => self.stray_signal(number),
-            Wake::Deadline | Wake::Call(None) | Wake::Written(None) => {}
-            Wake::Listener => self.hear_listeners(),
-            Wake::Adopted => self.look_after_adopted(),
-            Wake::Born => self.hear_births(),
-            Wake::Written(Some(written)) => self.take_all_written(written),
-            Wake::Call(Some(call)) => self.handle(call),
+    fn wake(&mut self, wakeup: Wakeup, inputs: &LoopInputs) {
+        match wakeup {
+            Wakeup::Ledger => drain_counter(&inputs.doorbell),
+            Wakeup::Signal(number) => self.stray_signal(number),
+            Wakeup::Deadline | Wakeup::Call(None) | Wakeup::Written(None) => {}
+            Wakeup::Listener => self.hear_listeners(),
+            Wakeup::Adopted => self.look_after_adopted(),
+            Wakeup::Created => self.hear_births(),
+            Wakeup::Written(Some(written)) => self.take_all_written(written),
+            Wakeup::Call(Some(call)) => self.handle(call),
         }
     }
 
     /// Makes room for another manager: accepts nobody any more, and answers those who were accepted. Whoever
     /// comes now waits in the kernel's queue for the successor.
-    pub async fn make_room(&mut self, ears: &mut Ears) {
+    pub async fn make_room(&mut self, inputs: &mut LoopInputs) {
         self.http.leave();
         self.servers.stop_accepting().await;
         self.answer_upgrade();
@@ -186,8 +133,8 @@ impl Daemon {
                 None
             };
             self.link.pulse();
-            let Some(wake) = done.or(async { Some(self.wait(ears).await) }).await else { return };
-            self.wake(wake, ears);
+            let Some(wakeup) = done.or(async { Some(self.wait(inputs).await) }).await else { return };
+            self.wake(wakeup, inputs);
             self.absorb_ledger();
             self.fire_deadlines();
             self.look_after_newborns();
@@ -195,47 +142,11 @@ impl Daemon {
         }
     }
 
-    async fn wait(&self, ears: &mut Ears) -> Wake {
-        debug_assert!(self.answers.are_sent(), "a client waits for as long as the loop sleeps");
-        let deadlines = [
-            self.procs.next_deadline(),
-            self.birth_deadline(),
-            self.life.deadline(),
-            self.events.deadline(),
-            self.map.deadline(),
-        ];
-        let deadline = deadlines.into_iter().flatten().min();
-        let timer = async {
-            wait::until(deadline).await;
-            Wake::Deadline
-        };
-        let ledger = async {
-            wait::readable(&ears.doorbell).await;
-            Wake::Ledger
-        };
-        let calls = async { Wake::Call(ears.calls.recv().await.ok()) };
-        let signals = async { Wake::Signal(ears.signals.next().await.unwrap_or(0)) };
-        let listeners = async {
-            wait::readable(&ears.listeners).await;
-            Wake::Listener
-        };
-        let adopted = async {
-            wait::readable(&ears.adopted).await;
-            Wake::Adopted
-        };
-        let born = async {
-            self.spawns.ring().await;
-            Wake::Born
-        };
-        let written = async { Wake::Written(self.events.next_written().await) };
-        ledger.or(signals).or(timer).or(listeners).or(adopted).or(born).or(calls).or(written).await
-    }
-
     /// Deals with what the keeper has recorded, in its order, up to [`ENTRIES_PER_TURN`].
-    pub fn absorb_ledger(&mut self) -> Rest {
+    pub fn absorb_ledger(&mut self) -> Backlog {
         self.spawn_together(|daemon| {
             for _ in 0..ENTRIES_PER_TURN {
-                let Some(entry) = daemon.link.next_entry() else { return Rest::None };
+                let Some(entry) = daemon.link.next_entry() else { return Backlog::Empty };
                 let sequence = entry.sequence;
                 match entry.what {
                     What::Exit { .. } => daemon.exited(entry),
@@ -249,7 +160,7 @@ impl Daemon {
                 }
                 daemon.link.advance_past(sequence);
             }
-            Rest::More
+            Backlog::More
         })
     }
 
@@ -351,234 +262,6 @@ impl Daemon {
             }
         });
     }
-
-    /// Lets a process take one event, now.
-    pub fn apply(&mut self, slot: SlotId, event: Event) {
-        self.apply_at(slot, event, clock::monotonic(), clock::wall());
-    }
-
-    fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
-        if matches!(event, Event::Stop | Event::ShutDown) {
-            // It may run by now, and then it is to be asked.
-            self.hear_birth(slot);
-        }
-        let may_start = self.life.may_start();
-        let Some(proc) = self.procs.proc_mut(slot) else { return };
-        let config = Arc::clone(&proc.config);
-        // Of our own children nobody gets the number before they are collected.
-        let may_have_stragglers = !(proc.origin.adopted && matches!(event, Event::Exited { .. }))
-            || self.adoption.leads_anybody(slot);
-        let at = Circumstances { now, wall, may_start, may_have_stragglers };
-        let ended = match &event {
-            Event::Exited { status, .. } => Some(*status),
-            _ => None,
-        };
-        let (process, effects) = step(proc.process.clone(), event, &config, at);
-        self.procs.replace(slot, process);
-        let (mut changes, mut owed) = (Vec::new(), Owed::default());
-        // Said before it is committed: after a crash in between it is said twice rather than never.
-        for effect in &effects {
-            match effect {
-                Effect::Log(level, text) => activity::write(*level, text),
-                Effect::Publish(change) => {
-                    self.announce(slot, *change);
-                    changes.push(*change);
-                }
-                Effect::Kill { signal, reach, .. } => owed.signal = Some((*signal, *reach)),
-                Effect::KillStragglers { .. } => owed.kill_stragglers = true,
-                // Before it is committed: after a crash in between it is started again rather than running unknown.
-                Effect::Abandon => self.abandon(slot),
-                Effect::Spawn => {}
-            }
-        }
-        self.commit_owing(slot, owed);
-        self.show_changes(slot, &changes, now, wall);
-        for effect in effects {
-            match effect {
-                Effect::Log(..) | Effect::Abandon => {}
-                Effect::Publish(change) => self.publish(slot, change),
-                // Committed before: after a crash in between it is sent twice rather than never.
-                Effect::Kill { pid, signal, reach } => {
-                    self.kill(slot, pid, signal, reach);
-                    self.link.settle(slot);
-                }
-                Effect::KillStragglers { pid } => {
-                    kill_stragglers(&config.name, pid, now);
-                    self.link.settle(slot);
-                }
-                Effect::Spawn => self.spawn(slot),
-            }
-        }
-        self.disappoint_waiters(slot);
-        self.check_exit_condition(slot, &changes, ended);
-    }
-
-    /// Publishes a process' state to the memory that survives this manager.
-    pub fn commit(&mut self, slot: SlotId) {
-        self.commit_owing(slot, Owed::default());
-    }
-
-    /// The same, with what is about to be done because of it.
-    fn commit_owing(&mut self, slot: SlotId, owed: Owed) {
-        if let Some(proc) = self.procs.proc(slot) {
-            let counts = (proc.starts, proc.applied);
-            self.link.commit_owing(slot, &proc.process, proc.origin, counts, owed);
-        }
-        self.note(slot);
-        self.save_map_in_long_turn();
-    }
-
-    fn publish(&mut self, slot: SlotId, change: StateChange) {
-        let Some(proc) = self.procs.proc_mut(slot) else { return };
-        for mut waiter in proc.take_waiters(|_| true) {
-            match waiter.sees(change.to) {
-                Some(outcome) => waiter.answer(outcome, &mut self.answers),
-                None => proc.wait(waiter),
-            }
-        }
-    }
-
-    /// Answers those who wait for a start that a later stop has withdrawn.
-    fn disappoint_waiters(&mut self, slot: SlotId) {
-        use crate::core::process::State;
-        let Some(proc) = self.procs.proc_mut(slot) else { return };
-        if !proc.has_waiters() || matches!(proc.process.state, State::Stopping { start_after: true, .. }) {
-            return;
-        }
-        let withdrawn = |waiter: &mut Waiter| waiter.wants == Wants::UpAfterStop;
-        proc.take_waiters(withdrawn).into_iter().for_each(|waiter| waiter.give_up(&mut self.answers));
-    }
-
-    /// Does what the former manager had decided and may not have done.
-    pub fn do_owed(&mut self, slot: SlotId, owed: Owed, last_pid: i32) {
-        let Some(proc) = self.procs.proc(slot) else { return };
-        if owed.kill_stragglers {
-            let age = Duration::from_nanos(clock::wall().0.saturating_sub(proc.process.stop.0));
-            kill_stragglers(&proc.config.name, last_pid, clock::monotonic() - age);
-        }
-        if let (Some((signal, reach)), Some(pid)) = (owed.signal, proc.process.state.pid()) {
-            self.kill(slot, pid, signal, reach);
-        }
-        if owed != Owed::default() {
-            self.link.settle(slot);
-        }
-    }
-
-    fn kill(&mut self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) {
-        let Err(error) = self.send_signal(slot, pid, signal, reach) else { return };
-        if error.raw_os_error() == Some(libc::ESRCH) {
-            let name = self.procs.proc(slot).map_or("", |proc| &proc.config.name);
-            ::log::debug!(
-                "unable to signal {name} (pid {pid}), it probably just exited on its own: [Errno 3] No such process"
-            );
-        } else {
-            if let Some(proc) = self.procs.proc_mut(slot) {
-                proc.signal_refused(in_words(&error));
-            }
-            self.apply(slot, Event::SignalFailed(error.to_string()));
-        }
-    }
-
-    /// Adds a group and starts what is to start by itself.
-    ///
-    /// # Errors
-    /// There are as many processes as there can be, or one of the group's sockets cannot be made.
-    pub fn add_group(&mut self, config: &Arc<GroupConfig>) -> Result<(), String> {
-        if let Err(error) = self.sockets.open_for(config, &self.link) {
-            self.sockets.close_group(&config.name, &self.link);
-            return Err(error.to_string());
-        }
-        let mut members = Vec::with_capacity(config.processes.len());
-        for process in &config.processes {
-            let Some(slot) = self.procs.unused_slot() else {
-                members.into_iter().for_each(|(slot, _)| self.procs.release_slot(slot));
-                return Err(format!(
-                    "there are {} processes, more cannot be supervised",
-                    crate::shm::layout::SLOTS
-                ));
-            };
-            let logs = create_auto_logs(&self.in_force.config().supervisord, process);
-            members.push((slot, Proc::new(Arc::clone(process), config, logs)));
-        }
-        for (slot, proc) in &members {
-            self.link.open_slot(*slot, &proc.group, &proc.config.name, proc.config.autostart);
-            self.link.set_stop(*slot, &proc.config, config.priority);
-        }
-        for (_, proc) in &members {
-            self.count_in(&proc.config, proc.is_listener);
-        }
-        self.procs.add_group(Arc::clone(config), members);
-        self.reckon_descriptors();
-        self.announce_group(config);
-        self.show_group(&config.name);
-        Ok(())
-    }
-
-    /// Starts those members of a group that are to start by themselves, the most urgent first. Whoever takes over after
-    /// a crash has to know the group before its programs run.
-    pub fn autostart(&mut self, group: &str, saved: &Saved) {
-        self.autostart_except(group, &HashSet::new(), saved);
-    }
-
-    /// The same without those that are to stay at rest.
-    pub fn autostart_except(&mut self, group: &str, at_rest: &HashSet<SlotId>, _: &Saved) {
-        let Some(group) = self.procs.group(group) else { return };
-        let mut slots: Vec<(i64, SlotId)> = group
-            .members
-            .iter()
-            .filter_map(|slot| self.procs.proc(*slot).map(|proc| (*slot, proc)))
-            .filter(|(slot, proc)| proc.config.autostart && !at_rest.contains(slot))
-            .map(|(slot, proc)| (proc.config.priority, slot))
-            .collect();
-        // Stable: equal priorities start in the order of the configuration.
-        slots.sort_by_key(|(priority, _)| *priority);
-        self.spawn_together(|daemon| {
-            for (_, slot) in slots {
-                daemon.apply(slot, Event::Start);
-            }
-        });
-    }
-
-    /// Takes out a group that is at rest.
-    pub fn remove_group(&mut self, name: &str) {
-        for slot in self.last_first(name) {
-            self.end_pause(slot);
-        }
-        let Some((_, procs)) = self.procs.remove_group(name) else { return };
-        self.forget_pool(name);
-        self.sockets.close_group(name, &self.link);
-        // First out of what a successor would restore, then out of the slots.
-        let saved = self.save();
-        procs.into_iter().for_each(|(slot, proc)| self.let_go(slot, proc, &saved));
-    }
-
-    /// Takes out one process that is at rest; its group, too, if it was the last one.
-    pub fn remove_member(&mut self, group: &str, name: &str) {
-        if self.procs.group(group).is_some_and(|group| group.members.len() == 1) {
-            return self.remove_group(group);
-        }
-        if let Some(slot) = self.procs.member(group, name) {
-            self.end_pause(slot);
-        }
-        let Some((slot, proc)) = self.procs.remove_member(group, name) else { return };
-        self.forget_listener(slot);
-        let saved = self.save();
-        self.let_go(slot, proc, &saved);
-    }
-
-    /// Whoever is taken out is not started again.
-    fn end_pause(&mut self, slot: SlotId) {
-        self.apply(slot, Event::ShutDown);
-    }
-
-    fn let_go(&mut self, slot: SlotId, mut proc: Proc, _: &Saved) {
-        self.http.feed().tell_removed(&proc.group, &proc.config.name);
-        self.unnote(slot);
-        self.count_out(&proc.config, proc.is_listener);
-        proc.streams.finish();
-        proc.streams.close(slot, &self.link);
-        self.link.free_slot(slot);
-    }
 }
 
 /// Whether a signal asks the daemon to end.
@@ -586,59 +269,11 @@ fn asks_for_end(number: i32) -> bool {
     matches!(Signal::from_raw(number), Signal::TERM | Signal::INT | Signal::QUIT)
 }
 
-/// What the two outputs of a process become.
-pub fn stream_specs(proc: &Proc, strip_ansi: bool) -> Specs {
-    let spec = |channel, auto: &Option<PathBuf>| {
-        let context =
-            Context { group: &proc.group, auto: auto.as_deref(), strip_ansi, listener: proc.is_listener };
-        StreamSpec::new(&proc.config, channel, context)
-    };
-    Specs {
-        stdout: spec(Stream::Stdout, &proc.logs.stdout),
-        stderr: (!proc.config.redirect_stderr).then(|| spec(Stream::Stderr, &proc.logs.stderr)),
-    }
-}
-
-/// Makes up the files that stand for `AUTO`. A stream without one goes nowhere, and the log says so.
-fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs {
-    let create = |stream, target: &StreamConfig| {
-        if target.logfile != ChildLog::Auto {
-            return None;
-        }
-        auto::create(&config.childlogdir, &process.name, stream, &config.identifier)
-            .inspect_err(|error| {
-                let directory = config.childlogdir.display();
-                ::log::error!("could not create a log for '{}' in {directory}: {error}", process.name);
-            })
-            .ok()
-    };
-    AutoLogs {
-        stdout: create(Stream::Stdout, &process.stdout),
-        stderr: if process.redirect_stderr { None } else { create(Stream::Stderr, &process.stderr) },
-    }
-}
-
 /// What the system says, without its number.
 pub fn in_words(error: &std::io::Error) -> String {
     error
         .raw_os_error()
         .map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_string())
-}
-
-/// Kills what a program with `killasgroup`, which ended at `ended`, left behind in its process group, and says whom.
-fn kill_stragglers(name: &str, leader: i32, ended: Monotonic) {
-    // Signal 0 asks whether the group has any member; the search below is for the rare case that it has.
-    if signals::send_group(leader, Signal::from_raw(0)).is_err() {
-        return;
-    }
-    for straggler in process::left_behind(leader, ended) {
-        ::log::warn!(
-            "killing '{}' ({}) with SIGKILL, left behind in the process group of '{name}'",
-            straggler.name,
-            straggler.pid
-        );
-        straggler.kill(leader);
-    }
 }
 
 /// Writes what came up before there was an activity log, the worst first.

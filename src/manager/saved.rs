@@ -9,7 +9,7 @@
 
 use crate::manager::boot::{ActiveGroup, Snapshot, deposit_snapshot};
 use crate::manager::daemon::Daemon;
-use crate::manager::standing::Standing;
+use crate::manager::processes::standing::Standing;
 use crate::model::config::{Config, GroupConfig};
 use std::mem;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ pub struct SlotContent {
     pub group: String,
     pub name: String,
     pub process: Process,
-    pub birth: Birth,
+    pub spawned: SpawnRecord,
     pub born_at: u64,
     /// Every ledger entry below this number is in `process` already.
     pub applied: u64,
@@ -26,19 +26,19 @@ pub struct SlotContent {
     /// It was just added and nobody has started it yet, though it starts by itself.
     pub to_start: bool,
     /// What was decided and may not have been done.
-    pub owed: Owed,
+    pub pending: PendingEffects,
     /// The program that was created last; it may have ended.
     pub last_pid: i32,
 }
 
 /// What the state machine has decided and the manager has yet to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owed {
+pub struct PendingEffects {
     pub signal: Option<(Signal, Reach)>,
     pub kill_stragglers: bool,
 }
 
-impl Owed {
+impl PendingEffects {
     fn flags(self) -> u32 {
         let stragglers = if self.kill_stragglers { FLAG_STRAGGLERS } else { 0 };
         let signal = self.signal.map_or(0, |(signal, reach)| {
@@ -49,11 +49,11 @@ impl Owed {
         stragglers | signal
     }
 
-    fn from_flags(flags: u32) -> Owed {
+    fn from_flags(flags: u32) -> PendingEffects {
         let signal = flags >> OWED_SIGNAL_SHIFT & OWED_SIGNAL_MAX;
         let is_group = flags & FLAG_OWED_TO_GROUP != 0;
         let reach = if is_group { Reach::ProcessGroup } else { Reach::Process };
-        Owed {
+        PendingEffects {
             // Seven bits.
             signal: (signal != 0).then(|| (Signal::from_raw(signal as i32), reach)),
             kill_stragglers: flags & FLAG_STRAGGLERS != 0,
@@ -74,15 +74,15 @@ pub struct Origin {
 
 /// How far the creation of a program had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Birth {
+pub enum SpawnRecord {
     /// Nothing was under way.
     None,
     /// It was about to be created and never was.
-    Stillborn,
+    Failed,
     /// It was created, with this pid, and the state machine does not know yet.
-    Unannounced(i32),
+    Created(i32),
     /// The state machine knows.
-    Known,
+    Announced,
 }
 
 impl Link {
@@ -107,18 +107,18 @@ impl Link {
         let process = read_record(record);
         let pid = slot.pid.load(Acquire);
         let waits_for_birth = matches!(process.state, State::Starting { pid: None, .. });
-        let birth = match (waits_for_birth, phase, pid) {
-            (true, PHASE_SPAWNING, pid) if pid != 0 => Birth::Unannounced(pid),
-            (true, _, _) => Birth::Stillborn,
-            (false, _, _) if process.state.pid().is_some() => Birth::Known,
-            (false, _, _) => Birth::None,
+        let spawned = match (waits_for_birth, phase, pid) {
+            (true, PHASE_SPAWNING, pid) if pid != 0 => SpawnRecord::Created(pid),
+            (true, _, _) => SpawnRecord::Failed,
+            (false, _, _) if process.state.pid().is_some() => SpawnRecord::Announced,
+            (false, _, _) => SpawnRecord::None,
         };
         Some(SlotContent {
             slot: number,
             group: slot.group.get(),
             name: slot.name.get(),
             process,
-            birth,
+            spawned,
             born_at: slot.born_at.load(Relaxed),
             applied: record.applied.load(Relaxed),
             starts: record.starts.load(Relaxed),
@@ -128,7 +128,7 @@ impl Link {
                 adopted: record.flags.load(Relaxed) & FLAG_ADOPTED != 0,
             },
             to_start: record.flags.load(Relaxed) & FLAG_TO_START != 0,
-            owed: Owed::from_flags(record.flags.load(Relaxed)),
+            pending: PendingEffects::from_flags(record.flags.load(Relaxed)),
             last_pid: pid,
         })
     }
@@ -157,17 +157,17 @@ impl Link {
     /// Publishes what the state machine knows now. `applied` is one more than the number of the ledger entry
     /// that led to it, or what it was before.
     pub fn commit(&self, number: u32, process: &Process, origin: Origin, starts: u32, applied: u64) {
-        self.commit_owing(number, process, origin, (starts, applied), Owed::default());
+        self.commit_with(number, process, origin, (starts, applied), PendingEffects::default());
     }
 
-    /// As [`Link::commit`], with what is going to be done because of it. [`Link::settle`] says that it was.
-    pub fn commit_owing(
+    /// As [`Link::commit`], with what is going to be done because of it. [`Link::mark_done`] says that it was.
+    pub fn commit_with(
         &self,
         number: u32,
         process: &Process,
         origin: Origin,
         (starts, applied): (u32, u64),
-        owed: Owed,
+        pending: PendingEffects,
     ) {
         let slot = self.slot(number);
         let next = 1 - (slot.current.load(Relaxed) & 1);
@@ -175,7 +175,7 @@ impl Link {
         write_record(record, process);
         // Each has bits of its own.
         let adopted = if origin.adopted { FLAG_ADOPTED } else { 0 };
-        record.flags.fetch_or(adopted | owed.flags() | origin.generation << GENERATION_SHIFT, Relaxed);
+        record.flags.fetch_or(adopted | pending.flags() | origin.generation << GENERATION_SHIFT, Relaxed);
         record.start_ticks.store(origin.start_ticks, Relaxed);
         record.starts.store(starts, Relaxed);
         record.applied.store(applied, Relaxed);
@@ -190,8 +190,8 @@ impl Link {
         }
     }
 
-    /// Says that what was owed has been done.
-    pub fn settle(&self, number: u32) {
+    /// Says that what was pending has been done.
+    pub fn mark_done(&self, number: u32) {
         let slot = self.slot(number);
         let record = &slot.records[(slot.current.load(Relaxed) & 1) as usize];
         record.flags.fetch_and(!OWED_MASK, AcqRel);
@@ -348,12 +348,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_survives() {
+    fn what_is_pending_survives() {
         for signal in [None, Some((Signal::TERM, Reach::Process)), Some((Signal::KILL, Reach::ProcessGroup))]
         {
             for kill_stragglers in [false, true] {
-                let owed = Owed { signal, kill_stragglers };
-                assert_eq!(Owed::from_flags(owed.flags() | FLAG_START_AFTER | FLAG_TO_START), owed);
+                let pending = PendingEffects { signal, kill_stragglers };
+                assert_eq!(
+                    PendingEffects::from_flags(pending.flags() | FLAG_START_AFTER | FLAG_TO_START),
+                    pending
+                );
             }
         }
     }

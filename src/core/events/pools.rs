@@ -1,7 +1,7 @@
 //! The pools: queues of events, and the listeners that take them.
 //!
 //! [`Pools::step`] is the only way to change them. It depends on its arguments only, so the same inputs lead to the
-//! same queues: a successor rebuilds them from the recorded inputs (see `manager::journal`).
+//! same queues: a successor rebuilds them from the recorded inputs (see `manager::events::journal`).
 
 use crate::core::events::payload;
 use crate::core::events::protocol::{Conversation, Mood, Said};

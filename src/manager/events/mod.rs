@@ -19,7 +19,7 @@ use crate::manager::daemon::Daemon;
 use crate::manager::events::journal::Journal;
 use crate::manager::events::mailbox::Collected;
 use crate::manager::events::outlet::{Inlet, Outlet, Written};
-use crate::manager::procs::SlotId;
+use crate::manager::processes::SlotId;
 use crate::model::config::{GroupConfig, GroupKind};
 use crate::model::event::Kind;
 use crate::model::state::ProcessState;

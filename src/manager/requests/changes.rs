@@ -5,7 +5,7 @@ use crate::control::request::{Answer, BulkStatus, Outcome};
 use crate::log::activity;
 use crate::log::source::LogSource;
 use crate::manager::daemon::Daemon;
-use crate::manager::procs::SlotId;
+use crate::manager::processes::SlotId;
 use crate::manager::requests::orders::names;
 use crate::manager::requests::policy::{Member, Members};
 use crate::manager::requests::views::log_source;

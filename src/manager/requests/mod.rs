@@ -5,6 +5,9 @@
 //! process.
 
 pub mod changes;
+pub mod description;
+pub mod early_answers;
+pub mod live_view;
 pub mod orders;
 pub mod policy;
 #[cfg(test)]
@@ -16,10 +19,10 @@ use crate::config::ConfigSource;
 use crate::control::request::{Answer, Call, Fact, Outcome, Request};
 use crate::manager::answers::Client;
 use crate::manager::daemon::Daemon;
-use crate::manager::procs::SlotId;
+use crate::manager::life::start::activity_source;
+use crate::manager::processes::SlotId;
 use crate::manager::requests::policy::{Decision, Table, decide};
 use crate::manager::requests::views::{history, readable_source};
-use crate::manager::start::activity_source;
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec;
 use crate::sys::clock;

@@ -4,7 +4,7 @@ use crate::control::request::{Answer, Wait};
 use crate::core::process::{Event, Reach};
 use crate::manager::answers::Client;
 use crate::manager::daemon::Daemon;
-use crate::manager::procs::{Proc, SlotId};
+use crate::manager::processes::{Proc, SlotId};
 use crate::manager::requests::policy::{Member, Members, Next, Order, after_start, after_stop};
 use crate::manager::requests::waiters::{Batch, Reply, Waiter};
 use crate::model::fault::{Fault, FaultCode};

@@ -3,7 +3,7 @@
 //! The rules look at the table and change nothing. A request that is refused leaves everything as it is.
 
 use crate::control::request::{Request, Target, Wait};
-use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::processes::{Proc, ProcessManager, SlotId};
 use crate::manager::requests::waiters::Wants;
 use crate::model::config::GroupConfig;
 use crate::model::fault::{Fault, FaultCode};

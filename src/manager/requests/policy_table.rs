@@ -5,7 +5,7 @@ use super::waiters::Wants;
 use crate::control::request::{Request, Target, Wait};
 use crate::core::process::{Process, State};
 use crate::core::sample;
-use crate::manager::procs::{Proc, ProcessManager};
+use crate::manager::processes::{Proc, ProcessManager};
 use crate::model::config::{FcgiAddress, FcgiSocket, GroupConfig, GroupKind, ProcessConfig};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::signal::Signal;

@@ -2,10 +2,10 @@
 
 use crate::control::request::{ConfigInfo, Fact, Facts, ProcessInfo, Processes};
 use crate::log::source::LogSource;
-use crate::manager::births;
 use crate::manager::daemon::Daemon;
-use crate::manager::describe::description;
-use crate::manager::procs::Proc;
+use crate::manager::processes::Proc;
+use crate::manager::requests::description::description;
+use crate::manager::spawn::births;
 use crate::model::config::ChildLog;
 use crate::model::raw;
 use crate::model::state::ProcessState;

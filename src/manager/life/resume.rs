@@ -12,8 +12,8 @@ use crate::keeper::detach::{Heir, WELCOME, offer};
 use crate::log::{activity, auto};
 use crate::manager::boot::Snapshot;
 use crate::manager::daemon::{Daemon, flush_messages};
-use crate::manager::lock;
-use crate::manager::procs::{Proc, SlotId};
+use crate::manager::launch::lock;
+use crate::manager::processes::{Proc, SlotId};
 use crate::model::config::Config;
 use crate::model::event::Kind;
 use crate::model::state::SupervisorState;
@@ -213,7 +213,7 @@ impl Daemon {
     /// # Errors
     /// What keeps the daemon from starting. The programs stay with the keeper then.
     pub fn resume(&mut self, snapshot: Snapshot) -> Result<(), String> {
-        flush_messages(&self.in_force.config());
+        flush_messages(self.in_force.config());
         self.open_servers()?;
         self.in_force.begin_run_after(snapshot.generation);
         self.map.open(self.in_force.config().supervisord.processinfomapfile.clone());
@@ -227,7 +227,7 @@ impl Daemon {
         ::log::warn!("taking up {} programs that were left running", self.n_alive());
         self.revive(restored);
         if !self.in_force.config().supervisord.startkillall {
-            self.begin_renewal();
+            self.begin_group_updates();
         }
         self.save();
         self.come_up();
@@ -253,7 +253,7 @@ impl Daemon {
     }
 
     /// Begins to make the active groups what the configuration says.
-    fn begin_renewal(&mut self) {
+    fn begin_group_updates(&mut self) {
         let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
         let reread = crate::config::diff(&active, &self.in_force.config().groups);
         for name in reread.added {
@@ -272,7 +272,7 @@ impl Daemon {
     }
 
     /// Takes out groups that were to be stopped and have, and adds those that the configuration has instead.
-    pub fn progress_of_renewal(&mut self) {
+    pub fn progress_of_group_updates(&mut self) {
         let is_over = |name: &String| self.procs.group(name).is_none_or(|group| group.active == 0);
         let updating = self.in_force.groups_updating();
         if !self.life.is_running() || !updating.iter().any(is_over) {

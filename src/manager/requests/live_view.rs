@@ -4,7 +4,7 @@ use crate::control::overview::{Alive, Change, DaemonView, Overview, ProcessView}
 use crate::control::request::Target;
 use crate::core::process::StateChange;
 use crate::manager::daemon::Daemon;
-use crate::manager::procs::{Proc, SlotId};
+use crate::manager::processes::{Proc, SlotId};
 use crate::manager::requests::views::{coming, note_in_full};
 use crate::model::fault::Fault;
 use crate::model::state::ProcessState;
@@ -139,7 +139,9 @@ impl Daemon {
 /// What goes with a change of state.
 fn detail(proc: &Proc, change: StateChange) -> String {
     match change.to {
-        ProcessState::Running | ProcessState::Stopping if change.pid > 0 => format!("pid {}", change.pid),
+        ProcessState::Running | ProcessState::Stopping if change.pid > 0 => {
+            format!("pid {}", change.pid)
+        }
         ProcessState::Backoff | ProcessState::Fatal | ProcessState::Unknown => proc.process.spawnerr.clone(),
         ProcessState::Exited | ProcessState::Stopped => {
             // It may be on its way up again already.

@@ -2,7 +2,7 @@
 
 use crate::core::process::StateChange;
 use crate::manager::daemon::Daemon;
-use crate::manager::procs::{Proc, SlotId};
+use crate::manager::processes::{Proc, SlotId};
 use crate::model::config::ExitWhen;
 use crate::model::exit::ExitStatus;
 use crate::model::namespec::Namespec;
@@ -15,9 +15,7 @@ impl Daemon {
     /// Begins the end if what has just happened to a process is what the daemon was told to end with. `ended`
     /// is how its program ended, if that is what happened: it may run again by now.
     pub fn check_exit_condition(&mut self, slot: SlotId, changes: &[StateChange], ended: Option<ExitStatus>) {
-        let Some(proc) = self.procs.proc(slot).filter(|_| self.life.is_running()) else {
-            return;
-        };
+        let Some(proc) = self.procs.proc(slot).filter(|_| self.life.is_running()) else { return };
         let Some(reason) = self.reason_to_exit(proc, changes) else { return };
         let status = exit_status(proc, ended);
         let is_end = |change: &&StateChange| matches!(change.to, ProcessState::Exited | ProcessState::Fatal);

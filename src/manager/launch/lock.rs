@@ -7,7 +7,7 @@
 use crate::files::location::{Location, Missing};
 use crate::files::open as files;
 use crate::files::replace;
-use crate::manager::pidfile::holds;
+use crate::manager::launch::pidfile::holds;
 use rustix::fs::{FileType, FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use std::fs::File;

@@ -4,12 +4,12 @@ use crate::config::{self, Surroundings};
 use crate::core::process::Event;
 use crate::core::shutdown::Phases;
 use crate::manager::daemon::{Daemon, flush_messages};
-use crate::manager::procs::SlotId;
+use crate::manager::life::Ending;
+use crate::manager::processes::SlotId;
 use crate::model::config::Config;
 use crate::model::event::Kind;
 use crate::model::state::ProcessState::Stopping;
 use crate::model::state::SupervisorState;
-use crate::model::time::Monotonic;
 use crate::sys::clock;
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -20,66 +20,6 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// A service manager sends TERM once, some do twice; whoever asks this often does not want to wait any more.
 const REQUESTS_OF_THE_IMPATIENT: u32 = 3;
-
-/// How far the daemon is in its own life: it runs, or everything is being stopped, for good or for a new beginning.
-pub struct Life {
-    state: SupervisorState,
-    /// Once an end was asked for.
-    ending: Option<Ending>,
-}
-
-impl Life {
-    pub fn begin() -> Life {
-        Life { state: SupervisorState::Running, ending: None }
-    }
-
-    pub fn state(&self) -> SupervisorState {
-        self.state
-    }
-
-    pub fn is_running(&self) -> bool {
-        self.state == SupervisorState::Running
-    }
-
-    /// Goes on in the state that an earlier manager has published, if it has published any.
-    pub fn resume(&mut self, state_code: Option<i32>) {
-        let known = [SupervisorState::Shutdown, SupervisorState::Restarting];
-        let state = known.into_iter().find(|state| Some(state.code()) == state_code);
-        self.state = state.unwrap_or(SupervisorState::Running);
-    }
-
-    /// Whether it ends, or is about to, and its programs are to go on without it.
-    pub fn leaves_programs(&self) -> bool {
-        self.ending.as_ref().is_some_and(|ending| ending.leaves)
-    }
-
-    /// Whether programs are started and restarted: until the end begins, and up to the last moment if they are to go
-    /// on without the daemon.
-    pub fn may_start(&self) -> bool {
-        self.is_running() || self.leaves_programs()
-    }
-
-    /// When the loop has to look at the end again even though nothing happens.
-    pub fn deadline(&self) -> Option<Monotonic> {
-        self.ending.as_ref().map(|ending| ending.next_report)
-    }
-}
-
-/// How far the end has come.
-struct Ending {
-    phases: Phases<String>,
-    /// The groups that are stopping now.
-    current: Vec<String>,
-    next_report: Monotonic,
-    /// How many signals asked for the end.
-    n_requests: u32,
-    /// Its programs are to go on without the daemon.
-    leaves: bool,
-    /// If so, who was being stopped when the end began.
-    stopping: Vec<SlotId>,
-    /// What comes after; `None` for the end of the daemon.
-    restart_with: Option<Box<Config>>,
-}
 
 impl Daemon {
     /// Begins to stop everything for good. Asking again changes nothing; during a restart it makes that
@@ -293,13 +233,13 @@ impl Daemon {
     fn adopt_config(&mut self, config: Config) {
         let old = self.in_force.adopt(config);
         if old.supervisord.pidfile != self.in_force.config().supervisord.pidfile {
-            crate::manager::pidfile::remove(&old.supervisord.pidfile, self.link.keeper_pid());
+            crate::manager::launch::pidfile::remove(&old.supervisord.pidfile, self.link.keeper_pid());
         }
         self.set_up_activity_log();
-        flush_messages(&self.in_force.config());
+        flush_messages(self.in_force.config());
         self.events.rename_server(&self.in_force.config().supervisord.identifier);
         Arc::make_mut(&mut self.spawn_context).adopt(self.in_force.config(), self.link.keeper_pid());
-        self.renew_servers();
+        self.update_servers();
         if old.supervisord.processinfomapfile != self.in_force.config().supervisord.processinfomapfile {
             self.map.remove_file();
             // What another daemon has left there is nobody's business while this one runs.

@@ -1,20 +1,22 @@
 //! The table of everything that is supervised.
+//!
+//! [`apply`] lets a process take an event, [`groups`] adds and removes. What a former daemon has left is found by
+//! [`adoption`], [`standing`] and [`unseen`]; [`info_map`] leaves the same to the next.
+
+pub mod adoption;
+pub mod apply;
+pub mod groups;
+pub mod info_map;
+pub mod proc;
+pub mod standing;
+pub mod unseen;
 
 use crate::core::process::Process;
-use crate::manager::births::Newborn;
-use crate::manager::boot::AutoLogs;
-use crate::manager::requests::waiters::Waiter;
-use crate::manager::streams::Streams;
-use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
+use crate::model::config::{GroupConfig, GroupKind};
 pub use crate::model::exit::PastExit;
-use crate::model::exit::{ExitStatus, Tally};
-use crate::model::namespec;
-use crate::model::state::ProcessState;
-use crate::model::time::{Monotonic, Wall};
-use crate::shm::slots::{Origin, SlotContent};
-use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::ops::Deref;
+use crate::model::time::Monotonic;
+pub use proc::Proc;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The number of a slot in the memory shared with the keeper; with it a process is found at once.
@@ -53,207 +55,6 @@ pub struct Group {
     by_name: HashMap<Arc<str>, SlotId>,
     /// How many of them are STARTING, RUNNING, BACKOFF or STOPPING, or EXITED and about to be started again.
     pub active: usize,
-}
-
-/// One process. What is known of it is there for everybody to read (see [`Facts`]); it changes by what is said here.
-#[derive(Debug)]
-pub struct Proc {
-    facts: Facts,
-    pub streams: Streams,
-    waiters: Vec<Waiter>,
-}
-
-/// What is known of a process. Nobody outside this file can write to it.
-#[derive(Debug)]
-pub struct Facts {
-    pub config: Arc<ProcessConfig>,
-    pub group: Arc<str>,
-    pub is_listener: bool,
-    pub process: Process,
-    /// How often its program was started.
-    pub starts: u32,
-    /// One more than the number of the last ledger entry that went into it.
-    pub applied: u64,
-    /// The ledger's head when its program was created.
-    pub born_at: u64,
-    /// Where its program is from.
-    pub origin: Origin,
-    /// That of its configuration, once somebody wanted to know.
-    pub fingerprint: OnceCell<u64>,
-    /// What went wrong between the creation of its program and the first instruction.
-    failure: Option<String>,
-    /// Its program is being created, and the loop does not wait for that.
-    pub newborn: Option<Newborn>,
-    /// Why the last signal to it could not be sent; empty if it could.
-    pub refused_signal: String,
-    pub logs: AutoLogs,
-    /// The last exits that this manager saw, the latest last.
-    pub past: VecDeque<PastExit>,
-    /// All the exits that this manager saw.
-    pub tally: Tally,
-    /// Since when it has been on its way back after an exit that nobody asked for.
-    down_since: Option<Monotonic>,
-}
-
-impl Deref for Proc {
-    type Target = Facts;
-
-    fn deref(&self) -> &Facts {
-        &self.facts
-    }
-}
-
-/// So many exits of each process are remembered.
-const PAST_EXITS: usize = 10;
-
-impl Proc {
-    pub fn new(config: Arc<ProcessConfig>, group: &GroupConfig, logs: AutoLogs) -> Proc {
-        let facts = Facts {
-            config,
-            group: group.name.clone(),
-            is_listener: matches!(group.kind, GroupKind::EventListener(_)),
-            process: Process::default(),
-            starts: 0,
-            applied: 0,
-            born_at: 0,
-            origin: Origin::default(),
-            fingerprint: OnceCell::new(),
-            failure: None,
-            newborn: None,
-            refused_signal: String::new(),
-            logs,
-            past: VecDeque::new(),
-            tally: Tally::default(),
-            down_since: None,
-        };
-        Proc { facts, streams: Streams::default(), waiters: Vec::new() }
-    }
-
-    /// Goes on where an earlier manager was with it.
-    pub fn resume(&mut self, content: SlotContent) {
-        self.facts.process = content.process;
-        self.facts.starts = content.starts;
-        self.facts.applied = content.applied;
-        self.facts.born_at = content.born_at;
-        self.facts.origin = content.origin;
-    }
-
-    /// Its program is about to be created, with the ledger's head there.
-    pub fn creation_begins(&mut self, ledger_head: u64) {
-        self.facts.born_at = ledger_head;
-    }
-
-    /// Its program was created. `failure` is what went wrong before the first instruction.
-    pub fn program_created(&mut self, start_ticks: u64, generation: u32, failure: Option<String>) {
-        self.facts.starts = self.starts.saturating_add(1);
-        self.facts.fingerprint = OnceCell::new();
-        self.facts.failure = failure;
-        self.set_origin(start_ticks, generation);
-    }
-
-    /// Its program is one that this daemon has created.
-    pub fn set_origin(&mut self, start_ticks: u64, generation: u32) {
-        self.facts.origin = Origin { start_ticks, generation, adopted: false };
-    }
-
-    /// Its program is one that a former daemon has created.
-    pub fn adopt(&mut self, fingerprint: u64, starts: u32, start_ticks: u64, generation: u32) {
-        self.facts.fingerprint = fingerprint.into();
-        self.facts.starts = starts;
-        self.facts.origin = Origin { start_ticks, generation, adopted: true };
-    }
-
-    /// The adopted program has ended, and none came in its place.
-    pub fn forget_origin(&mut self) {
-        self.facts.origin = Origin::default();
-    }
-
-    /// Its program is being created, and the loop does not wait for that.
-    pub fn await_newborn(&mut self, newborn: Newborn) {
-        self.facts.newborn = Some(newborn);
-    }
-
-    pub fn newborn_mut(&mut self) -> Option<&mut Newborn> {
-        self.facts.newborn.as_mut()
-    }
-
-    pub fn take_newborn(&mut self) -> Option<Newborn> {
-        self.facts.newborn.take()
-    }
-
-    /// A signal to it could not be sent.
-    pub fn signal_refused(&mut self, why: String) {
-        self.facts.refused_signal = why;
-    }
-
-    /// Somebody waits for a change of its state.
-    pub fn wait(&mut self, waiter: Waiter) {
-        self.waiters.push(waiter);
-    }
-
-    /// Takes out those who wait for what `is_over` says of them.
-    pub fn take_waiters(&mut self, mut is_over: impl FnMut(&mut Waiter) -> bool) -> Vec<Waiter> {
-        self.waiters.extract_if(.., |waiter| is_over(waiter)).collect()
-    }
-
-    pub fn has_waiters(&self) -> bool {
-        !self.waiters.is_empty()
-    }
-
-    /// It has been on its way back since then, after an exit that nobody asked for.
-    pub fn is_down(&mut self, since: Monotonic) {
-        self.facts.down_since = Some(since);
-    }
-
-    /// It is not on its way back any more. Returns since when it was.
-    pub fn is_not_down(&mut self) -> Option<Monotonic> {
-        self.facts.down_since.take()
-    }
-
-    /// Remembers an exit, and forgets the oldest one.
-    fn remember(&mut self, exit: PastExit) {
-        if self.past.len() == PAST_EXITS {
-            self.facts.past.pop_front();
-        }
-        self.facts.tally.count(exit.status);
-        self.facts.past.push_back(exit);
-    }
-
-    /// The ledger has told that its program has ended. Returns what went wrong before its first instruction, if
-    /// anything did.
-    pub fn end_was_recorded(&mut self, sequence: u64) -> Option<String> {
-        self.facts.applied = sequence + 1;
-        self.facts.failure.take()
-    }
-
-    /// Remembers that its program has ended, before the state machine hears of it.
-    pub fn remember_end(&mut self, pid: i32, status: ExitStatus, at: Wall, ended: Monotonic) {
-        let lasted = ended.since(self.process.started);
-        // As the state machine judges it: an end before `startsecs` is never what was expected.
-        let too_soon = self.state() == ProcessState::Starting && lasted < self.config.startsecs;
-        let expected = self.state() == ProcessState::Stopping
-            || matches!(status, ExitStatus::Code(code) if !too_soon && self.config.exitcodes.contains(&code));
-        self.remember(PastExit { at, pid, status, expected, lasted });
-    }
-
-    pub fn state(&self) -> ProcessState {
-        self.process.state.kind()
-    }
-
-    /// Whether it keeps its group from being at rest.
-    pub fn is_active(&self) -> bool {
-        self.process.state.is_active()
-    }
-
-    /// Whether it runs and nothing it writes reaches its log.
-    pub fn is_mute(&self) -> bool {
-        self.origin.adopted && self.process.state.pid().is_some() && !self.streams.are_connected()
-    }
-
-    /// How the process is named where names have to be unique.
-    pub fn namespec(&self) -> String {
-        namespec::display(&self.group, &self.config.name)
-    }
 }
 
 impl ProcessManager {
@@ -406,7 +207,7 @@ impl ProcessManager {
         let Some(proc) = self.procs.get_mut(slot as usize).and_then(Option::as_mut) else { return };
         let (before, after) = (proc.is_active(), process.state.is_active());
         let (old_deadline, new_deadline) = (proc.process.state.deadline(), process.state.deadline());
-        proc.facts.process = process;
+        proc.replace(process);
         let is_listener = proc.is_listener;
         if old_deadline != new_deadline {
             self.deadlines.extend(new_deadline.map(|deadline| (deadline, slot)));

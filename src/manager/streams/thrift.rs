@@ -5,7 +5,7 @@
 //! processes take, and if that is too much, everybody does with less. A limit that is hit nevertheless has the same effect.
 
 use crate::manager::daemon::Daemon;
-use crate::manager::procs::Proc;
+use crate::manager::processes::Proc;
 use crate::model::config::{ChildLog, LogTarget, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
 use crate::sys::limits::{self, Limited};
 use std::io;

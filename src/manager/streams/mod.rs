@@ -1,30 +1,31 @@
 //! A program's pipes, and what becomes of what it writes.
 
-use crate::log::custody::{self, Custodian};
+mod input;
+pub mod keeper_store;
+pub mod thrift;
+
 use crate::log::pump;
 use crate::log::retry;
-use crate::log::spec::StreamSpec;
+use crate::log::spec::{Context, StreamSpec};
 use crate::log::stream::{self, LogStream};
-use crate::log::transfer::{self, Transfer};
 use crate::manager::events::mailbox::{Collected, Mailbox};
 use crate::manager::events::outlet::Outlet;
-use crate::manager::thrift::{self, Thrift};
+use crate::manager::processes::Proc;
+use crate::manager::streams::thrift::Thrift;
 use crate::model::stream::Stream;
 use crate::rt;
 use crate::shm::cursor::Cursor;
-use crate::shm::layout::{DRAIN_DISCARD, DRAIN_LEAVE, DRAIN_TO_LOG, DRAIN_TO_SPOOL, Place};
+use crate::shm::layout::{DRAIN_LEAVE, DRAIN_TO_LOG, Place};
 use crate::shm::link::Link;
 use crate::sys::pipe::{self, Ends};
-use rustix::io::Errno;
-use std::collections::VecDeque;
+use input::Input;
+pub use input::StdinError;
+use keeper_store::{place_of_log, place_of_queue, stream_id};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// How much may wait for a program that does not read its standard input.
-const STDIN_QUEUE_BYTES: usize = 1 << 20;
 
 /// How much is drained at once when a program has ended. A pipe holds at most 1 MiB, but a straggler may go
 /// on writing.
@@ -101,7 +102,7 @@ impl Streams {
         stdin.forget();
         let end_of = |output: &Output| pipe::writing_end(lock(output).pipe(), ends);
         let ends = ProgramEnds {
-            stdin: stdin.0.pipe.reading_end(ends)?,
+            stdin: stdin.reading_end(ends)?,
             stdout: end_of(stdout)?,
             stderr: self.stderr.as_ref().map(end_of).transpose()?,
         };
@@ -135,7 +136,7 @@ impl Streams {
     pub fn inodes(&self) -> [u64; 3] {
         let output =
             |output: &Option<Output>| output.as_ref().map_or(0, |output| pipe::inode(lock(output).pipe()));
-        let stdin = self.stdin.as_ref().map_or(0, |stdin| stdin.0.pipe.inode);
+        let stdin = self.stdin.as_ref().map_or(0, |stdin| stdin.inode());
         [stdin, output(&self.stdout), output(&self.stderr)]
     }
 
@@ -210,7 +211,7 @@ impl Streams {
             return false;
         }
         let held = self.stdin.as_ref().zip(link.path_to(Place::Stdin(slot)));
-        held.is_some_and(|(stdin, path)| stdin.0.pipe.leave_at(path))
+        held.is_some_and(|(stdin, path)| stdin.leave_at(path))
     }
 
     /// Opens the logs of new streams.
@@ -435,169 +436,6 @@ fn leave_some_free(any: BorrowedFd<'_>) -> io::Result<()> {
     Ok(probes.map(drop)?)
 }
 
-/// Why bytes did not go to a program's standard input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StdinError {
-    /// The program has closed it.
-    Closed,
-    /// Too much is waiting already; nothing was queued.
-    Full,
-}
-
-/// A program's standard input, with what waits for it.
-#[derive(Clone, Debug)]
-struct Input(Arc<InputShared>);
-
-#[derive(Debug)]
-struct InputShared {
-    pipe: InputPipe,
-    waiting: Mutex<VecDeque<u8>>,
-    /// Where the event is that goes first; only written to under the lock.
-    mailbox: Option<Arc<Mailbox>>,
-}
-
-/// Our end of the pipe of a standard input, or where it can be had.
-#[derive(Debug)]
-struct InputPipe {
-    inode: u64,
-    place: Mutex<InputPlace>,
-}
-
-#[derive(Debug)]
-enum InputPlace {
-    Here(Arc<OwnedFd>),
-    /// Another process has it open.
-    At(PathBuf),
-}
-
-impl InputPipe {
-    fn new(pipe: OwnedFd) -> InputPipe {
-        InputPipe { inode: pipe::inode(&pipe), place: Mutex::new(InputPlace::Here(Arc::new(pipe))) }
-    }
-
-    /// A descriptor of ours, for as long as it takes.
-    fn get(&self) -> io::Result<Arc<OwnedFd>> {
-        match &*lock(&self.place) {
-            InputPlace::Here(pipe) => Ok(Arc::clone(pipe)),
-            InputPlace::At(path) => pipe::input_at(path, self.inode).map(Arc::new),
-        }
-    }
-
-    /// The program's end.
-    fn reading_end(&self, ends: Ends) -> io::Result<OwnedFd> {
-        match &*lock(&self.place) {
-            InputPlace::Here(pipe) => pipe::reading_end(pipe, ends),
-            InputPlace::At(path) => pipe::reading_end_at(path, self.inode, ends),
-        }
-    }
-
-    /// Closes ours, if it can be had from there; whether it did.
-    fn leave_at(&self, path: PathBuf) -> bool {
-        let mut place = lock(&self.place);
-        let leaves = matches!(*place, InputPlace::Here(_)) && pipe::is_at(&path, self.inode);
-        if leaves {
-            *place = InputPlace::At(path);
-        }
-        leaves
-    }
-}
-
-impl Input {
-    fn new(pipe: OwnedFd, mailbox: Option<Arc<Mailbox>>) -> Input {
-        if let Err(error) = rustix::io::ioctl_fionbio(&pipe, true) {
-            ::log::error!("could not make a program's input non-blocking: {error}");
-        }
-        Input(Arc::new(InputShared { pipe: InputPipe::new(pipe), waiting: Mutex::default(), mailbox }))
-    }
-
-    /// Drops what waits: it was meant for a program that has ended.
-    fn forget(&self) {
-        let mut waiting = lock(&self.0.waiting);
-        waiting.clear();
-        if let Some(mailbox) = &self.0.mailbox {
-            mailbox.skip();
-        }
-    }
-
-    fn queue(&self, bytes: &[u8]) -> Result<(), StdinError> {
-        let mut waiting = lock(&self.0.waiting);
-        if waiting.len() + bytes.len() > STDIN_QUEUE_BYTES {
-            return Err(StdinError::Full);
-        }
-        let is_idle = self.0.is_idle(&waiting);
-        waiting.extend(bytes);
-        if is_idle { self.write_now(waiting) } else { Ok(()) }
-    }
-
-    fn deliver(&self, number: u64, event: &[u8]) -> Result<(), StdinError> {
-        let mailbox = self.0.mailbox.as_ref().ok_or(StdinError::Closed)?;
-        let waiting = lock(&self.0.waiting);
-        let is_idle = self.0.is_idle(&waiting);
-        if let Err(error) = mailbox.put(number, event) {
-            ::log::error!("could not keep an event of {} bytes: {error}", event.len());
-            return Err(StdinError::Full);
-        }
-        if is_idle { self.write_now(waiting) } else { Ok(()) }
-    }
-
-    fn resume(&self, number: u64) -> bool {
-        let holds = self.0.mailbox.as_ref().is_some_and(|mailbox| mailbox.holds(number));
-        if holds {
-            let _ = self.write_now(lock(&self.0.waiting));
-        }
-        holds
-    }
-
-    fn write_now(&self, mut waiting: MutexGuard<'_, VecDeque<u8>>) -> Result<(), StdinError> {
-        match self.0.write_some(&mut waiting) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::AGAIN) => rt::spawn(self.clone().write_later()).detach(),
-            Err(_) => {
-                waiting.clear();
-                return Err(StdinError::Closed);
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes whenever there is room, until nothing waits.
-    async fn write_later(self) {
-        let Ok(pipe) = self.0.pipe.get().and_then(rt::Async::new_nonblocking) else { return };
-        loop {
-            let writable = pipe.writable().await.is_ok();
-            let mut waiting = lock(&self.0.waiting);
-            match self.0.write_some(&mut waiting) {
-                Err(rustix::io::Errno::AGAIN) if writable => {}
-                Ok(()) => return,
-                Err(_) => return waiting.clear(),
-            }
-        }
-    }
-}
-
-impl InputShared {
-    /// Whether nobody is writing.
-    fn is_idle(&self, waiting: &VecDeque<u8>) -> bool {
-        waiting.is_empty() && self.mailbox.as_ref().is_none_or(|mailbox| mailbox.n_unsent() == 0)
-    }
-
-    /// Writes until nothing waits.
-    fn write_some(&self, waiting: &mut VecDeque<u8>) -> rustix::io::Result<()> {
-        if self.is_idle(waiting) {
-            return Ok(());
-        }
-        let pipe = self.pipe.get().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-        if let Some(mailbox) = &self.mailbox {
-            mailbox.send(pipe.as_fd())?;
-        }
-        while !waiting.is_empty() {
-            let n_bytes = rustix::io::retry_on_intr(|| rustix::io::write(&pipe, waiting.as_slices().0))?;
-            waiting.drain(..n_bytes);
-        }
-        Ok(())
-    }
-}
-
 fn new_stream(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> LogStream {
     let id = stream_id(slot, spec.channel);
     let mut stream = LogStream::unopened(spec, pipe);
@@ -613,131 +451,17 @@ fn resumed_output(slot: u32, spec: StreamSpec, pipe: OwnedFd, link: &Link) -> Ou
     Arc::new(Mutex::new(stream))
 }
 
-/// What managers among themselves call a stream.
-fn stream_id(slot: u32, channel: Stream) -> u64 {
-    let channel = match channel {
-        Stream::Stdout => 1,
-        Stream::Stderr => 2,
+/// What the two outputs of a process become.
+pub fn stream_specs(proc: &Proc, strip_ansi: bool) -> Specs {
+    let spec = |channel, auto: &Option<PathBuf>| {
+        let context =
+            Context { group: &proc.group, auto: auto.as_deref(), strip_ansi, listener: proc.is_listener };
+        StreamSpec::new(&proc.config, channel, context)
     };
-    u64::from(slot) * 2 + channel
-}
-
-/// The slot of a stream with this number, and which of its outputs it is.
-fn slot_and_channel(id: u64) -> (u32, u32) {
-    // Numbers come from `stream_id`.
-    ((id.saturating_sub(1) / 2) as u32, (id.saturating_sub(1) % 2) as u32)
-}
-
-fn place_of_log(id: u64) -> Place {
-    let (slot, channel) = slot_and_channel(id);
-    Place::Log(slot, channel)
-}
-
-fn place_of_queue(id: u64) -> Place {
-    let (slot, channel) = slot_and_channel(id);
-    Place::Queue(slot, channel)
-}
-
-/// Leaves log files and spools with the keeper, which moves programs' output to them while there is no manager.
-struct KeeperHasThem(Arc<Link>);
-
-impl Custodian for KeeperHasThem {
-    fn keep(&self, streams: &[u64], file: BorrowedFd<'_>) {
-        if thrift::level() >= Thrift::Most {
-            return streams.iter().for_each(|id| self.release(*id));
-        }
-        let deposits: Vec<_> = streams.iter().map(|id| (place_of_log(*id), file)).collect();
-        let kept = self.0.deposit(&deposits);
-        if let Err(error) = &kept {
-            ::log::error!("could not leave a log with the keeper: {error}");
-        }
-        let what = if kept.is_ok() { DRAIN_TO_LOG } else { DRAIN_LEAVE };
-        streams.iter().for_each(|id| self.set(*id, what));
+    Specs {
+        stdout: spec(Stream::Stdout, &proc.logs.stdout),
+        stderr: (!proc.config.redirect_stderr).then(|| spec(Stream::Stderr, &proc.logs.stderr)),
     }
-
-    fn keep_on(&self, stream: u64) {
-        let is_kept = thrift::level() < Thrift::Most;
-        self.set(stream, if is_kept { DRAIN_TO_LOG } else { DRAIN_LEAVE });
-    }
-
-    fn discard(&self, stream: u64) {
-        self.set(stream, DRAIN_DISCARD);
-    }
-
-    fn release(&self, stream: u64) {
-        self.set(stream, DRAIN_LEAVE);
-    }
-
-    fn keep_spool(&self, stream: u64, spool: BorrowedFd<'_>) -> bool {
-        let place = place_of_log(stream);
-        if thrift::level() >= Thrift::Most {
-            return false;
-        }
-        // A log may lie there still. If the keeper has no room for the spool it must not be taken for that.
-        let kept = self.0.drop_deposits(&[place]).and_then(|()| self.0.deposit(&[(place, spool)]));
-        if let Err(error) = &kept {
-            ::log::error!("could not leave a spool with the keeper: {error}");
-        }
-        self.set(stream, if kept.is_ok() { DRAIN_TO_SPOOL } else { DRAIN_LEAVE });
-        kept.is_ok()
-    }
-
-    fn keep_queue(&self, stream: u64, queue: BorrowedFd<'_>) {
-        if thrift::level() >= Thrift::Most {
-            return;
-        }
-        if let Err(error) = self.0.deposit(&[(place_of_queue(stream), queue)]) {
-            ::log::error!("could not leave a queue with the keeper: {error}");
-        }
-    }
-
-    fn is_spool(&self, stream: u64) -> bool {
-        let (slot, channel) = slot_and_channel(stream);
-        self.0.drain(slot, channel) == DRAIN_TO_SPOOL
-    }
-
-    fn holds(&self, stream: u64) -> bool {
-        self.0.holds(place_of_log(stream))
-    }
-
-    fn cursor(&self, stream: u64) -> Option<&Cursor> {
-        let (slot, channel) = slot_and_channel(stream);
-        self.0.cursor(slot, channel)
-    }
-}
-
-impl KeeperHasThem {
-    fn set(&self, stream: u64, what: u32) {
-        let (slot, channel) = slot_and_channel(stream);
-        self.0.set_drain(slot, channel, what);
-    }
-}
-
-/// Lets the keeper move programs' output while there is no manager.
-pub fn set_up_custody(link: &Arc<Link>) {
-    custody::install(Box::new(KeeperHasThem(Arc::clone(link))));
-}
-
-/// Takes over the pipe that busy logs go through from an earlier manager, or makes it and leaves it with the
-/// keeper. Without it they go the slower way.
-pub fn set_up_transfer(link: &Link) {
-    let held = [0, 1, 2].map(|number| link.take(Place::Transfer(number)));
-    let transfer = match held {
-        [Some(read_end), Some(write_end), Some(note)] => Transfer::resume([read_end, write_end, note]),
-        _ => new_transfer(link),
-    };
-    match transfer {
-        Ok(transfer) => transfer::install(transfer),
-        Err(error) => ::log::warn!("could not prepare a pipe for busy logs: {error}"),
-    }
-}
-
-fn new_transfer(link: &Link) -> io::Result<Transfer> {
-    let transfer = Transfer::create()?;
-    let [read_end, write_end, note] = transfer.descriptors();
-    let places = [Place::Transfer(0), Place::Transfer(1), Place::Transfer(2)];
-    link.deposit(&[(places[0], read_end), (places[1], write_end), (places[2], note)])?;
-    Ok(transfer)
 }
 
 /// A panic elsewhere leaves a stream as usable as an error would.

@@ -6,7 +6,7 @@
 
 use crate::core::process::Event;
 use crate::manager::daemon::Daemon;
-use crate::manager::procs::SlotId;
+use crate::manager::processes::SlotId;
 use crate::model::exit::ExitStatus;
 use crate::sys::{clock, process};
 

@@ -15,9 +15,10 @@
 use crate::config::map_beside;
 use crate::core::info_map::{InfoMapEntry, Written};
 use crate::core::process::{Event, Reach};
-use crate::manager::daemon::{Daemon, stream_specs};
-use crate::manager::info_map::fingerprint;
-use crate::manager::procs::SlotId;
+use crate::manager::daemon::Daemon;
+use crate::manager::processes::SlotId;
+use crate::manager::processes::info_map::fingerprint;
+use crate::manager::streams::stream_specs;
 use crate::model::config::{Config, GroupConfig, GroupKind, ProcessConfig};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
@@ -237,7 +238,7 @@ impl Daemon {
             self.end_all(&found.survivors, Duration::ZERO);
             return Ok(Found::default());
         }
-        let config = Arc::clone(&self.in_force.config());
+        let config = Arc::clone(self.in_force.config());
         let unwanted = found.survivors.extract_if(.., |survivor| match can_go_on(&config, &survivor.entry) {
             Ok(()) => false,
             Err(why) => {

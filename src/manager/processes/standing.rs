@@ -6,8 +6,8 @@
 
 use crate::core::info_map::InfoMapEntry;
 use crate::manager::daemon::Daemon;
-use crate::manager::procs::SlotId;
-use crate::manager::survivors::Survivor;
+use crate::manager::processes::SlotId;
+use crate::manager::processes::adoption::Survivor;
 use crate::model::config::ProcessConfig;
 use crate::model::namespec;
 use crate::model::time::Wall;

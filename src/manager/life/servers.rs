@@ -70,7 +70,9 @@ impl Daemon {
         };
         let twin = self.servers.open.iter().find(|server| server.config.address == config.address);
         let why = match (error, twin) {
-            (ListenError::InUse, Some(twin)) => format!(": [{}] has the same address", twin.config.section),
+            (ListenError::InUse, Some(twin)) => {
+                format!(": [{}] has the same address", twin.config.section)
+            }
             (ListenError::InUse, None) => ": address already in use".to_string(),
             (ListenError::Os(error), _) => format!(": {}", in_words(error)),
             _ => String::new(),
@@ -119,7 +121,7 @@ impl Daemon {
     }
 
     /// Opens the servers of a new configuration; those that stay the same are not touched.
-    pub fn renew_servers(&mut self) {
+    pub fn update_servers(&mut self) {
         let mut old = std::mem::take(&mut self.servers.open);
         for config in self.in_force.config().http_servers.clone() {
             if let Some(index) = old.iter().position(|server| server.config == config) {

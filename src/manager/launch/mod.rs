@@ -3,15 +3,19 @@
 //! Whatever can go wrong before the daemon is up is told on the terminal, with exit status 2. In the
 //! background that works because the shell's prompt is held back until the first manager is ready.
 
+pub mod lock;
+pub mod pidfile;
+mod strangers;
+
 use crate::config::args::DaemonArgs;
 use crate::config::{self, Surroundings};
 use crate::files::location::removable;
 use crate::keeper::attendant::hold_signals;
 use crate::keeper::boot::{Launch, become_keeper};
 use crate::manager::boot::{self, Boot};
-use crate::manager::lock::{self, Lock, Taken};
-use crate::manager::resume::{Resumption, resume, stand_in};
-use crate::manager::strangers::named_by;
+use crate::manager::launch::lock::{Lock, Taken};
+use crate::manager::launch::strangers::named_by;
+use crate::manager::life::resume::{Resumption, resume, stand_in};
 use crate::model::config::{Config, Level, Message};
 use crate::model::visible::for_stream;
 use crate::sys::daemonize::{Fork, fork};

@@ -8,7 +8,7 @@
 //! A child that is given up gets SIGKILL. Where it hangs in the kernel it is there until that lets go of it, but it
 //! does not execute anything any more, so nobody has to wait for its end.
 
-use crate::manager::child::SpawnContext;
+use crate::manager::spawn::context::SpawnContext;
 use crate::model::config::ProcessConfig;
 use crate::model::time::Monotonic;
 use crate::shm::link::Link;
@@ -55,7 +55,7 @@ pub enum Recipe {
 
 /// A program that was created.
 #[derive(Debug)]
-pub struct Born {
+pub struct Created {
     pub pid: i32,
     /// What went wrong before its first instruction.
     pub failure: Option<String>,
@@ -71,7 +71,7 @@ pub enum Trouble {
     Abandoned,
 }
 
-pub type Outcome = Result<Born, Trouble>;
+pub type Outcome = Result<Created, Trouble>;
 
 impl Job {
     /// Creates the program. A manager that dies meanwhile leaves a slot that says how far it came.
@@ -94,7 +94,7 @@ impl Job {
         let (pid, failure) =
             spawner.spawn(&program, stdio, pid, &self.delivery.progress).map_err(Trouble::System)?;
         let describe = |failure: Failure| failure.describe(&program);
-        Ok(Born { pid, failure: failure.map(describe) })
+        Ok(Created { pid, failure: failure.map(describe) })
     }
 }
 
@@ -283,15 +283,15 @@ mod tests {
 
     #[test]
     fn the_bell_rings_for_what_nobody_waits_for_any_more() {
-        let born = || Ok(Born { pid: 5, failure: None });
+        let created = || Ok(Created { pid: 5, failure: None });
         let (prompt, ears) = delivery();
-        prompt.deliver(born());
-        assert!(matches!(prompt.wait(Duration::ZERO), Some(Ok(Born { pid: 5, .. }))));
+        prompt.deliver(created());
+        assert!(matches!(prompt.wait(Duration::ZERO), Some(Ok(Created { pid: 5, .. }))));
         assert!(ears.try_recv().is_err());
 
         let (late, ears) = delivery();
         assert!(late.wait(Duration::ZERO).is_none() && !late.is_over());
-        late.deliver(born());
+        late.deliver(created());
         assert!(ears.try_recv().is_ok() && late.is_over());
         assert!(matches!(late.take(), Some(Ok(_))) && late.take().is_none());
     }

@@ -5,7 +5,8 @@
 //! however much they ask: programs have to be restarted.
 
 use crate::control::request::{Call, Request};
-use crate::manager::daemon::{Daemon, Ears};
+use crate::manager::daemon::Daemon;
+use crate::manager::inputs::LoopInputs;
 use crate::rt;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use std::time::{Duration, Instant};
 const HEAD_START: Duration = Duration::from_millis(2);
 
 /// How the time is shared.
-pub struct Interim<'a> {
-    ears: &'a mut Ears,
+pub struct EarlyAnswers<'a> {
+    inputs: &'a mut LoopInputs,
     /// Whether the table can tell all processes.
     tells_processes: bool,
     begun: Instant,
@@ -22,10 +23,10 @@ pub struct Interim<'a> {
     answering: Duration,
 }
 
-impl<'a> Interim<'a> {
+impl<'a> EarlyAnswers<'a> {
     /// `tells_processes`: whether the table can tell all processes by now.
-    pub fn begin(ears: &'a mut Ears, tells_processes: bool) -> Interim<'a> {
-        Interim { ears, tells_processes, begun: Instant::now(), answering: Duration::ZERO }
+    pub fn begin(inputs: &'a mut LoopInputs, tells_processes: bool) -> EarlyAnswers<'a> {
+        EarlyAnswers { inputs, tells_processes, begun: Instant::now(), answering: Duration::ZERO }
     }
 
     /// Answers what the table alone can answer, about processes only if none has ended since it was written.
@@ -38,12 +39,12 @@ impl<'a> Interim<'a> {
         let mut has_answered = false;
         while resumed.elapsed() < turn && rt::lend_a_hand() {
             // At once: whoever asked first does not wait until everybody has been heard.
-            while let Ok(call) = self.ears.calls.try_recv() {
+            while let Ok(call) = self.inputs.calls.try_recv() {
                 if self.is_known(&call, daemon) {
                     daemon.handle(call);
                     has_answered = true;
                 } else {
-                    self.ears.postponed.push(call);
+                    self.inputs.postponed.push(call);
                 }
             }
         }

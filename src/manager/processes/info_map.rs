@@ -10,7 +10,7 @@ use crate::files::location::{Location, Missing};
 use crate::files::replace;
 use crate::files::trust::Control;
 use crate::manager::daemon::Daemon;
-use crate::manager::procs::{Proc, SlotId};
+use crate::manager::processes::{Proc, SlotId};
 use crate::model::time::{Monotonic, Wall};
 use crate::sys::{clock, process, user};
 use rustix::fs::OFlags;

@@ -2,7 +2,6 @@
 
 use crate::SUPERVISOR_VERSION;
 use crate::control::request::Handle;
-use crate::core::process::{Event, State};
 use crate::files::location::removable;
 use crate::files::open;
 use crate::http;
@@ -10,25 +9,25 @@ use crate::keeper::boot::given_environment;
 use crate::log::activity;
 use crate::log::remote;
 use crate::manager::answers::Answers;
-use crate::manager::boot::{self, ActiveGroup, Boot, Snapshot};
-use crate::manager::child::SpawnContext;
-use crate::manager::daemon::{Daemon, Ears, End, LAST_ANSWERS, flush_messages, stream_specs};
+use crate::manager::boot::{self, Boot, Snapshot};
+use crate::manager::daemon::{Daemon, End, LAST_ANSWERS, flush_messages};
 use crate::manager::events::Events;
-use crate::manager::info_map::InfoMap;
-use crate::manager::interim::Interim;
-use crate::manager::pidfile;
-use crate::manager::procs::{Proc, ProcessManager, SlotId};
+use crate::manager::inputs::LoopInputs;
+use crate::manager::launch::pidfile;
+use crate::manager::life::Life;
+use crate::manager::life::servers::Servers;
+use crate::manager::life::upgrade::{Upgrade, look_around};
+use crate::manager::processes::ProcessManager;
+use crate::manager::processes::adoption::Adoption;
+use crate::manager::processes::info_map::InfoMap;
 use crate::manager::requests::changes::LastReread;
 use crate::manager::requests::views::ProcessListCache;
 use crate::manager::saved::InForce;
-use crate::manager::servers::Servers;
-use crate::manager::shutdown::Life;
-use crate::manager::sockets::Sockets;
-use crate::manager::spawns::Spawns;
-use crate::manager::streams::{Streams, set_up_custody, set_up_transfer};
-use crate::manager::survivors::Adoption;
-use crate::manager::thrift::Needs;
-use crate::manager::upgrade::{Upgrade, look_around};
+use crate::manager::spawn::Spawns;
+use crate::manager::spawn::context::SpawnContext;
+use crate::manager::spawn::sockets::Sockets;
+use crate::manager::streams::keeper_store::{set_up_custody, set_up_transfer};
+use crate::manager::streams::thrift::Needs;
 use crate::model::config::{ActivityLog, Config, DaemonConfig};
 use crate::model::event::Kind;
 use crate::model::state::SupervisorState;
@@ -36,12 +35,10 @@ use crate::model::visible::for_stream;
 use crate::rt;
 use crate::rt::wait;
 use crate::shm::handshake::CHECK_VARIABLE;
-use crate::shm::layout::{Place, Text};
+use crate::shm::layout::Place;
 use crate::shm::link::Link;
-use crate::shm::slots::{Birth, Owed, SlotContent};
 use crate::sys::limits::{self, Limited};
 use crate::sys::{fd, memory, process, schedule};
-use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -173,7 +170,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     }
     set_up_transfer(&daemon.link);
     set_up_custody(&daemon.link);
-    let mut ears = Ears {
+    let mut inputs = LoopInputs {
         doorbell: Arc::new(doorbell),
         calls,
         signals: rt::Signals::new(STRAY_SIGNALS).map_err(reason("cannot watch for signals"))?,
@@ -184,17 +181,17 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     let done = wait::block_on(async {
         match snapshot {
             Some(snapshot) if resumes => daemon.resume(snapshot)?,
-            Some(snapshot) => daemon.take_over(snapshot.active, &mut ears),
+            Some(snapshot) => daemon.take_over(snapshot.active, &mut inputs),
             None => daemon.start_afresh()?,
         }
-        match daemon.run(&mut ears).await {
+        match daemon.run(&mut inputs).await {
             End::Daemon => {
                 daemon.finish().await;
                 // Of interest only if it leaves its programs; see `keeper::detach`.
                 return Ok(daemon.in_force.exit_status());
             }
             End::Manager => {
-                daemon.make_room(&mut ears).await;
+                daemon.make_room(&mut inputs).await;
                 daemon.take_rest_written();
             }
         }
@@ -244,7 +241,7 @@ impl Daemon {
     /// # Errors
     /// What keeps the daemon from starting.
     fn start_afresh(&mut self) -> Result<(), String> {
-        flush_messages(&self.in_force.config());
+        flush_messages(self.in_force.config());
         // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
         let leave_nothing = |daemon: &Daemon| {
             daemon.servers.remove_files();
@@ -308,8 +305,8 @@ impl Daemon {
     /// Tells the keeper which files are to be removed at the end, in case it has to do that itself.
     pub fn list_files(&self) {
         let pidfile = &self.in_force.config().supervisord.pidfile;
-        let lock = crate::manager::lock::path_beside(&self.boot.config.supervisord.pidfile);
-        let resume = crate::manager::resume::socket_beside(&self.boot.config.supervisord.pidfile);
+        let lock = crate::manager::launch::lock::path_beside(&self.boot.config.supervisord.pidfile);
+        let resume = crate::manager::life::resume::socket_beside(&self.boot.config.supervisord.pidfile);
         let others = self.servers.paths();
         let named = [pidfile.as_path(), &lock, &resume].into_iter().chain(self.map.path()).chain(others);
         let paths: Vec<PathBuf> = named.filter_map(removable).collect();
@@ -318,189 +315,11 @@ impl Daemon {
         }
     }
 
-    /// Takes the place of a manager that died.
-    fn take_over(&mut self, active: Vec<ActiveGroup>, ears: &mut Ears) {
-        self.life.resume(self.link.supervisor_state());
-        self.resume_servers();
-        // What happens to processes from here on is an event already.
-        self.events.recall(&self.link);
-        self.map.resume(self.in_force.config().supervisord.processinfomapfile.clone());
-        let restored = self.restore(active);
-        self.trust_snapshot();
-        // What is said of an adopted program depends on its pipes, and of one that was being created on what follows.
-        let tells_processes = !self.procs.all().any(|(_, proc)| proc.origin.adopted)
-            && restored.births.iter().all(|(_, birth)| matches!(birth, Birth::None | Birth::Known));
-        let mut interim = Interim::begin(ears, tells_processes);
-        self.resume_streams(|daemon| interim.answer(daemon));
-        let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
-        ::log::warn!(
-            "the manager was replaced (start {}), {n_running} programs went on running",
-            self.link.manager_starts()
-        );
-        if self.link.has_untold_failure() {
-            ::log::error!("{}", self.upgrade_state());
-            self.link.set_failure_told();
-        }
-        if self.link.former_hung() {
-            let seconds = self.in_force.config().supervisord.manager_watchdog.as_secs();
-            ::log::error!("the former manager did not react for {seconds} seconds and was killed");
-        }
-        self.revive(restored);
-        self.resume_end();
-        self.come_up();
-    }
-
     /// Says that this manager is up, and what the keeper is to know of it.
     pub fn come_up(&self) {
         self.link.set_watchdog(self.in_force.config().supervisord.manager_watchdog);
         self.list_files();
         self.link.set_ready();
-    }
-
-    /// Goes on with every process that was there before.
-    pub fn revive(&mut self, Restored { births, to_start, debts }: Restored) {
-        let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
-        slots.into_iter().for_each(|slot| self.note(slot));
-        self.resume_events();
-        let of_adopted =
-            |daemon: &Daemon, slot: SlotId| daemon.procs.proc(slot).is_some_and(|proc| proc.origin.adopted);
-        let (later, debts): (Vec<_>, Vec<_>) =
-            debts.into_iter().partition(|(slot, ..)| of_adopted(self, *slot));
-        for (slot, owed, last_pid) in debts {
-            self.do_owed(slot, owed, last_pid);
-        }
-        // What was under way when the last manager ended is finished first.
-        for (slot, birth) in births {
-            match birth {
-                Birth::Unannounced(pid) if process::has_not_executed(pid, self.link.keeper_pid()) => {
-                    self.follow_newborn(slot);
-                }
-                Birth::Unannounced(pid) => {
-                    let born_at = self.procs.proc(slot).map_or(0, |proc| proc.born_at);
-                    self.procs.claim_pid(pid, slot, born_at);
-                    self.note_origin(slot, pid);
-                    self.apply(slot, Event::Spawned(pid));
-                }
-                Birth::Stillborn => self.spawn_again(slot),
-                Birth::None | Birth::Known => {}
-            }
-            self.begin_streams(slot);
-        }
-        self.find_unseen_ends();
-        self.resume_adopted();
-        for (slot, owed, last_pid) in later {
-            self.do_owed(slot, owed, last_pid);
-        }
-        for slot in to_start {
-            self.apply(slot, Event::Start);
-        }
-    }
-
-    /// Rebuilds the table from the groups in force and what the slots say, without pipes and logs. Returns what was
-    /// under way.
-    pub fn restore(&mut self, active: Vec<ActiveGroup>) -> Restored {
-        let contents = self.link.contents();
-        self.procs.reserve_slots(&contents.iter().map(|content| content.slot).collect::<Vec<_>>());
-        // Entries are dealt with in their order, so everything before the last applied one is done.
-        if let Some(applied) = contents.iter().map(|content| content.applied).max()
-            && applied > 0
-        {
-            self.skip_ledger_before(applied);
-        }
-        // Several of a former release may have the same name, which was cut then: they came in their order.
-        let mut by_name: HashMap<(String, String), VecDeque<SlotContent>> = HashMap::new();
-        for content in contents {
-            by_name.entry((content.group.clone(), content.name.clone())).or_default().push_back(content);
-        }
-        let (mut births, mut debts) = (Vec::new(), Vec::new());
-        let mut to_start = Vec::new();
-        for (number, group) in active.into_iter().enumerate() {
-            let mut members = Vec::new();
-            let logs = group.logs.into_iter().chain(std::iter::repeat_with(Default::default));
-            for (config, logs) in group.config.processes.iter().zip(logs) {
-                let mut proc = Proc::new(Arc::clone(config), &group.config, logs);
-                let key = (Text::cut(&group.config.name).to_string(), Text::cut(&config.name).to_string());
-                let (slot, is_new) = match by_name.get_mut(&key).and_then(VecDeque::pop_front) {
-                    Some(content) => {
-                        births.push((content.slot, content.birth));
-                        debts.push((content.slot, content.owed, content.last_pid));
-                        self.link.set_stop(content.slot, config, group.config.priority);
-                        let (slot, is_new) = (content.slot, content.to_start);
-                        proc.resume(content);
-                        (slot, is_new)
-                    }
-                    None => {
-                        // Its group was being added: the slot had not been opened yet.
-                        let Some(slot) = self.procs.unused_slot() else { continue };
-                        self.link.open_slot(slot, &proc.group, &proc.config.name, config.autostart);
-                        self.link.set_stop(slot, config, group.config.priority);
-                        (slot, config.autostart)
-                    }
-                };
-                if is_new {
-                    to_start.push((number, config.priority, slot));
-                }
-                self.count_in(&proc.config, proc.is_listener);
-                members.push((slot, proc));
-            }
-            self.procs.add_group(group.config, members);
-        }
-        self.reckon_descriptors();
-        // Their groups were being removed, or had not been added yet.
-        for content in by_name.into_values().flatten() {
-            Streams::abandon(content.slot, &self.link);
-            self.link.free_slot(content.slot);
-            self.procs.release_slot(content.slot);
-        }
-        // Group by group, the most urgent first.
-        to_start.sort_by_key(|(group, priority, _)| (*group, *priority));
-        let to_start = to_start.into_iter().map(|(_, _, slot)| slot).collect();
-        debts.retain(|(_, owed, _)| *owed != Owed::default());
-        Restored { births, to_start, debts }
-    }
-
-    /// Finds everybody's pipes again and opens the logs. With many programs that takes longer than everything else
-    /// here, so `meanwhile` has its turn before each. Making threads comes after that.
-    pub fn resume_streams(&mut self, mut meanwhile: impl FnMut(&mut Daemon)) {
-        let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            meanwhile(self);
-            let Some(proc) = self.procs.proc_mut(slot) else { continue };
-            let specs = stream_specs(proc, self.in_force.config().supervisord.strip_ansi);
-            proc.streams.resume(slot, specs, &self.link);
-            proc.streams.economize(slot, &self.link);
-        }
-        // Before anybody writes to a log.
-        self.procs.all().for_each(|(_, proc)| proc.streams.finish_lines());
-        self.procs.all().for_each(|(_, proc)| proc.streams.settle());
-        rt::make_threads();
-    }
-
-    /// Says where a program is from whose creation was the last thing a manager did.
-    fn note_origin(&mut self, slot: SlotId, pid: i32) {
-        let start_ticks = process::start_ticks(pid).unwrap_or(0);
-        if let Some(proc) = self.procs.proc_mut(slot) {
-            proc.set_origin(start_ticks, self.in_force.generation());
-        }
-    }
-
-    fn skip_ledger_before(&self, applied: u64) {
-        while let Some(entry) = self.link.next_entry()
-            && entry.sequence < applied
-        {
-            self.link.advance_past(entry.sequence);
-        }
-    }
-
-    /// Does what the former manager was about to do: create a program.
-    fn spawn_again(&mut self, slot: SlotId) {
-        let waits = self
-            .procs
-            .proc(slot)
-            .is_some_and(|proc| matches!(proc.process.state, State::Starting { pid: None, .. }));
-        if waits {
-            self.spawn(slot);
-        }
     }
 
     /// Everything has stopped: leaves nothing behind and lets the keeper end.
@@ -525,16 +344,6 @@ impl Daemon {
 
 /// How long receivers of syslog messages may take for the last ones before the daemon ends.
 const LAST_MESSAGES: Duration = Duration::from_secs(2);
-
-/// What was under way when the former manager died.
-pub struct Restored {
-    /// How far each program's creation had come.
-    births: Vec<(SlotId, Birth)>,
-    /// Who is still to be started for the first time.
-    to_start: Vec<SlotId>,
-    /// What was decided and may not have been done, and for which program.
-    debts: Vec<(SlotId, Owed, i32)>,
-}
 
 /// Where the activity log can be read.
 pub fn activity_source(log: &ActivityLog) -> crate::log::source::LogSource {

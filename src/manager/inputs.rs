@@ -1,0 +1,87 @@
+//! What the loop listens to, and what can wake it.
+
+use crate::control::request::Call;
+use crate::manager::daemon::Daemon;
+use crate::manager::events::outlet::Written;
+use crate::rt;
+use crate::rt::wait;
+use futures_lite::{FutureExt, StreamExt};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// What ended the loop's waiting.
+pub enum Wakeup {
+    /// The ledger has grown.
+    Ledger,
+    Call(Option<Call>),
+    /// A signal that was sent to the manager itself.
+    Signal(i32),
+    /// An event listener has written something.
+    Listener,
+    /// An adopted program has ended.
+    Adopted,
+    /// A program was created, and nobody waited for it.
+    Created,
+    /// Somebody's output is to become an event.
+    Written(Option<Written>),
+    Deadline,
+}
+
+/// Whether there may be more in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    Empty,
+    More,
+}
+
+/// What the loop listens to.
+pub struct LoopInputs {
+    pub doorbell: Arc<OwnedFd>,
+    pub calls: async_channel::Receiver<Call>,
+    pub signals: rt::Signals,
+    /// Readable when an event listener has written something.
+    pub listeners: Arc<OwnedFd>,
+    /// Readable when an adopted program has ended.
+    pub adopted: Arc<OwnedFd>,
+    /// Calls that came before the loop began, in their order.
+    pub postponed: Vec<Call>,
+}
+
+impl Daemon {
+    /// Waits until something wakes the loop, or the earliest deadline has come.
+    pub async fn wait(&self, inputs: &mut LoopInputs) -> Wakeup {
+        debug_assert!(self.answers.are_sent(), "a client waits for as long as the loop sleeps");
+        let deadlines = [
+            self.procs.next_deadline(),
+            self.birth_deadline(),
+            self.life.deadline(),
+            self.events.deadline(),
+            self.map.deadline(),
+        ];
+        let deadline = deadlines.into_iter().flatten().min();
+        let timer = async {
+            wait::until(deadline).await;
+            Wakeup::Deadline
+        };
+        let ledger = async {
+            wait::readable(&inputs.doorbell).await;
+            Wakeup::Ledger
+        };
+        let calls = async { Wakeup::Call(inputs.calls.recv().await.ok()) };
+        let signals = async { Wakeup::Signal(inputs.signals.next().await.unwrap_or(0)) };
+        let listeners = async {
+            wait::readable(&inputs.listeners).await;
+            Wakeup::Listener
+        };
+        let adopted = async {
+            wait::readable(&inputs.adopted).await;
+            Wakeup::Adopted
+        };
+        let born = async {
+            self.spawns.ring().await;
+            Wakeup::Created
+        };
+        let written = async { Wakeup::Written(self.events.next_written().await) };
+        ledger.or(signals).or(timer).or(listeners).or(adopted).or(born).or(calls).or(written).await
+    }
+}

@@ -1,0 +1,158 @@
+//! A process takes an event: the core decides, and what it decided is done.
+
+use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
+use crate::log::activity;
+use crate::manager::daemon::{Daemon, in_words};
+use crate::manager::processes::SlotId;
+use crate::manager::requests::waiters::{Waiter, Wants};
+use crate::model::signal::Signal;
+use crate::model::time::{Monotonic, Wall};
+use crate::shm::slots::PendingEffects;
+use crate::sys::{clock, process, signals};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Daemon {
+    /// Lets a process take one event, now.
+    pub fn apply(&mut self, slot: SlotId, event: Event) {
+        self.apply_at(slot, event, clock::monotonic(), clock::wall());
+    }
+
+    pub fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
+        if matches!(event, Event::Stop | Event::ShutDown) {
+            // It may run by now, and then it is to be asked.
+            self.hear_birth(slot);
+        }
+        let may_start = self.life.may_start();
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        let config = Arc::clone(&proc.config);
+        // Of our own children nobody gets the number before they are collected.
+        let may_have_stragglers = !(proc.origin.adopted && matches!(event, Event::Exited { .. }))
+            || self.adoption.leads_anybody(slot);
+        let at = Circumstances { now, wall, may_start, may_have_stragglers };
+        let ended = match &event {
+            Event::Exited { status, .. } => Some(*status),
+            _ => None,
+        };
+        let (process, effects) = step(proc.process.clone(), event, &config, at);
+        self.procs.replace(slot, process);
+        let (mut changes, mut pending) = (Vec::new(), PendingEffects::default());
+        // Said before it is committed: after a crash in between it is said twice rather than never.
+        for effect in &effects {
+            match effect {
+                Effect::Log(level, text) => activity::write(*level, text),
+                Effect::Publish(change) => {
+                    self.announce(slot, *change);
+                    changes.push(*change);
+                }
+                Effect::Kill { signal, reach, .. } => pending.signal = Some((*signal, *reach)),
+                Effect::KillStragglers { .. } => pending.kill_stragglers = true,
+                // Before it is committed: after a crash in between it is started again rather than running unknown.
+                Effect::Abandon => self.abandon(slot),
+                Effect::Spawn => {}
+            }
+        }
+        self.commit_with(slot, pending);
+        self.show_changes(slot, &changes, now, wall);
+        for effect in effects {
+            match effect {
+                Effect::Log(..) | Effect::Abandon => {}
+                Effect::Publish(change) => self.publish(slot, change),
+                // Committed before: after a crash in between it is sent twice rather than never.
+                Effect::Kill { pid, signal, reach } => {
+                    self.kill(slot, pid, signal, reach);
+                    self.link.mark_done(slot);
+                }
+                Effect::KillStragglers { pid } => {
+                    kill_stragglers(&config.name, pid, now);
+                    self.link.mark_done(slot);
+                }
+                Effect::Spawn => self.spawn(slot),
+            }
+        }
+        self.disappoint_waiters(slot);
+        self.check_exit_condition(slot, &changes, ended);
+    }
+
+    /// Publishes a process' state to the memory that survives this manager.
+    pub fn commit(&mut self, slot: SlotId) {
+        self.commit_with(slot, PendingEffects::default());
+    }
+
+    /// The same, with what is about to be done because of it.
+    fn commit_with(&mut self, slot: SlotId, pending: PendingEffects) {
+        if let Some(proc) = self.procs.proc(slot) {
+            let counts = (proc.starts, proc.applied);
+            self.link.commit_with(slot, &proc.process, proc.origin, counts, pending);
+        }
+        self.note(slot);
+        self.save_map_in_long_turn();
+    }
+
+    fn publish(&mut self, slot: SlotId, change: StateChange) {
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        for mut waiter in proc.take_waiters(|_| true) {
+            match waiter.sees(change.to) {
+                Some(outcome) => waiter.answer(outcome, &mut self.answers),
+                None => proc.wait(waiter),
+            }
+        }
+    }
+
+    /// Answers those who wait for a start that a later stop has withdrawn.
+    fn disappoint_waiters(&mut self, slot: SlotId) {
+        use crate::core::process::State;
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        if !proc.has_waiters() || matches!(proc.process.state, State::Stopping { start_after: true, .. }) {
+            return;
+        }
+        let withdrawn = |waiter: &mut Waiter| waiter.wants == Wants::UpAfterStop;
+        proc.take_waiters(withdrawn).into_iter().for_each(|waiter| waiter.give_up(&mut self.answers));
+    }
+
+    /// Does what the former manager had decided and may not have done.
+    pub fn do_pending(&mut self, slot: SlotId, pending: PendingEffects, last_pid: i32) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        if pending.kill_stragglers {
+            let age = Duration::from_nanos(clock::wall().0.saturating_sub(proc.process.stop.0));
+            kill_stragglers(&proc.config.name, last_pid, clock::monotonic() - age);
+        }
+        if let (Some((signal, reach)), Some(pid)) = (pending.signal, proc.process.state.pid()) {
+            self.kill(slot, pid, signal, reach);
+        }
+        if pending != PendingEffects::default() {
+            self.link.mark_done(slot);
+        }
+    }
+
+    fn kill(&mut self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) {
+        let Err(error) = self.send_signal(slot, pid, signal, reach) else { return };
+        if error.raw_os_error() == Some(libc::ESRCH) {
+            let name = self.procs.proc(slot).map_or("", |proc| &proc.config.name);
+            ::log::debug!(
+                "unable to signal {name} (pid {pid}), it probably just exited on its own: [Errno 3] No such process"
+            );
+        } else {
+            if let Some(proc) = self.procs.proc_mut(slot) {
+                proc.signal_refused(in_words(&error));
+            }
+            self.apply(slot, Event::SignalFailed(error.to_string()));
+        }
+    }
+}
+
+/// Kills what a program with `killasgroup`, which ended at `ended`, left behind in its process group, and says whom.
+fn kill_stragglers(name: &str, leader: i32, ended: Monotonic) {
+    // Signal 0 asks whether the group has any member; the search below is for the rare case that it has.
+    if signals::send_group(leader, Signal::from_raw(0)).is_err() {
+        return;
+    }
+    for straggler in process::left_behind(leader, ended) {
+        ::log::warn!(
+            "killing '{}' ({}) with SIGKILL, left behind in the process group of '{name}'",
+            straggler.name,
+            straggler.pid
+        );
+        straggler.kill(leader);
+    }
+}

@@ -1,0 +1,134 @@
+//! Groups and their members come and go.
+
+use crate::core::process::Event;
+use crate::log::auto;
+use crate::manager::boot::AutoLogs;
+use crate::manager::daemon::Daemon;
+use crate::manager::processes::{Proc, SlotId};
+use crate::manager::saved::Saved;
+use crate::model::config::{ChildLog, DaemonConfig, GroupConfig, ProcessConfig, StreamConfig};
+use crate::model::stream::Stream;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+impl Daemon {
+    /// Adds a group and starts what is to start by itself.
+    ///
+    /// # Errors
+    /// There are as many processes as there can be, or one of the group's sockets cannot be made.
+    pub fn add_group(&mut self, config: &Arc<GroupConfig>) -> Result<(), String> {
+        if let Err(error) = self.sockets.open_for(config, &self.link) {
+            self.sockets.close_group(&config.name, &self.link);
+            return Err(error.to_string());
+        }
+        let mut members = Vec::with_capacity(config.processes.len());
+        for process in &config.processes {
+            let Some(slot) = self.procs.unused_slot() else {
+                members.into_iter().for_each(|(slot, _)| self.procs.release_slot(slot));
+                return Err(format!(
+                    "there are {} processes, more cannot be supervised",
+                    crate::shm::layout::SLOTS
+                ));
+            };
+            let logs = create_auto_logs(&self.in_force.config().supervisord, process);
+            members.push((slot, Proc::new(Arc::clone(process), config, logs)));
+        }
+        for (slot, proc) in &members {
+            self.link.open_slot(*slot, &proc.group, &proc.config.name, proc.config.autostart);
+            self.link.set_stop(*slot, &proc.config, config.priority);
+        }
+        for (_, proc) in &members {
+            self.count_in(&proc.config, proc.is_listener);
+        }
+        self.procs.add_group(Arc::clone(config), members);
+        self.reckon_descriptors();
+        self.announce_group(config);
+        self.show_group(&config.name);
+        Ok(())
+    }
+
+    /// Starts those members of a group that are to start by themselves, the most urgent first. Whoever takes over after
+    /// a crash has to know the group before its programs run.
+    pub fn autostart(&mut self, group: &str, saved: &Saved) {
+        self.autostart_except(group, &HashSet::new(), saved);
+    }
+
+    /// The same without those that are to stay at rest.
+    pub fn autostart_except(&mut self, group: &str, at_rest: &HashSet<SlotId>, _: &Saved) {
+        let Some(group) = self.procs.group(group) else { return };
+        let mut slots: Vec<(i64, SlotId)> = group
+            .members
+            .iter()
+            .filter_map(|slot| self.procs.proc(*slot).map(|proc| (*slot, proc)))
+            .filter(|(slot, proc)| proc.config.autostart && !at_rest.contains(slot))
+            .map(|(slot, proc)| (proc.config.priority, slot))
+            .collect();
+        // Stable: equal priorities start in the order of the configuration.
+        slots.sort_by_key(|(priority, _)| *priority);
+        self.spawn_together(|daemon| {
+            for (_, slot) in slots {
+                daemon.apply(slot, Event::Start);
+            }
+        });
+    }
+
+    /// Takes out a group that is at rest.
+    pub fn remove_group(&mut self, name: &str) {
+        for slot in self.last_first(name) {
+            self.end_pause(slot);
+        }
+        let Some((_, procs)) = self.procs.remove_group(name) else { return };
+        self.forget_pool(name);
+        self.sockets.close_group(name, &self.link);
+        // First out of what a successor would restore, then out of the slots.
+        let saved = self.save();
+        procs.into_iter().for_each(|(slot, proc)| self.let_go(slot, proc, &saved));
+    }
+
+    /// Takes out one process that is at rest; its group, too, if it was the last one.
+    pub fn remove_member(&mut self, group: &str, name: &str) {
+        if self.procs.group(group).is_some_and(|group| group.members.len() == 1) {
+            return self.remove_group(group);
+        }
+        if let Some(slot) = self.procs.member(group, name) {
+            self.end_pause(slot);
+        }
+        let Some((slot, proc)) = self.procs.remove_member(group, name) else { return };
+        self.forget_listener(slot);
+        let saved = self.save();
+        self.let_go(slot, proc, &saved);
+    }
+
+    /// Whoever is taken out is not started again.
+    fn end_pause(&mut self, slot: SlotId) {
+        self.apply(slot, Event::ShutDown);
+    }
+
+    fn let_go(&mut self, slot: SlotId, mut proc: Proc, _: &Saved) {
+        self.http.feed().tell_removed(&proc.group, &proc.config.name);
+        self.unnote(slot);
+        self.count_out(&proc.config, proc.is_listener);
+        proc.streams.finish();
+        proc.streams.close(slot, &self.link);
+        self.link.free_slot(slot);
+    }
+}
+
+/// Makes up the files that stand for `AUTO`. A stream without one goes nowhere, and the log says so.
+fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs {
+    let create = |stream, target: &StreamConfig| {
+        if target.logfile != ChildLog::Auto {
+            return None;
+        }
+        auto::create(&config.childlogdir, &process.name, stream, &config.identifier)
+            .inspect_err(|error| {
+                let directory = config.childlogdir.display();
+                ::log::error!("could not create a log for '{}' in {directory}: {error}", process.name);
+            })
+            .ok()
+    };
+    AutoLogs {
+        stdout: create(Stream::Stdout, &process.stdout),
+        stderr: if process.redirect_stderr { None } else { create(Stream::Stderr, &process.stderr) },
+    }
+}
