@@ -343,3 +343,43 @@ fn the_reader_of_the_source_sees_what_there_is() {
     let expected = ["log", "model", "rt", "sys"].map(str::to_string);
     assert_eq!(named(&code, "crate::"), BTreeSet::from(expected));
 }
+
+/// A document that names a file which has moved sends its reader nowhere.
+#[test]
+fn what_documents_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents: Vec<PathBuf> =
+        ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "tests/README.md"]
+            .iter()
+            .map(|name| root.join(name))
+            .collect();
+    for folder in ["docs", "docs/decisions"] {
+        let files = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        documents.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    // A folder of the project, a slash, and more: other paths are those of a system.
+    let folders: BTreeSet<String> = ARROWS
+        .iter()
+        .map(|(room, _)| room.to_string())
+        .chain(["src", "tests", "docs", "conf", "benches", "fuzz"].map(str::to_string))
+        .collect();
+    let (mut missing, mut n_found) = (Vec::new(), 0);
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_path = name.chars().all(|c| c.is_alphanumeric() || "/_.-".contains(c));
+            let is_ours = name.split_once('/').is_some_and(|(first, _)| folders.contains(first));
+            if !is_path || !is_ours {
+                continue;
+            }
+            let exists = |path: PathBuf| path.exists() || path.with_extension("rs").exists();
+            if exists(root.join(name)) || exists(root.join("src").join(name)) {
+                n_found += 1;
+            } else {
+                missing.push(format!("{}: {name}", document.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    assert!(n_found > 50, "only {n_found} names were found: the reader does not see them");
+}

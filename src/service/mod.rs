@@ -1,6 +1,6 @@
 //! `supervisord service`: the daemon as a service of systemd.
 //!
-//! [`unit`] is the text of the unit; this is what writes it and tells systemd of it. A unit that somebody else wrote, or
+//! [`mod@unit`] is the text of the unit; this is what writes it and tells systemd of it. A unit that somebody else wrote, or
 //! changed, is never touched. What fails half-way is taken back.
 
 pub mod unit;
