@@ -134,7 +134,7 @@ impl Default for Targets {
 }
 
 fn targets(section: &Section<'_>, key: &str, text: &str) -> Parsed<Targets> {
-    let items = split(text);
+    let items = split(text, |directory| section.context.surroundings.is_dir(directory));
     let only_syslog = items.len() == 1 && items[0].eq_ignore_ascii_case("syslog");
     let mut found = Targets { first: ChildLog::None, more: Vec::new(), syslog: false, only_syslog };
     for item in items {
@@ -174,17 +174,22 @@ fn targets(section: &Section<'_>, key: &str, text: &str) -> Parsed<Targets> {
     Ok(found)
 }
 
-/// Cuts a list of targets at its commas. A file name may contain commas, so it is a list only if every item
-/// looks like a target of its own: an absolute path, one with `~`, a known word, or a syslog on the network.
-fn split(text: &str) -> Vec<&str> {
+/// Cuts a list of targets at its commas. A file name may contain commas, so it is a list only if every item looks like a
+/// target of its own (an absolute path, one with `~`, a known word), or if no file can be meant: behind a comma stands a
+/// syslog on the network, or a path, and what stands before that path is no directory.
+fn split(text: &str, is_dir: impl Fn(&str) -> bool) -> Vec<&str> {
     let items: Vec<&str> = text.split(',').map(str::trim).collect();
     let known = ["none", "off", "auto", "syslog", "memory"];
-    let is_target = |item: &&str| {
-        item.starts_with(['/', '~'])
-            || known.contains(&item.to_lowercase().as_str())
-            || syslog::remote(item).is_some()
+    let is_path = |item: &str| item.starts_with(['/', '~']);
+    let is_remote = |item: &str| syslog::remote(item).is_some();
+    let is_target =
+        |item: &&str| is_path(item) || is_remote(item) || known.contains(&item.to_lowercase().as_str());
+    let is_no_file = || {
+        let directory = text.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let has_path = || items[1..].iter().any(|item| item.starts_with('/') || item.starts_with("~/"));
+        items.iter().any(|item| is_remote(item)) || has_path() && !is_dir(directory)
     };
-    if items.len() > 1 && items.iter().all(is_target) { items } else { vec![text] }
+    if items.len() > 1 && (items.iter().all(is_target) || is_no_file()) { items } else { vec![text] }
 }
 
 /// The path of a log. Missing directories are made when it is opened, so only a file in their place is wrong, and a
@@ -233,4 +238,28 @@ fn format(text: &str) -> Parsed<StreamFormat> {
 /// Quotes around a prefix keep the blanks that the file's dialect would strip.
 fn unquoted(text: &str) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_what_cannot_be_the_name_of_a_file() {
+        for (text, expected) in [
+            ("/a.log", &["/a.log"][..]),
+            ("/a.log, memory", &["/a.log", "memory"]),
+            ("a.log, b.log", &["a.log, b.log"]),
+            ("/a.log, b.log", &["/a.log, b.log"]),
+            ("a.log, ~b", &["a.log, ~b"]),
+            ("a.log, memory", &["a.log, memory"]),
+            ("a.log, /dev/stdout", &["a.log", "/dev/stdout"]),
+            ("a.log,~/b", &["a.log", "~/b"]),
+            ("there, /b", &["there, /b"]),
+            ("a.log, syslog @h", &["a.log", "syslog @h"]),
+            ("syslog @tcp:h:1, b.log", &["syslog @tcp:h:1", "b.log"]),
+        ] {
+            assert_eq!(split(text, |directory| directory == "there, "), expected, "{text}");
+        }
+    }
 }

@@ -153,7 +153,7 @@ impl World {
              [inet_http_server:hashed]\nport=127.0.0.1:{hashed}\nusername=test1\n\
              password={{SHA}}82ab876d1387bfafe46cc1c8a2ef074eae50cb1d\n\
              [program:web]\ncommand=/bin/sh -c 'echo hello; exec sleep %(ENV_TIME)s'\nstartsecs=0\n\
-             stdout_logfile=%(here)s/web.log, %(here)s/copy.log\ndepends_on=date\nrestartPause=1\nkillwaitsecs=1\n\
+             stdout_logfile=web.log, %(here)s/copy.log\ndepends_on=date\nrestartPause=1\nkillwaitsecs=1\n\
              conf_file=/etc/hostname\nxyz=1\n\
              [group:shop]\nprograms=web\n\
              [program:date]\ncommand=/bin/echo +%H:%M\nstartsecs=0\nautorestart=false\nstdout_logfile=%(here)s/date.log\n\
