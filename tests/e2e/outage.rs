@@ -5,6 +5,7 @@ use crate::support::{AS_PID_1, Daemon, LONG, Side, Start, kill, running, until, 
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::fs;
+use std::time::Duration;
 use supervisord::model::state::ProcessState::Running;
 
 /// Prints numbered lines as fast as a shell can: a pipe of the usual size is full after some 20 ms.
@@ -14,6 +15,9 @@ command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; done'
 startsecs=0
 stdout_logfile=%(here)s/counter.log
 ";
+
+/// How long programs may take to print what is waited for: they compete with whatever else runs on the machine.
+const PRINTING: Duration = LONG.saturating_mul(6);
 
 /// Makes lines longer.
 const PADDING: &str = "................................................................................\
@@ -51,7 +55,7 @@ fn size(daemon: &Daemon, name: &str) -> u64 {
 /// Waits until a file has grown by more than a pipe could hold for it.
 fn wait_growth(daemon: &Daemon, name: &str) {
     let before = size(daemon, name);
-    until(&format!("{name} grows"), LONG, || size(daemon, name) > before + (4 << 20));
+    until(&format!("{name} grows"), PRINTING, || size(daemon, name) > before + (4 << 20));
 }
 
 /// Lines 1 to n, none missing, none twice, in the parts of a log, the oldest first.
@@ -99,7 +103,7 @@ stdout_logfile_prefix=web
     // Of the dressed lines a pipe holds 4000 at most, however large it is.
     let n_printed = || daemon.read("dressed").trim().parse::<usize>().unwrap_or(0);
     let so_far = n_printed();
-    until("who has a dressed log is not blocked", LONG, || n_printed() > so_far + 6000);
+    until("who has a dressed log is not blocked", PRINTING, || n_printed() > so_far + 6000);
     assert!(pids.iter().all(|pid| running(*pid)));
     drop(outage);
 
@@ -111,7 +115,7 @@ stdout_logfile_prefix=web
     let n_last = until_some("a number", LONG, || Some(n_printed()).filter(|number| *number > 0));
     kill(daemon.pid_of("dressed"), Signal::SIGSTOP);
     let last = format!("web line {n_last} {PADDING}\n");
-    until("all dressed lines arrive", LONG, || daemon.read("dressed.log").contains(&last));
+    until("all dressed lines arrive", PRINTING, || daemon.read("dressed.log").contains(&last));
     for (index, line) in daemon.read("dressed.log").lines().enumerate() {
         assert_eq!(line, format!("web line {} {PADDING}", index + 1), "a gap or a double");
     }
@@ -123,7 +127,7 @@ fn a_log_that_grew_beyond_its_limit_is_rotated_by_the_next_manager() {
     let daemon = start(&format!("{COUNTER}stdout_logfile_maxbytes=6MB\nstdout_logfile_backups=1000\n"));
     daemon.wait_for_state("counter", Running, LONG);
     let outage = Outage::begin(&daemon);
-    until("more than the limit", LONG, || size(&daemon, "counter.log") > 8 << 20);
+    until("more than the limit", PRINTING, || size(&daemon, "counter.log") > 8 << 20);
     drop(outage);
     until("a manager answers again", LONG, || daemon.answers());
     let part = |number: usize| format!("counter.log.{number}");
