@@ -213,6 +213,7 @@ autorestart=false
     }
     send(&daemon, "precious");
     until("the other one has it", LONG, || remote(&daemon, "l") == ["precious"]);
+    daemon.wait_log("event 0 sent to listener n1");
     let log = daemon.log();
     let at = |text: &str| log.find(text).unwrap_or_else(|| panic!("the log has no {text:?}"));
     assert!(at("event 0 sent to listener n0") < at("exited: n0 (terminated by SIGKILL; not expected)"));
