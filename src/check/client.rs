@@ -9,7 +9,7 @@ use crate::model::config::Config;
 use std::path::Path;
 
 /// Every such problem. A file without the section is for a daemon alone.
-pub fn problems(
+pub(super) fn problems(
     document: &Document,
     config: Option<&Config>,
     args: &CheckArgs,

@@ -6,7 +6,7 @@ use crate::config::command;
 const OPERATORS: [&str; 9] = ["&&", "||", "|", "&", ";", "<", ">", ">>", "|&"];
 
 /// What to say of a command in which a shell would find something to do; `None` if there is nothing.
-pub fn shell_words(command: &str) -> Option<String> {
+pub(super) fn shell_words(command: &str) -> Option<String> {
     let words = command::split(command).ok()?;
     let operator = words.iter().skip(1).find(|word| is_operator(word))?;
     Some(format!(

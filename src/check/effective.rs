@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 const LEAST_LOG: u64 = 4 << 10;
 
 /// Every such problem, with the place of the key it is about.
-pub fn problems(document: &Document, config: &Config) -> Vec<Problem> {
+pub(super) fn problems(document: &Document, config: &Config) -> Vec<Problem> {
     let mut check = Check {
         document,
         sections: sections(document),

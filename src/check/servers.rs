@@ -13,13 +13,13 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// The section of the client.
-pub const CLIENT: &str = "supervisorctl";
+pub(super) const CLIENT: &str = "supervisorctl";
 
 /// The longest path of a socket. The kernel has room for one byte more, a zero.
 const LONGEST_PATH: usize = 107;
 
 /// What keeps servers from being opened at the start, and with them the daemon.
-pub fn problems(document: &Document, config: &Config) -> Vec<Problem> {
+pub(super) fn problems(document: &Document, config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut taken: HashMap<String, &str> = HashMap::new();
     for server in &config.http_servers {
@@ -100,7 +100,7 @@ fn wrong_host(host: &str) -> Option<String> {
 }
 
 /// What the client will look for in vain, or be refused by.
-pub fn of_client(document: &Document, config: &Config, client: &CtlConfig) -> Vec<Problem> {
+pub(super) fn of_client(document: &Document, config: &Config, client: &CtlConfig) -> Vec<Problem> {
     let warn = |key: &str, text| vec![about(document, CLIENT, key, Severity::Warning, text)];
     let url = Endpoint::shown(&client.serverurl);
     let looks = match document.get(CLIENT, "serverurl") {

@@ -25,7 +25,7 @@ pub(super) struct Opt {
 
 impl Opt {
     /// What identifies it: its long name, or else its short one.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         self.long.unwrap_or("help")
     }
 }

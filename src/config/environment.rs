@@ -14,13 +14,13 @@ use crate::config::values::{Read, Reading};
 use std::collections::BTreeMap;
 
 /// Names and values.
-pub type Variables = BTreeMap<String, String>;
+pub(super) type Variables = BTreeMap<String, String>;
 
 /// Reads the value of an `environment` key, after expansion.
 ///
 /// # Errors
 /// Supervisor's text, for what Supervisor refuses, too.
-pub fn parse(text: &str) -> Read<Variables> {
+pub(super) fn parse(text: &str) -> Read<Variables> {
     let (variables, is_whole) = match four_by_four(text) {
         Ok((variables, true)) => (variables, true),
         Ok((variables, false)) => (whole::parse(text).unwrap_or(variables), false),

@@ -81,7 +81,7 @@ pub fn expand<'t>(template: &'t str, names: &dyn Names) -> Result<Cow<'t, str>, 
 }
 
 /// The `%s`, `%r` or `%a` of a template that names nothing, as `date +%s` has one.
-pub fn bare_form(template: &str) -> Option<&str> {
+pub(super) fn bare_form(template: &str) -> Option<&str> {
     if !template.contains('%') {
         return None;
     }
@@ -92,7 +92,7 @@ pub fn bare_form(template: &str) -> Option<&str> {
 }
 
 /// The template with every `%` doubled that begins no form, as in `date +%H:%M`; `None` if it can be read as it is.
-pub fn with_percents(template: &str) -> Option<String> {
+pub(super) fn with_percents(template: &str) -> Option<String> {
     let is_read = |piece: Result<Piece<'_>, ExpandError>| match piece {
         Ok(Piece::Form(form)) => form.name.is_some() || "sra".contains(form.spec.conversion),
         piece => piece.is_ok(),
@@ -121,7 +121,7 @@ pub fn with_percents(template: &str) -> Option<String> {
 
 /// One step of a template.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Piece<'t> {
+pub(super) enum Piece<'t> {
     Literal(&'t str),
     /// `%%`
     Percent,
@@ -130,7 +130,7 @@ pub enum Piece<'t> {
 
 /// A `%(name)…` form.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Form<'t> {
+pub(super) struct Form<'t> {
     /// The whole form as written.
     pub written: &'t str,
     /// `None` for a bare `%s`.
@@ -152,7 +152,7 @@ struct Spec {
 }
 
 /// Takes a template apart. After an error nothing more comes.
-pub fn pieces(template: &str) -> impl Iterator<Item = Result<Piece<'_>, ExpandError>> {
+pub(super) fn pieces(template: &str) -> impl Iterator<Item = Result<Piece<'_>, ExpandError>> {
     let mut rest = Some(template);
     let mut after_form = false;
     std::iter::from_fn(move || {

@@ -24,7 +24,12 @@ use std::path::Path;
 /// # Errors
 /// The text is not of this dialect: it begins outside any section, or has lines that are neither a header nor
 /// a key. All bad lines are in one error.
-pub fn read(text: &str, name: &Path, here: String, document: &mut Document) -> Result<(), ConfigError> {
+pub(super) fn read(
+    text: &str,
+    name: &Path,
+    here: String,
+    document: &mut Document,
+) -> Result<(), ConfigError> {
     document.begin_file(name, here);
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let plain = (1..).zip(lines(text)).map(|(number, line)| (number, Line::Plain(line)));

@@ -23,7 +23,7 @@ const MAX_LINKS: usize = 40;
 
 /// What may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readable {
+pub(crate) enum Readable {
     /// Regular files: what a running daemon reads, which must never wait, and can read it again.
     Files,
     /// Pipes and FIFOs as well, such as `/dev/stdin` and `/dev/fd/63`.
@@ -34,7 +34,7 @@ pub enum Readable {
 ///
 /// # Errors
 /// The system's, or that it is none that may be read, is too large, or does not end.
-pub fn read(path: &Path, readable: Readable) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, readable: Readable) -> Result<Vec<u8>> {
     if readable == Readable::Files && is_descriptor(path) {
         let text = "it is a descriptor of whoever started us, which can be read once";
         return Err(Error::new(ErrorKind::InvalidInput, text));

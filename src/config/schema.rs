@@ -5,7 +5,7 @@ use crate::config::environment;
 
 /// One key.
 #[derive(Debug)]
-pub struct Key {
+pub(crate) struct Key {
     pub name: &'static str,
     /// As it would be written; `None` if a missing key means something no value can say.
     pub default: Option<&'static str>,
@@ -18,7 +18,7 @@ pub struct Key {
 
 /// One kind of section.
 #[derive(Debug)]
-pub struct Kind {
+pub(crate) struct Kind {
     /// What its header begins with: the whole name, or up to and with the colon.
     pub prefix: &'static str,
     /// The name in a sample, without what `prefix` says already.
@@ -31,7 +31,7 @@ pub struct Kind {
 
 impl Kind {
     /// All keys, in the order of the manual.
-    pub fn keys(&self) -> impl Iterator<Item = &'static Key> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &'static Key> {
         self.keys.iter().copied().flatten()
     }
 
@@ -47,12 +47,12 @@ impl Kind {
 }
 
 /// The kind of a section, if it is a known one.
-pub fn kind(section: &str) -> Option<&'static Kind> {
+pub(crate) fn kind(section: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.is_kind_of(section))
 }
 
 /// Whether a section of this name may have this key.
-pub fn knows(section: &str, key: &str) -> bool {
+pub(crate) fn knows(section: &str, key: &str) -> bool {
     kind(section).is_some_and(|kind| kind.open || kind.keys().any(|known| known.name == key))
 }
 
@@ -90,7 +90,7 @@ const ABOUT_SECRETS: [&str; 26] = [
 ];
 
 /// Whether a variable of this name is likely to hold something that nobody else should read.
-pub fn names_a_secret(name: &str) -> bool {
+pub(crate) fn names_a_secret(name: &str) -> bool {
     let name = name.to_uppercase();
     let last = name.rsplit('_').next().unwrap_or_default();
     SECRET_WORDS.iter().any(|word| name.contains(word)) && !ABOUT_SECRETS.contains(&last)
@@ -98,7 +98,7 @@ pub fn names_a_secret(name: &str) -> bool {
 
 /// Whether a value should not be shown to everybody: a password, or an environment with one in it. What stands in
 /// the environment of the daemon is not in the file.
-pub fn is_secret(key: &str, value: &str) -> bool {
+pub(crate) fn is_secret(key: &str, value: &str) -> bool {
     match key {
         "password" => !value.is_empty() && !value.contains("%(ENV_"),
         "environment" => match environment::parse(value) {
@@ -130,7 +130,7 @@ const fn new(key: Key) -> Key {
 }
 
 /// In the order in which a sample shows them.
-pub const KINDS: [Kind; 11] = [
+pub(crate) const KINDS: [Kind; 11] = [
     Kind {
         prefix: "unix_http_server",
         example: "",

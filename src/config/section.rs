@@ -38,7 +38,7 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub fn new(document: &'a Document, surroundings: &'a Surroundings) -> Context<'a> {
+    pub(super) fn new(document: &'a Document, surroundings: &'a Surroundings) -> Context<'a> {
         let environment = surroundings.environment.iter();
         Context {
             document,
@@ -55,7 +55,7 @@ impl<'a> Context<'a> {
     }
 
     /// Notes an error, the first one for each key: some are read for the group and for every process.
-    pub fn error(&self, error: ConfigError) {
+    pub(super) fn error(&self, error: ConfigError) {
         let mut errors = self.errors.borrow_mut();
         let known = errors.iter().any(|earlier| earlier.is_about_the_same_key_as(&error));
         if errors.len() < MAX_ERRORS && !known {
@@ -64,14 +64,14 @@ impl<'a> Context<'a> {
     }
 
     /// Counts processes that are about to be made; `false` if that would be too many.
-    pub fn count_processes(&self, more: i64) -> bool {
+    pub(super) fn count_processes(&self, more: i64) -> bool {
         let all = self.n_processes.get().saturating_add(more);
         self.n_processes.set(all);
         all <= MAX_PROCESSES
     }
 
     /// Whether a path could be made: the nearest thing above it that is there is a directory.
-    pub fn can_be_made(&self, path: &Path) -> bool {
+    pub(super) fn can_be_made(&self, path: &Path) -> bool {
         let mut above = self.surroundings.current_dir.join(path);
         while above.pop() {
             if self.directories.borrow().contains(&above) {
@@ -89,13 +89,13 @@ impl<'a> Context<'a> {
     }
 
     /// What was collected.
-    pub fn finish(self) -> (Vec<ConfigError>, Vec<Note>) {
+    pub(super) fn finish(self) -> (Vec<ConfigError>, Vec<Note>) {
         (self.errors.into_inner(), self.notes.into_inner())
     }
 
     /// A view on a section. The names it expands are `here` and those of the environment, until more are
     /// added.
-    pub fn section<'c>(&'c self, name: &'c str) -> Section<'c> {
+    pub(super) fn section<'c>(&'c self, name: &'c str) -> Section<'c> {
         Section { context: self, name, extra: Extra::default(), is_optional: false }
     }
 }
@@ -114,13 +114,13 @@ pub(crate) struct Note {
 
 impl Note {
     /// A line about no place in particular.
-    pub fn plain(level: Level, text: String) -> Note {
+    pub(crate) fn plain(level: Level, text: String) -> Note {
         let message = Message { level, text };
         Note { message, needs_place: false, file: None, line: None, section: None, key: None }
     }
 
     /// The line for the activity log.
-    pub fn to_message(&self) -> Message {
+    pub(crate) fn to_message(&self) -> Message {
         let Note { message, file, line, section, key, .. } = self.clone();
         let place = ConfigError { text: String::new(), file, line, section, key }.place();
         match place.filter(|_| self.needs_place) {
@@ -154,17 +154,17 @@ pub(super) struct Section<'c> {
 
 impl<'c> Section<'c> {
     /// The same section, in which whatever is wrong is a doubt.
-    pub fn optional(self) -> Section<'c> {
+    pub(super) fn optional(self) -> Section<'c> {
         Section { is_optional: true, ..self }
     }
 
     /// The same section, with more names to expand.
-    pub fn with(self, extra: Extra<'c>) -> Section<'c> {
+    pub(super) fn with(self, extra: Extra<'c>) -> Section<'c> {
         Section { extra, ..self }
     }
 
     /// The value as written.
-    pub fn raw(&self, key: &str) -> Option<Value<'c>> {
+    pub(super) fn raw(&self, key: &str) -> Option<Value<'c>> {
         debug_assert!(
             crate::config::schema::knows(self.name, key),
             "[{}] {key} is not in the schema",
@@ -174,14 +174,14 @@ impl<'c> Section<'c> {
     }
 
     /// The value with its `%` forms expanded. `None` if the key is missing, or wrong, which is noted.
-    pub fn text(&self, key: &str) -> Option<Cow<'c, str>> {
+    pub(super) fn text(&self, key: &str) -> Option<Cow<'c, str>> {
         let value = self.raw(key)?;
         let what = format_args!("{}.{key}", self.name);
         self.expand(key, value, &what)
     }
 
     /// Like [`Section::text`], for commands: a `%` that begins no form stays as it is.
-    pub fn text_of_command(&self, key: &str) -> Option<Cow<'c, str>> {
+    pub(super) fn text_of_command(&self, key: &str) -> Option<Cow<'c, str>> {
         let value = self.raw(key)?;
         let Some(template) = with_percents(value.text) else { return self.text(key) };
         let names = self.names(value.place);
@@ -200,7 +200,7 @@ impl<'c> Section<'c> {
     }
 
     /// Like [`Section::text`], for keys that messages name without their section.
-    pub fn text_of_process(&self, key: &str) -> Option<Cow<'c, str>> {
+    pub(super) fn text_of_process(&self, key: &str) -> Option<Cow<'c, str>> {
         self.expand(key, self.raw(key)?, &key)
     }
 
@@ -235,19 +235,19 @@ impl<'c> Section<'c> {
     }
 
     /// The value, expanded and parsed. `None` if the key is missing, or wrong, which is noted.
-    pub fn get<T>(&self, key: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
+    pub(super) fn get<T>(&self, key: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
         let text = self.text(key)?;
         self.ok(key, parse(&text))
     }
 
     /// Like [`Section::get`], for a value that need not be quite right: a doubt is noted, too.
-    pub fn understand<T>(&self, key: &str, parse: impl FnOnce(&str) -> Read<T>) -> Option<T> {
+    pub(super) fn understand<T>(&self, key: &str, parse: impl FnOnce(&str) -> Read<T>) -> Option<T> {
         let text = self.text(key)?;
         self.sure(key, parse(&text))
     }
 
     /// Unwraps what reading a key gave; an error or a doubt is noted with the key's place.
-    pub fn sure<T>(&self, key: &str, read: Read<T>) -> Option<T> {
+    pub(super) fn sure<T>(&self, key: &str, read: Read<T>) -> Option<T> {
         let reading = self.ok(key, read)?;
         if let Some(doubt) = reading.doubt {
             self.doubt(key, doubt);
@@ -256,26 +256,26 @@ impl<'c> Section<'c> {
     }
 
     /// Notes that the section is not called quite what its header says.
-    pub fn doubt_about_name(&self, text: String) {
+    pub(super) fn doubt_about_name(&self, text: String) {
         if self.context.doubted.borrow_mut().insert((self.name.to_string(), String::new())) {
             self.add_note(None, Level::Warn, text, true);
         }
     }
 
     /// Notes that a key's value was not taken literally, once for all processes of the section.
-    pub fn doubt(&self, key: &str, text: String) {
+    pub(super) fn doubt(&self, key: &str, text: String) {
         if self.context.doubted.borrow_mut().insert((self.name.to_string(), key.to_string())) {
             self.add_note(Some(key), Level::Warn, text, true);
         }
     }
 
     /// Unwraps what parsing a key gave; an error is noted with the key's place.
-    pub fn ok<T>(&self, key: &str, parsed: Parsed<T>) -> Option<T> {
+    pub(super) fn ok<T>(&self, key: &str, parsed: Parsed<T>) -> Option<T> {
         parsed.map_err(|text| self.error(Some(key), text)).ok()
     }
 
     /// Notes an error of this section: at the key's line, or at the header if there is no such key.
-    pub fn error(&self, key: Option<&str>, text: String) {
+    pub(super) fn error(&self, key: Option<&str>, text: String) {
         if self.is_optional {
             let text = format!("{text}: ignored");
             return key
@@ -285,7 +285,7 @@ impl<'c> Section<'c> {
     }
 
     /// Notes a line for the activity log that is about this section.
-    pub fn note(&self, key: Option<&str>, level: Level, text: String) {
+    pub(super) fn note(&self, key: Option<&str>, level: Level, text: String) {
         self.add_note(key, level, text, false);
     }
 
@@ -296,7 +296,7 @@ impl<'c> Section<'c> {
     }
 
     /// Where a key stands: `/etc/web.conf:12: [program:web] autostart`.
-    pub fn place(&self, key: &str) -> Option<String> {
+    pub(super) fn place(&self, key: &str) -> Option<String> {
         self.located(Some(key), String::new()).place()
     }
 

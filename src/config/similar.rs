@@ -1,7 +1,7 @@
 //! "Did you mean …?"
 
 /// The candidate that is most like a word, if any is like it at all.
-pub fn most_similar<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(super) fn most_similar<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     let with_distance = candidates.map(|candidate| (distance(word, candidate), candidate));
     with_distance.filter(|(distance, _)| *distance <= allowed).min().map(|(_, candidate)| candidate)

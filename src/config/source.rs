@@ -10,7 +10,7 @@ use crate::model::config::GroupConfig;
 use std::sync::Arc;
 
 /// What a masked value looks like.
-pub const MASK: &str = "********";
+pub(super) const MASK: &str = "********";
 
 /// How a daemon reads its configuration, and which groups are active.
 #[derive(Clone, Debug, PartialEq)]

@@ -108,7 +108,7 @@ fn normalize(path: &Path) -> PathBuf {
 
 /// The user database, asked once for each name: ten thousand programs usually have three users.
 #[derive(Debug, Default)]
-pub struct Users {
+pub(super) struct Users {
     users: RefCell<HashMap<String, Option<(u32, u32)>>>,
     groups: RefCell<HashMap<String, Option<u32>>>,
 }
@@ -119,7 +119,7 @@ impl Users {
     ///
     /// # Errors
     /// Supervisor's text.
-    pub fn user(&self, text: &str) -> Result<User, String> {
+    pub(super) fn user(&self, text: &str) -> Result<User, String> {
         match self.ids(text) {
             Some((uid, _)) => Ok(User::new(uid, text)),
             // The last number means "leave it" to the kernel.
@@ -135,7 +135,7 @@ impl Users {
     ///
     /// # Errors
     /// One of them does not exist.
-    pub fn user_of_program(&self, text: &str) -> Result<User, String> {
+    pub(super) fn user_of_program(&self, text: &str) -> Result<User, String> {
         let Some((user, group)) = text.split_once(':') else { return self.user(text) };
         let gid = self.group(group).ok_or_else(|| format!("Invalid group {group}"))?;
         Ok(User { gid: Some(gid), ..self.user(user)? })
@@ -145,7 +145,7 @@ impl Users {
     ///
     /// # Errors
     /// One of them does not exist.
-    pub fn owner(&self, text: &str) -> Result<Owner, String> {
+    pub(super) fn owner(&self, text: &str) -> Result<Owner, String> {
         let (user, group) = match text.split_once(':') {
             Some((user, group)) => (user, Some(group)),
             None => (text, None),
@@ -156,7 +156,7 @@ impl Users {
     }
 
     /// The user's primary group.
-    pub fn primary_group(&self, user: &User) -> Option<u32> {
+    pub(super) fn primary_group(&self, user: &User) -> Option<u32> {
         self.ids(&user.written).map(|(_, gid)| gid)
     }
 

@@ -38,12 +38,12 @@ fn escape(c: char) -> String {
 }
 
 /// Whether Python's `str.isspace` holds: Unicode's blanks and the four ASCII separators.
-pub fn is_space(c: char) -> bool {
+pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
 /// `str.strip`.
-pub fn strip(text: &str) -> &str {
+pub(super) fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
@@ -52,12 +52,12 @@ pub fn strip(text: &str) -> &str {
 ///
 /// # Errors
 /// Python's text for the same input.
-pub fn integer(text: &str) -> Result<i128, String> {
+pub(super) fn integer(text: &str) -> Result<i128, String> {
     number(text, 10).ok_or_else(|| format!("invalid literal for int() with base 10: {}", repr(text)))
 }
 
 /// Reads an octal number as Python's `int(text, 8)`, which also accepts `0o` in front.
-pub fn octal(text: &str) -> Option<i128> {
+pub(super) fn octal(text: &str) -> Option<i128> {
     number(text, 8)
 }
 

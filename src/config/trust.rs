@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Others who can change a file or a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Others {
+pub(crate) enum Others {
     Everybody { mode: u32 },
     Owner { name: String },
     Group { name: String, mode: u32 },
@@ -21,7 +21,7 @@ pub enum Others {
 
 /// A configuration file that others can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doubt {
+pub(crate) struct Doubt {
     /// As it was named.
     pub file: PathBuf,
     /// The directory in which they can replace it; `None` if they can change the file itself.
@@ -33,7 +33,7 @@ pub struct Doubt {
 
 impl Doubt {
     /// Whether everybody on the machine can change what is run, by the file or its directory.
-    pub fn is_open_to_all(&self) -> bool {
+    pub(crate) fn is_open_to_all(&self) -> bool {
         matches!(self.others, Others::Everybody { .. }) && self.next_to_it
     }
 }
@@ -67,13 +67,13 @@ impl fmt::Display for Doubt {
 }
 
 /// What others can change of a document: one finding for each file and each directory.
-pub fn doubts(document: &Document) -> Vec<Doubt> {
+pub(crate) fn doubts(document: &Document) -> Vec<Doubt> {
     let mut seen = HashSet::new();
     document.files().iter().flat_map(|file| doubts_of(&file.name, &file.path(), &mut seen)).collect()
 }
 
 /// The same for one file, which need not have been read.
-pub fn doubts_of(name: &Path, path: &Path, seen: &mut HashSet<PathBuf>) -> Vec<Doubt> {
+pub(crate) fn doubts_of(name: &Path, path: &Path, seen: &mut HashSet<PathBuf>) -> Vec<Doubt> {
     let mut found = Vec::new();
     // A symbolic link can be replaced where it stands, and what it leads to where that lies.
     let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());

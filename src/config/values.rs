@@ -11,11 +11,11 @@ use crate::model::signal::Signal;
 use std::time::Duration;
 
 /// What reading a value gives: the value, or a sentence that says what is wrong with it.
-pub type Parsed<T> = Result<T, String>;
+pub(crate) type Parsed<T> = Result<T, String>;
 
 /// A value, and what was understood where the text does not say quite that.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading<T> {
+pub(crate) struct Reading<T> {
     pub value: T,
     /// A sentence for the activity log and for `check`; `None` if there is no doubt.
     pub doubt: Option<String>,
@@ -23,18 +23,18 @@ pub struct Reading<T> {
 
 impl<T> Reading<T> {
     /// A value about which there is no doubt.
-    pub fn plain(value: T) -> Reading<T> {
+    pub(crate) fn plain(value: T) -> Reading<T> {
         Reading { value, doubt: None }
     }
 
     /// A value that is probably not what was meant.
-    pub fn doubtful(value: T, doubt: String) -> Reading<T> {
+    pub(crate) fn doubtful(value: T, doubt: String) -> Reading<T> {
         Reading { value, doubt: Some(doubt) }
     }
 }
 
 /// What reading a value gives that need not be quite right.
-pub type Read<T> = Parsed<Reading<T>>;
+pub(crate) type Read<T> = Parsed<Reading<T>>;
 
 /// No grace period needs to be longer than a century, and the clock's arithmetic stays far from its limits.
 const MAX_SECONDS: i128 = 100 * 366 * 24 * 3600;
@@ -49,7 +49,7 @@ const MOST_STOP_SIGNALS: usize = 32;
 const DEFAULT_MODE: u32 = 0o700;
 
 /// `true yes on 1 t` or `false no off 0 f`, any case; the letters are those of relatives.
-pub fn boolean(text: &str) -> Parsed<bool> {
+pub(crate) fn boolean(text: &str) -> Parsed<bool> {
     match text.to_lowercase().as_str() {
         "yes" | "true" | "on" | "1" | "t" => Ok(true),
         "no" | "false" | "off" | "0" | "f" => Ok(false),
@@ -69,7 +69,7 @@ fn within(text: &str, value: i128, least: i128, most: i128) -> Parsed<i128> {
 }
 
 /// Any integer. What does not fit into 64 bits becomes the nearest number that does.
-pub fn any_integer(text: &str) -> Parsed<i64> {
+pub(crate) fn any_integer(text: &str) -> Parsed<i64> {
     // The clamp makes the conversion lossless.
     Ok(integer(text)?.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
 }
@@ -83,19 +83,19 @@ fn up_to(text: &str, value: i128, most: i128) -> Reading<u64> {
 }
 
 /// The sentence about a text that was taken for something else.
-pub fn understood(text: &str, meaning: &str) -> String {
+pub(crate) fn understood(text: &str, meaning: &str) -> String {
     format!("{} is understood as {meaning}", repr(strip(text)))
 }
 
 /// A number of things, at most 2^31 - 1; a negative one is none.
-pub fn count(text: &str) -> Read<u32> {
+pub(crate) fn count(text: &str) -> Read<u32> {
     let Reading { value, doubt } = up_to(text, integer(text)?, MAX_COUNT);
     // The limit fits into 31 bits.
     Ok(Reading { value: value as u32, doubt })
 }
 
 /// A number of tries. A negative one is [`NO_LIMIT`], though for Supervisor it is fewer than none.
-pub fn tries(text: &str) -> Read<u32> {
+pub(crate) fn tries(text: &str) -> Read<u32> {
     if integer(text)? < 0 {
         return Ok(Reading::doubtful(NO_LIMIT, understood(text, "no limit")));
     }
@@ -103,19 +103,19 @@ pub fn tries(text: &str) -> Read<u32> {
 }
 
 /// Whole seconds, at most a century; a negative number is no time at all.
-pub fn seconds(text: &str) -> Read<Duration> {
+pub(crate) fn seconds(text: &str) -> Read<Duration> {
     let Reading { value, doubt } = up_to(text, integer(text)?, MAX_SECONDS);
     Ok(Reading { value: Duration::from_secs(value), doubt })
 }
 
 /// A number of bytes, `KB`, `MB` or `GB` (1024-based, any case); a negative one is none.
-pub fn bytes(text: &str) -> Read<u64> {
+pub(crate) fn bytes(text: &str) -> Read<u64> {
     signed_bytes(text).map(|value| up_to(text, value, MAX_BYTES))
 }
 
 /// How much is kept of captured output. With a negative number Supervisor still captures, and keeps what was written
 /// last.
-pub fn capture_bytes(text: &str) -> Read<u64> {
+pub(crate) fn capture_bytes(text: &str) -> Read<u64> {
     if signed_bytes(text)? < 0 {
         return Ok(Reading::doubtful(UNLIMITED_CAPTURE, understood(text, "no limit, which is 16MB")));
     }
@@ -135,7 +135,7 @@ fn octal(text: &str) -> Parsed<i128> {
 }
 
 /// The umask of a process. The kernel looks at the lowest nine bits only, also of a negative number.
-pub fn umask(text: &str) -> Read<u32> {
+pub(crate) fn umask(text: &str) -> Read<u32> {
     let value = octal(text)?;
     // The mask leaves nine bits.
     let mask = (value & 0o777) as u32;
@@ -146,7 +146,7 @@ pub fn umask(text: &str) -> Read<u32> {
 }
 
 /// The mode of a file. A negative number would open it to everybody, so it is not used.
-pub fn mode(text: &str) -> Read<u32> {
+pub(crate) fn mode(text: &str) -> Read<u32> {
     match octal(text)? {
         value @ 0..=0o7777 => Ok(Reading::plain(value as u32)),
         ..0 => Ok(Reading::doubtful(DEFAULT_MODE, understood(text, "0700"))),
@@ -159,7 +159,7 @@ pub fn mode(text: &str) -> Read<u32> {
 }
 
 /// A level of the activity log; some have other names among relatives.
-pub fn level(text: &str) -> Parsed<Level> {
+pub(crate) fn level(text: &str) -> Parsed<Level> {
     match text.to_lowercase().as_str() {
         "critical" | "fatal" | "panic" => Ok(Level::Critical),
         "error" => Ok(Level::Error),
@@ -174,7 +174,7 @@ pub fn level(text: &str) -> Parsed<Level> {
 
 /// A signal by number or name. Supervisor also takes 0, and the names of dispositions, for the numbers that Python
 /// gives them.
-pub fn signal(text: &str) -> Read<Signal> {
+pub(crate) fn signal(text: &str) -> Read<Signal> {
     let nothing = |text: &str| {
         let meaning = "no signal: the process is killed after stopwaitsecs";
         Reading::doubtful(Signal::from_raw(0), understood(text, meaning))
@@ -199,7 +199,7 @@ pub fn signal(text: &str) -> Read<Signal> {
 }
 
 /// Signals separated by blanks, as relatives have them, or one: what is sent one after the other to stop a program.
-pub fn stop_signals(text: &str) -> Read<Vec<Signal>> {
+pub(crate) fn stop_signals(text: &str) -> Read<Vec<Signal>> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if words.len() < 2 {
         return signal(text).map(|Reading { value, doubt }| Reading { value: vec![value], doubt });
@@ -217,18 +217,18 @@ pub fn stop_signals(text: &str) -> Read<Vec<Signal>> {
 }
 
 /// A list of exit codes; nothing at all is an empty list.
-pub fn exit_codes(text: &str) -> Parsed<Vec<u8>> {
+pub(crate) fn exit_codes(text: &str) -> Parsed<Vec<u8>> {
     let code = |item: &str| integer(item).ok().and_then(|code| u8::try_from(code).ok());
     let codes: Option<Vec<u8>> = strings(text).into_iter().map(code).collect();
     codes.ok_or_else(|| format!("not a valid list of exit codes: {}", repr(text)))
 }
 
 /// Comma separated items, stripped. An empty text is an empty list; a trailing comma makes an empty item.
-pub fn strings(text: &str) -> Vec<&str> {
+pub(crate) fn strings(text: &str) -> Vec<&str> {
     if text.is_empty() { Vec::new() } else { text.split(',').map(strip).collect() }
 }
 
-pub fn autorestart(text: &str) -> Parsed<Autorestart> {
+pub(crate) fn autorestart(text: &str) -> Parsed<Autorestart> {
     let lower = text.to_lowercase();
     match boolean(&lower) {
         Ok(true) => Ok(Autorestart::Always),
@@ -240,7 +240,7 @@ pub fn autorestart(text: &str) -> Parsed<Autorestart> {
 
 /// The name of a program or group: what stands after the colon of its header. Supervisor takes control
 /// characters, which neither a terminal nor XML can show: each becomes an underscore.
-pub fn name(text: &str) -> Read<String> {
+pub(crate) fn name(text: &str) -> Read<String> {
     let name = strip(text);
     match name.chars().find(|c| matches!(c, ' ' | ':' | '/')) {
         None => Ok(without_control_characters(name)),
@@ -251,7 +251,7 @@ pub fn name(text: &str) -> Read<String> {
 }
 
 /// Names of hosts, comma separated: in lower case, `*.a` for all below `a`, `*` for all there are.
-pub fn hosts(text: &str) -> Parsed<Vec<String>> {
+pub(crate) fn hosts(text: &str) -> Parsed<Vec<String>> {
     strings(text).into_iter().filter(|name| !name.is_empty()).map(host).collect()
 }
 
@@ -275,7 +275,7 @@ fn host(text: &str) -> Parsed<String> {
 ///
 /// # Errors
 /// It is too long.
-pub fn fits(name: &str) -> Result<(), String> {
+pub(crate) fn fits(name: &str) -> Result<(), String> {
     if name.len() <= MAX_NAME_BYTES {
         return Ok(());
     }
@@ -287,7 +287,7 @@ pub fn fits(name: &str) -> Result<(), String> {
 }
 
 /// A process name after its expansion, in which Supervisor takes everything.
-pub fn expanded_name(text: &str) -> Reading<String> {
+pub(crate) fn expanded_name(text: &str) -> Reading<String> {
     let name = without_control_characters(strip(text));
     match name.value.chars().find(|c| matches!(c, ' ' | ':' | '/')) {
         Some(c) if name.doubt.is_none() => {
@@ -309,7 +309,7 @@ fn without_control_characters(name: &str) -> Reading<String> {
 }
 
 /// `host:port`, `port`, `:port`, `*:port`, `[IPv6 address]:port`. An empty host is every interface.
-pub fn inet_address(text: &str) -> Parsed<(String, u16)> {
+pub(crate) fn inet_address(text: &str) -> Parsed<(String, u16)> {
     let Some((host, port_text)) = text.rsplit_once(':') else {
         let port = integer(text).and_then(|port| port_number(text, port));
         let port = port.map_err(|_| format!("not a valid port number: {} ", repr(text)))?;
@@ -330,7 +330,7 @@ fn port_number(text: &str, value: i128) -> Parsed<u16> {
 }
 
 /// The sentence for a key that knows certain words only.
-pub fn not_one_of(text: &str, key: &str, words: &str) -> String {
+pub(crate) fn not_one_of(text: &str, key: &str, words: &str) -> String {
     format!("invalid '{key}' value {} (expected {words})", repr(text))
 }
 

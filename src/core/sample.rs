@@ -5,7 +5,7 @@ use crate::model::signal::Signal;
 use std::time::Duration;
 
 /// `startsecs=5`, `startretries=3`, `stopwaitsecs=10`, everything else as it is by default.
-pub fn config() -> ProcessConfig {
+pub(crate) fn config() -> ProcessConfig {
     let stream = StreamConfig {
         logfile: ChildLog::None,
         maxbytes: 0,

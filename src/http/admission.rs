@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// Where a client comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(super) enum Side {
     Network,
     /// A unix socket, which only those can open whom the file system lets.
     Unix,
@@ -34,7 +34,7 @@ pub enum Side {
 
 /// In which order clients have to go when there is no room: those first to whom it matters least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rank {
+pub(super) enum Rank {
     /// It has got its last answer.
     Lingering,
     /// It gets a stream, which never ends by itself; whoever wants more of it asks again.
@@ -49,7 +49,7 @@ pub enum Rank {
 
 /// Counts descriptors and knows which clients may be closed. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Admission(Arc<Shared>);
+pub(super) struct Admission(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -84,7 +84,7 @@ struct State {
 
 /// One connection's place; free again when this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     admission: Admission,
     side: Side,
     n_descriptors: usize,
@@ -102,7 +102,7 @@ enum Room {
 
 /// That a client may be closed, until this is dropped.
 #[derive(Debug)]
-pub struct Yielding {
+pub(super) struct Yielding {
     admission: Admission,
     side: Side,
     key: (Rank, u64),
@@ -119,7 +119,7 @@ impl Shares {
 
 impl Admission {
     /// For the limit on descriptors that is in force now.
-    pub fn new() -> Admission {
+    pub(super) fn new() -> Admission {
         let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
         Admission::with(Shares::of(limit.unwrap_or(usize::MAX)))
     }
@@ -130,7 +130,7 @@ impl Admission {
 
     /// A place for one more connection, which has been accepted as `fd`. If there is none, somebody is closed to make
     /// room; `None` if nobody can be.
-    pub fn enter(&self, side: Side, fd: impl AsFd) -> Option<Place> {
+    pub(super) fn enter(&self, side: Side, fd: impl AsFd) -> Option<Place> {
         let number = fd.as_fd().as_raw_fd();
         let room = self.make_room(side, usize::try_from(number).unwrap_or_default())?;
         Some(Place { admission: self.clone(), side, n_descriptors: 1, was_made: room == Room::Made })
@@ -151,19 +151,19 @@ impl Admission {
     }
 
     /// Whether there is no connection.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         let state = self.lock();
         state.n_network + state.n_unix == 0
     }
 
     /// Closes whoever can go most easily, the network's clients first; whether there was one.
-    pub fn evict(&self) -> bool {
+    pub(super) fn evict(&self) -> bool {
         let mut state = self.lock();
         state.close_first(Side::Network) || state.close_first(Side::Unix)
     }
 
     /// Lets a client be closed until the result is dropped.
-    pub fn yielding(&self, side: Side, rank: Rank, socket: &Arc<Socket>) -> Yielding {
+    pub(super) fn yielding(&self, side: Side, rank: Rank, socket: &Arc<Socket>) -> Yielding {
         let mut state = self.lock();
         let key = (rank, state.next);
         state.next += 1;
@@ -174,19 +174,19 @@ impl Admission {
     }
 
     /// Closed as soon as there may be room where there was none. To be asked for before one looks.
-    pub fn change(&self) -> Receiver<()> {
+    pub(super) fn change(&self) -> Receiver<()> {
         let (sender, receiver) = async_channel::bounded(1);
         self.lock().waiting.push(sender);
         receiver
     }
 
     /// Whether there was room for everybody for a while, so that it is worth telling that there is none now.
-    pub fn is_news(&self) -> bool {
+    pub(super) fn is_news(&self) -> bool {
         self.lock().full.is_none_or(|full| full.elapsed() >= QUIET)
     }
 
     /// Takes down that a client could not be accepted; whether that is worth telling.
-    pub fn note_trouble(&self) -> bool {
+    pub(super) fn note_trouble(&self) -> bool {
         let is_news = self.is_news();
         self.lock().full = Some(Instant::now());
         is_news
@@ -244,18 +244,18 @@ impl State {
 }
 
 impl Place {
-    pub fn side(&self) -> Side {
+    pub(super) fn side(&self) -> Side {
         self.side
     }
 
     /// Whether somebody had to go for it: then there are too many clients.
-    pub fn was_made(&self) -> bool {
+    pub(super) fn was_made(&self) -> bool {
         self.was_made
     }
 
     /// Counts a descriptor that was opened for this client besides its connection, a log mostly. Without room for it,
     /// and nobody who can go, this is false: then it has to be closed again.
-    pub fn hold_one_more(&mut self, socket: &Socket) -> bool {
+    pub(super) fn hold_one_more(&mut self, socket: &Socket) -> bool {
         // The lowest number that is free tells how many are taken; a new descriptor gets it.
         let number = socket.lowest_free_descriptor().unwrap_or(usize::MAX);
         let has_room = self.admission.make_room(self.side, number).is_some();
@@ -264,7 +264,7 @@ impl Place {
     }
 
     /// The client has nothing open but its connection.
-    pub fn hold_none_more(&mut self) {
+    pub(super) fn hold_none_more(&mut self) {
         self.give_back(self.n_descriptors - 1);
         self.n_descriptors = 1;
     }

@@ -10,7 +10,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// A file of the page.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Asset {
+pub(super) struct Asset {
     /// Below `/page/`.
     name: &'static str,
     bytes: &'static [u8],
@@ -75,7 +75,7 @@ static ASSETS: [Asset; 40] = [
 ];
 
 /// The file under a path: the page itself under `/` and `/index.html`, the others under `/page/`.
-pub fn find(path: &[&str]) -> Option<&'static Asset> {
+pub(super) fn find(path: &[&str]) -> Option<&'static Asset> {
     match path {
         [""] | ["index.html"] => ASSETS.first(),
         ["page", name @ ..] => {
@@ -88,7 +88,7 @@ pub fn find(path: &[&str]) -> Option<&'static Asset> {
 
 impl Asset {
     /// The file, or word that it is the one the browser has.
-    pub fn response(&self, head: &Head) -> Response {
+    pub(super) fn response(&self, head: &Head) -> Response {
         let is_page = self.name == ASSETS[0].name;
         let base = if is_page { base(head) } else { String::new() };
         let bytes =

@@ -33,7 +33,7 @@ const ROUND: Duration = Duration::from_micros(70);
 
 /// Why somebody is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
+pub(super) enum Denied {
     /// Nothing usable was supplied, so nothing was guessed.
     NoCredentials,
     WrongCredentials,
@@ -43,14 +43,14 @@ pub enum Denied {
 
 /// Who asks to be let in, as far as that decides whose turn it is.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking {
+pub(super) struct Asking {
     pub side: Side,
     pub origin: Origin,
 }
 
 /// Lets clients in that know name and password.
 #[derive(Debug)]
-pub struct Guard {
+pub(super) struct Guard {
     /// `None`: everybody is let in.
     credentials: Option<Credentials>,
     key: [u64; 2],
@@ -91,7 +91,7 @@ impl Known {
 }
 
 impl Guard {
-    pub fn new(credentials: Option<Credentials>, hashing: Hashing) -> Guard {
+    pub(super) fn new(credentials: Option<Credentials>, hashing: Hashing) -> Guard {
         // The standard library's only source of randomness; each state has keys of its own.
         let key = [RandomState::new().hash_one(0), RandomState::new().hash_one(1)];
         let hash = credentials.as_ref().and_then(|known| known.password.strip_prefix("{BCRYPT}"));
@@ -105,7 +105,7 @@ impl Guard {
     ///
     /// # Errors
     /// If the header does not fit.
-    pub async fn check(&self, header: Option<&str>, asking: Asking) -> Result<Option<String>, Denied> {
+    pub(super) async fn check(&self, header: Option<&str>, asking: Asking) -> Result<Option<String>, Denied> {
         let Some(expected) = &self.credentials else { return Ok(None) };
         let (username, password) = header.and_then(supplied).ok_or(Denied::NoCredentials)?;
         let username_fits = same(username.as_bytes(), expected.username.as_bytes());
@@ -121,7 +121,7 @@ impl Guard {
     }
 
     /// About how long it takes to find out that a password is wrong, for those with a wrong name.
-    pub fn delay(&self, side: Side) -> Duration {
+    pub(super) fn delay(&self, side: Side) -> Duration {
         self.hashing.delay(side, self.known().took)
     }
 

@@ -8,7 +8,7 @@ use crate::control::ask;
 use crate::control::request::Target;
 
 /// Whom a target means.
-pub async fn found(context: &Context, target: Target) -> Target {
+pub(super) async fn found(context: &Context, target: Target) -> Target {
     let Target::Name { sent, .. } = &target else { return target };
     if sent.contains(':') {
         return target;
@@ -20,7 +20,7 @@ pub async fn found(context: &Context, target: Target) -> Target {
 }
 
 /// An endpoint below `/api/v1` with the process that its path means.
-pub async fn of_api(context: &Context, endpoint: api::Endpoint) -> api::Endpoint {
+pub(super) async fn of_api(context: &Context, endpoint: api::Endpoint) -> api::Endpoint {
     use api::Endpoint::{Act as Acts, Look as Looks};
     match endpoint {
         Looks(Look::Process(target)) => Looks(Look::Process(found(context, target).await)),
@@ -34,7 +34,7 @@ pub async fn of_api(context: &Context, endpoint: api::Endpoint) -> api::Endpoint
 }
 
 /// One of the Go reimplementations' endpoints that only look; those that act look for names themselves.
-pub async fn of_go(context: &Context, endpoint: go::Endpoint) -> go::Endpoint {
+pub(super) async fn of_go(context: &Context, endpoint: go::Endpoint) -> go::Endpoint {
     match endpoint {
         go::Endpoint::Info(target) => go::Endpoint::Info(found(context, target).await),
         go::Endpoint::Log(target, stream) => go::Endpoint::Log(found(context, target).await, stream),

@@ -13,24 +13,24 @@ use super::socket::{until, within};
 use std::time::Instant;
 
 /// So many bytes are taken from the budget at a time, and have to come in [`Limits::body_step`].
-pub const STEP: usize = 64 << 10;
+pub(super) const STEP: usize = 64 << 10;
 
 /// What a body is decoded into, as a multiple of its size. Measured: the worst a client can do is a list of nothing
 /// but empty values.
-pub const DECODED: usize = 7;
+pub(super) const DECODED: usize = 7;
 
 /// A line between chunks is not longer than this, or somebody plays games.
 const CHUNK_LINE_MAX: usize = 256;
 
 /// The body of a request, and what it occupies of the memory for bodies.
 #[derive(Debug, Default)]
-pub struct RequestBody {
+pub(super) struct RequestBody {
     pub bytes: Vec<u8>,
     pub share: Option<Share>,
 }
 
 /// A body on its way.
-pub struct Incoming<'a> {
+pub(super) struct Incoming<'a> {
     input: &'a mut Input,
     budget: &'a Budget,
     limits: &'a Limits,
@@ -42,7 +42,7 @@ pub struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    pub fn new(input: &'a mut Input, budget: &'a Budget, limits: &'a Limits) -> Incoming<'a> {
+    pub(super) fn new(input: &'a mut Input, budget: &'a Budget, limits: &'a Limits) -> Incoming<'a> {
         let step = (Instant::now(), 0);
         Incoming { input, budget, limits, body: Vec::new(), share: budget.nothing(), step }
     }
@@ -52,7 +52,7 @@ impl<'a> Incoming<'a> {
     /// # Errors
     /// If the client leaves before its end or is too slow, or the body is malformed or too large, or there is no memory
     /// for it.
-    pub async fn read(mut self, framing: Framing) -> Result<RequestBody, End> {
+    pub(super) async fn read(mut self, framing: Framing) -> Result<RequestBody, End> {
         match framing {
             Framing::Absent => {}
             // Not beyond BODY_MAX, or the head would have been refused.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes to be shared. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Budget(Arc<Shared>);
+pub(super) struct Budget(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -28,36 +28,36 @@ struct State {
 
 /// When it is somebody's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub(super) enum Turn {
     Next,
     Last,
 }
 
 /// Bytes taken from a budget, given back when this is dropped.
 #[derive(Debug)]
-pub struct Share {
+pub(super) struct Share {
     budget: Budget,
     n_bytes: usize,
 }
 
 impl Budget {
-    pub fn new(total: usize) -> Budget {
+    pub(super) fn new(total: usize) -> Budget {
         let state = Mutex::new(State { available: total, waiting: VecDeque::new() });
         Budget(Arc::new(Shared { total, state, n_waiting: AtomicUsize::new(0) }))
     }
 
     /// Whether somebody waits for bytes.
-    pub fn is_short(&self) -> bool {
+    pub(super) fn is_short(&self) -> bool {
         self.0.n_waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Takes bytes, waiting until there are enough. Whoever wants more than there are gets all there are.
-    pub async fn take(&self, n_bytes: usize) -> Share {
+    pub(super) async fn take(&self, n_bytes: usize) -> Share {
         self.take_in(Turn::Last, n_bytes).await
     }
 
     /// The same, with the next turn or the last one of those who wait.
-    pub async fn take_in(&self, turn: Turn, n_bytes: usize) -> Share {
+    pub(super) async fn take_in(&self, turn: Turn, n_bytes: usize) -> Share {
         let n_bytes = n_bytes.min(self.0.total);
         // Dropped after the channel: whoever gives up does not stand in the way of those behind.
         let _leaving = Leaving(self);
@@ -83,7 +83,7 @@ impl Budget {
     }
 
     /// No bytes, to begin with.
-    pub fn nothing(&self) -> Share {
+    pub(super) fn nothing(&self) -> Share {
         Share { budget: self.clone(), n_bytes: 0 }
     }
 
@@ -129,12 +129,12 @@ impl Drop for Leaving<'_> {
 }
 
 impl Share {
-    pub fn n_bytes(&self) -> usize {
+    pub(super) fn n_bytes(&self) -> usize {
         self.n_bytes
     }
 
     /// Adds what was taken from the same budget.
-    pub fn absorb(&mut self, mut other: Share) {
+    pub(super) fn absorb(&mut self, mut other: Share) {
         self.n_bytes += std::mem::take(&mut other.n_bytes);
     }
 }

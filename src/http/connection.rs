@@ -24,7 +24,7 @@ const LINGER_BYTES: usize = 1 << 20;
 const EARLY_BYTES: usize = 8 << 10;
 
 /// A client and what it has sent so far.
-pub struct Connection {
+pub(super) struct Connection {
     socket: Arc<Socket>,
     peer: Peer,
     site: Arc<Site>,
@@ -36,7 +36,7 @@ pub struct Connection {
 
 /// Why there is no next request.
 #[derive(Debug)]
-pub enum End {
+pub(super) enum End {
     /// The client left, or was silent for too long: nothing to say.
     Silent,
     Refused(Refusal),
@@ -55,7 +55,7 @@ impl From<Refusal> for End {
 }
 
 impl Connection {
-    pub fn new(socket: Socket, site: Arc<Site>, place: Place) -> Connection {
+    pub(super) fn new(socket: Socket, site: Arc<Site>, place: Place) -> Connection {
         let peer = socket.peer();
         let first = site.context.begin_request();
         let socket = Arc::new(socket);
@@ -63,7 +63,7 @@ impl Connection {
     }
 
     /// Serves the client until either side has had enough.
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         loop {
             let served = match self.next_head().await {
                 Ok(head) => self.serve(head).await,

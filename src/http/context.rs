@@ -38,7 +38,7 @@ const HEAVY: usize = 1 << 20;
 
 /// The turn of a request at having a large answer made.
 #[derive(Debug)]
-pub struct Turn {
+pub(super) struct Turn {
     _making: Share,
     _memory: Share,
 }

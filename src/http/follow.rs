@@ -25,7 +25,7 @@ const TRUNCATED: &[u8] = b"==> File truncated <==\n";
 
 /// Where to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begin {
+pub(super) enum Begin {
     /// So many bytes before the end, or at the beginning if there are fewer.
     Tail(u64),
     /// Where somebody was before. If that is not there any more: so many bytes before the end.
@@ -34,7 +34,7 @@ pub enum Begin {
 
 /// How far a log was read: which file, and how many of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
+pub(super) struct Position {
     /// Device and inode; of a log in memory, zeros.
     pub file: (u64, u64),
     pub at: u64,
@@ -42,7 +42,7 @@ pub struct Position {
 
 /// What comes next in a log.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
+pub(super) enum Piece {
     Bytes(Vec<u8>),
     /// It was cut to less than had been read; reading begins anew.
     Truncated,
@@ -50,7 +50,7 @@ pub enum Piece {
 
 /// Reads a log from near its end on, wherever rotation takes it.
 #[derive(Debug)]
-pub enum Follower {
+pub(super) enum Follower {
     File(FileFollower),
     Memory(RingFollower),
     /// Nothing is there, and nothing ever comes.
@@ -62,7 +62,7 @@ impl Follower {
     ///
     /// # Errors
     /// `NotFound` if there is none; others if it cannot be read or is no regular file.
-    pub async fn open(source: LogSource, watcher: Watcher) -> io::Result<Follower> {
+    pub(super) async fn open(source: LogSource, watcher: Watcher) -> io::Result<Follower> {
         Follower::open_at(source, watcher, Begin::Tail(INITIAL)).await
     }
 
@@ -70,7 +70,7 @@ impl Follower {
     ///
     /// # Errors
     /// As for [`Follower::open`].
-    pub async fn open_at(source: LogSource, watcher: Watcher, begin: Begin) -> io::Result<Follower> {
+    pub(super) async fn open_at(source: LogSource, watcher: Watcher, begin: Begin) -> io::Result<Follower> {
         match source {
             LogSource::None => Err(io::ErrorKind::NotFound.into()),
             LogSource::File(path) if is_empty(&path).await => Ok(Follower::Empty),
@@ -83,7 +83,7 @@ impl Follower {
     ///
     /// # Errors
     /// Those of reading.
-    pub async fn next(&mut self) -> io::Result<Vec<u8>> {
+    pub(super) async fn next(&mut self) -> io::Result<Vec<u8>> {
         Ok(match self.next_piece().await? {
             Piece::Bytes(bytes) => bytes,
             Piece::Truncated => TRUNCATED.to_vec(),
@@ -94,7 +94,7 @@ impl Follower {
     ///
     /// # Errors
     /// Those of reading.
-    pub async fn next_piece(&mut self) -> io::Result<Piece> {
+    pub(super) async fn next_piece(&mut self) -> io::Result<Piece> {
         match self {
             Follower::File(follower) => follower.next().await,
             Follower::Memory(follower) => Ok(Piece::Bytes(follower.next().await)),
@@ -103,12 +103,12 @@ impl Follower {
     }
 
     /// Whether a file is open for it.
-    pub fn holds_file(&self) -> bool {
+    pub(super) fn holds_file(&self) -> bool {
         matches!(self, Follower::File(_))
     }
 
     /// How far it was read.
-    pub fn position(&self) -> Position {
+    pub(super) fn position(&self) -> Position {
         match self {
             Follower::File(follower) => follower.position,
             Follower::Memory(follower) => Position { file: (0, 0), at: follower.at },
@@ -117,7 +117,7 @@ impl Follower {
     }
 
     /// When the log was last written to before it was opened, if that is known.
-    pub fn modified(&self) -> Option<SystemTime> {
+    pub(super) fn modified(&self) -> Option<SystemTime> {
         match self {
             Follower::File(follower) => follower.modified,
             Follower::Memory(_) | Follower::Empty => None,
@@ -133,7 +133,7 @@ async fn is_empty(path: &Path) -> bool {
 
 /// Follows a log in memory.
 #[derive(Debug)]
-pub struct RingFollower {
+pub(super) struct RingFollower {
     ring: Arc<Ring>,
     notes: Receiver<()>,
     /// How many of the bytes that were ever written have been read.
@@ -167,7 +167,7 @@ impl RingFollower {
 
 /// Follows a file.
 #[derive(Debug)]
-pub struct FileFollower {
+pub(super) struct FileFollower {
     log: Option<Log>,
     watcher: Watcher,
     changes: Changes,

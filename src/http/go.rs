@@ -26,7 +26,7 @@ const PROGRAMS_MAX: usize = 10_000;
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub(super) enum Endpoint {
     List,
     Info(Target),
     On(Target, Order),
@@ -57,7 +57,7 @@ impl Endpoint {
 }
 
 /// The endpoint below `/program` or `/supervisor`.
-pub fn route(method: &str, path: &[&str]) -> Endpoint {
+pub(super) fn route(method: &str, path: &[&str]) -> Endpoint {
     let Some(endpoint) = find(path) else { return Endpoint::Refused(Problem::nothing_there()) };
     match (endpoint.changes(), method) {
         (true, "POST" | "PUT") | (false, "GET" | "HEAD") => endpoint,
@@ -104,7 +104,7 @@ fn log_of(name: &str, stream: &str) -> Option<Endpoint> {
     Some(Endpoint::Log(Target::parse(name), Stream::parse(stream)?))
 }
 
-pub async fn answer(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> Response {
+pub(super) async fn answer(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> Response {
     let answered = match endpoint {
         Endpoint::At(node, endpoint) if is_ours(context, &node).await => {
             answered(*endpoint, context, asked).await

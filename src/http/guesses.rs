@@ -14,7 +14,7 @@ const ORIGINS_MAX: usize = 1000;
 
 /// Who has guessed lately. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Guesses {
+pub(super) struct Guesses {
     interval: Duration,
     origins: Arc<Mutex<HashMap<Key, Count>>>,
 }
@@ -31,12 +31,12 @@ struct Count {
 }
 
 impl Guesses {
-    pub fn new() -> Guesses {
+    pub(super) fn new() -> Guesses {
         Guesses { interval: INTERVAL, origins: Arc::default() }
     }
 
     /// Takes down a wrong user name or password. The first is told at once, others when a minute has passed.
-    pub fn note(&self, section: &Arc<str>, origin: Origin) {
+    pub(super) fn note(&self, section: &Arc<str>, origin: Origin) {
         let mut origins = self.lock();
         let mut key = (section.clone(), Some(origin));
         if !origins.contains_key(&key) && origins.len() >= ORIGINS_MAX {

@@ -18,7 +18,7 @@ const OF_ONE_ORIGIN: usize = 4;
 
 /// Turns at hashing. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Hashing(Arc<Shared>);
+pub(super) struct Hashing(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -37,14 +37,14 @@ struct Waiting {
 
 /// That a client waits; ends when it is dropped.
 #[derive(Debug)]
-pub struct Ticket {
+pub(super) struct Ticket {
     hashing: Hashing,
     digest: [u8; 20],
     side: Side,
 }
 
 impl Hashing {
-    pub fn new() -> Hashing {
+    pub(super) fn new() -> Hashing {
         // Half of the processors are for everything else.
         let at_a_time = (schedule::n_processors() / 2).clamp(1, 2);
         Hashing(Arc::new(Shared { turns: Budget::new(at_a_time), waiting: Mutex::default() }))
@@ -52,7 +52,7 @@ impl Hashing {
 
     /// Lets a client wait for the hash of the password with this digest; `None` if too many wait. Clients with the same
     /// password are one.
-    pub fn join(&self, side: Side, origin: Origin, digest: [u8; 20]) -> Option<Ticket> {
+    pub(super) fn join(&self, side: Side, origin: Origin, digest: [u8; 20]) -> Option<Ticket> {
         let mut waiting = self.lock();
         if let Some(known) = waiting.iter_mut().find(|known| known.side == side && known.digest == digest) {
             known.n_clients += 1;
@@ -65,18 +65,18 @@ impl Hashing {
     }
 
     /// Whether somebody else with another password could not wait.
-    pub fn is_full(&self, side: Side, origin: Origin) -> bool {
+    pub(super) fn is_full(&self, side: Side, origin: Origin) -> bool {
         is_full(&self.lock(), side, origin)
     }
 
     /// How long a client that comes now waits for the end of its hash, if each takes so long.
-    pub fn delay(&self, side: Side, each: Duration) -> Duration {
+    pub(super) fn delay(&self, side: Side, each: Duration) -> Duration {
         let n_before = self.lock().iter().filter(|waiting| waiting.side == side).count();
         each * (n_before as u32 + 1)
     }
 
     /// Waits for a turn. Whoever comes by a unix socket is next.
-    pub async fn turn(&self, side: Side) -> Share {
+    pub(super) async fn turn(&self, side: Side) -> Share {
         let turn = if side == Side::Unix { Turn::Next } else { Turn::Last };
         self.0.turns.take_in(turn, 1).await
     }

@@ -11,7 +11,7 @@ use crate::model::namespec;
 use crate::model::state::{ProcessState, SupervisorState};
 
 /// Whether the daemon answers at all.
-pub async fn alive(context: &Context) -> Response {
+pub(super) async fn alive(context: &Context) -> Response {
     match context.handle().call(ask::State).await {
         Ok(_) => text(200, "ok\n".to_string()),
         Err(_) => text(503, "the daemon does not answer\n".to_string()),
@@ -20,7 +20,7 @@ pub async fn alive(context: &Context) -> Response {
 
 /// Whether the daemon is up and nothing is on its way or has failed; with a name, whether that process, or all of that
 /// group, is RUNNING.
-pub async fn ready(context: &Context, name: Option<&str>) -> Response {
+pub(super) async fn ready(context: &Context, name: Option<&str>) -> Response {
     let overview = match overview(context, name).await {
         Ok(overview) => overview,
         Err(problem) => return problem.into_response(),

@@ -10,7 +10,7 @@ const READ_SIZE: usize = 8 << 10;
 /// The receiving half of a connection. Requests may come faster than they are answered, so what is received may
 /// go beyond the one that is being read.
 #[derive(Debug)]
-pub struct Input {
+pub(super) struct Input {
     socket: Arc<Socket>,
     /// Only `start..end` means anything; used bytes are not moved away one by one.
     buffer: Vec<u8>,
@@ -19,12 +19,12 @@ pub struct Input {
 }
 
 impl Input {
-    pub fn new(socket: Arc<Socket>) -> Input {
+    pub(super) fn new(socket: Arc<Socket>) -> Input {
         Input { socket, buffer: Vec::new(), start: 0, end: 0 }
     }
 
     /// What was received and not used.
-    pub fn unread(&self) -> &[u8] {
+    pub(super) fn unread(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
@@ -32,18 +32,18 @@ impl Input {
     ///
     /// # Panics
     /// If there are fewer.
-    pub fn consume(&mut self, n_bytes: usize) {
+    pub(super) fn consume(&mut self, n_bytes: usize) {
         assert!(n_bytes <= self.unread().len(), "more was used than was received");
         self.start += n_bytes;
     }
 
     /// Forgets everything, the memory included: an idle connection needs none.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         (self.buffer, self.start, self.end) = (Vec::new(), 0, 0);
     }
 
     /// Makes room for so many unread bytes, and no more than is needed.
-    pub fn reserve(&mut self, n_bytes: usize) {
+    pub(super) fn reserve(&mut self, n_bytes: usize) {
         self.compact();
         self.buffer.reserve_exact((n_bytes + READ_SIZE).saturating_sub(self.buffer.len()));
     }
@@ -52,7 +52,7 @@ impl Input {
     ///
     /// # Errors
     /// Those of the socket.
-    pub async fn receive(&mut self) -> io::Result<usize> {
+    pub(super) async fn receive(&mut self) -> io::Result<usize> {
         self.compact();
         if self.buffer.len() < self.end + READ_SIZE {
             self.buffer.resize(self.end + READ_SIZE, 0);
@@ -66,7 +66,7 @@ impl Input {
     ///
     /// # Panics
     /// If there are fewer.
-    pub fn take(&mut self, n_bytes: usize) -> Vec<u8> {
+    pub(super) fn take(&mut self, n_bytes: usize) -> Vec<u8> {
         self.compact();
         let rest = self.buffer[n_bytes..self.end].to_vec();
         let mut taken = std::mem::replace(&mut self.buffer, rest);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A body or an answer of at most so many bytes is small: it is counted against no budget, and goes through in one piece.
-pub const SMALL: usize = 64 << 10;
+pub(super) const SMALL: usize = 64 << 10;
 
 /// Time limits of a connection. The defaults are what the daemon uses; tests have less patience.
 #[derive(Clone, Copy, Debug)]

@@ -26,7 +26,7 @@ struct Measured {
 }
 
 /// Answers with everything there is to measure.
-pub async fn answer(context: &Context) -> Response {
+pub(super) async fn answer(context: &Context) -> Response {
     match written(context).await {
         Ok(text) => Response::new(200, CONTENT_TYPE, Body::Whole(text.into_bytes())).private(),
         Err(problem) => problem.into_response(),

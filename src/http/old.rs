@@ -31,7 +31,7 @@ const POLICY: &str = "default-src 'none'; form-action 'self'; base-uri 'none'; f
 
 /// What is asked by an old address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Old {
+pub(super) enum Old {
     /// A link or a bookmark with an action in it.
     Follow(Asked),
     /// A form.
@@ -42,14 +42,14 @@ pub enum Old {
 
 /// What the old page was to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub(super) struct Asked {
     action: String,
     processname: Option<String>,
 }
 
 impl Asked {
     /// What a query asks for, if it does.
-    pub fn of(query: &Query) -> Option<Asked> {
+    pub(super) fn of(query: &Query) -> Option<Asked> {
         let action = query.get("action")?.to_string();
         Some(Asked { action, processname: query.get("processname").map(str::to_string) })
     }
@@ -72,7 +72,7 @@ impl Asked {
     }
 }
 
-pub async fn answer(
+pub(super) async fn answer(
     old: Old,
     context: &Context,
     head: &Head,

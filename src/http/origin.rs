@@ -33,7 +33,7 @@ const REPEATED_MAX: usize = 100;
 
 /// What a request is for, as far as it matters who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(super) enum Purpose {
     /// Whether somebody is alive and how: nothing to be protected.
     Probe,
     /// Reading.
@@ -45,7 +45,7 @@ pub enum Purpose {
 
 /// Whether a request is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     Welcome,
     /// If it bears the token.
     WithToken(Refusal),
@@ -54,7 +54,7 @@ pub enum Verdict {
 
 /// Why a request is not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// There is no password, and the browser came by a name we do not know.
     UnknownName { section: String, host: String },
     /// The browser, or its silence about the page, says that it is a page of another site.
@@ -70,7 +70,7 @@ pub enum Refusal {
 
 /// What one server asks of browsers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Policy {
+pub(super) struct Policy {
     /// For what people are told.
     section: String,
     has_password: bool,
@@ -81,7 +81,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    pub fn new(config: &HttpServerConfig) -> Policy {
+    pub(super) fn new(config: &HttpServerConfig) -> Policy {
         let mut names = config.allowed_hosts.clone();
         names.push(crate::sys::process::host_name().to_ascii_lowercase());
         if let HttpAddress::Inet { host, .. } = &config.address {
@@ -97,7 +97,7 @@ impl Policy {
     }
 
     /// Whether a page of ours, or no page at all, makes this request.
-    pub fn judge(&self, head: &Head, purpose: Purpose) -> Verdict {
+    pub(super) fn judge(&self, head: &Head, purpose: Purpose) -> Verdict {
         if purpose == Purpose::Probe {
             return Verdict::Welcome;
         }
@@ -240,7 +240,7 @@ fn is_browser(head: &Head, purpose: Purpose) -> bool {
 
 impl Refusal {
     /// What was not let in, for whoever counts.
-    pub fn whom(&self) -> &str {
+    pub(super) fn whom(&self) -> &str {
         match self {
             Refusal::UnknownName { host, .. } => host,
             Refusal::ForeignPage { origin } | Refusal::OtherAddress { origin, .. } => origin,

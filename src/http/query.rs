@@ -4,12 +4,12 @@ use crate::model::percent::{self, Byte};
 
 /// Names and values, decoded, in the order they were sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query(Vec<(String, String)>);
+pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads `name=value&…`. What is not UTF-8 once decoded is replaced, and a percent sign without two digits stands
     /// for itself.
-    pub fn parse(text: &str) -> Query {
+    pub(super) fn parse(text: &str) -> Query {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
         Query(
             pairs
@@ -22,13 +22,13 @@ impl Query {
     }
 
     /// The query of a request's target.
-    pub fn of_target(target: &str) -> Query {
+    pub(super) fn of_target(target: &str) -> Query {
         let target = target.split('#').next().unwrap_or_default();
         target.split_once('?').map(|(_, query)| Query::parse(query)).unwrap_or_default()
     }
 
     /// The first value with this name.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }

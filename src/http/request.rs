@@ -4,17 +4,17 @@
 //! where a request ends are how requests are smuggled.
 
 /// Longer heads are refused, in bytes.
-pub const HEAD_MAX: usize = 16 << 10;
+pub(super) const HEAD_MAX: usize = 16 << 10;
 
 /// More header lines than this are refused.
 const HEADERS_MAX: usize = 64;
 
 /// Longer bodies are refused, in bytes.
-pub const BODY_MAX: u64 = 8 << 20;
+pub(super) const BODY_MAX: u64 = 8 << 20;
 
 /// The head of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub(super) struct Head {
     pub method: String,
     /// As sent: path and query.
     pub target: String,
@@ -25,7 +25,7 @@ pub struct Head {
 
 /// How long the body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
+pub(super) enum Framing {
     /// Nothing was said about a body, so there is none.
     Absent,
     Length(u64),
@@ -34,11 +34,11 @@ pub enum Framing {
 
 /// A request that cannot be answered as asked, and with what status instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal(pub u16);
+pub(super) struct Refusal(pub u16);
 
-pub const BAD_REQUEST: Refusal = Refusal(400);
-pub const TIMEOUT: Refusal = Refusal(408);
-pub const TOO_LARGE: Refusal = Refusal(413);
+pub(super) const BAD_REQUEST: Refusal = Refusal(400);
+pub(super) const TIMEOUT: Refusal = Refusal(408);
+pub(super) const TOO_LARGE: Refusal = Refusal(413);
 const EXPECTATION_FAILED: Refusal = Refusal(417);
 const HEAD_TOO_LARGE: Refusal = Refusal(431);
 const NOT_IMPLEMENTED: Refusal = Refusal(501);
@@ -47,7 +47,7 @@ const NOT_IMPLEMENTED: Refusal = Refusal(501);
 /// differently.
 const AT_MOST_ONCE: [&str; 7] =
     ["authorization", "content-type", "expect", "host", "origin", "sec-fetch-site", super::token::HEADER];
-pub const UNAVAILABLE: Refusal = Refusal(503);
+pub(super) const UNAVAILABLE: Refusal = Refusal(503);
 const VERSION_NOT_SUPPORTED: Refusal = Refusal(505);
 
 impl Head {
@@ -55,7 +55,7 @@ impl Head {
     ///
     /// # Errors
     /// If it is malformed or too long.
-    pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut headers);
         let length = match request.parse(bytes) {
@@ -83,12 +83,12 @@ impl Head {
     }
 
     /// The value of a header that is to be there once.
-    pub fn header(&self, name: &'static str) -> Option<&str> {
+    pub(super) fn header(&self, name: &'static str) -> Option<&str> {
         self.values(name).next()
     }
 
     /// All values of a header, a line each.
-    pub fn values(&self, name: &'static str) -> impl Iterator<Item = &str> {
+    pub(super) fn values(&self, name: &'static str) -> impl Iterator<Item = &str> {
         let named = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers.iter().filter(named).map(|(_, value)| value.as_str())
     }
@@ -97,7 +97,7 @@ impl Head {
     ///
     /// # Errors
     /// If it does not.
-    pub fn unambiguous(&self) -> Result<(), Refusal> {
+    pub(super) fn unambiguous(&self) -> Result<(), Refusal> {
         let is_repeated = |name: &&'static str| self.values(name).nth(1).is_some();
         let is_nameless = self.minor > 0 && self.header("host").is_none();
         if is_nameless || AT_MOST_ONCE.iter().any(is_repeated) { Err(BAD_REQUEST) } else { Ok(()) }
@@ -111,7 +111,7 @@ impl Head {
     }
 
     /// Whether the client wants the connection to stay.
-    pub fn wants_keep_alive(&self) -> bool {
+    pub(super) fn wants_keep_alive(&self) -> bool {
         match self.minor {
             0 => self.has_connection_option("keep-alive") && !self.has_connection_option("close"),
             _ => !self.has_connection_option("close"),
@@ -122,7 +122,7 @@ impl Head {
     ///
     /// # Errors
     /// If that is not clear beyond doubt, or the body is declared longer than allowed.
-    pub fn framing(&self) -> Result<Framing, Refusal> {
+    pub(super) fn framing(&self) -> Result<Framing, Refusal> {
         let encodings: Vec<&str> = self.values("transfer-encoding").collect();
         let lengths: Vec<&str> = self.values("content-length").collect();
         match (encodings.as_slice(), lengths.as_slice()) {
@@ -140,7 +140,7 @@ impl Head {
     ///
     /// # Errors
     /// If it expects anything else.
-    pub fn expects_continue(&self) -> Result<bool, Refusal> {
+    pub(super) fn expects_continue(&self) -> Result<bool, Refusal> {
         match self.header("expect") {
             None => Ok(false),
             // Nothing was specified for 1.0 (RFC 9110, 10.1.1).
@@ -151,14 +151,14 @@ impl Head {
     }
 
     /// The path without the query.
-    pub fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         self.target.split(['?', '#']).next().unwrap_or_default()
     }
 }
 
 /// Whether a line ends without a carriage return. Other readers may see no end there (RFC 9112, 2.2); Supervisor
 /// sees none either. `bytes` begin with a line that is not empty, or with line breaks before it.
-pub fn has_bare_line_feed(bytes: &[u8]) -> bool {
+pub(super) fn has_bare_line_feed(bytes: &[u8]) -> bool {
     let begin = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(bytes.len());
     let lines = &bytes[begin..];
     lines.iter().enumerate().any(|(at, byte)| *byte == b'\n' && (at == 0 || lines[at - 1] != b'\r'))

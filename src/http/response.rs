@@ -9,7 +9,7 @@ use std::io;
 
 /// An answer to be sent.
 #[derive(Debug)]
-pub struct Response {
+pub(super) struct Response {
     pub status: u16,
     headers: Vec<(&'static str, String)>,
     pub body: Body,
@@ -19,7 +19,7 @@ pub struct Response {
 
 /// What follows the head of an answer.
 #[derive(Debug)]
-pub enum Body {
+pub(super) enum Body {
     Whole(Vec<u8>),
     /// The answer to a call, part of which is still in a log file.
     Document(Document),
@@ -31,7 +31,7 @@ pub enum Body {
 
 /// What never ends by itself.
 #[derive(Debug)]
-pub enum Live {
+pub(super) enum Live {
     Log(Follower),
     LogEvents(LogEvents),
     Events(EventStream),
@@ -39,7 +39,7 @@ pub enum Live {
 
 impl Body {
     /// How many descriptors it takes besides the connection.
-    pub fn n_descriptors(&self) -> usize {
+    pub(super) fn n_descriptors(&self) -> usize {
         let has_file = match self {
             Body::Whole(_) => false,
             Body::Document(document) => document.holds_file(),
@@ -59,7 +59,7 @@ impl Live {
     ///
     /// # Errors
     /// Those of reading a log.
-    pub async fn next(&mut self) -> io::Result<Vec<u8>> {
+    pub(super) async fn next(&mut self) -> io::Result<Vec<u8>> {
         match self {
             Live::Log(follower) => follower.next().await,
             Live::LogEvents(events) => events.next().await,
@@ -70,24 +70,24 @@ impl Live {
 
 /// What the head says about the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Persistence {
+pub(super) enum Persistence {
     Keep,
     Close,
 }
 
 impl Response {
-    pub fn new(status: u16, content_type: &str, body: Body) -> Response {
+    pub(super) fn new(status: u16, content_type: &str, body: Body) -> Response {
         let headers = vec![("Content-Type", content_type.to_string())];
         Response { status, headers, body, _share: None }
     }
 
     /// Keeps what the body occupies of the memory for bodies until it has been sent.
-    pub fn with_share(self, share: Option<Share>) -> Response {
+    pub(super) fn with_share(self, share: Option<Share>) -> Response {
         Response { _share: share, ..self }
     }
 
     /// A page that says what is wrong, in the words of Supervisor's.
-    pub fn error(status: u16) -> Response {
+    pub(super) fn error(status: u16) -> Response {
         let message = tiny_http::StatusCode(status).default_reason_phrase();
         let page = format!(
             "<head>\r\n<title>Error response</title>\r\n</head>\r\n<body>\r\n<h1>Error response</h1>\r\n<p>Error \
@@ -98,37 +98,37 @@ impl Response {
     }
 
     /// Asks the client to come again when others have got their answers.
-    pub fn later(self) -> Response {
+    pub(super) fn later(self) -> Response {
         self.with_header("Retry-After", "1")
     }
 
     /// Tells browsers and proxies that the answer is for this moment and for our own pages only.
-    pub fn private(self) -> Response {
+    pub(super) fn private(self) -> Response {
         self.guarded().ours().with_header("Cache-Control", "no-store")
     }
 
     /// Tells browsers that no page elsewhere may use the answer, nor learn that it was asked for.
-    pub fn ours(self) -> Response {
+    pub(super) fn ours(self) -> Response {
         self.with_header("Referrer-Policy", "no-referrer")
             .with_header("Cross-Origin-Resource-Policy", "same-origin")
     }
 
     /// Tells browsers to take the page for nothing but what it is: no scripts, no frames around it, no guessing
     /// what kind of file it might be.
-    pub fn guarded(self) -> Response {
+    pub(super) fn guarded(self) -> Response {
         self.with_header("X-Content-Type-Options", "nosniff")
             .with_header("X-Frame-Options", "DENY")
             .with_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     }
 
-    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Response {
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Response {
         self.headers.push((name, value.into()));
         self
     }
 
     /// The head as it goes over the wire. `length` is that of the body; `None` if it is not known: then the
     /// body is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0.
-    pub fn head(&self, minor: u8, length: Option<usize>, persistence: Persistence) -> Vec<u8> {
+    pub(super) fn head(&self, minor: u8, length: Option<usize>, persistence: Persistence) -> Vec<u8> {
         // The body is never given to tiny_http; an unknown length makes it announce chunks.
         let mut response = tiny_http::Response::new(
             tiny_http::StatusCode(self.status),

@@ -13,7 +13,7 @@ use std::time::Instant;
 const STEP: usize = 64 << 10;
 
 /// Where an answer goes, and how it is to look.
-pub struct Output<'a> {
+pub(super) struct Output<'a> {
     pub socket: &'a Socket,
     pub budget: &'a Budget,
     pub limits: &'a Limits,
@@ -28,7 +28,11 @@ impl Output<'_> {
     ///
     /// # Errors
     /// If the client is gone or does not take it.
-    pub async fn send(&self, mut response: Response, intended: Persistence) -> io::Result<Persistence> {
+    pub(super) async fn send(
+        &self,
+        mut response: Response,
+        intended: Persistence,
+    ) -> io::Result<Persistence> {
         match std::mem::replace(&mut response.body, Body::Whole(Vec::new())) {
             Body::Whole(body) => self.whole(&response, &body, intended).await,
             Body::Document(document) => self.document(&response, document, intended).await,
@@ -143,7 +147,7 @@ impl Output<'_> {
     ///
     /// # Errors
     /// If the client is gone or takes nothing for too long.
-    pub async fn all(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) async fn all(&self, bytes: &[u8]) -> io::Result<()> {
         self.put(bytes, false).await
     }
 

@@ -33,7 +33,7 @@ const REFUSED_MAX: usize = 100;
 
 /// What one `[…http_server]` section makes of the daemon.
 #[derive(Debug)]
-pub struct Site {
+pub(super) struct Site {
     pub context: Context,
     section: Arc<str>,
     guard: Guard,
@@ -47,7 +47,7 @@ pub struct Site {
 
 /// What a request is for, as far as its head tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
+pub(super) enum Route {
     Rpc,
     Alive,
     LogTail(Target, Stream),
@@ -66,7 +66,7 @@ pub enum Route {
 
 impl Site {
     /// `open` is closed when the server no longer accepts: its settings are not in force any more then.
-    pub fn new(config: &HttpServerConfig, context: Context, open: Receiver<()>) -> Site {
+    pub(super) fn new(config: &HttpServerConfig, context: Context, open: Receiver<()>) -> Site {
         Site {
             section: config.section.as_str().into(),
             guard: Guard::new(config.credentials.clone(), context.hashing().clone()),
@@ -79,12 +79,12 @@ impl Site {
     }
 
     /// The section it was configured in.
-    pub fn section(&self) -> &str {
+    pub(super) fn section(&self) -> &str {
         &self.section
     }
 
     /// Whether the server no longer accepts.
-    pub fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.open.is_closed()
     }
 
@@ -92,7 +92,7 @@ impl Site {
     ///
     /// # Errors
     /// What it is to be answered instead.
-    pub async fn admit(&self, head: &Head, peer: &Peer) -> Result<Option<String>, Response> {
+    pub(super) async fn admit(&self, head: &Head, peer: &Peer) -> Result<Option<String>, Response> {
         let begin = Instant::now();
         let asking = Asking { side: self.context.side(), origin: peer.origin() };
         let delay = self.context.limits().denial_delay.max(self.guard.delay(asking.side));
@@ -145,7 +145,13 @@ impl Site {
     }
 
     /// Answers a request that was let in.
-    pub async fn answer(&self, route: Route, head: &Head, body: RequestBody, caller: &Caller) -> Response {
+    pub(super) async fn answer(
+        &self,
+        route: Route,
+        head: &Head,
+        body: RequestBody,
+        caller: &Caller,
+    ) -> Response {
         match route {
             Route::Api(endpoint) => {
                 let endpoint = bearer::of_api(&self.context, *endpoint).await;
@@ -279,7 +285,7 @@ fn uncached(response: Response) -> Response {
 }
 
 /// Decides by method and path. Paths are compared segment by segment, decoded once.
-pub fn route(head: &Head) -> Route {
+pub(super) fn route(head: &Head) -> Route {
     let reads = head.method == "GET" || head.method == "HEAD";
     let only = |allowed: bool, route: Route| if allowed { route } else { Route::Error(400) };
     let Some(segments) = segments(head.path()) else {

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 /// A connected socket.
 #[derive(Debug)]
-pub struct Socket {
+pub(super) struct Socket {
     io: Async<OwnedFd>,
 }
 
 /// Those who are counted as one: an address, the network that one customer of a provider has in IPv6, or a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
+pub(super) enum Origin {
     Ip(IpAddr),
     Uid(u32),
     Unknown,
@@ -37,7 +37,7 @@ impl fmt::Display for Origin {
 
 /// Whoever is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peer {
+pub(super) enum Peer {
     Tcp(SocketAddr),
     /// As the kernel vouched for them when they connected.
     Unix {
@@ -49,7 +49,7 @@ pub enum Peer {
 
 impl Peer {
     /// The user at the other end of a unix socket.
-    pub fn uid(&self) -> Option<u32> {
+    pub(super) fn uid(&self) -> Option<u32> {
         match self {
             Peer::Unix { uid, .. } => Some(*uid),
             Peer::Tcp(_) | Peer::Unknown => None,
@@ -57,7 +57,7 @@ impl Peer {
     }
 
     /// Whom they are counted with.
-    pub fn origin(&self) -> Origin {
+    pub(super) fn origin(&self) -> Origin {
         match self {
             Peer::Tcp(address) => Origin::Ip(match address.ip() {
                 IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
@@ -84,7 +84,7 @@ impl Socket {
     ///
     /// # Errors
     /// If the reactor does not take it.
-    pub fn new(fd: OwnedFd) -> io::Result<Socket> {
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Socket> {
         // Answers leave at once, and a client that vanished without a word is noticed in the end. Both fail
         // on unix sockets, which need neither.
         let _ = sockopt::set_tcp_nodelay(&fd, true);
@@ -92,7 +92,7 @@ impl Socket {
         Ok(Socket { io: Async::new_nonblocking(fd)? })
     }
 
-    pub fn peer(&self) -> Peer {
+    pub(super) fn peer(&self) -> Peer {
         match rustix::net::getpeername(&self.io) {
             Ok(Some(address)) => self.peer_at(address),
             Ok(None) | Err(_) => self.unix_peer(),
@@ -121,7 +121,7 @@ impl Socket {
     ///
     /// # Errors
     /// Those of `recv(2)`.
-    pub async fn readable(&self) -> io::Result<()> {
+    pub(super) async fn readable(&self) -> io::Result<()> {
         let peek = |fd: &OwnedFd| Ok(rustix::net::recv(fd, &mut [0], RecvFlags::PEEK)?);
         self.io.read_with(peek).await.map(drop)
     }
@@ -130,7 +130,7 @@ impl Socket {
     ///
     /// # Errors
     /// Those of `read(2)`.
-    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.io.read_with(|fd| Ok(rustix::io::read(fd, &mut *buffer)?)).await
     }
 
@@ -138,7 +138,7 @@ impl Socket {
     ///
     /// # Errors
     /// Those of `send(2)`.
-    pub async fn write(&self, bytes: &[u8], more_follows: bool) -> io::Result<usize> {
+    pub(super) async fn write(&self, bytes: &[u8], more_follows: bool) -> io::Result<usize> {
         let mut flags = SendFlags::NOSIGNAL;
         if more_follows {
             flags |= SendFlags::MORE;
@@ -147,19 +147,19 @@ impl Socket {
     }
 
     /// The number that the next descriptor of this process will get; `None` if there can be no more.
-    pub fn lowest_free_descriptor(&self) -> Option<usize> {
+    pub(super) fn lowest_free_descriptor(&self) -> Option<usize> {
         let probe = rustix::io::fcntl_dupfd_cloexec(&self.io, 0).ok()?;
         usize::try_from(probe.as_raw_fd()).ok()
     }
 
     /// Says that no more will be sent.
-    pub fn end_output(&self) {
+    pub(super) fn end_output(&self) {
         // If the client is gone already, it does not need to be told.
         let _ = rustix::net::shutdown(&self.io, Shutdown::Write);
     }
 
     /// Ends both directions: whoever waits on this socket reads its end.
-    pub fn hang_up(&self) {
+    pub(super) fn hang_up(&self) {
         let _ = rustix::net::shutdown(&self.io, Shutdown::Both);
     }
 }
@@ -175,7 +175,7 @@ fn unmapped(ip: IpAddr) -> IpAddr {
 }
 
 /// Waits for `work`, but no longer than until `deadline`.
-pub async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
     let late = async {
         Timer::at(deadline).await;
         None
@@ -184,6 +184,6 @@ pub async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Optio
 }
 
 /// Waits for `work`, but no longer than `limit`.
-pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     until(Instant::now() + limit, work).await
 }

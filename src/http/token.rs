@@ -8,10 +8,10 @@ use super::request::Head;
 use subtle::ConstantTimeEq;
 
 /// The header that bears it.
-pub const HEADER: &str = "x-supervisord-token";
+pub(super) const HEADER: &str = "x-supervisord-token";
 
 /// Known to this manager only; pages ask for it again when another one serves them.
-pub struct Token(String);
+pub(super) struct Token(String);
 
 /// Does not print the secret.
 impl std::fmt::Debug for Token {
@@ -21,7 +21,7 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
-    pub fn new() -> Token {
+    pub(super) fn new() -> Token {
         let mut bytes = [0_u8; 32];
         let mut filled = 0;
         // The kernel's generator is ready long before anything is supervised; it only fails where it does not exist.
@@ -39,18 +39,18 @@ impl Token {
         Token(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.0
     }
 
     /// Whether this is the token.
-    pub fn fits(&self, sent: &str) -> bool {
+    pub(super) fn fits(&self, sent: &str) -> bool {
         !self.0.is_empty() && bool::from(sent.as_bytes().ct_eq(self.0.as_bytes()))
     }
 
     /// Whether a request that changes something comes from a page of ours, or from no browser at all. `form` is the
     /// token in the body, if that is a form.
-    pub fn admits(&self, head: &Head, form: Option<&str>) -> bool {
+    pub(super) fn admits(&self, head: &Head, form: Option<&str>) -> bool {
         let sent = head.header(HEADER).or(form);
         sent.map_or(!is_from_browser(head), |sent| self.fits(sent))
     }

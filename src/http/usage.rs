@@ -80,7 +80,7 @@ struct Record {
 }
 
 /// What has changed for one process.
-pub type Changed = (String, Now);
+pub(super) type Changed = (String, Now);
 
 impl Usage {
     /// What a process uses now, if it was sampled with this pid.
@@ -179,7 +179,7 @@ impl Record {
 
 /// Takes the samples. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Sampler(Arc<Shared>);
+pub(super) struct Sampler(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -200,7 +200,7 @@ struct State {
 
 /// That somebody looks all the time, until this is dropped.
 #[derive(Debug)]
-pub struct Watching(Sampler);
+pub(super) struct Watching(Sampler);
 
 impl Drop for Watching {
     fn drop(&mut self) {
@@ -211,13 +211,13 @@ impl Drop for Watching {
 }
 
 impl Sampler {
-    pub fn new(handle: Handle, usage: Usage, feed: Feed) -> Sampler {
+    pub(super) fn new(handle: Handle, usage: Usage, feed: Feed) -> Sampler {
         let looked = async_channel::bounded(1);
         Sampler(Arc::new(Shared { handle, usage, feed, state: Mutex::default(), looked }))
     }
 
     /// Somebody wants to see what processes use.
-    pub fn look(&self) {
+    pub(super) fn look(&self) {
         let mut state = self.lock();
         state.last_look = Some(Instant::now());
         // One is there already: somebody else looks at the same moment.
@@ -228,7 +228,7 @@ impl Sampler {
     }
 
     /// Somebody wants to see it all the time.
-    pub fn watch(&self) -> Watching {
+    pub(super) fn watch(&self) -> Watching {
         self.lock().n_watching += 1;
         self.look();
         Watching(self.clone())

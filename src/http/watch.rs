@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// Tells followers of changes. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Watcher(Arc<Mutex<Lazily>>);
+pub(super) struct Watcher(Arc<Mutex<Lazily>>);
 
 #[derive(Debug, Default)]
 enum Lazily {
@@ -49,7 +49,7 @@ struct Subscriber {
 
 /// A subscription to changes of one file. Ends when it is dropped.
 #[derive(Debug)]
-pub struct Changes {
+pub(super) struct Changes {
     /// Holds at most one note: however much changed, there is one reason to look.
     woken: Receiver<()>,
     registered: Option<Registered>,
@@ -65,7 +65,7 @@ struct Registered {
 impl Watcher {
     /// Begins to watch the file at `path` for data, and its directory for another file taking its place.
     /// Whatever happens after this returns is noticed.
-    pub fn watch(&self, path: &Path) -> Changes {
+    pub(super) fn watch(&self, path: &Path) -> Changes {
         let (wake, woken) = async_channel::bounded(1);
         let registered = self.watches().and_then(|watches| Registered::new(watches, path, wake));
         Changes { woken, registered }
@@ -73,7 +73,7 @@ impl Watcher {
 
     /// As if the kernel had refused.
     #[cfg(test)]
-    pub fn unavailable() -> Watcher {
+    pub(super) fn unavailable() -> Watcher {
         Watcher(Arc::new(Mutex::new(Lazily::Unavailable)))
     }
 
@@ -91,7 +91,7 @@ impl Watcher {
 
 impl Changes {
     /// Waits until something may have changed.
-    pub async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         match &self.registered {
             Some(_) => {
                 // The sender lives as long as the registration, so this ends only with a note.

@@ -17,7 +17,7 @@ const LISTEN_PID: &[u8] = b"LISTEN_PID=";
 const PID_BYTES: usize = 11;
 
 impl Listeners {
-    pub fn new(listeners: &[BorrowedFd<'_>]) -> Listeners {
+    pub(super) fn new(listeners: &[BorrowedFd<'_>]) -> Listeners {
         let mut pid = LISTEN_PID.to_vec();
         pid.resize(LISTEN_PID.len() + PID_BYTES, 0);
         Listeners {
@@ -29,7 +29,7 @@ impl Listeners {
     }
 
     /// Puts the two variables into an environment for exec, if there is anything to announce.
-    pub fn announce(&self, environment: &mut Vec<*const c_char>) {
+    pub(super) fn announce(&self, environment: &mut Vec<*const c_char>) {
         if !self.fds.is_empty() {
             let end = environment.len().saturating_sub(1);
             environment.splice(end..end, [self.pid.as_ptr().cast(), self.count.as_ptr()]);
@@ -53,12 +53,12 @@ impl Listeners {
     }
 
     /// The highest descriptor among them.
-    pub fn highest(&self) -> Option<RawFd> {
+    pub(super) fn highest(&self) -> Option<RawFd> {
         self.fds.iter().copied().max()
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.fds.len()
     }
 
@@ -66,7 +66,7 @@ impl Listeners {
     ///
     /// # Safety
     /// In the child only, with a table of descriptors of its own in which nothing but 0, 1 and 2 is needed.
-    pub unsafe fn take(&mut self) -> bool {
+    pub(super) unsafe fn take(&mut self) -> bool {
         let count = self.fds.len() as c_int;
         // First out of the way: one may stand where another is to go.
         for fd in &mut self.fds {

@@ -567,11 +567,11 @@ fn take_serial(counter: &mut u64) -> u64 {
 mod as_text {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&bytes.iter().map(|byte| char::from(*byte)).collect::<String>())
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         // What is no byte was not written by `serialize`; any byte does then.
         let text = String::deserialize(deserializer)?;
         Ok(text.chars().map(|char| u8::try_from(u32::from(char)).unwrap_or(b'?')).collect())

@@ -9,7 +9,7 @@ use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
 use glob::Pattern;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "add",
     forms: &[("add <name> ...", "Activate the groups of these names, or matching a pattern, as last read")],
     note: "",
@@ -50,7 +50,11 @@ fn add(session: &mut Session, group: &str) -> Outcome {
 ///
 /// # Errors
 /// A call that came to nothing.
-pub fn groups(session: &mut Session, word: &str, wanted: fn(bool) -> bool) -> Result<Vec<String>, CtlError> {
+pub(super) fn groups(
+    session: &mut Session,
+    word: &str,
+    wanted: fn(bool) -> bool,
+) -> Result<Vec<String>, CtlError> {
     // `group:*` means the group, as it does everywhere else.
     let word = word.strip_suffix(":*").or_else(|| word.strip_suffix(':')).unwrap_or(word);
     if !names::is_wildcard(word) {
@@ -70,7 +74,7 @@ pub fn groups(session: &mut Session, word: &str, wanted: fn(bool) -> bool) -> Re
 }
 
 /// Tells on standard error which group may have been meant.
-pub fn suggest(session: &mut Session, word: &str, wanted: fn(bool) -> bool) {
+pub(super) fn suggest(session: &mut Session, word: &str, wanted: fn(bool) -> bool) {
     let bare: String = word.chars().filter(|c| !"*?[]:".contains(*c)).collect();
     if let Some(group) = names::nearest(&bare, candidates(session, wanted).into_iter()) {
         session.screen.hint(&format!("  did you mean {group}?"));
@@ -78,7 +82,7 @@ pub fn suggest(session: &mut Session, word: &str, wanted: fn(bool) -> bool) {
 }
 
 /// Groups by whether they are in use. Those no longer configured are known by their processes.
-pub fn candidates(session: &mut Session, wanted: fn(bool) -> bool) -> Vec<String> {
+pub(super) fn candidates(session: &mut Session, wanted: fn(bool) -> bool) -> Vec<String> {
     let configured = session.daemon.all_config_info().unwrap_or_default();
     let mut groups: Vec<String> =
         configured.into_iter().filter(|process| wanted(process.inuse)).map(|process| process.group).collect();

@@ -8,7 +8,7 @@ use crate::ctl::session::Session;
 use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "avail",
     forms: &[("avail", "Show all configured processes")],
     note: "",
@@ -26,7 +26,7 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
 }
 
 /// Gives a daemon on its way out the line that `avail` and `reread` have for it.
-pub fn shutting_down(problem: CallError) -> CtlError {
+pub(super) fn shutting_down(problem: CallError) -> CtlError {
     if problem.fault() == Some(FaultCode::ShutdownState.code()) {
         return CtlError::told("ERROR: supervisor shutting down", Exit::GENERIC);
     }

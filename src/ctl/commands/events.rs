@@ -15,7 +15,7 @@ use crate::rpc::client::http::Stream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeMap;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "events",
     forms: &[(
         "events [<name> ...]",

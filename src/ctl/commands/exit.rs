@@ -4,7 +4,7 @@ use super::{Command, Completes};
 use crate::ctl::error::Outcome;
 use crate::ctl::session::Session;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "exit",
     forms: &[("exit", "Leave the supervisor shell")],
     note: "",

@@ -17,7 +17,7 @@ use crate::rpc::client::http;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "fg",
     forms: &[("fg <name>", "Connect to a process: see its output, type its input; Ctrl-C ends")],
     note: "",

@@ -6,7 +6,7 @@ use crate::ctl::exit::Exit;
 use crate::ctl::orders::{self, Order};
 use crate::ctl::session::Session;
 
-pub const START: Command = Command {
+pub(super) const START: Command = Command {
     name: "start-group",
     forms: &[("start-group <gname> ...", "Start all processes of groups, like start <gname>:*")],
     note: "",
@@ -14,7 +14,7 @@ pub const START: Command = Command {
     run: |session, arguments| run(session, &START, Order::Start, arguments),
 };
 
-pub const STOP: Command = Command {
+pub(super) const STOP: Command = Command {
     name: "stop-group",
     forms: &[("stop-group <gname> ...", "Stop all processes of groups, like stop <gname>:*")],
     note: "",

@@ -5,7 +5,7 @@ use crate::ctl::error::Outcome;
 use crate::ctl::render;
 use crate::ctl::session::Session;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "help",
     forms: &[("help", "Show the list of actions"), ("help <action>", "Show how an action is used")],
     note: "",

@@ -7,7 +7,7 @@ use crate::ctl::records::Members;
 use crate::ctl::session::Session;
 use crate::model::fault::FaultCode;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "keeper",
     forms: &[("keeper", "Show the daemon's two processes, and how often the manager was started")],
     note: "",

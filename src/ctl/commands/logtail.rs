@@ -7,7 +7,7 @@ use crate::ctl::exit::Exit;
 use crate::ctl::session::Session;
 use crate::model::stream::Stream;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "logtail",
     forms: &[("logtail [-t stdout|stderr] <name>", "Show the last 1600 bytes of a log, like tail")],
     note: "",

@@ -9,7 +9,7 @@ use crate::ctl::session::Session;
 use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "maintail",
     forms: &[
         ("maintail", "Show the last 1600 bytes of the log of supervisord"),

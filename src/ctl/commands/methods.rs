@@ -5,7 +5,7 @@ use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::session::Session;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "methods",
     forms: &[("methods", "Show the names of all XML-RPC methods of the daemon, one per line")],
     note: "",

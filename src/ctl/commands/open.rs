@@ -5,7 +5,7 @@ use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::session::Session;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "open",
     forms: &[("open <url>", "Connect to another supervisord, at http://host:port or unix:///path")],
     note: "",

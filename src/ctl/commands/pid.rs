@@ -9,7 +9,7 @@ use crate::ctl::records::Process;
 use crate::ctl::session::Session;
 use crate::model::fault::FaultCode;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "pid",
     forms: &[
         ("pid", "Show the PID of supervisord"),

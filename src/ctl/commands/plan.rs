@@ -16,7 +16,7 @@ enum Change {
 ///
 /// # Errors
 /// A call that came to nothing.
-pub fn print(session: &mut Session, reread: &Reread, wanted: &dyn Fn(&&String) -> bool) -> Outcome {
+pub(super) fn print(session: &mut Session, reread: &Reread, wanted: &dyn Fn(&&String) -> bool) -> Outcome {
     let processes = session.daemon.all_process_info()?;
     let configured = session.daemon.all_config_info()?;
     let changes =

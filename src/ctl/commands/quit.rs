@@ -2,7 +2,7 @@
 
 use super::{Command, Completes, exit};
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "quit",
     forms: &[("quit", "Leave the supervisor shell")],
     note: "",

@@ -8,7 +8,7 @@ use crate::ctl::session::{Mode, Session, Style};
 use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "reload",
     forms: &[(
         "reload",
@@ -50,7 +50,7 @@ fn warn(session: &mut Session) {
 }
 
 /// Gives a daemon on its way out the line that `reload` and `update` have for it.
-pub fn already_shutting_down(problem: CallError) -> CtlError {
+pub(super) fn already_shutting_down(problem: CallError) -> CtlError {
     if problem.fault() == Some(FaultCode::ShutdownState.code()) {
         return CtlError::told("ERROR: already shutting down", Exit::GENERIC);
     }

@@ -7,7 +7,7 @@ use crate::ctl::session::Session;
 use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "remove",
     forms: &[("remove <name> ...", "Deactivate the stopped groups of these names, or matching a pattern")],
     note: "",

@@ -9,7 +9,7 @@ use crate::ctl::session::Session;
 use crate::model::fault::FaultCode;
 use crate::rpc::client::CallError;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "reread",
     forms: &[("reread", "Read the daemon's configuration files again, without adding or removing processes")],
     note: "",
@@ -43,7 +43,7 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
 
 /// Where the configuration was wrong that could not be read again: what the fault has no room for. Nothing from a daemon
 /// that does not tell.
-pub fn place_of_problem(session: &mut Session) -> Vec<String> {
+pub(super) fn place_of_problem(session: &mut Session) -> Vec<String> {
     let answer = session.daemon.call("supervisord.getConfigProblem", vec![]);
     let place = answer.and_then(|answer| records::text(&answer)).unwrap_or_default();
     if place.is_empty() { Vec::new() } else { vec![format!("  at {place}")] }

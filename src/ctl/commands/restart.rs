@@ -9,7 +9,7 @@ use crate::ctl::records::Process;
 use crate::ctl::session::{Session, Style};
 use crate::model::state::ProcessState;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "restart",
     forms: &[
         ("restart <name> ...", "Restart one process, or several at the same time"),

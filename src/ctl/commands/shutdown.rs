@@ -8,7 +8,7 @@ use crate::ctl::session::{Mode, Session};
 use crate::model::fault::FaultCode;
 use std::io::ErrorKind;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "shutdown",
     forms: &[("shutdown", "Shut the remote supervisord down")],
     note: "",

@@ -8,7 +8,7 @@ use crate::ctl::records::Process;
 use crate::ctl::session::Session;
 use crate::model::signal::Signal;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "signal",
     forms: &[
         ("signal <signal> <name> ...", "Send a signal to one process, or to each of several"),

@@ -6,7 +6,7 @@ use crate::ctl::exit::Exit;
 use crate::ctl::orders::Order;
 use crate::ctl::session::Session;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "start",
     forms: &[
         ("start <name> ...", "Start one process, or several at the same time"),

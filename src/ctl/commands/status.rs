@@ -15,7 +15,7 @@ use crate::model::state::ProcessState;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::time::Duration;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "status",
     forms: &[
         ("status", "Show all processes"),
@@ -192,7 +192,7 @@ pub fn select<'a, 'p>(
 }
 
 /// The processes that a name means: one, or those of a group.
-pub fn named<'p>(word: &str, processes: &'p [Process], style: Style) -> Vec<&'p Process> {
+pub(super) fn named<'p>(word: &str, processes: &'p [Process], style: Style) -> Vec<&'p Process> {
     let of = |namespec: Namespec| -> Vec<&'p Process> {
         let of_group = processes.iter().filter(|process| process.group == namespec.group);
         of_group

@@ -6,7 +6,7 @@ use crate::ctl::exit::Exit;
 use crate::ctl::orders::Order;
 use crate::ctl::session::Session;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "stop",
     forms: &[
         ("stop <name> ...", "Stop one process, or several at the same time"),

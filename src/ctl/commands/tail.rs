@@ -13,7 +13,7 @@ use crate::model::namespec::Namespec;
 use crate::model::stream::Stream;
 use crate::rpc::client::CallError;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "tail",
     forms: &[
         ("tail <name> [stdout|stderr]", "Show the last 1600 bytes of a log; stdout by default"),
@@ -26,11 +26,11 @@ pub const COMMAND: Command = Command {
 };
 
 /// What is shown without being told how much.
-pub const DEFAULT_BYTES: i64 = 1600;
+pub(super) const DEFAULT_BYTES: i64 = 1600;
 
 /// What the words ask for.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Request<'a> {
+pub(super) struct Request<'a> {
     names: Vec<&'a str>,
     channel: Stream,
     extent: Extent,
@@ -38,7 +38,7 @@ pub struct Request<'a> {
 
 /// How much of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub(super) enum Extent {
     Follow,
     /// This many bytes from the end; if negative, from that byte on.
     Last(i64),
@@ -79,7 +79,7 @@ fn parse<'a>(words: &[&'a str]) -> Result<Request<'a>, String> {
 }
 
 /// Reads `-f` or `-N`.
-pub fn parse_extent(modifier: &str) -> Option<Extent> {
+pub(super) fn parse_extent(modifier: &str) -> Option<Extent> {
     match modifier.strip_prefix('-')? {
         "f" => Some(Extent::Follow),
         number => number.parse().ok().map(Extent::Last),
@@ -90,7 +90,7 @@ pub fn parse_extent(modifier: &str) -> Option<Extent> {
 ///
 /// # Errors
 /// A call that came to nothing.
-pub fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
+pub(super) fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
     match request.extent {
         Extent::Follow => follow_all(session, request),
         Extent::Last(n_bytes) => {
@@ -115,7 +115,7 @@ pub fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
 
 impl<'a> Request<'a> {
     /// The end of one log.
-    pub fn end_of(name: &'a str, channel: Stream) -> Request<'a> {
+    pub(super) fn end_of(name: &'a str, channel: Stream) -> Request<'a> {
         Request { names: vec![name], channel, extent: Extent::Last(DEFAULT_BYTES) }
     }
 }
@@ -180,7 +180,7 @@ fn follow_all(session: &mut Session, request: &Request<'_>) -> Outcome {
 }
 
 /// The first line of everything that Ctrl-C ends.
-pub const HOW_TO_END: &str = "==> Press Ctrl-C to exit <==";
+pub(super) const HOW_TO_END: &str = "==> Press Ctrl-C to exit <==";
 
 /// Tells why there is nothing to follow: the stream only says that there is not.
 fn no_stream(session: &mut Session, name: &str) -> Outcome {

@@ -15,7 +15,7 @@ use glob::Pattern;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "update",
     forms: &[
         ("update", "Read the configuration again; add, remove and restart the groups it changes"),

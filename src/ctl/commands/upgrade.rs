@@ -8,7 +8,7 @@ use crate::ctl::session::Session;
 use crate::model::fault::FaultCode;
 use crate::rpc::wire::Value;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "upgrade",
     forms: &[
         ("upgrade", "Let the binary that now lies where the daemon was started from take over"),

@@ -14,7 +14,7 @@ use crate::model::state::ProcessState;
 use crate::model::stream::Stream;
 use crate::rpc::client::CallError;
 
-pub const COMMAND: Command = Command {
+pub(super) const COMMAND: Command = Command {
     name: "why",
     forms: &[(
         "why <name> ...",

@@ -72,7 +72,7 @@ struct Task {
     patience: Duration,
 }
 
-pub async fn answer(what: Act, context: &Context, asked: &Asked<'_>) -> Answered {
+pub(crate) async fn answer(what: Act, context: &Context, asked: &Asked<'_>) -> Answered {
     if !context.token().admits(asked.head, None) {
         return Err(forbidden());
     }
@@ -286,7 +286,7 @@ async fn look_at(context: &Context, results: &mut [Became]) {
 ///
 /// # Errors
 /// There is nobody of this name, or the daemon ends.
-pub async fn run_simple(
+pub(crate) async fn run_simple(
     context: &Context,
     order: Order,
     target: Target,

@@ -19,7 +19,7 @@ const PER_PROCESS: usize = 900;
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub(crate) enum Style {
     /// Server-sent events, with a snapshot of everything first.
     ServerSent,
     /// One JSON object per line: changes of state only, from now on.
@@ -28,7 +28,7 @@ pub enum Style {
 
 /// One client's stream of events.
 #[derive(Debug)]
-pub struct EventStream {
+pub(crate) struct EventStream {
     context: Context,
     viewer: Viewer,
     style: Style,
@@ -42,7 +42,7 @@ pub struct EventStream {
 
 impl EventStream {
     /// `last` is the id of the event that the client saw last, if it was here before.
-    pub fn new(context: &Context, style: Style, last: Option<&str>) -> EventStream {
+    pub(crate) fn new(context: &Context, style: Style, last: Option<&str>) -> EventStream {
         let feed = context.feed();
         let seen = last.and_then(|id| {
             let (epoch, sequence) = id.trim().split_once('-')?;
@@ -60,7 +60,7 @@ impl EventStream {
     ///
     /// # Errors
     /// There is too little memory, or the daemon ends.
-    pub async fn next(&mut self) -> io::Result<Vec<u8>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Vec<u8>> {
         // What was sent before has left.
         self.share = None;
         loop {

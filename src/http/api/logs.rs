@@ -27,7 +27,7 @@ const TAIL_MAX: u64 = 4 << 20;
 const HEARTBEAT: Duration = Duration::from_secs(45);
 
 /// Answers a request for a log; `None` is the activity log.
-pub async fn answer(
+pub(super) async fn answer(
     log: Option<(Target, Stream)>,
     part: Part,
     context: &Context,
@@ -118,7 +118,7 @@ fn file_name(log: &Option<(Target, Stream)>) -> String {
 
 /// A log as server-sent events. The id of each says how far the log was read, so whoever comes back goes on there.
 #[derive(Debug)]
-pub struct LogEvents {
+pub(crate) struct LogEvents {
     follower: Follower,
     /// The beginning of a character whose rest has not been written yet.
     pending: Vec<u8>,
@@ -129,7 +129,7 @@ pub struct LogEvents {
 
 impl LogEvents {
     /// Whether a file is open for it.
-    pub fn holds_file(&self) -> bool {
+    pub(crate) fn holds_file(&self) -> bool {
         self.follower.holds_file()
     }
 
@@ -137,7 +137,7 @@ impl LogEvents {
     ///
     /// # Errors
     /// Those of reading.
-    pub async fn next(&mut self) -> io::Result<Vec<u8>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Vec<u8>> {
         if !std::mem::replace(&mut self.begun, true) {
             let position = self.follower.position();
             let json = serde_json::json!({"offset": position.at, "resumed": self.goes_on});

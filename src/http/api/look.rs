@@ -21,7 +21,7 @@ const TIMELINE: usize = 200;
 /// The most that are shown.
 const TIMELINE_MAX: usize = 1000;
 
-pub async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> Answered {
+pub(crate) async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> Answered {
     match what {
         Look::Description => Ok(plain(200, "application/json", DESCRIPTION.as_bytes().to_vec())),
         Look::Session => json(
@@ -93,12 +93,12 @@ pub async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> Answere
 ///
 /// # Errors
 /// There are none of this name.
-pub async fn overview(context: &Context, target: Target) -> Result<Overview, Problem> {
+pub(crate) async fn overview(context: &Context, target: Target) -> Result<Overview, Problem> {
     Ok(*context.handle().call(ask::Overview(target)).await?)
 }
 
 /// The daemon without its processes.
-pub async fn daemon(context: &Context) -> Result<DaemonView, Problem> {
+pub(crate) async fn daemon(context: &Context) -> Result<DaemonView, Problem> {
     Ok(context.handle().call(ask::Daemon).await?.daemon)
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// What is wrong with a request, or with what it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     status: u16,
     detail: String,
     /// The fault that the same request by XML-RPC is answered with.
@@ -34,25 +34,25 @@ struct ShownFault {
 }
 
 impl Problem {
-    pub fn new(status: u16, detail: impl Into<String>) -> Problem {
+    pub(crate) fn new(status: u16, detail: impl Into<String>) -> Problem {
         Problem { status, detail: detail.into(), fault: None, allow: None }
     }
 
     /// There is something, but not for this method.
-    pub fn wrong_method(allow: &'static str) -> Problem {
+    pub(crate) fn wrong_method(allow: &'static str) -> Problem {
         let detail = format!("this can be asked for with {allow} only");
         Problem { allow: Some(allow), ..Problem::new(405, detail) }
     }
 
-    pub fn nothing_there() -> Problem {
+    pub(crate) fn nothing_there() -> Problem {
         Problem::new(404, "there is nothing under this path; /api/v1/openapi.json says what there is")
     }
 
-    pub fn detail(&self) -> &str {
+    pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
-    pub fn into_response(self) -> Response {
+    pub(crate) fn into_response(self) -> Response {
         let title = tiny_http::StatusCode(self.status).default_reason_phrase();
         let fault = self.fault.map(|fault| ShownFault { code: fault.code(), name: fault.name() });
         let shown = Shown { kind: "about:blank", title, status: self.status, detail: &self.detail, fault };
@@ -74,7 +74,7 @@ impl fmt::Display for Problem {
 }
 
 /// A browser asks for a change without showing that a page of ours made it do so.
-pub fn forbidden() -> Problem {
+pub(crate) fn forbidden() -> Problem {
     let detail = "a browser asks for this without the token of this daemon's own pages; reload the page. Programs that \
                   are no browsers need no token, unless they call themselves Mozilla";
     Problem::new(403, detail)

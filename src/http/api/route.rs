@@ -7,7 +7,7 @@ use crate::model::stream::Stream;
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub(crate) enum Endpoint {
     Look(Look),
     Act(Act),
     Refused(Problem),
@@ -15,7 +15,7 @@ pub enum Endpoint {
 
 /// What changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Look {
+pub(crate) enum Look {
     Description,
     Session,
     Daemon,
@@ -34,7 +34,7 @@ pub enum Look {
 
 /// Which part of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     Range,
     Whole,
     /// Its end, and what is added to it.
@@ -43,7 +43,7 @@ pub enum Part {
 
 /// What changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Act {
+pub(crate) enum Act {
     /// On one process or all of a group.
     On(Target, Action),
     /// On a selection that the body names.
@@ -56,7 +56,7 @@ pub enum Act {
 
 /// What can be done to processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     Start,
     Stop,
     Restart,
@@ -66,7 +66,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub fn parse(name: &str) -> Option<Action> {
+    pub(crate) fn parse(name: &str) -> Option<Action> {
         Some(match name {
             "start" => Action::Start,
             "stop" => Action::Stop,
@@ -77,7 +77,7 @@ impl Action {
         })
     }
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Action::Start => "start",
             Action::Stop => "stop",
@@ -89,7 +89,7 @@ impl Action {
 }
 
 /// The endpoint of a path below `/api/v1`, or `/events`.
-pub fn route(method: &str, path: &[&str]) -> Endpoint {
+pub(crate) fn route(method: &str, path: &[&str]) -> Endpoint {
     let reads = method == "GET" || method == "HEAD";
     let Some(endpoint) = find(path) else { return Endpoint::Refused(Problem::nothing_there()) };
     match &endpoint {
@@ -104,7 +104,7 @@ pub fn route(method: &str, path: &[&str]) -> Endpoint {
 }
 
 /// Whether an endpoint says what proves that a page is ours.
-pub fn gives_token(endpoint: &Endpoint) -> bool {
+pub(crate) fn gives_token(endpoint: &Endpoint) -> bool {
     matches!(endpoint, Endpoint::Look(Look::Session))
 }
 

@@ -8,13 +8,13 @@ use crate::model::state::ProcessState;
 use serde::Serialize;
 
 /// Text on one line, or `None` for what JSON cannot say; nothing of ours is.
-pub fn to_json(value: &impl Serialize) -> Option<String> {
+pub(crate) fn to_json(value: &impl Serialize) -> Option<String> {
     serde_json::to_string(value).ok()
 }
 
 /// One process.
 #[derive(Debug, Serialize)]
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     namespec: String,
     group: &'a str,
     name: &'a str,
@@ -46,7 +46,7 @@ pub struct Row<'a> {
 
 /// One exit.
 #[derive(Debug, Serialize)]
-pub struct Exit {
+pub(crate) struct Exit {
     at: i64,
     pid: Option<i32>,
     text: String,
@@ -59,7 +59,7 @@ pub struct Exit {
 
 /// What happens by itself.
 #[derive(Debug, Serialize)]
-pub struct Next {
+pub(crate) struct Next {
     what: &'static str,
     in_seconds: f64,
     at_ms: i64,
@@ -95,7 +95,7 @@ fn rounded(number: f64, parts: f64) -> f64 {
 }
 
 /// A process as it stands in tables.
-pub fn row<'a>(process: &'a ProcessView, usage: &Usage) -> Row<'a> {
+pub(crate) fn row<'a>(process: &'a ProcessView, usage: &Usage) -> Row<'a> {
     let info = &process.info;
     let namespec = namespec::display(&info.group, &info.name);
     let used = usage.of(&namespec, info.pid);
@@ -141,7 +141,7 @@ fn millis(delay: std::time::Duration) -> i64 {
 }
 
 /// The same with its last exits, the latest first.
-pub fn row_with_past<'a>(process: &'a ProcessView, usage: &Usage) -> Row<'a> {
+pub(crate) fn row_with_past<'a>(process: &'a ProcessView, usage: &Usage) -> Row<'a> {
     let exits = process.exits.iter().rev().map(Exit::past).collect();
     Row { exits: Some(exits), ..row(process, usage) }
 }
@@ -162,7 +162,7 @@ fn why(process: &ProcessView) -> String {
 
 /// The daemon.
 #[derive(Debug, Serialize)]
-pub struct Daemon<'a> {
+pub(crate) struct Daemon<'a> {
     version: &'static str,
     identification: &'a str,
     node: &'a str,
@@ -174,7 +174,7 @@ pub struct Daemon<'a> {
     config: String,
 }
 
-pub fn daemon(daemon: &DaemonView) -> Daemon<'_> {
+pub(crate) fn daemon(daemon: &DaemonView) -> Daemon<'_> {
     Daemon {
         version: crate::VERSION,
         identification: &daemon.identifier,
@@ -190,7 +190,7 @@ pub fn daemon(daemon: &DaemonView) -> Daemon<'_> {
 
 /// The daemon and all its processes.
 #[derive(Serialize)]
-pub struct Snapshot<'a> {
+pub(crate) struct Snapshot<'a> {
     epoch: u64,
     sequence: u64,
     now: i64,
@@ -198,7 +198,7 @@ pub struct Snapshot<'a> {
     processes: Vec<Row<'a>>,
 }
 
-pub fn snapshot<'a>(overview: &'a Overview, epoch: u64, usage: &Usage) -> Snapshot<'a> {
+pub(crate) fn snapshot<'a>(overview: &'a Overview, epoch: u64, usage: &Usage) -> Snapshot<'a> {
     Snapshot {
         epoch,
         sequence: overview.sequence,
@@ -210,7 +210,7 @@ pub fn snapshot<'a>(overview: &'a Overview, epoch: u64, usage: &Usage) -> Snapsh
 
 /// A change of state, as the timeline shows it.
 #[derive(Serialize)]
-pub struct Moment<'a> {
+pub(crate) struct Moment<'a> {
     at: i64,
     at_ms: i64,
     event: String,
@@ -223,7 +223,7 @@ pub struct Moment<'a> {
 }
 
 impl Moment<'_> {
-    pub fn new(change: &Change) -> Moment<'_> {
+    pub(crate) fn new(change: &Change) -> Moment<'_> {
         Moment {
             at: change.at.secs(),
             at_ms: change.at.millis(),
@@ -240,28 +240,28 @@ impl Moment<'_> {
 
 /// A change of state and what the process looks like now.
 #[derive(Serialize)]
-pub struct Changed<'a> {
+pub(crate) struct Changed<'a> {
     #[serde(flatten)]
     moment: Moment<'a>,
     row: &'a Row<'a>,
 }
 
 impl<'a> Changed<'a> {
-    pub fn new(change: &'a Change, row: &'a Row<'a>) -> Changed<'a> {
+    pub(crate) fn new(change: &'a Change, row: &'a Row<'a>) -> Changed<'a> {
         Changed { moment: Moment::new(change), row }
     }
 }
 
 /// What the daemon does now.
 #[derive(Serialize)]
-pub struct DaemonChanged<'a> {
+pub(crate) struct DaemonChanged<'a> {
     at: i64,
     event: String,
     daemon: Daemon<'a>,
 }
 
 impl DaemonChanged<'_> {
-    pub fn new(at: i64, view: &DaemonView) -> DaemonChanged<'_> {
+    pub(crate) fn new(at: i64, view: &DaemonView) -> DaemonChanged<'_> {
         let event = format!("SUPERVISOR_STATE_{}", view.state.name());
         DaemonChanged { at, event, daemon: daemon(view) }
     }
@@ -269,7 +269,7 @@ impl DaemonChanged<'_> {
 
 /// What processes use now, of those for which that is another number.
 #[derive(Serialize)]
-pub struct UsageChanged<'a> {
+pub(crate) struct UsageChanged<'a> {
     at: i64,
     event: &'static str,
     usage: Vec<Used<'a>>,
@@ -289,7 +289,7 @@ impl Used<'_> {
 }
 
 impl UsageChanged<'_> {
-    pub fn new(at: i64, changed: &[usage::Changed]) -> UsageChanged<'_> {
+    pub(crate) fn new(at: i64, changed: &[usage::Changed]) -> UsageChanged<'_> {
         UsageChanged { at, event: "USAGE", usage: changed.iter().map(Used::new).collect() }
     }
 }

@@ -40,7 +40,7 @@ static ASKED: LazyLock<Mutex<HashMap<Name, Vec<Sender<Found>>>>> = LazyLock::new
 ///
 /// # Errors
 /// The system's, and that something took too long.
-pub async fn connect(target: &SyslogTarget, attempt: usize) -> io::Result<TcpUdp> {
+pub(super) async fn connect(target: &SyslogTarget, attempt: usize) -> io::Result<TcpUdp> {
     let addresses = addresses(target).await?;
     match target.protocol {
         Protocol::Udp => {

@@ -11,7 +11,7 @@ const RELAPSE: u64 = 10 * SECOND;
 
 /// How a receiver is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Health {
+pub(super) struct Health {
     /// Since when it does not work; 0 while it does.
     pub down_since: u64,
     /// Whether the activity log has that.
@@ -24,7 +24,7 @@ pub struct Health {
 
 /// What to tell about the end of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recovery {
+pub(super) enum Recovery {
     /// It had been told that it does not work.
     Works { seconds: u64, n_dropped: u64 },
     /// It had not.
@@ -33,23 +33,23 @@ pub enum Recovery {
 
 impl Health {
     /// As a predecessor left it.
-    pub fn new(down_since: u64, is_told: bool, n_dropped: u64) -> Health {
+    pub(super) fn new(down_since: u64, is_told: bool, n_dropped: u64) -> Health {
         Health { down_since, is_told, n_dropped, recovered: 0 }
     }
 
-    pub fn is_down(&self) -> bool {
+    pub(super) fn is_down(&self) -> bool {
         self.down_since > 0
     }
 
     /// Notes that it does not work.
-    pub fn begin_trouble(&mut self, now: u64) {
+    pub(super) fn begin_trouble(&mut self, now: u64) {
         if self.down_since == 0 {
             self.down_since = now.max(1);
         }
     }
 
     /// The same, by somebody who knows why; whether that is to be told now.
-    pub fn fails(&mut self, now: u64) -> bool {
+    pub(super) fn fails(&mut self, now: u64) -> bool {
         self.begin_trouble(now);
         let relapse = self.recovered > 0 && self.down_since < self.recovered.saturating_add(RELAPSE);
         let lasts = now.saturating_sub(self.down_since) >= RELAPSE;
@@ -59,7 +59,7 @@ impl Health {
     }
 
     /// Notes that it works; what is to be told now.
-    pub fn works(&mut self, now: u64) -> Option<Recovery> {
+    pub(super) fn works(&mut self, now: u64) -> Option<Recovery> {
         if self.down_since == 0 {
             return None;
         }
@@ -76,12 +76,12 @@ impl Health {
     }
 
     /// When something is to be told that was not, if nothing happens until then.
-    pub fn due(&self) -> Option<u64> {
+    pub(super) fn due(&self) -> Option<u64> {
         (self.down_since == 0 && self.n_dropped > 0).then(|| self.recovered.saturating_add(RELAPSE))
     }
 
     /// What is due by now.
-    pub fn take_due(&mut self, now: u64) -> Option<Recovery> {
+    pub(super) fn take_due(&mut self, now: u64) -> Option<Recovery> {
         let is_due = self.due().is_some_and(|due| due <= now);
         is_due.then(|| Recovery::Dropped { n_dropped: std::mem::take(&mut self.n_dropped) })
     }

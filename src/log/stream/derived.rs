@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// What a stream with a spool has.
 #[derive(Debug)]
-pub struct Derived {
+pub(super) struct Derived {
     spool: Spool,
     cursor: &'static Cursor,
     /// Whether anything has gone through the spool. Before, it may be on its way to the keeper still.

@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 use std::path::Path;
 
 /// The descriptors beyond 2 that the logs of a configuration name.
-pub fn named_by(config: &Config) -> Vec<RawFd> {
+pub(super) fn named_by(config: &Config) -> Vec<RawFd> {
     let activity = match &config.supervisord.logfile {
         ActivityLog::File(path) => Some(path.as_path()),
         ActivityLog::Syslog => None,

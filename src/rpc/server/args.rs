@@ -86,7 +86,7 @@ impl Args {
 }
 
 /// The fault of arguments that are too few, too many or of the wrong kind.
-pub fn incorrect() -> Fault {
+pub(super) fn incorrect() -> Fault {
     Fault::new(FaultCode::IncorrectParameters)
 }
 

@@ -57,10 +57,10 @@ pub enum Element {
     Wrong(Fault),
 }
 
-pub type Planned = Result<Plan, Fault>;
+pub(super) type Planned = Result<Plan, Fault>;
 
 /// A request, when nothing is left of the arguments.
-pub fn ask<R: Ask>(args: Args, request: R) -> Planned
+pub(super) fn ask<R: Ask>(args: Args, request: R) -> Planned
 where
     Reply: From<R::Answer>,
 {
@@ -70,12 +70,12 @@ where
 }
 
 /// A plan for a call without arguments.
-pub fn plain(args: Args, plan: Plan) -> Planned {
+pub(super) fn plain(args: Args, plan: Plan) -> Planned {
     args.end()?;
     Ok(plan)
 }
 
-pub fn about_target<R: Ask>(mut args: Args, request: fn(Target) -> R) -> Planned
+pub(super) fn about_target<R: Ask>(mut args: Args, request: fn(Target) -> R) -> Planned
 where
     Reply: From<R::Answer>,
 {
@@ -83,7 +83,7 @@ where
     ask(args, request(target))
 }
 
-pub fn about_group<R: Ask>(mut args: Args, request: fn(String) -> R) -> Planned
+pub(super) fn about_group<R: Ask>(mut args: Args, request: fn(String) -> R) -> Planned
 where
     Reply: From<R::Answer>,
 {
@@ -92,7 +92,7 @@ where
 }
 
 /// `name, wait=true` with the name of one process (or `group:*`).
-pub fn target_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
+pub(super) fn target_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
 where
     Reply: From<R::Answer>,
 {
@@ -100,7 +100,7 @@ where
     ask(args, request(target, wait))
 }
 
-pub fn group_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
+pub(super) fn group_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
 where
     Reply: From<R::Answer>,
 {
@@ -108,7 +108,7 @@ where
     ask(args, request(group, wait))
 }
 
-pub fn all_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
+pub(super) fn all_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
 where
     Reply: From<R::Answer>,
 {
@@ -117,7 +117,7 @@ where
 }
 
 /// The signal is the next and last argument, as a name or a number.
-pub fn signal(mut args: Args, target: Target) -> Planned {
+pub(super) fn signal(mut args: Args, target: Target) -> Planned {
     let sent = match args.value()? {
         Value::Integer(number) => number.to_string(),
         Value::String(text) => text,
@@ -129,75 +129,75 @@ pub fn signal(mut args: Args, target: Target) -> Planned {
     }
 }
 
-pub fn signal_target(mut args: Args) -> Planned {
+pub(super) fn signal_target(mut args: Args) -> Planned {
     let target = args.target()?;
     signal(args, target)
 }
 
-pub fn signal_group(mut args: Args) -> Planned {
+pub(super) fn signal_group(mut args: Args) -> Planned {
     let target = Target::Group(args.text()?);
     signal(args, target)
 }
 
 /// The path is optional.
-pub fn upgrade(mut args: Args) -> Planned {
+pub(super) fn upgrade(mut args: Args) -> Planned {
     let path = if args.is_empty() { String::new() } else { args.text()? };
     ask(args, ask::Upgrade((!path.is_empty()).then(|| path.into())))
 }
 
-pub fn read_main(mut args: Args) -> Planned {
+pub(super) fn read_main(mut args: Args) -> Planned {
     let (offset, length) = (args.int()?, args.int()?);
     plain(args, Plan::Read { log: ask::Log(None), offset, length })
 }
 
-pub fn read_process(mut args: Args, stream: Stream) -> Planned {
+pub(super) fn read_process(mut args: Args, stream: Stream) -> Planned {
     let (target, offset, length) = (args.target()?, args.int()?, args.int()?);
     plain(args, Plan::Read { log: ask::Log(Some((target, stream))), offset, length })
 }
 
-pub fn tail_process(mut args: Args, stream: Stream) -> Planned {
+pub(super) fn tail_process(mut args: Args, stream: Stream) -> Planned {
     let (target, offset, length) = (args.target()?, args.int()?, args.int()?);
     plain(args, Plan::Tail { log: ask::Log(Some((target, stream))), offset, length })
 }
 
 /// What is to be written is judged before whom it is for, as in Supervisor, rpcinterface.py.
-pub fn send_stdin(mut args: Args) -> Planned {
+pub(super) fn send_stdin(mut args: Args) -> Planned {
     let name = args.value()?;
     let data = args.bytes()?;
     let target = Args::new(vec![name]).target()?;
     ask(args, ask::SendProcessStdin(target, data))
 }
 
-pub fn send_event(mut args: Args) -> Planned {
+pub(super) fn send_event(mut args: Args) -> Planned {
     let (kind, data) = (args.printed()?, args.printed()?);
     ask(args, ask::SendRemoteCommEvent { kind, data })
 }
 
-pub fn restart_process(mut args: Args) -> Planned {
+pub(super) fn restart_process(mut args: Args) -> Planned {
     let (target, wait) = (args.target()?, args.wait());
     plain(args, Plan::Restart(target, wait))
 }
 
-pub fn restart_all(mut args: Args) -> Planned {
+pub(super) fn restart_all(mut args: Args) -> Planned {
     let wait = args.wait();
     plain(args, Plan::RestartAll(wait))
 }
 
-pub fn update_group(mut args: Args) -> Planned {
+pub(super) fn update_group(mut args: Args) -> Planned {
     let group = args.text()?;
     plain(args, Plan::Update(Some(group)))
 }
 
-pub fn table(args: Args, table: request::Table) -> Planned {
+pub(super) fn table(args: Args, table: request::Table) -> Planned {
     ask(args, ask::Table(table))
 }
 
-pub fn method_help(mut args: Args) -> Planned {
+pub(super) fn method_help(mut args: Args) -> Planned {
     let name = args.value()?;
     plain(args, Plan::MethodHelp(name))
 }
 
-pub fn method_signature(mut args: Args) -> Planned {
+pub(super) fn method_signature(mut args: Args) -> Planned {
     let name = args.value()?;
     plain(args, Plan::MethodSignature(name))
 }
@@ -205,7 +205,7 @@ pub fn method_signature(mut args: Args) -> Planned {
 /// More calls than this in one multicall are refused: each costs a result.
 const MULTICALL_MAX: usize = 10_000;
 
-pub fn multicall(mut args: Args) -> Planned {
+pub(super) fn multicall(mut args: Args) -> Planned {
     let Value::Array(calls) = args.value()? else { return Err(incorrect()) };
     args.end()?;
     if calls.len() > MULTICALL_MAX {

@@ -31,7 +31,7 @@ const ALIASES: [(&str, &str); 4] = [("i1", "i4"), ("i2", "i4"), ("biginteger", "
 ///
 /// # Errors
 /// If it is not well-formed, or uses what no client needs.
-pub fn tidy(text: &str) -> Result<String, DecodeError> {
+pub(super) fn tidy(text: &str) -> Result<String, DecodeError> {
     let mut tidy = Tidy { out: String::with_capacity(text.len()), open: Vec::new(), had_root: false };
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     while !rest.is_empty() {
