@@ -64,8 +64,7 @@ autorestart=true
         let mut daemon =
             Start::new(Side::under_test(), &conf).under(&["prlimit", "--nofile=1024:1024"]).prepare();
         let begun = listen_to(&daemon);
-        daemon.spawn();
-        daemon.wait_ready();
+        daemon.start();
         let network = ([127, 0, 0, 1], port).into();
         let mut victim = Victim { daemon, network, begun, running: vec![(0, Instant::now()); N_PROGRAMS] };
         for _ in 0..N_PROGRAMS {
@@ -322,7 +321,7 @@ startsecs=0
     );
     let daemon = Start::new(Side::under_test(), &conf).ready();
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let manager = daemon.manager().unwrap();
+    let manager = daemon.manager();
     let usual = nice_of(&std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid_of("web"))).unwrap());
 
     // Clients that are gone at once: nobody waits for their hashes.
@@ -426,7 +425,7 @@ password={{BCRYPT}}{hash}
     );
     let daemon = Start::new(Side::under_test(), &conf).ready();
     let address = Address::Tcp(([127, 0, 0, 1], port).into());
-    let manager = daemon.manager().unwrap();
+    let manager = daemon.manager();
     let cpu = || {
         let stat = std::fs::read_to_string(format!("/proc/{manager}/stat")).unwrap();
         // proc(5): utime and stime, the 14th and the 15th field, in hundredths of a second.

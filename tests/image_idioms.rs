@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use support::{Side, kill};
+use support::{Side, has_root, kill};
 
 /// One idiom: what is prepared in the directory `$D`, keys of `[supervisord]`, keys of the program, and the words before
 /// the daemon's command line. The program prints a line; `seen` says where that has to arrive.
@@ -289,8 +289,8 @@ fn copy(mut from: impl std::io::Read + Send + 'static, mut to: fs::File) -> std:
 
 #[test]
 fn what_works_with_the_original_works_here() {
-    if !rustix::process::geteuid().is_root() {
-        return println!("skipped: only root can make a container");
+    if !has_root("only root can make a container") {
+        return;
     }
     assert!(Path::new("/proc/self/ns/mnt").exists());
     let idioms = idioms();

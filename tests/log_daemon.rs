@@ -11,7 +11,7 @@ use sandbox::{OWN_DEV, REFUSE_SPLICE};
 use std::time::Duration;
 use supervisord::log::rotate::backup_name;
 use supervisord::model::state::ProcessState::{Exited, Running};
-use support::{Daemon, LONG, Side, Start, kill, text, until};
+use support::{Daemon, LONG, Side, Start, has_root, kill, text, until};
 
 fn start(conf: &str) -> Daemon {
     // At level debug all output would be copied to the activity log.
@@ -119,7 +119,7 @@ stdout_logfile_backups=1000
         bytes
     };
     while n_kills < 10 {
-        if let Some(manager) = daemon.manager() {
+        if let Some(manager) = daemon.manager_now() {
             kill(manager, Signal::SIGKILL);
             n_kills += 1;
         }
@@ -199,7 +199,7 @@ fn lines_of_fifo(daemon: &Daemon, name: &str, n_lines: usize) -> Vec<String> {
 
 /// Waits until the manager sleeps and stays asleep.
 fn wait_for_sleep(daemon: &Daemon) {
-    let sleeps = || support::sleeps(daemon.manager().expect("there is a manager"));
+    let sleeps = || support::sleeps(daemon.manager());
     until("the manager sleeps", LONG, || {
         let before = sleeps();
         // Three rounds of trying again would wake two threads each time.
@@ -218,18 +218,14 @@ fn a_log_whose_reader_comes_late_gets_what_was_said_before() {
     let mut daemon = Start::new(Side::Ours, &format!("[supervisord]\nloglevel=info\n{conf}")).prepare();
     let fifos = ["raw", "dressed", "several", "event"];
     fifos.iter().for_each(|name| make_fifo(&daemon, name));
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     for name in fifos {
         daemon.wait_for_state(&format!("{name}_once"), Exited, LONG);
         daemon.wait_log(&format!("/{name} of '{name}' stdout: No such device"));
     }
     assert_eq!(lines_of_fifo(&daemon, "several", 2), ["of several", "of several_once"]);
     assert_eq!(lines_of_fifo(&daemon, "event", 2), ["of event", "of event_once"]);
-    let manager = daemon.manager().expect("there is a manager");
-    kill(manager, Signal::SIGKILL);
-    until("another manager", LONG, || daemon.manager().is_some_and(|pid| pid != manager));
-    until("it answers", LONG, || daemon.answers());
+    daemon.replace_manager();
     assert_eq!(lines_of_fifo(&daemon, "raw", 2), ["of raw", "of raw_once"]);
     assert_eq!(lines_of_fifo(&daemon, "dressed", 2), ["so: of dressed", "so: of dressed_once"]);
     wait_for_sleep(&daemon);
@@ -246,8 +242,8 @@ startsecs=0
 
 #[test]
 fn a_syslog_that_comes_late_gets_what_was_said_before() {
-    if !nix::unistd::geteuid().is_root() {
-        return println!("skipped: needs root, for a /dev of its own");
+    if !has_root("needs root, for a /dev of its own") {
+        return;
     }
     let conf = quiet("alone", "stdout_logfile=NONE\nstdout_syslog=true")
         + &quiet("beside", "stdout_logfile=%(here)s/%(program_name)s.log\nstdout_syslog=true");
@@ -270,8 +266,8 @@ fn a_syslog_that_comes_late_gets_what_was_said_before() {
 
 #[test]
 fn what_waits_for_a_syslog_outlives_managers() {
-    if !nix::unistd::geteuid().is_root() {
-        return println!("skipped: needs root, for a /dev of its own");
+    if !has_root("needs root, for a /dev of its own") {
+        return;
     }
     let conf = quiet("alone", "stdout_logfile=NONE\nstdout_syslog=true");
     let daemon = Start::new(Side::Ours, &format!("[supervisord]\nloglevel=info\n{conf}{SYSLOGD}"))
@@ -281,10 +277,7 @@ fn what_waits_for_a_syslog_outlives_managers() {
         daemon.wait_log(&format!("could not write syslog of '{name}' stdout"));
     }
     for _ in 0..2 {
-        let manager = daemon.manager().expect("there is a manager");
-        kill(manager, Signal::SIGKILL);
-        until("another manager", LONG, || daemon.manager().is_some_and(|pid| pid != manager));
-        until("it answers", LONG, || daemon.answers());
+        daemon.replace_manager();
     }
     daemon.call("supervisor.startProcess", vec![text("syslogd")]);
     for name in ["alone", "alone_once"] {

@@ -8,12 +8,11 @@
 mod sandbox;
 mod support;
 
-use nix::sys::signal::Signal;
 use sandbox::OWN_DEV;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use supervisord::model::state::ProcessState::{Running, Stopped};
-use support::{Daemon, LONG, Side, Start, free_ports, kill, text, until};
+use support::{Daemon, LONG, Side, Start, free_ports, has_root, text, until};
 
 /// How many bytes a line has, with its newline.
 const LINE: usize = 56;
@@ -75,8 +74,7 @@ struct Bench {
 impl Bench {
     fn start(mut daemon: Daemon) -> Bench {
         std::fs::write(daemon.path("writer.py"), WRITER).unwrap();
-        daemon.spawn();
-        daemon.wait_ready();
+        daemon.start();
         Bench { daemon, n_asked: BTreeMap::new() }
     }
 
@@ -134,15 +132,6 @@ impl Bench {
         assert!(n_twice <= n_again, "{n_twice} lines of {name} came twice");
     }
 
-    /// Kills the manager and waits for the next one.
-    #[track_caller]
-    fn kill_manager(&self) {
-        let manager = self.daemon.manager().expect("there is a manager");
-        kill(manager, Signal::SIGKILL);
-        until("another manager", LONG, || self.daemon.manager().is_some_and(|pid| pid != manager));
-        until("it answers", LONG, || self.daemon.answers());
-    }
-
     fn count(&self, text: &str) -> usize {
         self.daemon.log().matches(text).count()
     }
@@ -167,8 +156,8 @@ fn gone_secs() -> u64 {
 
 #[test]
 fn what_was_written_arrives_or_is_told_to_be_dropped() {
-    if !nix::unistd::geteuid().is_root() {
-        return println!("skipped: needs root, for a /dev of its own");
+    if !has_root("needs root, for a /dev of its own") {
+        return;
     }
     let [udp, tcp] = free_ports();
     let conf = writer("udp", &format!("stdout_logfile=%(here)s/udp.log, syslog @127.0.0.1:{udp}"))
@@ -197,7 +186,7 @@ fn what_was_written_arrives_or_is_told_to_be_dropped() {
                 .any(|line| line.contains("could not write syslog") && line.contains(&format!("'{name}'")))
         });
     }
-    bench.kill_manager();
+    bench.daemon.replace_manager();
     bench.rsyslog(true);
     late.iter().for_each(|name| bench.agree(name, 1));
 
@@ -205,7 +194,7 @@ fn what_was_written_arrives_or_is_told_to_be_dropped() {
     // All of it together fits into a queue: datagrams are not sent as fast as lines are written.
     for _ in 0..4 {
         network.iter().for_each(|name| bench.write(name, 800));
-        bench.kill_manager();
+        bench.daemon.replace_manager();
     }
     local.iter().for_each(|name| bench.write(name, 50));
     network.iter().chain(&local).for_each(|name| bench.agree(name, 5));
@@ -215,9 +204,9 @@ fn what_was_written_arrives_or_is_told_to_be_dropped() {
     bench.rsyslog(false);
     let gone = Instant::now();
     network.iter().for_each(|name| bench.write(name, MANY));
-    bench.kill_manager();
+    bench.daemon.replace_manager();
     network.iter().chain(&local).for_each(|name| bench.write(name, 100));
-    bench.kill_manager();
+    bench.daemon.replace_manager();
     until("it has been gone for a while", Duration::from_secs(gone_secs() + 20), || {
         gone.elapsed() >= Duration::from_secs(gone_secs())
     });
@@ -295,7 +284,7 @@ fn a_receiver_that_does_not_read_holds_nobody() {
     bench
         .daemon
         .wait_log("takes less than is written; what is more than 256 KiB is dropped until it keeps up");
-    bench.kill_manager();
+    bench.daemon.replace_manager();
     bench.write("slow", MANY);
     std::fs::write(bench.daemon.path("go"), "").unwrap();
     bench.agree("slow", 1);

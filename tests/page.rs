@@ -165,8 +165,7 @@ fn daemon_with_page(programs: &str) -> (Daemon, String) {
     for (name, text) in SCRIPTS {
         fs::write(daemon.path(name), text).expect("the test's directory can be written");
     }
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     (daemon, format!("http://127.0.0.1:{port}/"))
 }
 

@@ -52,7 +52,7 @@ pub fn of_kills(n: usize) {
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..n.div_ceil(IN_A_ROW) {
         bare.extend(gaps_under_clients(IN_A_ROW, || floor.ask(), || floor.server()));
-        ours.extend(gaps_under_clients(IN_A_ROW, || ask(&daemon), || daemon.manager()));
+        ours.extend(gaps_under_clients(IN_A_ROW, || ask(&daemon), || daemon.manager_now()));
     }
     print("gap of a bare server that is killed under 16 clients and started again", bare);
     print("control gap, kill -9 under 16 clients", ours);
@@ -163,8 +163,8 @@ fn ask(daemon: &Daemon) -> io::Result<()> {
 
 /// The manager, once it has answered and been left alone for a while.
 fn manager_after(daemon: &Daemon, calm: Duration) -> i32 {
-    let manager = until_some("a manager", LONG, || daemon.manager());
-    until("it answers", LONG, || daemon.answers());
+    let manager = daemon.manager();
+    daemon.wait_answer();
     std::thread::sleep(calm);
     manager
 }
@@ -242,9 +242,9 @@ fn gaps_of_orders_under_clients(daemon: &Daemon, n: usize) -> Vec<Duration> {
 /// What clients in a loop get to see from shortly before an upgrade until shortly after it.
 fn served_during_upgrade(daemon: &Daemon) -> Vec<Served> {
     served_meanwhile(&|| ask(daemon), || {
-        let before = until_some("a manager", LONG, || daemon.manager());
+        let before = daemon.manager();
         daemon.signal(Signal::SIGUSR1);
-        until("another manager", LONG, || daemon.manager().is_some_and(|manager| manager != before));
+        daemon.manager_after(before);
         std::thread::sleep(Duration::from_millis(200));
     })
 }

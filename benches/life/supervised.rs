@@ -138,7 +138,7 @@ impl Supervised {
     pub fn wake_ups(&self, period: Duration) -> u64 {
         // What the start left to do must be over: the keeper looks twice, each time after `manager_watchdog_secs`,
         // whether the manager has reacted to the last request.
-        if self.daemon.manager().is_some() {
+        if self.daemon.manager_now().is_some() {
             std::thread::sleep(LAST_LOOK);
         }
         until_some("a quiet daemon", LONG, || {
@@ -165,12 +165,12 @@ impl Supervised {
 
     /// The processes that make up the daemon.
     fn daemons(&self) -> Vec<i32> {
-        std::iter::once(self.daemon.pid()).chain(self.daemon.manager()).collect()
+        std::iter::once(self.daemon.pid()).chain(self.daemon.manager_now()).collect()
     }
 
     /// Kills the manager; the time until a client that connects at that moment is answered.
     pub fn control_gap(&self) -> Duration {
-        let manager = until_some("a manager", LONG, || self.daemon.manager());
+        let manager = self.daemon.manager();
         let begin = Instant::now();
         kill(manager, Signal::SIGKILL);
         // The first answer may still be cut off with the manager that was to give it.

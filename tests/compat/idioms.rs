@@ -1,6 +1,6 @@
 //! Configuration values that people write, beside the original: what a program finds, and whether it runs at all.
 
-use crate::support::{LONG, Side, Start, run, until_some};
+use crate::support::{LONG, Side, Start, has_root, run, until_some};
 use std::fs;
 
 /// What a program writes down: its words, umask, user, a variable, and the end of the list.
@@ -173,8 +173,7 @@ fn compare(idiom: &Idiom) -> Result<(), String> {
 
 #[test]
 fn idioms_work_as_with_the_original() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("not root: user=root cannot be tried");
+    if !has_root("user=root cannot be tried") {
         return;
     }
     let failures: Vec<String> = std::thread::scope(|scope| {

@@ -24,8 +24,7 @@ fn start(conf: &str, files: &[(&str, &str)]) -> Daemon {
         fs::write(&path, text).expect("written");
     }
     fs::set_permissions(daemon.path("stand-in"), fs::Permissions::from_mode(0o755)).expect("changed");
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon
 }
 

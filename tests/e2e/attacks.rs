@@ -2,7 +2,7 @@
 //!
 //! Each test is the whole attack, by programs that run as `nobody`; what is asserted is what must not come of it.
 
-use super::support::{Daemon, LONG, Side, Start, http, until};
+use crate::support::{Daemon, LONG, Side, Start, has_root, http, until};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -23,8 +23,7 @@ struct Field {
 
 /// `None`, with a word, if we are not root.
 fn field(conf: &str) -> Option<Field> {
-    if !nix::unistd::geteuid().is_root() {
-        println!("skipped: only a daemon of root's can be attacked like this");
+    if !has_root("only a daemon of root's can be attacked like this") {
         return None;
     }
     let daemon = Start::new(Side::under_test(), conf).prepare();
@@ -42,8 +41,7 @@ fn field(conf: &str) -> Option<Field> {
 
 impl Field {
     fn start(&mut self) {
-        self.daemon.spawn();
-        self.daemon.wait_ready();
+        self.daemon.start();
     }
 
     /// Runs a shell script as the attacker, in the attacker's directory.
@@ -196,8 +194,8 @@ fn a_pidfile_that_became_a_link_is_not_followed() {
 
 #[test]
 fn a_device_as_pidfile_is_written_to_and_stays() {
-    if !nix::unistd::geteuid().is_root() {
-        return println!("skipped: only root can make devices");
+    if !has_root("only root can make devices") {
+        return;
     }
     // In a /dev of its own, in a mount namespace of its own.
     let script = r#"

@@ -1,7 +1,7 @@
 //! Programs whose users, or whose file systems, hold up their creation: nobody else notices, and they are given up.
 
 use crate::start;
-use crate::support::{Daemon, LONG, flag, kill, running, text, until, until_some, wait_gone};
+use crate::support::{Daemon, LONG, flag, has_root, kill, running, text, until, until_some, wait_gone};
 use nix::sys::signal::Signal;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -18,11 +18,7 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Whether this test can be somebody else; says why if not.
 fn is_root() -> bool {
-    let is_root = nix::unistd::geteuid().is_root();
-    if !is_root {
-        println!("skipped: takes root, to run programs as another user");
-    }
-    is_root
+    has_root("takes root, to run programs as another user")
 }
 
 /// Something in the background that says in a line when it has begun, and ends with its standard input.
@@ -110,7 +106,7 @@ fn start_slow(daemon: &Daemon) -> i32 {
 fn newborn(daemon: &Daemon) -> i32 {
     until_some("a child that does not run its program yet", LONG, || {
         let below = crate::support::descendants(daemon.keeper());
-        let manager = daemon.manager()?;
+        let manager = daemon.manager_now()?;
         below.into_iter().find(|process| is_newborn(process.pid) && process.pid != manager).map(|it| it.pid)
     })
 }
@@ -126,13 +122,13 @@ fn is_newborn(pid: i32) -> bool {
 
 /// What everybody else's programs and clients have, whatever one program waits for.
 fn check_nobody_waits(daemon: &Daemon) {
-    let manager = daemon.manager();
+    let manager = daemon.manager_now();
     let begun = Instant::now();
     let other = daemon.pid_of("other");
     kill(other, Signal::SIGKILL);
     until("the other program runs again", LONG, || ![0, other].contains(&daemon.pid_of("other")));
     assert!(begun.elapsed() < AT_ONCE, "a restart took {:?}", begun.elapsed());
-    assert_eq!(daemon.manager(), manager, "the manager is the same");
+    assert_eq!(daemon.manager_now(), manager, "the manager is the same");
 }
 
 fn description(daemon: &Daemon) -> String {
@@ -199,13 +195,13 @@ fn a_manager_that_takes_over_sees_who_does_not_run_yet() {
     let (daemon, file) = with_leasable();
     let held = lease(&daemon, &file);
     let pid = start_slow(&daemon);
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     kill(manager, Signal::SIGKILL);
     daemon.wait_log("the manager was replaced");
     assert_eq!(daemon.state_of("slow"), Starting);
     assert!(running(pid) && is_newborn(pid), "it was left alone");
     // One that dies in the middle of that leaves it to the next one.
-    let manager = until_some("another manager", LONG, || daemon.manager().filter(|pid| *pid != manager));
+    let manager = daemon.manager_after(manager);
     kill(manager, Signal::SIGKILL);
     held.end();
     daemon.wait_for_state("slow", Running, LONG);
@@ -225,7 +221,7 @@ fn a_manager_that_takes_over_gives_up_who_never_runs() {
     let _held = lease(&daemon, &file);
     let pid = start_slow(&daemon);
     assert!(as_user("kill").args(["-STOP", &pid.to_string()]).status().is_ok_and(|it| it.success()));
-    kill(until_some("a manager", LONG, || daemon.manager()), Signal::SIGKILL);
+    kill(daemon.manager(), Signal::SIGKILL);
     daemon.wait_for_state("slow", Backoff, Duration::from_secs(20));
     wait_gone(&[pid], LONG);
 }
@@ -239,9 +235,9 @@ fn another_version_takes_over_who_does_not_run_yet() {
     let (daemon, file) = with_leasable();
     let held = lease(&daemon, &file);
     let pid = start_slow(&daemon);
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     daemon.ctl(&["upgrade"]).expect(0);
-    until("another manager", LONG, || daemon.manager().is_some_and(|pid| pid != manager));
+    daemon.manager_after(manager);
     assert_eq!(daemon.state_of("slow"), Starting);
     held.end();
     daemon.wait_for_state("slow", Running, LONG);

@@ -54,18 +54,6 @@ fn wait_until_written(daemon: &Daemon, pids: [i32; 3]) {
     });
 }
 
-fn kill_keeper(daemon: &mut Daemon) {
-    let (keeper, manager) = (daemon.pid(), until_some("a manager", LONG, || daemon.manager()));
-    kill(keeper, Signal::SIGKILL);
-    assert_eq!(daemon.wait_exit(), 1);
-    wait_gone(&[keeper, manager], LONG);
-}
-
-fn start_again(daemon: &mut Daemon) {
-    daemon.spawn();
-    daemon.wait_ready();
-}
-
 /// Lets the daemon start a program that it refuses to start: what stands in the way is ended first.
 #[track_caller]
 fn end_and_start(daemon: &Daemon, name: &str) {
@@ -124,8 +112,8 @@ fn both_switches_are_enough() {
     let mut daemon = start(TAKING_OVER);
     let before = pids(&daemon);
     wait_until_written(&daemon, before);
-    kill_keeper(&mut daemon);
-    start_again(&mut daemon);
+    daemon.kill_keeper();
+    daemon.start();
     assert_eq!(pids(&daemon), before);
     no_doubles(&daemon);
     daemon.ctl(&["stop", "all"]).expect(0);
@@ -147,9 +135,9 @@ fn whoever_stops_leaving_programs_still_finds_those_that_were_left() {
     let mut daemon = start(TAKING_OVER);
     let before = pids(&daemon);
     wait_until_written(&daemon, before);
-    kill_keeper(&mut daemon);
+    daemon.kill_keeper();
     daemon.write_conf(&conf("").replace("exitkillall=false", "exitkillall=true"));
-    start_again(&mut daemon);
+    daemon.start();
     wait_until_all_run(&daemon);
     wait_gone(&before, LONG);
     no_doubles(&daemon);
@@ -159,17 +147,15 @@ fn whoever_stops_leaving_programs_still_finds_those_that_were_left() {
 fn without_a_table_nobody_is_started_a_second_time() {
     let mut daemon = start("startkillall=false\nprocessinfomapfile=\n");
     let before = pids(&daemon);
-    kill_keeper(&mut daemon);
-    start_again(&mut daemon);
+    daemon.kill_keeper();
+    daemon.start();
     for (name, pid) in NAMES.iter().zip(before) {
         daemon.wait_for_state(name, Fatal, LONG);
         let why: String = member(&daemon.info(name), "spawnerr");
         assert!(why.contains(&format!("pid {pid}")) && running(pid), "{why}");
     }
     // The next manager knows, too.
-    let manager = until_some("a manager", LONG, || daemon.manager());
-    kill(manager, Signal::SIGKILL);
-    until_some("another manager", LONG, || daemon.manager().filter(|&pid| pid != manager));
+    daemon.kill_manager();
     NAMES.iter().for_each(|name| end_and_start(&daemon, name));
     wait_until_all_run(&daemon);
     no_doubles(&daemon);
@@ -179,7 +165,7 @@ fn without_a_table_nobody_is_started_a_second_time() {
 fn the_table_of_a_go_descendant_is_taken_over_as_far_as_it_is_certain() {
     let mut daemon = start(TAKING_OVER);
     let [one, two, three] = pids(&daemon);
-    kill_keeper(&mut daemon);
+    daemon.kill_keeper();
     let stranger = Stranger::new();
     // Start, user and file fit; the start does not; somebody else has the pid who looks like it.
     write_as_go_does(&daemon, &[("one", one, 0), ("two", two, 3600), ("three", stranger.pid(), 3600)]);
@@ -187,7 +173,7 @@ fn the_table_of_a_go_descendant_is_taken_over_as_far_as_it_is_certain() {
         |name: &str| format!("[program:{name}]\ncommand=/bin/sleep 1000\nstartsecs=0\nstartretries=0\n");
     let programs = NAMES.map(sleep).concat();
     daemon.write_conf(&format!("[supervisord]\nexitkillall=false\nstartkillall=false\n{programs}"));
-    start_again(&mut daemon);
+    daemon.start();
     assert_eq!(daemon.pid_of("one"), one);
     daemon.wait_log("adopted: 'one' with pid");
     for (name, pid) in [("two", two), ("three", stranger.pid())] {
@@ -211,10 +197,10 @@ fn whom_a_program_sent_into_the_background_keeps_nobody_from_starting() {
     until("it leads a session", LONG, || {
         nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(sent))).is_ok_and(|it| it.as_raw() == sent)
     });
-    kill_keeper(&mut daemon);
+    daemon.kill_keeper();
     kill(sender, Signal::SIGKILL);
     wait_gone(&[sender], LONG);
-    start_again(&mut daemon);
+    daemon.start();
     daemon.wait_for_state("sends", Running, LONG);
     kill(sent, Signal::SIGKILL);
 }
@@ -263,7 +249,7 @@ fn one_round(daemon: &mut Daemon, variant: usize, round: usize, stranger: &Stran
     } else if variant != 2 {
         wait_until_written(daemon, before);
     }
-    kill_keeper(daemon);
+    daemon.kill_keeper();
     let path = map(daemon);
     let table = fs::read_to_string(&path).unwrap_or_default();
     let rewrite = |text: &str| fs::write(&path, text).expect("written");
@@ -279,7 +265,7 @@ fn one_round(daemon: &mut Daemon, variant: usize, round: usize, stranger: &Stran
         9 => write_as_go_does(daemon, &[(NAMES[0], stranger.pid(), round as u64 * 100)]),
         _ => {}
     }
-    start_again(daemon);
+    daemon.start();
     let settled = |state: ProcessState| matches!(state, Running | Fatal);
     until("all have settled", LONG, || NAMES.iter().all(|name| settled(daemon.state_of(name))));
     let mut counts = [0, 0];
@@ -309,6 +295,6 @@ fn begin_anew(daemon: &mut Daemon, stranger: &Stranger, before: [i32; 3]) {
     left.iter().for_each(|pid| kill(*pid, Signal::SIGKILL));
     wait_gone(&left, LONG);
     let _ = fs::remove_file(map(daemon));
-    start_again(daemon);
+    daemon.start();
     wait_until_all_run(daemon);
 }

@@ -63,7 +63,7 @@ fn no_thread_is_left_when_the_crowd_has_started() {
     let daemon = start(
         "[program:x]\ncommand=sleep 1000\nautostart=false\nnumprocs=30\nprocess_name=%(process_num)d\n",
     );
-    let manager = daemon.manager().expect("there is one");
+    let manager = daemon.manager();
     // Other threads come with the first clients.
     until("all threads are there", LONG, || daemon.answers() && n_threads(manager) > 1);
     for _ in 0..2 {
@@ -151,10 +151,10 @@ fn a_manager_that_dies_among_a_crowd_leaves_no_program_twice() {
         pids(&daemon).iter().for_each(|pid| kill(*pid, Signal::SIGKILL));
         // Another point each time, and the condition is the same at all of them.
         std::thread::sleep(std::time::Duration::from_millis(round * 3));
-        if let Some(manager) = daemon.manager() {
+        if let Some(manager) = daemon.manager_now() {
             kill(manager, Signal::SIGKILL);
         }
-        until("it answers again", LONG, || daemon.answers());
+        daemon.wait_answer();
     }
     until("each program runs once", LONG, || {
         let known: HashSet<i32> = pids(&daemon).into_iter().collect();

@@ -1,6 +1,6 @@
 //! Many programs with few descriptors: a hard limit of 1,024 is what many systems have.
 
-use crate::support::{Daemon, LONG, Side, Start, kill, member, text, until, until_some};
+use crate::support::{Daemon, LONG, Side, Start, kill, member, text, until};
 use dxr::{TryFromValue, Value};
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
@@ -63,10 +63,7 @@ fn as_many_programs_run_as_under_the_original_and_lack_nothing() {
     };
     talk(&daemon, "one\n");
     // Another manager gets by with as few.
-    let manager = until_some("a manager", LONG, || daemon.manager());
-    kill(manager, Signal::SIGKILL);
-    until("another one", LONG, || daemon.manager().is_some_and(|pid| pid != manager));
-    until("it answers", LONG, || daemon.answers());
+    daemon.replace_manager();
     talk(&daemon, "two\n");
     // And so do the successors of programs.
     for number in [0, 100, last] {

@@ -1,7 +1,7 @@
 //! Event listeners: what they hear, and that nothing they do harms anybody.
 
 use crate::start;
-use crate::support::{Daemon, LONG, Side, Start, flag, kill, running, text, until, until_some};
+use crate::support::{Daemon, LONG, Side, Start, flag, kill, running, text, until};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 use supervisord::model::state::ProcessState::{Running, Stopped};
@@ -29,8 +29,7 @@ fn with_noter(conf: &str) -> Daemon {
 fn with_noter_of(side: Side, conf: &str) -> Daemon {
     let mut daemon = Start::new(side, conf).prepare();
     std::fs::write(daemon.path("noter.py"), NOTER).expect("the test's directory can be written");
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon
 }
 
@@ -81,10 +80,7 @@ stdout_logfile=%(here)s/p.log
     until("the first half was read", LONG, || daemon.read("p.log") == "begin\n");
     let pid = daemon.pid_of("p");
     for _ in 0..3 {
-        let before = until_some("a manager", LONG, || daemon.manager());
-        kill(before, Signal::SIGKILL);
-        until("a new manager", LONG, || daemon.manager().is_some_and(|pid| pid != before));
-        until("it answers", LONG, || daemon.answers());
+        daemon.replace_manager();
     }
     std::fs::write(daemon.path("trigger"), "go\n").expect("its program reads it");
     until("it was heard", LONG, || !payloads(&daemon, "l").is_empty());
@@ -292,8 +288,7 @@ stdout_events_enabled=true
     let mut daemon = Start::new(Side::under_test(), conf).prepare();
     let echo = NOTER.replace("sys.stdout.write('RESULT", "answer = payload; sys.stdout.write('RESULT");
     std::fs::write(daemon.path("noter.py"), echo).unwrap();
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     until("the lines are on our output", LONG, || daemon.read("stdout").contains("two"));
     assert_eq!(daemon.read("stdout"), "talker stdout | one\ntalker stdout | two\n");
 }
@@ -306,7 +301,7 @@ fn no_event_is_lost_or_doubled_when_managers_die() {
     let pid = daemon.pid_of("l");
     let mut sent = 0;
     for round in 0..15 {
-        let before = until_some("a manager", LONG, || daemon.manager());
+        let before = daemon.manager();
         for _ in 0..20 {
             send(&daemon, &sent.to_string());
             sent += 1;
@@ -314,8 +309,8 @@ fn no_event_is_lost_or_doubled_when_managers_die() {
         // At another point of the conversation each time.
         until("some were heard", LONG, || remote(&daemon, "l").len() + 15 >= sent + round % 15);
         kill(before, Signal::SIGKILL);
-        until("there is another manager", LONG, || daemon.manager().is_some_and(|pid| pid != before));
-        until("it answers", LONG, || daemon.answers());
+        daemon.manager_after(before);
+        daemon.wait_answer();
     }
     until("all were heard", LONG, || remote(&daemon, "l").len() >= sent);
     let expected: Vec<String> = (0..sent).map(|n| n.to_string()).collect();
@@ -328,7 +323,7 @@ fn no_event_is_lost_or_doubled_when_managers_die() {
 fn an_idle_daemon_without_subscribers_does_not_wake() {
     let daemon = with_noter(&noter("l", "events=PROCESS_STATE_FATAL"));
     daemon.wait_for_state("l", Running, LONG);
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     let switches = || {
         let status = std::fs::read_to_string(format!("/proc/{manager}/status")).unwrap();
         let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();

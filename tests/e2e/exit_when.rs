@@ -1,6 +1,6 @@
 //! The daemon ends by itself, with the exit status of whoever was the reason.
 
-use crate::support::{Daemon, LONG, Side, Start, kill, until, until_some};
+use crate::support::{Daemon, LONG, SLEEPER, Side, Start, kill};
 use nix::sys::signal::Signal;
 use supervisord::model::state::ProcessState::Running;
 
@@ -8,8 +8,6 @@ fn start(exit_when: &str, programs: &str) -> Daemon {
     let conf = format!("[supervisord]\nexit_when={exit_when}\n{programs}");
     Start::new(Side::under_test(), &conf).spawn()
 }
-
-const SLEEPER: &str = "[program:sleeper]\ncommand=sleep 1000\nstartsecs=0\n";
 
 #[track_caller]
 fn check(exit_when: &str, programs: &str, status: i32, reason: &str) {
@@ -62,9 +60,7 @@ fn the_status_survives_the_manager() {
                     [program:once]\ncommand=sh -c 'sleep 0.3; exit 9'\nstartsecs=0\nautorestart=false\n";
     let mut daemon = start("once", stubborn);
     daemon.wait_log("waiting for stubborn to die");
-    let before = until_some("a manager", LONG, || daemon.manager());
-    kill(before, Signal::SIGKILL);
-    until("there is another manager", LONG, || daemon.manager().is_some_and(|pid| pid != before));
+    daemon.kill_manager();
     let stubborn = daemon.programs().into_iter().find(|program| program.cmdline.contains("trap"));
     kill(stubborn.expect("it still runs").pid, Signal::SIGKILL);
     assert_eq!(daemon.wait_exit(), 9);

@@ -1,13 +1,11 @@
 //! Things go wrong around the daemon: it says so, carries on and forgets nobody.
 
 use crate::start;
-use crate::support::{LONG, Side, Start, flag, kill, member, running, text, until, until_some};
+use crate::support::{LONG, SLEEPER, Side, Start, flag, kill, member, running, text, until};
 use dxr::{TryFromValue, Value};
 use nix::sys::signal::Signal;
 use std::fs;
 use supervisord::model::state::ProcessState::{Fatal, Running, Stopped, Stopping};
-
-const SLEEPER: &str = "[program:sleeper]\ncommand=sleep 1000\nstartsecs=0\n";
 
 /// How many processes are in a state.
 fn count(daemon: &crate::support::Daemon, state: &str) -> usize {
@@ -116,13 +114,13 @@ fn a_program_that_is_suspended_is_running_and_can_be_killed() {
 fn a_manager_that_is_suspended_goes_on_where_it_was() {
     let daemon = start(SLEEPER);
     daemon.wait_for_state("sleeper", Running, LONG);
-    let (manager, before) = (daemon.manager().expect("there is one"), daemon.pid_of("sleeper"));
+    let (manager, before) = (daemon.manager(), daemon.pid_of("sleeper"));
     kill(manager, Signal::SIGSTOP);
     kill(before, Signal::SIGKILL);
     kill(manager, Signal::SIGCONT);
     daemon.wait_log("exited: sleeper (terminated by SIGKILL; not expected)");
     until("another one runs", LONG, || ![0, before].contains(&daemon.pid_of("sleeper")));
-    assert_eq!(daemon.manager(), Some(manager), "it is the same one");
+    assert_eq!(daemon.manager_now(), Some(manager), "it is the same one");
 }
 
 /// What runs was read from the file when it was good.
@@ -130,10 +128,10 @@ fn a_manager_that_is_suspended_goes_on_where_it_was() {
 fn a_file_that_went_bad_does_not_keep_the_next_manager_from_coming() {
     let daemon = start(SLEEPER);
     daemon.wait_for_state("sleeper", Running, LONG);
-    let (manager, sleeper) = (until_some("a manager", LONG, || daemon.manager()), daemon.pid_of("sleeper"));
+    let (manager, sleeper) = (daemon.manager(), daemon.pid_of("sleeper"));
     daemon.write_conf("this is no line of an INI file\n");
     kill(manager, Signal::SIGKILL);
-    until("it answers again", LONG, || daemon.answers());
+    daemon.wait_answer();
     assert_eq!(daemon.pid_of("sleeper"), sleeper);
     kill(sleeper, Signal::SIGKILL);
     until("it is started again", LONG, || ![0, sleeper].contains(&daemon.pid_of("sleeper")));
@@ -144,12 +142,12 @@ fn a_file_that_went_bad_does_not_keep_the_next_manager_from_coming() {
 fn a_new_manager_does_not_take_over_what_is_new_in_the_file() {
     let daemon = start(SLEEPER);
     daemon.wait_for_state("sleeper", Running, LONG);
-    let (manager, sleeper) = (until_some("a manager", LONG, || daemon.manager()), daemon.pid_of("sleeper"));
+    let (manager, sleeper) = (daemon.manager(), daemon.pid_of("sleeper"));
     daemon.write_conf(
         "[program:sleeper]\ncommand=sleep 2000\nstartsecs=0\n[program:new]\ncommand=sleep 1000\n",
     );
     kill(manager, Signal::SIGKILL);
-    until("it answers again", LONG, || daemon.answers());
+    daemon.wait_answer();
     let status = daemon.ctl(&["status"]).expect(0).stdout;
     assert_eq!(status.lines().count(), 1, "{status}");
     let mut reread: Vec<String> =

@@ -1,9 +1,10 @@
 //! The daemon is not its programs' to read or to break: who may look at it, and what becomes of it when somebody writes
 //! to its shared memory.
 
-use crate::recovery::kill_manager;
 use crate::start;
-use crate::support::{Daemon, LONG, Side, Start, kill, parent, running, text, until, until_some, wait_gone};
+use crate::support::{
+    Daemon, LONG, SLEEPER, Side, Start, has_root, kill, parent, running, text, until, wait_gone,
+};
 use nix::sys::signal::Signal;
 use std::fs::{self, File, OpenOptions};
 use std::mem::offset_of;
@@ -33,11 +34,7 @@ fn is_readable_by_nobody(pid: i32) -> bool {
 }
 
 fn is_root() -> bool {
-    let is_root = nix::unistd::geteuid().is_root();
-    if !is_root {
-        eprintln!("skipped: only root can start a daemon that drops privileges");
-    }
-    is_root
+    has_root("only root can start a daemon that drops privileges")
 }
 
 /// A daemon that root starts and that becomes nobody, with a configuration that only root can read.
@@ -57,15 +54,14 @@ stdout_logfile=%(here)s/looker.log
     let mut daemon = Start::new(Side::under_test(), &conf).prepare();
     fs::set_permissions(daemon.conf(), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     nix::unistd::chown(daemon.directory(), Some(NOBODY.into()), Some(NOBODY.into())).unwrap();
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon.wait_for_state("looker", Running, LONG);
     daemon
 }
 
 #[track_caller]
 fn assert_closed(daemon: &Daemon) {
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     for pid in [daemon.keeper(), manager] {
         assert_eq!(belongs_to(pid), 0, "{pid} can be read by its user");
         assert!(!is_readable_by_nobody(pid));
@@ -84,7 +80,7 @@ fn a_daemon_that_gave_up_root_is_closed_to_its_programs_whoever_manages() {
 
     // Neither a kill nor an abort, which nobody may send, too, leads to a manager that is open.
     for (number, signal) in (2..).zip([Signal::SIGKILL, Signal::SIGABRT, Signal::SIGABRT, Signal::SIGABRT]) {
-        let manager = until_some("a manager", LONG, || daemon.manager());
+        let manager = daemon.manager();
         kill(manager, signal);
         wait_gone(&[manager], LONG);
         daemon.wait_log(&format!("the manager was replaced (start {number})"));
@@ -114,8 +110,7 @@ fn it_stays_closed_when_it_is_resumed_or_upgraded() {
     daemon.wait_exit();
     assert_eq!(belongs_to(keeper), 0);
 
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     assert_eq!(daemon.pid(), keeper);
     assert_closed(&daemon);
 
@@ -138,22 +133,20 @@ fn a_daemon_of_an_ordinary_user_stays_open_to_that_user() {
             "sh",
         ])
         .prepare();
-    daemon.spawn();
-    daemon.wait_ready();
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    daemon.start();
+    let manager = daemon.manager();
     for pid in [daemon.keeper(), manager] {
         assert_eq!(belongs_to(pid), NOBODY);
         assert!(is_readable_by_nobody(pid));
     }
 }
 
-const SLEEPER: &str = "
-[supervisord]
-manager_watchdog_secs=0
-[program:sleeper]
-command=sleep 1000
-startsecs=0
-";
+/// A daemon that replaces no manager because it hangs.
+fn unwatched() -> Daemon {
+    let daemon = start(&format!("[supervisord]\nmanager_watchdog_secs=0\n{SLEEPER}"));
+    daemon.wait_for_state("sleeper", Running, LONG);
+    daemon
+}
 
 /// Two memories that the keeper shares with managers, to be written to by somebody else.
 struct Memories {
@@ -192,8 +185,7 @@ impl Memories {
 
 #[test]
 fn nobody_cuts_the_shared_memory_off() {
-    let daemon = start(SLEEPER);
-    daemon.wait_for_state("sleeper", Running, LONG);
+    let daemon = unwatched();
     let program = daemon.pid_of("sleeper");
     let memories = memories(&daemon);
     for file in [&memories.keeper, &memories.manager] {
@@ -212,18 +204,16 @@ fn nobody_cuts_the_shared_memory_off() {
             assert!(file.set_len(0).is_err() && file.write_all_at(b"x", 0).is_err(), "{target}");
         }
     }
-    kill_manager(&daemon);
-    until("it answers again", LONG, || daemon.answers());
+    daemon.replace_manager();
     assert_eq!(daemon.pid_of("sleeper"), program);
 }
 
 /// Stops the manager, lets the program end unseen, writes a tail, and kills the manager.
 fn end_behind_a_tail(tail: impl FnOnce(&Memories) -> u64) -> Daemon {
-    let daemon = start(SLEEPER);
-    daemon.wait_for_state("sleeper", Running, LONG);
+    let daemon = unwatched();
     let program = daemon.pid_of("sleeper");
     let memories = memories(&daemon);
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     kill(manager, Signal::SIGSTOP);
     let head = memories.head();
     kill(program, Signal::SIGTERM);
@@ -257,8 +247,7 @@ fn an_end_that_somebody_has_passed_over_is_found_by_looking() {
 
 #[test]
 fn a_manager_does_not_mind_who_writes_over_its_tail() {
-    let mut daemon = start(SLEEPER);
-    daemon.wait_for_state("sleeper", Running, LONG);
+    let mut daemon = unwatched();
     for tail in [u64::MAX, u64::MAX / 2, 0] {
         let program = daemon.pid_of("sleeper");
         memories(&daemon).set_tail(tail);
@@ -271,10 +260,9 @@ fn a_manager_does_not_mind_who_writes_over_its_tail() {
 
 #[test]
 fn a_third_request_ends_a_daemon_whose_manager_does_not_react() {
-    let mut daemon = start(SLEEPER);
-    daemon.wait_for_state("sleeper", Running, LONG);
+    let mut daemon = unwatched();
     let program = daemon.pid_of("sleeper");
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     kill(manager, Signal::SIGSTOP);
     let memories = memories(&daemon);
     for _ in 0..3 {

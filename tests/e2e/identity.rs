@@ -1,7 +1,7 @@
 //! Who programs are: which user they run as, with which rights, and under which name.
 
 use crate::start;
-use crate::support::{Daemon, LONG, Side, Start, kill, member, running, text, until, until_some};
+use crate::support::{Daemon, LONG, Side, Start, has_root, kill, member, running, text, until, until_some};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,11 +10,7 @@ use supervisord::model::state::ProcessState::{Fatal, Running};
 
 /// Whether this test can be somebody else; says why if not.
 fn is_root() -> bool {
-    let is_root = nix::unistd::geteuid().is_root();
-    if !is_root {
-        println!("skipped: takes root, to run programs as another user");
-    }
-    is_root
+    has_root("takes root, to run programs as another user")
 }
 
 /// A line of `/proc/PID/status` without its name.
@@ -133,7 +129,7 @@ fn the_manager_is_not_spared_when_memory_runs_out() {
             println!("of little use here: the keeper may not be spared either (CAP_SYS_RESOURCE)");
         }
     };
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     check(manager);
     // The next one is made in another way.
     kill(manager, Signal::SIGKILL);
@@ -141,7 +137,7 @@ fn the_manager_is_not_spared_when_memory_runs_out() {
     let killed = daemon.pid_of("x");
     kill(killed, Signal::SIGKILL);
     until("it was started again", LONG, || ![0, killed].contains(&daemon.pid_of("x")));
-    check(until_some("another manager", LONG, || daemon.manager().filter(|pid| *pid != manager)));
+    check(daemon.manager_after(manager));
 }
 
 /// A configuration with a program of this name.
@@ -155,7 +151,7 @@ fn the_longest_name_survives_its_manager() {
     let daemon = start(&named(&name));
     daemon.wait_for_state(&name, Running, LONG);
     let pid = daemon.pid_of(&name);
-    kill(until_some("a manager", LONG, || daemon.manager()), Signal::SIGKILL);
+    kill(daemon.manager(), Signal::SIGKILL);
     daemon.wait_log("the manager was replaced (start 2), 1 programs went on running");
     assert_eq!(daemon.pid_of(&name), pid);
     until("there is one of it", LONG, || daemon.programs().len() == 1);

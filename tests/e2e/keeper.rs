@@ -2,40 +2,11 @@
 
 use crate::start;
 use crate::support::{
-    AS_PID_1, Daemon, LONG, Side, Start, flag, kill, member, running, text, until, until_some, wait_gone,
+    AS_PID_1, COUNTER, LONG, Side, Start, assert_unbroken, flag, kill, member, running, text, until,
+    wait_gone,
 };
 use nix::sys::signal::Signal;
 use supervisord::model::state::ProcessState::{Exited, Running};
-
-/// Prints numbered lines as fast as a shell can.
-const COUNTER: &str = "
-[program:counter]
-command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; sleep 0.001; done'
-startsecs=0
-stdout_logfile=%(here)s/counter.log
-stdout_logfile_maxbytes=0
-";
-
-/// Kills the manager and gives the pid of its successor.
-fn kill_manager(daemon: &Daemon) -> i32 {
-    let before = until_some("a manager", LONG, || daemon.manager());
-    kill(before, Signal::SIGKILL);
-    until_some("a new manager", LONG, || daemon.manager().filter(|&pid| pid != before))
-}
-
-/// Lines 1 to n, none missing, none twice; gives n.
-#[track_caller]
-fn assert_unbroken(log: &str) -> usize {
-    let mut n_lines = 0;
-    for (index, line) in log.lines().enumerate() {
-        // The last line may still be on its way.
-        if index + 1 < log.lines().count() || log.ends_with('\n') {
-            assert_eq!(line, format!("line {}", index + 1), "the log of the program has a gap or a double");
-            n_lines = index + 1;
-        }
-    }
-    n_lines
-}
 
 #[test]
 fn programs_do_not_notice_the_death_of_the_manager() {
@@ -44,7 +15,7 @@ fn programs_do_not_notice_the_death_of_the_manager() {
     let (keeper, before) = (daemon.pid(), daemon.info("counter"));
     until("some lines are logged", LONG, || assert_unbroken(&daemon.read("counter.log")) > 20);
 
-    kill_manager(&daemon);
+    daemon.kill_manager();
     // At once: a client that comes in between waits in the backlog and is not refused.
     let status = daemon.ctl(&["status", "counter"]).expect(0);
     assert!(status.stdout.contains("RUNNING"), "{status}");
@@ -63,7 +34,7 @@ fn no_client_is_refused_while_the_manager_is_killed() {
     let daemon = start(COUNTER);
     daemon.wait_for_state("counter", Running, LONG);
     for _ in 0..20 {
-        let before = until_some("a manager", LONG, || daemon.manager());
+        let before = daemon.manager();
         kill(before, Signal::SIGKILL);
         // A connection may break off if the dead manager had taken it; a new one is never refused.
         let answer = daemon.address().call("supervisor.getPID", vec![]);
@@ -71,7 +42,7 @@ fn no_client_is_refused_while_the_manager_is_killed() {
             assert_ne!(error.kind(), std::io::ErrorKind::ConnectionRefused);
             assert_ne!(error.kind(), std::io::ErrorKind::NotFound);
         }
-        until("it answers again", LONG, || daemon.answers());
+        daemon.wait_answer();
     }
     assert_unbroken(&daemon.read("counter.log"));
 }
@@ -91,8 +62,7 @@ autorestart=true
     daemon.wait_for_state("counter", Running, LONG);
     let counter = daemon.pid_of("counter");
     for round in 0..n_kills {
-        kill_manager(&daemon);
-        until("it answers again", LONG, || daemon.answers());
+        daemon.replace_manager();
         // Another phase of everybody's rhythm in every round.
         std::thread::sleep(std::time::Duration::from_micros((round * 7919 % 30_000) as u64));
     }
@@ -154,7 +124,7 @@ autorestart=false
     daemon.wait_for_state("a", Running, LONG);
     daemon.wait_for_state("b", Running, LONG);
     let (a, b) = (daemon.pid_of("a"), daemon.pid_of("b"));
-    let manager = daemon.manager().expect("there is one");
+    let manager = daemon.manager();
     // It cannot see the deaths before its own.
     kill(manager, Signal::SIGSTOP);
     kill(a, Signal::SIGTERM);
@@ -185,7 +155,7 @@ stdout_logfile=%(here)s/stubborn.log
     let pid = daemon.pid_of("stubborn");
     let stop = vec![text("stubborn"), flag(false)];
     daemon.call("supervisor.stopProcess", stop);
-    kill_manager(&daemon);
+    daemon.kill_manager();
     daemon.wait_log("stopped: stubborn (terminated by SIGKILL)");
     assert!(!running(pid));
 }
@@ -194,7 +164,7 @@ stdout_logfile=%(here)s/stubborn.log
 fn after_the_death_of_the_manager_the_daemon_still_shuts_down_in_order() {
     let mut daemon = start(COUNTER);
     daemon.wait_for_state("counter", Running, LONG);
-    kill_manager(&daemon);
+    daemon.kill_manager();
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait_exit(), 0);
     assert!(daemon.log().contains("stopped: counter (terminated by SIGTERM)"));

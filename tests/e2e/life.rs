@@ -257,7 +257,7 @@ fn an_idle_daemon_does_not_wake_up() {
     for number in 0..20 {
         daemon.wait_for_state(&format!("n:{number}"), Running, LONG);
     }
-    let both = [daemon.pid(), daemon.manager().unwrap_or(daemon.pid())];
+    let both = [daemon.pid(), daemon.manager_now().unwrap_or(daemon.pid())];
     let count = || both.map(sleeps);
     // What the start and our own questions left to do may take a moment.
     let mut before = count();

@@ -57,8 +57,7 @@ stdout_logfile=NONE
 stderr_logfile=NONE
 ",
     );
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     until("none is on its way", LONG, || count(&daemon, "RUNNING") + count(&daemon, "FATAL") == 60);
     let n_running = count(&daemon, "RUNNING");
     assert!((10..50).contains(&n_running), "{n_running} are running");
@@ -107,8 +106,7 @@ startsecs=0
     let ghost = "ghost:x:54321:54321::/nonexistent:/bin/false\n";
     fs::write(daemon.path("passwd"), format!("{everybody}{ghost}"))
         .expect("the test's directory can be written");
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon.call("supervisor.startProcess", vec![text("x")]);
     assert_eq!(daemon.state_of("x"), Running);
     daemon.call("supervisor.stopProcess", vec![text("x")]);
@@ -162,8 +160,7 @@ startsecs=0
 ";
     let mut daemon = Start::new(Side::under_test(), conf).prepare();
     fs::create_dir(daemon.path("run")).expect("the test's directory can be written");
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon.wait_for_state("x", Running, LONG);
     let keeper: i32 = daemon.read("run/pid").trim().parse().expect("a pid");
     let before = daemon.pid_of("x");
@@ -213,8 +210,7 @@ stdout_logfile=%(here)s/small.log
 "
         ),
     );
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon.wait_for_state("big", Running, LONG);
     until("the log says that the disk is full", LONG, || daemon.log().contains("No space left on device"));
     let line = daemon.log().lines().find(|line| line.contains("No space left")).map(str::to_string);
@@ -251,8 +247,7 @@ startsecs=0
 "
         ),
     );
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     let full = || fs::metadata(inside(&daemon, "disk/big.log")).is_ok_and(|data| data.len() > 100_000);
     until("the disk is full", LONG, full);
     for _ in 0..20 {
@@ -264,8 +259,8 @@ startsecs=0
     daemon.call("supervisor.startProcess", vec![text("x")]);
     let x = daemon.pid_of("x");
     // The next manager finds the disk full at its start.
-    kill(daemon.manager().expect("there is one"), Signal::SIGKILL);
-    until("it answers again", LONG, || daemon.answers());
+    kill(daemon.manager(), Signal::SIGKILL);
+    daemon.wait_answer();
     assert_eq!(daemon.pid_of("x"), x);
     daemon.signal(Signal::SIGHUP);
     until("it has begun anew", LONG, || has_successor(&daemon, x));
@@ -309,8 +304,7 @@ fn with_clock(conf: &str) -> Daemon {
         .arg(daemon.path("shim.c"))
         .status();
     assert!(compiled.is_ok_and(|status| status.success()), "this test needs a C compiler called cc");
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon
 }
 
@@ -396,7 +390,7 @@ autorestart=false
 ",
     );
     until("all run", LONG, || count(&daemon, "RUNNING") == 50);
-    let manager = daemon.manager().expect("there is one");
+    let manager = daemon.manager();
     let programs: Vec<i32> = daemon.programs().iter().map(|program| program.pid).collect();
     kill(manager, Signal::SIGSTOP);
     programs.iter().for_each(|pid| kill(*pid, Signal::SIGKILL));
@@ -406,7 +400,7 @@ autorestart=false
     until("all ends are known", LONG, || count(&daemon, "EXITED") == 50);
     daemon.wait_log("received SIGUSR2 indicating log reopen request");
     assert_eq!(daemon.log().matches("exited: ").count(), 50);
-    assert_eq!(daemon.manager(), Some(manager), "it is the same one");
+    assert_eq!(daemon.manager_now(), Some(manager), "it is the same one");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! No manager comes up, and programs go on as if there were one.
 
 use crate::start;
-use crate::support::{AS_PID_1, Daemon, LONG, Side, Start, kill, running, until, until_some};
+use crate::support::{
+    AS_PID_1, Daemon, LONG, Side, Start, assert_unbroken, kill, running, until, until_some,
+};
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::fs;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use supervisord::model::state::ProcessState::Running;
 
 /// Prints numbered lines as fast as a shell can: a pipe of the usual size is full after some 20 ms.
-const COUNTER: &str = "
+const QUICK_COUNTER: &str = "
 [program:counter]
 command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; done'
 startsecs=0
@@ -35,7 +37,7 @@ impl Outage {
         let keeper = Pid::from_raw(daemon.keeper()).expect("a pid is not 0");
         let little = Rlimit { current: Some(1 << 20), maximum: None };
         let former = prlimit(Some(keeper), Resource::As, little).expect("root may change limits");
-        let manager = until_some("a manager", LONG, || daemon.manager());
+        let manager = daemon.manager();
         kill(manager, Signal::SIGKILL);
         until("the manager is gone", LONG, || !running(manager));
         Outage { keeper, former }
@@ -58,20 +60,10 @@ fn wait_growth(daemon: &Daemon, name: &str) {
     until(&format!("{name} grows"), PRINTING, || size(daemon, name) > before + (4 << 20));
 }
 
-/// Lines 1 to n, none missing, none twice, in the parts of a log, the oldest first.
-#[track_caller]
-fn assert_unbroken(parts: &[String]) {
-    let log = parts.concat();
-    let complete = &log[..log.rfind('\n').map_or(0, |end| end + 1)];
-    for (index, line) in complete.lines().enumerate() {
-        assert_eq!(line, format!("line {}", index + 1), "the log of the program has a gap or a double");
-    }
-}
-
 #[test]
 fn logs_go_on_while_no_manager_comes_up() {
     let daemon = start(&format!(
-        "{COUNTER}stdout_logfile_maxbytes=0
+        "{QUICK_COUNTER}stdout_logfile_maxbytes=0
 [program:silent]
 command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; echo $n > silent; done'
 directory=%(here)s
@@ -109,7 +101,7 @@ stdout_logfile_prefix=web
 
     until("a manager answers again", LONG, || daemon.answers());
     wait_growth(&daemon, "counter.log");
-    assert_unbroken(&[daemon.read("counter.log")]);
+    assert_unbroken(&daemon.read("counter.log"));
     assert_eq!(["counter", "silent", "errors", "dressed"].map(|name| daemon.pid_of(name)), pids);
     // What is changed on its way has waited in memory.
     let n_last = until_some("a number", LONG, || Some(n_printed()).filter(|number| *number > 0));
@@ -124,7 +116,7 @@ stdout_logfile_prefix=web
 
 #[test]
 fn a_log_that_grew_beyond_its_limit_is_rotated_by_the_next_manager() {
-    let daemon = start(&format!("{COUNTER}stdout_logfile_maxbytes=6MB\nstdout_logfile_backups=1000\n"));
+    let daemon = start(&format!("{QUICK_COUNTER}stdout_logfile_maxbytes=6MB\nstdout_logfile_backups=1000\n"));
     daemon.wait_for_state("counter", Running, LONG);
     let outage = Outage::begin(&daemon);
     until("more than the limit", PRINTING, || size(&daemon, "counter.log") > 8 << 20);
@@ -138,7 +130,7 @@ fn a_log_that_grew_beyond_its_limit_is_rotated_by_the_next_manager() {
     assert!((1..=n_backups).any(|number| size(&daemon, &part(number)) > 8 << 20));
     let mut parts: Vec<String> = (1..=n_backups).rev().map(|number| daemon.read(&part(number))).collect();
     parts.push(daemon.read("counter.log"));
-    assert_unbroken(&parts);
+    assert_unbroken(&parts.concat());
     kill(pid, Signal::SIGCONT);
 }
 
@@ -221,7 +213,7 @@ fn whoever_asks_often_does_not_wait_for_the_stubborn() {
 fn a_shutdown_that_lost_its_manager_goes_on_without_one() {
     let mut daemon = start(&obedient());
     wait_up(&daemon);
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     daemon.signal(Signal::SIGTERM);
     until("the stop has begun", LONG, || daemon.read("stopped").contains("stubborn"));
     kill(manager, Signal::SIGSTOP);

@@ -3,7 +3,7 @@
 //! `spawned: ` in the activity log tells when a program was started, a moment after it was decided.
 
 use crate::start;
-use crate::support::{Daemon, LONG, Side, Start, flag, kill, text, until, until_some};
+use crate::support::{Daemon, LONG, Side, Start, flag, has_root, kill, text, until};
 use nix::sys::signal::Signal;
 use supervisord::model::state::ProcessState::{Exited, Running, Stopped};
 
@@ -75,8 +75,7 @@ startsecs=0
     std::fs::write(&no_program, "\x7fnothing that the kernel could execute").expect("the test's directory");
     std::fs::set_permissions(&no_program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .expect("it is ours");
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     let names = ["zero", "one", "unexpected", "killed", "exec", "listener"].map(str::to_string);
     let directories = (0..4).map(|number| format!("directory_{number}"));
     let names: Vec<String> = names.into_iter().chain(directories).collect();
@@ -94,8 +93,8 @@ startsecs=0
 /// Nobody may become `nobody` without the right to.
 #[test]
 fn who_may_not_become_another_user_is_tried_once_a_second() {
-    if !nix::unistd::geteuid().is_root() {
-        return println!("skipped: needs root, to give up a capability");
+    if !has_root("needs root, to give up a capability") {
+        return;
     }
     let conf = "[program:x]\ncommand=/bin/cat\nuser=nobody\nstartsecs=0\n";
     let daemon = Start::new(Side::under_test(), conf)
@@ -123,10 +122,7 @@ fn a_new_manager_keeps_the_pace() {
     let daemon = start(STORM);
     for _ in 0..4 {
         daemon.wait_for_state("x", Exited, LONG);
-        let manager = until_some("a manager", LONG, || daemon.manager());
-        kill(manager, Signal::SIGKILL);
-        until("another one", LONG, || daemon.manager().is_some_and(|pid| pid != manager));
-        until("it answers", LONG, || daemon.answers());
+        daemon.replace_manager();
         let n_starts = starts(&daemon, "x").len();
         until("it goes on", LONG, || starts(&daemon, "x").len() > n_starts);
     }

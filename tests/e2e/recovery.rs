@@ -10,13 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopped};
 
-pub fn kill_manager(daemon: &Daemon) {
-    let before = until_some("a manager", LONG, || daemon.manager());
-    kill(before, Signal::SIGKILL);
-    until("a new manager", LONG, || daemon.manager().is_some_and(|pid| pid != before));
-    until("it answers", LONG, || daemon.answers());
-}
-
 fn n_spawned(daemon: &Daemon, name: &str) -> usize {
     daemon.log().matches(&format!("spawned: '{name}' ")).count()
 }
@@ -25,8 +18,8 @@ fn n_spawned(daemon: &Daemon, name: &str) -> usize {
 fn a_program_that_is_starting_is_up_when_its_time_has_come_and_not_before() {
     let daemon = start("[program:slow]\ncommand=sleep 1000\nstartsecs=3\n");
     daemon.wait_log("spawned: 'slow'");
-    kill_manager(&daemon);
-    kill_manager(&daemon);
+    daemon.replace_manager();
+    daemon.replace_manager();
     daemon.wait_for_state("slow", Running, LONG);
     let started = daemon.moment("success: slow") - daemon.moment("spawned: 'slow'");
     // The first message may come a little later than what it tells.
@@ -38,11 +31,11 @@ fn a_program_that_is_starting_is_up_when_its_time_has_come_and_not_before() {
 fn starts_that_failed_are_counted_across_managers() {
     let daemon = start("[program:failing]\ncommand=false\nstartsecs=1\nstartretries=2\n");
     daemon.wait_for_state("failing", Backoff, LONG);
-    kill_manager(&daemon);
+    daemon.replace_manager();
     until("the second attempt", LONG, || n_spawned(&daemon, "failing") == 2);
-    kill_manager(&daemon);
+    daemon.replace_manager();
     daemon.wait_for_state("failing", Fatal, LONG);
-    kill_manager(&daemon);
+    daemon.replace_manager();
     assert_eq!(daemon.state_of("failing"), Fatal);
     assert_eq!(n_spawned(&daemon, "failing"), 3, "one start and two retries");
     assert_eq!(daemon.log().matches("gave up: failing").count(), 1);
@@ -72,7 +65,7 @@ startsecs=0
     daemon.wait_for_state("stopped", Running, LONG);
     daemon.call("supervisor.stopProcess", vec![text("stopped"), flag(true)]);
     for _ in 0..3 {
-        kill_manager(&daemon);
+        daemon.replace_manager();
         let states = ["stopped", "ended", "manual", "running"].map(|name| daemon.state_of(name));
         assert_eq!(states, [Stopped, Exited, Stopped, Running]);
     }
@@ -107,7 +100,7 @@ startsecs=0
                     <params><param><value><string>ends</string></value></param></params></methodCall>";
     for _ in 0..5 {
         daemon.wait_for_state("ends", Running, LONG);
-        let (manager, program) = (until_some("a manager", LONG, || daemon.manager()), daemon.pid_of("ends"));
+        let (manager, program) = (daemon.manager(), daemon.pid_of("ends"));
         kill(manager, Signal::SIGSTOP);
         until("all of it has stopped", LONG, || is_stopped(manager));
         // Whoever comes next finds it waiting.
@@ -137,7 +130,7 @@ startsecs=0
     daemon.call("supervisor.stopProcess", vec![text("slow"), flag(false)]);
     // Faults if the daemon does not let a start wait; then there is nothing to be forgotten.
     let waits = daemon.try_call("supervisor.startProcess", vec![text("slow"), flag(false)]).is_ok();
-    kill_manager(&daemon);
+    daemon.replace_manager();
     daemon.wait_log("stopped: slow (exit status 0)");
     if waits {
         daemon.wait_for_state("slow", Running, LONG);
@@ -154,7 +147,7 @@ fn a_manager_comes_up_without_its_log() {
     let log = daemon.path("supervisord.log");
     std::fs::rename(&log, daemon.path("moved")).expect("the directory is the test's");
     std::fs::create_dir(&log).expect("the directory is the test's");
-    kill_manager(&daemon);
+    daemon.replace_manager();
     assert_eq!(daemon.state_of("p"), Running);
 
     std::fs::remove_dir(&log).expect("nothing is in it");
@@ -168,8 +161,8 @@ fn a_line_in_which_the_manager_was_killed_ends_there() {
     // The kernel gives a write up between two pages, which is seldom met.
     let mut log = fs::OpenOptions::new().append(true).open(daemon.path("supervisord.log")).unwrap();
     log.write_all(b"2026-01-31 13:17:20,207 INFO spawned: 'x' wi").unwrap();
-    kill_manager(&daemon);
-    kill_manager(&daemon);
+    daemon.replace_manager();
+    daemon.replace_manager();
     let torn = "2026-01-31 13:17:20,207 INFO spawned: 'x' wi [cut off]\n2";
     assert!(daemon.log().contains(torn), "the next line stands by itself");
     assert_eq!(daemon.log().matches("[cut off]").count(), 1);
@@ -203,7 +196,7 @@ stdout_logfile=%(here)s/{name}.log
         until("the first line is there", LONG, || daemon.read(&format!("{name}.log")).contains("hello"));
     }
     for _ in 0..2 {
-        kill_manager(&daemon);
+        daemon.replace_manager();
     }
     for name in ["text", "json", "colour"] {
         std::fs::write(daemon.path(&format!("{name}.trigger")), "go\n").expect("its program reads it");
@@ -243,7 +236,7 @@ strip_ansi=true
     (0..20).for_each(|_| assert_eq!(daemon.state_of("colour"), Running));
     kill(keeper, Signal::SIGCONT);
     until("the first line is there", LONG, || daemon.read("colour.log").contains("hello"));
-    kill_manager(&daemon);
+    daemon.replace_manager();
     go.write_all(b"go\n").unwrap();
     until("the rest is there", LONG, || daemon.read("colour.log").lines().count() == 2);
     assert_eq!(daemon.read("colour.log"), "hello\nred\n");
@@ -266,7 +259,7 @@ stdout_logfile_maxbytes=0
     let n_lines = || daemon.read("p.log").lines().count();
     for n_least in [1, 20_000, 50_000] {
         until("it has printed some lines", LONG, || n_lines() >= n_least);
-        kill_manager(&daemon);
+        daemon.replace_manager();
     }
     until("it has printed all lines", LONG, || n_lines() >= 100_000);
     let expected: String = (1..=100_000).map(|number| format!("line {number}\n")).collect();
@@ -290,14 +283,13 @@ fn a_manager_that_died_young_is_executed_anew() {
     let forked = vec![format!("supervisord: manager -c {conf}")];
     let executed = ["supervisord: manager", "-c", &conf].map(str::to_string).to_vec();
     let succeeded = |signal: Signal, expected: &Vec<String>| {
-        let before = until_some("a manager", LONG, || daemon.manager());
+        let before = daemon.manager();
         kill(before, signal);
-        let manager =
-            until_some("a new manager", LONG, || daemon.manager().filter(|manager| *manager != before));
-        until("it answers", LONG, || daemon.answers());
+        let manager = daemon.manager_after(before);
+        daemon.wait_answer();
         assert_eq!(words(manager), *expected, "after {signal}");
     };
-    assert_eq!(words(daemon.manager().unwrap()), forked);
+    assert_eq!(words(daemon.manager()), forked);
     succeeded(Signal::SIGKILL, &forked);
     // It ends a process without a core.
     succeeded(Signal::SIGVTALRM, &executed);
@@ -330,7 +322,7 @@ fn whoever_does_not_cease_to_ask_does_not_keep_orders_waiting() {
     let n_meanwhile = std::thread::scope(|scope| {
         (0..N_CLIENTS).for_each(|_| drop(scope.spawn(ask)));
         until("they are answered", LONG, || n_answers.load(Ordering::Relaxed) > 100);
-        let manager = daemon.manager().expect("there is one");
+        let manager = daemon.manager();
         kill(manager, Signal::SIGKILL);
         let before = n_answers.load(Ordering::Relaxed);
         daemon.call("supervisor.signalProcess", vec![text("x:0"), text("CONT")]);

@@ -1,6 +1,8 @@
 //! The first steps of people who come from a relative of Supervisor: files with a program and a server and nothing else.
 
-use crate::support::{Daemon, LONG, Run, Side, Start, cmdline, flag, free_ports, kill, run, text, until};
+use crate::support::{
+    Daemon, LONG, Run, Side, Start, cmdline, flag, free_ports, has_root, kill, run, text, until,
+};
 use nix::sys::signal::Signal;
 use supervisord::model::state::ProcessState::{Running, Stopped};
 
@@ -69,8 +71,7 @@ fn variables_of_a_file_are_the_daemons_before_it_reads() {
                 [program:shown]\ncommand=/bin/sh -c 'echo $TIME; exec sleep 1000'\nstdout_logfile=%(here)s/shown.log\n";
     let mut daemon = Start::raw(Side::Ours, conf).arguments(&["-n", "--env-file", "vars"]).prepare();
     std::fs::write(daemon.path("vars"), "# the socket\nexport SOCKET=s.sock\nTIME = 1234").unwrap();
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon.wait_for_state("test", Running, LONG);
     assert_eq!(cmdline(daemon.pid_of("test")).split_whitespace().collect::<Vec<_>>(), ["/bin/sleep", "1234"]);
     until("the program's output is there", LONG, || daemon.read("shown.log") == "1234\n");
@@ -96,8 +97,8 @@ fn a_file_of_variables_that_is_missing_is_told() {
 
 #[test]
 fn a_program_may_have_a_group_of_its_own() {
-    if !nix::unistd::Uid::effective().is_root() {
-        return eprintln!("skipped: a program cannot be given another group without root");
+    if !has_root("a program cannot be given another group without root") {
+        return;
     }
     let group = nix::unistd::Group::from_gid(1.into()).unwrap().expect("there is a group 1");
     let conf = format!(
@@ -140,7 +141,7 @@ fn a_new_manager_goes_on_with_the_next_stop_signal() {
     until("its traps are set", LONG, || daemon.read("test.log") == "up\n");
     daemon.call("supervisor.stopProcess", vec![text("test"), flag(false)]);
     until("the second signal has come", LONG, || daemon.read("test.log") == "up\nHUP\nINT\n");
-    kill(daemon.manager().expect("there is a manager"), Signal::SIGKILL);
+    kill(daemon.manager(), Signal::SIGKILL);
     daemon.wait_for_state("test", Stopped, LONG);
     assert_eq!(daemon.read("test.log"), "up\nHUP\nINT\nUSR1\n");
 }

@@ -82,7 +82,7 @@ fn every_line_is_whole_and_there_once_however_often_the_manager_is_killed() {
     until("all lines are there", 6 * LONG, || {
         let found = logs.iter().map(|(name, _)| read(daemon.directory(), name).0.len()).sum();
         if found >= last + 97
-            && let Some(manager) = daemon.manager()
+            && let Some(manager) = daemon.manager_now()
         {
             last = found;
             n_kills += 1;

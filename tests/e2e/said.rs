@@ -1,7 +1,7 @@
 //! What the daemon says: to the point, once, and nothing of others that steers whoever reads it.
 
 use crate::start;
-use crate::support::{LONG, Side, Start, until};
+use crate::support::{LONG, Side, Start, free_ports, has_root, until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -49,8 +49,7 @@ fn an_answer_of_a_listener_stays_one_line_of_the_log_and_why_knows_it() {
     program(&daemon.path("ears"), listener);
     program(&daemon.path("hello"), "#!/bin/sh\nsleep 1000\n");
     let mut daemon = daemon;
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon.wait_log("has entered the UNKNOWN state");
     let log = daemon.log();
     assert!(log.contains(r"ears: bad result line: 'NO\x1b[2JSENSE \u{9b}'"), "{log}");
@@ -107,10 +106,7 @@ fn what_nobody_reads_gets_one_line_at_start_and_reread() {
 
 #[test]
 fn a_private_socket_without_a_password_is_no_reason_to_cry() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("bound")
-        .port();
+    let [port] = free_ports();
     let daemon = start(&format!(
         "[unix_http_server:open]\nfile=%(here)s/open.sock\nchmod=0777\n[inet_http_server]\nport=127.0.0.1:{port}\n"
     ));
@@ -141,10 +137,7 @@ fn a_reread_that_fails_names_file_line_and_key() {
 
 #[test]
 fn a_start_that_cannot_be_says_where_and_leaves_nothing() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("bound")
-        .port();
+    let [port] = free_ports();
     let twins =
         format!("[inet_http_server:a]\nport=127.0.0.1:{port}\n[inet_http_server:b]\nport=127.0.0.1:{port}\n");
     let twice =
@@ -173,8 +166,8 @@ fn a_start_that_cannot_be_says_where_and_leaves_nothing() {
 
 #[test]
 fn root_starts_with_what_everybody_can_change_only_if_it_is_told_to() {
-    if !nix::unistd::Uid::effective().is_root() {
-        return eprintln!("skipped: only root refuses");
+    if !has_root("only root refuses") {
+        return;
     }
     let daemon = Start::new(Side::under_test(), "[program:a]\ncommand=cat\n").prepare();
     fs::set_permissions(daemon.conf(), fs::Permissions::from_mode(0o666)).expect("changed");
@@ -188,15 +181,13 @@ fn root_starts_with_what_everybody_can_change_only_if_it_is_told_to() {
         Start::new(Side::under_test(), "[program:a]\ncommand=cat\n").arguments(&["--allow-unsafe-config"]);
     let mut daemon = start.prepare();
     fs::set_permissions(daemon.conf(), fs::Permissions::from_mode(0o666)).expect("changed");
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon.wait_log("everybody can change this file (mode 0666), and with it what is run");
 
     // What belongs to somebody else is common, and one line.
     let mut daemon = Start::new(Side::under_test(), "[program:a]\ncommand=cat\n").prepare();
     std::os::unix::fs::chown(daemon.conf(), Some(54_321), None).expect("changed");
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon.wait_log("this file belongs to the user 54321, who can change it, and with it what is run");
     assert_eq!(daemon.log().matches("this file belongs to the user 54321").count(), 1);
     // It goes on when it reads the file again.
@@ -205,8 +196,8 @@ fn root_starts_with_what_everybody_can_change_only_if_it_is_told_to() {
 
 #[test]
 fn a_signal_that_cannot_be_sent_has_a_reason() {
-    if !nix::unistd::Uid::effective().is_root() {
-        return eprintln!("skipped: only root can give a program away");
+    if !has_root("only root can give a program away") {
+        return;
     }
     // A daemon that has lost CAP_KILL cannot signal what runs as somebody else.
     let daemon =

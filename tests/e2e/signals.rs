@@ -39,7 +39,7 @@ fn term_int_and_quit_shut_down_in_order() {
 fn term_to_keeper_and_manager_at_once_does_no_harm() {
     let mut daemon = start(TWO);
     daemon.wait_for_state("one", Running, LONG);
-    let manager = daemon.manager().expect("there is one");
+    let manager = daemon.manager();
     daemon.signal(Signal::SIGTERM);
     kill(manager, Signal::SIGTERM);
     assert_eq!(daemon.wait_exit(), 0);

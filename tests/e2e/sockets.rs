@@ -1,6 +1,6 @@
 //! Sockets that programs inherit, and that outlive them.
 
-use crate::support::{Daemon, LONG, Side, Start, kill, text, until, until_some};
+use crate::support::{Daemon, LONG, Side, Start, free_ports, kill, text, until};
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -57,8 +57,7 @@ fn with_scripts(conf: &str) -> Daemon {
     let mut daemon = Start::new(Side::under_test(), conf).prepare();
     std::fs::write(daemon.path("responder.py"), RESPONDER).unwrap();
     std::fs::write(daemon.path("server.py"), SERVER).unwrap();
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon
 }
 
@@ -74,19 +73,6 @@ fn ask(mut connection: impl Read + Write) -> std::io::Result<String> {
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
-}
-
-/// A port that nobody listens on now.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Kills the manager and waits for its successor.
-fn kill_manager(daemon: &Daemon) {
-    let before = until_some("a manager", LONG, || daemon.manager());
-    kill(before, Signal::SIGKILL);
-    until("there is another manager", LONG, || daemon.manager().is_some_and(|pid| pid != before));
-    until("it answers", LONG, || daemon.answers());
 }
 
 /// How the requests of a client ended.
@@ -113,7 +99,7 @@ fn ask_while_killing(daemon: &Daemon, programs: &[&str], ask: impl Fn() -> bool 
     for round in 0..6 {
         let before = tally.n_answers.load(Ordering::SeqCst);
         if round % 2 == 0 {
-            kill_manager(daemon);
+            daemon.replace_manager();
         } else {
             for name in programs {
                 // One that was killed a moment ago may wait for its second to be over.
@@ -159,7 +145,7 @@ fn no_client_of_a_fastcgi_program_is_refused() {
 
 #[test]
 fn php_answers_a_fastcgi_client_whoever_is_killed() {
-    let port = free_port();
+    let [port] = free_ports();
     let daemon = with_scripts(&format!(
         "[fcgi-program:php]\ncommand=php-cgi\nsocket=tcp://127.0.0.1:{port}\nnumprocs=2\nautorestart=true\n\
          process_name=%(program_name)s_%(process_num)d\nstartsecs=0\n"
@@ -186,7 +172,7 @@ fn php_answers_a_fastcgi_client_whoever_is_killed() {
 
 #[test]
 fn a_socket_goes_with_its_group() {
-    let port = free_port();
+    let [port] = free_ports();
     let mut daemon = with_scripts(&format!(
         "[fcgi-program:app]\ncommand=python3 %(here)s/responder.py\nsocket=tcp://127.0.0.1:{port}\n\
          [program:other]\ncommand=python3 %(here)s/server.py\nsockets=unix://%(here)s/o.sock\n"
@@ -211,7 +197,7 @@ fn a_socket_goes_with_its_group() {
 
 #[test]
 fn any_program_can_have_sockets() {
-    let port = free_port();
+    let [port] = free_ports();
     let daemon = with_scripts(&format!(
         "[program:server]\ncommand=python3 %(here)s/server.py\n\
          sockets=tcp://127.0.0.1:{port},unix://%(here)s/s1.sock\nautorestart=true\nstartsecs=0\n"
@@ -227,7 +213,7 @@ fn any_program_can_have_sockets() {
         let unix = UnixStream::connect(daemon.path("s1.sock")).unwrap();
         assert_eq!(read(Box::new(unix)).unwrap(), "4\n");
         kill(daemon.pid_of("server"), Signal::SIGKILL);
-        kill_manager(&daemon);
+        daemon.replace_manager();
         daemon.wait_for_state("server", Running, LONG);
     }
 }

@@ -1,13 +1,11 @@
 //! Starting: the terminal, the pidfile, the sockets, and what happens if it cannot be.
 
 use crate::start;
-use crate::support::{AS_PID_1, LONG, Side, Start, kill, parent, running, until, wait_gone};
+use crate::support::{AS_PID_1, LONG, SLEEPER, Side, Start, kill, parent, running, until, wait_gone};
 use dxr::Value;
 use nix::sys::signal::Signal;
 use std::fs;
 use supervisord::model::state::ProcessState::Running;
-
-const SLEEPER: &str = "[program:sleeper]\ncommand=sleep 1000\nstartsecs=0\n";
 
 #[test]
 fn in_the_foreground_it_leaves_nothing_behind() {
@@ -30,7 +28,7 @@ fn every_program_is_the_child_of_the_pid_in_the_pidfile() {
     let daemon = start(SLEEPER);
     daemon.wait_for_state("sleeper", Running, LONG);
     assert_eq!(parent(daemon.pid_of("sleeper")), Some(daemon.pid()));
-    assert_eq!(daemon.manager().and_then(parent), Some(daemon.pid()));
+    assert_eq!(daemon.manager_now().and_then(parent), Some(daemon.pid()));
 }
 
 #[test]
@@ -229,8 +227,7 @@ fn a_socket_that_nobody_serves_is_replaced() {
     wait_gone(&everybody, LONG);
     assert!(daemon.path("s.sock").exists(), "nobody was left to remove it");
 
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon.wait_for_state("sleeper", Running, LONG);
 }
 

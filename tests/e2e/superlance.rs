@@ -29,8 +29,7 @@ fn with_sendmail(side: Side, conf: &str) -> Daemon {
     let sendmail = daemon.path("sendmail");
     std::fs::write(&sendmail, "#!/bin/sh\ncat > \"$0.new\"\nmv \"$0.new\" \"${0%/*}/mail\"\n").unwrap();
     std::fs::set_permissions(&sendmail, std::fs::Permissions::from_mode(0o755)).unwrap();
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon
 }
 

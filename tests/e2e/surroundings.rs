@@ -1,14 +1,12 @@
 //! Odd surroundings at the start: descriptors and variables of the caller, limits, and a system that lacks something.
 //! Either the daemon runs all the same, or it says what is missing, ends with status 2 and leaves nothing behind.
 
-use crate::support::{Daemon, LONG, Run, Side, Start, kill, running, sleeps, until, until_some};
+use crate::support::{Daemon, LONG, Run, SLEEPER, Side, Start, has_root, kill, running, sleeps, until};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use supervisord::model::state::ProcessState::Running;
-
-const SLEEPER: &str = "[program:sleeper]\ncommand=sleep 1000\nstartsecs=0\n";
 
 /// A daemon that a shell starts after having done something: `exec "$@"` is the daemon.
 fn after(script: &str, conf: &str) -> Start {
@@ -40,11 +38,7 @@ fn refused(start: Start, says: &[&str]) {
 }
 
 fn is_root() -> bool {
-    let is_root = nix::unistd::geteuid().is_root();
-    if !is_root {
-        eprintln!("skipped: only root can make these surroundings");
-    }
-    is_root
+    has_root("only root can make these surroundings")
 }
 
 /// What the descriptors of a process lead to.
@@ -95,14 +89,13 @@ stderr_logfile=/proc/self/fd/9
 stderr_logfile_maxbytes=0
 ";
     let mut daemon = after("exec 4>four 5>five; exec \"$@\"", conf).prepare();
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     until("what it said is where the caller wanted it", LONG, || daemon.read("four") == "begin\n");
-    crate::recovery::kill_manager(&daemon);
+    daemon.replace_manager();
     let line = vec![crate::support::text("writer"), crate::support::text("again\n")];
     daemon.call("supervisor.sendProcessStdin", line);
     until("a new manager writes there, too", LONG, || daemon.read("four") == "begin\nagain\n");
-    for pid in [Some(daemon.keeper()), daemon.manager()].into_iter().flatten() {
+    for pid in [Some(daemon.keeper()), daemon.manager_now()].into_iter().flatten() {
         assert!(holds(pid, "four") && !holds(pid, "five"));
     }
     assert!(!holds(daemon.pid_of("writer"), "four"));
@@ -180,10 +173,9 @@ stdout_logfile=%(here)s/env.log
     ];
     let words: Vec<String> = names.iter().map(|(name, value)| format!("{name}='{value}'")).collect();
     let mut daemon = after(&format!("export {}; exec \"$@\"", words.join(" ")), conf).prepare();
-    daemon.spawn();
-    daemon.wait_ready();
-    crate::recovery::kill_manager(&daemon);
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    daemon.start();
+    daemon.replace_manager();
+    let manager = daemon.manager();
     assert!(crate::support::n_threads(manager) < 20);
     // They are for whoever they are meant for, as far as they are not our own.
     until("the program has printed them", LONG, || daemon.read("env.log").contains("PWD="));
@@ -224,11 +216,10 @@ stdout_logfile=%(here)s/writer.log
 stdout_prefix=true
 ";
     let mut daemon = without(libc::SYS_memfd_create, libc::ENOSYS, conf);
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     until("it has written", LONG, || daemon.read("writer.log").contains("begin"));
     let program = daemon.pid_of("writer");
-    crate::recovery::kill_manager(&daemon);
+    daemon.replace_manager();
     let line = vec![crate::support::text("writer"), crate::support::text("again\n")];
     daemon.call("supervisor.sendProcessStdin", line);
     until("it has written again", LONG, || daemon.read("writer.log").contains("again"));
@@ -250,8 +241,7 @@ fn without_clone3_it_says_what_to_do() {
     assert!(!daemon.path("supervisord.pid.lock").exists());
 
     let mut daemon = without(libc::SYS_clone3, libc::ENOSYS, SLEEPER);
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     daemon.wait_for_state("sleeper", Running, LONG);
 }
 
@@ -266,8 +256,7 @@ stdout_prefix=true
 ";
     // In units of 512 bytes here.
     let mut daemon = after("ulimit -Sf 100000; exec \"$@\"", conf).prepare();
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     until("the program has its limit", LONG, || daemon.read("limit.log").ends_with("100000\n"));
     drop(daemon);
     if !is_root() {

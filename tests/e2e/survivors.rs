@@ -1,7 +1,8 @@
 //! Programs that outlive the daemon: left running with their keeper, or found again after the keeper was killed.
 
 use crate::support::{
-    AS_PID_1, Daemon, LONG, Side, Start, flag, kill, member, run, running, text, until, until_some, wait_gone,
+    AS_PID_1, COUNTER, Daemon, LONG, SLEEPER, Side, Start, assert_unbroken, flag, kill, member, run, running,
+    text, until, until_some, wait_gone,
 };
 use dxr::Value;
 use nix::sys::signal::Signal;
@@ -19,31 +20,10 @@ startkillall=false
 processinfomapfile=%(here)s/map
 ";
 
-/// Prints numbered lines as fast as a shell can.
-const COUNTER: &str = "
-[program:counter]
-command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; sleep 0.001; done'
-startsecs=0
-stdout_logfile=%(here)s/counter.log
-stdout_logfile_maxbytes=0
-";
-
-const SLEEPER: &str = "
-[program:sleeper]
-command=sleep 1000
-startsecs=0
-";
-
 fn start(conf: &str) -> Daemon {
     let daemon = Start::new(Side::under_test(), &format!("{LEAVING}{conf}")).ready();
     daemon.wait_log("RUNNING state");
     daemon
-}
-
-/// Starts it again in the same directory.
-fn start_again(daemon: &mut Daemon) {
-    daemon.spawn();
-    daemon.wait_ready();
 }
 
 /// Ends the daemon as a user does. Its keeper's pid.
@@ -54,14 +34,10 @@ fn stop(daemon: &mut Daemon) -> i32 {
     keeper
 }
 
-/// Kills the keeper, and with it the daemon.
+/// Kills the keeper, and with it the daemon, once what happened last is in the table.
 fn kill_keeper(daemon: &mut Daemon) {
-    let (keeper, manager) = (daemon.pid(), until_some("a manager", LONG, || daemon.manager()));
-    // What happened last is in the table.
     until("the table is up to date", LONG, || !daemon.path("map.new").exists() && is_written(daemon));
-    kill(keeper, Signal::SIGKILL);
-    assert_eq!(daemon.wait_exit(), 1, "whoever waits for the daemon hears that this was no orderly end");
-    wait_gone(&[keeper, manager], LONG);
+    daemon.kill_keeper();
 }
 
 /// Whether the table on disk shows what the daemon says is alive.
@@ -92,12 +68,7 @@ fn prestart(daemon: &Daemon) -> Vec<String> {
 /// How many lines the counter has in its log: 1 to n, none missing, none twice.
 #[track_caller]
 fn n_lines(daemon: &Daemon) -> usize {
-    let log = daemon.read("counter.log");
-    let complete = &log[..log.rfind('\n').map_or(0, |end| end + 1)];
-    for (index, line) in complete.lines().enumerate() {
-        assert_eq!(line, format!("line {}", index + 1), "the log of the program has a gap or a double");
-    }
-    complete.lines().count()
+    assert_unbroken(&daemon.read("counter.log"))
 }
 
 #[track_caller]
@@ -150,7 +121,7 @@ fn a_stop_leaves_programs_running_and_the_next_start_resumes_them() {
     // Without a daemon, its output goes on to its log.
     wait_for_lines(&daemon);
 
-    start_again(&mut daemon);
+    daemon.start();
     assert_eq!(daemon.pid(), keeper, "the parent of the programs is the daemon again");
     let after = daemon.info("counter");
     for key in ["pid", "start", "state"] {
@@ -216,7 +187,7 @@ fn another_binary_may_resume_them() {
     command.envs(usual.get_envs().filter_map(|(key, value)| Some((key, value?))));
     let again = run(&mut command);
     assert_eq!(again.code, 0, "{again}");
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     for process in [keeper, manager] {
         assert_eq!(fs::read_link(format!("/proc/{process}/exe")).unwrap(), copy);
     }
@@ -247,7 +218,7 @@ startsecs=0
     kill(sleeper, Signal::SIGKILL);
     kill(once, Signal::SIGINT);
     wait_gone(&[sleeper, once], LONG);
-    start_again(&mut daemon);
+    daemon.start();
     daemon.wait_log("exited: sleeper (terminated by SIGKILL; not expected)");
     daemon.wait_log("exited: once (terminated by SIGINT; not expected)");
     daemon.wait_for_state("sleeper", Running, LONG);
@@ -275,7 +246,7 @@ stopwaitsecs=1000
     until("it is restarted", LONG, || daemon.log().matches("spawned: 'sleeper'").count() == 2);
     kill(stubborn, Signal::SIGKILL);
     assert_eq!(daemon.wait_exit(), 0);
-    start_again(&mut daemon);
+    daemon.start();
     assert_eq!(daemon.state_of("sleeper"), Running);
     assert_eq!(daemon.state_of("stubborn"), Stopped);
     assert_eq!(prestart(&daemon), ["sleeper"]);
@@ -305,7 +276,7 @@ command=sleep 1000
 autostart=false
 "
     ));
-    start_again(&mut daemon);
+    daemon.start();
     wait_gone(&before[1..], LONG);
     daemon.wait_for_state("new", Running, LONG);
     daemon.wait_for_state("sleeper", Running, LONG);
@@ -333,7 +304,7 @@ fn a_start_that_fails_leaves_the_programs_with_the_keeper() {
     wait_for_lines(&daemon);
     drop(other);
     fs::remove_file(daemon.path("s.sock")).unwrap();
-    start_again(&mut daemon);
+    daemon.start();
     assert_eq!((daemon.pid(), daemon.pid_of("counter")), (keeper, counter));
     wait_for_lines(&daemon);
 }
@@ -346,14 +317,13 @@ fn signals_reach_the_daemon_through_whoever_stands_in_for_it() {
         kill(daemon.started_pid(), signal);
         assert_eq!(daemon.wait_exit(), 0);
         assert!(running(counter));
-        start_again(&mut daemon);
+        daemon.start();
     }
     // Whoever kills the stand-in wants the daemon to end.
     kill(daemon.started_pid(), Signal::SIGKILL);
     until("the daemon has ended", LONG, || !daemon.path("supervisord.pid").exists());
     assert!(running(counter));
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     assert_eq!(daemon.pid_of("counter"), counter);
     assert!(!daemon.log().contains("killing"));
 }
@@ -363,7 +333,7 @@ fn a_keeper_without_a_daemon_ends_with_its_programs_when_it_is_told_to() {
     let mut daemon = start(&format!("{COUNTER}{SLEEPER}"));
     // One program that is its child and one that is not.
     kill_keeper(&mut daemon);
-    start_again(&mut daemon);
+    daemon.start();
     daemon.ctl(&["restart", "counter"]).expect(0);
     assert_eq!(prestart(&daemon), ["sleeper"]);
     let keeper = stop(&mut daemon);
@@ -384,7 +354,7 @@ fn what_was_left_running_is_stopped_in_order_if_the_next_start_is_to_kill_all() 
     let counter = daemon.pid_of("counter");
     stop(&mut daemon);
     daemon.write_conf(&format!("{LEAVING}startkillall=true\n{COUNTER}"));
-    start_again(&mut daemon);
+    daemon.start();
     daemon.wait_log("stopped: counter (terminated by SIGTERM)");
     daemon.wait_for_state("counter", Running, LONG);
     assert_ne!(daemon.pid_of("counter"), counter);
@@ -423,7 +393,7 @@ fn programs_outlive_a_killed_keeper_and_are_adopted() {
     kill_keeper(&mut daemon);
     assert!(running(member(&counter, "pid")) && running(sleeper));
 
-    start_again(&mut daemon);
+    daemon.start();
     daemon.wait_log("adopted: 'counter' with pid");
     let after = daemon.info("counter");
     for key in ["pid", "start", "state"] {
@@ -439,9 +409,7 @@ fn programs_outlive_a_killed_keeper_and_are_adopted() {
     wait_for_lines(&daemon);
 
     // The next manager still has them.
-    let manager = until_some("a manager", LONG, || daemon.manager());
-    kill(manager, Signal::SIGKILL);
-    until_some("another manager", LONG, || daemon.manager().filter(|&pid| pid != manager));
+    daemon.kill_manager();
     assert_eq!(prestart(&daemon), ["counter", "sleeper"]);
     wait_for_lines(&daemon);
 
@@ -463,14 +431,14 @@ fn one_generation_after_the_other_is_adopted() {
     let counter = daemon.pid_of("counter");
     for generation in 1..=3 {
         kill_keeper(&mut daemon);
-        start_again(&mut daemon);
+        daemon.start();
         assert_eq!(daemon.pid_of("counter"), counter, "generation {generation}");
         wait_for_lines(&daemon);
     }
     // From a keeper that is no parent to one that stays, and on.
     stop(&mut daemon);
     wait_for_lines(&daemon);
-    start_again(&mut daemon);
+    daemon.start();
     assert_eq!(daemon.pid_of("counter"), counter);
     wait_for_lines(&daemon);
     assert_eq!(daemon.read("map").lines().find(|line| line.starts_with("generation")), Some("generation: 5"));
@@ -483,7 +451,7 @@ fn a_keeper_that_is_killed_without_a_daemon_leaves_survivors_too() {
     let keeper = stop(&mut daemon);
     kill(keeper, Signal::SIGKILL);
     wait_gone(&[keeper], LONG);
-    start_again(&mut daemon);
+    daemon.start();
     assert_eq!(daemon.pid_of("counter"), counter);
     wait_for_lines(&daemon);
 }
@@ -500,7 +468,7 @@ autorestart=false
 ",
     );
     kill_keeper(&mut daemon);
-    start_again(&mut daemon);
+    daemon.start();
     assert_eq!(daemon.state_of("once"), Running);
     let why = daemon.ctl(&["why", "once"]).expect(0);
     assert!(why.stdout.contains("it was adopted after its keeper was killed"), "{why}");
@@ -528,7 +496,7 @@ killasgroup=true
     let child: i32 = daemon.read("child").trim().parse().expect("a pid");
     let leader = daemon.pid_of("family");
     kill_keeper(&mut daemon);
-    start_again(&mut daemon);
+    daemon.start();
     let held = start_ticks(leader).and_then(|ticks| pidfd::open(leader, ticks).ok()).expect("it runs");
     let kernel_tells = pidfd::leads_anybody(&held);
     fs::write(daemon.path("go"), "").unwrap();
@@ -570,7 +538,7 @@ command=sleep 1000
 startsecs=0
 "
     ));
-    start_again(&mut daemon);
+    daemon.start();
     wait_gone(&before[1..], LONG);
     daemon.wait_for_state("sleeper", Running, LONG);
     daemon.wait_for_state("new", Running, LONG);
@@ -594,7 +562,7 @@ startsecs=0
         fs::read_link(format!("/proc/{pid}/fd/1")).is_ok_and(|target| target.ends_with("null"))
     });
     kill_keeper(&mut daemon);
-    start_again(&mut daemon);
+    daemon.start();
     let status = daemon.ctl(&["status"]).expect(0);
     assert!(status.stdout.contains("adopted, output not logged"), "{status}");
     let why = daemon.ctl(&["why", "mute"]).expect(0);
@@ -608,7 +576,7 @@ fn survivors_are_killed_if_that_is_asked_for() {
     let before = ["counter", "sleeper"].map(|name| daemon.pid_of(name));
     kill_keeper(&mut daemon);
     daemon.write_conf(&format!("{LEAVING}startkillall=true\n{COUNTER}{SLEEPER}"));
-    start_again(&mut daemon);
+    daemon.start();
     wait_gone(&before, LONG);
     daemon.wait_for_state("sleeper", Running, LONG);
     assert!(prestart(&daemon).is_empty());
@@ -624,7 +592,7 @@ fn nobody_who_got_a_pid_later_is_touched() {
             let conf = format!("{LEAVING}startkillall={startkillall}\n{SLEEPER}");
             let mut daemon = Start::new(Side::under_test(), &conf).prepare();
             forge(&daemon, stranger.pid(), start_ticks, &boot_id);
-            start_again(&mut daemon);
+            daemon.start();
             daemon.wait_for_state("sleeper", Running, LONG);
             assert_ne!(daemon.pid_of("sleeper"), stranger.pid());
             assert!(running(stranger.pid()), "{start_ticks} {boot_id} {startkillall}");
@@ -639,7 +607,7 @@ fn whoever_is_the_one_in_the_table_is_adopted() {
     let stranger = Stranger::new();
     let mut daemon = Start::new(Side::under_test(), &format!("{LEAVING}{SLEEPER}")).prepare();
     forge(&daemon, stranger.pid(), start_ticks(stranger.pid()).expect("it runs"), &boot_id());
-    start_again(&mut daemon);
+    daemon.start();
     daemon.wait_log(&format!("adopted: 'sleeper' with pid {}", stranger.pid()));
 }
 
@@ -656,7 +624,7 @@ fn a_file_that_cannot_be_ours_is_left_alone_and_the_daemon_starts() {
         let mut daemon = Start::new(Side::under_test(), &format!("{LEAVING}{SLEEPER}")).prepare();
         fs::write(daemon.path("map"), content).unwrap();
         fs::set_permissions(daemon.path("map"), fs::Permissions::from_mode(mode)).unwrap();
-        start_again(&mut daemon);
+        daemon.start();
         daemon.wait_for_state("sleeper", Running, LONG);
         let log = daemon.log();
         assert_eq!(log.matches("processinfomapfile").count(), 1, "{log}");
@@ -667,7 +635,7 @@ fn a_file_that_cannot_be_ours_is_left_alone_and_the_daemon_starts() {
     let mut daemon = Start::new(Side::under_test(), &format!("{LEAVING}{SLEEPER}")).prepare();
     fs::write(daemon.path("target"), "version: 1\ninfo_map:\n").unwrap();
     std::os::unix::fs::symlink(daemon.path("target"), daemon.path("map")).unwrap();
-    start_again(&mut daemon);
+    daemon.start();
     daemon.wait_log("it is a symbolic link");
     daemon.wait_for_state("sleeper", Running, LONG);
     assert_eq!(daemon.read("target"), "version: 1\ninfo_map:\n");
@@ -732,12 +700,12 @@ stderr_logfile=NONE
     let pids = until_some("all run", LONG * 3, || all_run(&daemon));
     stop(&mut daemon);
     wait_for_lines(&daemon);
-    start_again(&mut daemon);
+    daemon.start();
     assert_eq!(all_run(&daemon), Some(pids.clone()));
     assert_eq!(prestart(&daemon).len(), MANY + 1);
     wait_for_lines(&daemon);
     kill_keeper(&mut daemon);
-    start_again(&mut daemon);
+    daemon.start();
     assert_eq!(all_run(&daemon), Some(pids));
     wait_for_lines(&daemon);
 }

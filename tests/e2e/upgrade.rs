@@ -1,34 +1,19 @@
 //! Another binary takes over while every program runs on.
 
 use crate::start;
-use crate::support::{Connection, Daemon, LONG, flag, header, kill, post, text, until, until_some};
+use crate::support::{
+    COUNTER, Connection, Daemon, LONG, assert_unbroken, flag, header, kill, post, text, until,
+};
 use dxr::{MethodCall, TryFromValue};
 use nix::sys::signal::Signal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use supervisord::model::state::ProcessState::Running;
 
-const COUNTER: &str = "
-[program:counter]
-command=/bin/sh -c 'n=0; while :; do n=$((n+1)); echo \"line $n\"; sleep 0.001; done'
-startsecs=0
-stdout_logfile=%(here)s/counter.log
-stdout_logfile_maxbytes=0
-";
-
 fn counting() -> Daemon {
     let daemon = start(COUNTER);
     daemon.wait_for_state("counter", Running, LONG);
     daemon
-}
-
-/// Lines 1 to n, none missing, none twice.
-#[track_caller]
-fn assert_unbroken(log: &str) {
-    let complete = &log[..log.rfind('\n').map_or(0, |end| end + 1)];
-    for (index, line) in complete.lines().enumerate() {
-        assert_eq!(line, format!("line {}", index + 1), "the log of the program has a gap or a double");
-    }
 }
 
 /// A script in the daemon's directory that somebody could mistake for a new version.
@@ -44,13 +29,13 @@ fn a_copy_takes_over_and_no_program_notices() {
     let daemon = counting();
     let copy = daemon.path("copy");
     std::fs::copy(env!("CARGO_BIN_EXE_supervisord"), &copy).unwrap();
-    let (keeper, manager, program) = (daemon.pid(), daemon.manager(), daemon.pid_of("counter"));
+    let (keeper, manager, program) = (daemon.pid(), daemon.manager_now(), daemon.pid_of("counter"));
 
     let upgrade = daemon.ctl(&["upgrade", "--binary", copy.to_str().unwrap()]).expect(0);
     assert!(upgrade.stdout.contains("passed its check and takes over"), "{upgrade}");
     assert!(upgrade.stdout.contains("on trial"), "{upgrade}");
 
-    let successor = until_some("the new manager", LONG, || daemon.manager());
+    let successor = daemon.manager();
     assert_ne!(Some(successor), manager);
     assert_eq!((daemon.pid(), daemon.pid_of("counter")), (keeper, program));
     assert_eq!(std::fs::read_link(format!("/proc/{successor}/exe")).unwrap(), copy);
@@ -62,12 +47,12 @@ fn a_copy_takes_over_and_no_program_notices() {
 #[test]
 fn no_call_fails_while_another_binary_takes_over() {
     let daemon = counting();
-    let before = until_some("a manager", LONG, || daemon.manager());
+    let before = daemon.manager();
     daemon.signal(Signal::SIGUSR1);
     until("another manager answers", LONG, || {
         // Every call on a connection of its own; one that is refused or broken off panics.
         daemon.call("supervisor.getState", vec![]);
-        daemon.manager().is_some_and(|manager| manager != before)
+        daemon.manager_now().is_some_and(|manager| manager != before)
     });
     daemon.wait_log("received SIGUSR1 indicating upgrade request");
     assert_unbroken(&daemon.read("counter.log"));
@@ -76,7 +61,7 @@ fn no_call_fails_while_another_binary_takes_over() {
 #[test]
 fn what_cannot_take_over_is_refused_and_nothing_changes() {
     let daemon = counting();
-    let manager = daemon.manager();
+    let manager = daemon.manager_now();
     for (text, why) in [
         ("#!/bin/sh\nexit 3\n", "was refused: it ended without a word (exit status 3)"),
         ("#!/bin/sh\nkill -SEGV $$\n", "was refused: it ended without a word (terminated by SIGSEGV"),
@@ -90,7 +75,7 @@ fn what_cannot_take_over_is_refused_and_nothing_changes() {
     }
     let missing = daemon.ctl(&["upgrade", "--binary", "/nonexistent"]).expect(1);
     assert!(missing.stdout.contains("No such file or directory"), "{missing}");
-    assert_eq!(daemon.manager(), manager);
+    assert_eq!(daemon.manager_now(), manager);
     assert_unbroken(&daemon.read("counter.log"));
 }
 
@@ -98,7 +83,7 @@ fn what_cannot_take_over_is_refused_and_nothing_changes() {
 #[test]
 fn an_upgrade_goes_on_although_the_manager_is_killed_meanwhile() {
     let daemon = counting();
-    let (manager, program) = (until_some("a manager", LONG, || daemon.manager()), daemon.pid_of("counter"));
+    let (manager, program) = (daemon.manager(), daemon.pid_of("counter"));
     let (may_pass, real) = (daemon.path("may pass"), env!("CARGO_BIN_EXE_supervisord"));
     let slow = impostor(
         &daemon,
@@ -113,7 +98,7 @@ fn an_upgrade_goes_on_although_the_manager_is_killed_meanwhile() {
         scope.spawn(|| daemon.ctl(&["upgrade", "--binary", slow.to_str().unwrap()]));
         daemon.wait_log("impostor was asked for, checking it");
         kill(manager, Signal::SIGKILL);
-        until("another manager", LONG, || daemon.manager().is_some_and(|other| other != manager));
+        daemon.manager_after(manager);
         std::fs::write(&may_pass, "").unwrap();
     });
     daemon.wait_log("impostor passed its check and takes over");
@@ -166,7 +151,7 @@ fn one_that_fails_in_office_is_rolled_back() {
         daemon.wait_log(&format!("runs again; the candidate failed: {why}"));
     }
     // It is said once.
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     kill(manager, Signal::SIGKILL);
     until("another manager", LONG, || daemon.log().matches("the manager was replaced").count() == 4);
     daemon.call("supervisor.stopProcess", vec![text("counter"), flag(true)]);

@@ -1,15 +1,9 @@
 //! A manager that hangs is replaced, and one that is only left alone is not.
 
 use crate::start;
-use crate::support::{Daemon, LONG, kill, running, until, until_some, wait_gone};
+use crate::support::{Daemon, LONG, SLEEPER, kill, running, until, wait_gone};
 use nix::sys::signal::Signal;
 use supervisord::model::state::ProcessState::Running;
-
-const SLEEPER: &str = "
-[program:sleeper]
-command=sleep 1000
-startsecs=0
-";
 
 fn watched(seconds: u32) -> Daemon {
     let daemon = start(&format!("{SLEEPER}\n[supervisord]\nmanager_watchdog_secs={seconds}\n"));
@@ -18,7 +12,7 @@ fn watched(seconds: u32) -> Daemon {
 }
 
 fn stop_manager(daemon: &Daemon) -> i32 {
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     kill(manager, Signal::SIGSTOP);
     until("every thread of it stands still", LONG, || states(manager).iter().all(|state| *state == 'T'));
     manager
@@ -81,7 +75,7 @@ fn nobody_is_replaced_while_nothing_happens_or_when_it_is_switched_off() {
     stopped.iter().for_each(|pid| kill(*pid, Signal::SIGCONT));
     unwatched.wait_log("exited: sleeper");
     assert!([&idle, &unwatched].iter().all(|daemon| daemon.answers()));
-    assert_eq!([idle.manager(), unwatched.manager()], stopped.map(Some));
+    assert_eq!([idle.manager_now(), unwatched.manager_now()], stopped.map(Some));
 }
 
 /// The look that a request leads to is followed by another one, when the manager has been asleep for long.
@@ -89,10 +83,10 @@ fn nobody_is_replaced_while_nothing_happens_or_when_it_is_switched_off() {
 fn a_manager_that_sleeps_after_a_request_is_not_taken_for_a_hung_one() {
     let daemon = watched(1);
     daemon.call("supervisor.getState", vec![]);
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     let begun = std::time::Instant::now();
     until("three intervals have passed", LONG, || {
-        assert_eq!(daemon.manager(), Some(manager), "{}", daemon.log());
+        assert_eq!(daemon.manager_now(), Some(manager), "{}", daemon.log());
         begun.elapsed() > std::time::Duration::from_millis(3500)
     });
     assert!(!daemon.log().contains("did not react"));
@@ -101,11 +95,11 @@ fn a_manager_that_sleeps_after_a_request_is_not_taken_for_a_hung_one() {
 #[test]
 fn a_busy_manager_is_not_taken_for_a_hung_one() {
     let daemon = watched(1);
-    let manager = until_some("a manager", LONG, || daemon.manager());
+    let manager = daemon.manager();
     let begun = std::time::Instant::now();
     while begun.elapsed() < std::time::Duration::from_millis(2500) {
         daemon.call("supervisor.getState", vec![]);
         daemon.signal(Signal::SIGUSR2);
     }
-    assert_eq!(daemon.manager(), Some(manager));
+    assert_eq!(daemon.manager_now(), Some(manager));
 }

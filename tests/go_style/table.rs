@@ -163,8 +163,7 @@ impl World {
         let arguments = ["-n", "-q", ".", "--env-file", "vars", "--dlog-file", "out.log"];
         let mut daemon = Start::raw(Side::Ours, &conf).arguments(&arguments).prepare();
         fs::write(daemon.path("vars"), "export UNUSED=1\nTIME=1234").expect("written");
-        daemon.spawn();
-        daemon.wait_ready();
+        daemon.start();
         daemon.wait_for_state("shop:web", Running, LONG);
         daemon.wait_for_state("date", Exited, LONG);
         daemon.wait_for_state("kept", Exited, LONG);

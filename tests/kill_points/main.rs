@@ -54,7 +54,7 @@ fn at_points(
     let begun = Instant::now();
     for point in (first..).step_by(step) {
         prepare();
-        let manager = until_some("a manager", LONG, || daemon.manager());
+        let manager = daemon.manager();
         let (ran, acknowledged) = tracer::run(manager, point, &mut act);
         if ran == Ran::Killed {
             until("the manager is gone", LONG, || !running(manager));

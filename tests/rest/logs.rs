@@ -111,8 +111,7 @@ fn a_log_that_keeps_nothing_is_an_empty_one() {
     let mut daemon = Start::new(Side::under_test(), conf).prepare();
     let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
     nix::unistd::mkfifo(&daemon.path("fifo"), mode).unwrap();
-    daemon.spawn();
-    daemon.wait_ready();
+    daemon.start();
     wait_for(&daemon, "a", "RUNNING");
     for stream in ["stdout", "stderr"] {
         let path = format!("/api/v1/processes/a/logs/{stream}");

@@ -156,6 +156,13 @@ impl Daemon {
         self.child = Some(command.spawn().expect("the daemon can be started"));
     }
 
+    /// [`Daemon::spawn`], then waits until it answers.
+    #[track_caller]
+    pub fn start(&mut self) {
+        self.spawn();
+        self.wait_ready();
+    }
+
     /// The whole text of a file in the directory; empty if there is none.
     pub fn read(&self, name: &str) -> String {
         String::from_utf8_lossy(&fs::read(self.path(name)).unwrap_or_default()).into_owned()
@@ -208,14 +215,54 @@ impl Daemon {
         until_some("a child of unshare", LONG, || Some(proc::descendants(self.started_pid()).first()?.pid))
     }
 
-    /// The pid of the manager, the keeper's other kind of child.
+    /// The pid of the manager, the keeper's other kind of child. Waits for one while there is none.
+    #[track_caller]
+    pub fn manager(&self) -> i32 {
+        until_some("a manager", LONG, || self.manager_now())
+    }
+
+    /// [`Daemon::manager`] without waiting.
     ///
     /// Until it executes, a program that is being created bears the manager's name, too. It has a single thread;
     /// the manager has several from its first milliseconds on.
-    pub fn manager(&self) -> Option<i32> {
+    pub fn manager_now(&self) -> Option<i32> {
         let below = proc::descendants(self.keeper());
         let named = below.into_iter().filter(is_manager).map(|process| process.pid);
         named.into_iter().find(|pid| proc::n_threads(*pid) > 1)
+    }
+
+    /// Waits until there is another manager than `before`, and gives its pid.
+    #[track_caller]
+    pub fn manager_after(&self, before: i32) -> i32 {
+        until_some("another manager", LONG, || self.manager_now().filter(|&pid| pid != before))
+    }
+
+    /// Kills the manager and gives the pid of the next one, which may not answer yet.
+    #[track_caller]
+    pub fn kill_manager(&self) -> i32 {
+        let before = self.manager();
+        proc::kill(before, Signal::SIGKILL);
+        self.manager_after(before)
+    }
+
+    /// [`Daemon::kill_manager`], then waits until the next one answers.
+    #[track_caller]
+    pub fn replace_manager(&self) -> i32 {
+        let manager = self.kill_manager();
+        self.wait_answer();
+        manager
+    }
+
+    /// Kills the keeper, with which the daemon ends but not every program, and waits for the end of both processes.
+    ///
+    /// # Panics
+    /// If the exit status does not say that this was no orderly end.
+    #[track_caller]
+    pub fn kill_keeper(&mut self) {
+        let (keeper, manager) = (self.pid(), self.manager());
+        proc::kill(keeper, Signal::SIGKILL);
+        assert_eq!(self.wait_exit(), 1, "whoever waits for the daemon hears that this was no orderly end");
+        proc::wait_gone(&[keeper, manager], LONG);
     }
 
     /// The programs that run now, and what they started in turn.
@@ -342,6 +389,12 @@ impl Daemon {
             }
             self.answers()
         });
+    }
+
+    /// Waits until it answers, whoever was killed.
+    #[track_caller]
+    pub fn wait_answer(&self) {
+        until("it answers", LONG, || self.answers());
     }
 
     /// Whether it answers now.

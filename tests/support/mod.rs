@@ -9,6 +9,7 @@
 
 mod daemon;
 mod proc;
+mod programs;
 mod rpc;
 mod run;
 mod side;
@@ -16,9 +17,10 @@ mod wait;
 
 pub use daemon::{AS_PID_1, Daemon, LogLine, Start};
 pub use proc::{
-    Descendant, Leftovers, cmdline, descendants, kill, n_threads, parent, proportional_kib, running, sleeps,
-    sleeps_of_threads, wait_gone,
+    Descendant, Leftovers, cmdline, descendants, has_root, kill, n_threads, parent, proportional_kib,
+    running, sleeps, sleeps_of_threads, wait_gone,
 };
+pub use programs::{COUNTER, SLEEPER, assert_unbroken};
 pub use rpc::{Address, Connection, Reply, flag, free_ports, header, http, member, post, text};
 pub use run::{Run, finish, run, run_within};
 pub use side::Side;

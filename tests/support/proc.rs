@@ -90,6 +90,15 @@ pub fn sleeps_of_threads(pid: i32) -> HashMap<i32, u64> {
     tasks.flatten().filter_map(count).collect()
 }
 
+/// Whether the test runs as root; if not, prints that it is skipped because of `why`.
+pub fn has_root(why: &str) -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        println!("skipped: {why}");
+    }
+    is_root
+}
+
 /// Sends a signal; a process that is gone already is fine.
 pub fn kill(pid: i32, signal: Signal) {
     assert!(pid > 1, "a test must not signal pid {pid}");
