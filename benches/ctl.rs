@@ -1,34 +1,37 @@
 //! How long the client takes, the whole process included, beside the original in the same run.
 //!
-//! `SUPERVISOR_VENV` names the original; without it only our own figures are printed.
+//! Where the original is not installed, only our own figures are printed.
 
 #[path = "../tests/ctl_support/mod.rs"]
 mod ctl_support;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
-use ctl_support::{Supervised, Whose};
-use std::path::PathBuf;
+use ctl_support::Supervised;
 use std::time::{Duration, Instant};
+use support::Side;
 
 /// Runs of which the middle one counts.
 const RUNS: usize = 11;
 
 fn main() {
-    let venv = std::env::var_os("SUPERVISOR_VENV").map(PathBuf::from);
     for n_programs in [10, 1000] {
-        status(n_programs, venv.as_deref());
+        status(n_programs);
     }
     restart_all();
 }
 
-fn status(n_programs: usize, venv: Option<&std::path::Path>) {
+fn status(n_programs: usize) {
     let programs = programs(n_programs);
-    let ours = Supervised::start(Whose::Ours, venv.unwrap_or("/".as_ref()), &programs, false);
-    let our_time = middle(&ours, Whose::Ours);
+    let ours = Supervised::start(Side::Ours, &programs, false);
+    let our_time = middle(&ours, Side::Ours);
     println!("status of {n_programs}: {our_time:?}");
-    let Some(venv) = venv else { return };
-    let theirs = Supervised::start(Whose::Theirs, venv, &programs, false);
-    let mixed = middle(&theirs, Whose::Ours);
-    let their_time = middle(&theirs, Whose::Theirs);
+    if !Side::original_is_there() {
+        return;
+    }
+    let theirs = Supervised::start(Side::Original, &programs, false);
+    let mixed = middle(&theirs, Side::Ours);
+    let their_time = middle(&theirs, Side::Original);
     let ratio = their_time.as_secs_f64() / our_time.as_secs_f64();
     println!("  the original: {their_time:?}, {ratio:.1} times as long; our client on its daemon: {mixed:?}");
 }
@@ -42,7 +45,7 @@ fn programs(n_programs: usize) -> String {
     )
 }
 
-fn middle(daemon: &Supervised, client: Whose) -> Duration {
+fn middle(daemon: &Supervised, client: Side) -> Duration {
     let mut times: Vec<Duration> = (0..RUNS)
         .map(|_| {
             let begin = Instant::now();
@@ -58,9 +61,9 @@ fn middle(daemon: &Supervised, client: Whose) -> Duration {
 /// 100 programs, one of which takes a second to stop.
 fn restart_all() {
     let slow = "[program:slow]\ncommand=/bin/sh -c 'trap \"sleep 1; exit\" TERM; while :; do sleep 0.1; done'\nstartsecs=0\n";
-    let daemon = Supervised::start(Whose::Ours, "/".as_ref(), &(programs(100) + slow), false);
+    let daemon = Supervised::start(Side::Ours, &(programs(100) + slow), false);
     let begin = Instant::now();
-    let (text, exit) = daemon.run(Whose::Ours, "restart all");
+    let (text, exit) = daemon.run(Side::Ours, "restart all");
     let n_lines = text.lines().filter(|line| line.ends_with(": started")).count();
     println!(
         "restart all of 100, the slowest takes a second: {:?} ({n_lines} started, exit {exit})",

@@ -4,10 +4,12 @@
 //! else.
 
 mod ctl_support;
+mod support;
 
-use ctl_support::{Supervised, Whose};
+use ctl_support::Supervised;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::Side;
 
 const PROGRAMS: &str = "
 [program:cat]
@@ -54,7 +56,7 @@ fn every_state_of_the_module_is_reached() {
         eprintln!("ANSIBLE_VENV is not set: nothing to drive the client with");
         return;
     };
-    let daemon = Supervised::start(Whose::Ours, &venv, PROGRAMS, false);
+    let daemon = Supervised::start(Side::Ours, PROGRAMS, false);
     let client = daemon.folder().join("supervisorctl");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_supervisord"), &client).unwrap();
     let steps = [

@@ -1,9 +1,11 @@
 //! What the client prints and leaves, against a daemon that does what real ones do only rarely.
 
 mod ctl_support;
+mod support;
 
-use ctl_support::fake::{Fake, Reply, process, structure, text};
+use ctl_support::fake::{Fake, Reply, process, structure};
 use supervisord::rpc::wire::Value;
+use support::text;
 
 /// Checks standard output and exit status.
 #[track_caller]

@@ -1,8 +1,9 @@
 //! What the client tells people beyond what scripts read: on standard error, and by doing what was meant.
 
 mod ctl_support;
+mod support;
 
-use ctl_support::fake::{Fake, Reply, process, structure, text};
+use ctl_support::fake::{Fake, Reply, process, structure};
 use ctl_support::ours;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use supervisord::rpc::wire::Value;
+use support::{has_root, text};
 
 /// Knows `cat`, which runs, and `fresh`, which was found by a reread and is not active.
 fn daemon() -> Fake {
@@ -202,8 +204,8 @@ fn a_file_without_the_section_is_named() {
 
 #[test]
 fn a_password_goes_only_where_its_owner_or_root_says() {
-    if !nix::unistd::Uid::effective().is_root() {
-        return eprintln!("skipped: files cannot be given away without root");
+    if !has_root("files cannot be given away without root") {
+        return;
     }
     let (url, hearing) = foreign(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     let directory = tempfile::tempdir().unwrap();
@@ -242,8 +244,8 @@ fn a_password_goes_only_where_its_owner_or_root_says() {
 
 #[test]
 fn root_does_not_take_what_others_left_in_its_way() {
-    if !nix::unistd::Uid::effective().is_root() {
-        return eprintln!("skipped: only root is careful here");
+    if !has_root("only root is careful here") {
+        return;
     }
     let fake = daemon();
     let directory = tempfile::tempdir().unwrap();

@@ -5,19 +5,10 @@
 //! exit status must agree.
 
 mod ctl_support;
+mod support;
 
-use ctl_support::{Supervised, Whose, normalize};
-use std::path::PathBuf;
-
-/// The environment to compare with; `None` if none is named.
-fn venv() -> Option<PathBuf> {
-    let venv = PathBuf::from(std::env::var_os("SUPERVISOR_VENV")?);
-    for program in ["supervisord", "supervisorctl"] {
-        let path = venv.join("bin").join(program);
-        assert!(path.is_file(), "SUPERVISOR_VENV={} holds no bin/{program}", venv.display());
-    }
-    Some(venv)
-}
+use ctl_support::{Supervised, normalize};
+use support::Side;
 
 const PROGRAMS: &str = "
 [program:cat]
@@ -194,7 +185,7 @@ const STEPS: &[&str] = &[
 const LINES: &str = "\n\nfoo\n  status:cat\n? nope\nshutdown\nn\nopen foo\nstop cat nope\nEOF\npid\n";
 
 /// Runs steps against a daemon of its own; what was printed and left, step by step.
-fn transcript(client: Whose, daemon: &Supervised, steps: &[&str]) -> Vec<String> {
+fn transcript(client: Side, daemon: &Supervised, steps: &[&str]) -> Vec<String> {
     let mut text = vec![format!("{:?}", daemon.piped(LINES, client))];
     for step in steps {
         if let Some(change) = step.strip_prefix('@') {
@@ -223,14 +214,13 @@ fn sorted_lines(text: &str) -> String {
 
 /// Plays steps with both clients, each on a daemon of its own, and compares.
 fn compare(inet: bool, steps: &[&str]) {
-    let Some(venv) = venv() else {
-        eprintln!("SUPERVISOR_VENV is not set: nothing to compare with");
-        return;
-    };
-    let play = |client| transcript(client, &Supervised::start(Whose::Theirs, &venv, PROGRAMS, inet), steps);
+    if std::env::var_os("SUPERVISOR_VENV").is_none() {
+        return eprintln!("SUPERVISOR_VENV is not set: nothing to compare with");
+    }
+    let play = |client| transcript(client, &Supervised::start(Side::Original, PROGRAMS, inet), steps);
     let (theirs, ours) = std::thread::scope(|scope| {
-        let theirs = scope.spawn(|| play(Whose::Theirs));
-        let ours = scope.spawn(|| play(Whose::Ours));
+        let theirs = scope.spawn(|| play(Side::Original));
+        let ours = scope.spawn(|| play(Side::Ours));
         (theirs.join().unwrap(), ours.join().unwrap())
     });
     let differing: Vec<String> = theirs

@@ -1,11 +1,13 @@
 //! The client at a terminal.
 
 mod ctl_support;
+mod support;
 
-use ctl_support::fake::{Fake, HARMLESS, HOSTILE, Reply, process, text};
+use ctl_support::fake::{Fake, HARMLESS, HOSTILE, Reply, process};
+use ctl_support::ours;
 use ctl_support::terminal::Terminal;
-use ctl_support::{ours, wait_for};
 use supervisord::rpc::wire::Value;
+use support::{LONG, text, until};
 
 fn daemon() -> Fake {
     Fake::start(|method, _| match method {
@@ -162,7 +164,7 @@ fn nothing_that_others_say_steers_the_terminal() {
         let mut command = ours(&fake.conf());
         let mut client = Terminal::start(command.args(line.split(' ')));
         client.wait();
-        wait_for("the last character", || client.rest().contains("b\u{fffd}"));
+        until("the last character comes", LONG, || client.rest().contains("b\u{fffd}"));
         let shown = client.rest();
         for c in shown.chars() {
             let acts = c.is_control() && !matches!(c, '\t' | '\r' | '\n')
@@ -242,7 +244,7 @@ fn fg_passes_lines_both_ways_until_it_is_left() {
         shell.expect("line 2");
         shell.send("hello\r");
         let sent = || fake.take_calls().iter().any(|call| call == "supervisor.sendProcessStdin(cat,hello\n)");
-        wait_for("the line to arrive", sent);
+        until("the line arrives", LONG, sent);
         shell.send(leave);
         shell.expect("Exiting foreground");
         shell.expect(PROMPT);
@@ -322,7 +324,7 @@ fn ctrl_c_at_the_password_leaves_a_terminal_that_shows_what_is_typed() {
     client.expect("Username:");
     client.send("me\r");
     client.expect("Password:");
-    wait_for("the terminal to be silent", || !client.echoes());
+    until("the terminal is silent", LONG, || !client.echoes());
     client.send("\x03");
     client.wait_for_signal();
     assert!(client.echoes());

@@ -1,5 +1,6 @@
 //! A daemon that answers what a test wants, for what a real one does only rarely.
 
+use crate::support::text;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -228,10 +229,6 @@ pub fn structure<const N: usize>(members: [(&str, Value); N]) -> Value {
     Value::Struct(
         members.into_iter().map(|(name, value)| (name.to_string(), value)).collect::<BTreeMap<_, _>>(),
     )
-}
-
-pub fn text(text: &str) -> Value {
-    Value::String(text.to_string())
 }
 
 /// A process as `getProcessInfo` tells it.

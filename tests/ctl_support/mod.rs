@@ -1,4 +1,4 @@
-//! Daemons to talk to, and both clients.
+//! Daemons to talk to, and both clients. A test that includes this includes `support` as well.
 
 // Each test file uses its part.
 #![allow(dead_code)]
@@ -6,101 +6,58 @@
 pub mod fake;
 pub mod terminal;
 
+use crate::support::{Daemon, LONG, Side, Start, free_ports, running, until};
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up.
-pub const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Whose program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    Theirs,
-    Ours,
-}
-
-/// A daemon with a directory of its own. Ends with its programs when dropped.
+/// A daemon whose configuration changes program by program.
 pub struct Supervised {
-    venv: PathBuf,
-    folder: tempfile::TempDir,
-    daemon: Mutex<Child>,
+    daemon: Daemon,
+    /// What follows the kit's part of the configuration and does not change.
     programs: String,
     /// Programs added later.
     extra: Mutex<Vec<String>>,
-    inet: Option<u16>,
+    /// Where its clients find it.
     pub url: String,
 }
 
-/// Waits for a condition.
-#[track_caller]
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !condition() {
-        assert!(begin.elapsed() < DEADLINE, "waited {DEADLINE:?} for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A port nobody listens on at the moment.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Supervised {
-    /// Starts one and waits until it answers.
-    pub fn start(whose: Whose, venv: &Path, programs: &str, inet: bool) -> Supervised {
-        let folder = tempfile::tempdir().unwrap();
-        let inet = inet.then(free_port);
+    /// Starts one and waits until it answers and its programs run. Its clients use a port with `inet`, the unix socket
+    /// without.
+    pub fn start(side: Side, programs: &str, inet: bool) -> Supervised {
+        let [port] = free_ports();
+        let server = format!(
+            "[inet_http_server]\nport=127.0.0.1:{port}\n[supervisorctl]\nserverurl=http://127.0.0.1:{port}\n"
+        );
+        let programs = if inet { server + programs } else { programs.to_string() };
+        let daemon = Start::new(side, &programs).ready();
         let url = match inet {
-            Some(port) => format!("http://127.0.0.1:{port}"),
-            None => format!("unix://{}", folder.path().join("s").display()),
+            true => format!("http://127.0.0.1:{port}"),
+            false => format!("unix://{}", daemon.path("s.sock").display()),
         };
-        let programs = programs.to_string();
-        write_conf(folder.path(), &programs, &[], inet, &url);
-        let program = match whose {
-            Whose::Theirs => venv.join("bin/supervisord"),
-            Whose::Ours => env!("CARGO_BIN_EXE_supervisord").into(),
-        };
-        let daemon = Command::new(program)
-            .args(["-n", "-c"])
-            .arg(folder.path().join("conf"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let daemon = Supervised {
-            venv: venv.to_path_buf(),
-            folder,
-            daemon: Mutex::new(daemon),
-            programs,
-            extra: Mutex::default(),
-            inet,
-            url,
-        };
-        wait_for("the daemon to answer and its programs to run", || {
-            let (text, exit) = daemon.run(Whose::Ours, "status");
+        let daemon = Supervised { daemon, programs, extra: Mutex::default(), url };
+        until("the daemon's programs run", 3 * LONG, || {
+            let (text, exit) = daemon.run(Side::Ours, "status");
             exit == 3 && !text.contains("STARTING") && text.contains("RUNNING")
         });
         daemon
     }
 
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.daemon.directory()
     }
 
     pub fn conf(&self) -> PathBuf {
-        self.folder().join("conf")
+        self.daemon.conf()
     }
 
     /// What a shell prints that is given these lines.
-    pub fn piped(&self, lines: &str, whose: Whose) -> (String, i32) {
+    pub fn piped(&self, lines: &str, side: Side) -> (String, i32) {
         let mut child = self
-            .client(whose)
+            .client(side)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -112,18 +69,18 @@ impl Supervised {
     }
 
     /// A client, to be given an action.
-    fn client(&self, whose: Whose) -> Command {
-        if whose == Whose::Ours {
+    fn client(&self, side: Side) -> Command {
+        if side == Side::Ours {
             return ours(&self.conf());
         }
-        let mut command = Command::new(self.venv.join("bin/supervisorctl"));
+        let mut command = side.ctl();
         command.arg("-c").arg(self.conf()).stdin(Stdio::null());
         command
     }
 
     /// Runs a client.
-    pub fn run(&self, whose: Whose, line: &str) -> (String, i32) {
-        let output = self.client(whose).args(line.split(' ')).output().unwrap();
+    pub fn run(&self, side: Side, line: &str) -> (String, i32) {
+        let output = self.client(side).args(line.split(' ')).output().unwrap();
         (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
     }
 
@@ -136,52 +93,17 @@ impl Supervised {
             "-" => extra.retain(|other| other != name),
             _ => {}
         }
-        write_conf(self.folder(), &self.programs, &extra, self.inet, &self.url);
-        if kind == "!" {
-            let mut file = std::fs::OpenOptions::new().append(true).open(self.folder().join("conf")).unwrap();
-            file.write_all(b"[program:broken]\ncommand=x\nautostart=maybe\n").unwrap();
-        }
+        let program = |name: &String| format!("[program:{name}]\ncommand=/bin/sleep 1000\nstartsecs=0\n");
+        let extra: String = extra.iter().map(program).collect();
+        let broken = if kind == "!" { "[program:broken]\ncommand=x\nautostart=maybe\n" } else { "" };
+        self.daemon.write_conf(&format!("{}{extra}{broken}", self.programs));
     }
 
     /// Waits until the daemon has ended.
     pub fn wait_until_gone(&self) {
-        let mut daemon = self.daemon.lock().unwrap();
-        wait_for("the daemon to end", || daemon.try_wait().unwrap().is_some());
+        let pid = self.daemon.started_pid();
+        until("the daemon has ended", LONG, || !running(pid));
     }
-}
-
-impl Drop for Supervised {
-    fn drop(&mut self) {
-        let daemon = self.daemon.get_mut().unwrap();
-        if daemon.try_wait().unwrap().is_none() {
-            let _ = ours(&self.folder.path().join("conf")).arg("shutdown").output();
-            let begin = Instant::now();
-            while daemon.try_wait().unwrap().is_none() && begin.elapsed() < DEADLINE {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            let _ = daemon.kill();
-            let _ = daemon.wait();
-        }
-    }
-}
-
-fn write_conf(folder: &Path, programs: &str, extra: &[String], inet: Option<u16>, url: &str) {
-    let here = folder.display();
-    let server = match inet {
-        Some(port) => format!("[inet_http_server]\nport=127.0.0.1:{port}\n"),
-        None => format!("[unix_http_server]\nfile={here}/s\n"),
-    };
-    let extra: String = extra
-        .iter()
-        .map(|name| format!("[program:{name}]\ncommand=/bin/sleep 1000\nstartsecs=0\n"))
-        .collect();
-    let conf = format!(
-        "{server}[supervisord]\nlogfile={here}/log\npidfile={here}/pid\nchildlogdir={here}\n\
-         [rpcinterface:supervisor]\n\
-         supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n\
-         [supervisorctl]\nserverurl={url}\n{programs}{extra}"
-    );
-    std::fs::write(folder.join("conf"), conf).unwrap();
 }
 
 /// Our client, to be given an action. The tester's credentials and terminal decide nothing.

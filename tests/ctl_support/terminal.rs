@@ -1,10 +1,10 @@
 //! A program at a terminal.
 
+use crate::support::{LONG, until_some_or};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 /// A program whose terminal is ours.
 pub struct Terminal {
@@ -57,18 +57,14 @@ impl Terminal {
     /// Waits until this is written behind everything that was waited for before. Returns what stood before it.
     #[track_caller]
     pub fn expect(&mut self, wanted: &str) -> String {
-        let begin = Instant::now();
-        loop {
-            let screen = String::from_utf8_lossy(&self.screen.lock().unwrap()[self.seen..]).into_owned();
-            if let Some(found) = screen.find(wanted) {
-                self.seen += found + wanted.len();
-                return screen[..found].to_string();
-            }
-            if begin.elapsed() > super::DEADLINE {
-                panic!("{wanted:?} was not written; the screen shows {screen:?}");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let behind = || String::from_utf8_lossy(&self.screen.lock().unwrap()[self.seen..]).into_owned();
+        let before = until_some_or(
+            LONG,
+            || behind().split_once(wanted).map(|(before, _)| before.to_string()),
+            || format!("{wanted:?} was not written; the screen shows {:?}", behind()),
+        );
+        self.seen += before.len() + wanted.len();
+        before
     }
 
     /// What stands behind everything that was waited for.
@@ -97,14 +93,18 @@ impl Terminal {
 
     #[track_caller]
     fn end(&mut self) -> ExitStatus {
-        let begin = Instant::now();
-        while begin.elapsed() < super::DEADLINE {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("the program did not end; the screen shows {:?}", self.expect(""));
+        let Terminal { child, screen, seen, .. } = self;
+        until_some_or(
+            LONG,
+            || child.try_wait().unwrap(),
+            || {
+                let screen = screen.lock().unwrap();
+                format!(
+                    "the program did not end; the screen shows {:?}",
+                    String::from_utf8_lossy(&screen[*seen..])
+                )
+            },
+        )
     }
 }
 

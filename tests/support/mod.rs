@@ -24,4 +24,4 @@ pub use programs::{COUNTER, SLEEPER, assert_unbroken};
 pub use rpc::{Address, Connection, Reply, flag, free_ports, header, http, member, post, text};
 pub use run::{Run, finish, run, run_within};
 pub use side::Side;
-pub use wait::{LONG, until, until_some};
+pub use wait::{LONG, until, until_some, until_some_or};

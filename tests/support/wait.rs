@@ -22,13 +22,28 @@ pub fn until(what: &str, patience: Duration, mut condition: impl FnMut() -> bool
 /// # Panics
 /// If it has found nothing after `patience`; the message names `what`.
 #[track_caller]
-pub fn until_some<T>(what: &str, patience: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+pub fn until_some<T>(what: &str, patience: Duration, probe: impl FnMut() -> Option<T>) -> T {
+    until_some_or(patience, probe, || format!("waited {patience:?} in vain: {what}"))
+}
+
+/// Waits until `probe` finds something.
+///
+/// # Panics
+/// If it has found nothing after `patience`, with what `complaint` says then.
+#[track_caller]
+pub fn until_some_or<T>(
+    patience: Duration,
+    mut probe: impl FnMut() -> Option<T>,
+    complaint: impl FnOnce() -> String,
+) -> T {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = probe() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {patience:?} in vain: {what}");
+        if Instant::now() >= deadline {
+            panic!("{}", complaint());
+        }
         std::thread::sleep(PERIOD);
     }
 }
