@@ -1,7 +1,7 @@
 //! How many calls per second are answered.
 //!
 //! `cargo bench --bench http` measures the HTTP side in front of a loop without programs (`seam`) and the whole
-//! daemon (`ours`), each in a process of its own. Where the original is installed (`SUPERVISOR_VENV`) it is
+//! daemon (`ours`), each in a process of its own. Where the original is installed it is
 //! measured in the same run, and the last column says how many times faster we are. At the end four clients ask
 //! while 50 programs write as fast as they can.
 //!
@@ -10,48 +10,53 @@
 #[path = "../tests/http/fake.rs"]
 #[allow(dead_code)]
 mod fake;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use supervisord::model::state::ProcessState;
 use supervisord::rpc::server::reply::{self, Part, Reply};
 use supervisord::rpc::wire;
 use supervisord::rt;
+use support::{Daemon, Side, Start, free_ports, post, until};
 
 /// How long each number is measured.
 const SPAN: Duration = Duration::from_secs(2);
 
-trait Wire: Read + Write + Send {}
-impl<T: Read + Write + Send> Wire for T {}
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
 
 /// A daemon to be measured.
-struct Daemon {
+struct Measured {
     name: &'static str,
-    child: Child,
     address: String,
     socket: PathBuf,
-    _dir: Option<tempfile::TempDir>,
+    _guard: Guard,
 }
 
-impl Drop for Daemon {
+/// What ends it.
+enum Guard {
+    Seam(Child),
+    Whole(#[allow(dead_code)] Daemon),
+}
+
+impl Drop for Guard {
     fn drop(&mut self) {
-        if self._dir.is_some() {
-            // A whole daemon stops its programs when it is asked to.
-            let pid = rustix::process::Pid::from_child(&self.child);
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        } else {
-            let _ = self.child.kill();
+        if let Guard::Seam(child) = self {
+            let _ = child.kill();
+            let _ = child.wait();
         }
-        let _ = self.child.wait();
     }
 }
 
 /// This program again, as the HTTP side of a daemon without programs.
-fn seam(n_processes: usize) -> Daemon {
+fn seam(n_processes: usize) -> Measured {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["serve", &n_processes.to_string()])
         .stdout(Stdio::piped())
@@ -59,7 +64,8 @@ fn seam(n_processes: usize) -> Daemon {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut line = || lines.next().unwrap().unwrap();
-    Daemon { name: "seam", address: line(), socket: line().into(), child, _dir: None }
+    let (address, socket) = (line(), line().into());
+    Measured { name: "seam", address, socket, _guard: Guard::Seam(child) }
 }
 
 fn serve(n_processes: usize) {
@@ -69,54 +75,23 @@ fn serve(n_processes: usize) {
     rt::block_on(std::future::pending::<()>());
 }
 
-/// A whole daemon with its programs.
-fn whole(name: &'static str, program: &Path, n_processes: usize) -> Daemon {
-    whole_with(name, program, n_processes, "")
-}
-
-/// The same with more sections.
-fn whole_with(name: &'static str, program: &Path, n_processes: usize, more: &str) -> Daemon {
-    let dir = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let here = dir.path().display();
-    let conf = dir.path().join("supervisord.conf");
-    let text = format!(
-        "[supervisord]\nnodaemon=true\nlogfile={here}/log\npidfile={here}/pid\nchildlogdir={here}\nminfds=10000\n\
-         [unix_http_server]\nfile={here}/sock\n[inet_http_server]\nport=127.0.0.1:{port}\n\
-         [rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n\
+/// A whole daemon with its programs, and with more sections.
+fn whole(side: Side, n_processes: usize, more: &str) -> Measured {
+    let [port] = free_ports();
+    let conf = format!(
+        "[supervisord]\nminfds=10000\n[inet_http_server]\nport=127.0.0.1:{port}\n\
          [program:p]\ncommand=/bin/sleep 100000\nnumprocs={n_processes}\nprocess_name=p%(process_num)s\n\
          stdout_logfile=NONE\nstderr_logfile=NONE\n{more}"
     );
-    std::fs::write(&conf, text).unwrap();
-    let child = Command::new(program).arg("-c").arg(&conf).stdout(Stdio::null()).spawn().unwrap();
-    let socket = dir.path().join("sock");
-    let daemon = Daemon { name, child, address: format!("127.0.0.1:{port}"), socket, _dir: Some(dir) };
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !all_running(&daemon.socket, n_processes) {
-        assert!(Instant::now() < deadline, "{name} did not start {n_processes} programs");
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    daemon
+    let daemon = Start::new(side, &conf).ready();
+    until("all programs run", Duration::from_secs(120), || daemon.n_in(ProcessState::Running) >= n_processes);
+    let name = if side == Side::Ours { "ours" } else { "original" };
+    let socket = daemon.path("s.sock");
+    Measured { name, address: format!("127.0.0.1:{port}"), socket, _guard: Guard::Whole(daemon) }
 }
 
-fn all_running(socket: &Path, n_processes: usize) -> bool {
-    let Ok(mut wire) = UnixStream::connect(socket) else { return false };
-    let mut buffer = Vec::new();
-    let body = call(&mut wire, &request("supervisor.getAllProcessInfo"), &mut buffer);
-    body.windows(9).filter(|window| *window == b">RUNNING<").count() >= n_processes
-}
-
-fn request(method: &str) -> Vec<u8> {
-    let body = wire::encode_call(method, &[]);
-    format!(
-        "POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
-}
-
-/// One call; the body of the answer.
-fn call<'a>(wire: &mut (impl Wire + ?Sized), request: &[u8], buffer: &'a mut Vec<u8>) -> &'a [u8] {
+/// One call. It does as little as possible, because it takes the time that is measured.
+fn call(wire: &mut dyn Stream, request: &[u8], buffer: &mut Vec<u8>) {
     wire.write_all(request).unwrap();
     buffer.resize(4 << 20, 0);
     let mut filled = 0;
@@ -131,12 +106,10 @@ fn call<'a>(wire: &mut (impl Wire + ?Sized), request: &[u8], buffer: &'a mut Vec
         {
             let head = std::str::from_utf8(&buffer[..at]).unwrap();
             let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
-            end = Some((at + 4, at + 4 + length.parse::<usize>().unwrap()));
+            end = Some(at + 4 + length.parse::<usize>().unwrap());
         }
-        if let Some((begin, end)) = end
-            && filled >= end
-        {
-            return &buffer[begin..end];
+        if end.is_some_and(|end| filled >= end) {
+            return;
         }
     }
 }
@@ -147,21 +120,22 @@ struct Figures {
     p99: Duration,
 }
 
-fn measure(daemon: &Daemon, tcp: bool, method: &'static str, n_clients: usize) -> Figures {
+fn measure(daemon: &Measured, tcp: bool, method: &'static str, n_clients: usize) -> Figures {
     let begin = Instant::now();
     let clients: Vec<_> = (0..n_clients)
         .map(|_| {
-            let mut wire: Box<dyn Wire> = match tcp {
+            let mut connection: Box<dyn Stream> = match tcp {
                 true => Box::new(TcpStream::connect(&daemon.address).unwrap()),
                 false => Box::new(UnixStream::connect(&daemon.socket).unwrap()),
             };
             std::thread::spawn(move || {
                 // What is measured is the daemon, not how long this client waits for a processor.
                 supervisord::sys::schedule::take_precedence();
-                let (request, mut buffer, mut latencies) = (request(method), Vec::new(), Vec::new());
+                let request = post(&wire::encode_call(method, &[]));
+                let (mut buffer, mut latencies) = (Vec::new(), Vec::new());
                 while begin.elapsed() < SPAN {
                     let start = Instant::now();
-                    call(&mut *wire, &request, &mut buffer);
+                    call(&mut *connection, &request, &mut buffer);
                     latencies.push(start.elapsed());
                 }
                 latencies
@@ -221,12 +195,9 @@ fn main() {
 }
 
 /// The original, if it is installed, and ours.
-fn programs() -> Vec<(&'static str, PathBuf)> {
-    let venv = std::env::var_os("SUPERVISOR_VENV").map(PathBuf::from);
-    let original = venv.map(|venv| venv.join("bin/supervisord")).filter(|program| program.exists());
-    let mut programs: Vec<_> = original.map(|program| ("original", program)).into_iter().collect();
-    programs.push(("ours", env!("CARGO_BIN_EXE_supervisord").into()));
-    programs
+fn sides() -> Vec<Side> {
+    let original = Side::original_is_there().then_some(Side::Original);
+    original.into_iter().chain([Side::Ours]).collect()
 }
 
 /// 1,000 processes, and 50 more that fill their logs.
@@ -235,10 +206,10 @@ fn flooded() {
     let flood = "[program:flood]\ncommand=yes\nnumprocs=50\nprocess_name=f%(process_num)s\n\
                  stdout_logfile_maxbytes=1MB\nstdout_logfile_backups=1\n";
     let mut first = None;
-    for (name, program) in programs() {
-        let daemon = whole_with(name, &program, 1000, flood);
+    for side in sides() {
+        let daemon = whole(side, 1000, flood);
         let figures = measure(&daemon, false, "supervisor.getAllProcessInfo", 4);
-        show(name, "unix", 4, &figures, &mut first);
+        show(daemon.name, "unix", 4, &figures, &mut first);
     }
 }
 
@@ -255,8 +226,8 @@ fn methods() {
         ("supervisor.getAllProcessInfo", 10),
         ("supervisor.getAllProcessInfo", 1000),
     ] {
-        let mut daemons: Vec<Daemon> =
-            programs().iter().map(|(name, program)| whole(name, program, n_processes)).collect();
+        let mut daemons: Vec<Measured> =
+            sides().into_iter().map(|side| whole(side, n_processes, "")).collect();
         daemons.push(seam(n_processes));
         println!("{method}, {n_processes} processes");
         for tcp in [false, true] {

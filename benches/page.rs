@@ -7,10 +7,8 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
-use support::{Side, Start, finish, free_ports};
+use support::{Side, Start, finish, free_ports, page_script};
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -25,12 +23,8 @@ fn main() {
          numprocs={n_processes}\nstartsecs=0\nstdout_logfile=NONE\nstderr_logfile=NONE\n"
     );
     let daemon = Start::new(Side::Ours, &conf).ready();
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
-    let mut node = Command::new("node");
-    node.arg(scripts.join("bench.js")).current_dir(&scripts);
-    node.env("PAGE_URL", format!("http://127.0.0.1:{port}/")).env("PAGE_DIRECTORY", daemon.directory());
-    node.env("PAGE_PROCESSES", n_processes.to_string()).env("HOME", daemon.directory());
-    daemon.adopt(&mut node);
+    let mut node = page_script(&daemon, "bench.js", port);
+    node.env("PAGE_PROCESSES", n_processes.to_string());
     // It prints what it has measured as soon as it has.
     let mut node = node.spawn().expect("node is installed");
     assert_eq!(finish(&mut node, "the measurements", PATIENCE), 0, "bench.js failed");

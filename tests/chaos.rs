@@ -8,8 +8,6 @@
 mod check;
 #[path = "chaos_support/program.rs"]
 mod program;
-#[path = "chaos_support/random.rs"]
-mod random;
 #[path = "chaos_support/run.rs"]
 mod run;
 #[path = "support/mod.rs"]

@@ -1,17 +1,15 @@
 //! A daemon that runs out of descriptors serves again as soon as it has some.
 
-#[path = "http/client.rs"]
-#[allow(dead_code)]
-mod client;
 #[path = "http/fake.rs"]
 #[allow(dead_code)]
 mod fake;
+mod support;
 
-use client::Client;
 use fake::Daemon;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+use support::Client;
 
 /// The only test of its binary: the limit is the process's.
 #[test]

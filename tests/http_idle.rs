@@ -1,28 +1,20 @@
 //! A daemon with an idle client and a followed log does not wake while nothing happens.
 
-#[path = "http/client.rs"]
-#[allow(dead_code)]
-mod client;
 #[path = "http/fake.rs"]
 #[allow(dead_code)]
 mod fake;
+mod support;
 
-use client::Client;
 use fake::Daemon;
 use std::time::{Duration, Instant};
+use support::{Client, sleeps_of_threads};
 
 /// How often the other threads of this process have slept. The only test of its binary: there are no threads but
 /// those of the daemon, and the one that runs the test.
 fn n_sleeps() -> u64 {
-    let own = rustix::thread::gettid().as_raw_nonzero().to_string();
-    let others = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-    let others = others.filter(|task| task.file_name().to_string_lossy() != own);
-    let statuses = others.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
-    let count = |status: String| {
-        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
-        line.trim().parse::<u64>().unwrap()
-    };
-    statuses.map(count).sum()
+    let own = rustix::thread::gettid().as_raw_nonzero().get();
+    let threads = sleeps_of_threads(std::process::id() as i32);
+    threads.into_iter().filter(|(thread, _)| *thread != own).map(|(_, n_sleeps)| n_sleeps).sum()
 }
 
 #[test]

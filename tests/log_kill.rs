@@ -5,6 +5,8 @@
 //! `LOG_KILL_MEGABYTES` sets the volume (16 for each case), `LOG_KILL_SEED` repeats a run, `LOG_KILL_ONLY` names one
 //! case.
 
+mod support;
+
 use rustix::fs::OFlags;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -29,6 +31,7 @@ use supervisord::rt;
 use supervisord::shm::cursor::Cursor;
 use supervisord::shm::layout::ManagerMemory;
 use supervisord::sys::memory::{Access, Mapping};
+use support::Random;
 
 const LINE: usize = 128;
 const MAXBYTES: u64 = 1_000_000;
@@ -67,7 +70,7 @@ fn run_all() {
         }
         // The pipes of many programs hold much: only a larger volume outlasts a few kills.
         let n_lines = volumes * megabytes * 1_000_000 / LINE / n_writers;
-        let n_kills = kill_while_logging(way, n_writers, n_lines, &mut Random(seed as u64 | 1));
+        let n_kills = kill_while_logging(way, n_writers, n_lines, &mut Random::new(seed as u64));
         println!(
             "{way:?}: {n_writers} writers, {n_lines} lines each, {n_kills} kills: everything is there once"
         );
@@ -166,18 +169,6 @@ fn parse_number(line: &str) -> Option<usize> {
 
 fn variable(name: &str) -> Option<usize> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
-}
-
-/// Marsaglia's xorshift: enough to be irregular, and repeatable.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
 }
 
 /// Ends what it holds, however the test ends.
@@ -333,7 +324,7 @@ fn numbered(number: usize) -> Vec<u8> {
 fn writer(way: Way, n_lines: &str) {
     // One write per line, as a program that flushes would.
     let mut stdout = std::fs::File::from(rustix::io::dup(rustix::stdio::stdout()).unwrap());
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let mut rest = Vec::new();
     for number in 0..n_lines.parse::<usize>().unwrap() {
         let line = way.written(number);

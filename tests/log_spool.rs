@@ -1,15 +1,16 @@
 //! Streams that go through a spool, and managers that end in between: here a manager ends when its stream is dropped.
 
 mod log_support;
+mod support;
 
-use log_support::SmallDisk;
+use log_support::{SmallDisk, numbered_lines, text};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use supervisord::log::custody::{self, Custodian};
 use supervisord::log::file::Limits;
 use supervisord::log::lines::Dress;
@@ -24,6 +25,7 @@ use supervisord::model::stream::Stream;
 use supervisord::shm::cursor::Cursor;
 use supervisord::shm::layout::ManagerMemory;
 use supervisord::sys::memory::Mapping;
+use support::{LONG, until};
 
 /// Holds what a keeper would. A stream with an odd number finds no room there.
 struct Held {
@@ -157,23 +159,10 @@ fn captured() -> ShapeSpec {
     ShapeSpec { capture_maxbytes: 1000, events: true, ..ShapeSpec::default() }
 }
 
-fn text(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap()
-}
-
 fn log() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     (dir, path)
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited 10 seconds until {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 #[test]
@@ -290,10 +279,6 @@ fn what_was_gathered_without_a_manager_is_written_by_the_next() {
     assert_eq!(program.spooled_blocks(), 0);
 }
 
-fn numbered_lines(n_lines: usize) -> String {
-    (0..n_lines).map(|number| format!("{number:>99}\n")).collect()
-}
-
 fn numbered_dressed(n_lines: usize) -> String {
     (0..n_lines).map(|number| format!("web {number:>99}\n")).collect()
 }
@@ -318,7 +303,7 @@ fn what_waits_while_the_disk_is_full_is_not_lost() {
             program.drain();
         }
         std::fs::remove_file(filler).unwrap();
-        wait_until("everything is written", || {
+        until("everything is written", LONG, || {
             program.drain();
             text(&path).len() >= 11 + 500 * 104
         });

@@ -1,12 +1,12 @@
 //! A program's output on its way from the pipe to its logs.
 
 mod log_support;
+mod support;
 
-use log_support::SmallDisk;
+use log_support::{SmallDisk, numbered_lines, text};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 use supervisord::log::file::Limits;
 use supervisord::log::lines::Dress;
 use supervisord::log::open::PLAIN_MODE;
@@ -18,6 +18,7 @@ use supervisord::log::stream::LogStream;
 use supervisord::model::config::Timestamps;
 use supervisord::model::stream::Stream;
 use supervisord::rt;
+use support::{LONG, until};
 
 const NO_LIMITS: Limits = Limits { maxbytes: 0, backups: 0 };
 
@@ -40,19 +41,6 @@ fn spec(sinks: Vec<SinkSpec>) -> StreamSpec {
 fn stream(sinks: Vec<SinkSpec>) -> (LogStream, std::fs::File) {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     (LogStream::new(spec(sinks), read), std::fs::File::from(write))
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited 10 seconds until {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-fn text(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap()
 }
 
 #[test]
@@ -104,14 +92,10 @@ fn a_pump_runs_until_the_last_writer_is_gone() {
         writeln!(program, "line {number}").unwrap();
     }
     let expected: String = (0..1000).map(|number| format!("line {number}\n")).collect();
-    wait_until("all lines are logged", || text(&path) == expected);
+    until("all lines are logged", LONG, || text(&path) == expected);
     drop(program);
     rt::block_on(task.join());
     assert!(pump::pump(&stream, |_| ()).is_some(), "the next program needs a new pump");
-}
-
-fn numbered_lines(n_lines: usize) -> String {
-    (0..n_lines).map(|number| format!("{number:>99}\n")).collect()
 }
 
 #[test]
@@ -129,7 +113,7 @@ fn what_waits_while_the_disk_is_full_is_not_lost() {
         assert!(drained.pause.is_some() || drained.n_bytes > 0, "it is to be tried again");
     }
     std::fs::remove_file(filler).unwrap();
-    wait_until("the pipe is empty", || stream.drain(1 << 20).n_bytes == 0);
+    until("the pipe is empty", LONG, || stream.drain(1 << 20).n_bytes == 0);
     assert_eq!(text(&path), format!("before\n{lines}"));
 }
 
@@ -147,11 +131,11 @@ fn a_full_disk_does_not_stop_a_program() {
         program.write_all(lines.as_bytes()).unwrap();
         program
     });
-    wait_until("the program has written everything", || program.is_finished());
+    until("the program has written everything", LONG, || program.is_finished());
     std::fs::remove_file(filler).unwrap();
     let mut program = program.join().unwrap();
     program.write_all(b"the end\n").unwrap();
-    wait_until("the log works again", || text(&path).ends_with("the end\n"));
+    until("the log works again", LONG, || text(&path).ends_with("the end\n"));
     let kept = text(&path);
     let all = numbered_lines(100_000) + "the end\n";
     assert!(all.ends_with(&kept) && kept.len() > 100_000, "{} bytes kept, and they are the last", kept.len());
@@ -182,7 +166,7 @@ fn a_log_that_cannot_be_opened_is_tried_again() {
     program.write_all(b"patient\n").unwrap();
     assert!(stream.drain(1 << 20).pause.is_some());
     std::fs::remove_file(&obstacle).unwrap();
-    wait_until("the log is written", || stream.drain(1 << 20).n_bytes > 0);
+    until("the log is written", LONG, || stream.drain(1 << 20).n_bytes > 0);
     assert_eq!(text(&path), "patient\n");
 }
 
@@ -197,7 +181,7 @@ fn a_fifo_gets_what_was_written_before_it_had_a_reader() {
     assert!(stream.drain(1 << 20).pause.is_some());
     let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
     let reader = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).unwrap();
-    wait_until("the FIFO is written to", || stream.drain(1 << 20).n_bytes > 0);
+    until("the FIFO is written to", LONG, || stream.drain(1 << 20).n_bytes > 0);
     let mut buffer = [0; 100];
     let n_bytes = rustix::io::read(&reader, &mut buffer).unwrap();
     assert_eq!(&buffer[..n_bytes], b"longer than the limit\n");
@@ -250,7 +234,7 @@ fn a_slow_reader_makes_the_program_wait_and_loses_nothing() {
     let expected = lines.clone();
     let program = std::thread::spawn(move || program.write_all(lines.as_bytes()).unwrap());
     let mut got = Vec::new();
-    wait_until("everything has been read", || {
+    until("everything has been read", LONG, || {
         let mut buffer = [0; 10_000];
         if let Ok(n_bytes) = rustix::io::read(&reader, &mut buffer) {
             got.extend_from_slice(&buffer[..n_bytes]);
@@ -309,8 +293,8 @@ fn an_idle_stream_costs_no_wake_ups() {
     rt::spawn(pump::pump(&stream, |_| ()).unwrap()).detach();
     // Busy, so that it goes to the mill, then quiet.
     program.write_all(numbered_lines(10_000).as_bytes()).unwrap();
-    wait_until("everything is logged", || text(&path).len() == 1_000_000);
-    wait_until("the thread for busy logs has ended", || !threads().iter().any(|name| name == "logs"));
+    until("everything is logged", LONG, || text(&path).len() == 1_000_000);
+    until("the thread for busy logs has ended", LONG, || !threads().iter().any(|name| name == "logs"));
 }
 
 fn threads() -> Vec<String> {
@@ -414,7 +398,7 @@ fn lines_that_grow_beyond_all_buffers_wait_for_a_slow_reader() {
     program.write_all("\n".repeat(20_000).as_bytes()).unwrap();
     let expected = format!("{prefix} \n").repeat(20_000);
     let mut got = Vec::new();
-    wait_until("everything has been read", || {
+    until("everything has been read", LONG, || {
         stream.drain(1 << 20);
         let mut buffer = vec![0; 50_000];
         while let Ok(n_bytes @ 1..) = rustix::io::read(&reader, &mut buffer) {

@@ -7,9 +7,8 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
-use support::{Daemon, Side, Start, free_ports, run_within};
+use support::{Daemon, Side, Start, free_ports, page_script, run_within};
 
 /// Scripts wait for conditions with deadlines of their own; this is for one that hangs.
 const PATIENCE: Duration = Duration::from_secs(480);
@@ -157,8 +156,8 @@ const SCRIPTS: [(&str, &str); 6] = [
     ("busy.sh", BUSY),
 ];
 
-/// A daemon with a page, and the page's address.
-fn daemon_with_page(programs: &str) -> (Daemon, String) {
+/// A daemon with a page, and the page's port.
+fn daemon_with_page(programs: &str) -> (Daemon, u16) {
     let [port] = free_ports();
     let conf = format!("[inet_http_server]\nport=127.0.0.1:{port}\n{programs}");
     let mut daemon = Start::new(Side::Ours, &conf).prepare();
@@ -166,20 +165,12 @@ fn daemon_with_page(programs: &str) -> (Daemon, String) {
         fs::write(daemon.path(name), text).expect("the test's directory can be written");
     }
     daemon.start();
-    (daemon, format!("http://127.0.0.1:{port}/"))
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn output() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../page")
+    (daemon, port)
 }
 
 /// Where pictures for the documentation are to be made, if somebody asks for them.
 fn pictures() -> Option<PathBuf> {
-    std::env::var_os("PAGE_PICTURES").map(|directory| root().join(directory))
+    std::env::var_os("PAGE_PICTURES").map(|directory| Path::new(env!("CARGO_MANIFEST_DIR")).join(directory))
 }
 
 /// Runs a script of `tests/page` with a daemon of its own.
@@ -188,18 +179,8 @@ fn pictures() -> Option<PathBuf> {
 /// If it fails; its output is printed.
 #[track_caller]
 fn run_script(name: &str, programs: &str) {
-    let scripts = root().join("tests/page");
-    assert!(
-        scripts.join("node_modules/playwright-core").is_dir(),
-        "the browser tests are not installed: run .ci/prepare .venv"
-    );
-    let (daemon, address) = daemon_with_page(programs);
-    let mut node = Command::new("node");
-    node.arg("--test-reporter=spec").arg(scripts.join(name)).current_dir(&scripts);
-    node.env("PAGE_URL", address).env("PAGE_DIRECTORY", daemon.directory()).env("PAGE_OUTPUT", output());
-    node.env("HOME", daemon.directory());
-    // The browser, too, ends even if the script is killed.
-    daemon.adopt(&mut node);
+    let (daemon, port) = daemon_with_page(programs);
+    let mut node = page_script(&daemon, name, port);
     if let Some(directory) = pictures() {
         node.env("PAGE_PICTURES", directory);
     }

@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use support::{Daemon, LONG, Side, Start, free_ports, run, run_within, until};
+use support::{Daemon, LONG, Side, Start, free_ports, page_script, run, run_within, until};
 
 /// Scripts wait for conditions with deadlines of their own; this is for one that hangs.
 const PATIENCE: Duration = Duration::from_secs(480);
@@ -178,19 +178,13 @@ fn apache(directory: &Path, sites: &[Site]) -> Server {
 
 #[test]
 fn the_page_works_behind_the_proxies_that_people_have() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let scripts = root.join("tests/page");
     let sites = DAEMONS.map(|(name, lines)| Site::new(name, lines));
     let directory = sites[0].daemon.directory();
     let _apache = apache(directory, &sites);
     let _nginx = nginx(directory, &sites);
     let places: Vec<_> = sites.iter().flat_map(Site::places).collect();
-    let mut node = Command::new("node");
-    node.arg("--test-reporter=spec").arg(scripts.join("proxies.test.js")).current_dir(&scripts);
-    node.env("PAGE_URL", format!("http://127.0.0.1:{}/", sites[0].port)).env("PAGE_DIRECTORY", directory);
-    node.env("PAGE_OUTPUT", Path::new(env!("CARGO_TARGET_TMPDIR")).join("../page"));
-    node.env("PAGE_PLACES", json!(places).to_string()).env("HOME", directory);
-    sites[0].daemon.adopt(&mut node);
+    let mut node = page_script(&sites[0].daemon, "proxies.test.js", sites[0].port);
+    node.env("PAGE_PLACES", json!(places).to_string());
     run_within(&mut node, PATIENCE).expect(0);
     let log = sites[0].daemon.log();
     assert!(log.contains("WARN refused: a page of \"http://ops.test:"), "{log}");

@@ -8,8 +8,6 @@
 mod check;
 #[path = "../../tests/chaos_support/program.rs"]
 mod program;
-#[path = "../../tests/chaos_support/random.rs"]
-mod random;
 #[path = "../../tests/chaos_support/run.rs"]
 mod run;
 #[path = "../../tests/support/mod.rs"]

@@ -4,7 +4,7 @@
 //! one for its end if it ended by itself; `n.counts` with a record per life that says how many lines it has written
 //! to its standard output; `n.lock`, locked while it lives.
 
-use crate::random::Random;
+use crate::support::Random;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise, sigprocmask};
 use std::fs::{self, File, OpenOptions};

@@ -2,8 +2,7 @@
 
 use crate::check::{self, DRESS, Totals};
 use crate::program::Kind;
-use crate::random::Random;
-use crate::support::{Daemon, LONG, Side, Start, flag, text, until, until_some};
+use crate::support::{Daemon, LONG, Random, Side, Start, flag, text, until, until_some};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;

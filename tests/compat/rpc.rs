@@ -126,7 +126,7 @@ fn answer(daemon: &Daemon, call: &str) -> String {
     match http(&daemon.address(), &post(call)) {
         Err(error) => format!("no answer: {error}"),
         Ok(reply) => {
-            normalise(&format!("{}\n{}", reply.status, reply.body), &daemon.directory().to_string_lossy())
+            normalise(&format!("{}\n{}", reply.status, reply.text()), &daemon.directory().to_string_lossy())
         }
     }
 }

@@ -50,21 +50,25 @@ pub fn ask(venv: &Path, cases: &[Case], directories: &[TempDir]) -> Vec<Value> {
             "environment": case.environment_in(directory),
         })
     });
+    let answer = ask_python(venv, "original.py", &Value::Array(question.collect()));
+    serde_json::from_value(answer).expect("an answer for each case")
+}
+
+/// Lets a script of this directory, run by the original's Python, answer a question.
+pub fn ask_python(venv: &Path, script: &str, question: &Value) -> Value {
     let python = venv.join("bin/python");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/original.py");
     let mut child = Command::new(&python)
-        .arg(script)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(script))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("SUPERVISOR_VENV is broken: {}: {error}", python.display()));
-    let question = Value::Array(question.collect()).to_string();
     let mut stdin = child.stdin.take().expect("it is piped");
-    stdin.write_all(question.as_bytes()).expect("the original reads its questions");
+    stdin.write_all(question.to_string().as_bytes()).expect("Python reads its questions");
     drop(stdin);
     let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "SUPERVISOR_VENV is broken: the original could not be asked");
-    serde_json::from_slice(&output.stdout).expect("the original answers in JSON")
+    assert!(output.status.success(), "SUPERVISOR_VENV is broken: {script} could not be asked");
+    serde_json::from_slice(&output.stdout).expect("Python answers in JSON")
 }
 
 fn compare(case: &Case, directory: &TempDir, answer: &Value) -> Result<(), String> {

@@ -5,9 +5,7 @@
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use supervisord::config::{self, Document, Surroundings};
 
 const N_FILES: usize = 6000;
@@ -183,20 +181,7 @@ fn random_texts_mean_the_same_to_python() {
 }
 
 fn ask(venv: &Path, question: &Value) -> Value {
-    let python = venv.join("bin/python");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/dialect.py");
-    let mut child = Command::new(&python)
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("SUPERVISOR_VENV is broken: {}: {error}", python.display()));
-    let mut stdin = child.stdin.take().expect("it is piped");
-    stdin.write_all(question.to_string().as_bytes()).expect("Python reads its questions");
-    drop(stdin);
-    let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "SUPERVISOR_VENV is broken: Python could not be asked");
-    serde_json::from_slice(&output.stdout).expect("Python answers in JSON")
+    crate::compat::ask_python(venv, "dialect.py", question)
 }
 
 fn differs(kind: &str, text: &str, ours: &Value, python: &Value) -> Option<String> {

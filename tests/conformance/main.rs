@@ -12,7 +12,7 @@ mod http;
 mod xml;
 
 use supervisord::model::state::ProcessState::Running;
-use support::{Address, Connection, Daemon, LONG, Side, Start};
+use support::{Address, Client, Daemon, LONG, Side, Start};
 
 const CONF: &str = "
 [program:cat]
@@ -69,11 +69,11 @@ fn start(side: Side) -> Daemon {
 
 /// What a daemon answers, in a line.
 fn answer(address: &Address, request: &[u8]) -> String {
-    let mut connection = Connection::open(address).unwrap();
+    let mut connection = Client::open(address).unwrap();
     // A daemon that has closed the connection already is about to say so.
-    let _ = connection.send(request);
-    match connection.reply() {
-        Ok(reply) if reply.status == 200 => summary(&reply.body),
+    let _ = connection.wire.write_all(request);
+    match connection.response() {
+        Ok(reply) if reply.status == 200 => summary(&reply.text()),
         Ok(reply) => reply.status.to_string(),
         Err(_) => "silence".to_string(),
     }

@@ -20,8 +20,7 @@ stdout_logfile=%(here)s/%(process_num)02d.log
 ";
 
 fn pids(daemon: &Daemon) -> Vec<i32> {
-    let everybody = daemon.call("supervisor.getAllProcessInfo", vec![]);
-    let everybody = <Vec<Value>>::try_from_value(&everybody).expect("an array");
+    let everybody = daemon.rows("supervisor.getAllProcessInfo");
     everybody.iter().map(|info| member(info, "pid")).filter(|pid| *pid != 0).collect()
 }
 

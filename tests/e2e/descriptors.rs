@@ -1,7 +1,6 @@
 //! Many programs with few descriptors: a hard limit of 1,024 is what many systems have.
 
 use crate::support::{Daemon, LONG, Side, Start, kill, member, text, until};
-use dxr::{TryFromValue, Value};
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
 use supervisord::model::state::ProcessState::Running;
@@ -31,9 +30,8 @@ stderr_logfile=%(here)s/%(process_num)d.err
 
 /// How many processes are in each state.
 fn states(daemon: &Daemon) -> HashMap<String, usize> {
-    let everybody = daemon.call("supervisor.getAllProcessInfo", vec![]);
     let mut states = HashMap::new();
-    for info in Vec::<Value>::try_from_value(&everybody).expect("an array") {
+    for info in daemon.rows("supervisor.getAllProcessInfo") {
         *states.entry(member::<String>(&info, "statename")).or_default() += 1;
     }
     states

@@ -2,17 +2,10 @@
 
 use crate::start;
 use crate::support::{LONG, SLEEPER, Side, Start, flag, kill, member, running, text, until};
-use dxr::{TryFromValue, Value};
+use dxr::Value;
 use nix::sys::signal::Signal;
 use std::fs;
 use supervisord::model::state::ProcessState::{Fatal, Running, Stopped, Stopping};
-
-/// How many processes are in a state.
-fn count(daemon: &crate::support::Daemon, state: &str) -> usize {
-    let everybody = daemon.call("supervisor.getAllProcessInfo", vec![]);
-    let everybody = <Vec<Value>>::try_from_value(&everybody).expect("an array");
-    everybody.iter().filter(|info| member::<String>(info, "statename") == state).count()
-}
 
 /// The original runs 203 then.
 #[test]
@@ -27,7 +20,7 @@ stdout_logfile=NONE
 stderr_logfile=NONE
 ";
     let daemon = Start::new(Side::under_test(), conf).under(&["prlimit", "--nofile=1024:"]).ready();
-    until("all are running", LONG, || count(&daemon, "RUNNING") == 1000);
+    until("all are running", LONG, || daemon.n_in(Running) == 1000);
     until("all have come to life", LONG, || daemon.read("limits").lines().count() == 1000);
     assert!(daemon.read("limits").lines().all(|limit| limit == "1024"), "programs have the limit as it was");
 }
@@ -45,8 +38,8 @@ startsecs=0
 startretries=0
 ";
     let daemon = Start::new(Side::under_test(), conf).under(&["prlimit", "--nofile=100:100"]).ready();
-    until("none is on its way", LONG, || count(&daemon, "RUNNING") + count(&daemon, "FATAL") == 100);
-    assert!(count(&daemon, "RUNNING") > 5, "{} are running", count(&daemon, "RUNNING"));
+    until("none is on its way", LONG, || daemon.n_in(Running) + daemon.n_in(Fatal) == 100);
+    assert!(daemon.n_in(Running) > 5, "{} are running", daemon.n_in(Running));
     let fatal = (0..100).map(|number| format!("n:{number}")).find(|name| daemon.state_of(name) == Fatal);
     let fatal = fatal.expect("a hundred programs do not fit into a hundred descriptors");
     let spawnerr: String = member(&daemon.info(&fatal), "spawnerr");
@@ -217,7 +210,7 @@ stderr_logfile=NONE
         daemon.log().matches("exited: ").count() > 1000
     });
     daemon.call("supervisor.stopAllProcesses", vec![]);
-    assert_eq!(count(&daemon, "STOPPED"), 300);
+    assert_eq!(daemon.n_in(Stopped), 300);
     let log = daemon.log();
     let ends = log.matches("exited: ").count() + log.matches("stopped: ").count();
     assert_eq!(log.matches("spawned: ").count(), ends, "every start has one end");

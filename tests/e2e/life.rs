@@ -211,8 +211,7 @@ autorestart=false
 ",
     );
     let pids = |state| {
-        let everybody = daemon.call("supervisor.getAllProcessInfo", vec![]);
-        let everybody = <Vec<dxr::Value> as dxr::TryFromValue>::try_from_value(&everybody).expect("an array");
+        let everybody = daemon.rows("supervisor.getAllProcessInfo");
         let matching = everybody.iter().filter(|info| member::<String>(info, "statename") == state);
         matching.map(|info| member::<i32>(info, "pid")).collect::<Vec<_>>()
     };

@@ -5,7 +5,6 @@ use crate::support::{Daemon, flag, member, post, text};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use supervisord::model::state::ProcessState::{self, Running, Stopped};
-use supervisord::rpc::wire::Value;
 
 /// More than a socket takes at once.
 const CONF: &str = "
@@ -20,9 +19,7 @@ startsecs=0
 ";
 
 fn listed(daemon: &Daemon, name: &str) -> (ProcessState, i32) {
-    let Value::Array(all) = daemon.call("supervisor.getAllProcessInfo", vec![]) else {
-        panic!("it answers with an array")
-    };
+    let all = daemon.rows("supervisor.getAllProcessInfo");
     let info = all.iter().find(|info| member::<String>(info, "name") == name).unwrap();
     (ProcessState::from_code(member(info, "state")).unwrap(), member(info, "pid"))
 }

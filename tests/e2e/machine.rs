@@ -3,19 +3,11 @@
 
 use crate::start;
 use crate::support::{Daemon, LONG, Side, Start, flag, kill, member, running, text, until};
-use dxr::{TryFromValue, Value};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use supervisord::model::state::ProcessState::{Exited, Fatal, Running, Stopped};
-
-/// How many processes are in a state.
-fn count(daemon: &Daemon, state: &str) -> usize {
-    let everybody = daemon.call("supervisor.getAllProcessInfo", vec![]);
-    let everybody = <Vec<Value>>::try_from_value(&everybody).expect("an array");
-    everybody.iter().filter(|info| member::<String>(info, "statename") == state).count()
-}
 
 /// Starts the daemon by a shell that does something before: `exec "$@"` is the daemon.
 fn after(script: &str, conf: &str) -> Daemon {
@@ -58,8 +50,8 @@ stderr_logfile=NONE
 ",
     );
     daemon.start();
-    until("none is on its way", LONG, || count(&daemon, "RUNNING") + count(&daemon, "FATAL") == 60);
-    let n_running = count(&daemon, "RUNNING");
+    until("none is on its way", LONG, || daemon.n_in(Running) + daemon.n_in(Fatal) == 60);
+    let n_running = daemon.n_in(Running);
     assert!((10..50).contains(&n_running), "{n_running} are running");
     // Which ones depends on who came first when a thread of the daemon had ended.
     let mut without: Vec<String> = (0..60).map(|number| format!("{number:02}")).collect();
@@ -389,7 +381,7 @@ startsecs=0
 autorestart=false
 ",
     );
-    until("all run", LONG, || count(&daemon, "RUNNING") == 50);
+    until("all run", LONG, || daemon.n_in(Running) == 50);
     let manager = daemon.manager();
     let programs: Vec<i32> = daemon.programs().iter().map(|program| program.pid).collect();
     kill(manager, Signal::SIGSTOP);
@@ -397,7 +389,7 @@ autorestart=false
     until("the keeper has buried them", LONG, || programs.iter().all(|pid| !running(*pid)));
     daemon.signal(Signal::SIGUSR2);
     kill(manager, Signal::SIGCONT);
-    until("all ends are known", LONG, || count(&daemon, "EXITED") == 50);
+    until("all ends are known", LONG, || daemon.n_in(Exited) == 50);
     daemon.wait_log("received SIGUSR2 indicating log reopen request");
     assert_eq!(daemon.log().matches("exited: ").count(), 50);
     assert_eq!(daemon.manager_now(), Some(manager), "it is the same one");
@@ -445,11 +437,11 @@ stdout_logfile=NONE
 ",
     );
     let patience = LONG * 6;
-    until("all run", patience, || count(&daemon, "RUNNING") == 5000);
+    until("all run", patience, || daemon.n_in(Running) == 5000);
     let programs: Vec<i32> = daemon.programs().iter().map(|program| program.pid).collect();
     assert_eq!(programs.len(), 5000);
     programs.iter().for_each(|pid| kill(*pid, Signal::SIGKILL));
-    until("all ends are known", patience, || count(&daemon, "EXITED") == 5000);
+    until("all ends are known", patience, || daemon.n_in(Exited) == 5000);
     let log = daemon.log();
     assert_eq!(log.matches(" (terminated by SIGKILL; not expected)").count(), 5000);
     assert_eq!(daemon.state_of("n:4999"), Exited);

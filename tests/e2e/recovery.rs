@@ -1,7 +1,7 @@
 //! Every state outlives the manager: its successor goes on where it was.
 
 use crate::start;
-use crate::support::{Connection, Daemon, LONG, flag, kill, post, text, until, until_some};
+use crate::support::{Client, Daemon, LONG, flag, kill, post, text, until, until_some};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Write;
@@ -104,12 +104,12 @@ startsecs=0
         kill(manager, Signal::SIGSTOP);
         until("all of it has stopped", LONG, || is_stopped(manager));
         // Whoever comes next finds it waiting.
-        let mut client = Connection::open(&daemon.address()).unwrap();
-        client.send(&post(question)).unwrap();
+        let mut client = Client::open(&daemon.address()).unwrap();
+        client.send(post(question));
         kill(program, Signal::SIGKILL);
         until("it is in the ledger", LONG, || !fs::exists(format!("/proc/{program}")).unwrap());
         kill(manager, Signal::SIGKILL);
-        let answer = client.reply().unwrap().body;
+        let answer = client.response().unwrap().text();
         assert!(answer.contains("EXITED"), "{answer}");
         daemon.call("supervisor.startProcess", vec![text("ends"), flag(true)]);
     }

@@ -43,22 +43,15 @@ fn kill_keeper(daemon: &mut Daemon) {
 /// Whether the table on disk shows what the daemon says is alive.
 fn is_written(daemon: &Daemon) -> bool {
     let map = daemon.read("map");
-    let rows = rows(daemon, "supervisor.getAllInfomapProcessInfo");
+    let rows = daemon.rows("supervisor.getAllInfomapProcessInfo");
     let n_alive = map.lines().filter(|line| line.starts_with("    pid: ") && *line != "    pid: 0").count();
     let is_in = |row: &Value| map.contains(&format!("    pid: {}\n", member::<i32>(row, "pid")));
     n_alive == rows.len() && rows.iter().all(is_in)
 }
 
-fn rows(daemon: &Daemon, method: &str) -> Vec<Value> {
-    match daemon.call(method, vec![]) {
-        Value::Array(rows) => rows,
-        other => panic!("{method} answers an array, not {other:?}"),
-    }
-}
-
 /// The names of a table's rows.
 fn names(daemon: &Daemon, method: &str) -> Vec<String> {
-    rows(daemon, method).iter().map(|row| member(row, "name")).collect()
+    daemon.rows(method).iter().map(|row| member(row, "name")).collect()
 }
 
 fn prestart(daemon: &Daemon) -> Vec<String> {
@@ -693,7 +686,7 @@ stderr_logfile=NONE
     );
     let mut daemon = start(&conf);
     let all_run = |daemon: &Daemon| {
-        let infos = rows(daemon, "supervisor.getAllProcessInfo");
+        let infos = daemon.rows("supervisor.getAllProcessInfo");
         let pids: Vec<i32> = infos.iter().map(|info| member(info, "pid")).collect();
         (pids.len() == MANY + 1 && !pids.contains(&0)).then_some(pids)
     };

@@ -1,9 +1,7 @@
 //! Another binary takes over while every program runs on.
 
 use crate::start;
-use crate::support::{
-    COUNTER, Connection, Daemon, LONG, assert_unbroken, flag, header, kill, post, text, until,
-};
+use crate::support::{COUNTER, Client, Daemon, LONG, assert_unbroken, flag, kill, post, text, until};
 use dxr::{MethodCall, TryFromValue};
 use nix::sys::signal::Signal;
 use std::os::unix::fs::PermissionsExt;
@@ -112,11 +110,11 @@ fn whoever_asked_for_it_asks_the_successor_how_it_went() {
     let daemon = counting();
     let binary = env!("CARGO_BIN_EXE_supervisord").to_string();
     let call = MethodCall { name: "supervisord.upgrade".into(), params: vec![dxr::Value::String(binary)] };
-    let mut connection = Connection::open(&daemon.address()).unwrap();
-    connection.send(&post(&call.to_xml().unwrap())).unwrap();
-    let reply = connection.reply().unwrap();
-    assert!(reply.body.contains("passed its check and takes over"), "{}", reply.body);
-    assert_eq!(header(&reply.head, "connection"), Some("close"), "{}", reply.head);
+    let mut connection = Client::open(&daemon.address()).unwrap();
+    connection.send(post(&call.to_xml().unwrap()));
+    let reply = connection.response().unwrap();
+    assert!(reply.text().contains("passed its check and takes over"), "{}", reply.text());
+    assert_eq!(reply.header("connection"), Some("close"), "{}", reply.head);
     let state = daemon.call("supervisord.getUpgradeState", vec![]);
     let state = String::try_from_value(&state).unwrap();
     assert!(state.contains("on trial"), "{state}");

@@ -1,6 +1,6 @@
 //! What comes in over HTTP and is not as it should be. The daemon answers and carries on.
 
-use crate::support::{Address, Connection, Daemon, LONG, Side, Start, free_ports, header, http, post, text};
+use crate::support::{Address, Client, Daemon, LONG, Side, Start, free_ports, http, post, text};
 use dxr::Value;
 use std::io::{Read, Write};
 use supervisord::model::state::ProcessState::Running;
@@ -109,12 +109,12 @@ fn requests_on_one_connection_are_answered_in_order() {
     let (_daemon, addresses) = both("");
     for address in addresses {
         let call = |name: &str| post(&format!("<methodCall><methodName>{name}</methodName></methodCall>"));
-        let mut connection = Connection::open(&address).expect("it listens");
+        let mut connection = Client::open(&address).expect("it listens");
         let both = [call("supervisor.getIdentification"), call("supervisor.getAPIVersion")].concat();
-        connection.send(&both).expect("it reads");
+        connection.send(&both);
         for expected in ["<string>supervisor</string>", "<string>3.0</string>"] {
-            let reply = connection.reply().expect("an answer");
-            assert!(reply.body.contains(expected), "{}", reply.body);
+            let reply = connection.response().expect("an answer");
+            assert!(reply.text().contains(expected), "{}", reply.text());
         }
     }
 }
@@ -158,7 +158,7 @@ fn credentials_are_asked_for_and_checked() {
     };
     let refused = ask("");
     assert_eq!(refused.status, 401);
-    assert_eq!(header(&refused.head, "www-authenticate"), Some("Basic realm=\"default\""));
+    assert_eq!(refused.header("www-authenticate"), Some("Basic realm=\"default\""));
     // me:secret, me:wrong, and something that is no base64.
     assert_eq!(ask("Authorization: Basic bWU6c2VjcmV0\r\n").status, 200);
     assert_eq!(ask("Authorization: Basic bWU6d3Jvbmc=\r\n").status, 401);

@@ -2,7 +2,7 @@
 
 use crate::ctl;
 use crate::support::{
-    Address, Daemon, LONG, Run, Side, Start, cmdline, free_ports, header, http, run, until,
+    Address, Client, Daemon, LONG, Response, Run, Side, Start, cmdline, free_ports, run, until,
 };
 use std::fs;
 use std::path::Path;
@@ -174,8 +174,8 @@ impl World {
         Address::Tcp(([127, 0, 0, 1], self.ports[index]).into())
     }
 
-    /// An answer to a request on the socket: its status, head and body.
-    fn ask(&self, method: &str, path: &str) -> (u16, String, String) {
+    /// An answer to a request on the socket.
+    fn ask(&self, method: &str, path: &str) -> Response {
         ask(&self.daemon.address(), method, path, "")
     }
 
@@ -185,11 +185,12 @@ impl World {
     }
 }
 
-fn ask(address: &Address, method: &str, path: &str, headers: &str) -> (u16, String, String) {
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n{headers}\r\n");
-    let reply = http(address, request.as_bytes()).expect("there is an answer");
-    (reply.status, reply.head, reply.body)
+fn ask(address: &Address, method: &str, path: &str, headers: &str) -> Response {
+    let mut client = Client::open(address).expect("it listens");
+    client.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n{headers}\r\n"));
+    let head = client.head().expect("there is an answer");
+    // Of a log without end the head is enough.
+    if head.header("content-length").is_none() { head } else { client.with_body(head).expect("its body") }
 }
 
 /// `test1:thepassword`.
@@ -355,7 +356,7 @@ fn username_alone(_: &World) -> String {
 }
 
 fn hashed_password(world: &World) -> String {
-    let answers = ["", LOGIN].map(|login| ask(&world.port(1), "GET", "/program/list", login).0);
+    let answers = ["", LOGIN].map(|login| ask(&world.port(1), "GET", "/program/list", login).status);
     seen(answers == [401, 200], "understood", answers)
 }
 
@@ -367,7 +368,7 @@ fn several_logs(world: &World) -> String {
 }
 
 fn log_in_memory(world: &World) -> String {
-    let (_, _, text) = world.ask("GET", "/program/log/kept/stdout");
+    let text = world.ask("GET", "/program/log/kept/stdout").text();
     let is_so = text == "kept\n" && !world.daemon.path("memory").exists();
     seen(is_so, "in memory", text)
 }
@@ -392,7 +393,7 @@ fn start_as_in_supervisor(world: &World) -> String {
 fn start_by_post(world: &World) -> String {
     world.daemon.ctl(&["stop", "shop:web"]).expect(0);
     let answer = world.ask("POST", "/program/start/web");
-    let is_so = answer.2.contains("true") && world.daemon.state_of("shop:web") == Running;
+    let is_so = answer.text().contains("true") && world.daemon.state_of("shop:web") == Running;
     seen(is_so, "started", answer)
 }
 
@@ -483,14 +484,15 @@ fn table_without_a_name(world: &World) -> String {
 }
 
 fn node(world: &World) -> String {
-    let (_, _, body) = world.ask("GET", "/program/list");
+    let body = world.ask("GET", "/program/list").text();
     let list: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
     seen(list[0]["node"] == "n1", "the `nodename`, or the host's name", body)
 }
 
 fn other_node(world: &World, path: &str) -> String {
     let before = world.daemon.pid_of("shop:web");
-    let (status, _, body) = world.ask("POST", path);
+    let answer = world.ask("POST", path);
+    let (status, body) = (answer.status, answer.text());
     let is_same = before != 0 && world.daemon.pid_of("shop:web") == before;
     let success: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
     let is_so = status == 404 && success == serde_json::json!({"success": false}) && is_same;
@@ -498,7 +500,8 @@ fn other_node(world: &World, path: &str) -> String {
 }
 
 fn node_name(world: &World) -> String {
-    let (status, _, body) = world.ask("GET", "/program/info/n1/web");
+    let answer = world.ask("GET", "/program/info/n1/web");
+    let (status, body) = (answer.status, answer.text());
     seen(status == 200 && !world.warned_of("nodename"), "names this machine", (status, body))
 }
 
@@ -515,19 +518,20 @@ fn triple_quotes() -> String {
 
 /// Whether an answer has an announced end.
 fn whole_log(world: &World, path: &str) -> String {
-    let (status, head, body) = world.ask("GET", path);
-    match header(&head, "content-length") {
-        Some(_) => seen(status == 200 && body.starts_with("hello\n"), "all of it, then ends", (head, body)),
-        None => seen(status == 200, "goes on without end", head),
+    let answer = world.ask("GET", path);
+    let (is_ok, body) = (answer.status == 200, answer.text());
+    match answer.header("content-length") {
+        Some(_) => seen(is_ok && body.starts_with("hello\n"), "all of it, then ends", answer),
+        None => seen(is_ok, "goes on without end", answer),
     }
 }
 
 fn conf_file(world: &World) -> String {
-    let (status, _, _) = world.ask("GET", "/conf/shop:web");
+    let status = world.ask("GET", "/conf/shop:web").status;
     format!("{status}; {}", not_read(world, "[program:web] conf_file"))
 }
 
 fn metrics(world: &World) -> String {
-    let answers = ["", LOGIN].map(|login| ask(&world.port(0), "GET", "/metrics", login).0);
+    let answers = ["", LOGIN].map(|login| ask(&world.port(0), "GET", "/metrics", login).status);
     seen(answers == [401, 200], "to those who may log in", answers)
 }

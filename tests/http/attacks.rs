@@ -1,7 +1,7 @@
 //! Clients that mean no good, or break. Whatever they do, others are served and memory stays bounded.
 
-use crate::client::{Client, PATIENCE};
 use crate::fake::Daemon;
+use crate::support::{Client, LONG};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -51,7 +51,7 @@ fn is_served(address: SocketAddr) {
 
 #[track_caller]
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + LONG;
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(10));

@@ -1,7 +1,7 @@
 //! The lines that state-changing calls leave in the activity log.
 
-use crate::client::Client;
 use crate::fake::Daemon;
+use crate::support::Client;
 use std::sync::{Mutex, Once};
 use supervisord::rpc::wire::{self, Value};
 

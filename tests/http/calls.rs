@@ -1,7 +1,7 @@
 //! Calls and their results.
 
-use crate::client::Client;
 use crate::fake::Daemon;
+use crate::support::Client;
 use supervisord::rpc::wire::Value;
 
 fn text(text: &str) -> Value {
@@ -16,7 +16,7 @@ fn strings(texts: &[&str]) -> Value {
 fn answer(client: &mut Client, method: &str, params: &[Value]) -> String {
     match client.call(method, params) {
         Ok(value) => format!("{value:?}"),
-        Err(fault) => format!("{} {}", fault.code, fault.text),
+        Err(fault) => format!("{} {}", fault.code(), fault.string()),
     }
 }
 

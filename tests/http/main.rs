@@ -1,7 +1,8 @@
 //! The HTTP side in front of a loop that answers from a table.
 
-mod client;
 mod fake;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod attacks;
 mod audit;

@@ -1,7 +1,7 @@
 //! HTTP itself: connections that stay, bodies of every shape, errors instead of silence.
 
-use crate::client::Client;
 use crate::fake::Daemon;
+use crate::support::Client;
 use std::fs::File;
 use std::io::Write;
 use supervisord::control::request::Request;
@@ -32,7 +32,8 @@ fn old_clients_are_served_in_their_version() {
     let mut client = Client::tcp(address);
     client.send("GET /ok.html HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
     let response = client.response().unwrap();
-    assert_eq!((response.minor, response.header("connection")), (0, Some("keep-alive")));
+    assert!(response.head.starts_with("HTTP/1.0 "), "{}", response.head);
+    assert_eq!(response.header("connection"), Some("keep-alive"));
     client.send("GET /ok.html HTTP/1.0\r\n\r\n");
     assert_eq!(client.response().unwrap().header("connection"), None);
     assert!(client.is_closed());

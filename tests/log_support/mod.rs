@@ -1,7 +1,10 @@
 //! What tests of logs share.
 
+// Each test uses its part.
+#![allow(dead_code)]
+
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A tiny file system of its own that is gone with the test.
 pub struct SmallDisk(tempfile::TempDir);
@@ -34,4 +37,14 @@ impl Drop for SmallDisk {
         // Somebody may have a log open still; it goes when that is closed.
         let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
+}
+
+/// The whole text of a log.
+pub fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// So many lines of 100 bytes.
+pub fn numbered_lines(n_lines: usize) -> String {
+    (0..n_lines).map(|number| format!("{number:>99}\n")).collect()
 }

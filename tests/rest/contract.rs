@@ -1,7 +1,6 @@
 //! The interface against its description.
 
-use crate::client::Client;
-use crate::support::{Side, Start, free_ports};
+use crate::support::{Client, Side, Start, free_ports};
 use crate::web::{PROGRAMS, json, start};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

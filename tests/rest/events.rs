@@ -1,7 +1,6 @@
 //! What happens, as it happens.
 
-use crate::client::Client;
-use crate::support::{LONG, Side, Start, kill, until};
+use crate::support::{Client, LONG, Side, Start, kill, until};
 use crate::web::{Events, act, connect, get, json, start, wait_for};
 use nix::sys::signal::Signal;
 use std::io::{BufRead, BufReader, Read};

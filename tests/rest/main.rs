@@ -1,8 +1,5 @@
 //! The interface for pages and scripts, the streams, the metrics and the older addresses, of the built binary.
 
-#[path = "../http/client.rs"]
-#[allow(dead_code)]
-mod client;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,7 +1,6 @@
 //! Under which names browsers are let in, and what they are told who are not.
 
-use crate::client::{Client, Response};
-use crate::support::{Daemon, Side, Start, free_ports};
+use crate::support::{Client, Daemon, Response, Side, Start, free_ports};
 use crate::web::{PROGRAMS, parsed, process, wait_for};
 use serde_json::Value;
 use std::net::SocketAddr;

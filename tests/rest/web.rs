@@ -1,7 +1,6 @@
 //! A daemon and the ways to ask it.
 
-use crate::client::{Client, PATIENCE, Response};
-use crate::support::{Daemon, LONG, Side, Start, until_some};
+use crate::support::{Client, Daemon, LONG, Response, Side, Start, until_some};
 use serde_json::Value;
 use std::time::Instant;
 
@@ -137,7 +136,7 @@ impl Events {
     /// The next event that is wanted; others are passed over.
     #[track_caller]
     pub fn until(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + LONG;
         loop {
             let event = self.next();
             if wanted(&event) {

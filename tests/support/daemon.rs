@@ -1,7 +1,8 @@
 //! A daemon in a directory of its own.
 
+use super::http::Address;
 use super::proc::{self, Descendant, Leftovers};
-use super::rpc::{Address, member, text};
+use super::rpc::{member, text};
 use super::run::{Run, finish, run, run_with_input};
 use super::side::Side;
 use super::wait::{LONG, until, until_some};
@@ -304,6 +305,21 @@ impl Daemon {
     #[track_caller]
     pub fn info(&self, name: &str) -> Value {
         self.call("supervisor.getProcessInfo", vec![text(name)])
+    }
+
+    /// What a method answers that answers with an array, such as `getAllProcessInfo`.
+    #[track_caller]
+    pub fn rows(&self, method: &str) -> Vec<Value> {
+        match self.call(method, vec![]) {
+            Value::Array(rows) => rows,
+            other => panic!("{method} answers with an array, not {other:?}"),
+        }
+    }
+
+    /// How many processes are in a state.
+    #[track_caller]
+    pub fn n_in(&self, wanted: ProcessState) -> usize {
+        self.rows("supervisor.getAllProcessInfo").iter().filter(|info| state(info) == wanted).count()
     }
 
     /// The pid of a program; 0 if it does not run.

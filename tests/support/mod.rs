@@ -8,20 +8,26 @@
 #![allow(dead_code, unused_imports)]
 
 mod daemon;
+mod http;
+mod page;
 mod proc;
 mod programs;
+mod random;
 mod rpc;
 mod run;
 mod side;
 mod wait;
 
 pub use daemon::{AS_PID_1, Daemon, LogLine, Start};
+pub use http::{Address, Client, Response, http, post};
+pub use page::page_script;
 pub use proc::{
     Descendant, Leftovers, cmdline, descendants, has_root, kill, n_threads, parent, proportional_kib,
     running, sleeps, sleeps_of_threads, wait_gone,
 };
 pub use programs::{COUNTER, SLEEPER, assert_unbroken};
-pub use rpc::{Address, Connection, Reply, flag, free_ports, header, http, member, post, text};
+pub use random::Random;
+pub use rpc::{flag, free_ports, member, text};
 pub use run::{Run, finish, run, run_within};
 pub use side::Side;
 pub use wait::{LONG, until, until_some, until_some_or};

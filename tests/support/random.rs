@@ -4,6 +4,7 @@
 pub struct Random(u64);
 
 impl Random {
+    /// Seeds that differ a little lead to numbers that differ a lot.
     pub fn new(seed: u64) -> Random {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         (0..8).for_each(|_| _ = random.next());
