@@ -442,7 +442,8 @@ password={{BCRYPT}}{hash}
     let took = cpu() - before;
     println!("five wrong names took {took:?}, a hash {takes:?}");
     assert!(took < 2 * takes, "five wrong names took {took:?}, a hash {takes:?}");
-    let password = (0..3).map(|n| timed("user", &n.to_string())).min().unwrap();
+    let password = (0..5).map(|n| timed("user", &n.to_string())).min().unwrap();
     let difference = password.abs_diff(name);
-    assert!(difference < Duration::from_millis(300), "{name:?} for a name, {password:?} for a password");
+    println!("{name:?} for a name, {password:?} for a password");
+    assert!(difference < takes, "{name:?} for a name, {password:?} for a password, {takes:?} for a hash");
 }

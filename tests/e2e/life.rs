@@ -1,13 +1,10 @@
 //! The life of one program: starting, backing off, giving up, restarting.
 
 use crate::start;
-use crate::support::{Daemon, LONG, member, sleeps, text, until, wait_gone};
+use crate::support::{Busyness, Daemon, LONG, member, sleeps, text, until, wait_gone};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting};
-
-/// What a busy machine may add to a delay, in milliseconds.
-const SLACK_MS: i64 = 700;
 
 /// The moments at which a program wrote one, in milliseconds.
 fn moments(daemon: &Daemon, file: &str) -> Vec<i64> {
@@ -16,32 +13,35 @@ fn moments(daemon: &Daemon, file: &str) -> Vec<i64> {
 }
 
 #[track_caller]
-fn assert_about(actual_ms: i64, expected_ms: i64, what: &str) {
+fn assert_about(actual_ms: i64, expected_ms: i64, what: &str, busyness: &Busyness) {
     // Starting is measured from before the spawn, which the log names when it is done.
-    let range = expected_ms - 100..=expected_ms + SLACK_MS;
+    let range = expected_ms - busyness.slack_ms(100)..=expected_ms + busyness.slack_ms(300);
     assert!(range.contains(&actual_ms), "{what} took {actual_ms} ms instead of {expected_ms}");
 }
 
 #[test]
 fn running_is_reached_after_startsecs() {
+    let busyness = Busyness::measure();
     let daemon = start("[program:x]\ncommand=sleep 1000\nstartsecs=1\n");
     daemon.wait_for_state("x", Starting, LONG);
     assert_eq!(member::<String>(&daemon.info("x"), "description"), "");
     daemon.wait_for_state("x", Running, LONG);
     let success = "success: x entered RUNNING state, process has stayed up for > than 1 seconds (startsecs)";
-    assert_about(daemon.moment(success) - daemon.moment("spawned: 'x'"), 1000, "STARTING");
+    assert_about(daemon.moment(success) - daemon.moment("spawned: 'x'"), 1000, "STARTING", &busyness);
 }
 
 #[test]
 fn without_startsecs_it_is_running_at_once() {
+    let busyness = Busyness::measure();
     let daemon = start("[program:x]\ncommand=sleep 1000\nstartsecs=0\nautostart=false\n");
     daemon.call("supervisor.startProcess", vec![text("x")]);
     assert_eq!(daemon.state_of("x"), Running);
-    assert!(daemon.moment("success: x") - daemon.moment("spawned: 'x'") < SLACK_MS);
+    assert!(daemon.moment("success: x") - daemon.moment("spawned: 'x'") < busyness.slack_ms(300));
 }
 
 #[test]
 fn back_off_grows_by_a_second_and_ends_in_fatal() {
+    let busyness = Busyness::measure();
     let daemon = start(
         "
 [program:x]
@@ -57,7 +57,7 @@ startretries=3
     let pauses: Vec<i64> = moments.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert_eq!(pauses.len(), 3, "four attempts: {moments:?}");
     for (pause, expected) in pauses.into_iter().zip([1000, 2000, 3000]) {
-        assert_about(pause, expected, "a back off");
+        assert_about(pause, expected, "a back off", &busyness);
     }
     let story: Vec<String> =
         daemon.messages().into_iter().map(|line| line.text).filter(|text| about(text)).collect();
@@ -157,6 +157,7 @@ fn exits_are_worded_as_in_the_original() {
 /// A crash is answered at once, not at the next tick of something, if the program had run for a second.
 #[test]
 fn a_crash_is_followed_by_a_restart_at_once() {
+    let busyness = Busyness::measure();
     let daemon = start("[program:x]\ncommand=sleep 1000\nstartsecs=1\n");
     daemon.wait_for_state("x", Running, LONG);
     let before = daemon.pid_of("x");
@@ -164,7 +165,7 @@ fn a_crash_is_followed_by_a_restart_at_once() {
     until("another pid", LONG, || ![0, before].contains(&daemon.pid_of("x")));
     let spawned = daemon.messages().into_iter().rfind(|line| line.text.starts_with("spawned: 'x'"));
     let pause = spawned.expect("it was spawned").at_ms - daemon.moment("exited: x (terminated by SIGKILL");
-    assert!(pause < 50, "the restart came {pause} ms after the exit was seen");
+    assert!(pause < busyness.slack_ms(50), "the restart came {pause} ms after the exit was seen");
 }
 
 /// Whoever still holds the pipe does not keep the daemon from seeing that the program is dead.
@@ -239,9 +240,8 @@ startsecs=1
 startretries=0
 ",
     );
-    let begin = std::time::Instant::now();
     daemon.call("supervisor.startProcess", vec![text("good")]);
-    assert!(begin.elapsed() >= Duration::from_secs(1), "it waits for RUNNING");
+    assert!(daemon.log().contains("success: good entered RUNNING"), "it waits for RUNNING");
     assert_eq!(daemon.state_of("good"), Running);
     let fault = daemon.try_call("supervisor.startProcess", vec![text("bad")]).expect_err("a fault");
     assert_eq!((fault.code(), fault.string()), (50, "SPAWN_ERROR: bad"));

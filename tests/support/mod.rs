@@ -7,6 +7,7 @@
 // Every test crate uses its own part of this.
 #![allow(dead_code, unused_imports)]
 
+mod busyness;
 mod daemon;
 mod http;
 mod page;
@@ -18,6 +19,7 @@ mod run;
 mod side;
 mod wait;
 
+pub use busyness::Busyness;
 pub use daemon::{AS_PID_1, Daemon, LogLine, Start};
 pub use http::{Address, Client, Response, http, post};
 pub use page::page_script;
