@@ -275,6 +275,51 @@ fn no_arrow_goes_back_up() {
     assert_eq!(rooms, listed, "the rooms of src, and those of the table");
 }
 
+/// The rows below a heading of ARCHITECTURE.md's tables, without their head, cell by cell.
+fn rows_below(heading: &str) -> Vec<Vec<String>> {
+    let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
+    let section = map.split(&format!("\n## {heading}\n")).nth(1).expect("the map has this heading");
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
+    rows.skip(2).map(|row| row.split('|').map(|cell| cell.trim().to_string()).collect()).collect()
+}
+
+#[test]
+fn the_map_shows_the_same_arrows() {
+    let shown: Vec<(String, String)> = rows_below("Who may know whom")
+        .into_iter()
+        .map(|row| (row[0].trim_matches('`').to_string(), row[1].clone()))
+        .collect();
+    let listed: Vec<(String, String)> = ARROWS
+        .iter()
+        .map(|(room, knows)| {
+            let knows = if knows.is_empty() { "nobody".to_string() } else { knows.join(", ") };
+            (room.to_string(), knows)
+        })
+        .collect();
+    assert_eq!(shown, listed, "the rows of ARCHITECTURE.md, and those of this file");
+}
+
+#[test]
+fn the_map_shows_whatever_stands_in_src() {
+    let shown: BTreeSet<String> = rows_below("The tree")
+        .iter()
+        .flat_map(|row| row[0].split(", ").map(|name| name.trim_matches('`').to_string()))
+        .collect();
+    let there: BTreeSet<String> = fs::read_dir(root())
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let slash = if entry.path().is_dir() { "/" } else { "" };
+            format!("{}{slash}", entry.file_name().to_str().unwrap())
+        })
+        .collect();
+    let missing: Vec<&String> = there.difference(&shown).collect();
+    assert!(missing.is_empty(), "not in the tree of ARCHITECTURE.md: {missing:?}");
+    let gone: Vec<&String> = shown.iter().filter(|name| !root().join(name).exists()).collect();
+    assert!(gone.is_empty(), "in the tree of ARCHITECTURE.md, and not in src: {gone:?}");
+}
+
 #[test]
 fn what_must_stay_absent_is_absent() {
     let mut found = Vec::new();
