@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use support::{Address, Daemon, LONG, Side, Start, free_ports, http, kill, until, until_some};
+use support::{Address, Daemon, LONG, SLEEPER, Side, Start, free_ports, http, kill, until, until_some};
 
 /// What is measured is the machine's: one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -274,6 +274,15 @@ fn slow_hash() -> (String, Duration) {
     unreachable!("that takes seconds at the highest cost");
 }
 
+/// A daemon that lets `user` in, with a password that has this hash.
+fn with_password(hash: &str) -> (Daemon, SocketAddr) {
+    let [port] = free_ports();
+    let conf = format!(
+        "{SLEEPER}[inet_http_server]\nport=127.0.0.1:{port}\nusername=user\npassword={{BCRYPT}}{hash}\n"
+    );
+    (Start::new(Side::under_test(), &conf).ready(), SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
 fn authorized(user: &str, password: &str) -> String {
     use base64::Engine;
     let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
@@ -307,22 +316,10 @@ fn guessing_keeps_neither_the_right_password_out_nor_the_programs_from_the_proce
     let _alone = alone();
     raise_descriptors();
     let (hash, takes) = slow_hash();
-    let [port] = free_ports();
-    let conf = format!(
-        "
-[inet_http_server]
-port=127.0.0.1:{port}
-username=user
-password={{BCRYPT}}{hash}
-[program:web]
-command=sleep 1000
-startsecs=0
-"
-    );
-    let daemon = Start::new(Side::under_test(), &conf).ready();
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let (daemon, address) = with_password(&hash);
     let manager = daemon.manager();
-    let usual = nice_of(&std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid_of("web"))).unwrap());
+    let usual =
+        nice_of(&std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid_of("sleeper"))).unwrap());
 
     // Clients that are gone at once: nobody waits for their hashes.
     for n in 0..300 {
@@ -414,17 +411,8 @@ startsecs=0
 fn a_wrong_user_name_takes_no_hash_and_as_long_as_a_wrong_password() {
     let _alone = alone();
     let (hash, takes) = slow_hash();
-    let [port] = free_ports();
-    let conf = format!(
-        "
-[inet_http_server]
-port=127.0.0.1:{port}
-username=user
-password={{BCRYPT}}{hash}
-"
-    );
-    let daemon = Start::new(Side::under_test(), &conf).ready();
-    let address = Address::Tcp(([127, 0, 0, 1], port).into());
+    let (daemon, address) = with_password(&hash);
+    let address = Address::Tcp(address);
     let manager = daemon.manager();
     let cpu = || {
         let stat = std::fs::read_to_string(format!("/proc/{manager}/stat")).unwrap();

@@ -99,6 +99,17 @@ fn start_slow(daemon: &Daemon) -> i32 {
     newborn(daemon)
 }
 
+/// A daemon, what holds the execution of its program up, and the program's pid. `None` without root.
+fn held_up() -> Option<(Daemon, Helper, i32)> {
+    if !is_root() {
+        return None;
+    }
+    let (daemon, file) = with_leasable();
+    let held = lease(&daemon, &file);
+    let pid = start_slow(&daemon);
+    Some((daemon, held, pid))
+}
+
 /// The process that is to become the program: another one beside the manager that bears its name.
 fn newborn(daemon: &Daemon) -> i32 {
     until_some("a child that does not run its program yet", LONG, || {
@@ -135,12 +146,7 @@ fn description(daemon: &Daemon) -> String {
 
 #[test]
 fn a_program_whose_execution_hangs_holds_up_nobody_and_is_given_up() {
-    if !is_root() {
-        return;
-    }
-    let (daemon, file) = with_leasable();
-    let held = lease(&daemon, &file);
-    let pid = start_slow(&daemon);
+    let Some((daemon, held, pid)) = held_up() else { return };
     assert_eq!(daemon.state_of("slow"), Starting);
     check_nobody_waits(&daemon, pid);
     until("it is said what it waits for", LONG, || description(&daemon).contains("executing"));
@@ -162,12 +168,7 @@ fn a_program_whose_execution_hangs_holds_up_nobody_and_is_given_up() {
 
 #[test]
 fn a_stop_of_a_program_that_is_being_created_works_at_once() {
-    if !is_root() {
-        return;
-    }
-    let (daemon, file) = with_leasable();
-    let held = lease(&daemon, &file);
-    let pid = start_slow(&daemon);
+    let Some((daemon, held, pid)) = held_up() else { return };
     // It is in the hands of its user by now, who may do this, too.
     let stopped = as_user("kill").args(["-STOP", &pid.to_string()]).status();
     assert!(stopped.is_ok_and(|status| status.success()));
@@ -188,12 +189,7 @@ fn a_stop_of_a_program_that_is_being_created_works_at_once() {
 
 #[test]
 fn a_manager_that_takes_over_sees_who_does_not_run_yet() {
-    if !is_root() {
-        return;
-    }
-    let (daemon, file) = with_leasable();
-    let held = lease(&daemon, &file);
-    let pid = start_slow(&daemon);
+    let Some((daemon, held, pid)) = held_up() else { return };
     let manager = daemon.manager();
     kill(manager, Signal::SIGKILL);
     daemon.wait_log("the manager was replaced");
@@ -213,12 +209,7 @@ fn a_manager_that_takes_over_sees_who_does_not_run_yet() {
 
 #[test]
 fn a_manager_that_takes_over_gives_up_who_never_runs() {
-    if !is_root() {
-        return;
-    }
-    let (daemon, file) = with_leasable();
-    let _held = lease(&daemon, &file);
-    let pid = start_slow(&daemon);
+    let Some((daemon, _held, pid)) = held_up() else { return };
     assert!(as_user("kill").args(["-STOP", &pid.to_string()]).status().is_ok_and(|it| it.success()));
     kill(daemon.manager(), Signal::SIGKILL);
     daemon.wait_for_state("slow", Backoff, Duration::from_secs(20));
@@ -228,12 +219,7 @@ fn a_manager_that_takes_over_gives_up_who_never_runs() {
 /// Its manager ends by itself, with a thread that stands still in it.
 #[test]
 fn another_version_takes_over_who_does_not_run_yet() {
-    if !is_root() {
-        return;
-    }
-    let (daemon, file) = with_leasable();
-    let held = lease(&daemon, &file);
-    let pid = start_slow(&daemon);
+    let Some((daemon, held, pid)) = held_up() else { return };
     let manager = daemon.manager();
     daemon.ctl(&["upgrade"]).expect(0);
     daemon.manager_after(manager);
