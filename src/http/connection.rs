@@ -3,15 +3,15 @@
 //!
 //! What was asked of the daemon is always carried out to its end, whether or not the client is still there.
 
-use super::admission::{Place, Rank, Yielding};
-use super::body::{Incoming, RequestBody};
-use super::input::Input;
-use super::request::{Framing, HEAD_MAX, Head, Refusal, TIMEOUT, UNAVAILABLE};
-use super::response::{Body, Persistence, Response};
-use super::send::Output;
-use super::site::{self, Route, Site};
-use super::socket::{Peer, Socket, until, within};
 use crate::control::audit::Caller;
+use crate::http::guard::admission::{Place, Rank, Yielding};
+use crate::http::net::socket::{Peer, Socket, until, within};
+use crate::http::site::{self, Route, Site};
+use crate::http::wire::body::{Incoming, RequestBody};
+use crate::http::wire::input::Input;
+use crate::http::wire::request::{Framing, HEAD_MAX, Head, Refusal, TIMEOUT, UNAVAILABLE};
+use crate::http::wire::response::{Body, Persistence, Response};
+use crate::http::wire::send::Output;
 use futures_lite::{FutureExt, future};
 use std::io;
 use std::sync::Arc;

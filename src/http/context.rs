@@ -1,19 +1,19 @@
 //! What all HTTP servers of the daemon share.
 
-use super::admission::{Admission, Side};
-use super::body;
-use super::budget::{Budget, Share};
-use super::feed::Feed;
-use super::figures::Figures;
-use super::guesses::Guesses;
-use super::hashing::Hashing;
-use super::limits::{Limits, SMALL};
-use super::request::BODY_MAX;
-use super::socket::within;
-use super::token::Token;
-use super::usage::{Sampler, Usage};
-use super::watch::Watcher;
 use crate::control::request::Handle;
+use crate::http::guard::admission::{Admission, Side};
+use crate::http::guard::budget::{Budget, Share};
+use crate::http::guard::guesses::Guesses;
+use crate::http::guard::hashing::Hashing;
+use crate::http::guard::token::Token;
+use crate::http::live::feed::Feed;
+use crate::http::live::usage::{Sampler, Usage};
+use crate::http::live::watch::Watcher;
+use crate::http::net::limits::{Limits, SMALL};
+use crate::http::net::socket::within;
+use crate::http::probe::timings::Figures;
+use crate::http::wire::body;
+use crate::http::wire::request::BODY_MAX;
 use crate::rpc::server::Server;
 use async_channel::{Receiver, Sender};
 use std::sync::atomic::{AtomicBool, Ordering};

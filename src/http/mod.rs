@@ -1,51 +1,29 @@
 //! HTTP: listening, reading requests, answering them.
 //!
-//! The connection layer is our own, on the reactor: heads are read with httparse, answers are formatted by
-//! tiny_http, whose server is not used. A request is read in `connection`, let in and led to its answer by
-//! `site`, and the answer sent by `send`. Nothing here keeps state of the daemon: everything goes through
-//! [`crate::control::request::Handle`].
+//! `net` accepts clients, and each gets a task (`connection`). `wire` reads its requests with httparse and writes the answers,
+//! whose heads tiny_http formats; the server of tiny_http is not used. `guard` decides who is let in and how much each client
+//! may occupy. `site` finds what a path leads to: `api` (JSON), `page` (the web interface), `compat` (older addresses),
+//! `probe` (metrics and health), or XML-RPC in [`crate::rpc::server`]. `live` holds what never ends by itself: changes, usage
+//! samples, and logs that are followed.
+//!
+//! Nothing here keeps state of the daemon: every request goes to the loop through [`crate::control::request::Handle`].
 
-pub mod listen;
+pub mod net;
 
-mod context;
-mod limits;
-mod serve;
-
-mod auth;
-mod body;
 mod connection;
-mod guesses;
-mod hashing;
-mod origin;
-mod request;
-mod response;
-mod send;
+mod context;
 mod site;
 
-mod input;
+mod guard;
+mod wire;
 
-mod follow;
-mod watch;
-
-pub mod feed;
-pub mod figures;
-mod usage;
+pub mod live;
 
 mod api;
-mod assets;
-mod query;
-mod token;
-
-mod bearer;
-mod go;
-mod health;
-mod metrics;
-mod old;
-
-mod admission;
-mod budget;
-mod socket;
+mod compat;
+mod page;
+pub mod probe;
 
 pub use context::Context;
-pub use limits::Limits;
-pub use serve::{announce, serve};
+pub use net::limits::Limits;
+pub use net::serve::{announce, serve};

@@ -1,22 +1,24 @@
 //! One server as its clients meet it: who is let in, and which path leads where.
 
-use super::api::{self, Asked, Endpoint, Problem};
-use super::assets::{self, Asset};
-use super::auth::{Asking, Denied, Guard};
-use super::body::{self, RequestBody};
-use super::budget::Share;
-use super::context::Context;
-use super::follow::Follower;
-use super::limits::SMALL;
-use super::origin::{Policy, Purpose, Refusal, Verdict};
-use super::query::Query;
-use super::request::{self, Head, UNAVAILABLE};
-use super::response::{Body, Live, Response};
-use super::socket::{Peer, within};
-use super::{bearer, go, health, metrics, old, token};
 use crate::control::ask;
 use crate::control::audit::Caller;
 use crate::control::request::Target;
+use crate::http::api::{self, Asked, Endpoint, Problem};
+use crate::http::compat::{bare_names, compat_go, legacy_page};
+use crate::http::context::Context;
+use crate::http::guard::auth::{Asking, Denied, Guard};
+use crate::http::guard::budget::Share;
+use crate::http::guard::origin::{Policy, Purpose, Refusal, Verdict};
+use crate::http::guard::token;
+use crate::http::live::follow::Follower;
+use crate::http::net::limits::SMALL;
+use crate::http::net::socket::{Peer, within};
+use crate::http::page::assets::{self, Asset};
+use crate::http::probe::{health, metrics};
+use crate::http::wire::body::{self, RequestBody};
+use crate::http::wire::query::Query;
+use crate::http::wire::request::{self, Head, UNAVAILABLE};
+use crate::http::wire::response::{Body, Live, Response};
 use crate::model::config::HttpServerConfig;
 use crate::model::percent::{self, Byte};
 use crate::model::stream::Stream;
@@ -55,8 +57,8 @@ pub(super) enum Route {
     Api(Box<Endpoint>),
     /// A file of the page.
     Page(&'static Asset),
-    Go(Box<go::Endpoint>),
-    Old(old::Old),
+    Go(Box<compat_go::Endpoint>),
+    Old(legacy_page::Old),
     Metrics,
     Livez,
     Readyz(Option<String>),
@@ -121,7 +123,7 @@ impl Site {
         match self.policy.judge(head, purpose(head, &route)) {
             Verdict::Welcome => Ok(()),
             // The token of a form is in its body, and is looked at when that is there.
-            Verdict::WithToken(_) if route == Route::Old(old::Old::Submit) => Ok(()),
+            Verdict::WithToken(_) if route == Route::Old(legacy_page::Old::Submit) => Ok(()),
             Verdict::WithToken(refusal) => match head.header(token::HEADER) {
                 Some(sent) if self.context.token().fits(sent) => Ok(()),
                 _ => Err(refusal),
@@ -154,18 +156,18 @@ impl Site {
     ) -> Response {
         match route {
             Route::Api(endpoint) => {
-                let endpoint = bearer::of_api(&self.context, *endpoint).await;
+                let endpoint = bare_names::of_api(&self.context, *endpoint).await;
                 api::answer(endpoint, &self.context, head, body, caller).await
             }
             Route::Page(asset) => asset.response(head),
             Route::Go(endpoint) => {
                 let asked = Asked { head, query: Query::of_target(&head.target), body, caller };
-                let endpoint = bearer::of_go(&self.context, *endpoint).await;
-                go::answer(endpoint, &self.context, &asked).await
+                let endpoint = bare_names::of_go(&self.context, *endpoint).await;
+                compat_go::answer(endpoint, &self.context, &asked).await
             }
             Route::Old(old) => {
                 let acts = self.legacy_get_actions;
-                old::answer(old, &self.context, head, &body.bytes, caller, acts).await
+                legacy_page::answer(old, &self.context, head, &body.bytes, caller, acts).await
             }
             Route::Metrics => metrics::answer(&self.context).await,
             Route::Livez => health::alive(&self.context).await,
@@ -270,7 +272,7 @@ fn purpose(head: &Head, route: &Route) -> Purpose {
     match route {
         Route::Alive | Route::Livez | Route::Readyz(_) | Route::Metrics => Purpose::Probe,
         // The question that an old link leads to bears the token; and the link may act at once.
-        Route::Old(old::Old::Follow(_)) => Purpose::Secret,
+        Route::Old(legacy_page::Old::Follow(_)) => Purpose::Secret,
         Route::Api(endpoint) if api::gives_token(endpoint) => Purpose::Secret,
         _ if head.method == "GET" || head.method == "HEAD" => Purpose::Look,
         _ => Purpose::Change,
@@ -298,17 +300,17 @@ pub(super) fn route(head: &Head) -> Route {
         ["mainlogtail"] | ["mainlogtail", ""] => only(head.method == "GET", Route::MainLogTail),
         ["ok.html"] => only(reads || head.method == "POST", Route::Alive),
         ["api", ..] | ["events"] => Route::Api(Box::new(api::route(&head.method, &segments))),
-        ["program" | "supervisor", ..] => Route::Go(Box::new(go::route(&head.method, &segments))),
+        ["program" | "supervisor", ..] => Route::Go(Box::new(compat_go::route(&head.method, &segments))),
         ["metrics"] => only(reads, Route::Metrics),
         ["livez"] => only(reads, Route::Livez),
         ["readyz"] => only(reads, Route::Readyz(None)),
         ["readyz", name] => only(reads, Route::Readyz(Some(name.to_string()))),
-        ["tail.html"] => only(reads, Route::Old(old::Old::Tail(Query::of_target(&head.target)))),
-        [""] | ["index.html"] if head.method == "POST" => Route::Old(old::Old::Submit),
+        ["tail.html"] => only(reads, Route::Old(legacy_page::Old::Tail(Query::of_target(&head.target)))),
+        [""] | ["index.html"] if head.method == "POST" => Route::Old(legacy_page::Old::Submit),
         [""] | ["index.html"]
-            if reads && let Some(asked) = old::Asked::of(&Query::of_target(&head.target)) =>
+            if reads && let Some(asked) = legacy_page::Asked::of(&Query::of_target(&head.target)) =>
         {
-            Route::Old(old::Old::Follow(asked))
+            Route::Old(legacy_page::Old::Follow(asked))
         }
         _ if reads && let Some(asset) = assets::find(&segments) => Route::Page(asset),
         _ => Route::Error(if reads { 404 } else { 400 }),

@@ -11,7 +11,7 @@ use supervisord::config::Reread;
 use supervisord::control::request::{
     Answer, BulkStatus, Call, Handle, Outcome, ProcessInfo, Request, Target, Wait,
 };
-use supervisord::http::listen::{self, Listener};
+use supervisord::http::net::listen::{self, Listener};
 use supervisord::http::{self, Context, Limits};
 use supervisord::log::source::LogSource;
 use supervisord::model::config::{Credentials, HttpAddress, HttpServerConfig, Owner};

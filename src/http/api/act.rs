@@ -12,9 +12,9 @@ use crate::control::audit::{Audit, Caller};
 use crate::control::orders::{self, Order};
 use crate::control::overview::ProcessView;
 use crate::control::request::{BulkStatus, Target, Wait};
-use crate::http::bearer;
+use crate::http::compat::bare_names;
 use crate::http::context::Context;
-use crate::http::socket::within;
+use crate::http::net::socket::within;
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec::{self, Namespec};
 use crate::model::signal::Signal;
@@ -173,7 +173,7 @@ async fn many(context: &Context, asked: &Asked<'_>) -> Answered {
             let new = names.iter().filter(|name| seen.insert(name.as_str()));
             let mut targets = Vec::new();
             for name in new {
-                targets.push(bearer::found(context, Target::parse(name)).await);
+                targets.push(bare_names::found(context, Target::parse(name)).await);
             }
             (format!("{} names, {}", names.len(), names.first().map_or("", String::as_str)), targets)
         }

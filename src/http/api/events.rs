@@ -3,11 +3,11 @@
 use super::view;
 use crate::control::ask;
 use crate::control::request::Target;
-use crate::http::budget::Share;
 use crate::http::context::Context;
-use crate::http::feed::{Kind, News, Told, Viewer};
-use crate::http::socket::within;
-use crate::http::usage::Watching;
+use crate::http::guard::budget::Share;
+use crate::http::live::feed::{Kind, News, Told, Viewer};
+use crate::http::live::usage::Watching;
+use crate::http::net::socket::within;
 use std::io;
 use std::time::Duration;
 

@@ -6,9 +6,9 @@ use super::{Answered, Asked};
 use crate::control::ask;
 use crate::control::request::Target;
 use crate::http::context::Context;
-use crate::http::follow::{Begin, Follower, Piece, Position};
-use crate::http::response::{Body, Live, Response};
-use crate::http::socket::within;
+use crate::http::live::follow::{Begin, Follower, Piece, Position};
+use crate::http::net::socket::within;
+use crate::http::wire::response::{Body, Live, Response};
 use crate::log::source::LogSource;
 use crate::model::stream::Stream;
 use crate::rpc::server::logs;
@@ -27,7 +27,7 @@ const TAIL_MAX: u64 = 4 << 20;
 const HEARTBEAT: Duration = Duration::from_secs(45);
 
 /// Answers a request for a log; `None` is the activity log.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     log: Option<(Target, Stream)>,
     part: Part,
     context: &Context,
@@ -199,7 +199,7 @@ fn place_of(id: &str) -> Option<Position> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::watch::Watcher;
+    use crate::http::live::watch::Watcher;
     use crate::rt;
     use std::io::Write;
     use std::path::Path;

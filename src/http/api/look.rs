@@ -9,7 +9,7 @@ use crate::control::ask;
 use crate::control::overview::{DaemonView, Overview};
 use crate::control::request::Target;
 use crate::http::context::Context;
-use crate::http::response::{Body, Live, Response};
+use crate::http::wire::response::{Body, Live, Response};
 use crate::model::namespec;
 use crate::rt;
 use serde::Serialize;

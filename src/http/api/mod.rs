@@ -3,32 +3,32 @@
 //! `route` finds the endpoint of a path; `look` answers what changes nothing, `act` what does; `events` and `logs` are
 //! the streams; `view` says how everything stands in JSON, and `problem` how errors do.
 
-pub(super) mod act;
+pub(crate) mod act;
 mod events;
 mod logs;
-pub(super) mod look;
+pub(crate) mod look;
 mod problem;
 mod route;
-pub(super) mod view;
+pub(crate) mod view;
 
-pub(super) use events::{EventStream, Style};
-pub(super) use logs::LogEvents;
-pub(super) use problem::{Problem, forbidden};
-pub(super) use route::{Act, Endpoint, Look, gives_token, route};
+pub(crate) use events::{EventStream, Style};
+pub(crate) use logs::LogEvents;
+pub(crate) use problem::{Problem, forbidden};
+pub(crate) use route::{Act, Endpoint, Look, gives_token, route};
 
-use super::body::RequestBody;
-use super::context::{Context, Turn};
-use super::query::Query;
-use super::request::Head;
-use super::response::{Body, Response};
 use crate::control::audit::Caller;
+use crate::http::context::{Context, Turn};
+use crate::http::wire::body::RequestBody;
+use crate::http::wire::query::Query;
+use crate::http::wire::request::Head;
+use crate::http::wire::response::{Body, Response};
 use serde::Serialize;
 
 /// The description of it all.
 const DESCRIPTION: &str = include_str!("openapi.json");
 
 /// A request to one of the endpoints.
-pub(super) struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     pub head: &'a Head,
     pub query: Query,
     pub body: RequestBody,
@@ -36,10 +36,10 @@ pub(super) struct Asked<'a> {
 }
 
 /// What becomes of a request: an answer, or what is wrong with it.
-pub(super) type Answered = Result<Response, Problem>;
+pub(crate) type Answered = Result<Response, Problem>;
 
 /// Answers a request.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     endpoint: Endpoint,
     context: &Context,
     head: &Head,
@@ -59,7 +59,7 @@ pub(super) async fn answer(
 ///
 /// # Errors
 /// The value cannot be written.
-pub(super) fn json(status: u16, value: &impl Serialize) -> Answered {
+pub(crate) fn json(status: u16, value: &impl Serialize) -> Answered {
     match serde_json::to_vec(value) {
         Ok(bytes) => Ok(plain(status, "application/json", bytes)),
         // Maps have names and numbers are numbers, so this does not happen.
@@ -68,7 +68,7 @@ pub(super) fn json(status: u16, value: &impl Serialize) -> Answered {
 }
 
 /// An answer with the headers that all of them have.
-pub(super) fn plain(status: u16, content_type: &str, bytes: Vec<u8>) -> Response {
+pub(crate) fn plain(status: u16, content_type: &str, bytes: Vec<u8>) -> Response {
     Response::new(status, content_type, Body::Whole(bytes)).private()
 }
 
@@ -80,7 +80,7 @@ fn busy() -> Problem {
 ///
 /// # Errors
 /// Others have all the memory, or all turns.
-pub(super) async fn turn(context: &Context) -> Result<Turn, Problem> {
+pub(crate) async fn turn(context: &Context) -> Result<Turn, Problem> {
     context.turn().await.ok_or_else(busy)
 }
 
@@ -88,7 +88,7 @@ pub(super) async fn turn(context: &Context) -> Result<Turn, Problem> {
 ///
 /// # Errors
 /// There is too little memory.
-pub(super) async fn large_json(context: &Context, turn: Turn, value: &impl Serialize) -> Answered {
+pub(crate) async fn large_json(context: &Context, turn: Turn, value: &impl Serialize) -> Answered {
     let response = json(200, value)?;
     let n_bytes = match &response.body {
         Body::Whole(bytes) => bytes.len(),

@@ -1,6 +1,6 @@
 //! Errors, as RFC 9457 wants them.
 
-use crate::http::response::{Body, Response};
+use crate::http::wire::response::{Body, Response};
 use crate::model::fault::{Fault, FaultCode};
 use serde::Serialize;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! How what is shown stands in JSON.
 
 use crate::control::overview::{Change, DaemonView, Overview, ProcessView};
-use crate::http::usage::{self, Usage};
+use crate::http::live::usage::{self, Usage};
 use crate::model::exit::{ExitStatus, PastExit};
 use crate::model::namespec;
 use crate::model::state::ProcessState;

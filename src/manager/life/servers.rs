@@ -1,7 +1,7 @@
 //! The HTTP servers of the daemon: opened, changed by a reload, taken over, and closed.
 
 use crate::http;
-use crate::http::listen::{ListenError, Listener};
+use crate::http::net::listen::{ListenError, Listener};
 use crate::manager::daemon::{Daemon, in_words};
 use crate::model::config::{HttpAddress, HttpServerConfig};
 use crate::rt::{self, Task};
@@ -51,7 +51,7 @@ impl Daemon {
     /// One cannot be opened; none is open then.
     pub fn open_servers(&mut self) -> Result<(), String> {
         for config in self.in_force.config().http_servers.clone() {
-            let listener = http::listen::open(&config).map_err(|error| {
+            let listener = http::net::listen::open(&config).map_err(|error| {
                 self.servers.remove_files();
                 self.explained(&error, &config)
             })?;
@@ -130,7 +130,7 @@ impl Daemon {
             }
             // A changed server on the same address could not be opened beside its old self.
             old.extract_if(.., |server| server.config.address == config.address).for_each(close);
-            match http::listen::open(&config) {
+            match http::net::listen::open(&config) {
                 Ok(listener) => self.begin_to_serve(config, listener),
                 Err(error) => {
                     let why = self.explained(&error, &config);

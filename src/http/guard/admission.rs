@@ -1,0 +1,396 @@
+//! How many descriptors clients may have, and who has to go when they want more.
+//!
+//! Programs need descriptors too, and whoever comes by a unix socket is to get in whatever happens on the network. So
+//! clients have half of all there are at most, those on the network not even all of that, and neither kind takes the
+//! last ones that are free.
+
+use crate::http::net::socket::Socket;
+use async_channel::{Receiver, Sender};
+use rustix::process::{Resource, getrlimit};
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Clients never have more descriptors than this, whatever the limit allows.
+const CLIENTS_MAX: usize = 4096;
+
+/// Clients may always have so many, if there are any.
+const CLIENTS_MIN: usize = 64;
+
+/// So many a kind of clients may have even if programs have nearly all.
+const KIND_MIN: usize = 8;
+
+/// Trouble that has not shown itself for so long is over; if it comes back it is news.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Where a client comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Network,
+    /// A unix socket, which only those can open whom the file system lets.
+    Unix,
+}
+
+/// In which order clients have to go when there is no room: those first to whom it matters least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// It has got its last answer.
+    Lingering,
+    /// It gets a stream, which never ends by itself; whoever wants more of it asks again.
+    Stream,
+    /// It has not asked yet. It cannot tell being closed from a server that was never patient.
+    Idle,
+    /// Its request is still on its way.
+    Body,
+    /// Its answer is.
+    Answer,
+}
+
+/// Counts descriptors and knows which clients may be closed. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    shares: Shares,
+    state: Mutex<State>,
+}
+
+/// What was decided about the limit on descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shares {
+    /// All clients together.
+    clients: usize,
+    /// Those on the network.
+    network: usize,
+    /// A descriptor with this number or a higher one shows that only those are free that programs are to find.
+    crowded: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    n_network: usize,
+    n_unix: usize,
+    next: u64,
+    /// By rank, and then by who has been there longest.
+    network: BTreeMap<(Rank, u64), Arc<Socket>>,
+    unix: BTreeMap<(Rank, u64), Arc<Socket>>,
+    /// Whoever waits for room.
+    waiting: Vec<Sender<()>>,
+    /// When there was no room last.
+    full: Option<Instant>,
+}
+
+/// One connection's place; free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    admission: Admission,
+    side: Side,
+    n_descriptors: usize,
+    /// Whether somebody had to go for it.
+    was_made: bool,
+}
+
+/// How a descriptor was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Found,
+    /// Somebody is closed for it.
+    Made,
+}
+
+/// That a client may be closed, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Yielding {
+    admission: Admission,
+    side: Side,
+    key: (Rank, u64),
+}
+
+impl Shares {
+    /// Programs have the other half, and of what is free an eighth in any case.
+    fn of(limit: usize) -> Shares {
+        let clients = (limit / 2).clamp(CLIENTS_MIN, CLIENTS_MAX);
+        let crowded = limit - (limit / 8).min(256);
+        Shares { clients, network: clients - clients / 8, crowded }
+    }
+}
+
+impl Admission {
+    /// For the limit on descriptors that is in force now.
+    pub(crate) fn new() -> Admission {
+        let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
+        Admission::with(Shares::of(limit.unwrap_or(usize::MAX)))
+    }
+
+    fn with(shares: Shares) -> Admission {
+        Admission(Arc::new(Shared { shares, state: Mutex::default() }))
+    }
+
+    /// A place for one more connection, which has been accepted as `fd`. If there is none, somebody is closed to make
+    /// room; `None` if nobody can be.
+    pub(crate) fn enter(&self, side: Side, fd: impl AsFd) -> Option<Place> {
+        let number = fd.as_fd().as_raw_fd();
+        let room = self.make_room(side, usize::try_from(number).unwrap_or_default())?;
+        Some(Place { admission: self.clone(), side, n_descriptors: 1, was_made: room == Room::Made })
+    }
+
+    /// Counts one more descriptor of this kind of clients; `None` if there is no room for it and cannot be made.
+    fn make_room(&self, side: Side, number: usize) -> Option<Room> {
+        let mut state = self.lock();
+        let has_room = state.has_room(side, number, &self.0.shares);
+        if !has_room {
+            state.full = Some(Instant::now());
+            if !state.close_one(side, &self.0.shares) {
+                return None;
+            }
+        }
+        *state.n_of(side) += 1;
+        Some(if has_room { Room::Found } else { Room::Made })
+    }
+
+    /// Whether there is no connection.
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.n_network + state.n_unix == 0
+    }
+
+    /// Closes whoever can go most easily, the network's clients first; whether there was one.
+    pub(crate) fn evict(&self) -> bool {
+        let mut state = self.lock();
+        state.close_first(Side::Network) || state.close_first(Side::Unix)
+    }
+
+    /// Lets a client be closed until the result is dropped.
+    pub(crate) fn yielding(&self, side: Side, rank: Rank, socket: &Arc<Socket>) -> Yielding {
+        let mut state = self.lock();
+        let key = (rank, state.next);
+        state.next += 1;
+        state.yielding(side).insert(key, socket.clone());
+        state.wake();
+        drop(state);
+        Yielding { admission: self.clone(), side, key }
+    }
+
+    /// Closed as soon as there may be room where there was none. To be asked for before one looks.
+    pub(crate) fn change(&self) -> Receiver<()> {
+        let (sender, receiver) = async_channel::bounded(1);
+        self.lock().waiting.push(sender);
+        receiver
+    }
+
+    /// Whether there was room for everybody for a while, so that it is worth telling that there is none now.
+    pub(crate) fn is_news(&self) -> bool {
+        self.lock().full.is_none_or(|full| full.elapsed() >= QUIET)
+    }
+
+    /// Takes down that a client could not be accepted; whether that is worth telling.
+    pub(crate) fn note_trouble(&self) -> bool {
+        let is_news = self.is_news();
+        self.lock().full = Some(Instant::now());
+        is_news
+    }
+
+    /// The state is whole between any two operations, so a panic elsewhere spoils nothing.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn has_room(&self, side: Side, number: usize, shares: &Shares) -> bool {
+        let (own, max) = match side {
+            Side::Network => (self.n_network, shares.network),
+            Side::Unix => (self.n_unix, shares.clients),
+        };
+        let is_crowded = number >= shares.crowded && own >= KIND_MIN;
+        own < max && self.n_network + self.n_unix < shares.clients && !is_crowded
+    }
+
+    /// Makes room for one more of this kind; whether that is possible.
+    fn close_one(&mut self, side: Side, shares: &Shares) -> bool {
+        // What is the network's for sure it keeps: half.
+        let network_has_more = self.n_network > shares.clients / 2;
+        (side == Side::Unix && network_has_more && self.close_first(Side::Network)) || self.close_first(side)
+    }
+
+    fn close_first(&mut self, side: Side) -> bool {
+        let first = self.yielding(side).pop_first();
+        if let Some((_, socket)) = &first {
+            socket.hang_up();
+        }
+        first.is_some()
+    }
+
+    fn yielding(&mut self, side: Side) -> &mut BTreeMap<(Rank, u64), Arc<Socket>> {
+        match side {
+            Side::Network => &mut self.network,
+            Side::Unix => &mut self.unix,
+        }
+    }
+
+    fn n_of(&mut self, side: Side) -> &mut usize {
+        match side {
+            Side::Network => &mut self.n_network,
+            Side::Unix => &mut self.n_unix,
+        }
+    }
+
+    /// Their channels are closed with the senders.
+    fn wake(&mut self) {
+        self.waiting.clear();
+    }
+}
+
+impl Place {
+    pub(crate) fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Whether somebody had to go for it: then there are too many clients.
+    pub(crate) fn was_made(&self) -> bool {
+        self.was_made
+    }
+
+    /// Counts a descriptor that was opened for this client besides its connection, a log mostly. Without room for it,
+    /// and nobody who can go, this is false: then it has to be closed again.
+    pub(crate) fn hold_one_more(&mut self, socket: &Socket) -> bool {
+        // The lowest number that is free tells how many are taken; a new descriptor gets it.
+        let number = socket.lowest_free_descriptor().unwrap_or(usize::MAX);
+        let has_room = self.admission.make_room(self.side, number).is_some();
+        self.n_descriptors += usize::from(has_room);
+        has_room
+    }
+
+    /// The client has nothing open but its connection.
+    pub(crate) fn hold_none_more(&mut self) {
+        self.give_back(self.n_descriptors - 1);
+        self.n_descriptors = 1;
+    }
+
+    fn give_back(&self, n_descriptors: usize) {
+        let mut state = self.admission.lock();
+        *state.n_of(self.side) -= n_descriptors;
+        state.wake();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.give_back(self.n_descriptors);
+    }
+}
+
+impl Drop for Yielding {
+    fn drop(&mut self) {
+        self.admission.lock().yielding(self.side).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    /// A client of the daemon's and its own end.
+    fn client() -> (Arc<Socket>, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (Arc::new(Socket::new(ours.into()).unwrap()), theirs)
+    }
+
+    fn is_closed(mut theirs: &UnixStream) -> bool {
+        theirs.set_nonblocking(true).unwrap();
+        matches!(theirs.read(&mut [0]), Ok(0))
+    }
+
+    fn admission(clients: usize) -> Admission {
+        Admission::with(Shares { clients, network: clients - clients / 8, crowded: usize::MAX })
+    }
+
+    #[test]
+    fn programs_and_unix_sockets_have_their_share() {
+        for (limit, expected) in [
+            (1024, Shares { clients: 512, network: 448, crowded: 896 }),
+            (20_000, Shares { clients: 4096, network: 3584, crowded: 19_744 }),
+            (64, Shares { clients: 64, network: 56, crowded: 56 }),
+        ] {
+            assert_eq!(Shares::of(limit), expected);
+        }
+        let admission = admission(16);
+        let (socket, _theirs) = client();
+        let enter = |side| admission.enter(side, &*socket);
+        let network: Vec<Place> = (0..14).map_while(|_| enter(Side::Network)).collect();
+        assert_eq!(network.len(), 14);
+        // All of them are served right now: nobody can go.
+        assert!(enter(Side::Network).is_none());
+        let unix: Vec<Place> = (0..2).map_while(|_| enter(Side::Unix)).collect();
+        assert_eq!(unix.len(), 2);
+        assert!(enter(Side::Unix).is_none());
+        drop(network);
+        assert!(enter(Side::Unix).is_some());
+    }
+
+    #[test]
+    fn the_ones_it_matters_least_to_go_first_and_each_once() {
+        let admission = admission(8);
+        let clients: Vec<_> = (0..7).map(|_| client()).collect();
+        let places: Vec<_> =
+            clients.iter().map(|(socket, _)| admission.enter(Side::Network, &**socket).unwrap()).collect();
+        let ranks =
+            [Rank::Answer, Rank::Body, Rank::Idle, Rank::Idle, Rank::Stream, Rank::Stream, Rank::Lingering];
+        let mut yielding: Vec<_> = clients
+            .iter()
+            .zip(ranks)
+            .map(|((socket, _), rank)| admission.yielding(Side::Network, rank, socket))
+            .collect();
+        // The second idle one asks: it is served, and stays.
+        yielding.remove(3);
+        let closed = || clients.iter().map(|(_, theirs)| is_closed(theirs)).collect::<Vec<_>>();
+        let order = [6, 4, 5, 2, 1, 0];
+        for n_gone in 0..=order.len() {
+            let expected: Vec<bool> = (0..7).map(|at| order[..n_gone].contains(&at)).collect();
+            assert_eq!(closed(), expected);
+            assert_eq!(admission.enter(Side::Network, &*clients[0].0).is_some(), n_gone < order.len());
+        }
+        drop((places, yielding));
+        assert!(admission.is_empty());
+    }
+
+    #[test]
+    fn a_unix_client_may_take_the_place_of_the_networks_but_not_the_other_way_round() {
+        let admission = admission(16);
+        let (network, theirs) = client();
+        let (unix, theirs_unix) = client();
+        let _places: Vec<_> = (0..14).map(|_| admission.enter(Side::Network, &*network).unwrap()).collect();
+        let _unix: Vec<_> = (0..2).map(|_| admission.enter(Side::Unix, &*unix).unwrap()).collect();
+        let _idle = admission.yielding(Side::Unix, Rank::Idle, &unix);
+        assert!(admission.enter(Side::Network, &*network).is_none());
+        assert!(!is_closed(&theirs_unix));
+        let _answer = admission.yielding(Side::Network, Rank::Answer, &network);
+        assert!(admission.enter(Side::Unix, &*unix).is_some());
+        assert!(is_closed(&theirs) && !is_closed(&theirs_unix));
+    }
+
+    #[test]
+    fn descriptors_are_counted_and_the_last_ones_left_to_programs() {
+        let admission = admission(16);
+        let (socket, _theirs) = client();
+        let mut place = admission.enter(Side::Network, &*socket).unwrap();
+        assert_eq!((0..100).take_while(|_| place.hold_one_more(&socket)).count(), 13);
+        assert!(admission.enter(Side::Network, &*socket).is_none());
+        let change = admission.change();
+        place.hold_none_more();
+        assert!(change.is_closed());
+        assert!(admission.enter(Side::Network, &*socket).is_some());
+
+        // Every number is one of the last: each kind has a few, and no more.
+        let crowded = Admission::with(Shares { clients: 100, network: 90, crowded: 0 });
+        for side in [Side::Network, Side::Unix] {
+            let places: Vec<_> = (0..20).map_while(|_| crowded.enter(side, &*socket)).collect();
+            assert_eq!(places.len(), KIND_MIN);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Telling the log of wrong passwords: one line per minute for everybody who tries, with a count.
+
+use crate::http::net::socket::Origin;
+use crate::rt::{self, Timer};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often at most one origin is spoken of.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// So many origins are told apart; those beyond count as one, or memory would grow with them.
+const ORIGINS_MAX: usize = 1000;
+
+/// Who has guessed lately. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Guesses {
+    interval: Duration,
+    origins: Arc<Mutex<HashMap<Key, Count>>>,
+}
+
+/// The section of the server and who tried, if there are not too many of them.
+type Key = (Arc<str>, Option<Origin>);
+
+#[derive(Debug)]
+struct Count {
+    /// When there was a line last.
+    told: Instant,
+    /// How many since.
+    n_since: u64,
+}
+
+impl Guesses {
+    pub(crate) fn new() -> Guesses {
+        Guesses { interval: INTERVAL, origins: Arc::default() }
+    }
+
+    /// Takes down a wrong user name or password. The first is told at once, others when a minute has passed.
+    pub(crate) fn note(&self, section: &Arc<str>, origin: Origin) {
+        let mut origins = self.lock();
+        let mut key = (section.clone(), Some(origin));
+        if !origins.contains_key(&key) && origins.len() >= ORIGINS_MAX {
+            origins.retain(|_, count| count.told.elapsed() < self.interval);
+            key.1 = key.1.filter(|_| origins.len() < ORIGINS_MAX);
+        }
+        match origins.get_mut(&key).filter(|count| count.n_since > 0 || count.told.elapsed() < self.interval)
+        {
+            Some(count) => {
+                count.n_since += 1;
+                if count.n_since == 1 {
+                    rt::spawn(self.clone().tell_at(count.told + self.interval, key)).detach();
+                }
+            }
+            None => {
+                tell(&key, 1);
+                origins.insert(key, Count { told: Instant::now(), n_since: 0 });
+            }
+        }
+    }
+
+    async fn tell_at(self, moment: Instant, key: Key) {
+        Timer::at(moment).await;
+        let mut origins = self.lock();
+        if let Some(count) = origins.get_mut(&key) {
+            tell(&key, count.n_since);
+            *count = Count { told: Instant::now(), n_since: 0 };
+        }
+    }
+
+    /// The table is whole between any two operations.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Count>> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was tried is not told: people type their password where the name belongs.
+fn tell((section, origin): &Key, n_guesses: u64) {
+    let origin = origin.map_or_else(|| "many others".to_string(), |origin| origin.to_string());
+    match n_guesses {
+        1 => log::warn!("[{section}] refused a wrong user name or password from {origin}"),
+        _ => {
+            log::warn!(
+                "[{section}] refused {n_guesses} wrong user names or passwords from {origin} within a minute"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn n_since(guesses: &Guesses, origin: Option<Origin>) -> Option<u64> {
+        guesses.lock().iter().find(|(key, _)| key.1 == origin).map(|(_, count)| count.n_since)
+    }
+
+    #[test]
+    fn each_origin_is_counted_and_there_are_not_too_many() {
+        let guesses = Guesses::new();
+        let section: Arc<str> = "inet_http_server".into();
+        let origin = |n: u32| Origin::Ip(IpAddr::V4(Ipv4Addr::from_bits(n)));
+        (0..5).for_each(|_| guesses.note(&section, origin(0)));
+        guesses.note(&section, origin(1));
+        assert_eq!(n_since(&guesses, Some(origin(0))), Some(4));
+        assert_eq!(n_since(&guesses, Some(origin(1))), Some(0));
+        (2..2000).for_each(|n| guesses.note(&section, origin(n)));
+        assert_eq!(guesses.lock().len(), ORIGINS_MAX + 1);
+        assert_eq!(n_since(&guesses, None), Some(999));
+    }
+
+    #[test]
+    fn what_was_counted_is_told_when_the_time_has_come() {
+        let guesses = Guesses { interval: Duration::from_millis(20), ..Guesses::new() };
+        let section: Arc<str> = "inet_http_server".into();
+        (0..5).for_each(|_| guesses.note(&section, Origin::Uid(1)));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while n_since(&guesses, Some(Origin::Uid(1))) != Some(0) {
+            assert!(Instant::now() < deadline, "it was never told");
+            std::thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! One connected client: bytes in, bytes out, who it is. TCP and unix sockets alike.
+
+use crate::rt::{Async, Timer};
+use futures_lite::future;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketAddrAny, sockopt};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// A connected socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    io: Async<OwnedFd>,
+}
+
+/// Those who are counted as one: an address, the network that one customer of a provider has in IPv6, or a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    Ip(IpAddr),
+    Uid(u32),
+    Unknown,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Ip(IpAddr::V6(network)) => write!(f, "{network}/64"),
+            Origin::Ip(address) => write!(f, "{address}"),
+            Origin::Uid(uid) => write!(f, "uid {uid}"),
+            Origin::Unknown => f.write_str("an unknown peer"),
+        }
+    }
+}
+
+/// Whoever is at the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Tcp(SocketAddr),
+    /// As the kernel vouched for them when they connected.
+    Unix {
+        uid: u32,
+        pid: i32,
+    },
+    Unknown,
+}
+
+impl Peer {
+    /// The user at the other end of a unix socket.
+    pub(crate) fn uid(&self) -> Option<u32> {
+        match self {
+            Peer::Unix { uid, .. } => Some(*uid),
+            Peer::Tcp(_) | Peer::Unknown => None,
+        }
+    }
+
+    /// Whom they are counted with.
+    pub(crate) fn origin(&self) -> Origin {
+        match self {
+            Peer::Tcp(address) => Origin::Ip(match address.ip() {
+                IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+                ip @ IpAddr::V4(_) => ip,
+            }),
+            Peer::Unix { uid, .. } => Origin::Uid(*uid),
+            Peer::Unknown => Origin::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Tcp(address) => write!(f, "{address}"),
+            Peer::Unix { uid, pid } => write!(f, "uid {uid} pid {pid}"),
+            Peer::Unknown => f.write_str("unknown peer"),
+        }
+    }
+}
+
+impl Socket {
+    /// Takes over a socket that has just been accepted and does not block.
+    ///
+    /// # Errors
+    /// If the reactor does not take it.
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Socket> {
+        // Answers leave at once, and a client that vanished without a word is noticed in the end. Both fail
+        // on unix sockets, which need neither.
+        let _ = sockopt::set_tcp_nodelay(&fd, true);
+        let _ = sockopt::set_socket_keepalive(&fd, true);
+        Ok(Socket { io: Async::new_nonblocking(fd)? })
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        match rustix::net::getpeername(&self.io) {
+            Ok(Some(address)) => self.peer_at(address),
+            Ok(None) | Err(_) => self.unix_peer(),
+        }
+    }
+
+    fn peer_at(&self, address: SocketAddrAny) -> Peer {
+        match SocketAddr::try_from(address) {
+            // On a socket for all interfaces IPv4 clients come with mapped addresses.
+            Ok(address) => Peer::Tcp(SocketAddr::new(unmapped(address.ip()), address.port())),
+            Err(_) => self.unix_peer(),
+        }
+    }
+
+    fn unix_peer(&self) -> Peer {
+        match sockopt::socket_peercred(&self.io) {
+            Ok(credentials) => {
+                Peer::Unix { uid: credentials.uid.as_raw(), pid: credentials.pid.as_raw_nonzero().get() }
+            }
+            Err(_) => Peer::Unknown,
+        }
+    }
+
+    /// Waits until there is something to read, or the end. It is looked for first: most clients have asked before they
+    /// are accepted.
+    ///
+    /// # Errors
+    /// Those of `recv(2)`.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        let peek = |fd: &OwnedFd| Ok(rustix::net::recv(fd, &mut [0], RecvFlags::PEEK)?);
+        self.io.read_with(peek).await.map(drop)
+    }
+
+    /// Reads what there is, waiting until there is something; 0 is the end.
+    ///
+    /// # Errors
+    /// Those of `read(2)`.
+    pub(crate) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.io.read_with(|fd| Ok(rustix::io::read(fd, &mut *buffer)?)).await
+    }
+
+    /// Writes what the kernel takes at once, waiting until it takes something.
+    ///
+    /// # Errors
+    /// Those of `send(2)`.
+    pub(crate) async fn write(&self, bytes: &[u8], more_follows: bool) -> io::Result<usize> {
+        let mut flags = SendFlags::NOSIGNAL;
+        if more_follows {
+            flags |= SendFlags::MORE;
+        }
+        self.io.write_with(|fd| Ok(rustix::net::send(fd, bytes, flags)?)).await
+    }
+
+    /// The number that the next descriptor of this process will get; `None` if there can be no more.
+    pub(crate) fn lowest_free_descriptor(&self) -> Option<usize> {
+        let probe = rustix::io::fcntl_dupfd_cloexec(&self.io, 0).ok()?;
+        usize::try_from(probe.as_raw_fd()).ok()
+    }
+
+    /// Says that no more will be sent.
+    pub(crate) fn end_output(&self) {
+        // If the client is gone already, it does not need to be told.
+        let _ = rustix::net::shutdown(&self.io, Shutdown::Write);
+    }
+
+    /// Ends both directions: whoever waits on this socket reads its end.
+    pub(crate) fn hang_up(&self) {
+        let _ = rustix::net::shutdown(&self.io, Shutdown::Both);
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.get_ref().as_fd()
+    }
+}
+
+fn unmapped(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+/// Waits for `work`, but no longer than until `deadline`.
+pub(crate) async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+    let late = async {
+        Timer::at(deadline).await;
+        None
+    };
+    future::or(async { Some(work.await) }, late).await
+}
+
+/// Waits for `work`, but no longer than `limit`.
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    until(Instant::now() + limit, work).await
+}

@@ -1,0 +1,10 @@
+//! HTTP as it goes over the wire: requests in, answers out.
+
+pub(crate) mod input;
+
+pub(crate) mod body;
+pub(crate) mod query;
+pub(crate) mod request;
+
+pub(crate) mod response;
+pub(crate) mod send;

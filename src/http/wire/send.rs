@@ -1,0 +1,242 @@
+//! Putting answers on the wire, never holding more of them in memory than it must.
+
+use crate::http::guard::budget::Budget;
+use crate::http::net::limits::{Limits, SMALL};
+use crate::http::net::socket::{Socket, within};
+use crate::http::wire::response::{Body, Live, Persistence, Response};
+use crate::rpc::server::logs::{LogSlice, TextDecoder};
+use crate::rpc::server::reply::{Document, Part};
+use std::io;
+use std::time::Instant;
+
+/// So many bytes a client takes in [`Limits::stall_when_short`] while others wait for memory, or it goes.
+const STEP: usize = 64 << 10;
+
+/// Where an answer goes, and how it is to look.
+pub(crate) struct Output<'a> {
+    pub socket: &'a Socket,
+    pub budget: &'a Budget,
+    pub limits: &'a Limits,
+    /// Of the request's version.
+    pub minor: u8,
+    /// Whether only the head is wanted.
+    pub is_head: bool,
+}
+
+impl Output<'_> {
+    /// Sends an answer; what becomes of the connection.
+    ///
+    /// # Errors
+    /// If the client is gone or does not take it.
+    pub(crate) async fn send(
+        &self,
+        mut response: Response,
+        intended: Persistence,
+    ) -> io::Result<Persistence> {
+        match std::mem::replace(&mut response.body, Body::Whole(Vec::new())) {
+            Body::Whole(body) => self.whole(&response, &body, intended).await,
+            Body::Document(document) => self.document(&response, document, intended).await,
+            Body::Log(log) => self.log(&response, log, intended).await,
+            Body::Live(live) => self.live(&response, *live).await,
+        }
+    }
+
+    async fn whole(
+        &self,
+        response: &Response,
+        body: &[u8],
+        persistence: Persistence,
+    ) -> io::Result<Persistence> {
+        self.parts(response, &[body], persistence).await
+    }
+
+    /// A body in several parts.
+    async fn parts(
+        &self,
+        response: &Response,
+        parts: &[&[u8]],
+        persistence: Persistence,
+    ) -> io::Result<Persistence> {
+        let n_bytes = parts.iter().map(|part| part.len()).sum();
+        let mut head = response.head(self.minor, Some(n_bytes), persistence);
+        let mut rest = if self.is_head { &[] } else { parts };
+        if n_bytes <= SMALL {
+            rest.iter().for_each(|part| head.extend_from_slice(part));
+            rest = &[];
+        }
+        self.put(&head, !rest.is_empty()).await?;
+        while let Some((part, others)) = rest.split_first() {
+            self.put(part, !others.is_empty()).await?;
+            rest = others;
+        }
+        Ok(persistence)
+    }
+
+    /// The answer to a call. If it holds a part of a log that is not small, the length of the answer is not
+    /// known before all of it is read, so it is sent as it is read.
+    async fn document(
+        &self,
+        response: &Response,
+        document: Document,
+        persistence: Persistence,
+    ) -> io::Result<Persistence> {
+        let Document { head, part, rest } = document;
+        match part {
+            None => self.whole(response, head.as_bytes(), persistence).await,
+            Some(Part::Shared(text)) => {
+                let parts = [head.as_bytes(), text.as_str().as_bytes(), rest.as_bytes()];
+                self.parts(response, &parts, persistence).await
+            }
+            Some(Part::Log(log)) if log.len() <= SMALL as u64 => {
+                let mut text = Text { out: head, decoder: TextDecoder::default() };
+                text.read_all(log).await?;
+                text.out.push_str(&rest);
+                self.whole(response, text.out.as_bytes(), persistence).await
+            }
+            Some(Part::Log(log)) => {
+                let mut stream = self.stream(response, persistence).await?;
+                let mut text = Text { out: head, decoder: TextDecoder::default() };
+                stream.log(&mut text, log).await?;
+                text.out.push_str(&rest);
+                stream.piece(text.out.as_bytes()).await?;
+                stream.end().await
+            }
+        }
+    }
+
+    /// Part of a log, byte for byte. What is not small is sent as it is read.
+    async fn log(
+        &self,
+        response: &Response,
+        mut log: LogSlice,
+        persistence: Persistence,
+    ) -> io::Result<Persistence> {
+        if log.len() <= SMALL as u64 {
+            let mut bytes = Vec::new();
+            while !log.is_empty() {
+                bytes.extend(log.next_piece().await?);
+            }
+            return self.whole(response, &bytes, persistence).await;
+        }
+        let mut stream = self.stream(response, persistence).await?;
+        while !log.is_empty() && !self.is_head {
+            stream.piece(&log.next_piece().await?).await?;
+        }
+        stream.end().await
+    }
+
+    async fn live(&self, response: &Response, mut live: Live) -> io::Result<Persistence> {
+        let mut stream = self.stream(response, Persistence::Keep).await?;
+        loop {
+            stream.piece(&live.next().await?).await?;
+        }
+    }
+
+    /// Begins an answer whose length is not known.
+    async fn stream(&self, response: &Response, intended: Persistence) -> io::Result<Stream<'_>> {
+        let chunked = self.minor > 0;
+        let persistence = if chunked { intended } else { Persistence::Close };
+        let head = response.head(self.minor, None, persistence);
+        self.all(&head).await?;
+        Ok(Stream { output: self, chunked, persistence })
+    }
+}
+
+impl Output<'_> {
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// If the client is gone or takes nothing for too long.
+    pub(crate) async fn all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.put(bytes, false).await
+    }
+
+    async fn put(&self, mut bytes: &[u8], more_follows: bool) -> io::Result<()> {
+        let mut step = (Instant::now(), 0);
+        while !bytes.is_empty() {
+            let n_bytes = self.some(bytes, more_follows).await?;
+            bytes = &bytes[n_bytes..];
+            step.1 += n_bytes;
+            if step.1 >= STEP {
+                step = (Instant::now(), 0);
+            } else if step.0.elapsed() >= self.limits.stall_when_short && self.budget.is_short() {
+                // It takes something now and then, but not enough for those who wait.
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends some of `bytes`; how many.
+    async fn some(&self, bytes: &[u8], more_follows: bool) -> io::Result<usize> {
+        let begin = Instant::now();
+        loop {
+            let next_look = self.limits.stall_when_short.min(self.limits.stall);
+            if let Some(written) = within(next_look, self.socket.write(bytes, more_follows)).await {
+                return written;
+            }
+            if begin.elapsed() >= self.limits.stall || self.budget.is_short() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+}
+
+/// An answer that is sent in pieces.
+struct Stream<'a> {
+    output: &'a Output<'a>,
+    chunked: bool,
+    persistence: Persistence,
+}
+
+impl Stream<'_> {
+    async fn piece(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.chunked {
+            return self.output.all(bytes).await;
+        }
+        if bytes.is_empty() {
+            // An empty chunk would end the answer.
+            return Ok(());
+        }
+        let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+        chunk.extend_from_slice(bytes);
+        chunk.extend_from_slice(b"\r\n");
+        self.output.all(&chunk).await
+    }
+
+    /// Sends a part of a log, but for a remainder that stays in `text`.
+    async fn log(&mut self, text: &mut Text, mut log: LogSlice) -> io::Result<()> {
+        while !log.is_empty() {
+            let piece = log.next_piece().await?;
+            text.decoder.push(&piece, &mut text.out);
+            self.piece(text.out.as_bytes()).await?;
+            text.out.clear();
+        }
+        text.decoder.finish(&mut text.out);
+        Ok(())
+    }
+
+    async fn end(self) -> io::Result<Persistence> {
+        if self.chunked && !self.output.is_head {
+            self.output.all(b"0\r\n\r\n").await?;
+        }
+        Ok(self.persistence)
+    }
+}
+
+/// Text of an answer that is still to be sent, and the bytes of a log on their way into it.
+struct Text {
+    out: String,
+    decoder: TextDecoder,
+}
+
+impl Text {
+    async fn read_all(&mut self, mut log: LogSlice) -> io::Result<()> {
+        while !log.is_empty() {
+            let piece = log.next_piece().await?;
+            self.decoder.push(&piece, &mut self.out);
+        }
+        self.decoder.finish(&mut self.out);
+        Ok(())
+    }
+}
