@@ -152,7 +152,7 @@ pairs! {
     Daemon -> Box<overview::Overview>;
     Alive -> Vec<overview::Alive>;
     ConfigSource -> Box<config::ConfigSource>;
-    Bearer(name: String) -> String;
+    ResolveName(name: String) -> String;
 }
 
 /// Where a log can be read: that of one stream of one process, or else the activity log.

@@ -73,7 +73,7 @@ pub enum Request {
     ConfigSource,
     /// What a bare name means if it may mean a process in a group of another name: see [`crate::model::namespec::bearer`]. Answers a
     /// text, the name itself if it means nothing else.
-    Bearer(String),
+    ResolveName(String),
 }
 
 /// Whom a request is about.

@@ -4,7 +4,7 @@
 //! What was asked of the daemon is always carried out to its end, whether or not the client is still there.
 
 use crate::control::audit::Caller;
-use crate::http::guard::admission::{Place, Rank, Yielding};
+use crate::http::guard::admission::{ConnectionPermit, Evictable, Rank};
 use crate::http::net::socket::{Peer, Socket, until, within};
 use crate::http::site::{self, Route, Site};
 use crate::http::wire::body::{Incoming, RequestBody};
@@ -31,7 +31,7 @@ pub(super) struct Connection {
     input: Input,
     /// Held until the first request has been answered: whoever was accepted has most likely sent it already.
     first: Option<async_channel::Sender<()>>,
-    place: Place,
+    permit: ConnectionPermit,
 }
 
 /// Why there is no next request.
@@ -55,11 +55,11 @@ impl From<Refusal> for End {
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket, site: Arc<Site>, place: Place) -> Connection {
+    pub(super) fn new(socket: Socket, site: Arc<Site>, permit: ConnectionPermit) -> Connection {
         let peer = socket.peer();
         let first = site.context.begin_request();
         let socket = Arc::new(socket);
-        Connection { input: Input::new(socket.clone()), socket, peer, site, first, place }
+        Connection { input: Input::new(socket.clone()), socket, peer, site, first, permit }
     }
 
     /// Serves the client until either side has had enough.
@@ -87,7 +87,7 @@ impl Connection {
     /// Waits for the head of a request.
     async fn next_head(&mut self) -> Result<Head, End> {
         let limits = *self.site.context.limits();
-        let _yielding = self.yielding(Rank::Idle);
+        let _evictable = self.allow_eviction(Rank::Idle);
         self.skip_line_breaks();
         if self.input.unread().is_empty() {
             self.input.clear();
@@ -134,7 +134,7 @@ impl Connection {
 
     /// Answers one request.
     async fn serve(&mut self, head: Head) -> Result<Persistence, End> {
-        head.unambiguous()?;
+        head.check_unambiguous()?;
         let framing = head.framing()?;
         let user = match self.admit(&head).await? {
             Ok(user) => user,
@@ -160,8 +160,8 @@ impl Connection {
     }
 
     /// Lets the client be closed to make room for another until the result is dropped.
-    fn yielding(&self, rank: Rank) -> Yielding {
-        self.site.context.admission().yielding(self.place.side(), rank, &self.socket)
+    fn allow_eviction(&self, rank: Rank) -> Evictable {
+        self.site.context.admission().allow_eviction(self.permit.side(), rank, &self.socket)
     }
 
     /// Lets the client in, under the name it gave, or has the answer that it gets instead. That may take a while, and is
@@ -188,9 +188,9 @@ impl Connection {
             return Ok(RequestBody::default());
         }
         if expects_continue && self.input.unread().is_empty() {
-            self.output(1, false).all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+            self.output(1, false).write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        let _yielding = self.yielding(Rank::Body);
+        let _evictable = self.allow_eviction(Rank::Body);
         let context = &self.site.context;
         let incoming = Incoming::new(&mut self.input, context.incoming(), context.limits());
         within(context.limits().body, incoming.read(framing)).await.unwrap_or(Err(TIMEOUT.into()))
@@ -207,13 +207,13 @@ impl Connection {
         log::trace!("{} {:?} {:?} {}", self.peer, head.method, head.target, response.status);
         let response = self.with_descriptors(response);
         let sent = self.send_counted(head, response, intended).await;
-        self.place.hold_none_more();
+        self.permit.release_extra_descriptors();
         sent
     }
 
     /// Counts what is open for an answer. Without room for it, it is another answer.
     fn with_descriptors(&mut self, response: Response) -> Response {
-        let has_room = (0..response.body.n_descriptors()).all(|_| self.place.hold_one_more(&self.socket));
+        let has_room = (0..response.body.n_descriptors()).all(|_| self.permit.add_descriptor(&self.socket));
         if has_room { response } else { Response::error(UNAVAILABLE.0) }
     }
 
@@ -224,7 +224,7 @@ impl Connection {
         intended: Persistence,
     ) -> Result<Persistence, End> {
         let is_live = matches!(response.body, Body::Live(_));
-        let _yielding = self.yielding(if is_live { Rank::Stream } else { Rank::Answer });
+        let _evictable = self.allow_eviction(if is_live { Rank::Stream } else { Rank::Answer });
         let output = self.output(head.minor, head.method == "HEAD");
         match response.body {
             Body::Live(_) => {
@@ -251,7 +251,7 @@ impl Connection {
 
     /// Closes the connection so that the last answer arrives.
     async fn linger(&self) {
-        let _yielding = self.yielding(Rank::Lingering);
+        let _evictable = self.allow_eviction(Rank::Lingering);
         self.socket.end_output();
         let limit = self.site.context.limits().linger;
         let discard = async {

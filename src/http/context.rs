@@ -11,7 +11,7 @@ use crate::http::live::usage::{Sampler, Usage};
 use crate::http::live::watch::Watcher;
 use crate::http::net::limits::{Limits, SMALL};
 use crate::http::net::socket::within;
-use crate::http::probe::timings::Figures;
+use crate::http::probe::timings::Timings;
 use crate::http::wire::body;
 use crate::http::wire::request::BODY_MAX;
 use crate::rpc::server::Server;
@@ -38,7 +38,7 @@ const HEAVY: usize = 1 << 20;
 
 /// The turn of a request at having a large answer made.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct Reservation {
     _making: Share,
     _memory: Share,
 }
@@ -80,7 +80,7 @@ struct Shared {
     usage: Usage,
     sampler: Sampler,
     token: Token,
-    figures: Figures,
+    timings: Timings,
     /// Of the network's clients, and of those on unix sockets.
     memory: [Memory; 2],
     hashing: Hashing,
@@ -119,7 +119,7 @@ impl Context {
             feed,
             usage,
             token: Token::new(),
-            figures: Figures::default(),
+            timings: Timings::default(),
             handle,
             watcher: Watcher::default(),
             memory: [Memory::new(), Memory::new()],
@@ -172,8 +172,8 @@ impl Context {
     }
 
     /// Where the loop takes down how long things took.
-    pub fn figures(&self) -> &Figures {
-        &self.shared.figures
+    pub fn timings(&self) -> &Timings {
+        &self.shared.timings
     }
 
     pub(super) fn usage(&self) -> &Usage {
@@ -221,17 +221,17 @@ impl Context {
 
     /// Waits for the turn at having an answer made that may be large, and the memory for it: before the answer is there
     /// nobody knows its size. `None` if that takes too long.
-    pub(super) async fn turn(&self) -> Option<Turn> {
-        let turn = async {
+    pub(super) async fn reserve_memory(&self) -> Option<Reservation> {
+        let reservation = async {
             // In this order: those who wait for their turn hold no memory, which those whose turn it is may need.
             let making = self.memory().making.take(1).await;
-            Turn { _memory: self.outgoing().take(HEAVY).await, _making: making }
+            Reservation { _memory: self.outgoing().take(HEAVY).await, _making: making }
         };
-        within(self.limits().memory, turn).await
+        within(self.limits().memory, reservation).await
     }
 
     /// Memory for an answer of so many bytes, which is none for a small one. `None` if that takes too long.
-    pub(super) async fn memory_for_answer(&self, n_bytes: usize) -> Option<Option<Share>> {
+    pub(super) async fn reserve_for_answer(&self, n_bytes: usize) -> Option<Option<Share>> {
         match n_bytes > SMALL {
             true => within(self.limits().memory, self.outgoing().take(n_bytes)).await.map(Some),
             false => Some(None),
@@ -239,7 +239,7 @@ impl Context {
     }
 
     /// Memory for the answer to a call that may have to wait for processes.
-    pub(super) async fn memory_for_waiting(&self) -> Option<Share> {
+    pub(super) async fn reserve_for_waiting(&self) -> Option<Share> {
         within(self.limits().memory, self.outgoing().take(HEAVY)).await
     }
 

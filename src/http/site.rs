@@ -4,6 +4,7 @@ use crate::control::ask;
 use crate::control::audit::Caller;
 use crate::control::request::Target;
 use crate::http::api::{self, Asked, Endpoint, Problem};
+use crate::http::compat::legacy_page::{LegacyAction, LegacyRequest};
 use crate::http::compat::{bare_names, compat_go, legacy_page};
 use crate::http::context::Context;
 use crate::http::guard::auth::{Asking, Denied, Guard};
@@ -57,8 +58,8 @@ pub(super) enum Route {
     Api(Box<Endpoint>),
     /// A file of the page.
     Page(&'static Asset),
-    Go(Box<compat_go::Endpoint>),
-    Old(legacy_page::Old),
+    CompatGo(Box<compat_go::Endpoint>),
+    LegacyPage(LegacyRequest),
     Metrics,
     Livez,
     Readyz(Option<String>),
@@ -111,19 +112,19 @@ impl Site {
                 return Err(if is_busy { Response::error(UNAVAILABLE.0) } else { unauthorized() });
             }
         };
-        match self.is_welcome(head) {
+        match self.check_browser(head) {
             Ok(()) => Ok(user),
-            Err(refusal) => Err(self.refused(head, &refusal)),
+            Err(refusal) => Err(self.refuse(head, &refusal)),
         }
     }
 
     /// Lets in who is no browser, and browsers with pages of ours.
-    fn is_welcome(&self, head: &Head) -> Result<(), Refusal> {
+    fn check_browser(&self, head: &Head) -> Result<(), Refusal> {
         let route = route(head);
         match self.policy.judge(head, purpose(head, &route)) {
-            Verdict::Welcome => Ok(()),
+            Verdict::Allowed => Ok(()),
             // The token of a form is in its body, and is looked at when that is there.
-            Verdict::WithToken(_) if route == Route::Old(legacy_page::Old::Submit) => Ok(()),
+            Verdict::WithToken(_) if route == Route::LegacyPage(LegacyRequest::Submit) => Ok(()),
             Verdict::WithToken(refusal) => match head.header(token::HEADER) {
                 Some(sent) if self.context.token().fits(sent) => Ok(()),
                 _ => Err(refusal),
@@ -133,7 +134,7 @@ impl Site {
     }
 
     /// Says why somebody is not let in: to him, and once to the activity log.
-    fn refused(&self, head: &Head, refusal: &Refusal) -> Response {
+    fn refuse(&self, head: &Head, refusal: &Refusal) -> Response {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() < REFUSED_MAX && refused.insert(refusal.whom().to_string()) {
             log::warn!("refused: {refusal}");
@@ -156,33 +157,33 @@ impl Site {
     ) -> Response {
         match route {
             Route::Api(endpoint) => {
-                let endpoint = bare_names::of_api(&self.context, *endpoint).await;
+                let endpoint = bare_names::resolve_endpoint(&self.context, *endpoint).await;
                 api::answer(endpoint, &self.context, head, body, caller).await
             }
             Route::Page(asset) => asset.response(head),
-            Route::Go(endpoint) => {
+            Route::CompatGo(endpoint) => {
                 let asked = Asked { head, query: Query::of_target(&head.target), body, caller };
-                let endpoint = bare_names::of_go(&self.context, *endpoint).await;
+                let endpoint = bare_names::resolve_go_endpoint(&self.context, *endpoint).await;
                 compat_go::answer(endpoint, &self.context, &asked).await
             }
-            Route::Old(old) => {
+            Route::LegacyPage(request) => {
                 let acts = self.legacy_get_actions;
-                legacy_page::answer(old, &self.context, head, &body.bytes, caller, acts).await
+                legacy_page::answer(request, &self.context, head, &body.bytes, caller, acts).await
             }
             Route::Metrics => metrics::answer(&self.context).await,
             Route::Livez => health::alive(&self.context).await,
             Route::Readyz(name) => health::ready(&self.context, name.as_deref()).await,
-            Route::Rpc => self.rpc(body, caller).await,
+            Route::Rpc => self.answer_rpc(body, caller).await,
             Route::Alive => {
                 uncached(Response::new(200, "text/plain", Body::Whole(b"OK".to_vec()))).guarded().ours()
             }
-            Route::LogTail(target, stream) => self.follow(Some((target, stream))).await,
-            Route::MainLogTail => self.follow(None).await,
+            Route::LogTail(target, stream) => self.follow_log(Some((target, stream))).await,
+            Route::MainLogTail => self.follow_log(None).await,
             Route::Error(status) => Response::error(status),
         }
     }
 
-    async fn rpc(&self, body: RequestBody, caller: &Caller) -> Response {
+    async fn answer_rpc(&self, body: RequestBody, caller: &Caller) -> Response {
         let n_bytes = body.bytes.len();
         let (decoded, _share) = match self.decode(body).await {
             Ok(decoded) => decoded,
@@ -195,7 +196,7 @@ impl Site {
                 return Response::error(400);
             }
         };
-        match self.carry_out(call, caller).await {
+        match self.execute(call, caller).await {
             Some(response) => response,
             None => Response::error(503),
         }
@@ -226,24 +227,24 @@ impl Site {
 
     /// Makes a call and puts its result into text. `None` if there is too little memory for large answers and
     /// none becomes free: clients that do not take theirs are thrown out, but that takes a while.
-    async fn carry_out(&self, call: Call, caller: &Caller) -> Option<Response> {
+    async fn execute(&self, call: Call, caller: &Caller) -> Option<Response> {
         let server = self.context.server();
         let heavy = server.is_heavy(&call.method);
-        let (mut turn, mut memory) = (None, None);
+        let (mut reserved, mut memory) = (None, None);
         match heavy {
-            Some(Heavy::AtOnce) => turn = Some(self.context.turn().await?),
-            Some(Heavy::Waits) => memory = Some(self.context.memory_for_waiting().await?),
+            Some(Heavy::AtOnce) => reserved = Some(self.context.reserve_memory().await?),
+            Some(Heavy::Waits) => memory = Some(self.context.reserve_for_waiting().await?),
             None => {}
         }
         let result = server.call(call, caller).await;
-        drop((turn, memory));
+        drop((reserved, memory));
         let n_bytes = result.as_ref().map_or(0, reply::estimate);
-        let share = self.context.memory_for_answer(n_bytes).await?;
+        let share = self.context.reserve_for_answer(n_bytes).await?;
         let body = Body::Document(reply::encode(result));
         Some(Response::new(200, "text/xml", body).private().with_share(share))
     }
 
-    async fn follow(&self, log: Option<(Target, Stream)>) -> Response {
+    async fn follow_log(&self, log: Option<(Target, Stream)>) -> Response {
         let Ok(source) = self.context.handle().call(ask::Log(log)).await else {
             return Response::error(404);
         };
@@ -272,9 +273,9 @@ fn purpose(head: &Head, route: &Route) -> Purpose {
     match route {
         Route::Alive | Route::Livez | Route::Readyz(_) | Route::Metrics => Purpose::Probe,
         // The question that an old link leads to bears the token; and the link may act at once.
-        Route::Old(legacy_page::Old::Follow(_)) => Purpose::Secret,
+        Route::LegacyPage(LegacyRequest::Follow(_)) => Purpose::Secret,
         Route::Api(endpoint) if api::gives_token(endpoint) => Purpose::Secret,
-        _ if head.method == "GET" || head.method == "HEAD" => Purpose::Look,
+        _ if head.method == "GET" || head.method == "HEAD" => Purpose::Read,
         _ => Purpose::Change,
     }
 }
@@ -300,17 +301,19 @@ pub(super) fn route(head: &Head) -> Route {
         ["mainlogtail"] | ["mainlogtail", ""] => only(head.method == "GET", Route::MainLogTail),
         ["ok.html"] => only(reads || head.method == "POST", Route::Alive),
         ["api", ..] | ["events"] => Route::Api(Box::new(api::route(&head.method, &segments))),
-        ["program" | "supervisor", ..] => Route::Go(Box::new(compat_go::route(&head.method, &segments))),
+        ["program" | "supervisor", ..] => {
+            Route::CompatGo(Box::new(compat_go::route(&head.method, &segments)))
+        }
         ["metrics"] => only(reads, Route::Metrics),
         ["livez"] => only(reads, Route::Livez),
         ["readyz"] => only(reads, Route::Readyz(None)),
         ["readyz", name] => only(reads, Route::Readyz(Some(name.to_string()))),
-        ["tail.html"] => only(reads, Route::Old(legacy_page::Old::Tail(Query::of_target(&head.target)))),
-        [""] | ["index.html"] if head.method == "POST" => Route::Old(legacy_page::Old::Submit),
+        ["tail.html"] => only(reads, Route::LegacyPage(LegacyRequest::Tail(Query::of_target(&head.target)))),
+        [""] | ["index.html"] if head.method == "POST" => Route::LegacyPage(LegacyRequest::Submit),
         [""] | ["index.html"]
-            if reads && let Some(asked) = legacy_page::Asked::of(&Query::of_target(&head.target)) =>
+            if reads && let Some(action) = LegacyAction::of(&Query::of_target(&head.target)) =>
         {
-            Route::Old(legacy_page::Old::Follow(asked))
+            Route::LegacyPage(LegacyRequest::Follow(action))
         }
         _ if reads && let Some(asset) = assets::find(&segments) => Route::Page(asset),
         _ => Route::Error(if reads { 404 } else { 400 }),

@@ -193,7 +193,7 @@ impl Programs {
             Request::Upgrade(_) | Request::UpgradeState | Request::ConfigProblem => {
                 Ok(Answer::Text(String::new()))
             }
-            Request::Bearer(name) => Ok(Answer::Text(name.clone())),
+            Request::ResolveName(name) => Ok(Answer::Text(name.clone())),
             Request::ProcessHistory(_) | Request::Keeper => Ok(Answer::Facts(Vec::new())),
             Request::Overview(_) | Request::Daemon | Request::Alive | Request::ConfigSource => {
                 Err(Fault::new(FaultCode::Failed))

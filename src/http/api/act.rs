@@ -36,7 +36,7 @@ const NAMES_MAX: usize = 10_000;
 /// What the body of an action may say. All of it is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wishes {
+struct ActionOptions {
     /// For `signal`: a name, with or without SIG, or a number.
     signal: Option<SignalName>,
     /// Whether to wait for what was asked; yes if nothing is said.
@@ -79,14 +79,14 @@ pub(crate) async fn answer(what: Act, context: &Context, asked: &Asked<'_>) -> A
     is_json(asked)?;
     match what {
         Act::On(target, action) => {
-            let task = Task::new(action, wishes(asked)?)?;
+            let task = Task::new(action, options(asked)?)?;
             let audit = audit(asked, &target.to_string());
-            audit.finish(carry_out(context, task, vec![target]).await)
+            audit.finish(execute(context, task, vec![target]).await)
         }
-        Act::OnMany => many(context, asked).await,
-        Act::ClearLog => audit(asked, "").finish(done(context, ask::ClearLog).await),
-        Act::Shutdown => audit(asked, "").finish(done(context, ask::Shutdown).await),
-        Act::Restart => audit(asked, "").finish(done(context, ask::Restart).await),
+        Act::OnMany => execute_many(context, asked).await,
+        Act::ClearLog => audit(asked, "").finish(confirm(context, ask::ClearLog).await),
+        Act::Shutdown => audit(asked, "").finish(confirm(context, ask::Shutdown).await),
+        Act::Restart => audit(asked, "").finish(confirm(context, ask::Restart).await),
         Act::Update => update(context, asked).await,
     }
 }
@@ -106,14 +106,14 @@ fn body<'a, T: Deserialize<'a>>(asked: &'a Asked<'_>) -> Result<T, Problem> {
         .map_err(|error| Problem::new(400, format!("the body is not what was expected: {error}")))
 }
 
-fn wishes(asked: &Asked<'_>) -> Result<Wishes, Problem> {
-    if asked.body.bytes.is_empty() { Ok(Wishes::default()) } else { body(asked) }
+fn options(asked: &Asked<'_>) -> Result<ActionOptions, Problem> {
+    if asked.body.bytes.is_empty() { Ok(ActionOptions::default()) } else { body(asked) }
 }
 
 impl Task {
-    fn new(action: Action, wishes: Wishes) -> Result<Task, Problem> {
-        let wait = if wishes.wait.unwrap_or(true) { Wait::Yes } else { Wait::No };
-        let order = match (action, &wishes.signal) {
+    fn new(action: Action, options: ActionOptions) -> Result<Task, Problem> {
+        let wait = if options.wait.unwrap_or(true) { Wait::Yes } else { Wait::No };
+        let order = match (action, &options.signal) {
             (Action::Signal, Some(name)) => Order::Signal(signal(name)?),
             (Action::Signal, None) => {
                 return Err(Problem::new(400, "signal is missing: the name or number of the signal to send"));
@@ -127,7 +127,7 @@ impl Task {
             (Action::Restart, None) => Order::Restart(wait),
             (Action::Clear, None) => Order::ClearLogs,
         };
-        let patience = match wishes.timeout {
+        let patience = match options.timeout {
             None => PATIENCE,
             Some(seconds) if (0.0..=PATIENCE_MAX).contains(&seconds) => Duration::from_secs_f64(seconds),
             Some(seconds) => {
@@ -155,14 +155,14 @@ fn signal(name: &SignalName) -> Result<Signal, Problem> {
     })
 }
 
-async fn many(context: &Context, asked: &Asked<'_>) -> Answered {
+async fn execute_many(context: &Context, asked: &Asked<'_>) -> Answered {
     let selection: Selection = body(asked)?;
     let action = Action::parse(&selection.action).ok_or_else(|| {
         let text = "action must be start, stop, restart, signal or clear";
         Problem::new(400, text)
     })?;
     let Selection { names, signal, wait, timeout, .. } = selection;
-    let task = Task::new(action, Wishes { signal, wait, timeout })?;
+    let task = Task::new(action, ActionOptions { signal, wait, timeout })?;
     let (whom, targets) = match names {
         None => ("all".to_string(), vec![Target::All]),
         Some(names) if names.len() > NAMES_MAX => {
@@ -173,18 +173,18 @@ async fn many(context: &Context, asked: &Asked<'_>) -> Answered {
             let new = names.iter().filter(|name| seen.insert(name.as_str()));
             let mut targets = Vec::new();
             for name in new {
-                targets.push(bare_names::found(context, Target::parse(name)).await);
+                targets.push(bare_names::resolve(context, Target::parse(name)).await);
             }
             (format!("{} names, {}", names.len(), names.first().map_or("", String::as_str)), targets)
         }
     };
     let audit = audit(asked, &format!("{} {whom}", action.name()));
-    audit.finish(carry_out(context, task, targets).await)
+    audit.finish(execute(context, task, targets).await)
 }
 
 /// What became of one process.
 #[derive(Debug, Serialize)]
-struct Became {
+struct ActionResult {
     namespec: String,
     group: String,
     name: String,
@@ -198,10 +198,10 @@ struct Became {
     pid: Option<i32>,
 }
 
-impl Became {
-    fn new(status: &BulkStatus) -> Became {
+impl ActionResult {
+    fn new(status: &BulkStatus) -> ActionResult {
         let fault = status.outcome.as_ref().err();
-        Became {
+        ActionResult {
             namespec: namespec::display(&status.group, &status.name),
             group: status.group.clone(),
             name: status.name.clone(),
@@ -215,10 +215,10 @@ impl Became {
     }
 
     /// For a process of which nothing is known but that it is not done.
-    fn pending(name: &str) -> Became {
+    fn pending(name: &str) -> ActionResult {
         let namespec = Namespec::parse(name);
         let process = namespec.process.clone().unwrap_or_else(|| "*".to_string());
-        Became {
+        ActionResult {
             namespec: namespec.to_string(),
             group: namespec.group,
             name: process,
@@ -233,9 +233,9 @@ impl Became {
 }
 
 /// Carries out an order and says what became of each process.
-async fn carry_out(context: &Context, task: Task, targets: Vec<Target>) -> Answered {
+async fn execute(context: &Context, task: Task, targets: Vec<Target>) -> Answered {
     let alone = targets.len() == 1;
-    let mut results: Vec<Became> = Vec::new();
+    let mut results: Vec<ActionResult> = Vec::new();
     let deadline = Instant::now() + task.patience;
     // Begun together; then one after the other is waited for.
     let begun: Vec<_> = targets
@@ -248,19 +248,19 @@ async fn carry_out(context: &Context, task: Task, targets: Vec<Target>) -> Answe
     for (begun, target) in begun.into_iter().zip(&targets) {
         let left = deadline.saturating_duration_since(Instant::now());
         match within(left, begun.join()).await {
-            Some(Ok(statuses)) => results.extend(statuses.iter().map(Became::new)),
+            Some(Ok(statuses)) => results.extend(statuses.iter().map(ActionResult::new)),
             Some(Err(fault)) if alone || fault.code == FaultCode::ShutdownState => return Err(fault.into()),
-            Some(Err(fault)) => results.push(Became::new(&orders::line(target, Err(fault)))),
-            None => results.push(Became::pending(&target.to_string())),
+            Some(Err(fault)) => results.push(ActionResult::new(&orders::line(target, Err(fault)))),
+            None => results.push(ActionResult::pending(&target.to_string())),
         }
     }
-    look_at(context, &mut results).await;
+    add_states(context, &mut results).await;
     let is_ok = results.iter().all(|result| result.outcome != "failed");
     json(200, &object!({"action": task.action.name(), "ok": is_ok, "results": results}))
 }
 
 /// Says what state everybody is in afterwards.
-async fn look_at(context: &Context, results: &mut [Became]) {
+async fn add_states(context: &Context, results: &mut [ActionResult]) {
     let target = match results {
         [] => return,
         [one] => Target::parse(&one.namespec),
@@ -298,7 +298,7 @@ pub(crate) async fn run_simple(
 }
 
 /// One request to the loop that is answered at once.
-async fn done(context: &Context, request: impl Ask<Answer = ()>) -> Answered {
+async fn confirm(context: &Context, request: impl Ask<Answer = ()>) -> Answered {
     context.handle().call(request).await?;
     json(200, &object!({"ok": true}))
 }

@@ -5,7 +5,7 @@ use crate::control::ask;
 use crate::control::request::Target;
 use crate::http::context::Context;
 use crate::http::guard::budget::Share;
-use crate::http::live::feed::{Kind, News, Told, Viewer};
+use crate::http::live::feed::{FeedEvent, Kind, Published, Subscription};
 use crate::http::live::usage::Watching;
 use crate::http::net::socket::within;
 use std::io;
@@ -30,7 +30,7 @@ pub(crate) enum Style {
 #[derive(Debug)]
 pub(crate) struct EventStream {
     context: Context,
-    viewer: Viewer,
+    subscription: Subscription,
     style: Style,
     /// Whether the client has seen everything up to where the viewer is.
     is_up_to_date: bool,
@@ -50,10 +50,10 @@ impl EventStream {
             sequence.parse::<u64>().ok().filter(|_| is_ours)
         });
         let watching = (style == Style::ServerSent).then(|| context.sampler().watch());
-        let viewer = feed.view(seen.unwrap_or_else(|| feed.sequence()));
+        let subscription = feed.subscribe(seen.unwrap_or_else(|| feed.sequence()));
         let is_up_to_date = style == Style::Lines || seen.is_some();
         let context = context.clone();
-        EventStream { context, viewer, style, is_up_to_date, share: None, _watching: watching }
+        EventStream { context, subscription, style, is_up_to_date, share: None, _watching: watching }
     }
 
     /// Waits for what is to be sent next.
@@ -65,20 +65,20 @@ impl EventStream {
         self.share = None;
         loop {
             if !std::mem::replace(&mut self.is_up_to_date, true) {
-                return self.everything().await;
+                return self.snapshot().await;
             }
-            match self.viewer.news() {
-                News::Lost if self.style == Style::Lines => {
-                    self.viewer.skip_to(self.context.feed().sequence());
+            match self.subscription.take_new() {
+                Published::Lost if self.style == Style::Lines => {
+                    self.subscription.skip_to(self.context.feed().sequence());
                     return Ok(lost_line());
                 }
-                News::Lost => self.is_up_to_date = false,
-                News::Told(told) => {
-                    let text = self.written(&told);
+                Published::Lost => self.is_up_to_date = false,
+                Published::Events(events) => {
+                    let text = self.encode(&events);
                     if !text.is_empty() {
                         return Ok(text);
                     }
-                    if told.is_empty() && within(HEARTBEAT, self.viewer.wait()).await.is_none() {
+                    if events.is_empty() && within(HEARTBEAT, self.subscription.wait()).await.is_none() {
                         return Ok(self.heartbeat());
                     }
                 }
@@ -86,13 +86,13 @@ impl EventStream {
         }
     }
 
-    fn written(&self, told: &[Told]) -> Vec<u8> {
+    fn encode(&self, events: &[FeedEvent]) -> Vec<u8> {
         let mut text = Vec::new();
-        for told in told {
-            match (self.style, told.kind) {
-                (Style::ServerSent, _) => text.extend_from_slice(told.frame()),
+        for event in events {
+            match (self.style, event.kind) {
+                (Style::ServerSent, _) => text.extend_from_slice(event.frame()),
                 (Style::Lines, Kind::Change | Kind::Removed | Kind::Daemon) => {
-                    text.extend_from_slice(told.json());
+                    text.extend_from_slice(event.json());
                     text.push(b'\n');
                 }
                 (Style::Lines, Kind::Process | Kind::Usage) => {}
@@ -110,9 +110,9 @@ impl EventStream {
     }
 
     /// The daemon and all its processes.
-    async fn everything(&mut self) -> io::Result<Vec<u8>> {
+    async fn snapshot(&mut self) -> io::Result<Vec<u8>> {
         let gone = || io::Error::from(io::ErrorKind::NotConnected);
-        let _turn = self.context.turn().await.ok_or_else(gone)?;
+        let _reserved = self.context.reserve_memory().await.ok_or_else(gone)?;
         let Ok(overview) = self.context.handle().call(ask::Overview(Target::All)).await else {
             return Err(gone());
         };
@@ -121,7 +121,7 @@ impl EventStream {
         self.share = Some(share.ok_or_else(gone)?);
         let feed = self.context.feed();
         let (epoch, sequence) = (feed.epoch(), overview.sequence);
-        self.viewer.skip_to(sequence);
+        self.subscription.skip_to(sequence);
         let snapshot = view::snapshot(&overview, epoch, self.context.usage());
         let json = view::to_json(&snapshot).ok_or_else(gone)?;
         Ok(format!("retry: 1000\nid: {epoch}-{sequence}\nevent: snapshot\ndata: {json}\n\n").into_bytes())

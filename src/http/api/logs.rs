@@ -85,7 +85,7 @@ fn bytes(part: logs::Part, content_type: &str) -> Response {
 async fn follow(source: LogSource, context: &Context, asked: &Asked<'_>) -> Answered {
     let tail = number(asked, "tail", 0..=i64::MAX)?.map_or(USUAL, i64::unsigned_abs).min(TAIL_MAX);
     let last = asked.head.header("last-event-id").or_else(|| asked.query.get("after"));
-    let begin = match last.and_then(place_of) {
+    let begin = match last.and_then(position_of) {
         Some(position) => Begin::At(position, tail),
         None => Begin::Tail(tail),
     };
@@ -147,7 +147,7 @@ impl LogEvents {
             match within(HEARTBEAT, self.follower.next_piece()).await {
                 None => return Ok(b": alive\n\n".to_vec()),
                 Some(piece) => {
-                    if let Some(event) = self.said(piece?) {
+                    if let Some(event) = self.event_for(piece?) {
                         return Ok(event);
                     }
                 }
@@ -156,7 +156,7 @@ impl LogEvents {
     }
 
     /// The event for a piece; `None` if there is nothing to say yet.
-    fn said(&mut self, piece: Piece) -> Option<Vec<u8>> {
+    fn event_for(&mut self, piece: Piece) -> Option<Vec<u8>> {
         let mut position = self.follower.position();
         let Piece::Bytes(new) = piece else {
             self.pending.clear();
@@ -189,7 +189,7 @@ fn event(name: &str, position: Position, json: &serde_json::Value) -> Vec<u8> {
 }
 
 /// Where the client with this id was.
-fn place_of(id: &str) -> Option<Position> {
+fn position_of(id: &str) -> Option<Position> {
     let mut numbers = id.trim().split('.').map(str::parse::<u64>);
     let mut next = || numbers.next()?.ok();
     let position = Position { file: (next()?, next()?), at: next()? };
@@ -219,7 +219,7 @@ mod tests {
         let text = within(Duration::from_secs(20), events.next()).await.expect("nothing came").unwrap();
         let text = String::from_utf8(text).unwrap();
         let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_string();
-        (place_of(&line("id: ")).unwrap(), line("data: "))
+        (position_of(&line("id: ")).unwrap(), line("data: "))
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
             ("a.b.c", None),
             ("", None),
         ] {
-            assert_eq!(place_of(id), expected, "{id}");
+            assert_eq!(position_of(id), expected, "{id}");
         }
     }
 

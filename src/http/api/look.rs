@@ -3,7 +3,7 @@
 use super::events::EventStream;
 use super::problem::Problem;
 use super::route::Look;
-use super::{Answered, Asked, DESCRIPTION, Style, json, large_json, logs, plain, turn, view};
+use super::{Answered, Asked, DESCRIPTION, Style, json, large_json, logs, plain, reserve_memory, view};
 use crate::config::{ConfigErrors, ConfigSource, Origin, Setting};
 use crate::control::ask;
 use crate::control::overview::{DaemonView, Overview};
@@ -30,14 +30,14 @@ pub(crate) async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> 
         ),
         Look::Daemon => json(200, &view::daemon(&daemon(context).await?)),
         Look::Processes => {
-            context.sampler().look();
-            let turn = turn(context).await?;
+            context.sampler().request_samples();
+            let reserved = reserve_memory(context).await?;
             let overview = overview(context, Target::All).await?;
             let snapshot = view::snapshot(&overview, context.feed().epoch(), context.usage());
-            large_json(context, turn, &snapshot).await
+            large_json(context, reserved, &snapshot).await
         }
         Look::Process(target) => {
-            context.sampler().look();
+            context.sampler().request_samples();
             let overview = overview(context, target).await?;
             match overview.processes.first() {
                 Some(process) => json(200, &view::row_with_past(process, context.usage())),
@@ -45,15 +45,15 @@ pub(crate) async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> 
             }
         }
         Look::Groups => {
-            let turn = turn(context).await?;
+            let reserved = reserve_memory(context).await?;
             let overview = overview(context, Target::All).await?;
-            large_json(context, turn, &object!({"groups": groups(&overview)})).await
+            large_json(context, reserved, &object!({"groups": groups(&overview)})).await
         }
         Look::Group(name) => {
-            let turn = turn(context).await?;
+            let reserved = reserve_memory(context).await?;
             let overview = overview(context, Target::Group(name)).await?;
             match groups(&overview).first() {
-                Some(group) => large_json(context, turn, group).await,
+                Some(group) => large_json(context, reserved, group).await,
                 None => Err(Problem::new(404, "there is no such group")),
             }
         }
@@ -74,14 +74,14 @@ pub(crate) async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> 
         Look::Events(style) => Ok(events(context, style, asked)),
         Look::Log(log, part) => logs::answer(log, part, context, asked).await,
         Look::Config => {
-            let turn = turn(context).await?;
+            let reserved = reserve_memory(context).await?;
             let source = config_source(context).await?;
             let settings = rt::unblock(move || source.settings_to_show()).await.map_err(wrong_config)?;
             let settings: Vec<_> = settings.iter().map(Shown::new).collect();
-            large_json(context, turn, &object!({"settings": settings})).await
+            large_json(context, reserved, &object!({"settings": settings})).await
         }
         Look::Reread => {
-            let _turn = turn(context).await?;
+            let _reserved = reserve_memory(context).await?;
             let source = config_source(context).await?;
             let found = rt::unblock(move || source.preview()).await.map_err(wrong_config)?;
             json(200, &object!({"added": found.added, "changed": found.changed, "removed": found.removed}))
@@ -117,7 +117,7 @@ fn groups(overview: &Overview) -> Vec<serde_json::Value> {
 }
 
 async fn history(context: &Context, target: Target) -> Answered {
-    context.sampler().look();
+    context.sampler().request_samples();
     let overview = overview(context, target).await?;
     let Some(process) = overview.processes.first() else { return Err(Problem::nothing_there()) };
     let namespec = namespec::display(&process.info.group, &process.info.name);

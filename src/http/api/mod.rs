@@ -17,7 +17,7 @@ pub(crate) use problem::{Problem, forbidden};
 pub(crate) use route::{Act, Endpoint, Look, gives_token, route};
 
 use crate::control::audit::Caller;
-use crate::http::context::{Context, Turn};
+use crate::http::context::{Context, Reservation};
 use crate::http::wire::body::RequestBody;
 use crate::http::wire::query::Query;
 use crate::http::wire::request::Head;
@@ -80,21 +80,21 @@ fn busy() -> Problem {
 ///
 /// # Errors
 /// Others have all the memory, or all turns.
-pub(crate) async fn turn(context: &Context) -> Result<Turn, Problem> {
-    context.turn().await.ok_or_else(busy)
+pub(crate) async fn reserve_memory(context: &Context) -> Result<Reservation, Problem> {
+    context.reserve_memory().await.ok_or_else(busy)
 }
 
 /// An answer in JSON that may be large. `turn` was taken while it was made.
 ///
 /// # Errors
 /// There is too little memory.
-pub(crate) async fn large_json(context: &Context, turn: Turn, value: &impl Serialize) -> Answered {
+pub(crate) async fn large_json(context: &Context, reserved: Reservation, value: &impl Serialize) -> Answered {
     let response = json(200, value)?;
     let n_bytes = match &response.body {
         Body::Whole(bytes) => bytes.len(),
         _ => 0,
     };
-    drop(turn);
-    let share = context.memory_for_answer(n_bytes).await.ok_or_else(busy)?;
+    drop(reserved);
+    let share = context.reserve_for_answer(n_bytes).await.ok_or_else(busy)?;
     Ok(response.with_share(share))
 }

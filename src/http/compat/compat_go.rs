@@ -9,7 +9,7 @@ use crate::control::audit::Audit;
 use crate::control::orders::{self, Order};
 use crate::control::request::{ProcessInfo, Target, Wait};
 use crate::http::api::act::run_simple;
-use crate::http::api::{Answered, Asked, Problem, forbidden, json, large_json, look, plain, turn};
+use crate::http::api::{Answered, Asked, Problem, forbidden, json, large_json, look, plain, reserve_memory};
 use crate::http::compat::bare_names;
 use crate::http::context::Context;
 use crate::http::wire::response::{Body, Response};
@@ -135,12 +135,12 @@ async fn answered(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> A
         // No path has two nodes.
         Endpoint::At(..) => no_such_node(),
         Endpoint::List => {
-            let turn = turn(context).await?;
+            let reserved = reserve_memory(context).await?;
             let overview = look::overview(context, Target::All).await?;
             let node = &overview.daemon.nodename;
             let rows: Vec<_> =
                 overview.processes.iter().map(|process| Row::new(node, &process.info)).collect();
-            large_json(context, turn, &rows).await
+            large_json(context, reserved, &rows).await
         }
         Endpoint::Info(target) => {
             let overview = look::overview(context, target).await;
@@ -224,7 +224,7 @@ impl<'a> Row<'a> {
 
 /// Whether everybody who was meant obeyed.
 async fn succeeds(context: &Context, order: Order, target: Target, asked: &Asked<'_>) -> bool {
-    let target = bare_names::found(context, target).await;
+    let target = bare_names::resolve(context, target).await;
     let result = run_simple(context, order, target, asked.caller, asked.head.path()).await;
     result.is_ok_and(|statuses| statuses.iter().all(|status| status.outcome.is_ok()))
 }

@@ -31,9 +31,9 @@ const POLICY: &str = "default-src 'none'; form-action 'self'; base-uri 'none'; f
 
 /// What is asked by an old address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Old {
+pub(crate) enum LegacyRequest {
     /// A link or a bookmark with an action in it.
-    Follow(Asked),
+    Follow(LegacyAction),
     /// A form.
     Submit,
     /// The end of a log.
@@ -42,16 +42,16 @@ pub(crate) enum Old {
 
 /// What the old page was to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct LegacyAction {
     action: String,
     processname: Option<String>,
 }
 
-impl Asked {
+impl LegacyAction {
     /// What a query asks for, if it does.
-    pub(crate) fn of(query: &Query) -> Option<Asked> {
+    pub(crate) fn of(query: &Query) -> Option<LegacyAction> {
         let action = query.get("action")?.to_string();
-        Some(Asked { action, processname: query.get("processname").map(str::to_string) })
+        Some(LegacyAction { action, processname: query.get("processname").map(str::to_string) })
     }
 
     /// What to do, and to whom.
@@ -73,25 +73,25 @@ impl Asked {
 }
 
 pub(crate) async fn answer(
-    old: Old,
+    request: LegacyRequest,
     context: &Context,
     head: &Head,
     body: &[u8],
     caller: &Caller,
     acts_on_get: bool,
 ) -> Response {
-    let answered = match old {
-        Old::Tail(query) => tail(context, &query).await,
-        Old::Follow(asked) if asked.action == "refresh" => Ok(back_to_the_page()),
-        Old::Follow(asked) => {
+    let answered = match request {
+        LegacyRequest::Tail(query) => tail(context, &query).await,
+        LegacyRequest::Follow(action) if action.action == "refresh" => Ok(back_to_the_page()),
+        LegacyRequest::Follow(action) => {
             let foreign = head.header("sec-fetch-site").is_some_and(|site| site == "cross-site");
             if acts_on_get && head.method == "GET" && !foreign {
-                act(context, &asked, caller).await
+                execute(context, &action, caller).await
             } else {
-                question(context, &asked)
+                question(context, &action)
             }
         }
-        Old::Submit => submit(context, head, body, caller).await,
+        LegacyRequest::Submit => submit(context, head, body, caller).await,
     };
     answered.unwrap_or_else(Problem::into_response)
 }
@@ -109,7 +109,7 @@ async fn submit(context: &Context, head: &Head, body: &[u8], caller: &Caller) ->
     }
     match value("action") {
         Some(action) if action != "refresh" => {
-            act(context, &Asked { action, processname: value("processname") }, caller).await
+            execute(context, &LegacyAction { action, processname: value("processname") }, caller).await
         }
         _ => Ok(back_to_the_page()),
     }
@@ -120,9 +120,9 @@ fn back_to_the_page() -> Response {
 }
 
 /// Asks whether an action is meant.
-fn question(context: &Context, asked: &Asked) -> Result<Response, Problem> {
-    asked.order()?;
-    let what = match (asked.action.as_str(), &asked.processname) {
+fn question(context: &Context, action: &LegacyAction) -> Result<Response, Problem> {
+    action.order()?;
+    let what = match (action.action.as_str(), &action.processname) {
         ("stopall", _) => "Stop all processes?".to_string(),
         ("restartall", _) => "Restart all processes?".to_string(),
         ("start", Some(name)) => format!("Start {name}?"),
@@ -133,24 +133,24 @@ fn question(context: &Context, asked: &Asked) -> Result<Response, Problem> {
     let hidden = |name: &str, value: &str| {
         format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value))
     };
-    let name = asked.processname.as_deref().map(|name| hidden("processname", name)).unwrap_or_default();
+    let name = action.processname.as_deref().map(|name| hidden("processname", name)).unwrap_or_default();
     let body = format!(
         "<h1>{}</h1><form method=\"post\" action=\"index.html\">{}{name}{}<button>Yes</button></form><p><a \
          href=\"./\">No, back</a></p>",
         escaped(&what),
-        hidden("action", &asked.action),
+        hidden("action", &action.action),
         hidden("token", context.token().text()),
     );
     Ok(page(200, "Supervisor: confirm", &body))
 }
 
 /// Acts, and says what came of it.
-async fn act(context: &Context, asked: &Asked, caller: &Caller) -> Result<Response, Problem> {
-    let (order, target) = asked.order()?;
-    let path = format!("/index.html?action={}", asked.action);
-    let name = asked.processname.clone().unwrap_or_default();
+async fn execute(context: &Context, action: &LegacyAction, caller: &Caller) -> Result<Response, Problem> {
+    let (order, target) = action.order()?;
+    let path = format!("/index.html?action={}", action.action);
+    let name = action.processname.clone().unwrap_or_default();
     let (status, message) = match run_simple(context, order, target, caller, &path).await {
-        Ok(statuses) => said(&asked.action, &name, &statuses),
+        Ok(statuses) => result_message(&action.action, &name, &statuses),
         Err(fault) if fault.code == FaultCode::BadName => (404, format!("No such process named {name}")),
         Err(fault) => return Err(fault.into()),
     };
@@ -159,7 +159,7 @@ async fn act(context: &Context, asked: &Asked, caller: &Caller) -> Result<Respon
 }
 
 /// The words of Supervisor, web.py, for what became of it; unlike there, a restart that failed is told.
-fn said(action: &str, name: &str, statuses: &[BulkStatus]) -> (u16, String) {
+fn result_message(action: &str, name: &str, statuses: &[BulkStatus]) -> (u16, String) {
     let failures: Vec<(&BulkStatus, &Fault)> =
         statuses.iter().filter_map(|status| Some((status, status.outcome.as_ref().err()?))).collect();
     if failures.is_empty() {
@@ -173,7 +173,7 @@ fn said(action: &str, name: &str, statuses: &[BulkStatus]) -> (u16, String) {
         };
         return (200, message);
     }
-    let told = failures.iter().map(|(status, fault)| {
+    let messages = failures.iter().map(|(status, fault)| {
         let name = crate::model::namespec::display(&status.group, &status.name);
         match fault.code {
             FaultCode::NoFile => format!("ERROR: Process {name}: no such file"),
@@ -184,7 +184,7 @@ fn said(action: &str, name: &str, statuses: &[BulkStatus]) -> (u16, String) {
             code => format!("unexpected rpc fault [{}] {fault}", code.code()),
         }
     });
-    (409, told.collect::<Vec<_>>().join("; "))
+    (409, messages.collect::<Vec<_>>().join("; "))
 }
 
 /// The end of a log.
@@ -257,7 +257,7 @@ mod tests {
             ("restart", failed(FaultCode::SpawnError), (409, "ERROR: Process a: spawn error")),
             ("stop", failed(FaultCode::NotRunning), (409, "unexpected rpc fault [70] NOT_RUNNING: a")),
         ] {
-            let (code, message) = said(action, "a", &statuses);
+            let (code, message) = result_message(action, "a", &statuses);
             assert_eq!((code, message.as_str()), expected);
         }
     }

@@ -84,12 +84,12 @@ struct State {
 
 /// One connection's place; free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionPermit {
     admission: Admission,
     side: Side,
     n_descriptors: usize,
     /// Whether somebody had to go for it.
-    was_made: bool,
+    evicted_another: bool,
 }
 
 /// How a descriptor was found.
@@ -97,12 +97,12 @@ pub(crate) struct Place {
 enum Room {
     Found,
     /// Somebody is closed for it.
-    Made,
+    Evicted,
 }
 
 /// That a client may be closed, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Yielding {
+pub(crate) struct Evictable {
     admission: Admission,
     side: Side,
     key: (Rank, u64),
@@ -130,10 +130,15 @@ impl Admission {
 
     /// A place for one more connection, which has been accepted as `fd`. If there is none, somebody is closed to make
     /// room; `None` if nobody can be.
-    pub(crate) fn enter(&self, side: Side, fd: impl AsFd) -> Option<Place> {
+    pub(crate) fn admit(&self, side: Side, fd: impl AsFd) -> Option<ConnectionPermit> {
         let number = fd.as_fd().as_raw_fd();
         let room = self.make_room(side, usize::try_from(number).unwrap_or_default())?;
-        Some(Place { admission: self.clone(), side, n_descriptors: 1, was_made: room == Room::Made })
+        Some(ConnectionPermit {
+            admission: self.clone(),
+            side,
+            n_descriptors: 1,
+            evicted_another: room == Room::Evicted,
+        })
     }
 
     /// Counts one more descriptor of this kind of clients; `None` if there is no room for it and cannot be made.
@@ -147,7 +152,7 @@ impl Admission {
             }
         }
         *state.n_of(side) += 1;
-        Some(if has_room { Room::Found } else { Room::Made })
+        Some(if has_room { Room::Found } else { Room::Evicted })
     }
 
     /// Whether there is no connection.
@@ -163,33 +168,33 @@ impl Admission {
     }
 
     /// Lets a client be closed until the result is dropped.
-    pub(crate) fn yielding(&self, side: Side, rank: Rank, socket: &Arc<Socket>) -> Yielding {
+    pub(crate) fn allow_eviction(&self, side: Side, rank: Rank, socket: &Arc<Socket>) -> Evictable {
         let mut state = self.lock();
         let key = (rank, state.next);
         state.next += 1;
-        state.yielding(side).insert(key, socket.clone());
+        state.evictable(side).insert(key, socket.clone());
         state.wake();
         drop(state);
-        Yielding { admission: self.clone(), side, key }
+        Evictable { admission: self.clone(), side, key }
     }
 
     /// Closed as soon as there may be room where there was none. To be asked for before one looks.
-    pub(crate) fn change(&self) -> Receiver<()> {
+    pub(crate) fn room_freed(&self) -> Receiver<()> {
         let (sender, receiver) = async_channel::bounded(1);
         self.lock().waiting.push(sender);
         receiver
     }
 
     /// Whether there was room for everybody for a while, so that it is worth telling that there is none now.
-    pub(crate) fn is_news(&self) -> bool {
+    pub(crate) fn is_worth_reporting(&self) -> bool {
         self.lock().full.is_none_or(|full| full.elapsed() >= QUIET)
     }
 
     /// Takes down that a client could not be accepted; whether that is worth telling.
-    pub(crate) fn note_trouble(&self) -> bool {
-        let is_news = self.is_news();
+    pub(crate) fn record_trouble(&self) -> bool {
+        let is_worth_reporting = self.is_worth_reporting();
         self.lock().full = Some(Instant::now());
-        is_news
+        is_worth_reporting
     }
 
     /// The state is whole between any two operations, so a panic elsewhere spoils nothing.
@@ -216,14 +221,14 @@ impl State {
     }
 
     fn close_first(&mut self, side: Side) -> bool {
-        let first = self.yielding(side).pop_first();
+        let first = self.evictable(side).pop_first();
         if let Some((_, socket)) = &first {
             socket.hang_up();
         }
         first.is_some()
     }
 
-    fn yielding(&mut self, side: Side) -> &mut BTreeMap<(Rank, u64), Arc<Socket>> {
+    fn evictable(&mut self, side: Side) -> &mut BTreeMap<(Rank, u64), Arc<Socket>> {
         match side {
             Side::Network => &mut self.network,
             Side::Unix => &mut self.unix,
@@ -243,19 +248,19 @@ impl State {
     }
 }
 
-impl Place {
+impl ConnectionPermit {
     pub(crate) fn side(&self) -> Side {
         self.side
     }
 
     /// Whether somebody had to go for it: then there are too many clients.
-    pub(crate) fn was_made(&self) -> bool {
-        self.was_made
+    pub(crate) fn evicted_another(&self) -> bool {
+        self.evicted_another
     }
 
     /// Counts a descriptor that was opened for this client besides its connection, a log mostly. Without room for it,
     /// and nobody who can go, this is false: then it has to be closed again.
-    pub(crate) fn hold_one_more(&mut self, socket: &Socket) -> bool {
+    pub(crate) fn add_descriptor(&mut self, socket: &Socket) -> bool {
         // The lowest number that is free tells how many are taken; a new descriptor gets it.
         let number = socket.lowest_free_descriptor().unwrap_or(usize::MAX);
         let has_room = self.admission.make_room(self.side, number).is_some();
@@ -264,7 +269,7 @@ impl Place {
     }
 
     /// The client has nothing open but its connection.
-    pub(crate) fn hold_none_more(&mut self) {
+    pub(crate) fn release_extra_descriptors(&mut self) {
         self.give_back(self.n_descriptors - 1);
         self.n_descriptors = 1;
     }
@@ -276,15 +281,15 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.give_back(self.n_descriptors);
     }
 }
 
-impl Drop for Yielding {
+impl Drop for Evictable {
     fn drop(&mut self) {
-        self.admission.lock().yielding(self.side).remove(&self.key);
+        self.admission.lock().evictable(self.side).remove(&self.key);
     }
 }
 
@@ -321,16 +326,16 @@ mod tests {
         }
         let admission = admission(16);
         let (socket, _theirs) = client();
-        let enter = |side| admission.enter(side, &*socket);
-        let network: Vec<Place> = (0..14).map_while(|_| enter(Side::Network)).collect();
+        let admit = |side| admission.admit(side, &*socket);
+        let network: Vec<ConnectionPermit> = (0..14).map_while(|_| admit(Side::Network)).collect();
         assert_eq!(network.len(), 14);
         // All of them are served right now: nobody can go.
-        assert!(enter(Side::Network).is_none());
-        let unix: Vec<Place> = (0..2).map_while(|_| enter(Side::Unix)).collect();
+        assert!(admit(Side::Network).is_none());
+        let unix: Vec<ConnectionPermit> = (0..2).map_while(|_| admit(Side::Unix)).collect();
         assert_eq!(unix.len(), 2);
-        assert!(enter(Side::Unix).is_none());
+        assert!(admit(Side::Unix).is_none());
         drop(network);
-        assert!(enter(Side::Unix).is_some());
+        assert!(admit(Side::Unix).is_some());
     }
 
     #[test]
@@ -338,13 +343,13 @@ mod tests {
         let admission = admission(8);
         let clients: Vec<_> = (0..7).map(|_| client()).collect();
         let places: Vec<_> =
-            clients.iter().map(|(socket, _)| admission.enter(Side::Network, &**socket).unwrap()).collect();
+            clients.iter().map(|(socket, _)| admission.admit(Side::Network, &**socket).unwrap()).collect();
         let ranks =
             [Rank::Answer, Rank::Body, Rank::Idle, Rank::Idle, Rank::Stream, Rank::Stream, Rank::Lingering];
         let mut yielding: Vec<_> = clients
             .iter()
             .zip(ranks)
-            .map(|((socket, _), rank)| admission.yielding(Side::Network, rank, socket))
+            .map(|((socket, _), rank)| admission.allow_eviction(Side::Network, rank, socket))
             .collect();
         // The second idle one asks: it is served, and stays.
         yielding.remove(3);
@@ -353,7 +358,7 @@ mod tests {
         for n_gone in 0..=order.len() {
             let expected: Vec<bool> = (0..7).map(|at| order[..n_gone].contains(&at)).collect();
             assert_eq!(closed(), expected);
-            assert_eq!(admission.enter(Side::Network, &*clients[0].0).is_some(), n_gone < order.len());
+            assert_eq!(admission.admit(Side::Network, &*clients[0].0).is_some(), n_gone < order.len());
         }
         drop((places, yielding));
         assert!(admission.is_empty());
@@ -364,13 +369,13 @@ mod tests {
         let admission = admission(16);
         let (network, theirs) = client();
         let (unix, theirs_unix) = client();
-        let _places: Vec<_> = (0..14).map(|_| admission.enter(Side::Network, &*network).unwrap()).collect();
-        let _unix: Vec<_> = (0..2).map(|_| admission.enter(Side::Unix, &*unix).unwrap()).collect();
-        let _idle = admission.yielding(Side::Unix, Rank::Idle, &unix);
-        assert!(admission.enter(Side::Network, &*network).is_none());
+        let _places: Vec<_> = (0..14).map(|_| admission.admit(Side::Network, &*network).unwrap()).collect();
+        let _unix: Vec<_> = (0..2).map(|_| admission.admit(Side::Unix, &*unix).unwrap()).collect();
+        let _idle = admission.allow_eviction(Side::Unix, Rank::Idle, &unix);
+        assert!(admission.admit(Side::Network, &*network).is_none());
         assert!(!is_closed(&theirs_unix));
-        let _answer = admission.yielding(Side::Network, Rank::Answer, &network);
-        assert!(admission.enter(Side::Unix, &*unix).is_some());
+        let _answer = admission.allow_eviction(Side::Network, Rank::Answer, &network);
+        assert!(admission.admit(Side::Unix, &*unix).is_some());
         assert!(is_closed(&theirs) && !is_closed(&theirs_unix));
     }
 
@@ -378,18 +383,18 @@ mod tests {
     fn descriptors_are_counted_and_the_last_ones_left_to_programs() {
         let admission = admission(16);
         let (socket, _theirs) = client();
-        let mut place = admission.enter(Side::Network, &*socket).unwrap();
-        assert_eq!((0..100).take_while(|_| place.hold_one_more(&socket)).count(), 13);
-        assert!(admission.enter(Side::Network, &*socket).is_none());
-        let change = admission.change();
-        place.hold_none_more();
-        assert!(change.is_closed());
-        assert!(admission.enter(Side::Network, &*socket).is_some());
+        let mut permit = admission.admit(Side::Network, &*socket).unwrap();
+        assert_eq!((0..100).take_while(|_| permit.add_descriptor(&socket)).count(), 13);
+        assert!(admission.admit(Side::Network, &*socket).is_none());
+        let room_freed = admission.room_freed();
+        permit.release_extra_descriptors();
+        assert!(room_freed.is_closed());
+        assert!(admission.admit(Side::Network, &*socket).is_some());
 
         // Every number is one of the last: each kind has a few, and no more.
         let crowded = Admission::with(Shares { clients: 100, network: 90, crowded: 0 });
         for side in [Side::Network, Side::Unix] {
-            let places: Vec<_> = (0..20).map_while(|_| crowded.enter(side, &*socket)).collect();
+            let places: Vec<_> = (0..20).map_while(|_| crowded.admit(side, &*socket)).collect();
             assert_eq!(places.len(), KIND_MIN);
         }
     }

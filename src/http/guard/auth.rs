@@ -134,7 +134,7 @@ impl Guard {
             return Ok(fits);
         }
         let _waiting = self.hashing.join(asking.side, asking.origin, digest).ok_or(Denied::Busy)?;
-        let turn = self.hashing.turn(asking.side).await;
+        let turn = self.hashing.wait_for_turn(asking.side).await;
         // Somebody else may have come with it meanwhile.
         if let Some(fits) = judged() {
             return Ok(fits);

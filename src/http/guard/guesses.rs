@@ -25,7 +25,7 @@ type Key = (Arc<str>, Option<Origin>);
 #[derive(Debug)]
 struct Count {
     /// When there was a line last.
-    told: Instant,
+    reported: Instant,
     /// How many since.
     n_since: u64,
 }
@@ -40,30 +40,32 @@ impl Guesses {
         let mut origins = self.lock();
         let mut key = (section.clone(), Some(origin));
         if !origins.contains_key(&key) && origins.len() >= ORIGINS_MAX {
-            origins.retain(|_, count| count.told.elapsed() < self.interval);
+            origins.retain(|_, count| count.reported.elapsed() < self.interval);
             key.1 = key.1.filter(|_| origins.len() < ORIGINS_MAX);
         }
-        match origins.get_mut(&key).filter(|count| count.n_since > 0 || count.told.elapsed() < self.interval)
+        match origins
+            .get_mut(&key)
+            .filter(|count| count.n_since > 0 || count.reported.elapsed() < self.interval)
         {
             Some(count) => {
                 count.n_since += 1;
                 if count.n_since == 1 {
-                    rt::spawn(self.clone().tell_at(count.told + self.interval, key)).detach();
+                    rt::spawn(self.clone().report_at(count.reported + self.interval, key)).detach();
                 }
             }
             None => {
-                tell(&key, 1);
-                origins.insert(key, Count { told: Instant::now(), n_since: 0 });
+                report(&key, 1);
+                origins.insert(key, Count { reported: Instant::now(), n_since: 0 });
             }
         }
     }
 
-    async fn tell_at(self, moment: Instant, key: Key) {
+    async fn report_at(self, moment: Instant, key: Key) {
         Timer::at(moment).await;
         let mut origins = self.lock();
         if let Some(count) = origins.get_mut(&key) {
-            tell(&key, count.n_since);
-            *count = Count { told: Instant::now(), n_since: 0 };
+            report(&key, count.n_since);
+            *count = Count { reported: Instant::now(), n_since: 0 };
         }
     }
 
@@ -74,7 +76,7 @@ impl Guesses {
 }
 
 /// What was tried is not told: people type their password where the name belongs.
-fn tell((section, origin): &Key, n_guesses: u64) {
+fn report((section, origin): &Key, n_guesses: u64) {
     let origin = origin.map_or_else(|| "many others".to_string(), |origin| origin.to_string());
     match n_guesses {
         1 => log::warn!("[{section}] refused a wrong user name or password from {origin}"),

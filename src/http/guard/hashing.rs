@@ -76,7 +76,7 @@ impl Hashing {
     }
 
     /// Waits for a turn. Whoever comes by a unix socket is next.
-    pub(crate) async fn turn(&self, side: Side) -> Share {
+    pub(crate) async fn wait_for_turn(&self, side: Side) -> Share {
         let turn = if side == Side::Unix { Turn::Next } else { Turn::Last };
         self.0.turns.take_in(turn, 1).await
     }

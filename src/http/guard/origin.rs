@@ -37,7 +37,7 @@ pub(crate) enum Purpose {
     /// Whether somebody is alive and how: nothing to be protected.
     Probe,
     /// Reading.
-    Look,
+    Read,
     /// Reading what proves that a page is ours.
     Secret,
     Change,
@@ -46,7 +46,7 @@ pub(crate) enum Purpose {
 /// Whether a request is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Welcome,
+    Allowed,
     /// If it bears the token.
     WithToken(Refusal),
     Refused(Refusal),
@@ -99,7 +99,7 @@ impl Policy {
     /// Whether a page of ours, or no page at all, makes this request.
     pub(crate) fn judge(&self, head: &Head, purpose: Purpose) -> Verdict {
         if purpose == Purpose::Probe {
-            return Verdict::Welcome;
+            return Verdict::Allowed;
         }
         let host = head.header("host").unwrap_or_default();
         let name_matters = !self.has_password && !self.is_unix && !host.is_empty();
@@ -109,10 +109,10 @@ impl Policy {
             return Verdict::Refused(Refusal::UnknownName { section, host });
         }
         match purpose {
-            Purpose::Probe | Purpose::Look => Verdict::Welcome,
+            Purpose::Probe | Purpose::Read => Verdict::Allowed,
             Purpose::Secret => match self.judge_page(head, host) {
                 // Foreign pages may lead here, as by a link; only those that mean to read the answer send `Origin`.
-                _ if head.header("origin").is_none() => Verdict::Welcome,
+                _ if head.header("origin").is_none() => Verdict::Allowed,
                 // It is how pages get the token, so it cannot be asked for.
                 Verdict::WithToken(refusal) => Verdict::Refused(refusal),
                 verdict => verdict,
@@ -125,19 +125,19 @@ impl Policy {
     fn judge_page(&self, head: &Head, host: &str) -> Verdict {
         let origin = head.header("origin");
         match head.header("sec-fetch-site") {
-            Some("same-origin") => return Verdict::Welcome,
+            Some("same-origin") => return Verdict::Allowed,
             Some("none") | None => {}
             Some(_) => return foreign(origin.unwrap_or("another site")),
         }
         let Some(origin) = origin else {
             // Every browser sends it with what may change something.
-            return Verdict::Welcome;
+            return Verdict::Allowed;
         };
         // `null` is the origin of pages that hide theirs.
         let Some((scheme, page)) = page_address(origin) else { return foreign(origin) };
         let asked: Vec<Address> = asked_for(head).filter_map(Address::parse).collect();
         if asked.iter().any(|address| address.is_same(&page, scheme)) {
-            return Verdict::Welcome;
+            return Verdict::Allowed;
         }
         let is_same_name = asked.iter().any(|address| address.name == page.name);
         let is_known = self.has_password || self.knows(&page.name);
@@ -307,7 +307,7 @@ mod tests {
         let method = if purpose == Purpose::Change { "POST" } else { "GET" };
         for (has_password, expected) in [(false, without_password), (true, with_password)] {
             let found = match policy(has_password).judge(&head(method, headers), purpose) {
-                Verdict::Welcome => "welcome",
+                Verdict::Allowed => "welcome",
                 Verdict::WithToken(_) => "token",
                 Verdict::Refused(_) => "refused",
             };
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn looking_is_for_everybody_who_comes_by_a_known_name() {
-        for purpose in [Purpose::Look, Purpose::Secret] {
+        for purpose in [Purpose::Read, Purpose::Secret] {
             let check = |headers: &str, without, with| check(purpose, headers, without, with);
             check(DIRECT, "welcome", "welcome");
             check(&format!("{DIRECT}Sec-Fetch-Site: cross-site\r\n"), "welcome", "welcome");
@@ -405,7 +405,7 @@ mod tests {
         }
         let elsewhere = format!("{DIRECT}Origin: https://ops.example\r\n");
         // As Chromium asks for modules, and as a foreign page would read the token.
-        check(Purpose::Look, &elsewhere, "welcome", "welcome");
+        check(Purpose::Read, &elsewhere, "welcome", "welcome");
         check(Purpose::Secret, &elsewhere, "refused", "refused");
         check(Purpose::Probe, "Host: evil.example\r\nUser-Agent: Mozilla/5.0\r\n", "welcome", "welcome");
     }
@@ -414,7 +414,7 @@ mod tests {
     fn on_a_unix_socket_the_name_is_the_proxys() {
         let policy = Policy { is_unix: true, ..policy(false) };
         let foreign_name = head("GET", "Host: any.example\r\nUser-Agent: Mozilla/5.0\r\n");
-        assert_eq!(policy.judge(&foreign_name, Purpose::Look), Verdict::Welcome);
+        assert_eq!(policy.judge(&foreign_name, Purpose::Read), Verdict::Allowed);
         let other = head("POST", "Host: localhost\r\nOrigin: http://s.example\r\n");
         assert!(matches!(policy.judge(&other, Purpose::Change), Verdict::Refused(_)));
     }

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So many bytes of what was told are kept for viewers who lag behind or come back.
+/// So many bytes of what was told are kept for subscribers who lag behind or come back.
 const KEPT_BYTES: usize = 2 << 20;
 
 /// So many changes of state are remembered for the timeline.
@@ -40,9 +40,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     sequence: u64,
-    kept: VecDeque<Told>,
+    kept: VecDeque<FeedEvent>,
     n_bytes: usize,
-    viewers: Vec<Sender<()>>,
+    subscribers: Vec<Sender<()>>,
     /// When the last viewer left.
     left: Option<Instant>,
     timeline: VecDeque<Change>,
@@ -77,7 +77,7 @@ impl Kind {
 
 /// Something that was told.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct FeedEvent {
     pub sequence: u64,
     pub kind: Kind,
     /// A server-sent event.
@@ -85,7 +85,7 @@ pub struct Told {
     json: Range<usize>,
 }
 
-impl Told {
+impl FeedEvent {
     pub fn frame(&self) -> &[u8] {
         &self.frame
     }
@@ -98,8 +98,8 @@ impl Told {
 
 /// What a viewer has missed.
 #[derive(Debug)]
-pub enum News {
-    Told(Vec<Told>),
+pub enum Published {
+    Events(Vec<FeedEvent>),
     /// More than is kept: whoever wants to know has to look at everything.
     Lost,
 }
@@ -123,16 +123,16 @@ impl Feed {
     }
 
     /// Begins to listen after `sequence`, which is one of this epoch.
-    pub fn view(&self, sequence: u64) -> Viewer {
+    pub fn subscribe(&self, sequence: u64) -> Subscription {
         let (sender, notes) = async_channel::bounded(1);
         let mut state = self.lock();
-        state.viewers.push(sender);
-        Viewer { feed: self.clone(), at: sequence, notes }
+        state.subscribers.push(sender);
+        Subscription { feed: self.clone(), at: sequence, notes }
     }
 
     /// How many look right now.
-    pub fn n_viewers(&self) -> usize {
-        self.lock().viewers.len()
+    pub fn n_subscribers(&self) -> usize {
+        self.lock().subscribers.len()
     }
 
     /// The last changes of state, the latest first.
@@ -140,52 +140,52 @@ impl Feed {
         self.lock().timeline.iter().rev().take(max).cloned().collect()
     }
 
-    pub fn tell_change(&self, change: Change, process: impl FnOnce() -> ProcessView) {
+    pub fn publish_change(&self, change: Change, process: impl FnOnce() -> ProcessView) {
         let mut state = self.lock();
         if state.timeline.len() == TIMELINE {
             state.timeline.pop_front();
         }
         state.timeline.push_back(change);
-        self.tell_in(&mut state, Kind::Change, |state| {
+        self.publish_locked(&mut state, Kind::Change, |state| {
             let process = process();
             let row = view::row(&process, &self.0.usage);
             view::to_json(&view::Changed::new(state.timeline.back()?, &row))
         });
     }
 
-    pub fn tell_process(&self, process: impl FnOnce() -> ProcessView) {
-        self.tell(Kind::Process, || {
+    pub fn publish_process(&self, process: impl FnOnce() -> ProcessView) {
+        self.publish(Kind::Process, || {
             let process = process();
             let row = view::row(&process, &self.0.usage);
             view::to_json(&Added { at: process.info.now, event: "PROCESS", row: &row })
         });
     }
 
-    pub fn tell_removed(&self, group: &str, process: &str) {
-        self.tell(Kind::Removed, || {
+    pub fn publish_removed(&self, group: &str, process: &str) {
+        self.publish(Kind::Removed, || {
             let namespec = namespec::display(group, process);
             let at = crate::sys::clock::wall().secs();
             view::to_json(&Removed { at, event: "PROCESS_REMOVED", group, process, namespec: &namespec })
         });
     }
 
-    pub fn tell_daemon(&self, daemon: &DaemonView) {
-        self.tell(Kind::Daemon, || {
+    pub fn publish_daemon(&self, daemon: &DaemonView) {
+        self.publish(Kind::Daemon, || {
             let at = crate::sys::clock::wall().secs();
             view::to_json(&view::DaemonChanged::new(at, daemon))
         });
     }
 
     /// What has changed of what processes use.
-    pub fn tell_usage(&self, at: Wall, changed: &[Changed]) {
-        self.tell(Kind::Usage, || view::to_json(&view::UsageChanged::new(at.secs(), changed)));
+    pub fn publish_usage(&self, at: Wall, changed: &[Changed]) {
+        self.publish(Kind::Usage, || view::to_json(&view::UsageChanged::new(at.secs(), changed)));
     }
 
-    fn tell(&self, kind: Kind, json: impl FnOnce() -> Option<String>) {
-        self.tell_in(&mut self.lock(), kind, |_| json());
+    fn publish(&self, kind: Kind, json: impl FnOnce() -> Option<String>) {
+        self.publish_locked(&mut self.lock(), kind, |_| json());
     }
 
-    fn tell_in(&self, state: &mut State, kind: Kind, json: impl FnOnce(&State) -> Option<String>) {
+    fn publish_locked(&self, state: &mut State, kind: Kind, json: impl FnOnce(&State) -> Option<String>) {
         state.sequence += 1;
         if !state.is_watched() {
             (state.kept, state.n_bytes, state.left) = (VecDeque::new(), 0, None);
@@ -193,39 +193,41 @@ impl Feed {
         }
         // What cannot be put into text was not told.
         let Some(json) = json(state) else { return };
-        let told = self.framed(state.sequence, kind, &json);
-        state.n_bytes += told.frame.len();
-        state.kept.push_back(told);
+        let event = self.frame_event(state.sequence, kind, &json);
+        state.n_bytes += event.frame.len();
+        state.kept.push_back(event);
         while state.n_bytes > KEPT_BYTES
             && let Some(oldest) = state.kept.pop_front()
         {
             state.n_bytes -= oldest.frame.len();
         }
         // One note is enough, however much is told before it is read.
-        state.viewers.retain(|viewer| !matches!(viewer.try_send(()), Err(TrySendError::Closed(()))));
+        state
+            .subscribers
+            .retain(|subscriber| !matches!(subscriber.try_send(()), Err(TrySendError::Closed(()))));
     }
 
-    fn framed(&self, sequence: u64, kind: Kind, json: &str) -> Told {
+    fn frame_event(&self, sequence: u64, kind: Kind, json: &str) -> FeedEvent {
         let mut frame =
             format!("id: {}-{sequence}\nevent: {}\ndata: ", self.0.epoch, kind.name()).into_bytes();
         let begin = frame.len();
         frame.extend_from_slice(json.as_bytes());
         let json = begin..frame.len();
         frame.extend_from_slice(b"\n\n");
-        Told { sequence, kind, frame: frame.into(), json }
+        FeedEvent { sequence, kind, frame: frame.into(), json }
     }
 
-    fn after(&self, sequence: u64) -> News {
+    fn published_after(&self, sequence: u64) -> Published {
         let state = self.lock();
         if sequence == state.sequence {
-            return News::Told(Vec::new());
+            return Published::Events(Vec::new());
         }
         match state.kept.front() {
             Some(oldest) if oldest.sequence <= sequence + 1 && sequence < state.sequence => {
-                let new = state.kept.iter().filter(|told| told.sequence > sequence);
-                News::Told(new.cloned().collect())
+                let new = state.kept.iter().filter(|event| event.sequence > sequence);
+                Published::Events(new.cloned().collect())
             }
-            _ => News::Lost,
+            _ => Published::Lost,
         }
     }
 
@@ -237,7 +239,7 @@ impl Feed {
 
 impl State {
     fn is_watched(&self) -> bool {
-        !self.viewers.is_empty() || self.left.is_some_and(|left| left.elapsed() < LINGER)
+        !self.subscribers.is_empty() || self.left.is_some_and(|left| left.elapsed() < LINGER)
     }
 }
 
@@ -259,23 +261,23 @@ struct Removed<'a> {
 
 /// Somebody who looks. Ends when it is dropped.
 #[derive(Debug)]
-pub struct Viewer {
+pub struct Subscription {
     feed: Feed,
     at: u64,
     /// Holds at most one note.
     notes: Receiver<()>,
 }
 
-impl Viewer {
+impl Subscription {
     /// What was told since the last time; nothing, if there is nothing new.
-    pub fn news(&mut self) -> News {
-        let news = self.feed.after(self.at);
-        if let News::Told(told) = &news
-            && let Some(last) = told.last()
+    pub fn take_new(&mut self) -> Published {
+        let published = self.feed.published_after(self.at);
+        if let Published::Events(events) = &published
+            && let Some(last) = events.last()
         {
             self.at = last.sequence;
         }
-        news
+        published
     }
 
     /// Goes on after a look at everything that was up to date with this number.
@@ -290,12 +292,12 @@ impl Viewer {
     }
 }
 
-impl Drop for Viewer {
+impl Drop for Subscription {
     fn drop(&mut self) {
         self.notes.close();
         let mut state = self.feed.lock();
-        state.viewers.retain(|viewer| !viewer.is_closed());
-        if state.viewers.is_empty() {
+        state.subscribers.retain(|subscriber| !subscriber.is_closed());
+        if state.subscribers.is_empty() {
             state.left = Some(Instant::now());
         }
     }
@@ -311,38 +313,38 @@ mod tests {
         Feed::new(Usage::default())
     }
 
-    fn names(news: News) -> Option<Vec<String>> {
-        let News::Told(told) = news else { return None };
-        let name = |told: &Told| {
-            let json: serde_json::Value = serde_json::from_slice(told.json()).unwrap();
+    fn names(published: Published) -> Option<Vec<String>> {
+        let Published::Events(events) = published else { return None };
+        let name = |event: &FeedEvent| {
+            let json: serde_json::Value = serde_json::from_slice(event.json()).unwrap();
             json["namespec"].as_str().unwrap().to_string()
         };
-        Some(told.iter().map(name).collect())
+        Some(events.iter().map(name).collect())
     }
 
     #[test]
     fn every_viewer_reads_at_a_pace_of_its_own() {
         rt::block_on(async {
             let feed = feed();
-            let (mut one, mut other) = (feed.view(feed.sequence()), feed.view(feed.sequence()));
-            assert_eq!(names(one.news()), Some(Vec::new()));
-            feed.tell_removed("g", "a");
+            let (mut one, mut other) = (feed.subscribe(feed.sequence()), feed.subscribe(feed.sequence()));
+            assert_eq!(names(one.take_new()), Some(Vec::new()));
+            feed.publish_removed("g", "a");
             within(Duration::from_secs(20), one.wait()).await.expect("it is woken");
-            assert_eq!(names(one.news()), Some(vec!["g:a".to_string()]));
-            feed.tell_removed("b", "b");
-            assert_eq!(names(one.news()), Some(vec!["b".to_string()]));
-            assert_eq!(names(other.news()), Some(vec!["g:a".to_string(), "b".to_string()]));
-            assert_eq!(names(other.news()), Some(Vec::new()));
+            assert_eq!(names(one.take_new()), Some(vec!["g:a".to_string()]));
+            feed.publish_removed("b", "b");
+            assert_eq!(names(one.take_new()), Some(vec!["b".to_string()]));
+            assert_eq!(names(other.take_new()), Some(vec!["g:a".to_string(), "b".to_string()]));
+            assert_eq!(names(other.take_new()), Some(Vec::new()));
         });
     }
 
     #[test]
     fn a_frame_is_a_server_sent_event() {
         let feed = feed();
-        let mut viewer = feed.view(0);
-        feed.tell_removed("a", "line\nbreak");
-        let News::Told(told) = viewer.news() else { panic!("it was lost") };
-        let frame = std::str::from_utf8(told[0].frame()).unwrap();
+        let mut subscription = feed.subscribe(0);
+        feed.publish_removed("a", "line\nbreak");
+        let Published::Events(events) = subscription.take_new() else { panic!("it was lost") };
+        let frame = std::str::from_utf8(events[0].frame()).unwrap();
         let lines: Vec<&str> = frame.lines().collect();
         assert_eq!(lines[0], format!("id: {}-1", feed.epoch()));
         assert_eq!(lines[1], "event: removed");
@@ -353,16 +355,16 @@ mod tests {
     #[test]
     fn who_lags_behind_too_far_is_told_so_and_memory_is_bounded() {
         let feed = feed();
-        let mut viewer = feed.view(0);
+        let mut subscription = feed.subscribe(0);
         let name = "x".repeat(10_000);
         for _ in 0..1000 {
-            feed.tell_removed("g", &name);
+            feed.publish_removed("g", &name);
         }
-        assert!(matches!(viewer.news(), News::Lost));
-        viewer.skip_to(feed.sequence());
-        assert_eq!(names(viewer.news()), Some(Vec::new()));
+        assert!(matches!(subscription.take_new(), Published::Lost));
+        subscription.skip_to(feed.sequence());
+        assert_eq!(names(subscription.take_new()), Some(Vec::new()));
         let state = feed.lock();
-        let kept: usize = state.kept.iter().map(|told| told.frame.len()).sum();
+        let kept: usize = state.kept.iter().map(|event| event.frame.len()).sum();
         assert_eq!(kept, state.n_bytes);
         assert!(kept <= KEPT_BYTES && kept > KEPT_BYTES / 2, "{kept}");
     }
@@ -370,20 +372,20 @@ mod tests {
     #[test]
     fn nothing_is_kept_while_nobody_looks_but_for_those_who_come_back_at_once() {
         let feed = feed();
-        feed.tell_removed("a", "a");
+        feed.publish_removed("a", "a");
         assert!(feed.lock().kept.is_empty());
         assert_eq!(feed.sequence(), 1);
-        drop(feed.view(1));
-        feed.tell_removed("b", "b");
-        let mut back = feed.view(1);
-        assert_eq!(names(back.news()), Some(vec!["b".to_string()]));
+        drop(feed.subscribe(1));
+        feed.publish_removed("b", "b");
+        let mut back = feed.subscribe(1);
+        assert_eq!(names(back.take_new()), Some(vec!["b".to_string()]));
         drop(back);
         // Long after.
         feed.lock().left = Instant::now().checked_sub(LINGER);
-        feed.tell_removed("c", "c");
+        feed.publish_removed("c", "c");
         assert!(feed.lock().kept.is_empty());
-        assert!(matches!(feed.view(2).news(), News::Lost));
+        assert!(matches!(feed.subscribe(2).take_new(), Published::Lost));
         // An id from the future is none of ours.
-        assert!(matches!(feed.view(99).news(), News::Lost));
+        assert!(matches!(feed.subscribe(99).take_new(), Published::Lost));
     }
 }

@@ -214,7 +214,7 @@ impl FileFollower {
                 return Err(io::Error::other("the log is being read already"));
             };
             let (log, found) = rt::unblock(move || {
-                let found = log.look();
+                let found = log.read_next();
                 (log, found)
             })
             .await;
@@ -271,7 +271,7 @@ impl Log {
     }
 
     /// Reads on. The old file is read to its end before the one that took its place.
-    fn look(&mut self) -> io::Result<Found> {
+    fn read_next(&mut self) -> io::Result<Found> {
         let bytes = self.read()?;
         if !bytes.is_empty() {
             return Ok(Found::Data(bytes));

@@ -75,7 +75,7 @@ struct Record {
     at: Instant,
     now: Now,
     /// What viewers were told.
-    told: Option<Now>,
+    published: Option<Now>,
     points: VecDeque<Point>,
 }
 
@@ -96,7 +96,7 @@ impl Usage {
     }
 
     /// Takes in a sample of everybody who is alive; what is noticeably different from what was told.
-    fn take(&self, sample: Vec<(Alive, process::Used)>, at: Instant, wall: i64) -> Vec<Changed> {
+    fn record(&self, sample: Vec<(Alive, process::Used)>, at: Instant, wall: i64) -> Vec<Changed> {
         let mut table = self.lock();
         let most = (POINTS / sample.len().max(1)).clamp(12, POINTS_OF_ONE);
         let step = HOUR.as_secs() as i64 / most as i64;
@@ -108,13 +108,13 @@ impl Usage {
                 cpu: used.cpu,
                 at,
                 now: Now { cpu_percent: None, memory_bytes: used.resident },
-                told: None,
+                published: None,
                 points: VecDeque::new(),
             });
             record.advance(&alive, used, at);
-            record.remember(wall, step, most);
+            record.add_point(wall, step, most);
             if record.is_noticeable() {
-                record.told = Some(record.now);
+                record.published = Some(record.now);
                 changed.push((namespec, record.now));
             }
         }
@@ -126,7 +126,7 @@ impl Usage {
         changed
     }
 
-    fn forget(&self) {
+    fn clear(&self) {
         self.lock().records = HashMap::new();
     }
 
@@ -149,12 +149,12 @@ impl Record {
         self.now = Now { cpu_percent, memory_bytes: used.resident };
         (self.pid, self.cpu, self.at) = (alive.pid, used.cpu, at);
         if !is_same {
-            self.told = None;
+            self.published = None;
         }
     }
 
     /// Every `step` seconds one point, at most `most`.
-    fn remember(&mut self, wall: i64, step: i64, most: usize) {
+    fn add_point(&mut self, wall: i64, step: i64, most: usize) {
         let Some(cpu_percent) = self.now.cpu_percent else { return };
         // A clock that was set back begins a new chart.
         if self.points.back().is_some_and(|point| point.at > wall) {
@@ -171,9 +171,9 @@ impl Record {
     }
 
     fn is_noticeable(&self) -> bool {
-        let Some(told) = self.told else { return true };
-        told.cpu_percent != self.now.cpu_percent
-            || told.memory_bytes.abs_diff(self.now.memory_bytes) >= NOTICEABLE
+        let Some(published) = self.published else { return true };
+        published.cpu_percent != self.now.cpu_percent
+            || published.memory_bytes.abs_diff(self.now.memory_bytes) >= NOTICEABLE
     }
 }
 
@@ -188,13 +188,13 @@ struct Shared {
     feed: Feed,
     state: Mutex<State>,
     /// Holds at most one note: somebody looks.
-    looked: (Sender<()>, Receiver<()>),
+    requested: (Sender<()>, Receiver<()>),
 }
 
 #[derive(Debug, Default)]
 struct State {
     is_running: bool,
-    last_look: Option<Instant>,
+    last_request: Option<Instant>,
     n_watching: usize,
 }
 
@@ -206,22 +206,22 @@ impl Drop for Watching {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.n_watching -= 1;
-        state.last_look = Some(Instant::now());
+        state.last_request = Some(Instant::now());
     }
 }
 
 impl Sampler {
     pub(crate) fn new(handle: Handle, usage: Usage, feed: Feed) -> Sampler {
-        let looked = async_channel::bounded(1);
-        Sampler(Arc::new(Shared { handle, usage, feed, state: Mutex::default(), looked }))
+        let requested = async_channel::bounded(1);
+        Sampler(Arc::new(Shared { handle, usage, feed, state: Mutex::default(), requested }))
     }
 
     /// Somebody wants to see what processes use.
-    pub(crate) fn look(&self) {
+    pub(crate) fn request_samples(&self) {
         let mut state = self.lock();
-        state.last_look = Some(Instant::now());
+        state.last_request = Some(Instant::now());
         // One is there already: somebody else looks at the same moment.
-        let _ = self.0.looked.0.try_send(());
+        let _ = self.0.requested.0.try_send(());
         if !std::mem::replace(&mut state.is_running, true) {
             rt::spawn(self.clone().run()).detach();
         }
@@ -230,7 +230,7 @@ impl Sampler {
     /// Somebody wants to see it all the time.
     pub(crate) fn watch(&self) -> Watching {
         self.lock().n_watching += 1;
-        self.look();
+        self.request_samples();
         Watching(self.clone())
     }
 
@@ -246,10 +246,10 @@ impl Sampler {
     /// Whether to go on. Whoever looks after this said no begins anew.
     fn is_wanted(&self) -> bool {
         let mut state = self.lock();
-        let recently = state.last_look.is_some_and(|look| look.elapsed() < HOUR);
+        let recently = state.last_request.is_some_and(|request| request.elapsed() < HOUR);
         state.is_running = recently || state.n_watching > 0;
         if !state.is_running {
-            self.0.usage.forget();
+            self.0.usage.clear();
         }
         state.is_running
     }
@@ -268,9 +268,9 @@ impl Sampler {
         })
         .await;
         let wall = clock::wall();
-        let changed = self.0.usage.take(sample, at, wall.secs());
+        let changed = self.0.usage.record(sample, at, wall.secs());
         if !changed.is_empty() {
-            self.0.feed.tell_usage(wall, &changed);
+            self.0.feed.publish_usage(wall, &changed);
         }
         took
     }
@@ -289,10 +289,10 @@ impl Sampler {
         let rest = async {
             Timer::after(UNWATCHED.saturating_sub(WATCHED.max(least))).await;
         };
-        let looked = async {
-            let _ = self.0.looked.1.recv().await;
+        let requested = async {
+            let _ = self.0.requested.1.recv().await;
         };
-        rest.or(looked).await;
+        rest.or(requested).await;
     }
 
     /// The data is valid whenever the lock can be had.
@@ -317,16 +317,16 @@ mod tests {
         let mut at = 0;
         let mut take = |pid, millis, kib| {
             at += 2;
-            usage.take(sample(pid, millis, kib), begin + Duration::from_secs(at), 1000 + at as i64)
+            usage.record(sample(pid, millis, kib), begin + Duration::from_secs(at), 1000 + at as i64)
         };
-        let told =
+        let published =
             |cpu_percent, kib: u64| vec![("g:a".to_string(), Now { cpu_percent, memory_bytes: kib << 10 })];
-        assert_eq!(take(7, 100, 1000), told(None, 1000));
-        assert_eq!(take(7, 1100, 1000), told(Some(50.0), 1000));
+        assert_eq!(take(7, 100, 1000), published(None, 1000));
+        assert_eq!(take(7, 1100, 1000), published(Some(50.0), 1000));
         assert_eq!(take(7, 2100, 1001), []);
-        assert_eq!(take(7, 3100, 1100), told(Some(50.0), 1100));
-        assert_eq!(take(7, 3100, 1100), told(Some(0.0), 1100));
-        assert_eq!(take(8, 10, 500), told(None, 500));
+        assert_eq!(take(7, 3100, 1100), published(Some(50.0), 1100));
+        assert_eq!(take(7, 3100, 1100), published(Some(0.0), 1100));
+        assert_eq!(take(8, 10, 500), published(None, 500));
         assert_eq!(usage.of("g:a", 7), None);
         assert_eq!(usage.of("g:a", 8), Some(Now { cpu_percent: None, memory_bytes: 500 << 10 }));
     }
@@ -336,15 +336,15 @@ mod tests {
         let usage = Usage::default();
         let begin = Instant::now();
         for n in 0..4000_u64 {
-            usage.take(sample(7, n, 1000), begin + Duration::from_secs(2 * n), 2 * n as i64);
+            usage.record(sample(7, n, 1000), begin + Duration::from_secs(2 * n), 2 * n as i64);
         }
         let points = usage.history("g:a");
         assert_eq!(points.len(), POINTS_OF_ONE);
         assert_eq!(points[359].at - points[358].at, 10);
         // It ends; after an hour nobody remembers.
-        usage.take(Vec::new(), begin + Duration::from_secs(8010), 8010);
+        usage.record(Vec::new(), begin + Duration::from_secs(8010), 8010);
         assert_eq!(usage.history("g:a").len(), POINTS_OF_ONE);
-        usage.take(Vec::new(), begin + Duration::from_secs(12_000), 12_000);
+        usage.record(Vec::new(), begin + Duration::from_secs(12_000), 12_000);
         assert_eq!(usage.history("g:a").len(), 0);
     }
 }

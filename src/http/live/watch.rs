@@ -158,7 +158,7 @@ impl Watches {
         Some(watches)
     }
 
-    fn tell(&self, descriptor: i32, gone: bool) {
+    fn notify(&self, descriptor: i32, gone: bool) {
         let mut subscribers = lock(&self.subscribers);
         for subscriber in subscribers.get(&descriptor).into_iter().flatten() {
             wake(subscriber);
@@ -169,7 +169,7 @@ impl Watches {
         }
     }
 
-    fn tell_all(&self) {
+    fn notify_all(&self) {
         lock(&self.subscribers).values().flatten().for_each(wake);
     }
 }
@@ -189,9 +189,9 @@ async fn distribute(watches: Arc<Watches>) {
         while let Ok(event) = reader.next() {
             let flags = event.events();
             if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-                watches.tell_all();
+                watches.notify_all();
             } else {
-                watches.tell(event.wd(), flags.contains(ReadFlags::IGNORED));
+                watches.notify(event.wd(), flags.contains(ReadFlags::IGNORED));
             }
         }
         // A flood of changes must not keep a thread from everybody else.

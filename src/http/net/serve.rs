@@ -71,7 +71,7 @@ async fn accept_all(listener: Listener, site: Arc<Site>) -> io::Result<()> {
             Err(error) if is_fleeting(&error) => {}
             Err(error) => {
                 let admission = site.context.admission();
-                if admission.note_trouble() {
+                if admission.record_trouble() {
                     log::warn!(
                         "[{}] accepts no more clients until others have gone: {error}",
                         site.section()
@@ -88,25 +88,25 @@ async fn accept_all(listener: Listener, site: Arc<Site>) -> io::Result<()> {
 /// after it in the kernel's queue.
 async fn admit(fd: OwnedFd, site: &Arc<Site>) {
     let admission = site.context.admission();
-    let place = loop {
-        let change = admission.change();
-        let is_news = admission.is_news();
-        if let Some(place) = admission.enter(site.context.side(), &fd) {
-            break place;
+    let permit = loop {
+        let room_freed = admission.room_freed();
+        let is_worth_reporting = admission.is_worth_reporting();
+        if let Some(permit) = admission.admit(site.context.side(), &fd) {
+            break permit;
         }
-        if is_news {
+        if is_worth_reporting {
             log::warn!(
                 "[{}] accepts no more clients until one of those it serves has its answer",
                 site.section()
             );
         }
         // Ends with the sender.
-        let _ = change.recv().await;
+        let _ = room_freed.recv().await;
     };
-    let is_crowded = place.was_made();
+    let is_crowded = permit.evicted_another();
     match Socket::new(fd) {
         Ok(socket) => {
-            let (connection, site) = (Connection::new(socket, site.clone(), place), site.clone());
+            let (connection, site) = (Connection::new(socket, site.clone(), permit), site.clone());
             let served = async move {
                 connection.run().await;
                 if site.context.admission().is_empty() {

@@ -43,7 +43,7 @@ pub(crate) async fn ready(context: &Context, name: Option<&str>) -> Response {
 /// one alone in any.
 async fn overview(context: &Context, name: Option<&str>) -> Result<Overview, Problem> {
     let Some(name) = name else { return look::overview(context, Target::All).await };
-    let target = bare_names::found(context, Target::parse(name)).await;
+    let target = bare_names::resolve(context, Target::parse(name)).await;
     match look::overview(context, target).await {
         Err(_) if !name.contains(':') => look::overview(context, Target::Group(name.to_string())).await,
         found => found,

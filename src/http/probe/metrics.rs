@@ -5,7 +5,7 @@
 
 use crate::control::overview::{Overview, ProcessView};
 use crate::control::request::Target;
-use crate::http::api::{Problem, look, turn};
+use crate::http::api::{Problem, look, reserve_memory};
 use crate::http::context::Context;
 use crate::http::probe::timings::{BOUNDS, Histogram};
 use crate::http::wire::response::{Body, Response};
@@ -34,7 +34,7 @@ pub(crate) async fn answer(context: &Context) -> Response {
 }
 
 async fn written(context: &Context) -> Result<String, Problem> {
-    let _turn = turn(context).await?;
+    let _reserved = reserve_memory(context).await?;
     let overview = look::overview(context, Target::All).await?;
     let (overview, measured, sizes) = rt::unblock(move || {
         let daemon = [overview.daemon.keeper_pid, overview.daemon.manager_pid];
@@ -225,7 +225,7 @@ fn exits(page: &mut Page, overview: &Overview) {
 }
 
 fn daemon(page: &mut Page, context: &Context, overview: &Overview, measured: &HashMap<i32, Measured>) {
-    let (starts, restarts) = context.figures().histograms();
+    let (starts, restarts) = context.timings().histograms();
     let help = "How long starts took, from the attempt until the process counted as RUNNING.";
     page.histogram("supervisord_start_duration_seconds", help, &starts);
     let help = "How long it took until a process that had ended by itself was RUNNING again.";
@@ -239,7 +239,7 @@ fn daemon(page: &mut Page, context: &Context, overview: &Overview, measured: &Ha
     page.metric("supervisord_manager_starts_total", "counter", "How many managers the keeper has started.");
     page.sample("supervisord_manager_starts_total", &[], daemon.manager_starts);
     page.metric("supervisord_viewers", "gauge", "How many clients follow what happens.");
-    page.sample("supervisord_viewers", &[], context.feed().n_viewers());
+    page.sample("supervisord_viewers", &[], context.feed().n_subscribers());
 
     let parts = [("keeper", daemon.keeper_pid), ("manager", daemon.manager_pid)];
     let mut part = |name: &str, kind: &str, help: &str, value: &dyn Fn(&Measured) -> Option<f64>| {
@@ -263,7 +263,7 @@ fn daemon(page: &mut Page, context: &Context, overview: &Overview, measured: &Ha
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::probe::timings::Figures;
+    use crate::http::probe::timings::Timings;
     use std::time::Duration;
 
     #[test]
@@ -276,12 +276,12 @@ mod tests {
 
     #[test]
     fn classes_of_a_histogram_include_those_below() {
-        let figures = Figures::default();
+        let timings = Timings::default();
         for millis in [1, 5, 7, 400_000] {
-            figures.started(Duration::from_millis(millis));
+            timings.record_start(Duration::from_millis(millis));
         }
         let mut page = Page::default();
-        page.histogram("h", "help", &figures.histograms().0);
+        page.histogram("h", "help", &timings.histograms().0);
         let lines: Vec<&str> = page.text.lines().collect();
         assert_eq!(lines[2], "h_bucket{le=\"0.005\"} 2");
         assert_eq!(lines[3], "h_bucket{le=\"0.01\"} 3");

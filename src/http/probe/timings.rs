@@ -9,10 +9,10 @@ pub const BOUNDS: [f64; 14] =
 
 /// What the loop takes down. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Figures(Arc<Mutex<Both>>);
+pub struct Timings(Arc<Mutex<Histograms>>);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Both {
+struct Histograms {
     starts: Histogram,
     restarts: Histogram,
 }
@@ -37,25 +37,25 @@ impl Histogram {
     }
 }
 
-impl Figures {
+impl Timings {
     /// A start took so long, from the attempt until it counted as RUNNING.
-    pub fn started(&self, took: Duration) {
+    pub fn record_start(&self, took: Duration) {
         self.lock().starts.add(took);
     }
 
     /// A program that had ended by itself was RUNNING again after so long.
-    pub fn restarted(&self, took: Duration) {
+    pub fn record_restart(&self, took: Duration) {
         self.lock().restarts.add(took);
     }
 
     /// Starts and restarts.
     pub fn histograms(&self) -> (Histogram, Histogram) {
-        let both = self.lock();
-        (both.starts, both.restarts)
+        let histograms = self.lock();
+        (histograms.starts, histograms.restarts)
     }
 
     /// The numbers are valid whenever the lock can be had.
-    fn lock(&self) -> MutexGuard<'_, Both> {
+    fn lock(&self) -> MutexGuard<'_, Histograms> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

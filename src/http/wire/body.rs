@@ -56,39 +56,39 @@ impl<'a> Incoming<'a> {
         match framing {
             Framing::Absent => {}
             // Not beyond BODY_MAX, or the head would have been refused.
-            Framing::Length(length) => self.measured(length as usize).await?,
-            Framing::Chunked => self.chunked().await?,
+            Framing::Length(length) => self.read_length(length as usize).await?,
+            Framing::Chunked => self.read_chunks().await?,
         }
         let share = (self.share.n_bytes() > 0).then_some(self.share);
         Ok(RequestBody { bytes: self.body, share })
     }
 
-    async fn measured(&mut self, length: usize) -> Result<(), End> {
+    async fn read_length(&mut self, length: usize) -> Result<(), End> {
         while self.input.unread().len() < length {
             // Twice what is there, and no more than is needed: what is not written to is no memory.
             self.input.reserve(length.min(STEP.max(2 * self.input.unread().len())));
-            self.more().await?;
+            self.receive_more().await?;
         }
         self.body = self.input.take(length);
         Ok(())
     }
 
-    async fn chunked(&mut self) -> Result<(), End> {
+    async fn read_chunks(&mut self) -> Result<(), End> {
         loop {
-            let length = self.chunk_length().await?;
+            let length = self.read_chunk_length().await?;
             if length == 0 {
-                return self.trailers().await;
+                return self.read_trailers().await;
             }
             // Neither is beyond BODY_MAX, so nothing overflows here.
             if (self.body.len() + length) as u64 > BODY_MAX {
                 return Err(TOO_LARGE.into());
             }
-            self.chunk(length).await?;
+            self.read_chunk(length).await?;
         }
     }
 
     /// Reads a chunk and the line end after it.
-    async fn chunk(&mut self, length: usize) -> Result<(), End> {
+    async fn read_chunk(&mut self, length: usize) -> Result<(), End> {
         let end = self.body.len() + length;
         loop {
             let arrived = self.input.unread().len().min(end - self.body.len());
@@ -97,10 +97,10 @@ impl<'a> Incoming<'a> {
             if self.body.len() == end {
                 break;
             }
-            self.more().await?;
+            self.receive_more().await?;
         }
         while self.input.unread().len() < 2 {
-            self.more().await?;
+            self.receive_more().await?;
         }
         if !self.input.unread().starts_with(b"\r\n") {
             return Err(BAD_REQUEST.into());
@@ -110,7 +110,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// Reads the line before a chunk: the length of the chunk.
-    async fn chunk_length(&mut self) -> Result<usize, End> {
+    async fn read_chunk_length(&mut self) -> Result<usize, End> {
         loop {
             match httparse::parse_chunk_size(self.input.unread()) {
                 Ok(httparse::Status::Complete((_, length))) if length > BODY_MAX => {
@@ -121,7 +121,7 @@ impl<'a> Incoming<'a> {
                     return Ok(length as usize);
                 }
                 Ok(httparse::Status::Partial) if self.input.unread().len() < CHUNK_LINE_MAX => {
-                    self.more().await?
+                    self.receive_more().await?
                 }
                 Ok(httparse::Status::Partial) | Err(_) => return Err(BAD_REQUEST.into()),
             }
@@ -129,7 +129,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// Reads what follows the last chunk: headers nobody wants, and an empty line.
-    async fn trailers(&mut self) -> Result<(), End> {
+    async fn read_trailers(&mut self) -> Result<(), End> {
         loop {
             let mut headers = [httparse::EMPTY_HEADER; 16];
             match httparse::parse_headers(self.input.unread(), &mut headers) {
@@ -140,15 +140,17 @@ impl<'a> Incoming<'a> {
                     self.input.consume(n_bytes);
                     return Ok(());
                 }
-                Ok(httparse::Status::Partial) if self.input.unread().len() < HEAD_MAX => self.more().await?,
+                Ok(httparse::Status::Partial) if self.input.unread().len() < HEAD_MAX => {
+                    self.receive_more().await?
+                }
                 Ok(httparse::Status::Partial) | Err(_) => return Err(BAD_REQUEST.into()),
             }
         }
     }
 
     /// Reads more of the body, which must not end here.
-    async fn more(&mut self) -> Result<(), End> {
-        self.pay().await?;
+    async fn receive_more(&mut self) -> Result<(), End> {
+        self.reserve().await?;
         loop {
             let (begin, n_bytes) = self.step;
             let limits = self.limits;
@@ -175,7 +177,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// Takes memory for what comes next, if there is none left of what was taken.
-    async fn pay(&mut self) -> Result<(), End> {
+    async fn reserve(&mut self) -> Result<(), End> {
         let held = self.body.len() + self.input.unread().len();
         if held < SMALL + self.share.n_bytes() {
             return Ok(());

@@ -104,7 +104,7 @@ impl Head {
     ///
     /// # Errors
     /// If it does not.
-    pub(crate) fn unambiguous(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_unambiguous(&self) -> Result<(), Refusal> {
         let is_repeated = |name: &&'static str| self.values(name).nth(1).is_some();
         let is_nameless = self.minor > 0 && self.header("host").is_none();
         if is_nameless || AT_MOST_ONCE.iter().any(is_repeated) { Err(BAD_REQUEST) } else { Ok(()) }
@@ -274,7 +274,7 @@ mod tests {
             (1, "Host: x\r\nX-Supervisord-Token: a\r\nX-Supervisord-Token: b\r\n", Err(BAD_REQUEST)),
         ] {
             let head = parse(&format!("GET / HTTP/1.{version}\r\n{headers}\r\n")).unwrap().unwrap().0;
-            assert_eq!(head.unambiguous(), expected, "{version} {headers:?}");
+            assert_eq!(head.check_unambiguous(), expected, "{version} {headers:?}");
         }
     }
 

@@ -34,24 +34,24 @@ impl Output<'_> {
         intended: Persistence,
     ) -> io::Result<Persistence> {
         match std::mem::replace(&mut response.body, Body::Whole(Vec::new())) {
-            Body::Whole(body) => self.whole(&response, &body, intended).await,
-            Body::Document(document) => self.document(&response, document, intended).await,
-            Body::Log(log) => self.log(&response, log, intended).await,
-            Body::Live(live) => self.live(&response, *live).await,
+            Body::Whole(body) => self.send_whole(&response, &body, intended).await,
+            Body::Document(document) => self.send_document(&response, document, intended).await,
+            Body::Log(log) => self.send_log(&response, log, intended).await,
+            Body::Live(live) => self.send_live(&response, *live).await,
         }
     }
 
-    async fn whole(
+    async fn send_whole(
         &self,
         response: &Response,
         body: &[u8],
         persistence: Persistence,
     ) -> io::Result<Persistence> {
-        self.parts(response, &[body], persistence).await
+        self.send_parts(response, &[body], persistence).await
     }
 
     /// A body in several parts.
-    async fn parts(
+    async fn send_parts(
         &self,
         response: &Response,
         parts: &[&[u8]],
@@ -64,9 +64,9 @@ impl Output<'_> {
             rest.iter().for_each(|part| head.extend_from_slice(part));
             rest = &[];
         }
-        self.put(&head, !rest.is_empty()).await?;
+        self.write(&head, !rest.is_empty()).await?;
         while let Some((part, others)) = rest.split_first() {
-            self.put(part, !others.is_empty()).await?;
+            self.write(part, !others.is_empty()).await?;
             rest = others;
         }
         Ok(persistence)
@@ -74,7 +74,7 @@ impl Output<'_> {
 
     /// The answer to a call. If it holds a part of a log that is not small, the length of the answer is not
     /// known before all of it is read, so it is sent as it is read.
-    async fn document(
+    async fn send_document(
         &self,
         response: &Response,
         document: Document,
@@ -82,30 +82,30 @@ impl Output<'_> {
     ) -> io::Result<Persistence> {
         let Document { head, part, rest } = document;
         match part {
-            None => self.whole(response, head.as_bytes(), persistence).await,
+            None => self.send_whole(response, head.as_bytes(), persistence).await,
             Some(Part::Shared(text)) => {
                 let parts = [head.as_bytes(), text.as_str().as_bytes(), rest.as_bytes()];
-                self.parts(response, &parts, persistence).await
+                self.send_parts(response, &parts, persistence).await
             }
             Some(Part::Log(log)) if log.len() <= SMALL as u64 => {
                 let mut text = Text { out: head, decoder: TextDecoder::default() };
                 text.read_all(log).await?;
                 text.out.push_str(&rest);
-                self.whole(response, text.out.as_bytes(), persistence).await
+                self.send_whole(response, text.out.as_bytes(), persistence).await
             }
             Some(Part::Log(log)) => {
-                let mut stream = self.stream(response, persistence).await?;
+                let mut stream = self.begin_stream(response, persistence).await?;
                 let mut text = Text { out: head, decoder: TextDecoder::default() };
-                stream.log(&mut text, log).await?;
+                stream.send_log(&mut text, log).await?;
                 text.out.push_str(&rest);
-                stream.piece(text.out.as_bytes()).await?;
+                stream.send_piece(text.out.as_bytes()).await?;
                 stream.end().await
             }
         }
     }
 
     /// Part of a log, byte for byte. What is not small is sent as it is read.
-    async fn log(
+    async fn send_log(
         &self,
         response: &Response,
         mut log: LogSlice,
@@ -116,28 +116,28 @@ impl Output<'_> {
             while !log.is_empty() {
                 bytes.extend(log.next_piece().await?);
             }
-            return self.whole(response, &bytes, persistence).await;
+            return self.send_whole(response, &bytes, persistence).await;
         }
-        let mut stream = self.stream(response, persistence).await?;
+        let mut stream = self.begin_stream(response, persistence).await?;
         while !log.is_empty() && !self.is_head {
-            stream.piece(&log.next_piece().await?).await?;
+            stream.send_piece(&log.next_piece().await?).await?;
         }
         stream.end().await
     }
 
-    async fn live(&self, response: &Response, mut live: Live) -> io::Result<Persistence> {
-        let mut stream = self.stream(response, Persistence::Keep).await?;
+    async fn send_live(&self, response: &Response, mut live: Live) -> io::Result<Persistence> {
+        let mut stream = self.begin_stream(response, Persistence::Keep).await?;
         loop {
-            stream.piece(&live.next().await?).await?;
+            stream.send_piece(&live.next().await?).await?;
         }
     }
 
     /// Begins an answer whose length is not known.
-    async fn stream(&self, response: &Response, intended: Persistence) -> io::Result<Stream<'_>> {
+    async fn begin_stream(&self, response: &Response, intended: Persistence) -> io::Result<Stream<'_>> {
         let chunked = self.minor > 0;
         let persistence = if chunked { intended } else { Persistence::Close };
         let head = response.head(self.minor, None, persistence);
-        self.all(&head).await?;
+        self.write_all(&head).await?;
         Ok(Stream { output: self, chunked, persistence })
     }
 }
@@ -147,14 +147,14 @@ impl Output<'_> {
     ///
     /// # Errors
     /// If the client is gone or takes nothing for too long.
-    pub(crate) async fn all(&self, bytes: &[u8]) -> io::Result<()> {
-        self.put(bytes, false).await
+    pub(crate) async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.write(bytes, false).await
     }
 
-    async fn put(&self, mut bytes: &[u8], more_follows: bool) -> io::Result<()> {
+    async fn write(&self, mut bytes: &[u8], more_follows: bool) -> io::Result<()> {
         let mut step = (Instant::now(), 0);
         while !bytes.is_empty() {
-            let n_bytes = self.some(bytes, more_follows).await?;
+            let n_bytes = self.write_some(bytes, more_follows).await?;
             bytes = &bytes[n_bytes..];
             step.1 += n_bytes;
             if step.1 >= STEP {
@@ -168,7 +168,7 @@ impl Output<'_> {
     }
 
     /// Sends some of `bytes`; how many.
-    async fn some(&self, bytes: &[u8], more_follows: bool) -> io::Result<usize> {
+    async fn write_some(&self, bytes: &[u8], more_follows: bool) -> io::Result<usize> {
         let begin = Instant::now();
         loop {
             let next_look = self.limits.stall_when_short.min(self.limits.stall);
@@ -190,9 +190,9 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    async fn piece(&mut self, bytes: &[u8]) -> io::Result<()> {
+    async fn send_piece(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !self.chunked {
-            return self.output.all(bytes).await;
+            return self.output.write_all(bytes).await;
         }
         if bytes.is_empty() {
             // An empty chunk would end the answer.
@@ -201,15 +201,15 @@ impl Stream<'_> {
         let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
         chunk.extend_from_slice(bytes);
         chunk.extend_from_slice(b"\r\n");
-        self.output.all(&chunk).await
+        self.output.write_all(&chunk).await
     }
 
     /// Sends a part of a log, but for a remainder that stays in `text`.
-    async fn log(&mut self, text: &mut Text, mut log: LogSlice) -> io::Result<()> {
+    async fn send_log(&mut self, text: &mut Text, mut log: LogSlice) -> io::Result<()> {
         while !log.is_empty() {
             let piece = log.next_piece().await?;
             text.decoder.push(&piece, &mut text.out);
-            self.piece(text.out.as_bytes()).await?;
+            self.send_piece(text.out.as_bytes()).await?;
             text.out.clear();
         }
         text.decoder.finish(&mut text.out);
@@ -218,7 +218,7 @@ impl Stream<'_> {
 
     async fn end(self) -> io::Result<Persistence> {
         if self.chunked && !self.output.is_head {
-            self.output.all(b"0\r\n\r\n").await?;
+            self.output.write_all(b"0\r\n\r\n").await?;
         }
         Ok(self.persistence)
     }

@@ -105,7 +105,7 @@ impl Daemon {
     }
 
     fn let_go(&mut self, slot: SlotId, mut proc: Proc, _: &Saved) {
-        self.http.feed().tell_removed(&proc.group, &proc.config.name);
+        self.http.feed().publish_removed(&proc.group, &proc.config.name);
         self.unnote(slot);
         self.count_out(&proc.config, proc.is_listener);
         proc.streams.finish();

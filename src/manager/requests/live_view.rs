@@ -25,7 +25,7 @@ impl Daemon {
                 to: change.to,
                 detail: detail(proc, *change),
             };
-            self.http.feed().tell_change(change, || self.process_view(proc, at));
+            self.http.feed().publish_change(change, || self.process_view(proc, at));
         }
     }
 
@@ -35,10 +35,10 @@ impl Daemon {
         for change in changes {
             match change.to {
                 ProcessState::Running => {
-                    let figures = self.http.figures();
-                    figures.started(now.since(proc.process.started));
+                    let timings = self.http.timings();
+                    timings.record_start(now.since(proc.process.started));
                     if let Some(since) = proc.is_not_down() {
-                        figures.restarted(now.since(since));
+                        timings.record_restart(now.since(since));
                     }
                 }
                 ProcessState::Exited if proc.is_active() => proc.is_down(now),
@@ -57,7 +57,7 @@ impl Daemon {
     /// Tells viewers what there is to know of a process now, though its state is the same.
     pub fn show_process(&self, slot: SlotId) {
         if let Some(proc) = self.procs.proc(slot) {
-            self.http.feed().tell_process(|| self.process_view(proc, clock::wall()));
+            self.http.feed().publish_process(|| self.process_view(proc, clock::wall()));
         }
     }
 
@@ -69,7 +69,7 @@ impl Daemon {
 
     /// Tells viewers what the daemon as a whole does.
     pub fn show_daemon(&self) {
-        self.http.feed().tell_daemon(&self.daemon_view());
+        self.http.feed().publish_daemon(&self.daemon_view());
     }
 
     /// The daemon, and the processes that are meant.

@@ -82,7 +82,7 @@ impl Daemon {
                 Ok(Answer::Done)
             }
             Request::MainLog => Ok(Answer::Log(activity_source(&self.in_force.config().supervisord.logfile))),
-            Request::Bearer(name) => {
+            Request::ResolveName(name) => {
                 let names = self.procs.all().map(|(_, proc)| (&*proc.group, &*proc.config.name));
                 let found = namespec::bearer(name, names);
                 Ok(Answer::Text(found.unwrap_or_else(|| name.clone())))

@@ -125,7 +125,7 @@ pub fn decide<'r>(table: Table<'_>, request: &'r Request) -> Result<Decision<'r>
         | Request::Restart
         | Request::MainLog
         | Request::ClearLog
-        | Request::Bearer(_)
+        | Request::ResolveName(_)
         | Request::SendRemoteCommEvent { .. }
         | Request::Keeper
         | Request::UpgradeState
@@ -148,7 +148,7 @@ fn admit(state: SupervisorState, request: &Request) -> Result<(), Fault> {
             | Request::Overview(_)
             | Request::Daemon
             | Request::Alive
-            | Request::Bearer(_)
+            | Request::ResolveName(_)
     );
     if always || state == SupervisorState::Running {
         Ok(())

@@ -221,7 +221,7 @@ fn on_the_way_down_questions_about_the_daemon_are_answered_and_nothing_else() {
             (Request::Overview(Target::All), "answer"),
             (Request::Daemon, "answer"),
             (Request::Alive, "answer"),
-            (Request::Bearer("x".to_string()), "answer"),
+            (Request::ResolveName("x".to_string()), "answer"),
             (Request::SendRemoteCommEvent { kind: String::new(), data: String::new() }, "answer"),
             (Request::ProcessInfo(target()), refused),
             (Request::AllProcessInfo, refused),
