@@ -10,6 +10,7 @@
 
 pub mod net;
 
+mod answer;
 mod connection;
 mod context;
 mod site;

@@ -3,7 +3,8 @@
 use crate::control::ask;
 use crate::control::audit::Caller;
 use crate::control::request::Target;
-use crate::http::api::{self, Asked, Endpoint, Problem};
+use crate::http::answer::{self, ApiRequest};
+use crate::http::api::{self, Endpoint};
 use crate::http::compat::legacy_page::{LegacyAction, LegacyRequest};
 use crate::http::compat::{bare_names, compat_go, legacy_page};
 use crate::http::context::Context;
@@ -17,6 +18,7 @@ use crate::http::net::socket::{Peer, within};
 use crate::http::page::assets::{self, Asset};
 use crate::http::probe::{health, metrics};
 use crate::http::wire::body::{self, RequestBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::Query;
 use crate::http::wire::request::{self, Head, UNAVAILABLE};
 use crate::http::wire::response::{Body, Live, Response};
@@ -144,7 +146,7 @@ impl Site {
             return Problem::new(403, refusal.to_string()).into_response();
         }
         let text = format!("403 Forbidden: {refusal}.\n");
-        api::plain(403, "text/plain; charset=utf-8", text.into_bytes())
+        answer::plain(403, "text/plain; charset=utf-8", text.into_bytes())
     }
 
     /// Answers a request that was let in.
@@ -162,9 +164,9 @@ impl Site {
             }
             Route::Page(asset) => asset.response(head),
             Route::CompatGo(endpoint) => {
-                let asked = Asked { head, query: Query::of_target(&head.target), body, caller };
+                let request = ApiRequest { head, query: Query::of_target(&head.target), body, caller };
                 let endpoint = bare_names::resolve_go_endpoint(&self.context, *endpoint).await;
-                compat_go::answer(endpoint, &self.context, &asked).await
+                compat_go::answer(endpoint, &self.context, &request).await
             }
             Route::LegacyPage(request) => {
                 let acts = self.legacy_get_actions;

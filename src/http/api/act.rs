@@ -2,19 +2,18 @@
 //!
 //! Whatever was begun is carried out to its end; an answer waits for that, but not for ever.
 
-use super::look::overview;
-use super::problem::{Problem, forbidden};
 use super::route::{Act, Action};
-use super::{Answered, Asked, json};
 use crate::config::Reread;
 use crate::control::ask::{self, Ask};
-use crate::control::audit::{Audit, Caller};
+use crate::control::audit::Audit;
 use crate::control::orders::{self, Order};
 use crate::control::overview::ProcessView;
 use crate::control::request::{BulkStatus, Target, Wait};
+use crate::http::answer::{ApiRequest, ApiResult, json, overview};
 use crate::http::compat::bare_names;
 use crate::http::context::Context;
 use crate::http::net::socket::within;
+use crate::http::wire::problem::{Problem, forbidden};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec::{self, Namespec};
 use crate::model::signal::Signal;
@@ -24,7 +23,7 @@ use serde_json::json as object;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// How long an answer waits for what was asked, if nobody says how long.
+/// How long an answer waits for what was request, if nobody says how long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The longest it can be asked to wait, in seconds.
@@ -72,42 +71,42 @@ struct Task {
     patience: Duration,
 }
 
-pub(crate) async fn answer(what: Act, context: &Context, asked: &Asked<'_>) -> Answered {
-    if !context.token().admits(asked.head, None) {
+pub(crate) async fn answer(what: Act, context: &Context, request: &ApiRequest<'_>) -> ApiResult {
+    if !context.token().admits(request.head, None) {
         return Err(forbidden());
     }
-    is_json(asked)?;
+    is_json(request)?;
     match what {
         Act::On(target, action) => {
-            let task = Task::new(action, options(asked)?)?;
-            let audit = audit(asked, &target.to_string());
+            let task = Task::new(action, options(request)?)?;
+            let audit = audit(request, &target.to_string());
             audit.finish(execute(context, task, vec![target]).await)
         }
-        Act::OnMany => execute_many(context, asked).await,
-        Act::ClearLog => audit(asked, "").finish(confirm(context, ask::ClearLog).await),
-        Act::Shutdown => audit(asked, "").finish(confirm(context, ask::Shutdown).await),
-        Act::Restart => audit(asked, "").finish(confirm(context, ask::Restart).await),
-        Act::Update => update(context, asked).await,
+        Act::OnMany => execute_many(context, request).await,
+        Act::ClearLog => audit(request, "").finish(confirm(context, ask::ClearLog).await),
+        Act::Shutdown => audit(request, "").finish(confirm(context, ask::Shutdown).await),
+        Act::Restart => audit(request, "").finish(confirm(context, ask::Restart).await),
+        Act::Update => update(context, request).await,
     }
 }
 
 /// A body in another format is what a form of a foreign page could send.
-fn is_json(asked: &Asked<'_>) -> Result<(), Problem> {
-    let kind = asked.head.header("content-type").unwrap_or_default();
+fn is_json(request: &ApiRequest<'_>) -> Result<(), Problem> {
+    let kind = request.head.header("content-type").unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    if asked.body.bytes.is_empty() || kind.eq_ignore_ascii_case("application/json") {
+    if request.body.bytes.is_empty() || kind.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
     Err(Problem::new(415, format!("the body must be application/json, not {kind:?}")))
 }
 
-fn body<'a, T: Deserialize<'a>>(asked: &'a Asked<'_>) -> Result<T, Problem> {
-    serde_json::from_slice(&asked.body.bytes)
+fn body<'a, T: Deserialize<'a>>(request: &'a ApiRequest<'_>) -> Result<T, Problem> {
+    serde_json::from_slice(&request.body.bytes)
         .map_err(|error| Problem::new(400, format!("the body is not what was expected: {error}")))
 }
 
-fn options(asked: &Asked<'_>) -> Result<ActionOptions, Problem> {
-    if asked.body.bytes.is_empty() { Ok(ActionOptions::default()) } else { body(asked) }
+fn options(request: &ApiRequest<'_>) -> Result<ActionOptions, Problem> {
+    if request.body.bytes.is_empty() { Ok(ActionOptions::default()) } else { body(request) }
 }
 
 impl Task {
@@ -155,8 +154,8 @@ fn signal(name: &SignalName) -> Result<Signal, Problem> {
     })
 }
 
-async fn execute_many(context: &Context, asked: &Asked<'_>) -> Answered {
-    let selection: Selection = body(asked)?;
+async fn execute_many(context: &Context, request: &ApiRequest<'_>) -> ApiResult {
+    let selection: Selection = body(request)?;
     let action = Action::parse(&selection.action).ok_or_else(|| {
         let text = "action must be start, stop, restart, signal or clear";
         Problem::new(400, text)
@@ -178,7 +177,7 @@ async fn execute_many(context: &Context, asked: &Asked<'_>) -> Answered {
             (format!("{} names, {}", names.len(), names.first().map_or("", String::as_str)), targets)
         }
     };
-    let audit = audit(asked, &format!("{} {whom}", action.name()));
+    let audit = audit(request, &format!("{} {whom}", action.name()));
     audit.finish(execute(context, task, targets).await)
 }
 
@@ -233,7 +232,7 @@ impl ActionResult {
 }
 
 /// Carries out an order and says what became of each process.
-async fn execute(context: &Context, task: Task, targets: Vec<Target>) -> Answered {
+async fn execute(context: &Context, task: Task, targets: Vec<Target>) -> ApiResult {
     let alone = targets.len() == 1;
     let mut results: Vec<ActionResult> = Vec::new();
     let deadline = Instant::now() + task.patience;
@@ -281,24 +280,8 @@ async fn add_states(context: &Context, results: &mut [ActionResult]) {
     }
 }
 
-/// Carries out an order for the older addresses, which need nothing but a name, and writes the audit line. `path` is what
-/// the client asked for.
-///
-/// # Errors
-/// There is nobody of this name, or the daemon ends.
-pub(crate) async fn run_simple(
-    context: &Context,
-    order: Order,
-    target: Target,
-    caller: &Caller,
-    path: &str,
-) -> Result<Vec<BulkStatus>, Fault> {
-    let audit = Audit::of_path(caller, path, &target.to_string());
-    audit.finish(orders::execute(context.handle(), order, target).await)
-}
-
 /// One request to the loop that is answered at once.
-async fn confirm(context: &Context, request: impl Ask<Answer = ()>) -> Answered {
+async fn confirm(context: &Context, request: impl Ask<Answer = ()>) -> ApiResult {
     context.handle().call(request).await?;
     json(200, &object!({"ok": true}))
 }
@@ -311,9 +294,9 @@ struct Update {
     group: Option<String>,
 }
 
-async fn update(context: &Context, asked: &Asked<'_>) -> Answered {
-    let Update { group } = if asked.body.bytes.is_empty() { Update::default() } else { body(asked)? };
-    let audit = audit(asked, group.as_deref().unwrap_or_default());
+async fn update(context: &Context, request: &ApiRequest<'_>) -> ApiResult {
+    let Update { group } = if request.body.bytes.is_empty() { Update::default() } else { body(request)? };
+    let audit = audit(request, group.as_deref().unwrap_or_default());
     let result = match orders::update(context.handle(), group.as_deref()).await {
         Ok(Reread { added, changed, removed }) => {
             json(200, &object!({"ok": true, "added": added, "changed": changed, "removed": removed}))
@@ -324,6 +307,6 @@ async fn update(context: &Context, asked: &Asked<'_>) -> Answered {
 }
 
 /// The line that a change leaves in the activity log.
-fn audit(asked: &Asked<'_>, whom: &str) -> Audit {
-    Audit::of_path(asked.caller, asked.head.path(), whom)
+fn audit(request: &ApiRequest<'_>, whom: &str) -> Audit {
+    Audit::of_path(request.caller, request.head.path(), whom)
 }

@@ -1,13 +1,13 @@
 //! Logs: parts of them, and following them.
 
-use super::problem::Problem;
 use super::route::Part;
-use super::{Answered, Asked};
 use crate::control::ask;
 use crate::control::request::Target;
+use crate::http::answer::{ApiRequest, ApiResult};
 use crate::http::context::Context;
 use crate::http::live::follow::{Begin, Follower, Piece, Position};
 use crate::http::net::socket::within;
+use crate::http::wire::problem::Problem;
 use crate::http::wire::response::{Body, Live, Response};
 use crate::log::source::LogSource;
 use crate::model::stream::Stream;
@@ -31,14 +31,14 @@ pub(crate) async fn answer(
     log: Option<(Target, Stream)>,
     part: Part,
     context: &Context,
-    asked: &Asked<'_>,
-) -> Answered {
+    request: &ApiRequest<'_>,
+) -> ApiResult {
     let name = file_name(&log);
     let source = context.handle().call(ask::Log(log)).await?;
     match part {
         Part::Range => {
-            let offset = number(asked, "offset", i64::MIN..=i64::MAX)?;
-            let length = number(asked, "length", 0..=i64::MAX)?;
+            let offset = number(request, "offset", i64::MIN..=i64::MAX)?;
+            let length = number(request, "length", 0..=i64::MAX)?;
             // Without an offset: the end.
             let offset =
                 offset.unwrap_or(-i64::try_from(length.map_or(USUAL, i64::unsigned_abs)).unwrap_or(i64::MAX));
@@ -46,29 +46,29 @@ pub(crate) async fn answer(
             range(source, offset, length).await
         }
         Part::Whole => download(source, &name).await,
-        Part::Follow => follow(source, context, asked).await,
+        Part::Follow => follow(source, context, request).await,
     }
 }
 
 /// A number from the query.
 fn number(
-    asked: &Asked<'_>,
+    request: &ApiRequest<'_>,
     name: &str,
     allowed: std::ops::RangeInclusive<i64>,
 ) -> Result<Option<i64>, Problem> {
-    let Some(text) = asked.query.get(name) else { return Ok(None) };
+    let Some(text) = request.query.get(name) else { return Ok(None) };
     match text.parse::<i64>() {
         Ok(number) if allowed.contains(&number) => Ok(Some(number)),
         _ => Err(Problem::new(400, format!("{name} must be a number of bytes, not {text:?}"))),
     }
 }
 
-async fn range(source: LogSource, offset: i64, length: u64) -> Answered {
+async fn range(source: LogSource, offset: i64, length: u64) -> ApiResult {
     let part = logs::part(source, offset, Some(length)).await.map_err(unreadable)?;
     Ok(bytes(part, "text/plain; charset=utf-8"))
 }
 
-async fn download(source: LogSource, name: &str) -> Answered {
+async fn download(source: LogSource, name: &str) -> ApiResult {
     let part = logs::part(source, 0, None).await.map_err(unreadable)?;
     let disposition = format!("attachment; filename=\"{name}\"");
     Ok(bytes(part, "application/octet-stream").with_header("Content-Disposition", disposition))
@@ -82,9 +82,9 @@ fn bytes(part: logs::Part, content_type: &str) -> Response {
         .with_header("X-Log-Size", size)
 }
 
-async fn follow(source: LogSource, context: &Context, asked: &Asked<'_>) -> Answered {
-    let tail = number(asked, "tail", 0..=i64::MAX)?.map_or(USUAL, i64::unsigned_abs).min(TAIL_MAX);
-    let last = asked.head.header("last-event-id").or_else(|| asked.query.get("after"));
+async fn follow(source: LogSource, context: &Context, request: &ApiRequest<'_>) -> ApiResult {
+    let tail = number(request, "tail", 0..=i64::MAX)?.map_or(USUAL, i64::unsigned_abs).min(TAIL_MAX);
+    let last = request.head.header("last-event-id").or_else(|| request.query.get("after"));
     let begin = match last.and_then(position_of) {
         Some(position) => Begin::At(position, tail),
         None => Begin::Tail(tail),

@@ -1,21 +1,21 @@
 //! From method and path to an endpoint.
 
 use super::events::Style;
-use super::problem::Problem;
 use crate::control::request::Target;
+use crate::http::wire::problem::Problem;
 use crate::model::stream::Stream;
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    Look(Look),
+    Read(Read),
     Act(Act),
     Refused(Problem),
 }
 
 /// What changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum Read {
     Description,
     Session,
     Daemon,
@@ -94,10 +94,10 @@ pub(crate) fn route(method: &str, path: &[&str]) -> Endpoint {
     let Some(endpoint) = find(path) else { return Endpoint::Refused(Problem::nothing_there()) };
     match &endpoint {
         // There is nothing of a stream to be sent for HEAD.
-        Endpoint::Look(Look::Events(_) | Look::Log(_, Part::Follow)) if method != "GET" => {
+        Endpoint::Read(Read::Events(_) | Read::Log(_, Part::Follow)) if method != "GET" => {
             Endpoint::Refused(Problem::wrong_method("GET"))
         }
-        Endpoint::Look(_) if !reads => Endpoint::Refused(Problem::wrong_method("GET, HEAD")),
+        Endpoint::Read(_) if !reads => Endpoint::Refused(Problem::wrong_method("GET, HEAD")),
         Endpoint::Act(_) if method != "POST" => Endpoint::Refused(Problem::wrong_method("POST")),
         _ => endpoint,
     }
@@ -105,41 +105,41 @@ pub(crate) fn route(method: &str, path: &[&str]) -> Endpoint {
 
 /// Whether an endpoint says what proves that a page is ours.
 pub(crate) fn gives_token(endpoint: &Endpoint) -> bool {
-    matches!(endpoint, Endpoint::Look(Look::Session))
+    matches!(endpoint, Endpoint::Read(Read::Session))
 }
 
 fn find(path: &[&str]) -> Option<Endpoint> {
-    use Endpoint::{Act as Acts, Look as Looks};
+    use Endpoint::{Act as Acts, Read as Reads};
     Some(match path {
-        ["events"] => Looks(Look::Events(Style::Lines)),
+        ["events"] => Reads(Read::Events(Style::Lines)),
         ["api", "v1", rest @ ..] => match rest {
-            ["openapi.json"] => Looks(Look::Description),
-            ["session"] => Looks(Look::Session),
-            ["daemon"] => Looks(Look::Daemon),
+            ["openapi.json"] => Reads(Read::Description),
+            ["session"] => Reads(Read::Session),
+            ["daemon"] => Reads(Read::Daemon),
             ["daemon", "shutdown"] => Acts(Act::Shutdown),
             // In Supervisor's words a reload is a restart with the configuration read anew.
             ["daemon", "restart" | "reload"] => Acts(Act::Restart),
-            ["processes"] => Looks(Look::Processes),
-            ["processes", name] => Looks(Look::Process(one(name)?)),
+            ["processes"] => Reads(Read::Processes),
+            ["processes", name] => Reads(Read::Process(one(name)?)),
             ["processes", name, "logs", stream] => log(name, stream, Part::Range)?,
             ["processes", name, "logs", stream, "download"] => log(name, stream, Part::Whole)?,
             ["processes", name, "logs", stream, "follow"] => log(name, stream, Part::Follow)?,
             ["processes", name, action] => Acts(Act::On(one(name)?, Action::parse(action)?)),
-            ["groups"] => Looks(Look::Groups),
-            ["groups", name] => Looks(Look::Group(name.to_string())),
+            ["groups"] => Reads(Read::Groups),
+            ["groups", name] => Reads(Read::Group(name.to_string())),
             ["groups", name, action] => {
                 Acts(Act::On(Target::Group(name.to_string()), Action::parse(action)?))
             }
             ["actions"] => Acts(Act::OnMany),
-            ["events"] => Looks(Look::Events(Style::ServerSent)),
-            ["timeline"] => Looks(Look::Timeline),
-            ["history", name] => Looks(Look::History(one(name)?)),
-            ["log"] => Looks(Look::Log(None, Part::Range)),
-            ["log", "download"] => Looks(Look::Log(None, Part::Whole)),
-            ["log", "follow"] => Looks(Look::Log(None, Part::Follow)),
+            ["events"] => Reads(Read::Events(Style::ServerSent)),
+            ["timeline"] => Reads(Read::Timeline),
+            ["history", name] => Reads(Read::History(one(name)?)),
+            ["log"] => Reads(Read::Log(None, Part::Range)),
+            ["log", "download"] => Reads(Read::Log(None, Part::Whole)),
+            ["log", "follow"] => Reads(Read::Log(None, Part::Follow)),
             ["log", "clear"] => Acts(Act::ClearLog),
-            ["config"] => Looks(Look::Config),
-            ["reread"] => Looks(Look::Reread),
+            ["config"] => Reads(Read::Config),
+            ["reread"] => Reads(Read::Reread),
             ["update"] => Acts(Act::Update),
             _ => return None,
         },
@@ -156,7 +156,7 @@ fn one(name: &str) -> Option<Target> {
 }
 
 fn log(name: &str, stream: &str, part: Part) -> Option<Endpoint> {
-    Some(Endpoint::Look(Look::Log(Some((one(name)?, Stream::parse(stream)?)), part)))
+    Some(Endpoint::Read(Read::Log(Some((one(name)?, Stream::parse(stream)?)), part)))
 }
 
 #[cfg(test)]
@@ -169,10 +169,10 @@ mod tests {
         let nothing = || Endpoint::Refused(Problem::nothing_there());
         let only = |methods| Endpoint::Refused(Problem::wrong_method(methods));
         for (method, path, expected) in [
-            ("GET", "api/v1/processes", Endpoint::Look(Look::Processes)),
-            ("HEAD", "api/v1/processes", Endpoint::Look(Look::Processes)),
+            ("GET", "api/v1/processes", Endpoint::Read(Read::Processes)),
+            ("HEAD", "api/v1/processes", Endpoint::Read(Read::Processes)),
             ("POST", "api/v1/processes", only("GET, HEAD")),
-            ("GET", "api/v1/processes/g:a", Endpoint::Look(Look::Process(name("g:a")))),
+            ("GET", "api/v1/processes/g:a", Endpoint::Read(Read::Process(name("g:a")))),
             ("GET", "api/v1/processes/g:*", nothing()),
             ("POST", "api/v1/processes/a/stop", Endpoint::Act(Act::On(name("a"), Action::Stop))),
             ("GET", "api/v1/processes/a/stop", only("POST")),
@@ -186,12 +186,12 @@ mod tests {
             (
                 "GET",
                 "api/v1/processes/a/logs/stderr/follow",
-                Endpoint::Look(Look::Log(Some((name("a"), Stream::Stderr)), Part::Follow)),
+                Endpoint::Read(Read::Log(Some((name("a"), Stream::Stderr)), Part::Follow)),
             ),
             ("HEAD", "api/v1/log/follow", only("GET")),
-            ("GET", "api/v1/log", Endpoint::Look(Look::Log(None, Part::Range))),
+            ("GET", "api/v1/log", Endpoint::Read(Read::Log(None, Part::Range))),
             ("GET", "api/v1/processes/a/logs/stdin", nothing()),
-            ("GET", "events", Endpoint::Look(Look::Events(Style::Lines))),
+            ("GET", "events", Endpoint::Read(Read::Events(Style::Lines))),
             ("POST", "events", only("GET")),
             ("GET", "api/v2/processes", nothing()),
             ("GET", "api/v1", nothing()),

@@ -3,7 +3,7 @@
 
 use crate::control::ask;
 use crate::control::request::Target;
-use crate::http::api::{self, Act, Look};
+use crate::http::api::{self, Act, Read};
 use crate::http::compat::compat_go;
 use crate::http::context::Context;
 
@@ -21,12 +21,12 @@ pub(crate) async fn resolve(context: &Context, target: Target) -> Target {
 
 /// An endpoint below `/api/v1` with the process that its path means.
 pub(crate) async fn resolve_endpoint(context: &Context, endpoint: api::Endpoint) -> api::Endpoint {
-    use api::Endpoint::{Act as Acts, Look as Looks};
+    use api::Endpoint::{Act as Acts, Read as Reads};
     match endpoint {
-        Looks(Look::Process(target)) => Looks(Look::Process(resolve(context, target).await)),
-        Looks(Look::History(target)) => Looks(Look::History(resolve(context, target).await)),
-        Looks(Look::Log(Some((target, stream)), part)) => {
-            Looks(Look::Log(Some((resolve(context, target).await, stream)), part))
+        Reads(Read::Process(target)) => Reads(Read::Process(resolve(context, target).await)),
+        Reads(Read::History(target)) => Reads(Read::History(resolve(context, target).await)),
+        Reads(Read::Log(Some((target, stream)), part)) => {
+            Reads(Read::Log(Some((resolve(context, target).await, stream)), part))
         }
         Acts(Act::On(target, action)) => Acts(Act::On(resolve(context, target).await, action)),
         other => other,

@@ -4,14 +4,17 @@
 //! machine, by the `nodename` or `identifier` of the configuration or by its host name. Nothing is done for any other one: whoever
 //! means the program of that name somewhere else must not stop ours.
 
+use super::run_simple;
 use crate::control::ask;
 use crate::control::audit::Audit;
 use crate::control::orders::{self, Order};
 use crate::control::request::{ProcessInfo, Target, Wait};
-use crate::http::api::act::run_simple;
-use crate::http::api::{Answered, Asked, Problem, forbidden, json, large_json, look, plain, reserve_memory};
+use crate::http::answer::{
+    ApiRequest, ApiResult, daemon_view, json, large_json, overview, plain, reserve_memory,
+};
 use crate::http::compat::bare_names;
 use crate::http::context::Context;
+use crate::http::wire::problem::{Problem, forbidden};
 use crate::http::wire::response::{Body, Response};
 use crate::model::stream::Stream;
 use crate::rpc::server::logs;
@@ -104,13 +107,13 @@ fn log_of(name: &str, stream: &str) -> Option<Endpoint> {
     Some(Endpoint::Log(Target::parse(name), Stream::parse(stream)?))
 }
 
-pub(crate) async fn answer(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> Response {
+pub(crate) async fn answer(endpoint: Endpoint, context: &Context, request: &ApiRequest<'_>) -> Response {
     let answered = match endpoint {
         Endpoint::At(node, endpoint) if is_ours(context, &node).await => {
-            answered(*endpoint, context, asked).await
+            answered(*endpoint, context, request).await
         }
         Endpoint::At(..) => no_such_node(),
-        endpoint => answered(endpoint, context, asked).await,
+        endpoint => answered(endpoint, context, request).await,
     };
     answered.unwrap_or_else(Problem::into_response)
 }
@@ -120,30 +123,30 @@ async fn is_ours(context: &Context, node: &str) -> bool {
     if node.eq_ignore_ascii_case(&host_name()) {
         return true;
     }
-    let daemon = look::daemon(context).await;
+    let daemon = daemon_view(context).await;
     daemon.is_ok_and(|daemon| node.eq_ignore_ascii_case(&daemon.nodename) || node == daemon.identifier)
 }
 
-fn no_such_node() -> Answered {
+fn no_such_node() -> ApiResult {
     json(404, &object!({"success": false}))
 }
 
-async fn answered(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> Answered {
-    let may_change = context.token().admits(asked.head, None);
+async fn answered(endpoint: Endpoint, context: &Context, request: &ApiRequest<'_>) -> ApiResult {
+    let may_change = context.token().admits(request.head, None);
     match endpoint {
         Endpoint::Refused(problem) => Err(problem),
         // No path has two nodes.
         Endpoint::At(..) => no_such_node(),
         Endpoint::List => {
             let reserved = reserve_memory(context).await?;
-            let overview = look::overview(context, Target::All).await?;
+            let overview = overview(context, Target::All).await?;
             let node = &overview.daemon.nodename;
             let rows: Vec<_> =
                 overview.processes.iter().map(|process| Row::new(node, &process.info)).collect();
             large_json(context, reserved, &rows).await
         }
         Endpoint::Info(target) => {
-            let overview = look::overview(context, target).await;
+            let overview = overview(context, target).await;
             match overview.as_ref().map(|overview| (&overview.daemon.nodename, overview.processes.first())) {
                 Ok((node, Some(process))) => json(200, &Row::new(node, &process.info)),
                 Ok((_, None)) => json(500, &object!({"error": "no process found"})),
@@ -152,23 +155,23 @@ async fn answered(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> A
         }
         Endpoint::Log(target, stream) => Ok(log(context, target, stream).await),
         Endpoint::Nodes => {
-            let name = look::daemon(context).await?.nodename;
+            let name = daemon_view(context).await?.nodename;
             json(200, &[rt::unblock(|| node(name)).await])
         }
         Endpoint::Ping => json(200, &object!({"success": true})),
         _ if !may_change => Err(forbidden()),
         Endpoint::On(target, order) => {
-            let success = succeeds(context, order, target, asked).await;
+            let success = succeeds(context, order, target, request).await;
             json(200, &object!({"success": success}))
         }
-        Endpoint::OnMany(order) => many(context, order, asked).await,
+        Endpoint::OnMany(order) => many(context, order, request).await,
         Endpoint::Reload => {
-            let updated = audit(asked).finish(orders::update(context.handle(), None).await);
+            let updated = audit(request).finish(orders::update(context.handle(), None).await);
             let success = updated.is_ok();
             json(200, &object!({"success": success}))
         }
         Endpoint::Shutdown => {
-            let begun = audit(asked).finish(context.handle().call(ask::Shutdown).await);
+            let begun = audit(request).finish(context.handle().call(ask::Shutdown).await);
             let success = begun.is_ok();
             json(200, &object!({"success": success}))
         }
@@ -176,8 +179,8 @@ async fn answered(endpoint: Endpoint, context: &Context, asked: &Asked<'_>) -> A
 }
 
 /// The line that something for the daemon itself leaves in the activity log.
-fn audit(asked: &Asked<'_>) -> Audit {
-    Audit::of_path(asked.caller, asked.head.path(), "")
+fn audit(request: &ApiRequest<'_>) -> Audit {
+    Audit::of_path(request.caller, request.head.path(), "")
 }
 
 /// A process as the Go descendants show it.
@@ -223,9 +226,9 @@ impl<'a> Row<'a> {
 }
 
 /// Whether everybody who was meant obeyed.
-async fn succeeds(context: &Context, order: Order, target: Target, asked: &Asked<'_>) -> bool {
+async fn succeeds(context: &Context, order: Order, target: Target, request: &ApiRequest<'_>) -> bool {
     let target = bare_names::resolve(context, target).await;
-    let result = run_simple(context, order, target, asked.caller, asked.head.path()).await;
+    let result = run_simple(context, order, target, request.caller, request.head.path()).await;
     result.is_ok_and(|statuses| statuses.iter().all(|status| status.outcome.is_ok()))
 }
 
@@ -243,9 +246,9 @@ enum Named {
 }
 
 /// Starts or stops programs, or none of them if one is on another node. What became of them is not told; there is `/api/v1/actions` for those who want to know.
-async fn many(context: &Context, order: Order, asked: &Asked<'_>) -> Answered {
+async fn many(context: &Context, order: Order, request: &ApiRequest<'_>) -> ApiResult {
     let text = |status, text: &str| Ok(plain(status, "text/plain", text.as_bytes().to_vec()));
-    let names: Vec<Named> = match serde_json::from_slice(&asked.body.bytes) {
+    let names: Vec<Named> = match serde_json::from_slice(&request.body.bytes) {
         Ok(names) => names,
         Err(_) => return text(400, "not a valid request"),
     };
@@ -263,7 +266,7 @@ async fn many(context: &Context, order: Order, asked: &Asked<'_>) -> Answered {
     }
     for name in names {
         let (Named::Name(name) | Named::OnNode { program: name, .. }) = name;
-        succeeds(context, order, Target::parse(&name), asked).await;
+        succeeds(context, order, Target::parse(&name), request).await;
     }
     let what = if matches!(order, Order::Start(_)) {
         "Success to start the programs"

@@ -3,13 +3,13 @@
 //! Following a link changes nothing: it leads to a question, and only the button below that acts. Whoever needs the old
 //! way sets `legacy_get_actions`.
 
+use super::run_simple;
 use crate::control::ask;
 use crate::control::audit::Caller;
 use crate::control::orders::Order;
 use crate::control::request::{BulkStatus, Target, Wait};
-use crate::http::api::act::run_simple;
-use crate::http::api::{Problem, forbidden};
 use crate::http::context::Context;
+use crate::http::wire::problem::{Problem, forbidden};
 use crate::http::wire::query::Query;
 use crate::http::wire::request::Head;
 use crate::http::wire::response::{Body, Response};

@@ -4,3 +4,25 @@
 pub(crate) mod bare_names;
 pub(crate) mod compat_go;
 pub(crate) mod legacy_page;
+
+use crate::control::audit::{Audit, Caller};
+use crate::control::orders::{self, Order};
+use crate::control::request::{BulkStatus, Target};
+use crate::http::context::Context;
+use crate::model::fault::Fault;
+
+/// Carries out an order for the older addresses, which need nothing but a name, and writes the audit line. `path` is what
+/// the client asked for.
+///
+/// # Errors
+/// There is nobody of this name, or the daemon ends.
+async fn run_simple(
+    context: &Context,
+    order: Order,
+    target: Target,
+    caller: &Caller,
+    path: &str,
+) -> Result<Vec<BulkStatus>, Fault> {
+    let audit = Audit::of_path(caller, path, &target.to_string());
+    audit.finish(orders::execute(context.handle(), order, target).await)
+}

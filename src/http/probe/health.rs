@@ -3,9 +3,10 @@
 use crate::control::ask;
 use crate::control::overview::{Overview, ProcessView};
 use crate::control::request::Target;
-use crate::http::api::{Problem, look};
+use crate::http::answer;
 use crate::http::compat::bare_names;
 use crate::http::context::Context;
+use crate::http::wire::problem::Problem;
 use crate::http::wire::response::{Body, Response};
 use crate::model::namespec;
 use crate::model::state::{ProcessState, SupervisorState};
@@ -42,10 +43,10 @@ pub(crate) async fn ready(context: &Context, name: Option<&str>) -> Response {
 /// The bare name of a group stands for all of it, unless there is a process of that name, in a group of the same name or
 /// one alone in any.
 async fn overview(context: &Context, name: Option<&str>) -> Result<Overview, Problem> {
-    let Some(name) = name else { return look::overview(context, Target::All).await };
+    let Some(name) = name else { return answer::overview(context, Target::All).await };
     let target = bare_names::resolve(context, Target::parse(name)).await;
-    match look::overview(context, target).await {
-        Err(_) if !name.contains(':') => look::overview(context, Target::Group(name.to_string())).await,
+    match answer::overview(context, target).await {
+        Err(_) if !name.contains(':') => answer::overview(context, Target::Group(name.to_string())).await,
         found => found,
     }
 }

@@ -5,9 +5,10 @@
 
 use crate::control::overview::{Overview, ProcessView};
 use crate::control::request::Target;
-use crate::http::api::{Problem, look, reserve_memory};
+use crate::http::answer::{overview, reserve_memory};
 use crate::http::context::Context;
 use crate::http::probe::timings::{BOUNDS, Histogram};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::response::{Body, Response};
 use crate::model::exit::ExitStatus;
 use crate::model::stream::Stream;
@@ -35,7 +36,7 @@ pub(crate) async fn answer(context: &Context) -> Response {
 
 async fn written(context: &Context) -> Result<String, Problem> {
     let _reserved = reserve_memory(context).await?;
-    let overview = look::overview(context, Target::All).await?;
+    let overview = overview(context, Target::All).await?;
     let (overview, measured, sizes) = rt::unblock(move || {
         let daemon = [overview.daemon.keeper_pid, overview.daemon.manager_pid];
         let programs = overview.processes.iter().map(|process| process.info.pid);

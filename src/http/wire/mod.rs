@@ -6,5 +6,6 @@ pub(crate) mod body;
 pub(crate) mod query;
 pub(crate) mod request;
 
+pub(crate) mod problem;
 pub(crate) mod response;
 pub(crate) mod send;

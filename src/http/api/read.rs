@@ -1,14 +1,17 @@
 //! What is asked without changing anything.
 
 use super::events::EventStream;
-use super::problem::Problem;
-use super::route::Look;
-use super::{Answered, Asked, DESCRIPTION, Style, json, large_json, logs, plain, reserve_memory, view};
+use super::route::Read;
+use super::{DESCRIPTION, Style, logs, view};
 use crate::config::{ConfigErrors, ConfigSource, Origin, Setting};
 use crate::control::ask;
-use crate::control::overview::{DaemonView, Overview};
+use crate::control::overview::Overview;
 use crate::control::request::Target;
+use crate::http::answer::{
+    ApiRequest, ApiResult, daemon_view, json, large_json, overview, plain, reserve_memory,
+};
 use crate::http::context::Context;
+use crate::http::wire::problem::Problem;
 use crate::http::wire::response::{Body, Live, Response};
 use crate::model::namespec;
 use crate::rt;
@@ -21,22 +24,22 @@ const TIMELINE: usize = 200;
 /// The most that are shown.
 const TIMELINE_MAX: usize = 1000;
 
-pub(crate) async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> Answered {
+pub(crate) async fn answer(what: Read, context: &Context, request: &ApiRequest<'_>) -> ApiResult {
     match what {
-        Look::Description => Ok(plain(200, "application/json", DESCRIPTION.as_bytes().to_vec())),
-        Look::Session => json(
+        Read::Description => Ok(plain(200, "application/json", DESCRIPTION.as_bytes().to_vec())),
+        Read::Session => json(
             200,
-            &object!({"token": context.token().text(), "header": "X-Supervisord-Token", "user": asked.caller.user}),
+            &object!({"token": context.token().text(), "header": "X-Supervisord-Token", "user": request.caller.user}),
         ),
-        Look::Daemon => json(200, &view::daemon(&daemon(context).await?)),
-        Look::Processes => {
+        Read::Daemon => json(200, &view::daemon(&daemon_view(context).await?)),
+        Read::Processes => {
             context.sampler().request_samples();
             let reserved = reserve_memory(context).await?;
             let overview = overview(context, Target::All).await?;
             let snapshot = view::snapshot(&overview, context.feed().epoch(), context.usage());
             large_json(context, reserved, &snapshot).await
         }
-        Look::Process(target) => {
+        Read::Process(target) => {
             context.sampler().request_samples();
             let overview = overview(context, target).await?;
             match overview.processes.first() {
@@ -44,12 +47,12 @@ pub(crate) async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> 
                 None => Err(Problem::nothing_there()),
             }
         }
-        Look::Groups => {
+        Read::Groups => {
             let reserved = reserve_memory(context).await?;
             let overview = overview(context, Target::All).await?;
             large_json(context, reserved, &object!({"groups": groups(&overview)})).await
         }
-        Look::Group(name) => {
+        Read::Group(name) => {
             let reserved = reserve_memory(context).await?;
             let overview = overview(context, Target::Group(name)).await?;
             match groups(&overview).first() {
@@ -57,9 +60,9 @@ pub(crate) async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> 
                 None => Err(Problem::new(404, "there is no such group")),
             }
         }
-        Look::History(target) => history(context, target).await,
-        Look::Timeline => {
-            let max = match asked.query.get("limit").map(|text| (text, text.parse::<usize>())) {
+        Read::History(target) => history(context, target).await,
+        Read::Timeline => {
+            let max = match request.query.get("limit").map(|text| (text, text.parse::<usize>())) {
                 None => TIMELINE,
                 Some((_, Ok(max @ 1..=TIMELINE_MAX))) => max,
                 Some((text, _)) => {
@@ -71,35 +74,22 @@ pub(crate) async fn answer(what: Look, context: &Context, asked: &Asked<'_>) -> 
             let moments: Vec<_> = changes.iter().map(view::Moment::new).collect();
             json(200, &object!({"changes": moments}))
         }
-        Look::Events(style) => Ok(events(context, style, asked)),
-        Look::Log(log, part) => logs::answer(log, part, context, asked).await,
-        Look::Config => {
+        Read::Events(style) => Ok(events(context, style, request)),
+        Read::Log(log, part) => logs::answer(log, part, context, request).await,
+        Read::Config => {
             let reserved = reserve_memory(context).await?;
             let source = config_source(context).await?;
             let settings = rt::unblock(move || source.settings_to_show()).await.map_err(wrong_config)?;
             let settings: Vec<_> = settings.iter().map(Shown::new).collect();
             large_json(context, reserved, &object!({"settings": settings})).await
         }
-        Look::Reread => {
+        Read::Reread => {
             let _reserved = reserve_memory(context).await?;
             let source = config_source(context).await?;
             let found = rt::unblock(move || source.preview()).await.map_err(wrong_config)?;
             json(200, &object!({"added": found.added, "changed": found.changed, "removed": found.removed}))
         }
     }
-}
-
-/// What there is to show of some processes.
-///
-/// # Errors
-/// There are none of this name.
-pub(crate) async fn overview(context: &Context, target: Target) -> Result<Overview, Problem> {
-    Ok(*context.handle().call(ask::Overview(target)).await?)
-}
-
-/// The daemon without its processes.
-pub(crate) async fn daemon(context: &Context) -> Result<DaemonView, Problem> {
-    Ok(context.handle().call(ask::Daemon).await?.daemon)
 }
 
 fn groups(overview: &Overview) -> Vec<serde_json::Value> {
@@ -116,7 +106,7 @@ fn groups(overview: &Overview) -> Vec<serde_json::Value> {
     group.collect()
 }
 
-async fn history(context: &Context, target: Target) -> Answered {
+async fn history(context: &Context, target: Target) -> ApiResult {
     context.sampler().request_samples();
     let overview = overview(context, target).await?;
     let Some(process) = overview.processes.first() else { return Err(Problem::nothing_there()) };
@@ -137,8 +127,8 @@ async fn history(context: &Context, target: Target) -> Answered {
     json(200, &object!({"namespec": namespec, "points": points}))
 }
 
-fn events(context: &Context, style: Style, asked: &Asked<'_>) -> Response {
-    let last = asked.head.header("last-event-id").or_else(|| asked.query.get("after"));
+fn events(context: &Context, style: Style, request: &ApiRequest<'_>) -> Response {
+    let last = request.head.header("last-event-id").or_else(|| request.query.get("after"));
     let stream = EventStream::new(context, style, last);
     let content_type = match style {
         Style::ServerSent => "text/event-stream",
