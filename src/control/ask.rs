@@ -1,7 +1,7 @@
 //! Every request with the type of its answer.
 //!
-//! [`Request`] and [`Answer`] are what travels to the loop and back. Who asks takes a type of this module instead:
-//! `handle.call(ask::Pid)` is a number or a fault, and there is no other answer to think of.
+//! [`Request`] and [`Answer`] travel to the loop and back. Callers use the types of this module instead: the result of
+//! `handle.call(ask::Pid)` is a number or a fault, so no caller has to handle an answer of another type.
 
 use crate::config;
 use crate::config::Reread;
@@ -17,9 +17,10 @@ use std::sync::Arc;
 
 /// A request, with the type of its answer.
 pub trait Ask {
+    /// What the loop answers to it.
     type Answer: TryFrom<Answer, Error = Answer>;
 
-    /// As it travels to the loop.
+    /// The request in the form that travels to the loop.
     fn into_request(self) -> Request;
 }
 
@@ -34,10 +35,10 @@ pub fn typed<R: Ask>(answer: Answer) -> Result<R::Answer, Fault> {
     })
 }
 
-/// What came of an order for a target that has been found.
+/// The result of an order whose target was found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Applied {
-    /// The target was one process, and it is done.
+    /// The target was one process, and the order was carried out.
     One,
     /// One line for each process that the order was applied to.
     Several(Vec<BulkStatus>),
@@ -105,7 +106,7 @@ answers! {
     ConfigSource => Box<config::ConfigSource>,
 }
 
-/// The requests that carry what their variants carry, each with its answer. What they mean is said at [`Request`].
+/// The requests with the same values as their variants, each with its answer. [`Request`] documents what they mean.
 macro_rules! pairs {
     ($($name:ident $(($($field:ident: $kind:ty),+))? -> $answer:ty;)+) => {$(
         #[doc = concat!("[`Request::", stringify!($name), "`].")]
@@ -155,7 +156,7 @@ pairs! {
     ResolveName(name: String) -> String;
 }
 
-/// Where a log can be read: that of one stream of one process, or else the activity log.
+/// Where a log can be read: the log of one stream of one process, or the activity log for `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log(pub Option<(Target, Stream)>);
 
@@ -173,7 +174,9 @@ impl Ask for Log {
 /// [`Request::SendRemoteCommEvent`].
 #[derive(Clone, Debug)]
 pub struct SendRemoteCommEvent {
+    /// The type of the event, as listeners see it.
     pub kind: String,
+    /// The data of the event.
     pub data: String,
 }
 

@@ -1,19 +1,19 @@
-//! Who asked for what: the line that every change leaves in the activity log.
+//! The audit trail: every change leaves a line in the activity log that says who asked for what.
 
 use crate::model::visible::is_invisible;
 use std::fmt;
 
-/// Of what a client sent no more than this many characters stand in the log; of paths and faults, twice as many.
+/// At most this many characters of a client's text are logged, and twice as many of paths and faults.
 const AUDITED_MAX: usize = 100;
 
-/// Who asks.
+/// The client that sent a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The address, or uid and pid of whoever is at the other end of a unix socket.
+    /// The address; for a unix socket, the uid and pid of the client.
     pub peer: String,
-    /// The user at the other end of a unix socket, from the kernel.
+    /// The user at the other end of a unix socket, as the kernel reports it. `None` on the network.
     pub uid: Option<u32>,
-    /// The name that was authenticated.
+    /// The user name that was authenticated. `None` if the server asks for no password.
     pub user: Option<String>,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for Caller {
     }
 }
 
-/// The line of one change. It is written when the outcome is known.
+/// The log line of one change. [`Audit::finish`] writes it when the outcome is known.
 #[derive(Debug)]
 #[must_use]
 pub struct Audit {
@@ -34,7 +34,7 @@ pub struct Audit {
     line: String,
 }
 
-/// How the change was asked for. Each way has its own form of line, and people search for both.
+/// How the change was asked for. Each way has its own form of line, because people search for both forms.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Method,
@@ -52,15 +52,15 @@ impl Way {
 }
 
 impl Audit {
-    /// For a method of XML-RPC. `target` is its first argument if that is a text: it names the target, while the rest may
-    /// be what a program is told in confidence.
+    /// The line for a method of XML-RPC. `target` is its first argument if that is a string. Only this argument is logged: it
+    /// names the target, and the others may contain secrets for a program.
     pub fn of_method(caller: &Caller, method: &str, target: Option<&str>) -> Audit {
         // Quoted, so that nobody can forge a line.
         let target = target.map(|text| format!("{:?}", beginning(text, AUDITED_MAX))).unwrap_or_default();
         Audit { way: Way::Method, line: format!("{caller} called {method}({target})") }
     }
 
-    /// For a path that was asked for. `whom` is empty if that is the daemon itself.
+    /// The line for an HTTP path. `whom` names the target; it is empty if that is the daemon itself.
     pub fn of_path(caller: &Caller, path: &str, whom: &str) -> Audit {
         let whom = beginning(whom, AUDITED_MAX);
         let whom = if whom.is_empty() { String::new() } else { format!(" for {whom:?}") };
@@ -68,7 +68,10 @@ impl Audit {
         Audit { way: Way::Path, line: format!("{caller} asked for {path:?}{whom}") }
     }
 
-    /// Writes the line, and hands the outcome on.
+    /// Writes the line and returns the outcome unchanged.
+    ///
+    /// # Errors
+    /// The error in `result`.
     pub fn finish<T, E: fmt::Display>(self, result: Result<T, E>) -> Result<T, E> {
         log::info!(target: self.way.log_target(), "{}", self.text(result.as_ref().err()));
         result

@@ -1,8 +1,8 @@
-//! What clients ask of the daemon, whichever way they come: the requests and answers of its loop, and what it shows.
+//! What clients can ask of the daemon, however they ask: the requests and answers of its loop, and the state it shows.
 //!
-//! XML-RPC, REST, the page and the metrics are ways in. Each turns what it received into one of the requests of [`ask`], and
-//! the answer into what it sends. [`orders`] holds what takes several requests, [`audit`] the line that each change leaves
-//! in the activity log. [`request`] is what travels to the loop and back; [`overview`] is what there is to show.
+//! XML-RPC, REST, the page and the metrics are ways in. Each way translates its input into a request of [`ask`], and the
+//! answer into its own format. [`request`] holds the requests and answers themselves, [`overview`] the state of the daemon
+//! and its processes. [`orders`] carries out what takes several requests. [`audit`] writes the log line of each change.
 
 pub mod ask;
 pub mod audit;

@@ -1,7 +1,7 @@
-//! Orders that change processes and groups, whichever way they come.
+//! Orders that change processes and groups, for all ways in.
 //!
 //! An order is one request to the loop, or several in a sequence that users rely on. Each way in writes the outcome in its
-//! own form: a result of XML-RPC, JSON, or a sentence.
+//! own format: an XML-RPC result, JSON, or a sentence.
 
 use crate::config::Reread;
 use crate::control::ask::{self, Applied};
@@ -12,18 +12,23 @@ use crate::model::signal::Signal;
 /// What is to be done to processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
+    /// Starts processes.
     Start(Wait),
+    /// Stops processes.
     Stop(Wait),
+    /// Stops processes, waits for their end, and starts them again.
     Restart(Wait),
+    /// Sends a signal.
     Signal(Signal),
+    /// Empties the log files.
     ClearLogs,
 }
 
-/// Carries out an order for one target. Answers a line for each of its processes; what goes wrong with one of them
-/// stands in its line.
+/// Carries out an order for one target. Returns a status for each of its processes; the status contains the fault if the
+/// order failed for that process.
 ///
 /// # Errors
-/// There is no such target, or the daemon ends.
+/// BAD_NAME if there is no such target, SHUTDOWN_STATE if the daemon is shutting down.
 pub async fn execute(handle: &Handle, order: Order, target: Target) -> Result<Vec<BulkStatus>, Fault> {
     let whom = target.clone();
     let applied = match order {
@@ -41,7 +46,7 @@ pub async fn execute(handle: &Handle, order: Order, target: Target) -> Result<Ve
     }
 }
 
-/// The line for a target as a whole, rather than for one of its processes.
+/// The status of a target as a whole, rather than of one of its processes.
 pub fn line(target: &Target, outcome: Result<(), Fault>) -> BulkStatus {
     let all = || "*".to_string();
     let (group, name) = match target {
@@ -54,18 +59,20 @@ pub fn line(target: &Target, outcome: Result<(), Fault>) -> BulkStatus {
     BulkStatus { name, group, outcome }
 }
 
-/// What came of a restart.
+/// The result of a restart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restarted {
-    /// `None` if the one process that was meant did not run.
+    /// The result of stopping; `None` if the target was one process and it did not run.
     pub stopped: Option<Applied>,
+    /// The result of starting.
     pub started: Applied,
 }
 
-/// Stops a process, a group or everything, always waiting for the end, and starts it again.
+/// Stops a process, a group or everything, waits until it has ended whatever `wait` says, and starts it again. `wait` says
+/// whether to wait until it is RUNNING.
 ///
 /// # Errors
-/// What kept it from stopping, or from starting.
+/// The fault of stopping, but NOT_RUNNING is no error; or the fault of starting.
 pub async fn restart(handle: &Handle, target: Target, wait: Wait) -> Result<Restarted, Fault> {
     let stopped = match handle.call(ask::Stop(target.clone(), Wait::Yes)).await {
         Ok(stopped) => Some(stopped),
@@ -76,11 +83,12 @@ pub async fn restart(handle: &Handle, target: Target, wait: Wait) -> Result<Rest
     Ok(Restarted { stopped, started })
 }
 
-/// Reads the configuration again, then adds, replaces and removes groups: all that differ, or only the named one.
-/// Whatever runs of a group that goes is stopped first. Answers what was found and done.
+/// Reads the configuration again, then adds, replaces and removes groups: all that differ, or only the group `only`. The
+/// processes of a group are stopped before it is removed. Returns which groups were added, changed and removed.
 ///
 /// # Errors
-/// What is wrong with the configuration, or what kept a group from changing. The groups before that one are changed.
+/// CANT_REREAD if the configuration is wrong, BAD_NAME if there is no group `only`, or the fault of the first group that could
+/// not be changed. The groups before that one have been changed.
 pub async fn update(handle: &Handle, only: Option<&str>) -> Result<Reread, Fault> {
     let found = handle.call(ask::ReloadConfig).await?;
     let found = match only {
@@ -97,7 +105,7 @@ pub async fn update(handle: &Handle, only: Option<&str>) -> Result<Reread, Fault
     Ok(found)
 }
 
-/// What was found about one group; BAD_NAME if there is no such group at all.
+/// Reduces a reread to one group. BAD_NAME if there is no such group.
 async fn about_one(handle: &Handle, found: Reread, group: &str) -> Result<Reread, Fault> {
     let only = |names: Vec<String>| names.into_iter().filter(|name| name == group).collect();
     let found =

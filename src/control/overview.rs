@@ -1,5 +1,5 @@
-//! Everything the daemon shows of itself: what the loop answers to [`super::request::Request::Overview`], and what it tells
-//! viewers as it happens.
+//! The state of the daemon and its processes, for JSON, the page and the metrics. The loop returns it for
+//! [`super::request::Request::Overview`], and publishes changes of it to the feed.
 
 use crate::control::request::ProcessInfo;
 use crate::model::exit::{ExitStatus, PastExit, Tally};
@@ -13,8 +13,9 @@ use std::time::Duration;
 /// The daemon and some or all of its processes, at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overview {
-    /// Everything that was told to viewers up to this number is in here.
+    /// The number of the last published change that is contained in this overview.
     pub sequence: u64,
+    /// The daemon itself.
     pub daemon: DaemonView,
     /// Sorted by group and name.
     pub processes: Vec<ProcessView>,
@@ -23,11 +24,15 @@ pub struct Overview {
 /// The daemon itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DaemonView {
+    /// What the daemon does: run, restart or shut down.
     pub state: SupervisorState,
+    /// The `identifier` of the configuration.
     pub identifier: String,
-    /// What this machine is called among others.
+    /// The `nodename` of the configuration, or the host name.
     pub nodename: String,
+    /// The pid of the keeper, which is the pid in the pidfile.
     pub keeper_pid: i32,
+    /// The pid of the manager.
     pub manager_pid: i32,
     /// How many managers this keeper has started.
     pub manager_starts: u32,
@@ -35,12 +40,14 @@ pub struct DaemonView {
     pub config: PathBuf,
 }
 
-/// What is known of a process.
+/// The state of one process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProcessView {
+    /// What `getProcessInfo` answers.
     pub info: ProcessInfo,
+    /// Whether it is an event listener.
     pub is_listener: bool,
-    /// How often its program was created.
+    /// How often its program was spawned.
     pub starts: u32,
     /// Failed starts in a row.
     pub failures: u32,
@@ -50,30 +57,38 @@ pub struct ProcessView {
     pub exits: Vec<PastExit>,
     /// All the exits that this manager saw.
     pub tally: Tally,
-    /// How many bytes of output and error this manager has read.
+    /// How many bytes of standard output and standard error this manager has read.
     pub n_logged: [u64; 2],
-    /// What is unusual about it; empty if nothing is.
+    /// A remark about anything unusual; empty if there is nothing.
     pub note: Cow<'static, str>,
-    /// What happens by itself, and in what time.
+    /// What will happen without a request, and how soon.
     pub next: Option<(&'static str, Duration)>,
 }
 
 /// A change of one process' state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
+    /// When it changed.
     pub at: Wall,
+    /// The group of the process.
     pub group: Arc<str>,
+    /// The name of the process.
     pub process: Arc<str>,
+    /// The state before.
     pub from: ProcessState,
+    /// The state after.
     pub to: ProcessState,
-    /// What goes with it: the pid, the exit status or what went wrong.
+    /// The detail of the new state: the pid, the exit status or what went wrong.
     pub detail: String,
 }
 
 /// A process that is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alive {
+    /// The group of the process.
     pub group: String,
+    /// The name of the process.
     pub name: String,
+    /// The pid, always positive.
     pub pid: i32,
 }

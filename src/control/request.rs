@@ -1,9 +1,9 @@
-//! What the daemon's loop can be asked, and what it answers: the seam between the HTTP side, which only
-//! speaks, and the manager, which decides.
+//! The requests that the daemon's loop accepts, and its answers. This is the boundary between the HTTP side, which
+//! translates, and the manager, which decides.
 //!
-//! A [`Handle`] is what the HTTP side holds. It posts a [`Request`] to the loop and awaits the answer; a
-//! request that waits for a program is answered by the very transition it waits for. [`super::ask`] pairs each request
-//! with the type of its answer.
+//! The HTTP side holds a [`Handle`]. It posts a [`Request`] to the loop and awaits the answer. A request that waits for a
+//! program is answered by the state transition that it waits for. [`super::ask`] pairs each request with the type of its
+//! answer.
 
 use crate::config::ConfigSource;
 use crate::config::Reread;
@@ -20,83 +20,105 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::sync::{Arc, OnceLock};
 
-/// A question or an order for the daemon's loop.
+/// A request to the daemon's loop.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
+    /// What the daemon does: run, restart or shut down.
     State,
+    /// The pid of the keeper, which is the pid in the pidfile.
     Pid,
+    /// The `identifier` of the configuration.
     Identification,
+    /// What is known of one process.
     ProcessInfo(Target),
+    /// What is known of all processes.
     AllProcessInfo,
+    /// The configuration of every process, as it was last read.
     AllConfigInfo,
     /// Start one process, a group (`group:*`), or all of them.
     Start(Target, Wait),
+    /// Stop one process, a group (`group:*`), or all of them.
     Stop(Target, Wait),
+    /// Send a signal to one process, a group (`group:*`), or all of them.
     Signal(Target, Signal),
+    /// Read the configuration again. Answers what differs; changes no group.
     ReloadConfig,
+    /// Add a group of the configuration that was last read, and start what has `autostart`.
     AddProcessGroup(String),
+    /// Remove a group, none of whose processes may run.
     RemoveProcessGroup(String),
-    /// Forgets one process that does not run, or with `group:*` all of a group, until its group is added anew.
+    /// Remove one process that does not run, or all processes of a group (`group:*`), until the group is added again.
     RemoveProcess(Target),
-    /// One of the daemon's tables, for looking inside. Answers rows.
+    /// One of the daemon's internal tables, for debugging. Answers rows.
     Table(Table),
+    /// End the daemon.
     Shutdown,
+    /// End the daemon and start it again with the configuration read anew.
     Restart,
     /// Where the activity log can be read.
     MainLog,
     /// Where the log of one stream of one process can be read.
     ProcessLog(Target, Stream),
+    /// Empty the activity log.
     ClearLog,
+    /// Empty the logs of one process, a group (`group:*`), or all of them.
     ClearProcessLogs(Target),
+    /// Write bytes to the standard input of a process.
     SendProcessStdin(Target, Vec<u8>),
+    /// Send an event to the event listeners.
     SendRemoteCommEvent {
+        /// The type of the event.
         kind: String,
+        /// The data of the event.
         data: String,
     },
-    /// Let another binary take over; `None` for what lies where the daemon was started from. Answers a text.
+    /// Let another binary take over. `None` means the binary at the path from which the daemon was started. Answers a text.
     Upgrade(Option<PathBuf>),
-    /// How the last upgrade went, as a text.
+    /// The state of the last upgrade, as a text.
     UpgradeState,
-    /// Where the configuration was wrong when it was last read again, as a text; empty if nowhere.
+    /// The errors of the last reread, as a text; empty if there were none.
     ConfigProblem,
-    /// The last exits of a process and what happens next. Answers facts.
+    /// The last exits of a process and what will happen next. Answers facts.
     ProcessHistory(Target),
-    /// Keeper and manager. Answers facts.
+    /// The pids and versions of keeper and manager. Answers facts.
     Keeper,
-    /// Everything there is to show of the daemon and of one process, a group or all of them.
+    /// The state of the daemon and of one process, a group or all processes.
     Overview(Target),
-    /// The same of the daemon alone. Answers an overview without processes.
+    /// The state of the daemon alone. Answers an overview without processes.
     Daemon,
-    /// Who is alive.
+    /// The processes that have a pid now.
     Alive,
     /// How the configuration is read, and which groups are active.
     ConfigSource,
-    /// What a bare name means if it may mean a process in a group of another name: see [`crate::model::namespec::bearer`]. Answers a
-    /// text, the name itself if it means nothing else.
+    /// The namespec of the process that a bare name means, if that may be in a group of another name; see
+    /// [`crate::model::namespec::bearer`]. Answers a text: the name itself if no such process is found.
     ResolveName(String),
 }
 
-/// Whom a request is about.
+/// The processes that a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Keeps the text as the client sent it, for the fault that quotes it.
+    /// One process, or a group (`group:*`). Keeps the text of the client for faults that quote it.
     Name {
+        /// The text of the client.
         sent: String,
+        /// What the text means.
         namespec: Namespec,
     },
-    /// Every process of a group that is named without its `:*`.
+    /// Every process of a group, by the name of the group.
     Group(String),
+    /// Every process there is.
     All,
 }
 
 impl Target {
-    /// The target of a call that takes a namespec.
+    /// Parses a namespec: `process`, `group:process` or `group:*`.
     pub fn parse(sent: &str) -> Target {
         Target::Name { sent: sent.to_string(), namespec: Namespec::parse(sent) }
     }
 }
 
-/// How a client names it.
+/// The name of the target as a client writes it.
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -107,85 +129,114 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// Whether an answer waits until what was asked for has happened.
+/// When a request to start or stop is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
+    /// When the processes have started or ended.
     Yes,
+    /// As soon as starting or stopping has begun.
     No,
 }
 
-/// A table of the daemon's.
+/// An internal table of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// What the active configuration says and the state machine drives.
+    /// The processes of the active configuration.
     Procs,
-    /// What is alive.
+    /// The processes that are alive.
     InfoMap,
-    /// What was alive already when this run of the daemon began.
+    /// The processes that were already alive when this daemon started.
     Prestart,
 }
 
-/// What the loop answers. Which variant belongs to which request is said in [`super::ask`].
+/// An answer of the loop. [`super::ask`] says which variant belongs to which request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// Done: `true` on the wire.
     Done,
+    /// What the daemon does.
     State(SupervisorState),
+    /// A number, for example a pid.
     Number(i64),
+    /// A text.
     Text(String),
+    /// What is known of one process.
     Process(Box<ProcessInfo>),
+    /// What is known of several processes.
     Processes(Arc<Processes>),
-    /// Processes, each with more to say about it.
+    /// Processes with additional facts.
     Rows(Rows),
+    /// The configuration of several processes.
     Configs(Vec<ConfigInfo>),
-    /// One line per process that a request for several was applied to.
+    /// A status for each process that the request was applied to.
     Bulk(Vec<BulkStatus>),
+    /// Which groups a reread adds, changes and removes.
     Reread(Reread),
+    /// Where a log can be read.
     Log(LogSource),
+    /// Names and values.
     Facts(Facts),
+    /// Everything there is to show.
     Overview(Box<Overview>),
+    /// The processes that are alive.
     Alive(Vec<Alive>),
+    /// How the configuration is read.
     ConfigSource(Box<ConfigSource>),
 }
 
-/// Processes, each with more to say about it.
+/// Processes with additional facts about each.
 pub type Rows = Vec<(ProcessInfo, Facts)>;
 
-/// A struct of the daemon's own methods: names and values.
+/// A struct in the answer of a method that Supervisor does not have: names and values.
 pub type Facts = Vec<(&'static str, Fact)>;
 
+/// One value of a struct.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
+    /// A string on the wire.
     Text(String),
+    /// An int on the wire.
     Number(i64),
+    /// A boolean on the wire.
     Flag(bool),
+    /// An array of structs on the wire.
     List(Vec<Facts>),
 }
 
+/// What becomes of a request: an answer, or the fault that the client gets.
 pub type Outcome = Result<Answer, Fault>;
 
-/// `getProcessInfo`, with the clock still in full resolution.
+/// The result of `getProcessInfo`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProcessInfo {
+    /// The name of the process.
     pub name: String,
+    /// The group of the process.
     pub group: String,
-    /// Whole seconds since 1970; 0 is never.
+    /// When it was last started, in whole seconds since 1970; 0 if it never was.
     pub start: i64,
+    /// When it last ended, in whole seconds since 1970; 0 if it never has.
     pub stop: i64,
+    /// The time of the answer, in whole seconds since 1970.
     pub now: i64,
+    /// The state of the process.
     pub state: ProcessState,
+    /// Why the last start failed; empty if it did not.
     pub spawnerr: String,
+    /// The last exit status; 0 if there was none yet.
     pub exitstatus: i32,
-    /// Empty when there is none.
+    /// The log file of standard output; empty if there is none.
     pub stdout_logfile: String,
+    /// The log file of standard error; empty if there is none.
     pub stderr_logfile: String,
-    /// 0 when there is none.
+    /// The pid; 0 if there is none.
     pub pid: i32,
+    /// One line for people, as `ctl status` shows it.
     pub description: String,
 }
 
-/// What is known of several processes. Clients that ask within the same second while nothing changes share it, together
-/// with its text.
+/// The state of several processes, with its XML text once a client needed it. Clients that ask within the same second share
+/// both unless a process has changed.
 #[derive(Debug)]
 pub struct Processes {
     infos: Vec<ProcessInfo>,
@@ -193,11 +244,12 @@ pub struct Processes {
 }
 
 impl Processes {
+    /// What is known of each process.
     pub fn infos(&self) -> &[ProcessInfo] {
         &self.infos
     }
 
-    /// How they stand on the wire, which only the first who asks has to `write`.
+    /// The text on the wire. The first caller produces it with `write`; later callers get the same text.
     pub fn text(&self, write: impl FnOnce(&[ProcessInfo]) -> String) -> &str {
         self.text.get_or_init(|| write(&self.infos))
     }
@@ -216,27 +268,34 @@ impl PartialEq for Processes {
     }
 }
 
-/// One process of the last read configuration, with what `getAllConfigInfo` says about it beyond that.
+/// One row of `getAllConfigInfo`: a process of the last read configuration, and what is in use of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigInfo {
+    /// The group with the configuration of its processes.
     pub group: Arc<GroupConfig>,
     /// Index into `group.processes`.
     pub process: usize,
+    /// Whether the group is active.
     pub inuse: bool,
-    /// The files in use, for a process whose automatic log names are known.
+    /// The log file of standard output in use, if its name was chosen automatically and is known.
     pub stdout_logfile: Option<PathBuf>,
+    /// The log file of standard error in use, if its name was chosen automatically and is known.
     pub stderr_logfile: Option<PathBuf>,
 }
 
+/// The result of an order for one process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BulkStatus {
+    /// The name of the process; `*` for a whole group.
     pub name: String,
+    /// The group of the process.
     pub group: String,
+    /// The fault, if the order could not be carried out.
     pub outcome: Result<(), Fault>,
 }
 
 impl BulkStatus {
-    /// The `status` member: 80 or the fault's number.
+    /// The `status` member: 80 for success, or the number of the fault.
     pub fn status(&self) -> i32 {
         match &self.outcome {
             Ok(()) => FaultCode::Success.code(),
@@ -256,18 +315,19 @@ impl BulkStatus {
 /// One posted request and where its answer goes.
 #[derive(Debug)]
 pub struct Call {
+    /// What is asked.
     pub request: Request,
-    /// Holds exactly one answer. The loop does not care whether anybody still listens.
+    /// Receives exactly one answer. The loop ignores that the receiver may be gone.
     pub reply: async_channel::Sender<Outcome>,
 }
 
-/// The door to the daemon's loop. Cheap to clone.
+/// The sending end of the channel to the daemon's loop. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     calls: async_channel::Sender<Call>,
-    /// Told before each request that is posted.
+    /// Called before each request is posted.
     on_call: Option<Arc<dyn Fn() + Send + Sync>>,
-    /// The daemon goes on with another loop when this one is gone.
+    /// Whether another process continues the daemon when this loop ends.
     has_successor: Arc<AtomicBool>,
 }
 
@@ -277,28 +337,28 @@ impl std::fmt::Debug for Handle {
     }
 }
 
-/// So many calls wait in the channel; whoever has another one waits before it. Its memory is there from the start.
+/// The capacity of the channel, in calls. Senders wait while it is full. Its memory is allocated at once.
 const MOST_WAITING: usize = 128;
 
 impl Handle {
-    /// A door, and the end from which the loop takes what is posted.
+    /// Returns a handle and the receiving end for the loop.
     pub fn channel() -> (Handle, async_channel::Receiver<Call>) {
         let (calls, receiver) = async_channel::bounded(MOST_WAITING);
         (Handle { calls, on_call: None, has_successor: Arc::default() }, receiver)
     }
 
-    /// Lets somebody know that a request is about to be posted, in the task that posts it.
+    /// Registers a function that is called before each request is posted, in the task that posts it.
     pub fn on_call(mut self, on_call: impl Fn() + Send + Sync + 'static) -> Handle {
         self.on_call = Some(Arc::new(on_call));
         self
     }
 
-    /// Says that the end of the loop will not be the daemon's.
+    /// Announces that another process will continue the daemon when this loop ends.
     pub fn announce_successor(&self) {
         self.has_successor.store(true, Release);
     }
 
-    /// Asks the loop for something, and awaits the answer to it. As [`Handle::post`].
+    /// Posts a request and awaits its answer, in the type that belongs to the request. See [`Handle::post`].
     ///
     /// # Errors
     /// The loop's fault; `SHUTDOWN_STATE` if the loop is gone and the daemon with it.
@@ -306,8 +366,8 @@ impl Handle {
         ask::typed::<R>(self.post(request.into_request()).await?)
     }
 
-    /// Posts a request and awaits its answer, of whatever type. Does not return if the loop is gone and has a successor: what was begun
-    /// goes on there, and this process, and with it the connection, is about to end.
+    /// Posts a request and awaits its answer. Never returns if the loop is gone and has a successor: the successor continues
+    /// what was begun, and this process and the client's connection are about to end.
     ///
     /// # Errors
     /// The loop's fault; `SHUTDOWN_STATE` if the loop is gone and the daemon with it.

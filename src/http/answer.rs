@@ -1,4 +1,4 @@
-//! What the answers of all endpoints are made of: the request, JSON, memory for what is large, and the daemon's state.
+//! What all endpoints use to answer: the request, JSON, memory for large answers, and the state of the daemon.
 
 use super::context::{Context, Reservation};
 use crate::control::ask;
@@ -20,13 +20,13 @@ pub(super) struct ApiRequest<'a> {
     pub caller: &'a Caller,
 }
 
-/// What becomes of a request: an answer, or what is wrong with it.
+/// The result of a request: an answer, or why it fails.
 pub(super) type ApiResult = Result<Response, Problem>;
 
 /// An answer in JSON.
 ///
 /// # Errors
-/// The value cannot be written.
+/// If the value cannot be serialised.
 pub(super) fn json(status: u16, value: &impl Serialize) -> ApiResult {
     match serde_json::to_vec(value) {
         Ok(bytes) => Ok(plain(status, "application/json", bytes)),
@@ -35,7 +35,7 @@ pub(super) fn json(status: u16, value: &impl Serialize) -> ApiResult {
     }
 }
 
-/// An answer with the headers that all of them have.
+/// An answer with the headers that all answers have.
 pub(super) fn plain(status: u16, content_type: &str, bytes: Vec<u8>) -> Response {
     Response::new(status, content_type, Body::Whole(bytes)).private()
 }
@@ -44,18 +44,18 @@ fn busy() -> Problem {
     Problem::new(503, "too much memory is taken by answers that others do not read; try again")
 }
 
-/// The turn at making an answer that may be large.
+/// Reserves memory for an answer that may be large, before it is produced.
 ///
 /// # Errors
-/// Others have all the memory, or all turns.
+/// If other clients have all of it for too long.
 pub(super) async fn reserve_memory(context: &Context) -> Result<Reservation, Problem> {
     context.reserve_memory().await.ok_or_else(busy)
 }
 
-/// An answer in JSON that may be large. `turn` was taken while it was made.
+/// An answer in JSON that may be large. `reserved` was held while `value` was produced.
 ///
 /// # Errors
-/// There is too little memory.
+/// If there is too little memory.
 pub(super) async fn large_json(
     context: &Context,
     reserved: Reservation,
@@ -71,15 +71,18 @@ pub(super) async fn large_json(
     Ok(response.with_share(share))
 }
 
-/// What there is to show of some processes.
+/// The state of the daemon and of some processes.
 ///
 /// # Errors
-/// There are none of this name.
+/// If there are no such processes.
 pub(super) async fn overview(context: &Context, target: Target) -> Result<Overview, Problem> {
     Ok(*context.handle().call(ask::Overview(target)).await?)
 }
 
-/// The daemon without its processes.
+/// The state of the daemon without its processes.
+///
+/// # Errors
+/// If the daemon ends.
 pub(super) async fn daemon_view(context: &Context) -> Result<DaemonView, Problem> {
     Ok(context.handle().call(ask::Daemon).await?.daemon)
 }

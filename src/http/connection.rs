@@ -1,7 +1,7 @@
-//! One connection, from accepting it to closing it: requests are read, answered in order, and everything
-//! that takes too long or grows too large ends.
+//! One connection, from accepting to closing: its requests are read and answered in order. A connection that takes too long
+//! or sends too much is closed.
 //!
-//! What was asked of the daemon is always carried out to its end, whether or not the client is still there.
+//! A request that has reached the daemon is always carried out, whether or not the client is still connected.
 
 use crate::control::audit::Caller;
 use crate::http::guard::admission::{ConnectionPermit, Evictable, Rank};
@@ -17,27 +17,27 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How much is read of a client that was refused, in bytes.
+/// The most that is read from a client after it was refused, in bytes.
 const LINGER_BYTES: usize = 1 << 20;
 
-/// So many bytes are taken of a client before it is let in; it may send more then.
+/// The most that is read from a client before it is let in, in bytes.
 const EARLY_BYTES: usize = 8 << 10;
 
-/// A client and what it has sent so far.
+/// A connected client, and what it has sent and nobody has used.
 pub(super) struct Connection {
     socket: Arc<Socket>,
     peer: Peer,
     site: Arc<Site>,
     input: Input,
-    /// Held until the first request has been answered: whoever was accepted has most likely sent it already.
+    /// Held until the first request has been answered, because most clients have sent it by the time they are accepted.
     first: Option<async_channel::Sender<()>>,
     permit: ConnectionPermit,
 }
 
-/// Why there is no next request.
+/// Why a connection has no next request.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The client left, or was silent for too long: nothing to say.
+    /// The client left or was silent for too long. It gets no answer.
     Silent,
     Refused(Refusal),
 }
@@ -62,7 +62,7 @@ impl Connection {
         Connection { input: Input::new(socket.clone()), socket, peer, site, first, permit }
     }
 
-    /// Serves the client until either side has had enough.
+    /// Serves the client until the connection ends.
     pub(super) async fn run(mut self) {
         loop {
             let served = match self.next_head().await {
@@ -125,7 +125,7 @@ impl Connection {
         }
     }
 
-    /// Some clients end a request with a line break too many; that begins no new one.
+    /// Skips line breaks between requests. Some clients end a request with one too many.
     fn skip_line_breaks(&mut self) {
         let is_line_break = |byte: &&u8| b"\r\n".contains(byte);
         let n_bytes = self.input.unread().iter().take_while(is_line_break).count();
@@ -159,7 +159,7 @@ impl Connection {
         self.send(&head, response, persistence).await
     }
 
-    /// Lets the client be closed to make room for another until the result is dropped.
+    /// Allows closing this client for another one until the result is dropped.
     fn allow_eviction(&self, rank: Rank) -> Evictable {
         self.site.context.admission().allow_eviction(self.permit.side(), rank, &self.socket)
     }
@@ -267,8 +267,8 @@ impl Connection {
     }
 }
 
-/// Waits until the client leaves. What it still sends is of no interest: `supervisorctl` ends its requests
-/// for logs with an extra line break.
+/// Waits until the client leaves. What it still sends is ignored: `supervisorctl` ends its requests for logs with an extra
+/// line break.
 async fn peer_gone(socket: &Socket) -> io::Result<()> {
     let mut ignored = [0; 512];
     while socket.read(&mut ignored).await? > 0 {}

@@ -1,4 +1,4 @@
-//! What all HTTP servers of the daemon share.
+//! What all HTTP servers of the daemon share: the handle to the loop, memory budgets, limits.
 
 use crate::control::request::Handle;
 use crate::http::guard::admission::{Admission, Side};
@@ -20,31 +20,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Large bodies of requests may occupy so many bytes together while they come in.
+/// The memory for large bodies of requests while they come in, in bytes.
 const INCOMING_MAX: usize = 16 << 20;
 
-/// So many what they are decoded into: the largest body there may be finds room.
+/// The memory for decoded bodies, in bytes. The largest body that is allowed fits.
 const DECODED_MAX: usize = body::DECODED * BODY_MAX as usize;
 
-/// So many large answers.
+/// The memory for large answers, in bytes.
 const OUTGOING_MAX: usize = 32 << 20;
 
-/// So many large answers are made at a time, whoever asks for them: those who never stop asking are not to fill the loop's
-/// queue, nor the processors.
+/// How many large answers are produced at a time. Clients that never stop asking must fill neither the loop's queue nor the
+/// processors.
 const MADE_AT_A_TIME: usize = 2;
 
-/// What an answer that may be large is counted as before it is known, in bytes.
+/// What is reserved for an answer that may be large before its size is known, in bytes.
 const HEAVY: usize = 1 << 20;
 
-/// The turn of a request at having a large answer made.
+/// Permission to produce a large answer, and the memory for it. Both are returned when this is dropped.
 #[derive(Debug)]
 pub(super) struct Reservation {
     _making: Share,
     _memory: Share,
 }
 
-/// What one kind of clients may occupy. The other kind has as much, so nobody on the network takes the memory of those
-/// who come by a unix socket.
+/// The memory that one side may occupy. The other side has as much, so clients on the network cannot take the memory of
+/// those on unix sockets.
 #[derive(Debug)]
 struct Memory {
     incoming: Budget,
@@ -64,7 +64,7 @@ impl Memory {
     }
 }
 
-/// Everything a connection needs of the daemon. Cheap to clone; one serves all listeners, each as its clients see it.
+/// What a connection needs from the daemon. All servers share one; each has a clone with its own side. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Context {
     shared: Arc<Shared>,
@@ -81,34 +81,33 @@ struct Shared {
     sampler: Sampler,
     token: Token,
     timings: Timings,
-    /// Of the network's clients, and of those on unix sockets.
+    /// For clients on the network, and for those on unix sockets.
     memory: [Memory; 2],
     hashing: Hashing,
     guesses: Guesses,
     admission: Admission,
     in_progress: InProgress,
-    /// This process is about to end.
+    /// Whether this process is about to end.
     leaving: AtomicBool,
     limits: Limits,
 }
 
-/// Knows when the last request has been answered: each holds a sender, and a channel without senders is
-/// closed.
+/// Knows when the last request has been answered: each request holds a sender, and a channel without senders is closed.
 #[derive(Debug)]
 struct InProgress {
-    /// `None` once somebody waits for the last one.
+    /// `None` once [`Context::drain`] waits for the last request.
     sender: Mutex<Option<Sender<()>>>,
     receiver: Receiver<()>,
 }
 
 impl Context {
-    /// `rpc_namespaces` are those that publish the main interface; `version` is what
-    /// `getSupervisorVersion` answers.
+    /// A context with the default limits. `rpc_namespaces` publish the main interface; `version` is the result of
+    /// `getSupervisorVersion`.
     pub fn new(handle: Handle, rpc_namespaces: &[String], version: &str) -> Context {
         Context::with_limits(handle, rpc_namespaces, version, Limits::default())
     }
 
-    /// The same with another kind of patience.
+    /// A context with other limits, for tests.
     pub fn with_limits(handle: Handle, rpc_namespaces: &[String], version: &str, limits: Limits) -> Context {
         let (sender, receiver) = async_channel::bounded(1);
         let usage = Usage::default();
@@ -133,7 +132,7 @@ impl Context {
         Context { shared: Arc::new(shared), side: Side::Network }
     }
 
-    /// The same for clients of this kind.
+    /// The same context for clients of this side.
     pub(super) fn on(self, side: Side) -> Context {
         Context { side, ..self }
     }
@@ -142,7 +141,8 @@ impl Context {
         self.side
     }
 
-    /// Lets every connection end with its next answer, so that clients come back to whoever serves then.
+    /// Ends every connection with its next answer, so that clients connect to the successor. Requests that the loop has not
+    /// answered when it ends are left to the successor.
     pub fn leave(&self) {
         self.shared.handle.announce_successor();
         self.shared.leaving.store(true, Ordering::Relaxed);
@@ -152,8 +152,8 @@ impl Context {
         self.shared.leaving.load(Ordering::Relaxed)
     }
 
-    /// Waits until the requests that were being carried out when this was called have been answered, but no
-    /// longer than `limit`. For the end of the daemon, whose last answer is often the one to `shutdown`.
+    /// Waits until the requests in progress have been answered, but no longer than `limit`. The daemon calls it before it
+    /// ends, because its last answer is often the one to `shutdown`.
     pub async fn drain(&self, limit: Duration) {
         let sender = &self.shared.in_progress.sender;
         drop(sender.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -161,17 +161,17 @@ impl Context {
         let _ = within(limit, self.shared.in_progress.receiver.recv()).await;
     }
 
-    /// To be held while a request is carried out and its answer sent. `None` once the daemon ends.
+    /// Marks a request as in progress until the result is dropped. `None` once the daemon ends.
     pub(super) fn begin_request(&self) -> Option<Sender<()>> {
         self.shared.in_progress.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Where the loop tells what happens.
+    /// The feed to which the loop publishes changes.
     pub fn feed(&self) -> &Feed {
         &self.shared.feed
     }
 
-    /// Where the loop takes down how long things took.
+    /// Where the loop records how long starts and restarts took.
     pub fn timings(&self) -> &Timings {
         &self.shared.timings
     }
@@ -204,33 +204,33 @@ impl Context {
         &self.shared.memory[usize::from(self.side == Side::Unix)]
     }
 
-    /// Memory for bodies that come in.
+    /// The memory for bodies that come in.
     pub(super) fn incoming(&self) -> &Budget {
         &self.memory().incoming
     }
 
-    /// Memory for what they are decoded into.
+    /// The memory for decoded bodies.
     pub(super) fn decoded(&self) -> &Budget {
         &self.memory().decoded
     }
 
-    /// Memory for answers.
+    /// The memory for answers.
     pub(super) fn outgoing(&self) -> &Budget {
         &self.memory().outgoing
     }
 
-    /// Waits for the turn at having an answer made that may be large, and the memory for it: before the answer is there
-    /// nobody knows its size. `None` if that takes too long.
+    /// Waits for permission to produce an answer that may be large, and reserves memory for it; its size is not known yet.
+    /// `None` if that takes too long.
     pub(super) async fn reserve_memory(&self) -> Option<Reservation> {
         let reservation = async {
-            // In this order: those who wait for their turn hold no memory, which those whose turn it is may need.
+            // In this order: whoever waits for permission holds no memory, which those with permission may need.
             let making = self.memory().making.take(1).await;
             Reservation { _memory: self.outgoing().take(HEAVY).await, _making: making }
         };
         within(self.limits().memory, reservation).await
     }
 
-    /// Memory for an answer of so many bytes, which is none for a small one. `None` if that takes too long.
+    /// Reserves memory for an answer of `n_bytes` bytes: none if it is small. The outer `None` means that it took too long.
     pub(super) async fn reserve_for_answer(&self, n_bytes: usize) -> Option<Option<Share>> {
         match n_bytes > SMALL {
             true => within(self.limits().memory, self.outgoing().take(n_bytes)).await.map(Some),
@@ -238,7 +238,7 @@ impl Context {
         }
     }
 
-    /// Memory for the answer to a call that may have to wait for processes.
+    /// Reserves memory for the answer to a call that may wait for processes. `None` if that takes too long.
     pub(super) async fn reserve_for_waiting(&self) -> Option<Share> {
         within(self.limits().memory, self.outgoing().take(HEAVY)).await
     }

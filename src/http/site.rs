@@ -1,4 +1,4 @@
-//! One server as its clients meet it: who is let in, and which path leads where.
+//! One HTTP server: decides who is let in and which path leads where.
 
 use crate::control::ask;
 use crate::control::audit::Caller;
@@ -33,24 +33,24 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
-/// So many of those that were refused stand in the activity log: they choose their names themselves.
+/// At most so many refused origins are logged. Clients choose these names, so they must not fill the log.
 const REFUSED_MAX: usize = 100;
 
-/// What one `[…http_server]` section makes of the daemon.
+/// The server of one `[…http_server]` section.
 #[derive(Debug)]
 pub(super) struct Site {
     pub context: Context,
     section: Arc<str>,
     guard: Guard,
     policy: Policy,
-    /// Whom the activity log says that we refused.
+    /// The origins whose refusal was logged.
     refused: Mutex<HashSet<String>>,
     legacy_get_actions: bool,
-    /// Closed when the server no longer accepts.
+    /// Closed when the server no longer accepts clients.
     open: Receiver<()>,
 }
 
-/// What a request is for, as far as its head tells.
+/// Where a request leads, by its head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Rpc,
@@ -65,12 +65,12 @@ pub(super) enum Route {
     Metrics,
     Livez,
     Readyz(Option<String>),
-    /// There is nothing there, or not for this method.
+    /// An error: there is nothing at this path, or not for this method.
     Error(u16),
 }
 
 impl Site {
-    /// `open` is closed when the server no longer accepts: its settings are not in force any more then.
+    /// The server of a section. `open` is closed when it no longer accepts clients, because its settings have changed.
     pub(super) fn new(config: &HttpServerConfig, context: Context, open: Receiver<()>) -> Site {
         Site {
             section: config.section.as_str().into(),
@@ -83,20 +83,20 @@ impl Site {
         }
     }
 
-    /// The section it was configured in.
+    /// The section of the configuration.
     pub(super) fn section(&self) -> &str {
         &self.section
     }
 
-    /// Whether the server no longer accepts.
+    /// Whether the server no longer accepts clients.
     pub(super) fn is_closed(&self) -> bool {
         self.open.is_closed()
     }
 
-    /// Lets a client in, under the name it gave.
+    /// Checks password and origin of a request. Returns the user name, if the server asks for one.
     ///
     /// # Errors
-    /// What it is to be answered instead.
+    /// The answer for a client that is not let in.
     pub(super) async fn admit(&self, head: &Head, peer: &Peer) -> Result<Option<String>, Response> {
         let begin = Instant::now();
         let asking = Asking { side: self.context.side(), origin: peer.origin() };
@@ -108,7 +108,7 @@ impl Site {
                 if denied == Denied::WrongCredentials {
                     self.context.guesses().note(&self.section, asking.origin);
                 }
-                // Without it, those who are sent away would be back at once.
+                // Without the delay, clients that are refused would be back at once.
                 Timer::at(begin + delay).await;
                 let is_busy = denied == Denied::Busy;
                 return Err(if is_busy { Response::error(UNAVAILABLE.0) } else { unauthorized() });
@@ -120,7 +120,7 @@ impl Site {
         }
     }
 
-    /// Lets in who is no browser, and browsers with pages of ours.
+    /// Checks that no foreign web page caused the request.
     fn check_browser(&self, head: &Head) -> Result<(), Refusal> {
         let route = route(head);
         match self.policy.judge(head, purpose(head, &route)) {
@@ -135,7 +135,7 @@ impl Site {
         }
     }
 
-    /// Says why somebody is not let in: to him, and once to the activity log.
+    /// The answer that says why a request is refused. The first refusal of each origin is logged.
     fn refuse(&self, head: &Head, refusal: &Refusal) -> Response {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() < REFUSED_MAX && refused.insert(refusal.whom().to_string()) {
@@ -204,10 +204,10 @@ impl Site {
         }
     }
 
-    /// Decodes a call, with the memory that it occupies until it has been answered.
+    /// Decodes a call. A large one comes with a share of the memory budget, to be held until it has been answered.
     ///
     /// # Errors
-    /// There is no memory for it, or no thread.
+    /// If there is no memory or no thread for it.
     async fn decode(
         &self,
         body: RequestBody,
@@ -218,7 +218,7 @@ impl Site {
         }
         let wanted = self.context.decoded().take(body::DECODED * bytes.len());
         let share = within(self.context.limits().memory, wanted).await.ok_or(UNAVAILABLE)?;
-        // This takes a while, in which others are to be served. If the client leaves, it goes on, memory included.
+        // This takes a while, so it runs on a thread of its own. If the client leaves, it continues and keeps its memory.
         let decode = move || {
             let decoded = wire::decode_call(&bytes);
             drop(arrived);
@@ -227,8 +227,8 @@ impl Site {
         rt::run_aside(decode).await.map_err(|_| UNAVAILABLE)
     }
 
-    /// Makes a call and puts its result into text. `None` if there is too little memory for large answers and
-    /// none becomes free: clients that do not take theirs are thrown out, but that takes a while.
+    /// Carries out a call and encodes its result. `None` if the memory for large answers is taken and none becomes free in
+    /// time. Clients that do not read their answers are disconnected, but that takes a while.
     async fn execute(&self, call: Call, caller: &Caller) -> Option<Response> {
         let server = self.context.server();
         let heavy = server.is_heavy(&call.method);
@@ -270,7 +270,7 @@ fn unauthorized() -> Response {
     Response::error(401).with_header("WWW-Authenticate", "Basic realm=\"default\"")
 }
 
-/// What a request is for. Everything that is no reading may change something.
+/// The purpose of a request. Every method but GET and HEAD may change something.
 fn purpose(head: &Head, route: &Route) -> Purpose {
     match route {
         Route::Alive | Route::Livez | Route::Readyz(_) | Route::Metrics => Purpose::Probe,
@@ -289,7 +289,7 @@ fn uncached(response: Response) -> Response {
         .with_header("Expires", "Thu, 01 Jan 1970 00:00:00 GMT")
 }
 
-/// Decides by method and path. Paths are compared segment by segment, decoded once.
+/// Finds the route of a method and a path. Paths are decoded once and compared segment by segment.
 pub(super) fn route(head: &Head) -> Route {
     let reads = head.method == "GET" || head.method == "HEAD";
     let only = |allowed: bool, route: Route| if allowed { route } else { Route::Error(400) };

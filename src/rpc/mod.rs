@@ -1,4 +1,4 @@
-//! XML-RPC: the wire format (names, faults and structs, once for both sides), the daemon's methods, and the client.
+//! XML-RPC: the text format for both sides (`wire`), the daemon's methods (`server`), and the client's calls (`client`).
 
 pub mod client;
 pub mod server;

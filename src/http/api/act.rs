@@ -1,6 +1,6 @@
-//! What changes something.
+//! Endpoints that change something.
 //!
-//! Whatever was begun is carried out to its end; an answer waits for that, but not for ever.
+//! An order that was begun is always carried out. The answer waits for its end, up to a time limit.
 
 use super::route::{Act, Action};
 use crate::config::Reread;
@@ -23,33 +23,33 @@ use serde_json::json as object;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// How long an answer waits for what was request, if nobody says how long.
+/// How long an answer waits for the end of an order by default.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The longest it can be asked to wait, in seconds.
+/// The longest wait that a client can ask for, in seconds.
 const PATIENCE_MAX: f64 = 600.0;
 
-/// So many names one request may select.
+/// How many names one request may select.
 const NAMES_MAX: usize = 10_000;
 
-/// What the body of an action may say. All of it is optional.
+/// The options of an action, from the body of the request. All of them are optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActionOptions {
     /// For `signal`: a name, with or without SIG, or a number.
     signal: Option<SignalName>,
-    /// Whether to wait for what was asked; yes if nothing is said.
+    /// Whether to wait for the end of the order. The default is true.
     wait: Option<bool>,
     /// How long to wait, in seconds.
     timeout: Option<f64>,
 }
 
-/// What the body for a selection says.
+/// The body of an action on several targets.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Selection {
     action: String,
-    /// Processes and groups (`group:*`); all there are, if it is missing.
+    /// Processes and groups (`group:*`); all processes if it is missing.
     names: Option<Vec<String>>,
     signal: Option<SignalName>,
     wait: Option<bool>,
@@ -63,7 +63,7 @@ enum SignalName {
     Number(f64),
 }
 
-/// An order for processes, by the name it was given, and how long the answer may take.
+/// An action of a client, the order that it means, and how long the answer may wait.
 #[derive(Clone, Copy, Debug)]
 struct Task {
     action: Action,
@@ -90,7 +90,7 @@ pub(crate) async fn answer(what: Act, context: &Context, request: &ApiRequest<'_
     }
 }
 
-/// A body in another format is what a form of a foreign page could send.
+/// Checks that the body is JSON. The form of a foreign page cannot send that.
 fn is_json(request: &ApiRequest<'_>) -> Result<(), Problem> {
     let kind = request.head.header("content-type").unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -138,7 +138,7 @@ impl Task {
     }
 }
 
-/// Names in any case, with or without SIG; numbers may be written as 15.0, which JSON takes for the same.
+/// Parses a signal: a name in any case, with or without SIG, or a number. JSON makes no difference between 15 and 15.0.
 fn signal(name: &SignalName) -> Result<Signal, Problem> {
     let text = match name {
         SignalName::Name(name) => name.clone(),
@@ -181,7 +181,7 @@ async fn execute_many(context: &Context, request: &ApiRequest<'_>) -> ApiResult 
     audit.finish(execute(context, task, targets).await)
 }
 
-/// What became of one process.
+/// The result of an action for one process.
 #[derive(Debug, Serialize)]
 struct ActionResult {
     namespec: String,
@@ -189,7 +189,7 @@ struct ActionResult {
     name: String,
     /// `done`, `failed`, or `pending` if it takes longer than the answer could wait.
     outcome: &'static str,
-    /// The number the same order has by XML-RPC: 80 for success, or that of the fault.
+    /// 80 for success, or the number of the fault, as in XML-RPC; 0 while it is pending.
     status: i32,
     fault: Option<&'static str>,
     detail: String,
@@ -213,7 +213,7 @@ impl ActionResult {
         }
     }
 
-    /// For a process of which nothing is known but that it is not done.
+    /// The result for a target whose order has not ended.
     fn pending(name: &str) -> ActionResult {
         let namespec = Namespec::parse(name);
         let process = namespec.process.clone().unwrap_or_else(|| "*".to_string());
@@ -231,12 +231,12 @@ impl ActionResult {
     }
 }
 
-/// Carries out an order and says what became of each process.
+/// Carries out an order for several targets. The answer has a result for each process.
 async fn execute(context: &Context, task: Task, targets: Vec<Target>) -> ApiResult {
     let alone = targets.len() == 1;
     let mut results: Vec<ActionResult> = Vec::new();
     let deadline = Instant::now() + task.patience;
-    // Begun together; then one after the other is waited for.
+    // All are begun at once, then awaited one after the other.
     let begun: Vec<_> = targets
         .iter()
         .map(|target| {
@@ -258,7 +258,7 @@ async fn execute(context: &Context, task: Task, targets: Vec<Target>) -> ApiResu
     json(200, &object!({"action": task.action.name(), "ok": is_ok, "results": results}))
 }
 
-/// Says what state everybody is in afterwards.
+/// Adds to each result the state and pid of the process.
 async fn add_states(context: &Context, results: &mut [ActionResult]) {
     let target = match results {
         [] => return,
@@ -280,13 +280,13 @@ async fn add_states(context: &Context, results: &mut [ActionResult]) {
     }
 }
 
-/// One request to the loop that is answered at once.
+/// Posts a request without a result, and confirms it.
 async fn confirm(context: &Context, request: impl Ask<Answer = ()>) -> ApiResult {
     context.handle().call(request).await?;
     json(200, &object!({"ok": true}))
 }
 
-/// What the body of an update may say.
+/// The body of an update.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Update {

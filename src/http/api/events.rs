@@ -1,4 +1,4 @@
-//! What happens, as it happens.
+//! The streams of events: `/api/v1/events` and `/events`.
 
 use super::view;
 use crate::control::ask;
@@ -11,10 +11,10 @@ use crate::http::net::socket::within;
 use std::io;
 use std::time::Duration;
 
-/// So often a client to whom nothing was told hears that the connection is alive: intermediaries give up after a minute.
+/// How often an idle stream sends a sign of life. Proxies close connections after a minute of silence.
 const HEARTBEAT: Duration = Duration::from_secs(45);
 
-/// So many bytes a process takes in JSON, roughly.
+/// An estimate of the JSON of one process, in bytes.
 const PER_PROCESS: usize = 900;
 
 /// How events are written.
@@ -22,7 +22,7 @@ const PER_PROCESS: usize = 900;
 pub(crate) enum Style {
     /// Server-sent events, with a snapshot of everything first.
     ServerSent,
-    /// One JSON object per line: changes of state only, from now on.
+    /// One JSON object per line: only changes of state, from now on.
     Lines,
 }
 
@@ -32,16 +32,16 @@ pub(crate) struct EventStream {
     context: Context,
     subscription: Subscription,
     style: Style,
-    /// Whether the client has seen everything up to where the viewer is.
+    /// Whether the client knows the state at the position of the subscription.
     is_up_to_date: bool,
-    /// Memory for what is being sent.
+    /// The memory of the snapshot that is being sent.
     share: Option<Share>,
-    /// Those who are told what processes use keep the samples going.
+    /// Keeps the sampler running for clients that receive usage.
     _watching: Option<Watching>,
 }
 
 impl EventStream {
-    /// `last` is the id of the event that the client saw last, if it was here before.
+    /// `last` is the id of the last event that the client has received, if it reconnects.
     pub(crate) fn new(context: &Context, style: Style, last: Option<&str>) -> EventStream {
         let feed = context.feed();
         let seen = last.and_then(|id| {
@@ -56,12 +56,12 @@ impl EventStream {
         EventStream { context, subscription, style, is_up_to_date, share: None, _watching: watching }
     }
 
-    /// Waits for what is to be sent next.
+    /// Waits for the next bytes to send.
     ///
     /// # Errors
-    /// There is too little memory, or the daemon ends.
+    /// If there is too little memory, or the daemon ends.
     pub(crate) async fn next(&mut self) -> io::Result<Vec<u8>> {
-        // What was sent before has left.
+        // The snapshot has been sent.
         self.share = None;
         loop {
             if !std::mem::replace(&mut self.is_up_to_date, true) {
@@ -101,7 +101,7 @@ impl EventStream {
         text
     }
 
-    /// A comment in either style: not for the eyes of anybody.
+    /// A sign of life that clients ignore: a comment, or an empty line.
     fn heartbeat(&self) -> Vec<u8> {
         match self.style {
             Style::ServerSent => b": alive\n\n".to_vec(),
@@ -109,7 +109,7 @@ impl EventStream {
         }
     }
 
-    /// The daemon and all its processes.
+    /// The state of the daemon and all its processes, as an event.
     async fn snapshot(&mut self) -> io::Result<Vec<u8>> {
         let gone = || io::Error::from(io::ErrorKind::NotConnected);
         let _reserved = self.context.reserve_memory().await.ok_or_else(gone)?;
@@ -128,7 +128,7 @@ impl EventStream {
     }
 }
 
-/// Said to a client that reads lines too slowly.
+/// The line for a client that reads too slowly.
 fn lost_line() -> Vec<u8> {
     let at = crate::sys::clock::wall().secs();
     let event = serde_json::json!({"at": at, "event": "EVENTS_LOST", "detail": "they were not read in time"});

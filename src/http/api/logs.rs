@@ -1,4 +1,4 @@
-//! Logs: parts of them, and following them.
+//! Endpoints for logs: parts of them, downloads, and following them.
 
 use super::route::Part;
 use crate::control::ask;
@@ -17,13 +17,13 @@ use base64::engine::general_purpose::STANDARD;
 use std::io;
 use std::time::Duration;
 
-/// What is sent of a log if nobody says how much, in bytes.
+/// How much of a log is sent by default, in bytes.
 const USUAL: u64 = 64 << 10;
 
 /// The most that is sent of a log before it is followed, in bytes.
 const TAIL_MAX: u64 = 4 << 20;
 
-/// So often a client of a quiet log hears that the connection is alive.
+/// How often the stream of a quiet log sends a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(45);
 
 /// Answers a request for a log; `None` is the activity log.
@@ -50,7 +50,7 @@ pub(crate) async fn answer(
     }
 }
 
-/// A number from the query.
+/// Parses a number in the query; `None` if it is missing.
 fn number(
     request: &ApiRequest<'_>,
     name: &str,
@@ -106,7 +106,8 @@ fn unreadable(error: io::Error) -> Problem {
     }
 }
 
-/// A file name that says whose log it is, with nothing in it that a header or a file system minds.
+/// A file name for a download: the name of the process and the stream, in characters that are safe in headers and file
+/// systems.
 fn file_name(log: &Option<(Target, Stream)>) -> String {
     let whose = match log {
         Some((Target::Name { sent, .. }, stream)) => format!("{sent}-{}", stream.name()),
@@ -116,27 +117,27 @@ fn file_name(log: &Option<(Target, Stream)>) -> String {
     format!("{}.log", whose.chars().take(100).map(safe).collect::<String>().trim_start_matches('.'))
 }
 
-/// A log as server-sent events. The id of each says how far the log was read, so whoever comes back goes on there.
+/// A log as server-sent events. The id of each is the position in the log, so that a client can continue after it reconnects.
 #[derive(Debug)]
 pub(crate) struct LogEvents {
     follower: Follower,
-    /// The beginning of a character whose rest has not been written yet.
+    /// The first bytes of a character that is incomplete.
     pending: Vec<u8>,
     begun: bool,
-    /// Whether this continues what the client has.
+    /// Whether the stream continues where the client stopped.
     goes_on: bool,
 }
 
 impl LogEvents {
-    /// Whether a file is open for it.
+    /// Whether it holds an open file.
     pub(crate) fn holds_file(&self) -> bool {
         self.follower.holds_file()
     }
 
-    /// Waits for what is to be sent next.
+    /// Waits for the next bytes to send.
     ///
     /// # Errors
-    /// Those of reading.
+    /// If the log cannot be read.
     pub(crate) async fn next(&mut self) -> io::Result<Vec<u8>> {
         if !std::mem::replace(&mut self.begun, true) {
             let position = self.follower.position();
@@ -155,7 +156,7 @@ impl LogEvents {
         }
     }
 
-    /// The event for a piece; `None` if there is nothing to say yet.
+    /// The event for a piece; `None` if it contains no complete character.
     fn event_for(&mut self, piece: Piece) -> Option<Vec<u8>> {
         let mut position = self.follower.position();
         let Piece::Bytes(new) = piece else {
@@ -188,7 +189,7 @@ fn event(name: &str, position: Position, json: &serde_json::Value) -> Vec<u8> {
     format!("id: {device}.{inode}.{at}\nevent: {name}\ndata: {json}\n\n").into_bytes()
 }
 
-/// Where the client with this id was.
+/// Parses the id of an event.
 fn position_of(id: &str) -> Option<Position> {
     let mut numbers = id.trim().split('.').map(str::parse::<u64>);
     let mut next = || numbers.next()?.ok();

@@ -26,7 +26,7 @@ use crate::http::wire::query::Query;
 use crate::http::wire::request::Head;
 use crate::http::wire::response::Response;
 
-/// The description of it all.
+/// The description of the interface.
 const DESCRIPTION: &str = include_str!("openapi.json");
 
 /// Answers a request.

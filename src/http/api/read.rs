@@ -1,4 +1,4 @@
-//! What is asked without changing anything.
+//! Endpoints that change nothing.
 
 use super::events::EventStream;
 use super::route::Read;
@@ -18,10 +18,10 @@ use crate::rt;
 use serde::Serialize;
 use serde_json::json as object;
 
-/// So many changes of state are shown if nobody says how many.
+/// How many changes of state the timeline shows by default.
 const TIMELINE: usize = 200;
 
-/// The most that are shown.
+/// How many changes of state the timeline shows at most.
 const TIMELINE_MAX: usize = 1000;
 
 pub(crate) async fn answer(what: Read, context: &Context, request: &ApiRequest<'_>) -> ApiResult {
@@ -146,7 +146,7 @@ fn wrong_config(errors: ConfigErrors) -> Problem {
     Problem::new(422, errors.to_string())
 }
 
-/// A setting as it is shown.
+/// A setting in JSON.
 #[derive(Serialize)]
 struct Shown<'a> {
     section: &'a str,

@@ -1,11 +1,11 @@
-//! From method and path to an endpoint.
+//! The endpoints, and which path leads to which.
 
 use super::events::Style;
 use crate::control::request::Target;
 use crate::http::wire::problem::Problem;
 use crate::model::stream::Stream;
 
-/// What a path leads to.
+/// The endpoint of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Read(Read),
@@ -13,7 +13,7 @@ pub(crate) enum Endpoint {
     Refused(Problem),
 }
 
-/// What changes nothing.
+/// Endpoints that change nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
     Description,
@@ -93,7 +93,7 @@ pub(crate) fn route(method: &str, path: &[&str]) -> Endpoint {
     let reads = method == "GET" || method == "HEAD";
     let Some(endpoint) = find(path) else { return Endpoint::Refused(Problem::nothing_there()) };
     match &endpoint {
-        // There is nothing of a stream to be sent for HEAD.
+        // A stream has no answer to HEAD.
         Endpoint::Read(Read::Events(_) | Read::Log(_, Part::Follow)) if method != "GET" => {
             Endpoint::Refused(Problem::wrong_method("GET"))
         }
@@ -103,7 +103,7 @@ pub(crate) fn route(method: &str, path: &[&str]) -> Endpoint {
     }
 }
 
-/// Whether an endpoint says what proves that a page is ours.
+/// Whether the answer of an endpoint contains the token.
 pub(crate) fn gives_token(endpoint: &Endpoint) -> bool {
     matches!(endpoint, Endpoint::Read(Read::Session))
 }
@@ -147,7 +147,7 @@ fn find(path: &[&str]) -> Option<Endpoint> {
     })
 }
 
-/// The name of one process.
+/// The target of a name that means one process; `None` for a group.
 fn one(name: &str) -> Option<Target> {
     match Target::parse(name) {
         Target::Name { namespec, .. } if namespec.process.is_none() => None,

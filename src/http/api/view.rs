@@ -1,4 +1,4 @@
-//! How what is shown stands in JSON.
+//! The JSON of processes, the daemon, and changes.
 
 use crate::control::overview::{Change, DaemonView, Overview, ProcessView};
 use crate::http::live::usage::{self, Usage};
@@ -7,7 +7,7 @@ use crate::model::namespec;
 use crate::model::state::ProcessState;
 use serde::Serialize;
 
-/// Text on one line, or `None` for what JSON cannot say; nothing of ours is.
+/// Encodes a value on one line. `None` if JSON cannot express it, which does not happen with the types here.
 pub(crate) fn to_json(value: &impl Serialize) -> Option<String> {
     serde_json::to_string(value).ok()
 }
@@ -57,7 +57,7 @@ pub(crate) struct Exit {
     lasted_seconds: Option<f64>,
 }
 
-/// What happens by itself.
+/// What will happen to a process without a request.
 #[derive(Debug, Serialize)]
 pub(crate) struct Next {
     what: &'static str,
@@ -94,7 +94,7 @@ fn rounded(number: f64, parts: f64) -> f64 {
     (number * parts).round() / parts
 }
 
-/// A process as it stands in tables.
+/// The row of a process.
 pub(crate) fn row<'a>(process: &'a ProcessView, usage: &Usage) -> Row<'a> {
     let info = &process.info;
     let namespec = namespec::display(&info.group, &info.name);
@@ -120,7 +120,7 @@ pub(crate) fn row<'a>(process: &'a ProcessView, usage: &Usage) -> Row<'a> {
         uptime_seconds: is_alive.then(|| (info.now - info.start).max(0)),
         restarts: process.starts.saturating_sub(1),
         failures: process.failures,
-        // A manager that took over has not seen it, but knows how it was.
+        // A manager that took over has not seen the exit, but knows the status.
         last_exit: last.or_else(|| process.last_exit.map(|status| Exit::new(status, info.stop))),
         why: why(process),
         note: &process.note,
@@ -140,13 +140,13 @@ fn millis(delay: std::time::Duration) -> i64 {
     i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The same with its last exits, the latest first.
+/// The row of a process with its last exits, the latest first.
 pub(crate) fn row_with_past<'a>(process: &'a ProcessView, usage: &Usage) -> Row<'a> {
     let exits = process.exits.iter().rev().map(Exit::past).collect();
     Row { exits: Some(exits), ..row(process, usage) }
 }
 
-/// Why a process is where it is, if that is not plain from its state.
+/// The reason for the state of a process; empty if the state says it all.
 fn why(process: &ProcessView) -> String {
     let info = &process.info;
     match (info.state, process.last_exit) {
@@ -238,7 +238,7 @@ impl Moment<'_> {
     }
 }
 
-/// A change of state and what the process looks like now.
+/// A change of state, and the row of the process after it.
 #[derive(Serialize)]
 pub(crate) struct Changed<'a> {
     #[serde(flatten)]
@@ -252,7 +252,7 @@ impl<'a> Changed<'a> {
     }
 }
 
-/// What the daemon does now.
+/// The state of the daemon after it changed.
 #[derive(Serialize)]
 pub(crate) struct DaemonChanged<'a> {
     at: i64,
@@ -267,7 +267,7 @@ impl DaemonChanged<'_> {
     }
 }
 
-/// What processes use now, of those for which that is another number.
+/// The usage of the processes for which it has changed.
 #[derive(Serialize)]
 pub(crate) struct UsageChanged<'a> {
     at: i64,

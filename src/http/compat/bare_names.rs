@@ -1,5 +1,6 @@
-//! Bare names in the style of the Go reimplementations: on the addresses for scripts, a name that means nothing in
-//! Supervisor's style is looked for inside of groups. XML-RPC, the log streams and the old page stay Supervisor's.
+//! Resolves bare names as the Go reimplementations do: in `/api/v1`, `/readyz` and their own paths, a name that means nothing
+//! in Supervisor's syntax is looked up inside of groups. XML-RPC, the log streams and the legacy page keep Supervisor's
+//! rules.
 
 use crate::control::ask;
 use crate::control::request::Target;
@@ -7,7 +8,7 @@ use crate::http::api::{self, Act, Read};
 use crate::http::compat::compat_go;
 use crate::http::context::Context;
 
-/// Whom a target means.
+/// The process that a target means. A target that is no bare name, or not found, is returned unchanged.
 pub(crate) async fn resolve(context: &Context, target: Target) -> Target {
     let Target::Name { sent, .. } = &target else { return target };
     if sent.contains(':') {
@@ -19,7 +20,7 @@ pub(crate) async fn resolve(context: &Context, target: Target) -> Target {
     }
 }
 
-/// An endpoint below `/api/v1` with the process that its path means.
+/// Resolves the name in an endpoint below `/api/v1`.
 pub(crate) async fn resolve_endpoint(context: &Context, endpoint: api::Endpoint) -> api::Endpoint {
     use api::Endpoint::{Act as Acts, Read as Reads};
     match endpoint {
@@ -33,7 +34,8 @@ pub(crate) async fn resolve_endpoint(context: &Context, endpoint: api::Endpoint)
     }
 }
 
-/// One of the Go reimplementations' endpoints that only look; those that act look for names themselves.
+/// Resolves the name in a path of the Go reimplementations that changes nothing. Those that change something resolve names
+/// themselves.
 pub(crate) async fn resolve_go_endpoint(
     context: &Context,
     endpoint: compat_go::Endpoint,

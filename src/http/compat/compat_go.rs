@@ -1,8 +1,8 @@
 //! The REST paths of the Go reimplementations of Supervisor, with their answers, for the scripts that use them.
 //!
-//! Where ochinchina's and its fork differ, names are taken with and without the node before them. There is one node: this
-//! machine, by the `nodename` or `identifier` of the configuration or by its host name. Nothing is done for any other one: whoever
-//! means the program of that name somewhere else must not stop ours.
+//! ochinchina's version and its fork differ, so paths are accepted with and without a node before the name. The only node is
+//! this machine, under the `nodename` or `identifier` of the configuration or under its host name. Orders for other nodes are
+//! refused, because they mean a program on another machine.
 
 use super::run_simple;
 use crate::control::ask;
@@ -24,10 +24,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json as object;
 use std::collections::BTreeSet;
 
-/// So many programs one request may name.
+/// How many programs one request may name.
 const PROGRAMS_MAX: usize = 10_000;
 
-/// What a path leads to.
+/// The endpoint of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     List,
@@ -39,7 +39,7 @@ pub(crate) enum Endpoint {
     Ping,
     Reload,
     Shutdown,
-    /// The same on the node of this name.
+    /// An endpoint on the node of this name.
     At(String, Box<Endpoint>),
     Refused(Problem),
 }
@@ -225,7 +225,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Whether everybody who was meant obeyed.
+/// Carries out an order. Returns whether it succeeded for all processes.
 async fn succeeds(context: &Context, order: Order, target: Target, request: &ApiRequest<'_>) -> bool {
     let target = bare_names::resolve(context, target).await;
     let result = run_simple(context, order, target, request.caller, request.head.path()).await;
@@ -245,7 +245,8 @@ enum Named {
     },
 }
 
-/// Starts or stops programs, or none of them if one is on another node. What became of them is not told; there is `/api/v1/actions` for those who want to know.
+/// Starts or stops programs, or none of them if one is on another node. The answer does not contain the results, as in the
+/// originals; that of `/api/v1/actions` does.
 async fn many(context: &Context, order: Order, request: &ApiRequest<'_>) -> ApiResult {
     let text = |status, text: &str| Ok(plain(status, "text/plain", text.as_bytes().to_vec()));
     let names: Vec<Named> = match serde_json::from_slice(&request.body.bytes) {
@@ -276,7 +277,7 @@ async fn many(context: &Context, order: Order, request: &ApiRequest<'_>) -> ApiR
     text(200, what)
 }
 
-/// All of a log; nothing if there is none.
+/// The whole log; empty if there is none.
 async fn log(context: &Context, target: Target, stream: Stream) -> Response {
     let part = match context.handle().call(ask::Log(Some((target, stream)))).await {
         Ok(source) => logs::part(source, 0, None).await.ok(),
@@ -286,7 +287,7 @@ async fn log(context: &Context, target: Target, stream: Stream) -> Response {
     Response::new(200, "text/plain; charset=utf-8", body).private()
 }
 
-/// This machine, the only node there is.
+/// This machine, which is the only node.
 #[derive(Serialize)]
 struct Node {
     name: String,
@@ -316,8 +317,8 @@ fn node(name: String) -> Node {
     }
 }
 
-/// How busy the processors have been since the start of the machine, in percent; the originals sample for a second while
-/// the client waits.
+/// The load of the processors since the machine started, in percent. The originals measure for a second while the client
+/// waits.
 fn busy() -> f64 {
     let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = stat.lines().next().unwrap_or_default();

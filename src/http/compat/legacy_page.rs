@@ -1,7 +1,7 @@
 //! The addresses of Supervisor's page, for bookmarks and scripts.
 //!
-//! Following a link changes nothing: it leads to a question, and only the button below that acts. Whoever needs the old
-//! way sets `legacy_get_actions`.
+//! Unlike in Supervisor, following a link changes nothing: it leads to a question, and the button below it acts.
+//! `legacy_get_actions` restores Supervisor's behaviour.
 
 use super::run_simple;
 use crate::control::ask;
@@ -17,19 +17,19 @@ use crate::model::fault::{Fault, FaultCode};
 use crate::model::stream::Stream;
 use crate::rpc::server::logs;
 
-/// Forms may be larger, but none of ours is.
+/// The longest form that is accepted, in bytes.
 const FORM_MAX: usize = 64 << 10;
 
-/// So much of a log is shown if nobody says how much, and never less, in bytes. As in Supervisor, web.py.
+/// How much of a log is shown by default and at least, in bytes. As in Supervisor, web.py.
 const TAIL: u64 = 1024;
 
 /// The most of a log that is shown, in bytes.
 const TAIL_MAX: u64 = 1 << 20;
 
-/// What such a page may do: be looked at, and send its form back.
+/// The content security policy: such a page may only send its form back.
 const POLICY: &str = "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// What is asked by an old address.
+/// A request to an address of the legacy page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LegacyRequest {
     /// A link or a bookmark with an action in it.
@@ -40,7 +40,7 @@ pub(crate) enum LegacyRequest {
     Tail(Query),
 }
 
-/// What the old page was to do.
+/// An action of the legacy page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LegacyAction {
     action: String,
@@ -48,13 +48,13 @@ pub(crate) struct LegacyAction {
 }
 
 impl LegacyAction {
-    /// What a query asks for, if it does.
+    /// The action in a query, if there is one.
     pub(crate) fn of(query: &Query) -> Option<LegacyAction> {
         let action = query.get("action")?.to_string();
         Some(LegacyAction { action, processname: query.get("processname").map(str::to_string) })
     }
 
-    /// What to do, and to whom.
+    /// The order and its target.
     fn order(&self) -> Result<(Order, Target), Problem> {
         let order = match (self.action.as_str(), &self.processname) {
             ("stopall", _) => return Ok((Order::Stop(Wait::Yes), Target::All)),
@@ -119,7 +119,7 @@ fn back_to_the_page() -> Response {
     page(303, "Supervisor Status", "<p><a href=\"./\">Back</a></p>").with_header("Location", "./")
 }
 
-/// Asks whether an action is meant.
+/// The page that asks whether to carry out an action.
 fn question(context: &Context, action: &LegacyAction) -> Result<Response, Problem> {
     action.order()?;
     let what = match (action.action.as_str(), &action.processname) {
@@ -144,7 +144,7 @@ fn question(context: &Context, action: &LegacyAction) -> Result<Response, Proble
     Ok(page(200, "Supervisor: confirm", &body))
 }
 
-/// Acts, and says what came of it.
+/// Carries out an action. The page says what the result is.
 async fn execute(context: &Context, action: &LegacyAction, caller: &Caller) -> Result<Response, Problem> {
     let (order, target) = action.order()?;
     let path = format!("/index.html?action={}", action.action);
@@ -158,7 +158,7 @@ async fn execute(context: &Context, action: &LegacyAction, caller: &Caller) -> R
     Ok(page(status, "Supervisor Status", &body))
 }
 
-/// The words of Supervisor, web.py, for what became of it; unlike there, a restart that failed is told.
+/// The message for the result of an action, as in Supervisor, web.py; unlike there, a failed restart is reported.
 fn result_message(action: &str, name: &str, statuses: &[BulkStatus]) -> (u16, String) {
     let failures: Vec<(&BulkStatus, &Fault)> =
         statuses.iter().filter_map(|status| Some((status, status.outcome.as_ref().err()?))).collect();
@@ -187,7 +187,7 @@ fn result_message(action: &str, name: &str, statuses: &[BulkStatus]) -> (u16, St
     (409, messages.collect::<Vec<_>>().join("; "))
 }
 
-/// The end of a log.
+/// The page with the end of a log.
 async fn tail(context: &Context, query: &Query) -> Result<Response, Problem> {
     let Some(name) = query.get("processname") else {
         return Ok(page(200, "Supervisor tail of process", "<p>No process name found</p>"));

@@ -11,11 +11,10 @@ use crate::control::request::{BulkStatus, Target};
 use crate::http::context::Context;
 use crate::model::fault::Fault;
 
-/// Carries out an order for the older addresses, which need nothing but a name, and writes the audit line. `path` is what
-/// the client asked for.
+/// Carries out an order that has a target and no options, and writes the audit line. `path` is the path of the request.
 ///
 /// # Errors
-/// There is nobody of this name, or the daemon ends.
+/// BAD_NAME if there is no such target, SHUTDOWN_STATE if the daemon is shutting down.
 async fn run_simple(
     context: &Context,
     order: Order,

@@ -1,8 +1,8 @@
-//! How many descriptors clients may have, and who has to go when they want more.
+//! Limits how many descriptors clients hold, and evicts clients when there are too few.
 //!
-//! Programs need descriptors too, and whoever comes by a unix socket is to get in whatever happens on the network. So
-//! clients have half of all there are at most, those on the network not even all of that, and neither kind takes the
-//! last ones that are free.
+//! Programs need descriptors too, and clients on unix sockets must get in whatever happens on the network. So clients have at
+//! most half of all descriptors, those on the network have seven eighths of that half, and neither side takes the last free
+//! ones.
 
 use crate::http::net::socket::Socket;
 use async_channel::{Receiver, Sender};
@@ -12,42 +12,42 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Clients never have more descriptors than this, whatever the limit allows.
+/// The most descriptors that clients may have, whatever the limit of the process is.
 const CLIENTS_MAX: usize = 4096;
 
-/// Clients may always have so many, if there are any.
+/// How many descriptors clients may have at least.
 const CLIENTS_MIN: usize = 64;
 
-/// So many a kind of clients may have even if programs have nearly all.
+/// How many descriptors each side may have even if programs hold nearly all.
 const KIND_MIN: usize = 8;
 
-/// Trouble that has not shown itself for so long is over; if it comes back it is news.
+/// A shortage that has not recurred for so long is over. The next one is logged again.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// Where a client comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Network,
-    /// A unix socket, which only those can open whom the file system lets.
+    /// A unix socket, which only users with access to its file can open.
     Unix,
 }
 
-/// In which order clients have to go when there is no room: those first to whom it matters least.
+/// The order in which clients are evicted: first those that lose the least. The order of the variants matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// It has got its last answer.
+    /// It has its last answer.
     Lingering,
-    /// It gets a stream, which never ends by itself; whoever wants more of it asks again.
+    /// It reads a stream, and can reconnect to continue.
     Stream,
-    /// It has not asked yet. It cannot tell being closed from a server that was never patient.
+    /// It has no request in progress. To the client this looks like an idle timeout.
     Idle,
-    /// Its request is still on its way.
+    /// It is sending the body of a request.
     Body,
-    /// Its answer is.
+    /// Its request is being answered.
     Answer,
 }
 
-/// Counts descriptors and knows which clients may be closed. Cheap to clone.
+/// Counts the descriptors of clients, and knows which clients may be evicted. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission(Arc<Shared>);
 
@@ -57,14 +57,14 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// What was decided about the limit on descriptors.
+/// How the limit on descriptors is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shares {
-    /// All clients together.
+    /// For all clients together.
     clients: usize,
-    /// Those on the network.
+    /// For clients on the network.
     network: usize,
-    /// A descriptor with this number or a higher one shows that only those are free that programs are to find.
+    /// If a new descriptor has this number or a higher one, the remaining ones are reserved for programs.
     crowded: usize,
 }
 
@@ -73,34 +73,34 @@ struct State {
     n_network: usize,
     n_unix: usize,
     next: u64,
-    /// By rank, and then by who has been there longest.
+    /// Clients that may be evicted, by rank and then by age.
     network: BTreeMap<(Rank, u64), Arc<Socket>>,
     unix: BTreeMap<(Rank, u64), Arc<Socket>>,
-    /// Whoever waits for room.
+    /// Tasks that wait for room.
     waiting: Vec<Sender<()>>,
-    /// When there was no room last.
+    /// When there last was no room.
     full: Option<Instant>,
 }
 
-/// One connection's place; free again when this is dropped.
+/// The permit of one connection for its descriptors. Dropping it returns them.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     admission: Admission,
     side: Side,
     n_descriptors: usize,
-    /// Whether somebody had to go for it.
+    /// Whether another client was evicted for it.
     evicted_another: bool,
 }
 
-/// How a descriptor was found.
+/// How room for a descriptor was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
     Found,
-    /// Somebody is closed for it.
+    /// A client was evicted.
     Evicted,
 }
 
-/// That a client may be closed, until this is dropped.
+/// Allows the eviction of a client until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Evictable {
     admission: Admission,
@@ -109,7 +109,7 @@ pub(crate) struct Evictable {
 }
 
 impl Shares {
-    /// Programs have the other half, and of what is free an eighth in any case.
+    /// Divides the limit. Programs have the other half, and an eighth of all descriptors stays free for them in any case.
     fn of(limit: usize) -> Shares {
         let clients = (limit / 2).clamp(CLIENTS_MIN, CLIENTS_MAX);
         let crowded = limit - (limit / 8).min(256);
@@ -118,7 +118,7 @@ impl Shares {
 }
 
 impl Admission {
-    /// For the limit on descriptors that is in force now.
+    /// Uses the current limit of this process.
     pub(crate) fn new() -> Admission {
         let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
         Admission::with(Shares::of(limit.unwrap_or(usize::MAX)))
@@ -128,8 +128,8 @@ impl Admission {
         Admission(Arc::new(Shared { shares, state: Mutex::default() }))
     }
 
-    /// A place for one more connection, which has been accepted as `fd`. If there is none, somebody is closed to make
-    /// room; `None` if nobody can be.
+    /// A permit for a connection that was accepted as `fd`. If there is no room, another client is evicted; `None` if none can
+    /// be.
     pub(crate) fn admit(&self, side: Side, fd: impl AsFd) -> Option<ConnectionPermit> {
         let number = fd.as_fd().as_raw_fd();
         let room = self.make_room(side, usize::try_from(number).unwrap_or_default())?;
@@ -141,7 +141,7 @@ impl Admission {
         })
     }
 
-    /// Counts one more descriptor of this kind of clients; `None` if there is no room for it and cannot be made.
+    /// Counts one more descriptor of this side, and evicts a client if there is no room. `None` if none can be evicted.
     fn make_room(&self, side: Side, number: usize) -> Option<Room> {
         let mut state = self.lock();
         let has_room = state.has_room(side, number, &self.0.shares);
@@ -161,13 +161,13 @@ impl Admission {
         state.n_network + state.n_unix == 0
     }
 
-    /// Closes whoever can go most easily, the network's clients first; whether there was one.
+    /// Evicts the client that loses the least, of the network first. Returns whether there was one.
     pub(crate) fn evict(&self) -> bool {
         let mut state = self.lock();
         state.close_first(Side::Network) || state.close_first(Side::Unix)
     }
 
-    /// Lets a client be closed until the result is dropped.
+    /// Allows the eviction of a client until the result is dropped.
     pub(crate) fn allow_eviction(&self, side: Side, rank: Rank, socket: &Arc<Socket>) -> Evictable {
         let mut state = self.lock();
         let key = (rank, state.next);
@@ -178,19 +178,20 @@ impl Admission {
         Evictable { admission: self.clone(), side, key }
     }
 
-    /// Closed as soon as there may be room where there was none. To be asked for before one looks.
+    /// A channel that is closed as soon as there may be room. Call this before [`Admission::admit`], or a change in between is
+    /// missed.
     pub(crate) fn room_freed(&self) -> Receiver<()> {
         let (sender, receiver) = async_channel::bounded(1);
         self.lock().waiting.push(sender);
         receiver
     }
 
-    /// Whether there was room for everybody for a while, so that it is worth telling that there is none now.
+    /// Whether a shortage is worth a line in the log, because there was none for a while.
     pub(crate) fn is_worth_reporting(&self) -> bool {
         self.lock().full.is_none_or(|full| full.elapsed() >= QUIET)
     }
 
-    /// Takes down that a client could not be accepted; whether that is worth telling.
+    /// Records that a client could not be accepted. Returns whether that is worth a line in the log.
     pub(crate) fn record_trouble(&self) -> bool {
         let is_worth_reporting = self.is_worth_reporting();
         self.lock().full = Some(Instant::now());
@@ -213,7 +214,7 @@ impl State {
         own < max && self.n_network + self.n_unix < shares.clients && !is_crowded
     }
 
-    /// Makes room for one more of this kind; whether that is possible.
+    /// Evicts a client to make room for this side. Returns whether there was one.
     fn close_one(&mut self, side: Side, shares: &Shares) -> bool {
         // What is the network's for sure it keeps: half.
         let network_has_more = self.n_network > shares.clients / 2;
@@ -242,7 +243,7 @@ impl State {
         }
     }
 
-    /// Their channels are closed with the senders.
+    /// Wakes all waiting tasks: dropping the senders closes their channels.
     fn wake(&mut self) {
         self.waiting.clear();
     }
@@ -253,13 +254,13 @@ impl ConnectionPermit {
         self.side
     }
 
-    /// Whether somebody had to go for it: then there are too many clients.
+    /// Whether another client was evicted for it, which means that there are too many clients.
     pub(crate) fn evicted_another(&self) -> bool {
         self.evicted_another
     }
 
-    /// Counts a descriptor that was opened for this client besides its connection, a log mostly. Without room for it,
-    /// and nobody who can go, this is false: then it has to be closed again.
+    /// Counts a descriptor that was opened for this client besides its connection, mostly that of a log. Returns false if there
+    /// is no room and no client can be evicted; the caller has to close the descriptor then.
     pub(crate) fn add_descriptor(&mut self, socket: &Socket) -> bool {
         // The lowest number that is free tells how many are taken; a new descriptor gets it.
         let number = socket.lowest_free_descriptor().unwrap_or(usize::MAX);
@@ -268,7 +269,7 @@ impl ConnectionPermit {
         has_room
     }
 
-    /// The client has nothing open but its connection.
+    /// Returns all descriptors but that of the connection.
     pub(crate) fn release_extra_descriptors(&mut self) {
         self.give_back(self.n_descriptors - 1);
         self.n_descriptors = 1;

@@ -1,8 +1,8 @@
 //! Basic authentication.
 //!
-//! A stored password is plain, `{SHA}` and the hexadecimal SHA-1 of it as ever, or `{BCRYPT}` and a bcrypt
-//! hash as `htpasswd -nB` prints it. Comparing takes the same time whatever is wrong, but for a slow hash: that is
-//! computed only for the right user name, and whoever answers waits as long for a wrong one.
+//! A stored password is plain text, `{SHA}` with a hexadecimal SHA-1 as in Supervisor, or `{BCRYPT}` with a bcrypt hash as
+//! `htpasswd -nB` prints it. A comparison takes the same time whatever is wrong. A bcrypt hash is computed only for the
+//! right user name; the answer to a wrong name is delayed by as much.
 
 use crate::http::guard::admission::Side;
 use crate::http::guard::hashing::Hashing;
@@ -19,52 +19,52 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 
-/// Clients differ about the padding; its absence is no reason to keep them out.
+/// Some clients omit the padding, so it is optional.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// So many wrong passwords are remembered: whoever sends the same one again does not cost another hash.
+/// How many wrong passwords are remembered. A repeated one costs no other hash.
 const WRONG_MAX: usize = 16;
 
-/// About how long a slow hash takes per round (there are 2 to the power of its cost) before one was computed.
+/// The estimated time of one round of a bcrypt hash, used until one was computed. A hash of cost n has 2^n rounds.
 const ROUND: Duration = Duration::from_micros(70);
 
-/// Why somebody is not let in.
+/// Why a client is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// Nothing usable was supplied, so nothing was guessed.
+    /// The header is missing or malformed, so this is no guess.
     NoCredentials,
     WrongCredentials,
-    /// Too many wait for a slow hash.
+    /// Too many clients wait for a bcrypt hash.
     Busy,
 }
 
-/// Who asks to be let in, as far as that decides whose turn it is.
+/// Where a client comes from; decides its place in the queue for hashes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asking {
     pub side: Side,
     pub origin: Origin,
 }
 
-/// Lets clients in that know name and password.
+/// Checks the passwords of one server.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    /// `None`: everybody is let in.
+    /// `None` lets everybody in.
     credentials: Option<Credentials>,
     key: [u64; 2],
     known: Arc<Mutex<Known>>,
     hashing: Hashing,
 }
 
-/// Which passwords a slow hash was compared with, so that a client that asks every second does not cost a hash every
-/// second. Only digests under a key of this process.
+/// The results of former comparisons with a bcrypt hash, so that a client that polls every second does not cost a hash every
+/// second. Holds digests under a random key, never passwords.
 #[derive(Debug)]
 struct Known {
     right: Option<[u8; 20]>,
     wrong: VecDeque<[u8; 20]>,
-    /// How long a hash takes.
+    /// How long the last hash took.
     took: Duration,
 }
 
@@ -101,10 +101,10 @@ impl Guard {
         Guard { credentials, key, known: Arc::new(Mutex::new(known)), hashing }
     }
 
-    /// Judges an `Authorization` header. The name that was authenticated; `None` if the server is open.
+    /// Checks an `Authorization` header. Returns the user name, or `None` if the server asks for no password.
     ///
     /// # Errors
-    /// If the header does not fit.
+    /// If name and password are missing or wrong, or too many clients wait.
     pub(crate) async fn check(&self, header: Option<&str>, asking: Asking) -> Result<Option<String>, Denied> {
         let Some(expected) = &self.credentials else { return Ok(None) };
         let (username, password) = header.and_then(supplied).ok_or(Denied::NoCredentials)?;
@@ -120,13 +120,15 @@ impl Guard {
         if username_fits & password_fits { Ok(Some(username)) } else { Err(Denied::WrongCredentials) }
     }
 
-    /// About how long it takes to find out that a password is wrong, for those with a wrong name.
+    /// About how long a check of a wrong password takes. A wrong user name is answered after the same time.
     pub(crate) fn delay(&self, side: Side) -> Duration {
         self.hashing.delay(side, self.known().took)
     }
 
+    /// Compares a password with a bcrypt hash, or uses the result of a former comparison.
+    ///
     /// # Errors
-    /// If too many wait.
+    /// If too many clients wait.
     async fn slow_hash_fits(&self, password: &str, hash: &str, asking: Asking) -> Result<bool, Denied> {
         let digest = self.digest(password);
         let judged = || self.known().judge(&digest);
@@ -174,7 +176,7 @@ fn quick_fits(password: &str, stored: &str) -> bool {
     }
 }
 
-/// Name and password, if the header holds them. The password may contain colons.
+/// Name and password in the header, if it is well-formed. The password may contain colons.
 fn supplied(header: &str) -> Option<(String, String)> {
     let (scheme, encoded) = header.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -185,7 +187,7 @@ fn supplied(header: &str) -> Option<(String, String)> {
     Some((username.to_string(), password.to_string()))
 }
 
-/// Compares digests of both sides, which have one length whatever the texts have.
+/// Compares two texts in constant time. Their digests are compared, so that different lengths take the same time too.
 fn same(left: &[u8], right: &[u8]) -> bool {
     Sha1::digest(left).as_slice().ct_eq(Sha1::digest(right).as_slice()).into()
 }

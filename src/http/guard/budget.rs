@@ -1,13 +1,13 @@
-//! A bound on the memory that bodies of requests, or answers, may occupy together.
+//! Limits the memory that bodies of requests, or answers, occupy together.
 //!
-//! Small ones are free. For large ones bytes are taken here, and whoever finds too few waits.
+//! Small ones are not counted. Large ones take bytes from a budget, and wait if too few are available.
 
 use async_channel::Sender;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Bytes to be shared. Cheap to clone.
+/// A number of bytes that tasks share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget(Arc<Shared>);
 
@@ -15,25 +15,25 @@ pub(crate) struct Budget(Arc<Shared>);
 struct Shared {
     total: usize,
     state: Mutex<State>,
-    /// So that nobody has to lock to see whether somebody waits.
+    /// How many tasks wait; can be read without the lock.
     n_waiting: AtomicUsize,
 }
 
 #[derive(Debug)]
 struct State {
     available: usize,
-    /// In the order they came.
+    /// Waiting tasks in the order in which they are served.
     waiting: VecDeque<(usize, Sender<Share>)>,
 }
 
-/// When it is somebody's turn.
+/// The place of a new task in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     Next,
     Last,
 }
 
-/// Bytes taken from a budget, given back when this is dropped.
+/// Bytes taken from a budget. Dropping it returns them.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Budget,
@@ -46,17 +46,17 @@ impl Budget {
         Budget(Arc::new(Shared { total, state, n_waiting: AtomicUsize::new(0) }))
     }
 
-    /// Whether somebody waits for bytes.
+    /// Whether a task waits for bytes.
     pub(crate) fn is_short(&self) -> bool {
         self.0.n_waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes bytes, waiting until there are enough. Whoever wants more than there are gets all there are.
+    /// Takes bytes, and waits until enough are available. A request for more than the whole budget gets the whole budget.
     pub(crate) async fn take(&self, n_bytes: usize) -> Share {
         self.take_in(Turn::Last, n_bytes).await
     }
 
-    /// The same, with the next turn or the last one of those who wait.
+    /// Takes bytes as [`Budget::take`] does, at the front or at the end of the queue.
     pub(crate) async fn take_in(&self, turn: Turn, n_bytes: usize) -> Share {
         let n_bytes = n_bytes.min(self.0.total);
         // Dropped after the channel: whoever gives up does not stand in the way of those behind.
@@ -82,7 +82,7 @@ impl Budget {
         }
     }
 
-    /// No bytes, to begin with.
+    /// An empty share, to which others can be added.
     pub(crate) fn nothing(&self) -> Share {
         Share { budget: self.clone(), n_bytes: 0 }
     }
@@ -117,7 +117,7 @@ impl Budget {
     }
 }
 
-/// Somebody who waits, or has waited.
+/// A task that waits or has waited. When it gives up, those behind it are served.
 struct Leaving<'a>(&'a Budget);
 
 impl Drop for Leaving<'_> {
@@ -133,7 +133,7 @@ impl Share {
         self.n_bytes
     }
 
-    /// Adds what was taken from the same budget.
+    /// Adds another share of the same budget.
     pub(crate) fn absorb(&mut self, mut other: Share) {
         self.n_bytes += std::mem::take(&mut other.n_bytes);
     }

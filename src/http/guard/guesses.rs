@@ -1,4 +1,4 @@
-//! Telling the log of wrong passwords: one line per minute for everybody who tries, with a count.
+//! Reports wrong passwords to the log: one line per minute and origin, with a count.
 
 use crate::http::net::socket::Origin;
 use crate::rt::{self, Timer};
@@ -6,27 +6,27 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often at most one origin is spoken of.
+/// The shortest time between two lines about one origin.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// So many origins are told apart; those beyond count as one, or memory would grow with them.
+/// How many origins are counted separately. All others are counted together, so that memory is bounded.
 const ORIGINS_MAX: usize = 1000;
 
-/// Who has guessed lately. Cheap to clone.
+/// The origins of recent wrong passwords. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Guesses {
     interval: Duration,
     origins: Arc<Mutex<HashMap<Key, Count>>>,
 }
 
-/// The section of the server and who tried, if there are not too many of them.
+/// The section of the server, and the origin; `None` for all origins that are counted together.
 type Key = (Arc<str>, Option<Origin>);
 
 #[derive(Debug)]
 struct Count {
-    /// When there was a line last.
+    /// When the last line was written.
     reported: Instant,
-    /// How many since.
+    /// How many wrong passwords came since.
     n_since: u64,
 }
 
@@ -35,7 +35,7 @@ impl Guesses {
         Guesses { interval: INTERVAL, origins: Arc::default() }
     }
 
-    /// Takes down a wrong user name or password. The first is told at once, others when a minute has passed.
+    /// Counts a wrong user name or password. The first of an origin is logged at once, later ones when a minute has passed.
     pub(crate) fn note(&self, section: &Arc<str>, origin: Origin) {
         let mut origins = self.lock();
         let mut key = (section.clone(), Some(origin));
@@ -75,7 +75,7 @@ impl Guesses {
     }
 }
 
-/// What was tried is not told: people type their password where the name belongs.
+/// Neither name nor password is logged, because people type their password into the field of the name.
 fn report((section, origin): &Key, n_guesses: u64) {
     let origin = origin.map_or_else(|| "many others".to_string(), |origin| origin.to_string());
     match n_guesses {

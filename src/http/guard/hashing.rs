@@ -1,7 +1,7 @@
-//! Turns at computing slow hashes of passwords, which anybody can ask for who knows the user name.
+//! The queue for bcrypt hashes, which anybody who knows the user name can cause.
 //!
-//! Whoever guesses must take neither the processors from the programs nor the turn from those who know the password: so
-//! few hashes are computed at a time, few may wait, and fewer of one origin.
+//! Clients that guess passwords must neither keep the processors busy nor block those that know the password. So few hashes
+//! are computed at a time, few may wait, and even fewer of one origin.
 
 use crate::http::guard::admission::Side;
 use crate::http::guard::budget::{Budget, Share, Turn};
@@ -10,13 +10,13 @@ use crate::sys::schedule;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// So many different passwords may wait on either side.
+/// How many different passwords may wait on either side.
 const WAITING_MAX: usize = 16;
 
-/// So many of them may come from one origin.
+/// How many of them may come from one origin.
 const OF_ONE_ORIGIN: usize = 4;
 
-/// Turns at hashing. Cheap to clone.
+/// The queue. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Hashing(Arc<Shared>);
 
@@ -26,7 +26,7 @@ struct Shared {
     waiting: Mutex<Vec<Waiting>>,
 }
 
-/// A password for whose hash somebody waits.
+/// A password for whose hash clients wait.
 #[derive(Debug)]
 struct Waiting {
     digest: [u8; 20],
@@ -35,7 +35,7 @@ struct Waiting {
     n_clients: usize,
 }
 
-/// That a client waits; ends when it is dropped.
+/// The place of a client in the queue. Dropping it leaves the queue.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     hashing: Hashing,
@@ -50,8 +50,8 @@ impl Hashing {
         Hashing(Arc::new(Shared { turns: Budget::new(at_a_time), waiting: Mutex::default() }))
     }
 
-    /// Lets a client wait for the hash of the password with this digest; `None` if too many wait. Clients with the same
-    /// password are one.
+    /// Enters the queue for the hash of the password with this digest. Clients with the same password share a place. `None`
+    /// if too many wait.
     pub(crate) fn join(&self, side: Side, origin: Origin, digest: [u8; 20]) -> Option<Ticket> {
         let mut waiting = self.lock();
         if let Some(known) = waiting.iter_mut().find(|known| known.side == side && known.digest == digest) {
@@ -64,18 +64,18 @@ impl Hashing {
         Some(Ticket { hashing: self.clone(), digest, side })
     }
 
-    /// Whether somebody else with another password could not wait.
+    /// Whether a client with a new password could not enter.
     pub(crate) fn is_full(&self, side: Side, origin: Origin) -> bool {
         is_full(&self.lock(), side, origin)
     }
 
-    /// How long a client that comes now waits for the end of its hash, if each takes so long.
+    /// How long a client that enters now waits until its hash is computed, if each hash takes `each`.
     pub(crate) fn delay(&self, side: Side, each: Duration) -> Duration {
         let n_before = self.lock().iter().filter(|waiting| waiting.side == side).count();
         each * (n_before as u32 + 1)
     }
 
-    /// Waits for a turn. Whoever comes by a unix socket is next.
+    /// Waits until a hash may be computed. Clients on unix sockets go first.
     pub(crate) async fn wait_for_turn(&self, side: Side) -> Share {
         let turn = if side == Side::Unix { Turn::Next } else { Turn::Last };
         self.0.turns.take_in(turn, 1).await

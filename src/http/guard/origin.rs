@@ -1,16 +1,15 @@
-//! Keeping foreign web pages from using their visitors' browsers against the daemon.
+//! Keeps foreign web pages from using the browsers of their visitors against the daemon.
 //!
-//! A browser sends requests, passwords included, on behalf of any page. There are two ways to abuse that, and neither is
-//! open to anything but a page in a browser:
+//! A browser sends requests, with its stored password, on behalf of any page. A page can abuse that in two ways:
 //!
 //! - **A page of another site sends us something** (CSRF). The browser does not let it read what we answer, so what
-//!   changes nothing needs no look at who asks. What changes something has to come from a page of ours: the browser says
+//!   changes nothing needs no check. What changes something has to come from a page of ours: the browser says
 //!   so (`Sec-Fetch-Site: same-origin`), or `Origin` is where the request is addressed to, by `Host` or by one of the
 //!   names in `X-Forwarded-Host`. A foreign page can set none of these: the first three are the browser's, and a header
 //!   that the browser does not know makes it ask us beforehand, which we never allow.
-//! - **A name of the attacker's is made to lead here** (DNS rebinding). Then his page *is* of our origin to the browser,
-//!   and may read and set every header but those that are the browser's own. What gives it away is the name: `Host`. Where
-//!   a password is asked for, the browser has none for that name; where there is none, browsers are let in only under
+//! - **The attacker's host name resolves to our address** (DNS rebinding). For the browser the attacker's page then has our
+//!   origin, and may read answers and set every header that is not reserved for the browser. The name in `Host` gives it
+//!   away. If the server has a password, the browser has none stored for that name. If not, browsers are let in only under
 //!   names that cannot be an attacker's (addresses, `localhost`, this machine's name) or that `allowed_hosts` lists.
 //!   `X-Forwarded-Host` never vouches for `Host`.
 //!
@@ -28,17 +27,17 @@ use crate::model::config::{HttpAddress, HttpServerConfig};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Of what a client sent, no more than this many characters are repeated.
+/// At most this many characters of a client's text are repeated in messages.
 const REPEATED_MAX: usize = 100;
 
-/// What a request is for, as far as it matters who asks.
+/// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Whether somebody is alive and how: nothing to be protected.
+    /// Health and metrics: open to everybody.
     Probe,
-    /// Reading.
+    /// Reading the state.
     Read,
-    /// Reading what proves that a page is ours.
+    /// Reading the token.
     Secret,
     Change,
 }
@@ -47,7 +46,7 @@ pub(crate) enum Purpose {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Allowed,
-    /// If it bears the token.
+    /// Only with the token.
     WithToken(Refusal),
     Refused(Refusal),
 }
@@ -55,28 +54,28 @@ pub(crate) enum Verdict {
 /// Why a request is not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// There is no password, and the browser came by a name we do not know.
+    /// The server has no password, and the host name is unknown.
     UnknownName { section: String, host: String },
-    /// The browser, or its silence about the page, says that it is a page of another site.
+    /// The request comes from a page of another site.
     ForeignPage { origin: String },
-    /// The page's address is not the one the request is sent to.
+    /// The address of the page differs from the one the request was sent to.
     OtherAddress {
         origin: String,
         host: String,
-        /// The section and name to be written there, if that would help.
+        /// The section, and the name to write into its `allowed_hosts`, if that would help.
         allow: Option<(String, String)>,
     },
 }
 
-/// What one server asks of browsers.
+/// The rules of one server for requests of browsers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Policy {
-    /// For what people are told.
+    /// For messages.
     section: String,
     has_password: bool,
-    /// On a unix socket there are no browsers but through a proxy, which addresses us as it likes.
+    /// On a unix socket browsers come only through a proxy, which sends any `Host` it likes.
     is_unix: bool,
-    /// Names besides addresses and `localhost` that are no attacker's, in lower case; `*.a` stands for all below `a`.
+    /// Trusted names besides addresses and `localhost`, in lower case. `*.a` means all names below `a`.
     names: Vec<String>,
 }
 
@@ -96,7 +95,7 @@ impl Policy {
         }
     }
 
-    /// Whether a page of ours, or no page at all, makes this request.
+    /// Whether this request is allowed: it comes from a page of ours, or from no page.
     pub(crate) fn judge(&self, head: &Head, purpose: Purpose) -> Verdict {
         if purpose == Purpose::Probe {
             return Verdict::Allowed;
@@ -121,7 +120,7 @@ impl Policy {
         }
     }
 
-    /// Whether the page that makes this request is ours. Who is no browser has none.
+    /// Whether the page that makes this request is ours. Programs that are no browsers have no page.
     fn judge_page(&self, head: &Head, host: &str) -> Verdict {
         let origin = head.header("origin");
         match head.header("sec-fetch-site") {
@@ -146,7 +145,7 @@ impl Policy {
         if is_same_name || is_known { Verdict::WithToken(refusal) } else { Verdict::Refused(refusal) }
     }
 
-    /// Whether a name, in lower case, is none that could be an attacker's.
+    /// Whether a name, in lower case, cannot be an attacker's.
     fn knows(&self, name: &str) -> bool {
         name.parse::<IpAddr>().is_ok()
             || name == "localhost"
@@ -155,7 +154,7 @@ impl Policy {
     }
 }
 
-/// Whether a name is the one in `pattern`, or below it for `*.a`.
+/// Whether a name is equal to `pattern`, or below it if that is `*.a`.
 fn covers(pattern: &str, name: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some("") => true,
@@ -172,8 +171,8 @@ fn repeated(text: &str) -> String {
     text.chars().take(REPEATED_MAX).collect()
 }
 
-/// The hosts by which a request came here: as it reached us, and as it reached the proxies before. Each of those adds
-/// the one it was asked for (Apache, CDNs), or leaves what a client sent; so any of them may be the browser's.
+/// The hosts to which a request was addressed: `Host`, and those in `X-Forwarded-Host`. Some proxies append the host that they
+/// were asked for (Apache, CDNs), others keep what a client sent; so any of them may be the one in the browser.
 fn asked_for(head: &Head) -> impl Iterator<Item = &str> {
     head.header("host").into_iter().chain(head.values("x-forwarded-host").flat_map(|list| list.split(',')))
 }
@@ -187,8 +186,8 @@ struct Address {
 }
 
 impl Address {
-    /// `None` if this is no host. A path after it is none of our business: there are proxies that are told to add one
-    /// (`Host $http_host/supervisor`), because that makes Supervisor's redirects fit.
+    /// Parses a host with an optional port; `None` if it is none. A path after it is ignored: some proxies are configured to
+    /// add one (`Host $http_host/supervisor`), because that makes Supervisor's redirects fit.
     fn parse(text: &str) -> Option<Address> {
         let text = text.trim().split(['/', '?', '#']).next()?;
         let (name, rest) = match text.strip_prefix('[') {
@@ -210,7 +209,7 @@ impl Address {
         (!name.is_empty() && name.chars().all(is_name)).then_some(Address { name, port })
     }
 
-    /// Whether both are one to a browser that uses this scheme.
+    /// Whether both are the same for a browser with this scheme.
     fn is_same(&self, other: &Address, scheme: &str) -> bool {
         let usual = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
         self.name == other.name && self.port.unwrap_or(usual) == other.port.unwrap_or(usual)
@@ -223,7 +222,7 @@ fn page_address(origin: &str) -> Option<(&str, Address)> {
     Some((scheme, Address::parse(address)?))
 }
 
-/// Whether a page in a browser may have sent this.
+/// Whether a browser may have sent this.
 ///
 /// Browsers send `Origin` with all that may change something, and no page can keep them from it; monitors and scripts that
 /// merely call themselves Mozilla do not. Only browsers too old for that are known by their name, and by the languages
@@ -239,7 +238,7 @@ fn is_browser(head: &Head, purpose: Purpose) -> bool {
 }
 
 impl Refusal {
-    /// What was not let in, for whoever counts.
+    /// The origin or host that is refused.
     pub(crate) fn whom(&self) -> &str {
         match self {
             Refusal::UnknownName { host, .. } => host,
@@ -248,7 +247,7 @@ impl Refusal {
     }
 }
 
-/// For people: what was refused, why, and what to do about it.
+/// Says what was refused, why, and what to do about it.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,19 +1,19 @@
-//! The secret that only pages of ours know.
+//! The secret that only our own pages know.
 //!
-//! A browser sends requests, credentials included, for any page that asks it to. What changes anything therefore has to
-//! bear this token when a browser asks: foreign pages cannot read it, and cannot send the header without asking us first,
-//! which we never allow. Programs that are no browsers need none.
+//! A browser sends requests, with its stored password, for any page. A browser's request that changes something therefore
+//! needs this token. Foreign pages cannot read the token, and cannot send its header without a preflight request, which we
+//! never allow. Programs that are no browsers need no token.
 
 use crate::http::wire::request::Head;
 use subtle::ConstantTimeEq;
 
-/// The header that bears it.
+/// The header that carries the token.
 pub(crate) const HEADER: &str = "x-supervisord-token";
 
-/// Known to this manager only; pages ask for it again when another one serves them.
+/// The token of this manager. Pages request a new one when another manager serves them.
 pub(crate) struct Token(String);
 
-/// Does not print the secret.
+/// Prints no secret.
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token")
@@ -33,7 +33,7 @@ impl Token {
             }
         }
         if filled < bytes.len() {
-            // Without it there is no token that fits: browsers may look and change nothing.
+            // Without randomness no token fits: browsers may read and change nothing.
             return Token(String::new());
         }
         Token(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -48,15 +48,15 @@ impl Token {
         !self.0.is_empty() && bool::from(sent.as_bytes().ct_eq(self.0.as_bytes()))
     }
 
-    /// Whether a request that changes something comes from a page of ours, or from no browser at all. `form` is the
-    /// token in the body, if that is a form.
+    /// Whether a request may change something: it carries the token, or comes from no browser. `form` is the token in the
+    /// body, if that is a form.
     pub(crate) fn admits(&self, head: &Head, form: Option<&str>) -> bool {
         let sent = head.header(HEADER).or(form);
         sent.map_or(!is_from_browser(head), |sent| self.fits(sent))
     }
 }
 
-/// Whether a browser sent this. Each of these headers is sent by browsers only, unless somebody pretends to be one.
+/// Whether a browser sent this. Only browsers send these headers, and programs that pretend to be one.
 fn is_from_browser(head: &Head) -> bool {
     ["origin", "sec-fetch-site", "sec-fetch-mode", "cookie", "referer", "upgrade-insecure-requests"]
         .iter()

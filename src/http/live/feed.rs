@@ -1,7 +1,7 @@
-//! What happens, for everybody who looks: the loop tells it once, each viewer reads it at a pace of their own.
+//! The feed of changes: the loop publishes each change once, and every subscriber reads at its own pace.
 //!
-//! Everything told has a number and is put into text once. The last megabytes are kept; a viewer who was away for
-//! longer, or reads too slowly, is told to look at everything anew. While nobody looks nothing is put into text.
+//! Each change has a number and is encoded once. The feed keeps the last two megabytes. A subscriber that was away for
+//! longer, or reads too slowly, is told to read the whole state again. Without subscribers nothing is encoded.
 
 use crate::control::overview::{Change, DaemonView, ProcessView};
 use crate::http::api::view;
@@ -15,23 +15,23 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So many bytes of what was told are kept for subscribers who lag behind or come back.
+/// How many bytes of events are kept for subscribers that lag behind or come back.
 const KEPT_BYTES: usize = 2 << 20;
 
-/// So many changes of state are remembered for the timeline.
+/// How many changes of state are kept for the timeline.
 const TIMELINE: usize = 1000;
 
-/// After the last viewer has left, what happens is still kept for so long: a browser that lost its connection comes
-/// back within seconds.
+/// How long events are kept after the last subscriber has left: a browser that lost its connection comes back within
+/// seconds.
 const LINGER: Duration = Duration::from_secs(60);
 
-/// Where it is told. Cheap to clone.
+/// The feed. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Feed(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Tells the numbers of this manager from those of others.
+    /// Distinguishes the numbers of this manager from those of others.
     epoch: u64,
     usage: Usage,
     state: Mutex<State>,
@@ -43,23 +43,23 @@ struct State {
     kept: VecDeque<FeedEvent>,
     n_bytes: usize,
     subscribers: Vec<Sender<()>>,
-    /// When the last viewer left.
+    /// When the last subscriber left.
     left: Option<Instant>,
     timeline: VecDeque<Change>,
 }
 
-/// What something told is about.
+/// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A process has changed its state.
     Change,
-    /// A process is new, or something else about it.
+    /// A process is new, or something but its state has changed.
     Process,
     /// A process is gone.
     Removed,
-    /// The daemon as a whole.
+    /// The state of the daemon has changed.
     Daemon,
-    /// What processes use of the machine.
+    /// Processes use more or less of processor and memory.
     Usage,
 }
 
@@ -75,10 +75,12 @@ impl Kind {
     }
 }
 
-/// Something that was told.
+/// A published event.
 #[derive(Clone, Debug)]
 pub struct FeedEvent {
+    /// Its number; the numbers of one epoch have no gaps.
     pub sequence: u64,
+    /// What it is about.
     pub kind: Kind,
     /// A server-sent event.
     frame: Arc<[u8]>,
@@ -86,25 +88,28 @@ pub struct FeedEvent {
 }
 
 impl FeedEvent {
+    /// The whole server-sent event, with the empty line at its end.
     pub fn frame(&self) -> &[u8] {
         &self.frame
     }
 
-    /// The JSON in it, on one line.
+    /// The JSON in the frame, on one line.
     pub fn json(&self) -> &[u8] {
         &self.frame[self.json.clone()]
     }
 }
 
-/// What a viewer has missed.
+/// What was published since a subscriber read last.
 #[derive(Debug)]
 pub enum Published {
+    /// In the order they were published; empty if there is nothing new.
     Events(Vec<FeedEvent>),
-    /// More than is kept: whoever wants to know has to look at everything.
+    /// More than the feed keeps. The subscriber has to read the whole state.
     Lost,
 }
 
 impl Feed {
+    /// A feed that nobody follows yet. `usage` supplies what processes use, for the rows that are published.
     pub fn new(usage: Usage) -> Feed {
         // A manager that takes over gets another number than the one before, unless the clock was set back to the same
         // microsecond.
@@ -112,17 +117,17 @@ impl Feed {
         Feed(Arc::new(Shared { epoch, usage, state: Mutex::default() }))
     }
 
-    /// Tells one manager's numbers from another's.
+    /// A number that distinguishes this manager from others; part of the id of each event.
     pub fn epoch(&self) -> u64 {
         self.0.epoch
     }
 
-    /// The number of the last thing told.
+    /// The number of the last event.
     pub fn sequence(&self) -> u64 {
         self.lock().sequence
     }
 
-    /// Begins to listen after `sequence`, which is one of this epoch.
+    /// Subscribes to the events after `sequence`, which is a number of this epoch.
     pub fn subscribe(&self, sequence: u64) -> Subscription {
         let (sender, notes) = async_channel::bounded(1);
         let mut state = self.lock();
@@ -130,7 +135,7 @@ impl Feed {
         Subscription { feed: self.clone(), at: sequence, notes }
     }
 
-    /// How many look right now.
+    /// How many subscribers there are.
     pub fn n_subscribers(&self) -> usize {
         self.lock().subscribers.len()
     }
@@ -140,6 +145,7 @@ impl Feed {
         self.lock().timeline.iter().rev().take(max).cloned().collect()
     }
 
+    /// Publishes a change of state, and keeps it for the timeline. `process` is called only while somebody follows.
     pub fn publish_change(&self, change: Change, process: impl FnOnce() -> ProcessView) {
         let mut state = self.lock();
         if state.timeline.len() == TIMELINE {
@@ -153,6 +159,7 @@ impl Feed {
         });
     }
 
+    /// Publishes what a process looks like now, though its state is the same.
     pub fn publish_process(&self, process: impl FnOnce() -> ProcessView) {
         self.publish(Kind::Process, || {
             let process = process();
@@ -161,6 +168,7 @@ impl Feed {
         });
     }
 
+    /// Publishes that a process is gone.
     pub fn publish_removed(&self, group: &str, process: &str) {
         self.publish(Kind::Removed, || {
             let namespec = namespec::display(group, process);
@@ -169,6 +177,7 @@ impl Feed {
         });
     }
 
+    /// Publishes what the daemon as a whole does.
     pub fn publish_daemon(&self, daemon: &DaemonView) {
         self.publish(Kind::Daemon, || {
             let at = crate::sys::clock::wall().secs();
@@ -176,7 +185,7 @@ impl Feed {
         });
     }
 
-    /// What has changed of what processes use.
+    /// Publishes what processes use, for those of which it has changed.
     pub fn publish_usage(&self, at: Wall, changed: &[Changed]) {
         self.publish(Kind::Usage, || view::to_json(&view::UsageChanged::new(at.secs(), changed)));
     }
@@ -191,7 +200,7 @@ impl Feed {
             (state.kept, state.n_bytes, state.left) = (VecDeque::new(), 0, None);
             return;
         }
-        // What cannot be put into text was not told.
+        // What cannot be encoded is not published.
         let Some(json) = json(state) else { return };
         let event = self.frame_event(state.sequence, kind, &json);
         state.n_bytes += event.frame.len();
@@ -201,7 +210,7 @@ impl Feed {
         {
             state.n_bytes -= oldest.frame.len();
         }
-        // One note is enough, however much is told before it is read.
+        // One note is enough, however much is published before it is read.
         state
             .subscribers
             .retain(|subscriber| !matches!(subscriber.try_send(()), Err(TrySendError::Closed(()))));
@@ -259,7 +268,7 @@ struct Removed<'a> {
     namespec: &'a str,
 }
 
-/// Somebody who looks. Ends when it is dropped.
+/// A subscription. Dropping it ends it.
 #[derive(Debug)]
 pub struct Subscription {
     feed: Feed,
@@ -269,7 +278,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// What was told since the last time; nothing, if there is nothing new.
+    /// Returns what was published since the last call, without waiting.
     pub fn take_new(&mut self) -> Published {
         let published = self.feed.published_after(self.at);
         if let Published::Events(events) = &published
@@ -280,12 +289,12 @@ impl Subscription {
         published
     }
 
-    /// Goes on after a look at everything that was up to date with this number.
+    /// Continues after the event with this number, once the subscriber has read a state that contains it.
     pub fn skip_to(&mut self, sequence: u64) {
         self.at = sequence;
     }
 
-    /// Waits until there may be news.
+    /// Waits until there may be new events.
     pub async fn wait(&self) {
         // The feed holds the sender, and we the feed: this ends only with a note.
         let _ = self.notes.recv().await;

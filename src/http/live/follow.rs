@@ -1,4 +1,4 @@
-//! Following a log as it grows: `/logtail` and `/mainlogtail`.
+//! Follows a log as it grows, through rotation and truncation.
 
 use crate::http::live::watch::{Changes, Watcher};
 use crate::log::memory::Ring;
@@ -14,51 +14,52 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// As in Supervisor, http.py: a follower first gets so many bytes of what is there, or all of it.
+/// How many bytes of the existing log a follower gets first. As in Supervisor, http.py.
 const INITIAL: u64 = 1024;
 
 /// How much is read at a time, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// Said where a log was cut to less than had been sent of it.
+/// Sent where a log was truncated to less than had been sent.
 const TRUNCATED: &[u8] = b"==> File truncated <==\n";
 
-/// Where to begin.
+/// Where following begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begin {
-    /// So many bytes before the end, or at the beginning if there are fewer.
+    /// So many bytes before the end, or at the beginning of a shorter log.
     Tail(u64),
-    /// Where somebody was before. If that is not there any more: so many bytes before the end.
+    /// At a former position. If it no longer exists, so many bytes before the end.
     At(Position, u64),
 }
 
-/// How far a log was read: which file, and how many of its bytes.
+/// How far a log was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
-    /// Device and inode; of a log in memory, zeros.
+    /// Device and inode of the file; zeros for a log in memory.
     pub file: (u64, u64),
+    /// How many of its bytes were read.
     pub at: u64,
 }
 
-/// What comes next in a log.
+/// The next piece of a log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     Bytes(Vec<u8>),
-    /// It was cut to less than had been read; reading begins anew.
+    /// It was truncated to less than had been read. Reading restarts at its beginning.
     Truncated,
 }
 
-/// Reads a log from near its end on, wherever rotation takes it.
+/// Follows a log, in a file or in memory.
 #[derive(Debug)]
 pub(crate) enum Follower {
     File(FileFollower),
     Memory(RingFollower),
-    /// Nothing is there, and nothing ever comes.
+    /// A device or the like, from which nothing can be read.
     Empty,
 }
 
 impl Follower {
-    /// Begins to follow a log.
+    /// Follows a log from near its end.
     ///
     /// # Errors
     /// `NotFound` if there is none; others if it cannot be read or is no regular file.
@@ -66,7 +67,7 @@ impl Follower {
         Follower::open_at(source, watcher, Begin::Tail(INITIAL)).await
     }
 
-    /// The same from another place on.
+    /// Follows a log from another position.
     ///
     /// # Errors
     /// As for [`Follower::open`].
@@ -79,7 +80,7 @@ impl Follower {
         }
     }
 
-    /// Waits for the next piece of the log, with a line where it was cut.
+    /// Waits for the next bytes. A truncation is reported as a line among them.
     ///
     /// # Errors
     /// Those of reading.
@@ -102,7 +103,7 @@ impl Follower {
         }
     }
 
-    /// Whether a file is open for it.
+    /// Whether it holds an open file.
     pub(crate) fn holds_file(&self) -> bool {
         matches!(self, Follower::File(_))
     }
@@ -125,7 +126,7 @@ impl Follower {
     }
 }
 
-/// Whether the log is something from which nothing can be read.
+/// Whether nothing can be read from the log, because it is a device or the like.
 async fn is_empty(path: &Path) -> bool {
     let path = path.to_path_buf();
     rt::unblock(move || matches!(logs::open_file(&path), Ok(None))).await
@@ -142,7 +143,7 @@ pub(crate) struct RingFollower {
 
 impl RingFollower {
     fn new(ring: Arc<Ring>, begin: Begin) -> RingFollower {
-        // In this order: what is written in between is read, not missed.
+        // In this order, or bytes that are written in between would be missed.
         let notes = ring.notes();
         let (_, n_written) = ring.since(u64::MAX);
         let at = match begin {
@@ -175,7 +176,7 @@ pub(crate) struct FileFollower {
     position: Position,
 }
 
-/// The file being read. Travels to the threads on which reading happens and back.
+/// The file that is read. It travels to a thread for blocking work and back.
 #[derive(Debug)]
 struct Log {
     path: PathBuf,
@@ -185,11 +186,11 @@ struct Log {
     at: u64,
 }
 
-/// What a look at the log brought.
+/// The result of reading once.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     Data(Vec<u8>),
-    /// Data of a file that took the place of the last one, perhaps none yet.
+    /// Data of a file that replaced the former one; may be empty.
     NewFile(Vec<u8>),
     Truncated,
     Nothing,
@@ -198,7 +199,7 @@ enum Found {
 impl FileFollower {
     async fn open(path: PathBuf, watcher: Watcher, begin: Begin) -> io::Result<FileFollower> {
         rt::unblock(move || {
-            // Watched before it is read: nothing written in between goes unnoticed.
+            // Watched before it is read, so that nothing written in between goes unnoticed.
             let changes = watcher.watch(&path);
             let (log, modified) = Log::open(path, begin)?;
             let position = log.position();
@@ -210,7 +211,7 @@ impl FileFollower {
     async fn next(&mut self) -> io::Result<Piece> {
         loop {
             let Some(mut log) = self.log.take() else {
-                // Only if a call before was given up while it read.
+                // Only if the future of an earlier call was dropped while it read.
                 return Err(io::Error::other("the log is being read already"));
             };
             let (log, found) = rt::unblock(move || {
@@ -245,7 +246,7 @@ impl FileFollower {
 }
 
 impl Log {
-    /// Opens a log where reading is to begin; when it was last written to.
+    /// Opens a log at the position where reading begins. Also returns when it was last written to.
     fn open(path: PathBuf, begin: Begin) -> io::Result<(Log, Option<SystemTime>)> {
         let (file, metadata) = open(&path)?;
         let modified = metadata.modified().ok();
@@ -256,7 +257,7 @@ impl Log {
             if fits(&metadata) {
                 return Ok((Log { path, file, identity: position.file, at: position.at }, modified));
             }
-            // It was rotated meanwhile: its rest comes first.
+            // It was rotated meanwhile. The rest of the old file comes first.
             if let Some((file, _)) = open(&rotated(&path)).ok().filter(|(_, metadata)| fits(metadata)) {
                 return Ok((Log { path, file, identity: position.file, at: position.at }, modified));
             }
@@ -270,7 +271,7 @@ impl Log {
         Position { file: self.identity, at: self.at }
     }
 
-    /// Reads on. The old file is read to its end before the one that took its place.
+    /// Reads the next bytes. The old file is read to its end before the one that replaced it.
     fn read_next(&mut self) -> io::Result<Found> {
         let bytes = self.read()?;
         if !bytes.is_empty() {
@@ -308,7 +309,7 @@ fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
     logs::open_file(path)?.ok_or_else(|| io::Error::other("not a regular file"))
 }
 
-/// Where rotation puts the log that was last in use.
+/// The name under which rotation keeps the previous log.
 fn rotated(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();
     name.push(".1");

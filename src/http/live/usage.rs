@@ -1,8 +1,9 @@
-//! What processes use of the machine: a sample now and then while somebody looks.
+//! Samples of the processor time and memory that processes use.
 //!
-//! Nobody looks, nothing is sampled: an idle daemon does not wake up. The first look begins it, and an hour after the
-//! last one it ends, so that the charts of the last hour are there for whoever comes back. However many processes there
-//! are, sampling takes less than half a percent of one processor: what takes longer is done less often.
+//! Samples are taken only while clients are interested, because an idle daemon must not wake up. The first request for usage
+//! starts the sampler. It stops an hour after the last request, so that a client that comes back finds the last hour.
+//! Sampling takes less than half a percent of one processor, however many processes there are: if a sample takes longer, the
+//! pause after it is longer.
 
 use crate::control::ask;
 use crate::control::overview::Alive;
@@ -17,34 +18,34 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often a sample is taken while somebody follows what happens.
+/// The time between two samples while a client follows the feed.
 const WATCHED: Duration = Duration::from_secs(2);
 
-/// How often otherwise.
+/// The time between two samples otherwise.
 const UNWATCHED: Duration = Duration::from_secs(10);
 
-/// The share of a processor needs two samples; the second comes soon after the first.
+/// The time between the first two samples. The processor time needs both, so the second comes soon.
 const SECOND: Duration = Duration::from_millis(500);
 
-/// A sample that takes this long is followed by a pause so many times as long.
+/// The pause after a sample is at least so many times as long as the sample took.
 const PAUSE: u32 = 200;
 
-/// How long is remembered, and how long after the last look samples are taken.
+/// How long samples are kept, and how long they are taken after the last request.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// So many points of all processes together are remembered.
+/// How many points are kept of all processes together.
 const POINTS: usize = 1 << 20;
 
-/// So many points of one process are remembered.
+/// How many points are kept of one process.
 const POINTS_OF_ONE: usize = 360;
 
-/// Memory counts as changed if it does by more than this, in bytes.
+/// Memory counts as changed if it changes by at least this, in bytes.
 const NOTICEABLE: u64 = 64 << 10;
 
 /// What a process uses now.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Now {
-    /// Of one processor, rounded to a tenth; may be more than 100. `None` before the second sample.
+    /// Processor time in percent of one processor, rounded to a tenth; may exceed 100. `None` before the second sample.
     pub cpu_percent: Option<f64>,
     pub memory_bytes: u64,
 }
@@ -74,28 +75,28 @@ struct Record {
     cpu: Duration,
     at: Instant,
     now: Now,
-    /// What viewers were told.
+    /// What was last published.
     published: Option<Now>,
     points: VecDeque<Point>,
 }
 
-/// What has changed for one process.
+/// What a process uses now, by its namespec.
 pub(crate) type Changed = (String, Now);
 
 impl Usage {
-    /// What a process uses now, if it was sampled with this pid.
+    /// What a process uses now. `None` if there is no sample with this pid.
     pub fn of(&self, namespec: &str, pid: i32) -> Option<Now> {
         let table = self.lock();
         table.records.get(namespec).filter(|record| pid > 0 && record.pid == pid).map(|record| record.now)
     }
 
-    /// The last hour of a process, the latest last.
+    /// The points of the last hour of a process, the latest last.
     pub fn history(&self, namespec: &str) -> Vec<Point> {
         let table = self.lock();
         table.records.get(namespec).map(|record| record.points.iter().copied().collect()).unwrap_or_default()
     }
 
-    /// Takes in a sample of everybody who is alive; what is noticeably different from what was told.
+    /// Records a sample of all processes that are alive. Returns those that differ noticeably from what was published.
     fn record(&self, sample: Vec<(Alive, process::Used)>, at: Instant, wall: i64) -> Vec<Changed> {
         let mut table = self.lock();
         let most = (POINTS / sample.len().max(1)).clamp(12, POINTS_OF_ONE);
@@ -119,7 +120,7 @@ impl Usage {
             }
         }
         let oldest = wall - HOUR.as_secs() as i64;
-        // Whoever is gone for an hour is forgotten.
+        // A process that has been gone for an hour is dropped.
         table.records.retain(|_, record| {
             record.at == at || record.points.back().is_some_and(|point| point.at > oldest)
         });
@@ -153,7 +154,7 @@ impl Record {
         }
     }
 
-    /// Every `step` seconds one point, at most `most`.
+    /// Adds a point if the last one is `step` seconds old, and keeps at most `most` of them.
     fn add_point(&mut self, wall: i64, step: i64, most: usize) {
         let Some(cpu_percent) = self.now.cpu_percent else { return };
         // A clock that was set back begins a new chart.
@@ -187,7 +188,7 @@ struct Shared {
     usage: Usage,
     feed: Feed,
     state: Mutex<State>,
-    /// Holds at most one note: somebody looks.
+    /// Holds at most one note: a client requested samples.
     requested: (Sender<()>, Receiver<()>),
 }
 
@@ -198,7 +199,7 @@ struct State {
     n_watching: usize,
 }
 
-/// That somebody looks all the time, until this is dropped.
+/// The interest of a client that follows the feed, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Watching(Sampler);
 
@@ -216,18 +217,18 @@ impl Sampler {
         Sampler(Arc::new(Shared { handle, usage, feed, state: Mutex::default(), requested }))
     }
 
-    /// Somebody wants to see what processes use.
+    /// Notes that a client is interested now, and starts sampling if it does not run.
     pub(crate) fn request_samples(&self) {
         let mut state = self.lock();
         state.last_request = Some(Instant::now());
-        // One is there already: somebody else looks at the same moment.
+        // The channel is full: another client requests samples at the same moment.
         let _ = self.0.requested.0.try_send(());
         if !std::mem::replace(&mut state.is_running, true) {
             rt::spawn(self.clone().run()).detach();
         }
     }
 
-    /// Somebody wants to see it all the time.
+    /// Notes that a client is interested until the result is dropped.
     pub(crate) fn watch(&self) -> Watching {
         self.lock().n_watching += 1;
         self.request_samples();
@@ -243,7 +244,7 @@ impl Sampler {
         }
     }
 
-    /// Whether to go on. Whoever looks after this said no begins anew.
+    /// Whether to continue. After this returned false, the next request starts sampling again.
     fn is_wanted(&self) -> bool {
         let mut state = self.lock();
         let recently = state.last_request.is_some_and(|request| request.elapsed() < HOUR);
@@ -254,13 +255,13 @@ impl Sampler {
         state.is_running
     }
 
-    /// Takes one sample; how much of a processor's time that took.
+    /// Takes one sample. Returns how much processor time that took.
     async fn sample(&self) -> Duration {
         let Ok(alive) = self.0.handle.call(ask::Alive).await else {
             return Duration::ZERO;
         };
         let (sample, at, took) = rt::unblock(move || {
-            // What it costs is what this thread works, however long it has to wait for its turn.
+            // The cost is the processor time of this thread, however long it waits for a processor.
             let (at, begin) = (Instant::now(), clock::own_thread());
             let used = |alive: Alive| process::used(alive.pid).map(|used| (alive, used));
             let sample: Vec<_> = alive.into_iter().filter_map(used).collect();
@@ -285,7 +286,7 @@ impl Sampler {
         if self.lock().n_watching > 0 {
             return;
         }
-        // Whoever begins to look does not wait for the end of the long pause.
+        // A client that becomes interested does not wait for the end of the long pause.
         let rest = async {
             Timer::after(UNWATCHED.saturating_sub(WATCHED.max(least))).await;
         };

@@ -1,7 +1,7 @@
-//! Noticing that files change, for everybody who follows a log, through one inotify descriptor.
+//! Notices changes of files for all followers of logs, through one inotify descriptor.
 //!
-//! A user may have only so many inotify descriptors (128 by default), so all followers share one. Where it
-//! cannot be had, files are looked at once a second.
+//! A user may have only a limited number of inotify descriptors (128 by default), so all followers share one. Without inotify
+//! they read their files once a second.
 
 use crate::rt::{self, Async, Timer};
 use async_channel::{Receiver, Sender, TrySendError};
@@ -14,13 +14,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often a file is looked at that cannot be watched.
+/// How often a file is read that cannot be watched.
 #[cfg(not(test))]
 const POLL: Duration = Duration::from_secs(1);
 #[cfg(test)]
 const POLL: Duration = Duration::from_millis(20);
 
-/// Tells followers of changes. Cheap to clone.
+/// Notifies followers of changes. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watcher(Arc<Mutex<Lazily>>);
 
@@ -29,14 +29,14 @@ enum Lazily {
     #[default]
     Unopened,
     Open(Arc<Watches>),
-    /// The kernel refused; it is not asked again.
+    /// The kernel refused. It is not tried again.
     Unavailable,
 }
 
 #[derive(Debug)]
 struct Watches {
     inotify: Async<OwnedFd>,
-    /// By watch descriptor, who is to be told. Several may watch one file.
+    /// The subscribers of each watch descriptor. Several may watch one file.
     subscribers: Mutex<HashMap<i32, Vec<Subscriber>>>,
 }
 
@@ -47,10 +47,10 @@ struct Subscriber {
     wake: Sender<()>,
 }
 
-/// A subscription to changes of one file. Ends when it is dropped.
+/// A subscription to changes of one file. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Changes {
-    /// Holds at most one note: however much changed, there is one reason to look.
+    /// Holds at most one note, however much has changed.
     woken: Receiver<()>,
     registered: Option<Registered>,
 }
@@ -63,15 +63,15 @@ struct Registered {
 }
 
 impl Watcher {
-    /// Begins to watch the file at `path` for data, and its directory for another file taking its place.
-    /// Whatever happens after this returns is noticed.
+    /// Watches the file at `path` for new data, and its directory for a file that replaces it. All changes after this returns
+    /// are noticed.
     pub(crate) fn watch(&self, path: &Path) -> Changes {
         let (wake, woken) = async_channel::bounded(1);
         let registered = self.watches().and_then(|watches| Registered::new(watches, path, wake));
         Changes { woken, registered }
     }
 
-    /// As if the kernel had refused.
+    /// A watcher for which the kernel has refused inotify.
     #[cfg(test)]
     pub(crate) fn unavailable() -> Watcher {
         Watcher(Arc::new(Mutex::new(Lazily::Unavailable)))
@@ -117,7 +117,7 @@ impl Registered {
     }
 
     fn add(&mut self, path: &Path, flags: WatchFlags, wake: &Sender<()>) -> Option<()> {
-        // Locked around both, or an event could come before there is anybody to tell.
+        // The lock is held around both, or an event could come before its subscriber is registered.
         let mut subscribers = lock(&self.watches.subscribers);
         // MASK_ADD: two followers may want different things of one path.
         let flags = flags | WatchFlags::MASK_ADD;
@@ -180,7 +180,7 @@ fn wake(subscriber: &Subscriber) {
     }
 }
 
-/// Passes on what the kernel reports, for as long as the daemon lives.
+/// Distributes the events of the kernel, for as long as the daemon lives.
 async fn distribute(watches: Arc<Watches>) {
     while watches.inotify.readable().await.is_ok() {
         let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
@@ -194,7 +194,7 @@ async fn distribute(watches: Arc<Watches>) {
                 watches.notify(event.wd(), flags.contains(ReadFlags::IGNORED));
             }
         }
-        // A flood of changes must not keep a thread from everybody else.
+        // A flood of changes must not occupy a thread of the executor.
         future::yield_now().await;
     }
 }

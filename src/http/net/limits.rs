@@ -1,33 +1,33 @@
-//! How long a client may take, and what is too small to be counted.
+//! Time limits of a connection, and the size up to which no memory is counted.
 
 use std::time::Duration;
 
-/// A body or an answer of at most so many bytes is small: it is counted against no budget, and goes through in one piece.
+/// Bodies and answers of at most so many bytes are small: they are counted against no budget and sent in one piece.
 pub(crate) const SMALL: usize = 64 << 10;
 
-/// Time limits of a connection. The defaults are what the daemon uses; tests have less patience.
+/// Time limits of a connection. The daemon uses the defaults; tests use shorter ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Silence between two requests.
+    /// The longest silence between two requests.
     pub idle: Duration,
     /// The head of a request, from its first byte to its end.
     pub head: Duration,
     /// The body of a request.
     pub body: Duration,
-    /// Each part of the body ([`STEP`](crate::http::wire::body::STEP) bytes of it, or the rest): a body that comes more slowly
-    /// holds a place and memory for nothing.
+    /// Each [`STEP`](crate::http::wire::body::STEP) bytes of the body, or the rest. A slower body would hold a descriptor and
+    /// memory for nothing.
     pub body_step: Duration,
-    /// So long a request waits for the memory that it, or its answer, needs.
+    /// The longest wait of a request for the memory that it or its answer needs.
     pub memory: Duration,
-    /// An answer of which the client takes nothing.
+    /// The longest time in which the client reads nothing of its answer.
     pub stall: Duration,
-    /// So long it may take to receive a part of a body, or to send a part of an answer, while others wait for the
-    /// memory that it occupies.
+    /// The time limit for receiving a part of a body, or sending a part of an answer, while other clients wait for the memory
+    /// that it occupies.
     pub stall_when_short: Duration,
-    /// What a client still sends after it was refused is read for so long, because closing a socket with
-    /// unread input makes the kernel throw away the answer too.
+    /// How long the input of a refused client is read: if a socket is closed with unread input, the kernel also discards the
+    /// answer.
     pub linger: Duration,
-    /// So long a wrong password goes unanswered.
+    /// The delay before a wrong password is answered.
     pub denial_delay: Duration,
 }
 

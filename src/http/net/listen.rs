@@ -1,4 +1,4 @@
-//! Listening sockets: opening them, handing them on, and removing what they leave in the file system.
+//! Listening sockets: opening them, handing them to another process, and removing their files.
 
 use crate::files::socket::{self, SocketError, SocketSpec};
 use crate::model::config::{HttpAddress, HttpServerConfig, Owner};
@@ -11,7 +11,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// As in Supervisor, http.py: so many clients may wait to be accepted.
+/// How many clients may wait to be accepted. As in Supervisor, http.py.
 const BACKLOG: i32 = 1024;
 
 /// A socket that clients can connect to.
@@ -21,7 +21,7 @@ pub struct Listener {
     file: Option<SocketFile>,
 }
 
-/// The name of a unix socket, and which file that was when it became ours.
+/// The name of a unix socket, and the file that had this name when the socket was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SocketFile {
     path: PathBuf,
@@ -35,8 +35,8 @@ impl Listener {
         self.fd
     }
 
-    /// A listener around a socket that listens already, opened for the same configuration by somebody before
-    /// us. Touches nothing.
+    /// A listener for a socket that an earlier process has opened for the same configuration. Changes nothing in the file
+    /// system.
     pub fn from_fd(fd: OwnedFd, config: &HttpServerConfig) -> Listener {
         let file = match &config.address {
             HttpAddress::Inet { .. } => None,
@@ -47,20 +47,20 @@ impl Listener {
         Listener { fd, file }
     }
 
-    /// A second handle to the same socket, for whoever removes the file at exit while the first one serves.
+    /// A second handle to the same socket, to remove the file at exit while the first one serves.
     ///
     /// # Errors
-    /// If there are no descriptors left.
+    /// If there are no free descriptors.
     pub fn try_clone(&self) -> io::Result<Listener> {
         Ok(Listener { fd: self.fd.try_clone()?, file: self.file.clone() })
     }
 
-    /// The file of a unix socket, if it is one.
+    /// The file, if this is a unix socket.
     pub fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|file| file.path.as_path())
     }
 
-    /// Removes the file of a unix socket, if it still is the one that was made for it. For an orderly exit.
+    /// Removes the file of a unix socket, unless another file has its name now. For an orderly exit.
     pub fn remove_file(&self) {
         if let Some(SocketFile { path, identity: Some(identity) }) = &self.file {
             socket::remove(path, *identity);
@@ -77,19 +77,29 @@ impl AsFd for Listener {
 /// Why a listener could not be opened. Prints what Supervisor prints, without its `Error: `.
 #[derive(Debug)]
 pub enum ListenError {
+    /// Somebody else listens at this address.
     InUse,
+    /// The kernel refused.
     Os(io::Error),
+    /// The path does not fit into the address of a unix socket.
     PathTooLong,
+    /// The host name leads nowhere.
     Resolve {
+        /// As configured.
         host: String,
+        /// Why the name was not found.
         source: io::Error,
     },
+    /// The name of the socket belongs to another kind of file.
     NotASocket(PathBuf),
+    /// This user may not give the socket to the owner in `chown`.
     Chown {
+        /// The socket.
         file: PathBuf,
+        /// As configured.
         owner: Owner,
     },
-    /// The stale file kept coming back.
+    /// The file of a socket without a listener was removed several times and came back each time.
     KeepsAppearing(PathBuf),
 }
 
@@ -148,10 +158,10 @@ fn current_user() -> String {
     known.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
-/// Binds and listens.
+/// Opens a socket that listens at the configured address.
 ///
 /// # Errors
-/// Whatever prevents it; nothing is left behind then.
+/// If that is not possible; no file is left behind.
 pub fn open(config: &HttpServerConfig) -> Result<Listener, ListenError> {
     match &config.address {
         HttpAddress::Inet { host, port } => {
@@ -164,7 +174,7 @@ pub fn open(config: &HttpServerConfig) -> Result<Listener, ListenError> {
     }
 }
 
-/// The address to bind. An empty host means all IPv4 interfaces, as ever; `::` means all there are.
+/// The address to bind. An empty host means all IPv4 interfaces, as in Supervisor; `::` means all interfaces.
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, ListenError> {
     if host.is_empty() {
         return Ok(SocketAddr::from(([0, 0, 0, 0], port)));

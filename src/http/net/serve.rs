@@ -1,4 +1,4 @@
-//! Accepting clients.
+//! Accepting clients on a listening socket.
 
 use crate::http::connection::Connection;
 use crate::http::context::Context;
@@ -15,15 +15,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// So long nobody is accepted after the descriptors ran out.
+/// The pause after descriptors ran out, in which no client is accepted.
 const BREATHER: Duration = Duration::from_millis(100);
 
-/// So long the next client of the network waits when there are too many. Those who are closed come back at once, mostly,
-/// and taking places from each other all the time would take the processors from everybody else.
+/// The pause before the next client on the network is accepted while there are too many. Most clients that are closed
+/// reconnect at once; without the pause they would evict each other all the time and keep the processors busy.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Serves the clients of one listener until the task is cancelled. Connections made by then end with their next
-/// answer, because the settings they came in under are not in force any more.
+/// Serves the clients of one listener until the task is cancelled. Existing connections then end with their next answer,
+/// because the settings of the server are no longer in force.
 pub fn serve(listener: Listener, config: &HttpServerConfig, context: Context) -> Task<()> {
     let section = config.section.clone();
     let (accepting, open) = async_channel::bounded(1);
@@ -41,12 +41,12 @@ pub fn serve(listener: Listener, config: &HttpServerConfig, context: Context) ->
     })
 }
 
-/// Whether only the socket's owner, and root, can connect. Then there is nothing to warn of.
+/// Whether only the owner of the socket and root can connect, so that no password is needed.
 fn is_private(address: &HttpAddress) -> bool {
     matches!(address, HttpAddress::Unix { chmod, .. } if chmod & 0o077 == 0)
 }
 
-/// The lines every new server begins with in the activity log.
+/// Writes the lines with which every new server begins in the activity log.
 pub fn announce(config: &HttpServerConfig, context: &Context) {
     for namespace in context.server().namespaces() {
         log::info!("RPC interface '{namespace}' initialized");
@@ -84,8 +84,8 @@ async fn accept_all(listener: Listener, site: Arc<Site>) -> io::Result<()> {
     }
 }
 
-/// Begins to serve a client. While there is no room, because all others are being served, it waits, and whoever comes
-/// after it in the kernel's queue.
+/// Begins to serve a client. While there is no room because all others are being served, this client waits, and so do those
+/// behind it in the queue of the kernel.
 async fn admit(fd: OwnedFd, site: &Arc<Site>) {
     let admission = site.context.admission();
     let permit = loop {
@@ -127,7 +127,7 @@ async fn accept(listener: &Async<Listener>) -> io::Result<OwnedFd> {
     listener.read_with(|listener| Ok(rustix::net::accept_with(listener, flags)?)).await
 }
 
-/// Whether an error of accept(2) says something about one client only.
+/// Whether an error of accept(2) concerns only one client.
 fn is_fleeting(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

@@ -1,4 +1,4 @@
-//! One connected client: bytes in, bytes out, who it is. TCP and unix sockets alike.
+//! The socket of one connected client, TCP or unix: reads, writes, and says who the peer is.
 
 use crate::rt::{Async, Timer};
 use futures_lite::future;
@@ -16,7 +16,8 @@ pub(crate) struct Socket {
     io: Async<OwnedFd>,
 }
 
-/// Those who are counted as one: an address, the network that one customer of a provider has in IPv6, or a user.
+/// Clients that are counted together: those of one IPv4 address, of one IPv6 network of the size that a customer of a provider
+/// has, or of one user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
     Ip(IpAddr),
@@ -35,11 +36,11 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Whoever is at the other end.
+/// The client at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     Tcp(SocketAddr),
-    /// As the kernel vouched for them when they connected.
+    /// The process that connected, as the kernel reports it.
     Unix {
         uid: u32,
         pid: i32,
@@ -56,7 +57,7 @@ impl Peer {
         }
     }
 
-    /// Whom they are counted with.
+    /// The clients with which it is counted.
     pub(crate) fn origin(&self) -> Origin {
         match self {
             Peer::Tcp(address) => Origin::Ip(match address.ip() {
@@ -116,8 +117,8 @@ impl Socket {
         }
     }
 
-    /// Waits until there is something to read, or the end. It is looked for first: most clients have asked before they
-    /// are accepted.
+    /// Waits until there is something to read, or the end. Tries to read first, because most clients have sent a request
+    /// before they are accepted.
     ///
     /// # Errors
     /// Those of `recv(2)`.
@@ -126,7 +127,7 @@ impl Socket {
         self.io.read_with(peek).await.map(drop)
     }
 
-    /// Reads what there is, waiting until there is something; 0 is the end.
+    /// Reads what is available, and waits until something is. Returns 0 at the end.
     ///
     /// # Errors
     /// Those of `read(2)`.
@@ -134,7 +135,7 @@ impl Socket {
         self.io.read_with(|fd| Ok(rustix::io::read(fd, &mut *buffer)?)).await
     }
 
-    /// Writes what the kernel takes at once, waiting until it takes something.
+    /// Writes as much as the kernel accepts, and waits until it accepts something. Returns how many bytes it accepted.
     ///
     /// # Errors
     /// Those of `send(2)`.
@@ -146,19 +147,19 @@ impl Socket {
         self.io.write_with(|fd| Ok(rustix::net::send(fd, bytes, flags)?)).await
     }
 
-    /// The number that the next descriptor of this process will get; `None` if there can be no more.
+    /// The number that the next descriptor of this process will get; `None` if none is free.
     pub(crate) fn lowest_free_descriptor(&self) -> Option<usize> {
         let probe = rustix::io::fcntl_dupfd_cloexec(&self.io, 0).ok()?;
         usize::try_from(probe.as_raw_fd()).ok()
     }
 
-    /// Says that no more will be sent.
+    /// Ends the output: the client reads its end.
     pub(crate) fn end_output(&self) {
         // If the client is gone already, it does not need to be told.
         let _ = rustix::net::shutdown(&self.io, Shutdown::Write);
     }
 
-    /// Ends both directions: whoever waits on this socket reads its end.
+    /// Ends both directions: tasks that wait for this socket read its end.
     pub(crate) fn hang_up(&self) {
         let _ = rustix::net::shutdown(&self.io, Shutdown::Both);
     }
@@ -174,7 +175,7 @@ fn unmapped(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }
 
-/// Waits for `work`, but no longer than until `deadline`.
+/// Waits for `work` until `deadline`. `None` if the deadline passes.
 pub(crate) async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
     let late = async {
         Timer::at(deadline).await;
@@ -183,7 +184,7 @@ pub(crate) async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -
     future::or(async { Some(work.await) }, late).await
 }
 
-/// Waits for `work`, but no longer than `limit`.
+/// Waits for `work`, but no longer than `limit`. `None` if that passes.
 pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     until(Instant::now() + limit, work).await
 }

@@ -1,17 +1,17 @@
-//! The files of the page, which are part of the binary.
+//! The files of the page, compiled into the binary.
 
 use crate::http::wire::request::Head;
 use crate::http::wire::response::{Body, Response};
 use std::borrow::Cow;
 
-/// What the page may load and do: what this server gives it, and nothing else.
+/// The content security policy of the page: it may load only what this server provides.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src \
                       'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// A file of the page.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Asset {
-    /// Below `/page/`.
+    /// The name below `/page/`.
     name: &'static str,
     bytes: &'static [u8],
 }
@@ -20,7 +20,7 @@ const fn asset(name: &'static str, bytes: &'static [u8]) -> Asset {
     Asset { name, bytes }
 }
 
-/// The stylesheets in one: each request that the browser has to make first delays what it shows.
+/// All stylesheets in one file. Each request before the page can be shown would delay it.
 const STYLES: &str = concat!(
     include_str!("colours.css"),
     include_str!("frame.css"),
@@ -30,7 +30,7 @@ const STYLES: &str = concat!(
     include_str!("config.css"),
 );
 
-/// Every file there is. The first one is the page itself.
+/// All files. The first one is the page itself.
 static ASSETS: [Asset; 40] = [
     asset("index.html", include_bytes!("index.html")),
     asset("actions.js", include_bytes!("actions.js")),
@@ -87,7 +87,7 @@ pub(crate) fn find(path: &[&str]) -> Option<&'static Asset> {
 }
 
 impl Asset {
-    /// The file, or word that it is the one the browser has.
+    /// The file, or 304 if the browser has it.
     pub(crate) fn response(&self, head: &Head) -> Response {
         let is_page = self.name == ASSETS[0].name;
         let base = if is_page { base(head) } else { String::new() };
@@ -99,7 +99,7 @@ impl Asset {
         let (status, bytes) = if is_known { (304, Vec::new()) } else { (200, bytes.into_owned()) };
         let response = Response::new(status, self.content_type(), Body::Whole(bytes))
             .with_header("ETag", tag)
-            // It may be kept, and is asked for again each time: an upgrade brings another one.
+            // Browsers may keep it but must revalidate, because an upgrade brings another one.
             .with_header("Cache-Control", "no-cache")
             .with_header("Content-Security-Policy", POLICY)
             .with_header("X-Content-Type-Options", "nosniff")
@@ -126,10 +126,10 @@ impl Asset {
     }
 }
 
-/// Longer paths in front of ours are nobody's, in bytes.
+/// The longest path prefix of a proxy that is accepted, in bytes.
 const BASE_MAX: usize = 256;
 
-/// The path at which a proxy shows what stands under `/` here; empty if it shows that under `/` as well, or does not say.
+/// The path under which a proxy publishes our `/`; empty if that is `/` as well, or if the proxy does not say.
 ///
 /// The addresses in the page are relative, so it works without this wherever its own ends with a slash. Proxies say it in
 /// `X-Forwarded-Prefix`, each the part that it cut off, the first of them first; others put it behind the name in `Host`.
@@ -155,7 +155,7 @@ fn below(base: &str, page: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(page).replace("=\"page/", &format!("=\"{base}/page/")).into_bytes()
 }
 
-/// FNV-1a: tells one version of a file from another, and keeps no secret.
+/// FNV-1a. Distinguishes versions of a file; needs no cryptographic strength.
 fn hash(bytes: &[u8]) -> u64 {
     bytes
         .iter()

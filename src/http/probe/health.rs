@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`: what those ask who start and route.
+//! Health checks for service managers and load balancers: `/livez` and `/readyz`.
 
 use crate::control::ask;
 use crate::control::overview::{Overview, ProcessView};
@@ -11,7 +11,7 @@ use crate::http::wire::response::{Body, Response};
 use crate::model::namespec;
 use crate::model::state::{ProcessState, SupervisorState};
 
-/// Whether the daemon answers at all.
+/// Answers 200 if the loop answers.
 pub(crate) async fn alive(context: &Context) -> Response {
     match context.handle().call(ask::State).await {
         Ok(_) => text(200, "ok\n".to_string()),
@@ -19,8 +19,8 @@ pub(crate) async fn alive(context: &Context) -> Response {
     }
 }
 
-/// Whether the daemon is up and nothing is on its way or has failed; with a name, whether that process, or all of that
-/// group, is RUNNING.
+/// Answers 200 if the daemon is RUNNING and no process is starting or has failed. With a name: if that process, or every
+/// process of that group, is RUNNING.
 pub(crate) async fn ready(context: &Context, name: Option<&str>) -> Response {
     let overview = match overview(context, name).await {
         Ok(overview) => overview,
@@ -31,7 +31,7 @@ pub(crate) async fn ready(context: &Context, name: Option<&str>) -> Response {
     }
     let is_missing = |process: &&ProcessView| match (name, process.info.state) {
         (_, ProcessState::Running) => false,
-        // Whoever was stopped, or has done what there was to do, keeps nobody waiting.
+        // A process that was stopped, or has exited for good, does not make the daemon unready.
         (None, ProcessState::Exited) => process.next.is_some(),
         (None, state) => !matches!(state, ProcessState::Stopped | ProcessState::Stopping),
         (Some(_), _) => true,
@@ -40,8 +40,7 @@ pub(crate) async fn ready(context: &Context, name: Option<&str>) -> Response {
     if missing.is_empty() { text(200, "ok\n".to_string()) } else { text(503, missing) }
 }
 
-/// The bare name of a group stands for all of it, unless there is a process of that name, in a group of the same name or
-/// one alone in any.
+/// The state of the named processes. A bare name means the process that it resolves to, or else the group of that name.
 async fn overview(context: &Context, name: Option<&str>) -> Result<Overview, Problem> {
     let Some(name) = name else { return answer::overview(context, Target::All).await };
     let target = bare_names::resolve(context, Target::parse(name)).await;

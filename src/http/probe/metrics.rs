@@ -1,7 +1,7 @@
 //! `/metrics`, in the text format of Prometheus.
 //!
-//! What is known of processes is asked of the loop, what they use of the kernel; nothing is sampled in between. Counters
-//! begin at zero with each manager, as they do with any process that is replaced.
+//! Each request reads the state of the processes from the loop, and their usage from the kernel; nothing is sampled in between.
+//! Counters begin at zero with each manager, as those of any process that is restarted.
 
 use crate::control::overview::{Overview, ProcessView};
 use crate::control::request::Target;
@@ -19,14 +19,14 @@ use std::fmt::{Display, Write};
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What the kernel says of one process.
+/// What the kernel reports about one process.
 #[derive(Clone, Copy, Debug, Default)]
 struct Measured {
     used: Option<Used>,
     open_fds: Option<u64>,
 }
 
-/// Answers with everything there is to measure.
+/// Answers with all metrics.
 pub(crate) async fn answer(context: &Context) -> Response {
     match written(context).await {
         Ok(text) => Response::new(200, CONTENT_TYPE, Body::Whole(text.into_bytes())).private(),
@@ -66,7 +66,7 @@ fn log_sizes(process: &ProcessView) -> [Option<u64>; 2] {
     })
 }
 
-/// The text, as far as it is written.
+/// The text of the answer while it is written.
 #[derive(Default)]
 struct Page {
     text: String,

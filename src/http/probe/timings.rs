@@ -1,13 +1,13 @@
-//! How long things took, counted in classes.
+//! Histograms of how long starts and restarts took.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The upper bounds of the classes, in seconds.
+/// The upper bounds of the buckets, in seconds.
 pub const BOUNDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
-/// What the loop takes down. Cheap to clone.
+/// The histograms that the loop fills. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Timings(Arc<Mutex<Histograms>>);
 
@@ -17,12 +17,14 @@ struct Histograms {
     restarts: Histogram,
 }
 
-/// How often something took how long.
+/// A histogram of durations.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Histogram {
-    /// One for each bound; what takes longer is in none.
+    /// How many durations are in each bucket, not cumulative. Longer ones than the last bound are in none.
     pub counts: [u64; BOUNDS.len()],
+    /// The number of durations.
     pub count: u64,
+    /// The sum of all durations.
     pub sum: Duration,
 }
 
@@ -38,17 +40,17 @@ impl Histogram {
 }
 
 impl Timings {
-    /// A start took so long, from the attempt until it counted as RUNNING.
+    /// Records a start: `took` is the time from the attempt until RUNNING.
     pub fn record_start(&self, took: Duration) {
         self.lock().starts.add(took);
     }
 
-    /// A program that had ended by itself was RUNNING again after so long.
+    /// Records a restart: `took` is the time from the exit of a program that ended by itself until it was RUNNING again.
     pub fn record_restart(&self, took: Duration) {
         self.lock().restarts.add(took);
     }
 
-    /// Starts and restarts.
+    /// The histograms of starts and of restarts.
     pub fn histograms(&self) -> (Histogram, Histogram) {
         let histograms = self.lock();
         (histograms.starts, histograms.restarts)

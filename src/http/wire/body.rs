@@ -1,6 +1,7 @@
-//! Reading the bodies of requests.
+//! Reads the bodies of requests.
 //!
-//! A body takes memory as its bytes come, so announcing one costs nobody anything; and its bytes have to come.
+//! A body takes memory from the budget as its bytes arrive, so announcing a large body blocks nothing. Its bytes have to arrive
+//! in time.
 
 use crate::http::connection::End;
 use crate::http::guard::budget::{Budget, Share};
@@ -12,32 +13,31 @@ use crate::http::wire::request::{
 };
 use std::time::Instant;
 
-/// So many bytes are taken from the budget at a time, and have to come in [`Limits::body_step`].
+/// How many bytes are taken from the budget at a time. They have to arrive within [`Limits::body_step`].
 pub(crate) const STEP: usize = 64 << 10;
 
-/// What a body is decoded into, as a multiple of its size. Measured: the worst a client can do is a list of nothing
-/// but empty values.
+/// The memory of a decoded body, as a multiple of its size. Measured with the worst case, a list of empty values.
 pub(crate) const DECODED: usize = 7;
 
-/// A line between chunks is not longer than this, or somebody plays games.
+/// The longest line that is accepted between chunks, in bytes.
 const CHUNK_LINE_MAX: usize = 256;
 
-/// The body of a request, and what it occupies of the memory for bodies.
+/// The body of a request, and its share of the memory budget.
 #[derive(Debug, Default)]
 pub(crate) struct RequestBody {
     pub bytes: Vec<u8>,
     pub share: Option<Share>,
 }
 
-/// A body on its way.
+/// A body that is being received.
 pub(crate) struct Incoming<'a> {
     input: &'a mut Input,
     budget: &'a Budget,
     limits: &'a Limits,
-    /// What was taken out of the input already.
+    /// The bytes that were taken out of the input.
     body: Vec<u8>,
     share: Share,
-    /// When the current step began, and how much of it has come.
+    /// When the current step began, and how many of its bytes have arrived.
     step: (Instant, usize),
 }
 
@@ -50,8 +50,7 @@ impl<'a> Incoming<'a> {
     /// Reads the body.
     ///
     /// # Errors
-    /// If the client leaves before its end or is too slow, or the body is malformed or too large, or there is no memory
-    /// for it.
+    /// If the client leaves or is too slow, the body is malformed or too large, or there is no memory for it.
     pub(crate) async fn read(mut self, framing: Framing) -> Result<RequestBody, End> {
         match framing {
             Framing::Absent => {}
@@ -128,7 +127,7 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Reads what follows the last chunk: headers nobody wants, and an empty line.
+    /// Reads what follows the last chunk: headers, which are ignored, and an empty line.
     async fn read_trailers(&mut self) -> Result<(), End> {
         loop {
             let mut headers = [httparse::EMPTY_HEADER; 16];
@@ -148,7 +147,7 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Reads more of the body, which must not end here.
+    /// Reads more of the body. The input must not end here.
     async fn receive_more(&mut self) -> Result<(), End> {
         self.reserve().await?;
         loop {
@@ -176,7 +175,7 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Takes memory for what comes next, if there is none left of what was taken.
+    /// Takes memory for the next bytes if the share is used up.
     async fn reserve(&mut self) -> Result<(), End> {
         let held = self.body.len() + self.input.unread().len();
         if held < SMALL + self.share.n_bytes() {

@@ -1,4 +1,4 @@
-//! What a client has sent and nobody has used yet.
+//! The input buffer of a connection.
 
 use crate::http::net::socket::Socket;
 use std::io;
@@ -7,12 +7,12 @@ use std::sync::Arc;
 /// How much is read at a time, in bytes.
 const READ_SIZE: usize = 8 << 10;
 
-/// The receiving half of a connection. Requests may come faster than they are answered, so what is received may
-/// go beyond the one that is being read.
+/// The receiving half of a connection. Clients may send requests without waiting for answers, so the buffer may extend beyond
+/// the current request.
 #[derive(Debug)]
 pub(crate) struct Input {
     socket: Arc<Socket>,
-    /// Only `start..end` means anything; used bytes are not moved away one by one.
+    /// The unread bytes are in `start..end`. Used bytes stay in front of them until room is needed.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -23,7 +23,7 @@ impl Input {
         Input { socket, buffer: Vec::new(), start: 0, end: 0 }
     }
 
-    /// What was received and not used.
+    /// The bytes that were received and not used.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
@@ -37,18 +37,18 @@ impl Input {
         self.start += n_bytes;
     }
 
-    /// Forgets everything, the memory included: an idle connection needs none.
+    /// Drops all bytes and frees the memory, because an idle connection needs none.
     pub(crate) fn clear(&mut self) {
         (self.buffer, self.start, self.end) = (Vec::new(), 0, 0);
     }
 
-    /// Makes room for so many unread bytes, and no more than is needed.
+    /// Makes room for `n_bytes` unread bytes, and not for more.
     pub(crate) fn reserve(&mut self, n_bytes: usize) {
         self.compact();
         self.buffer.reserve_exact((n_bytes + READ_SIZE).saturating_sub(self.buffer.len()));
     }
 
-    /// Reads more; how many bytes, 0 at the end. May be given up while it waits.
+    /// Reads more from the socket. Returns how many bytes, 0 at the end. The future may be dropped while it waits.
     ///
     /// # Errors
     /// Those of the socket.
@@ -62,7 +62,7 @@ impl Input {
         Ok(n_bytes)
     }
 
-    /// Takes bytes off the front.
+    /// Removes bytes from the front and returns them.
     ///
     /// # Panics
     /// If there are fewer.

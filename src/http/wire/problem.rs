@@ -1,18 +1,18 @@
-//! Errors, as RFC 9457 wants them.
+//! Errors in the format of RFC 9457, `application/problem+json`.
 
 use crate::http::wire::response::{Body, Response};
 use crate::model::fault::{Fault, FaultCode};
 use serde::Serialize;
 use std::fmt;
 
-/// What is wrong with a request, or with what it asks for.
+/// Why a request fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     status: u16,
     detail: String,
-    /// The fault that the same request by XML-RPC is answered with.
+    /// The fault with which the same request fails in XML-RPC.
     fault: Option<FaultCode>,
-    /// The methods there are, if it was the wrong one.
+    /// The allowed methods, if the method is wrong.
     allow: Option<&'static str>,
 }
 
@@ -38,7 +38,7 @@ impl Problem {
         Problem { status, detail: detail.into(), fault: None, allow: None }
     }
 
-    /// There is something, but not for this method.
+    /// The path exists, but not for this method.
     pub(crate) fn wrong_method(allow: &'static str) -> Problem {
         let detail = format!("this can be asked for with {allow} only");
         Problem { allow: Some(allow), ..Problem::new(405, detail) }
@@ -73,7 +73,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A browser asks for a change without showing that a page of ours made it do so.
+/// A browser requests a change without the token of our own pages.
 pub(crate) fn forbidden() -> Problem {
     let detail = "a browser asks for this without the token of this daemon's own pages; reload the page. Programs that \
                   are no browsers need no token, unless they call themselves Mozilla";

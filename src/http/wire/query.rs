@@ -1,4 +1,4 @@
-//! Names and values as forms send them, in a query or a body.
+//! Parses names and values in the format of forms, in a query or a body.
 
 use crate::model::percent::{self, Byte};
 
@@ -7,8 +7,7 @@ use crate::model::percent::{self, Byte};
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads `name=value&…`. What is not UTF-8 once decoded is replaced, and a percent sign without two digits stands
-    /// for itself.
+    /// Parses `name=value&…`. Invalid UTF-8 is replaced, and a percent sign without two digits is kept as it is.
     pub(crate) fn parse(text: &str) -> Query {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
         Query(
@@ -21,7 +20,7 @@ impl Query {
         )
     }
 
-    /// The query of a request's target.
+    /// Parses the query in the target of a request.
     pub(crate) fn of_target(target: &str) -> Query {
         let target = target.split('#').next().unwrap_or_default();
         target.split_once('?').map(|(_, query)| Query::parse(query)).unwrap_or_default()

@@ -1,38 +1,38 @@
-//! Heads of requests: from bytes to what was asked, strictly.
+//! Parses the heads of requests, strictly.
 //!
-//! What is ambiguous is refused, and the connection closed: two readers of the same bytes that disagree on
-//! where a request ends are how requests are smuggled.
+//! An ambiguous request is refused, and its connection is closed. If a proxy and we disagree on where a request ends, requests
+//! can be smuggled.
 
-/// Longer heads are refused, in bytes.
+/// The longest head that is accepted, in bytes.
 pub(crate) const HEAD_MAX: usize = 16 << 10;
 
-/// More header lines than this are refused.
+/// The most header lines that are accepted.
 const HEADERS_MAX: usize = 64;
 
-/// Longer bodies are refused, in bytes.
+/// The longest body that is accepted, in bytes.
 pub(crate) const BODY_MAX: u64 = 8 << 20;
 
 /// The head of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub method: String,
-    /// As sent: path and query.
+    /// Path and query, as sent.
     pub target: String,
     /// 0 or 1: the version is HTTP/1.0 or HTTP/1.1.
     pub minor: u8,
     headers: Vec<(String, String)>,
 }
 
-/// How long the body is.
+/// How the body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// Nothing was said about a body, so there is none.
+    /// There is no body: the head has no length.
     Absent,
     Length(u64),
     Chunked,
 }
 
-/// A request that cannot be answered as asked, and with what status instead.
+/// The status with which a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal(pub u16);
 
@@ -43,8 +43,7 @@ const EXPECTATION_FAILED: Refusal = Refusal(417);
 const HEAD_TOO_LARGE: Refusal = Refusal(431);
 const NOT_IMPLEMENTED: Refusal = Refusal(501);
 
-/// Headers that decide something and have one value. Two of them mean that two readers of the request may decide
-/// differently.
+/// Headers that decide something and have one value. If a request has two of them, two readers may decide differently.
 const AT_MOST_ONCE: [&str; 7] = [
     "authorization",
     "content-type",
@@ -58,10 +57,10 @@ pub(crate) const UNAVAILABLE: Refusal = Refusal(503);
 const VERSION_NOT_SUPPORTED: Refusal = Refusal(505);
 
 impl Head {
-    /// Reads a head from the front of `bytes`: the head and its length, or `None` if it is not complete yet.
+    /// Parses a head at the beginning of `bytes`. Returns the head and its length in bytes, or `None` if it is incomplete.
     ///
     /// # Errors
-    /// If it is malformed or too long.
+    /// If the head is malformed or too long.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut headers);
@@ -89,21 +88,21 @@ impl Head {
         Ok(Some((Head { method: method.to_string(), target: target.to_string(), minor, headers }, length)))
     }
 
-    /// The value of a header that is to be there once.
+    /// The first value of a header.
     pub(crate) fn header(&self, name: &'static str) -> Option<&str> {
         self.values(name).next()
     }
 
-    /// All values of a header, a line each.
+    /// All values of a header, one for each line.
     pub(crate) fn values(&self, name: &'static str) -> impl Iterator<Item = &str> {
         let named = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers.iter().filter(named).map(|(_, value)| value.as_str())
     }
 
-    /// Checks that the head says everything once, and under which name it found us (RFC 9112, 3.2).
+    /// Checks that no deciding header is repeated, and that there is a `Host` if there must be one (RFC 9112, 3.2).
     ///
     /// # Errors
-    /// If it does not.
+    /// If one is repeated or missing.
     pub(crate) fn check_unambiguous(&self) -> Result<(), Refusal> {
         let is_repeated = |name: &&'static str| self.values(name).nth(1).is_some();
         let is_nameless = self.minor > 0 && self.header("host").is_none();
@@ -117,7 +116,7 @@ impl Head {
             .any(|sent| sent.trim().eq_ignore_ascii_case(option))
     }
 
-    /// Whether the client wants the connection to stay.
+    /// Whether the client wants to keep the connection.
     pub(crate) fn wants_keep_alive(&self) -> bool {
         match self.minor {
             0 => self.has_connection_option("keep-alive") && !self.has_connection_option("close"),
@@ -128,7 +127,7 @@ impl Head {
     /// How the body is delimited (RFC 9112, 6.3).
     ///
     /// # Errors
-    /// If that is not clear beyond doubt, or the body is declared longer than allowed.
+    /// If the headers are ambiguous, or the declared length is too large.
     pub(crate) fn framing(&self) -> Result<Framing, Refusal> {
         let encodings: Vec<&str> = self.values("transfer-encoding").collect();
         let lengths: Vec<&str> = self.values("content-length").collect();
@@ -143,10 +142,10 @@ impl Head {
         }
     }
 
-    /// Whether the client waits to be told that its body is welcome.
+    /// Whether the client waits for `100 Continue` before it sends the body.
     ///
     /// # Errors
-    /// If it expects anything else.
+    /// If the client expects anything else.
     pub(crate) fn expects_continue(&self) -> Result<bool, Refusal> {
         match self.header("expect") {
             None => Ok(false),
@@ -163,8 +162,8 @@ impl Head {
     }
 }
 
-/// Whether a line ends without a carriage return. Other readers may see no end there (RFC 9112, 2.2); Supervisor
-/// sees none either. `bytes` begin with a line that is not empty, or with line breaks before it.
+/// Whether a line ends without a carriage return. Other readers may not end the line there (RFC 9112, 2.2), nor does
+/// Supervisor. Line breaks at the beginning of `bytes` are skipped.
 pub(crate) fn has_bare_line_feed(bytes: &[u8]) -> bool {
     let begin = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(bytes.len());
     let lines = &bytes[begin..];
@@ -176,7 +175,7 @@ fn owned(header: &httparse::Header<'_>) -> Result<(String, String), Refusal> {
     Ok((header.name.to_string(), value.to_string()))
 }
 
-/// A version we do not speak, or something that is no version at all.
+/// The refusal of an unknown version, or of something that is no version.
 fn version_refusal(bytes: &[u8]) -> Refusal {
     let line =
         bytes.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
@@ -188,7 +187,7 @@ fn version_refusal(bytes: &[u8]) -> Refusal {
     }
 }
 
-/// The declared length: digits only, and the same wherever it stands.
+/// The declared length. Only digits are accepted, and repeated values must be equal.
 fn length(values: &[&str]) -> Result<Framing, Refusal> {
     let mut declared = values.iter().flat_map(|value| value.split(',')).map(str::trim);
     let first = declared.next().unwrap_or_default();

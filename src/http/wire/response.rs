@@ -1,4 +1,4 @@
-//! Answers: a status, headers, and a body that is either whole or comes in pieces.
+//! Answers: a status, headers, and a body.
 
 use crate::http::api::{EventStream, LogEvents};
 use crate::http::guard::budget::Share;
@@ -13,23 +13,23 @@ pub(crate) struct Response {
     pub status: u16,
     headers: Vec<(&'static str, String)>,
     pub body: Body,
-    /// What the body occupies of the memory for bodies, if it is large.
+    /// The share of the memory budget, if the body is large.
     _share: Option<Share>,
 }
 
-/// What follows the head of an answer.
+/// The body of an answer.
 #[derive(Debug)]
 pub(crate) enum Body {
     Whole(Vec<u8>),
-    /// The answer to a call, part of which is still in a log file.
+    /// The answer to an XML-RPC call. A part of it may still be in a log file.
     Document(Document),
     /// Part of a log, byte for byte.
     Log(LogSlice),
-    /// What is there and what is added to it, until the client leaves.
+    /// A stream that ends when the client leaves.
     Live(Box<Live>),
 }
 
-/// What never ends by itself.
+/// A stream.
 #[derive(Debug)]
 pub(crate) enum Live {
     Log(Follower),
@@ -38,7 +38,7 @@ pub(crate) enum Live {
 }
 
 impl Body {
-    /// How many descriptors it takes besides the connection.
+    /// How many descriptors it holds besides the connection.
     pub(crate) fn n_descriptors(&self) -> usize {
         let has_file = match self {
             Body::Whole(_) => false,
@@ -55,10 +55,10 @@ impl Body {
 }
 
 impl Live {
-    /// Waits for what comes next.
+    /// Waits for the next piece.
     ///
     /// # Errors
-    /// Those of reading a log.
+    /// If a log cannot be read, or the daemon ends.
     pub(crate) async fn next(&mut self) -> io::Result<Vec<u8>> {
         match self {
             Live::Log(follower) => follower.next().await,
@@ -68,7 +68,7 @@ impl Live {
     }
 }
 
-/// What the head says about the connection.
+/// Whether the connection stays open after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Persistence {
     Keep,
@@ -81,12 +81,12 @@ impl Response {
         Response { status, headers, body, _share: None }
     }
 
-    /// Keeps what the body occupies of the memory for bodies until it has been sent.
+    /// Holds the share of the memory budget until the body has been sent.
     pub(crate) fn with_share(self, share: Option<Share>) -> Response {
         Response { _share: share, ..self }
     }
 
-    /// A page that says what is wrong, in the words of Supervisor's.
+    /// An error page with the text of Supervisor's.
     pub(crate) fn error(status: u16) -> Response {
         let message = tiny_http::StatusCode(status).default_reason_phrase();
         let page = format!(
@@ -97,24 +97,23 @@ impl Response {
         if status == 503 { response.later() } else { response }
     }
 
-    /// Asks the client to come again when others have got their answers.
+    /// Asks the client to try again in a second.
     pub(crate) fn later(self) -> Response {
         self.with_header("Retry-After", "1")
     }
 
-    /// Tells browsers and proxies that the answer is for this moment and for our own pages only.
+    /// Adds the headers that forbid storing the answer, and using it in pages of other sites.
     pub(crate) fn private(self) -> Response {
         self.guarded().ours().with_header("Cache-Control", "no-store")
     }
 
-    /// Tells browsers that no page elsewhere may use the answer, nor learn that it was asked for.
+    /// Adds the headers that keep other sites from using the answer, and from learning that it was requested.
     pub(crate) fn ours(self) -> Response {
         self.with_header("Referrer-Policy", "no-referrer")
             .with_header("Cross-Origin-Resource-Policy", "same-origin")
     }
 
-    /// Tells browsers to take the page for nothing but what it is: no scripts, no frames around it, no guessing
-    /// what kind of file it might be.
+    /// Adds the headers that forbid scripts, frames, and guessing the content type.
     pub(crate) fn guarded(self) -> Response {
         self.with_header("X-Content-Type-Options", "nosniff")
             .with_header("X-Frame-Options", "DENY")
@@ -126,8 +125,8 @@ impl Response {
         self
     }
 
-    /// The head as it goes over the wire. `length` is that of the body; `None` if it is not known: then the
-    /// body is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0.
+    /// The bytes of the head. `length` is that of the body. If it is not known (`None`), the body is chunked in HTTP/1.1 and
+    /// ends with the connection in HTTP/1.0.
     pub(crate) fn head(&self, minor: u8, length: Option<usize>, persistence: Persistence) -> Vec<u8> {
         // The body is never given to tiny_http; an unknown length makes it announce chunks.
         let mut response = tiny_http::Response::new(
@@ -157,7 +156,7 @@ impl Response {
     }
 }
 
-/// Takes out the length that tiny_http always gives to an answer for HTTP/1.0.
+/// Removes the length that tiny_http adds to every answer in HTTP/1.0.
 fn remove_length(head: &mut Vec<u8>) {
     const LINE: &[u8] = b"Content-Length: 0\r\n";
     if let Some(at) = head.windows(LINE.len()).position(|window| window == LINE) {
@@ -165,8 +164,8 @@ fn remove_length(head: &mut Vec<u8>) {
     }
 }
 
-/// Says what becomes of the connection if that is not what the version implies. tiny_http drops any such
-/// header it is given, so it goes in by hand, before the empty line.
+/// Adds the header `Connection` unless the version implies it. tiny_http drops such a header, so it is inserted before the empty
+/// line.
 fn announce(head: &mut Vec<u8>, minor: u8, persistence: Persistence) {
     let line = match (minor, persistence) {
         (0, Persistence::Keep) => "Connection: keep-alive\r\n\r\n",

@@ -1,4 +1,4 @@
-//! Putting answers on the wire, never holding more of them in memory than it must.
+//! Sends answers. Logs and streams are sent piece by piece, so that they are never in memory as a whole.
 
 use crate::http::guard::budget::Budget;
 use crate::http::net::limits::{Limits, SMALL};
@@ -9,25 +9,25 @@ use crate::rpc::server::reply::{Document, Part};
 use std::io;
 use std::time::Instant;
 
-/// So many bytes a client takes in [`Limits::stall_when_short`] while others wait for memory, or it goes.
+/// How many bytes a client has to read within [`Limits::stall_when_short`] while others wait for memory.
 const STEP: usize = 64 << 10;
 
-/// Where an answer goes, and how it is to look.
+/// Where an answer goes, and in which form.
 pub(crate) struct Output<'a> {
     pub socket: &'a Socket,
     pub budget: &'a Budget,
     pub limits: &'a Limits,
-    /// Of the request's version.
+    /// The minor version of the request: 0 or 1.
     pub minor: u8,
     /// Whether only the head is wanted.
     pub is_head: bool,
 }
 
 impl Output<'_> {
-    /// Sends an answer; what becomes of the connection.
+    /// Sends an answer. Returns whether the connection stays open.
     ///
     /// # Errors
-    /// If the client is gone or does not take it.
+    /// If the client is gone or does not read.
     pub(crate) async fn send(
         &self,
         mut response: Response,
@@ -50,7 +50,7 @@ impl Output<'_> {
         self.send_parts(response, &[body], persistence).await
     }
 
-    /// A body in several parts.
+    /// Sends a body that consists of several parts.
     async fn send_parts(
         &self,
         response: &Response,
@@ -72,8 +72,8 @@ impl Output<'_> {
         Ok(persistence)
     }
 
-    /// The answer to a call. If it holds a part of a log that is not small, the length of the answer is not
-    /// known before all of it is read, so it is sent as it is read.
+    /// Sends the answer to a call. If it contains a large part of a log, its length is not known before the log was read, so it
+    /// is sent while the log is read.
     async fn send_document(
         &self,
         response: &Response,
@@ -104,7 +104,7 @@ impl Output<'_> {
         }
     }
 
-    /// Part of a log, byte for byte. What is not small is sent as it is read.
+    /// Sends a part of a log, byte for byte. A large part is sent while it is read.
     async fn send_log(
         &self,
         response: &Response,
@@ -132,7 +132,7 @@ impl Output<'_> {
         }
     }
 
-    /// Begins an answer whose length is not known.
+    /// Sends the head of an answer whose length is not known.
     async fn begin_stream(&self, response: &Response, intended: Persistence) -> io::Result<Stream<'_>> {
         let chunked = self.minor > 0;
         let persistence = if chunked { intended } else { Persistence::Close };
@@ -146,7 +146,7 @@ impl Output<'_> {
     /// Sends all of `bytes`.
     ///
     /// # Errors
-    /// If the client is gone or takes nothing for too long.
+    /// If the client is gone or reads nothing for too long.
     pub(crate) async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         self.write(bytes, false).await
     }
@@ -167,7 +167,7 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// Sends some of `bytes`; how many.
+    /// Sends some of `bytes`. Returns how many.
     async fn write_some(&self, bytes: &[u8], more_follows: bool) -> io::Result<usize> {
         let begin = Instant::now();
         loop {
@@ -204,7 +204,7 @@ impl Stream<'_> {
         self.output.write_all(&chunk).await
     }
 
-    /// Sends a part of a log, but for a remainder that stays in `text`.
+    /// Sends a part of a log. Its last bytes may stay in `text`.
     async fn send_log(&mut self, text: &mut Text, mut log: LogSlice) -> io::Result<()> {
         while !log.is_empty() {
             let piece = log.next_piece().await?;
@@ -224,7 +224,7 @@ impl Stream<'_> {
     }
 }
 
-/// Text of an answer that is still to be sent, and the bytes of a log on their way into it.
+/// Text of an answer that has not been sent, and the decoder for the log that it contains.
 struct Text {
     out: String,
     decoder: TextDecoder,

@@ -12,23 +12,26 @@ use std::time::Duration;
 /// How long one address may take to accept a connection. A daemon that accepted may take as long as it likes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A `serverurl` taken apart.
+/// A parsed `serverurl`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
+    /// The file of a unix socket.
     Unix(PathBuf),
     /// IPv6 addresses stand here without brackets.
     Inet {
+        /// A host name or an address; IPv6 addresses have no brackets here.
         host: String,
+        /// The TCP port.
         port: u16,
     },
 }
 
 impl Endpoint {
-    /// Reads `unix://PATH` or `http://[USER@]HOST[:PORT][/ANYTHING]`. The port is 80 if there is none, as in every
-    /// URL; what else stands there is ignored, as Supervisor ignores it.
+    /// Parses `unix://PATH` or `http://[USER@]HOST[:PORT][/ANYTHING]`. The port defaults to 80. The rest is ignored, as in
+    /// Supervisor.
     ///
     /// # Errors
-    /// A sentence about what is wrong with it.
+    /// A sentence that says what is wrong with the URL.
     pub fn parse(url: &str) -> Result<Endpoint, String> {
         if let Some(path) = url.strip_prefix("unix://") {
             return if path.is_empty() {
@@ -50,7 +53,7 @@ impl Endpoint {
         Ok(Endpoint::Inet { host: host.to_string(), port })
     }
 
-    /// The name and password that stand in a URL, `http://NAME:PASSWORD@HOST`.
+    /// The name and password in a URL of the form `http://NAME:PASSWORD@HOST`.
     pub fn credentials(url: &str) -> Option<Login> {
         let authority = url.strip_prefix("http://")?.split(['/', '?', '#']).next()?;
         let (credentials, _) = authority.rsplit_once('@')?;
@@ -58,7 +61,7 @@ impl Endpoint {
         Some(Login { username: percent::decoded(username), password: percent::decoded(password) })
     }
 
-    /// A URL as it may be shown: without the password in it.
+    /// The URL with the password replaced by asterisks, for messages.
     pub fn shown(url: &str) -> String {
         if Endpoint::credentials(url).is_none() {
             return url.to_string();
@@ -73,7 +76,7 @@ impl Endpoint {
         format!("http://{name}:********@{host}{path}")
     }
 
-    /// What stands in the `Host` header.
+    /// The value of the `Host` header.
     pub fn host_header(&self) -> String {
         match self {
             Endpoint::Unix(_) => "localhost".to_string(),

@@ -20,7 +20,9 @@ const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// The two kinds of socket a daemon listens on.
 pub enum Transport {
+    /// A unix socket.
     Unix(UnixStream),
+    /// A TCP connection.
     Inet(TcpStream),
 }
 
@@ -49,15 +51,20 @@ pub struct Connection {
 
 /// A complete answer, and the connection it came on.
 pub struct Answer {
+    /// The status, for example 200.
     pub status: u16,
+    /// The text after the status.
     pub reason: String,
+    /// The body, without chunk headers.
     pub body: Vec<u8>,
+    /// The connection it came over.
     pub connection: Connection,
     /// Whether the connection can carry another request.
     pub reusable: bool,
 }
 
 impl Connection {
+    /// Wraps a transport over which nothing was sent yet.
     pub fn new(transport: Transport) -> Connection {
         Connection { transport }
     }
@@ -73,12 +80,11 @@ impl Connection {
         }
     }
 
-    /// Reads one whole answer. A body longer than `max_body` (`max_error_body` if the status is not 200) is an
-    /// error.
+    /// Reads one whole answer. Its body may have `max_body` bytes, or `max_error_body` if the status is not 200.
     ///
     /// # Errors
-    /// `ConnectionAborted` if the daemon hung up without a word, `UnexpectedEof` if it did so in the middle, `InvalidData` if this is not HTTP or too long, and what
-    /// the socket says.
+    /// `ConnectionAborted` if the daemon closed the connection before the first byte, `UnexpectedEof` if it did so later,
+    /// `InvalidData` if the answer is not HTTP or too long, and those of the socket.
     pub fn receive(
         self,
         tick: &mut Option<Tick<'_>>,

@@ -15,32 +15,47 @@ use base64::Engine;
 use std::fmt;
 use std::io;
 
-/// The most that is read of one answer: a log can be asked for as a whole, a daemon gone mad cannot fill our memory.
+/// The longest body of an answer, in bytes: enough for a whole log, and a faulty daemon cannot fill the client's memory.
 const MAX_ANSWER: usize = 512 << 20;
 
-/// The most that is kept of the body of an answer that is not a success.
+/// The longest body of an answer that is not a success, in bytes.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
-/// What is called again and again while an answer is awaited.
+/// A function that is called about five times a second while the client waits for an answer.
 pub type Tick<'a> = &'a mut dyn FnMut();
 
 /// Why a call has no result.
 #[derive(Debug)]
 pub enum CallError {
-    /// No connection was made. The kind of the error says whether the daemon is not there (`NotFound`,
-    /// `ConnectionRefused`) or not for us (`PermissionDenied`).
+    /// The connection could not be made. The kind of the error says whether no daemon listens (`NotFound`,
+    /// `ConnectionRefused`) or this user may not connect (`PermissionDenied`).
     Connect(io::Error),
-    /// The name of the host leads nowhere.
-    Resolve { host: String, problem: io::Error },
+    /// The host name has no address.
+    Resolve {
+        /// As in the URL.
+        host: String,
+        /// What the resolver says.
+        problem: io::Error,
+    },
     /// The connection broke before the answer was complete.
     Broken(io::Error),
-    /// The daemon wants to know who we are, or does not like what we said (HTTP 401).
+    /// The daemon requires a password, or rejected ours (HTTP 401).
     Unauthorized,
-    /// Any other HTTP status but 200.
-    Http { status: u16, reason: String },
-    /// The daemon understood and refused.
-    Fault { code: i32, text: String },
-    /// The answer is not what this method answers.
+    /// The status is neither 200 nor 401.
+    Http {
+        /// The status, for example 404.
+        status: u16,
+        /// The text after the status.
+        reason: String,
+    },
+    /// The daemon answered with a fault.
+    Fault {
+        /// `faultCode`; one of [`FaultCode`] if the daemon is of this release.
+        code: i32,
+        /// `faultString`, name included: `BAD_NAME: web`.
+        text: String,
+    },
+    /// The answer is no XML-RPC, or not of the type that this method returns.
     Unexpected(String),
 }
 
@@ -53,13 +68,13 @@ impl CallError {
         }
     }
 
-    /// Whether the daemon knows nobody of the name.
+    /// Whether the daemon knows no process or group of this name.
     pub fn is_bad_name(&self) -> bool {
         self.fault() == Some(FaultCode::BadName.code())
     }
 
-    /// Whether the request was certainly not carried out: the connection was closed before a word of an answer, or the
-    /// daemon has no room for one more. It may be sent again.
+    /// Whether the request was certainly not carried out, so that it may be sent again: the connection was closed before the
+    /// first byte of an answer, or the daemon is out of room (503).
     pub fn was_not_heard(&self) -> bool {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         match self {
@@ -109,10 +124,12 @@ fn plain(problem: &io::Error) -> String {
     }
 }
 
-/// Who we say we are.
+/// A user name and a password.
 #[derive(Clone)]
 pub struct Login {
+    /// The name that the daemon's configuration asks for.
     pub username: String,
+    /// The password, as it was typed.
     pub password: String,
 }
 
@@ -124,21 +141,23 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client without a connection; the first call opens one.
     pub fn new(endpoint: Endpoint, login: Option<Login>) -> Client {
         Client { endpoint, login, idle: None }
     }
 
-    /// Says something else about who we are from the next call on.
+    /// Changes name and password from the next call on.
     pub fn set_login(&mut self, login: Login) {
         self.login = Some(login);
         self.idle = None;
     }
 
-    /// The name that is sent along, if there is one.
+    /// The user name that is sent with each call, if there is one.
     pub fn username(&self) -> Option<&str> {
         self.login.as_ref().map(|login| login.username.as_str())
     }
 
+    /// The address of the daemon.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -147,7 +166,7 @@ impl Client {
     /// second meanwhile.
     ///
     /// # Errors
-    /// Everything [`CallError`] knows.
+    /// Any [`CallError`].
     pub fn call(
         &mut self,
         method: &str,
@@ -188,11 +207,10 @@ impl Client {
         Pending::send(self.endpoint.connect()?, &request)
     }
 
-    /// Opens the endless answer behind a path, for example `/logtail/web/stdout`. The path is percent-encoded
-    /// already.
+    /// Opens an answer that does not end, for example that of `/logtail/web/stdout`. The caller has percent-encoded `path`.
     ///
     /// # Errors
-    /// [`CallError::Http`] if there is no such log, and what [`Client::post`] knows.
+    /// [`CallError::Http`] with status 404 if there is no such log, and those of [`Client::post`].
     pub fn stream(&self, path: &str) -> Result<Stream, CallError> {
         let head = format!(
             "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n{}\r\n",
@@ -234,7 +252,7 @@ impl Client {
     }
 }
 
-/// A call that was sent and whose answer was not read yet.
+/// A call that was sent and whose answer has not been read.
 pub struct Pending {
     connection: Connection,
 }
@@ -248,7 +266,7 @@ impl Pending {
     /// Waits for the result. `tick` is called about five times a second meanwhile.
     ///
     /// # Errors
-    /// Everything [`CallError`] knows except what belongs to connecting.
+    /// Any [`CallError`] except [`CallError::Connect`] and [`CallError::Resolve`].
     pub fn wait(self, mut tick: Option<Tick<'_>>) -> Result<Value, CallError> {
         let answer = self.answer(&mut tick)?;
         result(answer.status, answer.reason, &answer.body)

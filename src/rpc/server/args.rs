@@ -1,10 +1,10 @@
-//! The arguments of a call, taken one by one. An argument that does not fit is INCORRECT_PARAMETERS.
+//! The arguments of a call. They are taken one by one; an argument of the wrong type is INCORRECT_PARAMETERS.
 
 use crate::control::request::{Target, Wait};
 use crate::model::fault::{Fault, FaultCode};
 use crate::rpc::wire::Value;
 
-/// What is left of a call's arguments.
+/// The arguments of a call that have not been taken.
 #[derive(Debug)]
 pub struct Args {
     values: std::vec::IntoIter<Value>,
@@ -29,12 +29,12 @@ impl Args {
         }
     }
 
-    /// Whom the call is about.
+    /// The target of the call, from a namespec.
     pub fn target(&mut self) -> Result<Target, Fault> {
         Ok(Target::parse(&self.text()?))
     }
 
-    /// Data for a program: text as UTF-8, or base64 for bytes that are no text.
+    /// Data for a program: a string as UTF-8, or base64 for bytes that are no text.
     pub fn bytes(&mut self) -> Result<Vec<u8>, Fault> {
         match self.next()? {
             Value::String(text) => Ok(text.into_bytes()),
@@ -56,8 +56,8 @@ impl Args {
         }
     }
 
-    /// The last argument of starting and stopping, true if it is left out. Anything may be sent; Python's
-    /// idea of truth decides, so the string `false` means true.
+    /// The last argument of starting and stopping; true if it is missing. Any type is accepted and converted as by Python's
+    /// `bool()`, so the string `false` means true.
     pub fn wait(&mut self) -> Wait {
         match self.values.next() {
             Some(value) if !is_true(&value) => Wait::No,
@@ -75,7 +75,7 @@ impl Args {
         self.next()
     }
 
-    /// That nothing is left.
+    /// Checks that no argument is left.
     pub fn end(mut self) -> Result<(), Fault> {
         if self.values.next().is_none() { Ok(()) } else { Err(incorrect()) }
     }

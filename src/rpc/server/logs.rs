@@ -1,7 +1,7 @@
 //! Reads parts of logs for the `read…Log` and `tail…Log` methods.
 //!
-//! The range of bytes is decided at once. The bytes are read when the answer is sent, piece by piece, so a log never
-//! has to fit into memory, however long it is. The executor's threads do not read files.
+//! A call only determines the range of bytes. They are read piece by piece while the answer is sent, so that no log has to
+//! fit into memory. Files are read on threads for blocking work, never on those of the executor.
 
 use crate::files;
 use crate::log::memory::Ring;
@@ -17,10 +17,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// No call gets more than this of a log, in bytes. Whoever wants more asks again from where that ended.
+/// The most that one call returns of a log, in bytes. For more, clients call again with the next offset.
 const READ_MAX: u64 = 256 << 20;
 
-/// How much is read at a time.
+/// How much is read at a time, in bytes.
 const PIECE: usize = 64 << 10;
 
 /// A range of a log.
@@ -36,7 +36,7 @@ pub struct LogSlice {
 enum Log {
     File(Arc<File>),
     Memory(Arc<Ring>),
-    /// There is none, which is no mistake.
+    /// There is no log, and that is no error.
     Empty,
 }
 
@@ -45,22 +45,23 @@ impl LogSlice {
         LogSlice { log: Log::Empty, start: 0, length: 0 }
     }
 
-    /// In bytes of the file. What is sent can be longer, because some characters must be escaped.
+    /// The length in bytes of the file. The text that is sent may be longer, because some characters are escaped.
     pub fn len(&self) -> u64 {
         self.length
     }
 
+    /// Whether everything has been read.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Whether a file is open for it.
+    /// Whether it holds an open file.
     pub fn holds_file(&self) -> bool {
         matches!(self.log, Log::File(_))
     }
 
-    /// Takes the next piece off the front: its bytes, fewer than asked for only at the end of the slice or
-    /// of the file.
+    /// Reads the next piece and removes it from the slice. A piece is shorter than 64 KiB only at the end of the slice or of
+    /// the file.
     ///
     /// # Errors
     /// Those of reading.
@@ -106,7 +107,7 @@ fn read_at(file: &File, start: u64, wanted: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Turns the bytes of a log into XML text as they come, without regard to where the pieces are cut.
+/// Converts the bytes of a log into XML text, piece by piece. A character may be split between two pieces.
 #[derive(Debug, Default)]
 pub struct TextDecoder {
     /// The beginning of a character whose rest is in the next piece.
@@ -114,7 +115,7 @@ pub struct TextDecoder {
 }
 
 impl TextDecoder {
-    /// Appends the escaped text of the next piece. Bytes that are not UTF-8 become U+FFFD.
+    /// Appends the escaped text of the next piece to `out`. Bytes that are not UTF-8 become U+FFFD.
     pub fn push(&mut self, piece: &[u8], out: &mut String) {
         let joined;
         let mut bytes = piece;
@@ -140,7 +141,7 @@ impl TextDecoder {
         }
     }
 
-    /// Appends what a text that ends in the middle of a character ends with.
+    /// Ends the text. If it ends in the middle of a character, appends U+FFFD.
     pub fn finish(&mut self, out: &mut String) {
         if !std::mem::take(&mut self.pending).is_empty() {
             out.push('\u{fffd}');
@@ -181,17 +182,18 @@ pub async fn tail(source: LogSource, offset: i64, length: i64) -> Reply {
     }
 }
 
-/// A part of a log, and where it lies.
+/// A part of a log, and its position.
 #[derive(Debug)]
 pub struct Part {
+    /// The bytes.
     pub slice: LogSlice,
-    /// Where it begins, in bytes.
+    /// Where the part begins, in bytes from the beginning of the log.
     pub offset: u64,
     /// The size of the log, in bytes.
     pub size: u64,
 }
 
-/// The bytes of a log from `offset`, which counts from the end if it is negative, `length` of them or all.
+/// A part of a log: `length` bytes, or all for `None`, from `offset`. A negative offset counts from the end.
 ///
 /// # Errors
 /// `NotFound` if there is no such log; others if it cannot be read.
@@ -223,9 +225,9 @@ async fn open(source: LogSource) -> io::Result<(Log, u64)> {
     }
 }
 
-/// Opens the file of a log. `None` for a device, a FIFO or a socket, such as `/dev/null` and often `/dev/stdout`: what is
-/// written there cannot be read again, so it is an empty log, as in Supervisor. It is not opened to find that out, which
-/// could take what is another's, or let a writer believe that somebody reads.
+/// Opens the file of a log. Returns `None` for a device, a FIFO or a socket, such as `/dev/null` and often `/dev/stdout`:
+/// what is written there cannot be read again, so it is an empty log, as in Supervisor. Such a file is not opened to find
+/// out: opening a FIFO could take another reader's data, or make a writer believe that it has a reader.
 ///
 /// # Errors
 /// `NotFound` if there is none; others if it cannot be read.
@@ -241,7 +243,7 @@ pub fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     }
 }
 
-/// Start and length of what a `read…Log` call means in a file of this size; `None` if it makes no sense.
+/// Start and length of the range of a `read…Log` call in a log of this size; `None` if the arguments contradict each other.
 fn read_range(size: u64, offset: i64, length: i64) -> Option<(u64, u64)> {
     let start = match (u64::try_from(offset), length) {
         (Ok(start), 0..) => start.min(size),
@@ -253,7 +255,7 @@ fn read_range(size: u64, offset: i64, length: i64) -> Option<(u64, u64)> {
     Some((start, wanted.min(READ_MAX)))
 }
 
-/// Start and length of what a `tail…Log` call means, and whether the file goes beyond what was asked for.
+/// Start and length of the range of a `tail…Log` call, and whether the log is longer than offset and length together.
 ///
 /// The bytes are the last ones of the file, not those at the offset, as in Supervisor, options.py,
 /// `tailFile`; clients rely on it.

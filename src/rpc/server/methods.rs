@@ -1,4 +1,4 @@
-//! The table of all methods. A name that a client sends is looked up here and reaches nothing else.
+//! The table of all methods. Clients can call only what is in this table.
 //!
 //! The table drives dispatch, `listMethods`, `methodHelp` and `methodSignature`.
 
@@ -10,34 +10,39 @@ use crate::model::stream::Stream;
 
 /// One method.
 pub struct Method {
-    /// Without its namespace.
+    /// The name without its namespace.
     pub name: &'static str,
-    /// The names it is also known by, from older versions of the API.
+    /// Its names in older versions of the API.
     pub aliases: &'static [&'static str],
+    /// What `methodHelp` answers first.
     pub help: &'static str,
     /// Type and name of each parameter, as in `methodSignature`; optional ones included.
     pub params: &'static [(&'static str, &'static str)],
+    /// The type of the result, as in `methodSignature`.
     pub returns: &'static str,
+    /// Whether it changes something, and who may call it.
     pub effect: Effect,
+    /// Derives from the arguments what is to be done.
     pub plan: fn(Args) -> Planned,
 }
 
-/// Whether a method leaves the daemon as it was.
+/// Whether a method changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// It changes nothing.
     Reads,
     /// Each call leaves a line in the activity log.
     Changes,
-    /// As `Changes`, and only for root and the daemon's own user on a unix socket.
+    /// As `Changes`, and only root and the daemon's own user may call it, through a unix socket.
     Administers,
 }
 
-/// What is to be expected of a method whose result may be large.
+/// When the result of a method is known, if it may be large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heavy {
-    /// It is known as soon as the loop is asked.
+    /// As soon as the loop answers.
     AtOnce,
-    /// Processes may have to start or stop first.
+    /// When processes have started or stopped.
     Waits,
 }
 
@@ -65,8 +70,8 @@ impl Method {
         Method { aliases, ..self }
     }
 
-    /// Whether the result grows with the number of processes or calls. Results that are arrays do, but for
-    /// the ends of logs, which are not held in memory.
+    /// Whether the result may be large. Arrays are, because they grow with the number of processes or calls. The ends of logs
+    /// are not, because they are not held in memory.
     pub fn is_heavy(&self) -> Option<Heavy> {
         let is_heavy = self.returns == "array" && !self.name.starts_with("tail");
         let is_at_once = self.effect == Reads && self.name != "multicall";

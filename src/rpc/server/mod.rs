@@ -1,7 +1,7 @@
 //! The daemon's methods: from a decoded call to a result.
 //!
-//! `methods` is the table of all methods. `plan` derives from the arguments what a call asks for. This module carries
-//! it out, by asking the loop and reading logs. `reply` turns results into text.
+//! [`methods`] is the table of all methods. `plan` derives from the arguments what a call asks for. This module carries
+//! out the plan: it posts requests to the loop and reads logs. [`reply`] turns results into text.
 
 pub mod logs;
 pub mod methods;
@@ -28,10 +28,10 @@ use std::sync::Arc;
 /// The version of the API, as clients compare it.
 pub const API_VERSION: &str = "3.0";
 
-/// What one multicall may collect before its remaining results become faults, in bytes.
+/// The most that the results of one multicall may occupy, in bytes. The remaining results become faults.
 const MULTICALL_RESULT_MAX: usize = 16 << 20;
 
-/// Answers calls. Cheap to clone.
+/// Carries out calls. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Server {
     handle: Handle,
@@ -39,9 +39,9 @@ pub struct Server {
     version: Arc<str>,
 }
 
-/// What replaces the daemon's own code is only for those who could do so anyway: root, and the daemon's
-/// own user, on this machine.
-fn may(caller: &Caller, effect: Effect) -> Result<(), Fault> {
+/// Checks that the caller may use a method with this effect. Only those who could replace the daemon's code anyway may
+/// administer it: root and the daemon's own user, on this machine.
+fn check_permission(caller: &Caller, effect: Effect) -> Result<(), Fault> {
     let own = nix::unistd::geteuid().as_raw();
     if effect != Effect::Administers || caller.uid.is_some_and(|uid| uid == 0 || uid == own) {
         return Ok(());
@@ -51,8 +51,8 @@ fn may(caller: &Caller, effect: Effect) -> Result<(), Fault> {
 }
 
 impl Server {
-    /// `namespaces` are those that publish the main interface, usually just `supervisor`; `version` is what
-    /// `getSupervisorVersion` answers.
+    /// `namespaces` publish the main interface, usually only `supervisor`. `version` is the result of
+    /// `getSupervisorVersion`.
     pub fn new(handle: Handle, namespaces: &[String], version: &str) -> Server {
         Server { handle, namespaces: namespaces.into(), version: version.into() }
     }
@@ -60,11 +60,13 @@ impl Server {
     /// Carries out one call.
     ///
     /// # Errors
-    /// The fault it is to be answered with.
+    /// The fault for the client.
     pub async fn call(&self, call: Call, caller: &Caller) -> Result<Reply, Fault> {
         let method = self.find(&call.method)?;
         let audit = audit(method, &call, caller);
-        let result = match may(caller, method.effect).and_then(|()| (method.plan)(Args::new(call.params))) {
+        let result = match check_permission(caller, method.effect)
+            .and_then(|()| (method.plan)(Args::new(call.params)))
+        {
             Ok(Plan::Multicall(elements)) => Ok(self.multicall(elements, caller).await),
             Ok(plan) => self.perform(plan).await,
             Err(fault) => Err(fault),
@@ -72,12 +74,12 @@ impl Server {
         finish(audit, result)
     }
 
-    /// Where the main interface is published.
+    /// The namespaces that publish the main interface.
     pub fn namespaces(&self) -> &[String] {
         &self.namespaces
     }
 
-    /// Whether, and how, the result of this method grows with the number of processes or calls.
+    /// Whether the result of this method may be large. `None` if it is small, or if there is no such method.
     pub fn is_heavy(&self, name: &str) -> Option<Heavy> {
         methods::find(&self.namespaces, name)?.is_heavy()
     }
@@ -86,7 +88,7 @@ impl Server {
         methods::find(&self.namespaces, name).ok_or(Fault::new(FaultCode::UnknownMethod))
     }
 
-    /// Makes the calls one after the other; each is finished before the next begins.
+    /// Carries out the calls one after the other.
     async fn multicall(&self, elements: Vec<Element>, caller: &Caller) -> Reply {
         let mut results = Vec::with_capacity(elements.len());
         let mut budget = MULTICALL_RESULT_MAX;
@@ -105,15 +107,17 @@ impl Server {
         Reply::Multicall(results)
     }
 
-    /// One call of a multicall, whose result must not weigh more than `budget`.
+    /// Carries out one call of a multicall, whose result may have at most `budget` bytes.
     async fn element(&self, call: Call, caller: &Caller, budget: usize) -> Result<Reply, Fault> {
         let method = self.find(&call.method)?;
         let audit = audit(method, &call, caller);
-        let result = match may(caller, method.effect).and_then(|()| (method.plan)(Args::new(call.params))) {
+        let result = match check_permission(caller, method.effect)
+            .and_then(|()| (method.plan)(Args::new(call.params)))
+        {
             Ok(plan) => self.perform(plan).await,
             Err(fault) => Err(fault),
         };
-        collected(finish(audit, result)?, budget).await
+        read_completely(finish(audit, result)?, budget).await
     }
 
     async fn perform(&self, plan: Plan) -> Result<Reply, Fault> {
@@ -154,8 +158,8 @@ impl Server {
         }
     }
 
-    /// What an unknown signal is answered with. Signal 0 harms nobody, but who would have been sent it comes
-    /// to light.
+    /// The result for an unknown signal. Signal 0 has no effect, and the answer to it names the processes that the signal was
+    /// meant for.
     async fn bad_signal(&self, target: Target, sent: String) -> Result<Reply, Fault> {
         let unknown = || Fault::with(FaultCode::BadSignal, &sent);
         match self.handle.call(ask::Signal(target, Signal::from_raw(0))).await {
@@ -168,7 +172,7 @@ impl Server {
         }
     }
 
-    /// The method `methodHelp` and `methodSignature` are asked about.
+    /// The method that `methodHelp` and `methodSignature` describe.
     fn documented(&self, name: &Value) -> Result<&'static Method, Fault> {
         let found = match name {
             Value::String(name) => methods::find(&self.namespaces, name),
@@ -178,8 +182,8 @@ impl Server {
     }
 }
 
-/// A result with nothing left in a file, and no heavier than `budget` bytes.
-async fn collected(reply: Reply, budget: usize) -> Result<Reply, Fault> {
+/// Reads what a result refers to in a log file, so that the result is complete. It may have at most `budget` bytes.
+async fn read_completely(reply: Reply, budget: usize) -> Result<Reply, Fault> {
     let too_much = || Fault::with(FaultCode::Failed, "the results of this multicall are too long");
     let failed = |_| Fault::new(FaultCode::Failed);
     let slice_len = match &reply {
@@ -200,7 +204,7 @@ async fn collected(reply: Reply, budget: usize) -> Result<Reply, Fault> {
     })
 }
 
-/// The line that a call leaves in the activity log if it changes something.
+/// The audit line of a call, if the method changes something.
 fn audit(method: &Method, call: &Call, caller: &Caller) -> Option<Audit> {
     let target = match call.params.first() {
         Some(Value::String(text)) => Some(text.as_str()),

@@ -1,4 +1,4 @@
-//! Derives from the arguments of a call, and from nothing else, what it asks for. `super::perform` carries it out.
+//! Derives from the arguments of a call, and from nothing else, what it asks for. [`super::Server`] carries it out.
 
 use super::args::{Args, incorrect};
 use super::reply::Reply;
@@ -9,7 +9,7 @@ use crate::model::signal::Signal;
 use crate::model::stream::Stream;
 use crate::rpc::wire::Value;
 
-/// What is to be done for one call.
+/// What a call asks for.
 #[derive(Debug)]
 pub enum Plan {
     /// One request to the loop, whose answer is the result.
@@ -28,14 +28,14 @@ pub enum Plan {
         offset: i64,
         length: i64,
     },
-    /// A signal nobody knows. The target is looked at first: a wrong name is the graver error.
+    /// An unknown signal. The target is checked first, because a wrong name is the graver error.
     BadSignal {
         target: Target,
         sent: String,
     },
     Restart(Target, Wait),
     RestartAll(Wait),
-    /// Make the active groups what the file says: one of them, or all.
+    /// Read the configuration and update one group, or all groups for `None`.
     Update(Option<String>),
     ListMethods,
     MethodHelp(Value),
@@ -43,7 +43,7 @@ pub enum Plan {
     Multicall(Vec<Element>),
 }
 
-/// A request for the loop, and what its answer is as a result.
+/// A request to the loop, and the conversion of its answer.
 #[derive(Debug)]
 pub struct Question {
     pub request: Request,

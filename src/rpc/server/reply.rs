@@ -1,4 +1,4 @@
-//! Results and their form on the wire.
+//! Results, and how they are encoded.
 
 use super::logs::LogSlice;
 use crate::config::Reread;
@@ -15,34 +15,48 @@ use std::sync::Arc;
 /// The result of a call.
 #[derive(Debug)]
 pub enum Reply {
+    /// A truth value.
     Boolean(bool),
+    /// A number; the wire has 32 bits for it, and what does not fit is clamped.
     Int(i64),
+    /// A text.
     Text(String),
+    /// An array of texts.
     Texts(Vec<String>),
+    /// The daemon's state: `statecode` and `statename`.
     State(SupervisorState),
+    /// What is known of one process.
     Process(Box<ProcessInfo>),
+    /// What is known of several processes.
     Processes(Arc<Processes>),
-    /// Processes, each with more members than usual.
+    /// Processes with additional members.
     Rows(Rows),
+    /// The configuration of several processes.
     Configs(Vec<ConfigInfo>),
+    /// One struct for each process that an order was applied to.
     Bulk(Vec<BulkStatus>),
+    /// Which groups were added, changed and removed.
     Reread(Reread),
+    /// A struct of the daemon's own methods.
     Facts(Facts),
-    /// Part of a log, to be read when it is sent.
+    /// A part of a log, which is read while it is sent.
     Log(LogSlice),
     /// The result of the tail methods.
     Tail {
+        /// The bytes of the log.
         data: LogSlice,
         /// The second element: the size of the log, in bytes.
         position: i64,
+        /// Whether the log goes beyond what was asked for.
         overflow: bool,
     },
+    /// The results of the calls of a `system.multicall`, in their order.
     Multicall(Vec<Result<Reply, Fault>>),
-    /// Several results side by side, as the Go descendants send them.
+    /// Several results, as the Go reimplementations send them.
     Several(Vec<Reply>),
 }
 
-/// That it is done.
+/// Success without a value is `true`.
 impl From<()> for Reply {
     fn from((): ()) -> Reply {
         Reply::Boolean(true)
@@ -58,7 +72,7 @@ impl From<Applied> for Reply {
     }
 }
 
-/// What the loop answers, as a result.
+/// Which result each type of answer becomes.
 macro_rules! replies {
     ($($answer:ty => $reply:ident,)+) => {$(
         impl From<$answer> for Reply {
@@ -81,29 +95,32 @@ replies! {
     Facts => Facts,
 }
 
-/// The text of a response, with at most one part that is not in here.
+/// The text of a response, of which one part may be somewhere else.
 #[derive(Debug)]
 pub struct Document {
+    /// The text before the part, or all of it.
     pub head: String,
+    /// The part between `head` and `rest`.
     pub part: Option<Part>,
-    /// What follows the part.
+    /// The text after the part.
     pub rest: String,
 }
 
-/// Part of a response that is somewhere else.
+/// A part of a response that is not in the document.
 #[derive(Debug)]
 pub enum Part {
-    /// Still in a file.
+    /// A part of a log file.
     Log(LogSlice),
-    /// In a text that other responses have, too.
+    /// A text that several responses share.
     Shared(SharedText),
 }
 
-/// The text of some processes, from when it is first asked for.
+/// The XML text of several processes, shared by all responses with them.
 #[derive(Debug)]
 pub struct SharedText(Arc<Processes>);
 
 impl SharedText {
+    /// The XML text of the processes, which the first caller writes.
     pub fn as_str(&self) -> &str {
         processes_text(&self.0)
     }
@@ -114,13 +131,13 @@ impl Document {
         Document { head, part: None, rest: String::new() }
     }
 
-    /// Whether a file is open for it.
+    /// Whether it holds an open file.
     pub fn holds_file(&self) -> bool {
         matches!(&self.part, Some(Part::Log(log)) if log.holds_file())
     }
 }
 
-/// The response to a call.
+/// Encodes the response to a call.
 pub fn encode(result: Result<Reply, Fault>) -> Document {
     match result {
         Ok(reply) => encode_reply(reply),
@@ -183,7 +200,7 @@ fn encode_reply(reply: Reply) -> Document {
     }
 }
 
-/// A response that has a part that is somewhere else between `before` and `after`.
+/// A response with a part that is somewhere else, between what `before` and `after` write.
 fn split(part: Part, before: impl FnOnce(&mut Writer), after: impl FnOnce(&mut Writer)) -> Document {
     let (mut head, mut rest) = (Writer::default(), Writer::default());
     head.open_response();
@@ -195,7 +212,7 @@ fn split(part: Part, before: impl FnOnce(&mut Writer), after: impl FnOnce(&mut W
     Document { head: head.finish(), part: Some(part), rest: rest.finish() }
 }
 
-/// Roughly how long the text of a result will be, in bytes, not counting what is still in a log.
+/// Estimates the length of the text of a result in bytes, without the parts of logs.
 pub fn estimate(reply: &Reply) -> usize {
     match reply {
         Reply::Processes(processes) => estimate_processes(processes.infos()),

@@ -1,25 +1,29 @@
-//! Reads XML-RPC. All input is foreign: it is bounded, and no error quotes it.
+//! Parses XML-RPC. No input is trusted: sizes are bounded, and no error quotes the input.
 
 use super::tidy::tidy;
 use super::{Value, WireFault};
 use std::fmt;
 
-/// A call as it came in.
+/// A decoded call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
+    /// The method with its namespace, for example `supervisor.getState`.
     pub method: String,
+    /// The arguments.
     pub params: Vec<Value>,
 }
 
-/// The text is not what it should be. Does not say where: the text may contain passwords, and dxr's own
-/// error would quote all of it.
+/// Why a text cannot be decoded. The error does not say where, because the text may contain passwords, and the error of `dxr`
+/// would quote all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
+    /// The text is not UTF-8.
     NotUtf8,
-    /// A document type declaration, which XML-RPC has no use for and entity bombs need.
+    /// The text has a document type declaration. XML-RPC does not use them, and entity bombs need them.
     Doctype,
-    /// Not well-formed, or a value that does not fit its tag.
+    /// The text is not well-formed XML, or a value does not fit its tag.
     NotXmlRpc,
+    /// The call names no method.
     NoMethodName,
 }
 
@@ -36,10 +40,10 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Reads a call.
+/// Decodes a call.
 ///
 /// # Errors
-/// Whatever makes it unusable; to be answered with HTTP 400.
+/// If the text is no call. The daemon answers HTTP 400.
 pub fn decode_call(body: &[u8]) -> Result<Call, DecodeError> {
     let text = tidy(text_of(body)?)?;
     let call = dxr::MethodCall::from_xml(&text).map_err(|_| DecodeError::NotXmlRpc)?;
@@ -49,7 +53,7 @@ pub fn decode_call(body: &[u8]) -> Result<Call, DecodeError> {
     Ok(Call { method: call.name.into_owned(), params: call.params })
 }
 
-/// Reads a response: the result, or the fault the call was answered with.
+/// Decodes a response: the result, or the fault with which the daemon answered.
 ///
 /// # Errors
 /// If the text is neither.

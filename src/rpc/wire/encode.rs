@@ -1,5 +1,5 @@
-//! Writes XML-RPC in the spelling of Python's `xmlrpc.client.dumps`: one element per line, `<int>`, strings always
-//! tagged.
+//! Writes XML-RPC in the spelling of Python's `xmlrpc.client.dumps`: one element per line, integers as `<int>`, and a tag
+//! around every string.
 
 use super::{Value, WireFault};
 use base64::Engine;
@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 const DECLARATION: &str = "<?xml version='1.0'?>\n";
 
-/// The text of a call.
+/// Encodes a call.
 pub fn encode_call(method: &str, params: &[Value]) -> String {
     let mut writer = Writer::default();
     writer.raw(DECLARATION);
@@ -22,7 +22,7 @@ pub fn encode_call(method: &str, params: &[Value]) -> String {
     writer.finish()
 }
 
-/// The text of a response with one result.
+/// Encodes a response with one result.
 pub fn encode_response(value: &Value) -> String {
     let mut writer = Writer::default();
     writer.open_response();
@@ -31,7 +31,7 @@ pub fn encode_response(value: &Value) -> String {
     writer.finish()
 }
 
-/// The text of a fault.
+/// Encodes a response that is a fault.
 pub fn encode_fault(fault: &WireFault) -> String {
     let mut writer = Writer::default();
     writer.raw(DECLARATION);
@@ -41,49 +41,53 @@ pub fn encode_fault(fault: &WireFault) -> String {
     writer.finish()
 }
 
-/// Builds the text piece by piece. What is opened must be closed by whoever opened it; the closures of
-/// [`Writer::array`] and [`Writer::structure`] see to that.
+/// Builds the text piece by piece. Each `open_…` needs its `close_…`; [`Writer::array`] and [`Writer::structure`] close
+/// by themselves.
 #[derive(Debug, Default)]
 pub struct Writer {
     out: String,
 }
 
 impl Writer {
-    /// A writer that has room for this many bytes before it has to grow.
+    /// A writer with room for `n_bytes` bytes before it reallocates.
     pub fn with_capacity(n_bytes: usize) -> Writer {
         Writer { out: String::with_capacity(n_bytes) }
     }
 
-    /// The text so far.
+    /// Returns the text.
     pub fn finish(self) -> String {
         self.out
     }
 
-    /// Begins a response; results follow as [`Writer::param`].
+    /// Begins a response. Its results are written with [`Writer::param`].
     pub fn open_response(&mut self) {
         self.raw(DECLARATION);
         self.raw("<methodResponse>\n<params>\n");
     }
 
+    /// Ends a response.
     pub fn close_response(&mut self) {
         self.raw("</params>\n</methodResponse>\n");
     }
 
-    /// One parameter of a call, or one result of a response.
+    /// Writes one parameter of a call, or one result of a response.
     pub fn param(&mut self, content: impl FnOnce(&mut Writer)) {
         self.open_param();
         content(self);
         self.close_param();
     }
 
+    /// Begins a parameter.
     pub fn open_param(&mut self) {
         self.raw("<param>\n");
     }
 
+    /// Ends a parameter.
     pub fn close_param(&mut self) {
         self.raw("</param>\n");
     }
 
+    /// Writes a string.
     pub fn string(&mut self, text: &str) {
         self.open_string();
         escape_into(&mut self.out, text);
@@ -95,12 +99,13 @@ impl Writer {
         self.raw("<value><string>");
     }
 
+    /// Ends a string that was begun with [`Writer::open_string`].
     pub fn close_string(&mut self) {
         self.raw("</string></value>\n");
     }
 
-    /// An integer. Numbers beyond 32 bits are clamped: strict clients know no wider type, and a clamped size
-    /// is worth more than a failed call.
+    /// Writes an integer. Numbers beyond 32 bits are clamped: strict clients know no wider type, and a clamped size is more
+    /// useful than a failed call.
     pub fn int(&mut self, number: i64) {
         self.raw("<value><int>");
         self.digits(number.clamp(i64::from(i32::MIN), i64::from(i32::MAX)));
@@ -116,6 +121,7 @@ impl Writer {
         }
     }
 
+    /// Writes a truth value.
     pub fn boolean(&mut self, truth: bool) {
         self.raw(match truth {
             true => "<value><boolean>1</boolean></value>\n",
@@ -123,31 +129,36 @@ impl Writer {
         });
     }
 
+    /// Writes an array whose elements `elements` writes.
     pub fn array(&mut self, elements: impl FnOnce(&mut Writer)) {
         self.open_array();
         elements(self);
         self.close_array();
     }
 
+    /// Begins an array.
     pub fn open_array(&mut self) {
         self.raw("<value><array><data>\n");
     }
 
+    /// Ends an array.
     pub fn close_array(&mut self) {
         self.raw("</data></array></value>\n");
     }
 
+    /// Writes an array of strings.
     pub fn strings<T: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = T>) {
         self.array(|writer| texts.into_iter().for_each(|text| writer.string(text.as_ref())));
     }
 
-    /// A struct; its members follow as [`Writer::member`].
+    /// Writes a struct. `members` writes each of its members with [`Writer::member`].
     pub fn structure(&mut self, members: impl FnOnce(&mut Writer)) {
         self.raw("<value><struct>\n");
         members(self);
         self.raw("</struct></value>\n");
     }
 
+    /// Writes a member of a structure, whose value `value` writes.
     pub fn member(&mut self, name: &str, value: impl FnOnce(&mut Writer)) {
         self.raw("<member>\n<name>");
         escape_into(&mut self.out, name);
@@ -156,20 +167,21 @@ impl Writer {
         self.raw("</member>\n");
     }
 
-    /// A member that holds a string. `opening` is what [`string_member!`] makes of its name.
+    /// Writes a member that holds a string. `opening` is the result of [`string_member!`] for its name.
     pub fn prepared_string(&mut self, opening: &'static str, text: &str) {
         self.raw(opening);
         escape_into(&mut self.out, text);
         self.raw("</string></value>\n</member>\n");
     }
 
-    /// A member that holds an integer. `opening` is what [`int_member!`] makes of its name.
+    /// Writes a member that holds an integer. `opening` is the result of [`int_member!`] for its name.
     pub fn prepared_int(&mut self, opening: &'static str, number: i64) {
         self.raw(opening);
         self.digits(number.clamp(i64::from(i32::MIN), i64::from(i32::MAX)));
         self.raw("</int></value>\n</member>\n");
     }
 
+    /// Writes the structure of a fault.
     pub fn fault(&mut self, fault: &WireFault) {
         self.structure(|writer| {
             writer.member("faultCode", |writer| writer.int(i64::from(fault.code)));
@@ -177,7 +189,7 @@ impl Writer {
         });
     }
 
-    /// Any value. Wide integers become `<i8>` here: whoever asks for one by type gets it.
+    /// Writes any value. A [`Value::Long`] becomes `<i8>`.
     pub fn value(&mut self, value: &Value) {
         match value {
             Value::Integer(number) => self.int(i64::from(*number)),
@@ -198,7 +210,7 @@ impl Writer {
         }
     }
 
-    /// What another writer has written.
+    /// Appends text that another writer has produced.
     pub fn written(&mut self, text: &str) {
         self.raw(text);
     }
@@ -212,8 +224,8 @@ impl Writer {
     }
 }
 
-/// Everything of a string member up to its text, put together when we are compiled: `getAllProcessInfo`
-/// writes fourteen members for every process.
+/// The text of a string member up to its value, concatenated at compile time: `getAllProcessInfo` writes fourteen members
+/// for every process.
 macro_rules! string_member {
     ($name:literal) => {
         concat!("<member>\n<name>", $name, "</name>\n<value><string>")

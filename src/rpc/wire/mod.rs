@@ -1,7 +1,8 @@
-//! XML-RPC text, once for both sides: the daemon reads calls and writes responses, the client the reverse.
+//! The text of XML-RPC, for both sides: the daemon reads calls and writes responses, the client writes calls and reads
+//! responses.
 //!
-//! The `dxr` crate reads. Our own [`Writer`] writes, because log lines may contain what XML forbids, and because typed
-//! clients expect the spelling of Python. [`Value`] is dxr's.
+//! The `dxr` crate parses. Our own [`Writer`] writes, because log lines may contain characters that XML forbids, and because
+//! typed clients expect the spelling of Python. [`Value`] is the type of `dxr`.
 
 mod decode;
 mod encode;
@@ -14,10 +15,11 @@ pub(crate) use encode::{int_member, string_member};
 
 use std::fmt;
 
-/// A fault as it stands in a response. The peer may be any version, so the number may be one we have no
-/// name for.
+/// A fault in a response. The daemon may be of another version, so the number may be one that
+/// [`FaultCode`](crate::model::fault::FaultCode) does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireFault {
+    /// `faultCode`.
     pub code: i32,
     /// The whole text, name included: `BAD_NAME: web`.
     pub text: String,
