@@ -14,8 +14,7 @@ pub struct Limits {
     pub head: Duration,
     /// The body of a request.
     pub body: Duration,
-    /// Each [`STEP`](crate::http::wire::body::STEP) bytes of the body, or the rest. A slower body would hold a descriptor and
-    /// memory for nothing.
+    /// Each 64 KiB of the body, or the rest. A slower body would hold a descriptor and memory for nothing.
     pub body_step: Duration,
     /// The longest wait of a request for the memory that it or its answer needs.
     pub memory: Duration,

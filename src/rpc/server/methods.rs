@@ -424,7 +424,7 @@ pub static GO: [Method; 8] = [
 /// The namespace of what Supervisor does not have. Clients that flatten namespaces find no name twice.
 const OWN_NAMESPACE: &str = "supervisord";
 
-/// The methods of [`OWN_NAMESPACE`].
+/// The methods of the namespace `supervisord`, which Supervisor does not have.
 pub static OWN: [Method; 6] = [
     method("getVersion", Reads, "string", &[], "The version of the daemon itself.", |args| {
         plan::plain(args, Plan::OwnVersion)

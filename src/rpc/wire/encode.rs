@@ -167,14 +167,14 @@ impl Writer {
         self.raw("</member>\n");
     }
 
-    /// Writes a member that holds a string. `opening` is the result of [`string_member!`] for its name.
+    /// Writes a member that holds a string. `opening` is the result of `string_member!` for its name.
     pub fn prepared_string(&mut self, opening: &'static str, text: &str) {
         self.raw(opening);
         escape_into(&mut self.out, text);
         self.raw("</string></value>\n</member>\n");
     }
 
-    /// Writes a member that holds an integer. `opening` is the result of [`int_member!`] for its name.
+    /// Writes a member that holds an integer. `opening` is the result of `int_member!` for its name.
     pub fn prepared_int(&mut self, opening: &'static str, number: i64) {
         self.raw(opening);
         self.digits(number.clamp(i64::from(i32::MIN), i64::from(i32::MAX)));
