@@ -36,9 +36,9 @@ pub mod manager;
 
 pub mod check;
 pub mod cli;
-pub mod ctl;
-pub mod pidproxy;
-pub mod service;
+pub(crate) mod ctl;
+pub(crate) mod pidproxy;
+pub(crate) mod service;
 
 /// Our own version: what `supervisord version`, `ctl keeper`, the metrics and so on say.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -33,7 +33,7 @@ const PIDFILE_COMES_WITHIN: Duration = Duration::from_secs(5);
 const PIDFILE_BYTES: u64 = 64;
 
 /// Runs the proxy. `words` are the pidfile, the command and its arguments.
-pub fn main(words: &[String]) -> ExitCode {
+pub(crate) fn main(words: &[String]) -> ExitCode {
     let with_daemon = words.first().is_some_and(|word| EXIT_WITH_DAEMON.contains(&word.as_str()));
     let words = if with_daemon { &words[1..] } else { words };
     let [pidfile, command, arguments @ ..] = words else {

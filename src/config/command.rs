@@ -65,7 +65,11 @@ impl CommandError {
 /// A word with a slash is a path, relative to `directory` (where the program will be when it is executed).
 /// Another one is searched along `path`, going on where a candidate turns out not to be executable, as
 /// execvp(3) does; the last problem is reported.
-pub fn resolve(command: &str, directory: Option<&Path>, path: Option<&str>) -> Result<Command, CommandError> {
+pub(crate) fn resolve(
+    command: &str,
+    directory: Option<&Path>,
+    path: Option<&str>,
+) -> Result<Command, CommandError> {
     let words =
         split(command).map_err(|why| CommandError::CannotParse { command: command.to_string(), why })?;
     let first = words.first().ok_or(CommandError::Empty)?.clone();
@@ -87,7 +91,7 @@ pub fn resolve(command: &str, directory: Option<&Path>, path: Option<&str>) -> R
 }
 
 /// The first word of a command, if it can be split.
-pub fn first_word(command: &str) -> Option<String> {
+pub(crate) fn first_word(command: &str) -> Option<String> {
     split(command).ok()?.into_iter().next()
 }
 
@@ -113,7 +117,7 @@ fn has_execute_bit(metadata: &Metadata) -> bool {
 
 /// Splits a command into words as Python's `shlex.split` does: quotes group, a backslash escapes, within
 /// double quotes only `"` and itself. There are no comments and no expansions.
-pub fn split(command: &str) -> Result<Vec<String>, &'static str> {
+pub(crate) fn split(command: &str) -> Result<Vec<String>, &'static str> {
     const NO_CLOSING: &str = "No closing quotation";
     const NO_ESCAPED: &str = "No escaped character";
     let mut words = Vec::new();

@@ -19,7 +19,7 @@ const FACTORY_KEY: &str = "supervisor.ctl_factory";
 
 /// How the client is to reach its daemon.
 #[derive(Clone, PartialEq, Eq)]
-pub struct CtlConfig {
+pub(crate) struct CtlConfig {
     /// `http://host:port` or `unix://` and an absolute path.
     pub serverurl: String,
     pub username: Option<String>,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for CtlConfig {
 /// # Errors
 /// The file cannot be read, says nothing about a server though the command line does not either, or a value in it is
 /// wrong.
-pub fn load_ctl(args: &CtlArgs, surroundings: &Surroundings) -> Result<CtlConfig, ConfigErrors> {
+pub(crate) fn load_ctl(args: &CtlArgs, surroundings: &Surroundings) -> Result<CtlConfig, ConfigErrors> {
     let name = match (&args.configuration, search(surroundings)) {
         (Some(name), _) => Some(PathBuf::from(name)),
         (None, Ok(found)) => found,

@@ -36,7 +36,7 @@ mod streams;
 mod syslog;
 
 pub mod args;
-pub mod command;
+pub(crate) mod command;
 pub(crate) mod ctl;
 pub(crate) mod env_file;
 mod hints;
@@ -52,7 +52,7 @@ pub(crate) mod dump;
 mod sample;
 mod source;
 
-pub use ctl::{CtlConfig, load_ctl};
+pub(crate) use ctl::{CtlConfig, load_ctl};
 pub(crate) use daemon::{existing_directory, map_beside, path_with_parent};
 pub use diff::{Reread, diff};
 pub use document::{Document, Place, SourceFile, Value};

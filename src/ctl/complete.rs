@@ -5,7 +5,7 @@ use crate::ctl::records::{Configured, Process};
 use crate::model::visible;
 
 /// Where names come from.
-pub trait Source {
+pub(crate) trait Source {
     /// The processes there are; none if nobody can be asked.
     fn processes(&mut self) -> Vec<Process>;
     /// The processes of the configuration last read.
@@ -20,7 +20,7 @@ const SIGNALS: [&str; 14] = [
 
 /// Where the word under the cursor begins, and what it could be. A word ends at a blank: colons, stars and hyphens
 /// belong to names. Candidates end with a blank.
-pub fn complete(line: &str, source: &mut dyn Source) -> (usize, Vec<String>) {
+pub(crate) fn complete(line: &str, source: &mut dyn Source) -> (usize, Vec<String>) {
     let start = line.rfind(char::is_whitespace).map_or(0, |blank| blank + 1);
     let (before, word) = line.split_at(start);
     let mut words = before.split_whitespace();

@@ -6,10 +6,10 @@
 use crate::ctl::commands::{COMMANDS, Completes};
 
 /// The shells there are scripts for.
-pub const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
+pub(crate) const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
 /// The script for a shell, to be read by it at its start; `None` for shells we do not know.
-pub fn completions(shell: &str) -> Option<String> {
+pub(crate) fn completions(shell: &str) -> Option<String> {
     match shell {
         "bash" => Some(filled(BASH, "|")),
         "zsh" => Some(filled(ZSH, "|")),

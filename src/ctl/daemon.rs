@@ -6,7 +6,7 @@ use crate::rpc::client::{CallError, Client, Pending, Tick, http};
 use crate::rpc::wire::Value;
 
 /// A connection to one daemon.
-pub struct Daemon {
+pub(crate) struct Daemon {
     pub client: Client,
     /// The `serverurl` as it was given, but for a password in it.
     pub url: String,
@@ -16,61 +16,61 @@ type Answer<T> = Result<T, CallError>;
 
 impl Daemon {
     /// The version of the API, `3.0` for everything Supervisor released.
-    pub fn api_version(&mut self) -> Answer<String> {
+    pub(crate) fn api_version(&mut self) -> Answer<String> {
         records::text(&self.call("supervisor.getVersion", vec![])?)
     }
 
-    pub fn supervisor_version(&mut self) -> Answer<String> {
+    pub(crate) fn supervisor_version(&mut self) -> Answer<String> {
         records::text(&self.call("supervisor.getSupervisorVersion", vec![])?)
     }
 
-    pub fn pid(&mut self) -> Answer<i64> {
+    pub(crate) fn pid(&mut self) -> Answer<i64> {
         records::integer(&self.call("supervisor.getPID", vec![])?)
     }
 
-    pub fn process_info(&mut self, name: &str) -> Answer<Process> {
+    pub(crate) fn process_info(&mut self, name: &str) -> Answer<Process> {
         Process::read(&self.call("supervisor.getProcessInfo", vec![text(name)])?)
     }
 
     /// Every process, by group and name.
-    pub fn all_process_info(&mut self) -> Answer<Vec<Process>> {
+    pub(crate) fn all_process_info(&mut self) -> Answer<Vec<Process>> {
         let answer = self.call("supervisor.getAllProcessInfo", vec![])?;
         records::array(&answer)?.iter().map(Process::read).collect()
     }
 
     /// Every process of the configuration last read.
-    pub fn all_config_info(&mut self) -> Answer<Vec<Configured>> {
+    pub(crate) fn all_config_info(&mut self) -> Answer<Vec<Configured>> {
         let answer = self.call("supervisor.getAllConfigInfo", vec![])?;
         records::array(&answer)?.iter().map(Configured::read).collect()
     }
 
-    pub fn reload_config(&mut self) -> Answer<Reread> {
+    pub(crate) fn reload_config(&mut self) -> Answer<Reread> {
         Reread::read(&self.call("supervisor.reloadConfig", vec![])?)
     }
 
-    pub fn add_process_group(&mut self, group: &str) -> Answer<()> {
+    pub(crate) fn add_process_group(&mut self, group: &str) -> Answer<()> {
         self.call("supervisor.addProcessGroup", vec![text(group)]).map(drop)
     }
 
-    pub fn remove_process_group(&mut self, group: &str) -> Answer<()> {
+    pub(crate) fn remove_process_group(&mut self, group: &str) -> Answer<()> {
         self.call("supervisor.removeProcessGroup", vec![text(group)]).map(drop)
     }
 
     /// Stops every process of a group and waits for it.
-    pub fn stop_process_group(&mut self, group: &str, tick: Tick<'_>) -> Answer<Vec<BulkLine>> {
+    pub(crate) fn stop_process_group(&mut self, group: &str, tick: Tick<'_>) -> Answer<Vec<BulkLine>> {
         bulk(&self.client.call("supervisor.stopProcessGroup", vec![text(group)], Some(tick))?)
     }
 
-    pub fn shutdown(&mut self) -> Answer<()> {
+    pub(crate) fn shutdown(&mut self) -> Answer<()> {
         self.call("supervisor.shutdown", vec![]).map(drop)
     }
 
-    pub fn restart(&mut self) -> Answer<()> {
+    pub(crate) fn restart(&mut self) -> Answer<()> {
         self.call("supervisor.restart", vec![]).map(drop)
     }
 
     /// The last `n_bytes` of a process's log if `offset` is negative, else everything from there.
-    pub fn read_process_log(&mut self, name: &str, stream: Stream, offset: i64) -> Answer<String> {
+    pub(crate) fn read_process_log(&mut self, name: &str, stream: Stream, offset: i64) -> Answer<String> {
         let method = match stream {
             Stream::Stdout => "supervisor.readProcessStdoutLog",
             Stream::Stderr => "supervisor.readProcessStderrLog",
@@ -79,47 +79,47 @@ impl Daemon {
     }
 
     /// The same of the daemon's own log.
-    pub fn read_main_log(&mut self, offset: i64) -> Answer<String> {
+    pub(crate) fn read_main_log(&mut self, offset: i64) -> Answer<String> {
         records::text(&self.call("supervisor.readLog", vec![integer(offset), Value::Integer(0)])?)
     }
 
-    pub fn send_process_stdin(&mut self, name: &str, line: &str) -> Answer<()> {
+    pub(crate) fn send_process_stdin(&mut self, name: &str, line: &str) -> Answer<()> {
         self.call("supervisor.sendProcessStdin", vec![text(name), text(line)]).map(drop)
     }
 
     /// The names of all methods, sorted.
-    pub fn list_methods(&mut self) -> Answer<Vec<String>> {
+    pub(crate) fn list_methods(&mut self) -> Answer<Vec<String>> {
         let mut names = records::texts(&self.call("system.listMethods", vec![])?)?;
         names.sort();
         Ok(names)
     }
 
     /// Follows a process's log from its last kilobyte on.
-    pub fn follow_process_log(&self, name: &str, stream: Stream) -> Answer<http::Stream> {
+    pub(crate) fn follow_process_log(&self, name: &str, stream: Stream) -> Answer<http::Stream> {
         self.client.stream(&process_log_path(name, stream))
     }
 
     /// Follows the daemon's own log.
-    pub fn follow_main_log(&self) -> Answer<http::Stream> {
+    pub(crate) fn follow_main_log(&self) -> Answer<http::Stream> {
         self.client.stream(MAIN_LOG_PATH)
     }
 
     /// A call whose result the caller reads itself.
-    pub fn call(&mut self, method: &str, params: Vec<Value>) -> Answer<Value> {
+    pub(crate) fn call(&mut self, method: &str, params: Vec<Value>) -> Answer<Value> {
         self.client.call(method, params, None)
     }
 
     /// A call on a connection of its own, not waited for.
-    pub fn post(&self, method: &str, params: Vec<Value>) -> Answer<Pending> {
+    pub(crate) fn post(&self, method: &str, params: Vec<Value>) -> Answer<Pending> {
         self.client.post(method, params)
     }
 }
 
 /// Where the daemon's own log can be followed.
-pub const MAIN_LOG_PATH: &str = "/mainlogtail";
+pub(crate) const MAIN_LOG_PATH: &str = "/mainlogtail";
 
 /// Where the log of a process can be followed.
-pub fn process_log_path(name: &str, stream: Stream) -> String {
+pub(crate) fn process_log_path(name: &str, stream: Stream) -> String {
     format!("/logtail/{}/{}", percent_encode(name), stream.name())
 }
 
@@ -141,11 +141,11 @@ fn percent_encode(name: &str) -> String {
 ///
 /// # Errors
 /// [`CallError::Unexpected`] if it is something else.
-pub fn bulk(answer: &Value) -> Answer<Vec<BulkLine>> {
+pub(crate) fn bulk(answer: &Value) -> Answer<Vec<BulkLine>> {
     records::array(answer)?.iter().map(BulkLine::read).collect()
 }
 
-pub fn text(text: &str) -> Value {
+pub(crate) fn text(text: &str) -> Value {
     Value::String(text.to_string())
 }
 

@@ -9,7 +9,7 @@ use std::io;
 /// What ends a command before it is through. Expected refusals (no such process, not running) are not errors: they are
 /// lines of output.
 #[derive(Debug)]
-pub enum CtlError {
+pub(crate) enum CtlError {
     /// A call came to nothing.
     Call(CallError),
     /// A message that stands for itself, with its exit status and what could be done about it.
@@ -20,12 +20,12 @@ pub enum CtlError {
 
 impl CtlError {
     /// A message with an exit status and without advice.
-    pub fn told(line: impl Into<String>, exit: Exit) -> CtlError {
+    pub(crate) fn told(line: impl Into<String>, exit: Exit) -> CtlError {
         CtlError::Told { line: line.into(), hints: Vec::new(), exit }
     }
 
     /// The same error, leaving with another status if it has one of its own.
-    pub fn with_exit(self, exit: Exit) -> CtlError {
+    pub(crate) fn with_exit(self, exit: Exit) -> CtlError {
         match self {
             CtlError::Told { line, hints, .. } => CtlError::Told { line, hints, exit },
             other => other,
@@ -60,4 +60,4 @@ impl From<io::Error> for CtlError {
 }
 
 /// What a command returns.
-pub type Outcome = Result<(), CtlError>;
+pub(crate) type Outcome = Result<(), CtlError>;

@@ -24,7 +24,7 @@ const COLOURS: [AnsiColor; 6] = [
 ];
 
 /// A log that is followed.
-pub struct Source {
+pub(crate) struct Source {
     pub name: String,
     pub stream: Stream,
 }
@@ -34,7 +34,7 @@ pub struct Source {
 ///
 /// # Errors
 /// If nobody reads the output any more.
-pub fn follow(session: &mut Session, sources: Vec<Source>) -> Outcome {
+pub(crate) fn follow(session: &mut Session, sources: Vec<Source>) -> Outcome {
     session.screen.decorates |= sources.len() > 1;
     let interrupt = Interrupt::catch();
     let mut followed = followed(session, sources);
@@ -127,7 +127,7 @@ fn print_lines(session: &mut Session, lines: &[u8], prefix: &str) -> Outcome {
 
 /// Takes what can be printed by itself: everything, but for the beginning of a character whose rest is still to come if
 /// the screen looks at characters.
-pub fn take_characters(bytes: &mut Vec<u8>, screen: &Screen) -> Vec<u8> {
+pub(crate) fn take_characters(bytes: &mut Vec<u8>, screen: &Screen) -> Vec<u8> {
     let unfinished = if screen.filters() { beginning_at_end(bytes) } else { 0 };
     let rest = bytes.split_off(bytes.len() - unfinished);
     std::mem::replace(bytes, rest)
@@ -177,7 +177,7 @@ fn wait(followed: &[Followed], interrupt: Option<&Interrupt>) -> io::Result<Wake
 }
 
 /// Whether a read would not wait.
-pub fn is_readable(stream: &Stream) -> bool {
+pub(crate) fn is_readable(stream: &Stream) -> bool {
     let mut fds = [PollFd::new(stream, PollFlags::IN)];
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     matches!(poll(&mut fds, Some(&now)), Ok(1..))

@@ -14,7 +14,7 @@ const MAX_LINE: usize = 1 << 20;
 
 /// Standard input, line by line.
 #[derive(Default)]
-pub struct Input {
+pub(crate) struct Input {
     buffer: Vec<u8>,
     ended: bool,
 }
@@ -24,7 +24,7 @@ impl Input {
     ///
     /// # Errors
     /// What the descriptor says.
-    pub fn read_line(&mut self) -> io::Result<Option<String>> {
+    pub(crate) fn read_line(&mut self) -> io::Result<Option<String>> {
         loop {
             if let Some(line) = self.waiting_line() {
                 return Ok(Some(line));
@@ -37,7 +37,7 @@ impl Input {
     }
 
     /// The next line, if it is here already. At the end of input, what stands behind the last line end is one too.
-    pub fn waiting_line(&mut self) -> Option<String> {
+    pub(crate) fn waiting_line(&mut self) -> Option<String> {
         let end = match self.buffer.iter().position(|byte| *byte == b'\n') {
             Some(end) => end + 1,
             None if self.buffer.len() >= MAX_LINE || (self.ended && !self.buffer.is_empty()) => {
@@ -53,7 +53,7 @@ impl Input {
     ///
     /// # Errors
     /// What the descriptor says.
-    pub fn fill(&mut self) -> io::Result<()> {
+    pub(crate) fn fill(&mut self) -> io::Result<()> {
         let mut bytes = [0; 4096];
         match rustix::io::read(io::stdin(), &mut bytes) {
             Ok(0) => self.ended = true,
@@ -65,12 +65,12 @@ impl Input {
     }
 
     /// Whether there is no more to read.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.ended && self.buffer.is_empty()
     }
 
     /// Forgets that the end was seen: at a terminal, Ctrl-D ends one command and not the shell.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.ended = false;
     }
 
@@ -79,7 +79,7 @@ impl Input {
     ///
     /// # Errors
     /// What the descriptor says.
-    pub fn read_secret(&mut self, ask: impl FnOnce() -> io::Result<()>) -> io::Result<Option<String>> {
+    pub(crate) fn read_secret(&mut self, ask: impl FnOnce() -> io::Result<()>) -> io::Result<Option<String>> {
         let interrupt = Interrupt::catch();
         let silence = Silence::begin();
         // Only now: whoever answers quickly must not see it either.

@@ -20,13 +20,13 @@ struct Handler {
 static HANDLER: OnceLock<Option<Handler>> = OnceLock::new();
 
 /// While this lives, Ctrl-C makes its descriptor readable instead of ending the client.
-pub struct Interrupt {
+pub(crate) struct Interrupt {
     handler: &'static Handler,
 }
 
 impl Interrupt {
     /// Starts to catch; `None` if the system does not let us, and Ctrl-C then does what it always does.
-    pub fn catch() -> Option<Interrupt> {
+    pub(crate) fn catch() -> Option<Interrupt> {
         let handler = HANDLER.get_or_init(|| install().ok()).as_ref()?;
         // An old signal is no reason to end the next command.
         drain(&handler.caught);
@@ -48,10 +48,10 @@ impl Drop for Interrupt {
 }
 
 /// What empties the line the cursor is on.
-pub const WIPE: &str = "\r\x1b[K";
+pub(crate) const WIPE: &str = "\r\x1b[K";
 
 /// While this lives, Ctrl-C empties the line on standard error before it ends the client.
-pub struct Wiper {
+pub(crate) struct Wiper {
     /// Closed at the end.
     stop: Option<UnixStream>,
     thread: Option<JoinHandle<()>>,
@@ -60,7 +60,7 @@ pub struct Wiper {
 impl Wiper {
     /// Starts the thread that waits for it: whoever draws the line may wait for the daemon when Ctrl-C comes. `None` if
     /// the system does not let us; then the line stays.
-    pub fn start() -> Option<Wiper> {
+    pub(crate) fn start() -> Option<Wiper> {
         let interrupt = Interrupt::catch()?;
         let (stop, stopped) = UnixStream::pair().ok()?;
         let wait = move || {

@@ -7,13 +7,13 @@ use std::io;
 use std::path::Path;
 
 /// The variable that holds a password, so that none stands on the command line for everybody to see.
-pub const PASSWORD_VARIABLE: &str = "SUPERVISORCTL_PASSWORD";
+pub(crate) const PASSWORD_VARIABLE: &str = "SUPERVISORCTL_PASSWORD";
 
 /// The most of a `.netrc` that is read.
 const MAX_NETRC: usize = 1 << 20;
 
 /// What to do when the daemon wants credentials, others than those of this user, and nobody can be asked.
-pub fn hints(refused: Option<&str>) -> Vec<String> {
+pub(crate) fn hints(refused: Option<&str>) -> Vec<String> {
     if let Some(username) = refused {
         return vec![
             format!("  the username {username:?} and the password that were given were refused"),
@@ -31,7 +31,7 @@ pub fn hints(refused: Option<&str>) -> Vec<String> {
 ///
 /// # Errors
 /// If nobody reads the output any more, or the terminal fails.
-pub fn ask(session: &mut Session) -> io::Result<Option<Login>> {
+pub(crate) fn ask(session: &mut Session) -> io::Result<Option<Login>> {
     session.screen.bytes(b"Username:")?;
     let Some(username) = session.input.read_line()? else { return Ok(None) };
     let password = session.input.read_secret(|| session.screen.bytes(b"Password:"))?;
@@ -44,13 +44,13 @@ pub fn ask(session: &mut Session) -> io::Result<Option<Login>> {
 ///
 /// # Errors
 /// If nobody reads the output any more, or the terminal fails.
-pub fn confirm(session: &mut Session, question: &str) -> io::Result<bool> {
+pub(crate) fn confirm(session: &mut Session, question: &str) -> io::Result<bool> {
     session.screen.bytes(question.as_bytes())?;
     Ok(session.input.read_line()?.is_some_and(|answer| answer.starts_with(['y', 'Y'])))
 }
 
 /// The entry of a `.netrc` file for one of the machines, if the file can be read.
-pub fn from_netrc(path: &Path, machines: &[&str]) -> Option<Login> {
+pub(crate) fn from_netrc(path: &Path, machines: &[&str]) -> Option<Login> {
     let text = String::from_utf8(reading::read(path, Readable::Files).ok()?).ok()?;
     if text.len() > MAX_NETRC {
         return None;

@@ -3,7 +3,7 @@
 use crate::ctl::commands::COMMANDS;
 
 /// The page of the client, for `man -l -`.
-pub fn ctl_page(options: &str) -> String {
+pub(crate) fn ctl_page(options: &str) -> String {
     let mut page = head("SUPERVISORCTL", "supervisorctl", "control programs that run under supervisord");
     page.push_str(&synopsis(&[
         "supervisorctl [\\fIoptions\\fR] [\\fIaction\\fR [\\fIarguments\\fR]]",
@@ -27,7 +27,7 @@ pub fn ctl_page(options: &str) -> String {
 }
 
 /// The page of the daemon.
-pub fn daemon_page(options: &str) -> String {
+pub(crate) fn daemon_page(options: &str) -> String {
     let mut page = head("SUPERVISORD", "supervisord", "run programs and keep them running");
     page.push_str(&synopsis(&[
         "supervisord [\\fIoptions\\fR]",

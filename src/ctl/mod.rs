@@ -5,33 +5,33 @@
 //! [`daemon::Daemon`] and whose output goes through [`screen::Screen`]. Lines and exit statuses ([`exit::Exit`]) that
 //! scripts know are Supervisor's.
 
-pub mod complete;
-pub mod session;
-pub mod shell;
+pub(crate) mod complete;
+pub(crate) mod session;
+pub(crate) mod shell;
 
-pub mod commands;
-pub mod orders;
+pub(crate) mod commands;
+pub(crate) mod orders;
 
-pub mod names;
-pub mod render;
-pub mod tables;
+pub(crate) mod names;
+pub(crate) mod render;
+pub(crate) mod tables;
 
-pub mod daemon;
-pub mod records;
+pub(crate) mod daemon;
+pub(crate) mod records;
 
-pub mod follow;
-pub mod input;
-pub mod interrupt;
+pub(crate) mod follow;
+pub(crate) mod input;
+pub(crate) mod interrupt;
 
-pub mod error;
-pub mod exit;
-pub mod login;
-pub mod reach;
-pub mod screen;
+pub(crate) mod error;
+pub(crate) mod exit;
+pub(crate) mod login;
+pub(crate) mod reach;
+pub(crate) mod screen;
 
-pub mod completions;
-pub mod man;
+pub(crate) mod completions;
+pub(crate) mod man;
 
 mod run;
 
-pub use run::{main, run_words};
+pub(crate) use run::main;

@@ -5,7 +5,7 @@ use crate::model::namespec::{self, Namespec};
 use glob::Pattern;
 
 /// Whether a word is to be matched against names: it holds `*`, `?` or `[`, beyond the `*` of a plain `group:*`.
-pub fn is_wildcard(word: &str) -> bool {
+pub(crate) fn is_wildcard(word: &str) -> bool {
     let word = word.strip_suffix(":*").unwrap_or(word);
     word.contains(['*', '?', '['])
 }
@@ -14,7 +14,7 @@ pub fn is_wildcard(word: &str) -> bool {
 ///
 /// With a colon, the parts before and after it match group and name (`*:worker_0?`). Without one, a process
 /// matches by its own name or by its group's (`web*`).
-pub struct Wildcard {
+pub(crate) struct Wildcard {
     group: Pattern,
     /// `None`: no colon.
     process: Option<Pattern>,
@@ -22,7 +22,7 @@ pub struct Wildcard {
 
 impl Wildcard {
     /// Reads a pattern; `None` if its brackets are not closed.
-    pub fn parse(word: &str) -> Option<Wildcard> {
+    pub(crate) fn parse(word: &str) -> Option<Wildcard> {
         let (group, process) = match word.split_once(':') {
             None => (word, None),
             Some((group, "")) => (group, Some("*")),
@@ -35,7 +35,7 @@ impl Wildcard {
         Some(Wildcard { group: Pattern::new(group).ok()?, process })
     }
 
-    pub fn matches(&self, group: &str, process: &str) -> bool {
+    pub(crate) fn matches(&self, group: &str, process: &str) -> bool {
         match &self.process {
             Some(pattern) => self.group.matches(group) && pattern.matches(process),
             None => self.group.matches(group) || self.group.matches(process),
@@ -44,7 +44,7 @@ impl Wildcard {
 }
 
 /// The processes a wildcard means, in the order given.
-pub fn matching<'p>(word: &str, processes: &'p [Process]) -> Vec<&'p Process> {
+pub(crate) fn matching<'p>(word: &str, processes: &'p [Process]) -> Vec<&'p Process> {
     // A name that really holds such a character goes before any pattern.
     if let Some(process) = processes.iter().find(|process| process.namespec() == word) {
         return vec![process];
@@ -54,12 +54,12 @@ pub fn matching<'p>(word: &str, processes: &'p [Process]) -> Vec<&'p Process> {
 }
 
 /// The only process that bears a name, see [`namespec::bearer`].
-pub fn bearer(word: &str, processes: &[Process]) -> Option<String> {
+pub(crate) fn bearer(word: &str, processes: &[Process]) -> Option<String> {
     namespec::bearer(word, processes.iter().map(|process| (process.group.as_str(), process.name.as_str())))
 }
 
 /// What could have been meant by a name nobody has.
-pub fn suggestion(word: &str, processes: &[Process]) -> Option<String> {
+pub(crate) fn suggestion(word: &str, processes: &[Process]) -> Option<String> {
     let wanted = Namespec::parse(word);
     if wanted.process.is_some() && processes.iter().any(|process| process.group == word) {
         return Some(format!("{word}:*"));
@@ -76,7 +76,7 @@ pub fn suggestion(word: &str, processes: &[Process]) -> Option<String> {
 }
 
 /// The candidate that differs least from `word`, if it does not differ much.
-pub fn nearest(word: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+pub(crate) fn nearest(word: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     let tolerance = (word.chars().count() / 3).clamp(1, 4);
     candidates
         .map(|candidate| (distance(word, &candidate), candidate))

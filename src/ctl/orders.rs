@@ -25,7 +25,7 @@ const STARTING_POLL: Duration = Duration::from_millis(100);
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order<'a> {
+pub(crate) enum Order<'a> {
     Start,
     /// The second half of a restart: that somebody else has started it meanwhile is what was wanted.
     StartAgain,
@@ -122,7 +122,7 @@ impl Order<'_> {
 ///
 /// # Errors
 /// A call that came to nothing; refusals are lines.
-pub fn carry_out(session: &mut Session, order: Order<'_>, words: &[&str]) -> Outcome {
+pub(crate) fn carry_out(session: &mut Session, order: Order<'_>, words: &[&str]) -> Outcome {
     if order != Order::StartAgain {
         session.not_stopped.clear();
     }
@@ -160,7 +160,7 @@ fn plan(session: &mut Session, order: Order<'_>, words: &[&str]) -> Result<Vec<W
 }
 
 /// The names a wildcard means.
-pub fn matching(session: &mut Session, word: &str) -> Vec<String> {
+pub(crate) fn matching(session: &mut Session, word: &str) -> Vec<String> {
     names::matching(word, session.known_processes()).into_iter().map(Process::namespec).collect()
 }
 
@@ -168,14 +168,14 @@ pub fn matching(session: &mut Session, word: &str) -> Vec<String> {
 ///
 /// # Errors
 /// If nobody reads the output any more.
-pub fn no_match(session: &mut Session, word: &str, exit: Exit) -> Outcome {
+pub(crate) fn no_match(session: &mut Session, word: &str, exit: Exit) -> Outcome {
     session.complain(&format!("{word}: ERROR (no matching process)"), exit)?;
     suggest(session, word);
     Ok(())
 }
 
 /// Tells on standard error what may have been meant by a name.
-pub fn suggest(session: &mut Session, word: &str) {
+pub(crate) fn suggest(session: &mut Session, word: &str) {
     if let Some(group) = inactive_group(session, word) {
         return session.screen.hint(&format!("  {word} is configured but not active: update {group}"));
     }

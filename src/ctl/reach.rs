@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// What a failed check call means. The lines and statuses are Supervisor's; the hints are ours.
-pub fn explain(problem: CallError, daemon: &Daemon, settings: &Settings) -> CtlError {
+pub(crate) fn explain(problem: CallError, daemon: &Daemon, settings: &Settings) -> CtlError {
     let url = &daemon.url;
     let (line, exit) = match (problem.connect_kind(), problem.fault()) {
         (Some(ErrorKind::ConnectionRefused), _) => (format!("{url} refused connection"), Exit::REFUSED),
@@ -25,7 +25,7 @@ pub fn explain(problem: CallError, daemon: &Daemon, settings: &Settings) -> CtlE
 }
 
 /// The same for a command that makes no check call: text for behind `error: `, and hints.
-pub fn explain_any(problem: CallError, daemon: &Daemon, settings: &Settings) -> CtlError {
+pub(crate) fn explain_any(problem: CallError, daemon: &Daemon, settings: &Settings) -> CtlError {
     let hints = hints(&problem, daemon, settings);
     let line = match &problem {
         CallError::Connect(_) => format!("{}: {}", daemon.url, CtlError::Call(problem)),
@@ -43,7 +43,7 @@ fn no_namespace() -> CtlError {
     )
 }
 
-pub fn wrong_version(version: &str) -> CtlError {
+pub(crate) fn wrong_version(version: &str) -> CtlError {
     CtlError::told(
         format!(
             "Sorry, this version of supervisorctl expects to talk to a server with API version 3.0, but the remote \
@@ -90,7 +90,7 @@ fn is_foreign(problem: &CallError) -> bool {
 }
 
 /// Where the address came from.
-pub fn origin(settings: &Settings) -> String {
+pub(crate) fn origin(settings: &Settings) -> String {
     match &settings.config {
         Some(path) => {
             format!("configuration read: {} (name another with -c, or the server with -s)", path.display())

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// A process as `getProcessInfo` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Process {
+pub(crate) struct Process {
     pub name: String,
     pub group: String,
     pub state: i64,
@@ -31,7 +31,7 @@ pub struct Process {
 
 impl Process {
     /// How it is addressed: `name`, or `group:name`.
-    pub fn namespec(&self) -> String {
+    pub(crate) fn namespec(&self) -> String {
         namespec::display(&self.group, &self.name)
     }
 
@@ -39,7 +39,7 @@ impl Process {
     ///
     /// # Errors
     /// [`CallError::Unexpected`] if it is no struct.
-    pub fn read(value: &Value) -> Result<Process, CallError> {
+    pub(crate) fn read(value: &Value) -> Result<Process, CallError> {
         let members = Members::of(value)?;
         Ok(Process {
             name: members.text("name"),
@@ -61,7 +61,7 @@ impl Process {
 
 /// A process as the file last read configures it, from `getAllConfigInfo`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Configured {
+pub(crate) struct Configured {
     pub name: String,
     pub group: String,
     /// Whether a group of that name is active.
@@ -72,7 +72,7 @@ pub struct Configured {
 }
 
 impl Configured {
-    pub fn namespec(&self) -> String {
+    pub(crate) fn namespec(&self) -> String {
         namespec::display(&self.group, &self.name)
     }
 
@@ -80,7 +80,7 @@ impl Configured {
     ///
     /// # Errors
     /// [`CallError::Unexpected`] if it is no struct.
-    pub fn read(value: &Value) -> Result<Configured, CallError> {
+    pub(crate) fn read(value: &Value) -> Result<Configured, CallError> {
         let members = Members::of(value)?;
         Ok(Configured {
             name: members.text("name"),
@@ -95,7 +95,7 @@ impl Configured {
 
 /// What became of one process of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BulkLine {
+pub(crate) struct BulkLine {
     pub name: String,
     pub group: String,
     /// 80, or the number of a fault.
@@ -105,12 +105,12 @@ pub struct BulkLine {
 }
 
 impl BulkLine {
-    pub fn namespec(&self) -> String {
+    pub(crate) fn namespec(&self) -> String {
         namespec::display(&self.group, &self.name)
     }
 
     /// The number and text of the fault, if it was none of the successes.
-    pub fn fault(&self) -> Option<(i32, &str)> {
+    pub(crate) fn fault(&self) -> Option<(i32, &str)> {
         let code = i32::try_from(self.status).unwrap_or(i32::MAX);
         (code != FaultCode::Success.code()).then_some((code, self.description.as_str()))
     }
@@ -119,7 +119,7 @@ impl BulkLine {
     ///
     /// # Errors
     /// [`CallError::Unexpected`] if it is no struct.
-    pub fn read(value: &Value) -> Result<BulkLine, CallError> {
+    pub(crate) fn read(value: &Value) -> Result<BulkLine, CallError> {
         let members = Members::of(value)?;
         Ok(BulkLine {
             name: members.text("name"),
@@ -132,7 +132,7 @@ impl BulkLine {
 
 /// What reading the configuration again found, by group name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reread {
+pub(crate) struct Reread {
     pub added: Vec<String>,
     pub changed: Vec<String>,
     pub removed: Vec<String>,
@@ -143,7 +143,7 @@ impl Reread {
     ///
     /// # Errors
     /// [`CallError::Unexpected`] if it is something else.
-    pub fn read(value: &Value) -> Result<Reread, CallError> {
+    pub(crate) fn read(value: &Value) -> Result<Reread, CallError> {
         let unexpected = || CallError::Unexpected("reloadConfig did not answer three lists of groups".into());
         let [lists] = array(value)? else { return Err(unexpected()) };
         let [added, changed, removed] = array(lists)? else { return Err(unexpected()) };
@@ -152,14 +152,14 @@ impl Reread {
 }
 
 /// The members of a struct.
-pub struct Members<'v>(&'v BTreeMap<String, Value>);
+pub(crate) struct Members<'v>(&'v BTreeMap<String, Value>);
 
 impl Members<'_> {
     /// Looks into a value.
     ///
     /// # Errors
     /// [`CallError::Unexpected`] if it is no struct.
-    pub fn of(value: &Value) -> Result<Members<'_>, CallError> {
+    pub(crate) fn of(value: &Value) -> Result<Members<'_>, CallError> {
         match value {
             Value::Struct(members) => Ok(Members(members)),
             _ => Err(CallError::Unexpected("a struct was expected".into())),
@@ -167,16 +167,16 @@ impl Members<'_> {
     }
 
     /// Their names, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
     /// A text; a number is written as one, because long numbers may come as either.
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         match self.0.get(name) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Integer(number)) => number.to_string(),
@@ -185,11 +185,11 @@ impl Members<'_> {
         }
     }
 
-    pub fn number(&self, name: &str) -> i64 {
+    pub(crate) fn number(&self, name: &str) -> i64 {
         self.0.get(name).and_then(number).unwrap_or_default()
     }
 
-    pub fn flag(&self, name: &str) -> bool {
+    pub(crate) fn flag(&self, name: &str) -> bool {
         match self.0.get(name) {
             Some(Value::Boolean(flag)) => *flag,
             other => other.and_then(number).unwrap_or_default() != 0,
@@ -210,7 +210,7 @@ fn number(value: &Value) -> Option<i64> {
 ///
 /// # Errors
 /// [`CallError::Unexpected`] if it is none.
-pub fn array(value: &Value) -> Result<&[Value], CallError> {
+pub(crate) fn array(value: &Value) -> Result<&[Value], CallError> {
     match value {
         Value::Array(elements) => Ok(elements),
         _ => Err(CallError::Unexpected("an array was expected".into())),
@@ -221,7 +221,7 @@ pub fn array(value: &Value) -> Result<&[Value], CallError> {
 ///
 /// # Errors
 /// [`CallError::Unexpected`] if it is something else.
-pub fn text(value: &Value) -> Result<String, CallError> {
+pub(crate) fn text(value: &Value) -> Result<String, CallError> {
     match value {
         Value::String(text) => Ok(text.clone()),
         _ => Err(CallError::Unexpected("a text was expected".into())),
@@ -232,7 +232,7 @@ pub fn text(value: &Value) -> Result<String, CallError> {
 ///
 /// # Errors
 /// [`CallError::Unexpected`] if it is something else.
-pub fn texts(value: &Value) -> Result<Vec<String>, CallError> {
+pub(crate) fn texts(value: &Value) -> Result<Vec<String>, CallError> {
     array(value)?.iter().map(text).collect()
 }
 
@@ -240,7 +240,7 @@ pub fn texts(value: &Value) -> Result<Vec<String>, CallError> {
 ///
 /// # Errors
 /// [`CallError::Unexpected`] if it is something else.
-pub fn integer(value: &Value) -> Result<i64, CallError> {
+pub(crate) fn integer(value: &Value) -> Result<i64, CallError> {
     number(value).ok_or_else(|| CallError::Unexpected("a number was expected".into()))
 }
 

@@ -11,7 +11,7 @@ const GAP: usize = 3;
 const STATE_WIDTH: usize = 10;
 
 /// One row: name, state and whatever describes it.
-pub struct Row {
+pub(crate) struct Row {
     pub name: String,
     pub state: i64,
     pub statename: String,
@@ -31,7 +31,7 @@ impl From<&Process> for Row {
 
 /// The table of `status`, to be [drawn](Screen::drawn), every line with its end. Scripts split it at blanks; the widths are
 /// Supervisor's.
-pub fn status_table(rows: &[Row], screen: &Screen) -> String {
+pub(crate) fn status_table(rows: &[Row], screen: &Screen) -> String {
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max(NAME_WIDTH) + GAP;
     let mut table = String::new();
     for row in rows {
@@ -44,13 +44,13 @@ pub fn status_table(rows: &[Row], screen: &Screen) -> String {
 }
 
 /// What `status --json` prints: one array, an object for each process.
-pub fn status_json(processes: &[&Process]) -> String {
+pub(crate) fn status_json(processes: &[&Process]) -> String {
     let rows: Vec<serde_json::Value> = processes.iter().map(|process| status_row(process)).collect();
     format!("{:#}", serde_json::Value::Array(rows))
 }
 
 /// One of the objects.
-pub fn status_row(process: &Process) -> serde_json::Value {
+pub(crate) fn status_row(process: &Process) -> serde_json::Value {
     let mut row = serde_json::to_value(process).unwrap_or_default();
     row["namespec"] = process.namespec().into();
     row
@@ -58,7 +58,7 @@ pub fn status_row(process: &Process) -> serde_json::Value {
 
 /// A moment as `2026-11-20 13:24:55Z`, from whole seconds since 1970. The client does not know the time zone of the
 /// daemon, so it says which one it means.
-pub fn utc(seconds: i64) -> String {
+pub(crate) fn utc(seconds: i64) -> String {
     let (days, second_of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
     let (year, month, day) = civil(days);
@@ -79,7 +79,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// A line of `avail`.
-pub fn avail_line(process: &Configured) -> String {
+pub(crate) fn avail_line(process: &Configured) -> String {
     format!(
         "{:<32} {:<9} {:<9} {}:{}",
         process.namespec(),
@@ -91,7 +91,7 @@ pub fn avail_line(process: &Configured) -> String {
 }
 
 /// Words in columns, sorted downward, as many as `width` holds; every line with its end.
-pub fn columns(words: &[&str], width: usize) -> String {
+pub(crate) fn columns(words: &[&str], width: usize) -> String {
     let n_rows =
         (1..=words.len()).find(|n_rows| columns_width(words, *n_rows) <= width).unwrap_or(words.len());
     let widths = column_widths(words, n_rows.max(1));

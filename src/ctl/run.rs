@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs the client as its command line asks: one command, or the shell; with `-i`, both.
-pub fn main(args: CtlArgs) -> ExitCode {
+pub(crate) fn main(args: CtlArgs) -> ExitCode {
     let surroundings = Surroundings::of_this_process();
     let config = match load_ctl(&args, &surroundings) {
         Ok(config) => config,
@@ -84,7 +84,7 @@ fn misplaced(args: &CtlArgs) -> Option<String> {
 
 /// Runs the words of a command line as one command. They are joined with blanks and split again, because scripts
 /// pass `"signal HUP"` as one word.
-pub fn run_words(session: &mut Session, words: &[String]) -> Exit {
+pub(crate) fn run_words(session: &mut Session, words: &[String]) -> Exit {
     match session.run_line(&words.join(" ")) {
         Ok(()) => session.exit,
         Err(problem) => output_failed(&problem),

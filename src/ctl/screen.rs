@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_millis(700);
 ///
 /// What a daemon or a program says never steers the terminal: there, control characters and marks of writing direction
 /// are shown instead. Only [`Screen::drawn`] passes sequences on, those of our own.
-pub struct Screen {
+pub(crate) struct Screen {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     /// What the command line says about colours.
@@ -36,7 +36,7 @@ pub struct Screen {
 
 impl Screen {
     /// The real one.
-    pub fn stdio() -> Screen {
+    pub(crate) fn stdio() -> Screen {
         let out = io::stdout();
         let terminal = out.is_terminal();
         let size = rustix::termios::tcgetwinsize(&out).ok().filter(|size| size.ws_col > 0);
@@ -50,7 +50,7 @@ impl Screen {
     }
 
     /// One that writes elsewhere and is no terminal.
-    pub fn to(out: Box<dyn Write>, err: Box<dyn Write>) -> Screen {
+    pub(crate) fn to(out: Box<dyn Write>, err: Box<dyn Write>) -> Screen {
         Screen {
             out,
             err,
@@ -68,7 +68,7 @@ impl Screen {
     ///
     /// # Errors
     /// What the writer says, `BrokenPipe` mostly.
-    pub fn line(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
         self.bytes(format!("{text}\n").as_bytes())
     }
 
@@ -76,7 +76,7 @@ impl Screen {
     ///
     /// # Errors
     /// What the writer says, `BrokenPipe` mostly.
-    pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         let shown = self.shown_bytes(bytes);
         self.out.write_all(&shown)?;
         self.out.flush()
@@ -86,23 +86,23 @@ impl Screen {
     ///
     /// # Errors
     /// What the writer says, `BrokenPipe` mostly.
-    pub fn drawn(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn drawn(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.out.write_all(bytes)?;
         self.out.flush()
     }
 
     /// Whether what others say is changed before it is written.
-    pub fn filters(&self) -> bool {
+    pub(crate) fn filters(&self) -> bool {
         self.terminal && !self.raw
     }
 
     /// A text of others, as it may be part of what is drawn.
-    pub fn shown<'t>(&self, text: &'t str) -> Cow<'t, str> {
+    pub(crate) fn shown<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.filters() { visible::for_terminal(text) } else { Cow::Borrowed(text) }
     }
 
     /// The same for bytes, which need not be text.
-    pub fn shown_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
+    pub(crate) fn shown_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
         if !self.filters() {
             return Cow::Borrowed(bytes);
         }
@@ -116,18 +116,18 @@ impl Screen {
     }
 
     /// Whether somebody reads the advice that [`Screen::hint`] writes.
-    pub fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         self.err_terminal
     }
 
     /// Writes a line of advice to standard error. If nobody reads it, nothing is lost.
-    pub fn hint(&mut self, text: &str) {
+    pub(crate) fn hint(&mut self, text: &str) {
         let text = if self.err_terminal && !self.raw { visible::for_terminal(text) } else { text.into() };
         let _ = writeln!(self.err, "{text}");
     }
 
     /// `text` in a style, if colours may be used.
-    pub fn styled(&self, text: &str, style: Style) -> String {
+    pub(crate) fn styled(&self, text: &str, style: Style) -> String {
         if self.has_colours() { format!("{style}{text}{style:#}") } else { text.to_string() }
     }
 
@@ -145,14 +145,14 @@ impl Screen {
     }
 
     /// Starts to watch an operation that may take long.
-    pub fn progress(&mut self, what: impl Into<String>) -> Progress<'_> {
+    pub(crate) fn progress(&mut self, what: impl Into<String>) -> Progress<'_> {
         let what = visible::for_terminal(&what.into()).into_owned();
         Progress { screen: self, what, since: Instant::now(), shown: None, wiper: None }
     }
 }
 
 /// Draws `waiting for … (3 s)` while an operation lasts, on a terminal only, and wipes it out at the end.
-pub struct Progress<'s> {
+pub(crate) struct Progress<'s> {
     screen: &'s mut Screen,
     what: String,
     since: Instant,
@@ -164,7 +164,7 @@ pub struct Progress<'s> {
 
 impl Progress<'_> {
     /// To be called now and then.
-    pub fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         let elapsed = self.since.elapsed();
         if !self.screen.has_progress() || elapsed < PATIENCE || self.shown == Some(elapsed.as_secs()) {
             return;
@@ -191,7 +191,7 @@ impl Drop for Progress<'_> {
 }
 
 /// How the state of a process is drawn.
-pub fn state_style(state: i64) -> Style {
+pub(crate) fn state_style(state: i64) -> Style {
     let colour = match state {
         20 => AnsiColor::Green,
         30 | 200 | 1000 => AnsiColor::Red,

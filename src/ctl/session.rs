@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 /// Whose habits the client has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Style {
+pub(crate) enum Style {
     /// Supervisor's, as `supervisorctl`.
     #[default]
     Supervisor,
@@ -31,7 +31,7 @@ pub enum Style {
 
 /// What the command line and the configuration file say.
 #[derive(Clone, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub serverurl: String,
     pub username: Option<String>,
     pub password: Option<String>,
@@ -45,7 +45,7 @@ pub struct Settings {
 
 /// Whether somebody is there to be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// One command from the command line: nothing is ever asked.
     OneShot,
     /// The shell, or `-i`: questions are asked.
@@ -53,7 +53,7 @@ pub enum Mode {
 }
 
 /// A run of the client.
-pub struct Session {
+pub(crate) struct Session {
     pub daemon: Daemon,
     pub settings: Settings,
     pub screen: Screen,
@@ -74,7 +74,7 @@ impl Session {
     ///
     /// # Errors
     /// A `serverurl` that is none.
-    pub fn new(settings: Settings, screen: Screen, mode: Mode) -> Result<Session, CtlError> {
+    pub(crate) fn new(settings: Settings, screen: Screen, mode: Mode) -> Result<Session, CtlError> {
         let client = client(&settings, &settings.serverurl)?;
         let daemon = Daemon { client, url: Endpoint::shown(&settings.serverurl) };
         let input = Input::default();
@@ -95,7 +95,7 @@ impl Session {
     ///
     /// # Errors
     /// An URL that is none.
-    pub fn switch(&mut self, url: &str) -> Outcome {
+    pub(crate) fn switch(&mut self, url: &str) -> Outcome {
         self.daemon = Daemon { client: client(&self.settings, url)?, url: Endpoint::shown(url) };
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Session {
     ///
     /// # Errors
     /// Only if nobody reads the output any more; everything else is told, and kept as the exit status.
-    pub fn run_line(&mut self, line: &str) -> Outcome {
+    pub(crate) fn run_line(&mut self, line: &str) -> Outcome {
         self.known = None;
         let (line, raw) = take_raw(line);
         let raw_before = self.screen.raw;
@@ -143,7 +143,7 @@ impl Session {
     }
 
     /// Remembers a failure. A later one takes its place; a success does not.
-    pub fn fail(&mut self, exit: Exit) {
+    pub(crate) fn fail(&mut self, exit: Exit) {
         self.exit = exit;
     }
 
@@ -151,7 +151,7 @@ impl Session {
     ///
     /// # Errors
     /// If nobody reads the output any more.
-    pub fn complain(&mut self, line: &str, exit: Exit) -> Outcome {
+    pub(crate) fn complain(&mut self, line: &str, exit: Exit) -> Outcome {
         self.fail(exit);
         Ok(self.screen.line(line)?)
     }
@@ -160,7 +160,7 @@ impl Session {
     ///
     /// # Errors
     /// If nobody reads the output any more.
-    pub fn misused(&mut self, command: &Command, message: &str, exit: Exit) -> Outcome {
+    pub(crate) fn misused(&mut self, command: &Command, message: &str, exit: Exit) -> Outcome {
         self.complain(message, exit)?;
         Ok(self.screen.line(&command.usage())?)
     }
@@ -170,7 +170,7 @@ impl Session {
     ///
     /// # Errors
     /// The line to print and the status to leave with.
-    pub fn check(&mut self) -> Outcome {
+    pub(crate) fn check(&mut self) -> Outcome {
         let version = match self.daemon.api_version() {
             Ok(version) => version,
             Err(problem) => return Err(reach::explain(problem, &self.daemon, &self.settings)),
@@ -179,7 +179,7 @@ impl Session {
     }
 
     /// The processes there are, for advice about names; asked for once in a line.
-    pub fn known_processes(&mut self) -> &[Process] {
+    pub(crate) fn known_processes(&mut self) -> &[Process] {
         if self.known.is_none() {
             self.known = Some(self.daemon.all_process_info().unwrap_or_default());
         }
@@ -188,7 +188,7 @@ impl Session {
 
     /// The process that a bare name means, asked for when the daemon knows nobody of it: in the Go style that is the
     /// only one that bears the name, whatever its group.
-    pub fn bearer(&mut self, word: &str) -> Option<String> {
+    pub(crate) fn bearer(&mut self, word: &str) -> Option<String> {
         if self.settings.style != Style::Go {
             return None;
         }
@@ -199,7 +199,7 @@ impl Session {
     ///
     /// # Errors
     /// There is none, or the call came to nothing.
-    pub fn process_info(&mut self, name: &str) -> Result<Process, CallError> {
+    pub(crate) fn process_info(&mut self, name: &str) -> Result<Process, CallError> {
         match self.daemon.process_info(name) {
             Err(problem) if problem.is_bad_name() => match self.bearer(name) {
                 Some(meant) => self.daemon.process_info(&meant),
@@ -269,7 +269,7 @@ fn take_raw(line: &str) -> (Cow<'_, str>, bool) {
 /// As Python's `cmd` module splits it, because scripts rely on it: the name is letters, digits and underscores, so
 /// `status:cat` is `status` with the argument `:cat`, and `?` is `help`. Names with a hyphen are matched as whole words
 /// before that.
-pub fn split_line(line: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_line(line: &str) -> Option<(&str, &str)> {
     let line = line.trim();
     if line.is_empty() {
         return None;

@@ -23,7 +23,7 @@ const MAX_HISTORY: usize = 1000;
 
 /// What the shell begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Greeting {
+pub(crate) enum Greeting {
     Status,
     None,
 }
@@ -33,7 +33,7 @@ pub enum Greeting {
 ///
 /// # Errors
 /// If nobody reads the output any more.
-pub fn run(session: Session, greeting: Greeting) -> Outcome {
+pub(crate) fn run(session: Session, greeting: Greeting) -> Outcome {
     let session = Rc::new(RefCell::new(session));
     if greeting == Greeting::Status {
         session.borrow_mut().run_line("status")?;

@@ -12,7 +12,7 @@ use crate::rpc::wire::Value;
 
 /// A table of the daemon's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
+pub(crate) enum Table {
     /// What the configuration says and the daemon drives.
     Procs,
     /// What is alive.
@@ -23,7 +23,7 @@ pub enum Table {
 
 impl Table {
     /// Reads the word that stands for it.
-    pub fn parse(word: &str) -> Option<Table> {
+    pub(crate) fn parse(word: &str) -> Option<Table> {
         match word {
             "_procs" => Some(Table::Procs),
             "_infomap" => Some(Table::InfoMap),
@@ -60,7 +60,7 @@ const SHOWN: [&str; 13] = [
 
 /// How a table is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// Like `status`.
     #[default]
     Rows,
@@ -74,7 +74,7 @@ pub enum Shape {
 ///
 /// # Errors
 /// A daemon without such tables, or a call that came to nothing.
-pub fn show(session: &mut Session, table: Table, names: &[&str], shape: Shape) -> Outcome {
+pub(crate) fn show(session: &mut Session, table: Table, names: &[&str], shape: Shape) -> Outcome {
     let answer = session.daemon.call(table.method(), vec![]).map_err(unsupported)?;
     let values = records::array(&answer)?;
     let processes = values.iter().map(Process::read).collect::<Result<Vec<Process>, CallError>>()?;
@@ -137,7 +137,7 @@ fn details(value: &Value) -> Result<String, CallError> {
 }
 
 /// Says what it means that the daemon does not know one of our own methods.
-pub fn unsupported(problem: CallError) -> CtlError {
+pub(crate) fn unsupported(problem: CallError) -> CtlError {
     if problem.fault() == Some(FaultCode::UnknownMethod.code()) {
         return CtlError::told(
             "ERROR: this supervisord cannot tell that: it is an original Supervisor, or older than this client",

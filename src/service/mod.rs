@@ -3,7 +3,7 @@
 //! [`mod@unit`] is the text of the unit; this is what writes it and tells systemd of it. A unit that somebody else wrote, or
 //! changed, is never touched. What fails half-way is taken back.
 
-pub mod unit;
+pub(crate) mod unit;
 
 use crate::config::args::{CtlArgs, DaemonArgs, ServiceAction, ServiceArgs};
 use crate::config::{self, CtlConfig, Surroundings};
@@ -38,7 +38,7 @@ const UNIT_MODE: u32 = 0o644;
 type Failure = String;
 
 /// Does what the command line asks for, and says so line by line.
-pub fn main(args: &ServiceArgs) -> ExitCode {
+pub(crate) fn main(args: &ServiceArgs) -> ExitCode {
     let service = Service::new(args);
     let done =
         service.refusal(&Machine::of_this_process()).map_or(Ok(()), Err).and_then(|()| match args.action {

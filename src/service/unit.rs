@@ -18,7 +18,7 @@ const DESCRIPTORS: (u64, u64) = (65_536, 524_288);
 
 /// What a unit depends on. Every path is absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub(crate) struct Facts {
     pub binary: String,
     pub configuration: String,
     pub env_file: Option<String>,
@@ -33,7 +33,7 @@ pub struct Facts {
 
 /// Whose a unit file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Author {
+pub(crate) enum Author {
     Us,
     /// We wrote it, and somebody has changed it since.
     Changed,
@@ -41,7 +41,7 @@ pub enum Author {
 }
 
 /// Tells whose unit a text is.
-pub fn author(text: &str) -> Author {
+pub(crate) fn author(text: &str) -> Author {
     let Some((checksum, rest)) = text.strip_prefix(MARK).and_then(|text| text.split_once('\n')) else {
         return Author::Other;
     };
@@ -49,12 +49,12 @@ pub fn author(text: &str) -> Author {
 }
 
 /// Whether the daemon of this unit leaves programs running when it ends.
-pub fn leaves_programs(text: &str) -> bool {
+pub(crate) fn leaves_programs(text: &str) -> bool {
     text.lines().any(|line| line == "KillMode=process")
 }
 
 /// Writes the unit.
-pub fn text(facts: &Facts) -> String {
+pub(crate) fn text(facts: &Facts) -> String {
     let body = body(facts);
     format!("{MARK}{}\n{body}", checksum_of(&body))
 }
@@ -143,7 +143,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Whether a path can stand in a unit at all.
-pub fn fits(path: &str) -> bool {
+pub(crate) fn fits(path: &str) -> bool {
     path.starts_with('/') && !path.chars().any(char::is_control) && !path.contains('\u{fffd}')
 }
 

@@ -31,7 +31,7 @@ mod upgrade;
 mod version;
 mod why;
 
-pub use status::select as status_select;
+pub(crate) use status::select as status_select;
 
 use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
@@ -39,7 +39,7 @@ use crate::ctl::orders::{self, Order};
 use crate::ctl::session::Session;
 
 /// A command.
-pub struct Command {
+pub(crate) struct Command {
     pub name: &'static str,
     /// How it is written, and what each form does.
     pub forms: &'static [(&'static str, &'static str)],
@@ -52,7 +52,7 @@ pub struct Command {
 
 /// What the words behind a command are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completes {
+pub(crate) enum Completes {
     Nothing,
     Commands,
     /// Processes, groups as `group:*`, `all`.
@@ -68,7 +68,7 @@ pub enum Completes {
 }
 
 /// All of them, by name.
-pub const COMMANDS: &[&Command] = &[
+pub(crate) const COMMANDS: &[&Command] = &[
     &add::COMMAND,
     &avail::COMMAND,
     &clear::COMMAND,
@@ -102,7 +102,7 @@ pub const COMMANDS: &[&Command] = &[
 ];
 
 /// The command of this name. Names are never abbreviated.
-pub fn find(name: &str) -> Option<&'static Command> {
+pub(crate) fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().copied().find(|command| command.name == name)
 }
 
@@ -112,12 +112,12 @@ const OURS: [&str; 8] =
 
 impl Command {
     /// Whether Supervisor has no such command.
-    pub fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         OURS.contains(&self.name)
     }
 
     /// What `help` prints, without the last line end.
-    pub fn usage(&self) -> String {
+    pub(crate) fn usage(&self) -> String {
         let width = self.forms.iter().map(|(form, _)| form.len()).max().unwrap_or(0) + 2;
         let mut lines: Vec<String> =
             self.forms.iter().map(|(form, meaning)| format!("{form:<width$}{meaning}")).collect();

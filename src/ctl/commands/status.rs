@@ -162,7 +162,7 @@ fn is_stopped(state: i64) -> bool {
 
 /// The processes the names mean, in their order and as often as they are named, and a line for every name that means
 /// none.
-pub fn select<'a, 'p>(
+pub(crate) fn select<'a, 'p>(
     names: &[&'a str],
     processes: &'p [Process],
     style: Style,
