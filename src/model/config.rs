@@ -16,6 +16,7 @@ use std::time::Duration;
 pub struct Config {
     /// The main file, absolute.
     pub path: PathBuf,
+    /// `[supervisord]`: the daemon's own settings.
     pub supervisord: DaemonConfig,
     /// inet servers in file order, then unix servers, as they are to be opened.
     pub http_servers: Vec<HttpServerConfig>,
@@ -58,58 +59,80 @@ pub fn inet_url(host: &str, port: u16) -> String {
 /// see the last one.
 pub const NO_LIMIT: u32 = i32::MAX as u32;
 
-/// A line for the activity log that came up before there was one.
+/// A line for the activity log, kept until there is one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
+    /// How severe it is. The log drops it if `loglevel` is higher.
     pub level: Level,
+    /// One line without the time and the level.
     pub text: String,
 }
 
 /// A level of the activity log, least severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Level {
+    /// Supervisor's most detailed level, number 3 in its `loggers.py`. The daemon writes nothing at it, but takes it as a
+    /// `loglevel`.
     Blather,
+    /// What is too much even for debugging, such as each request of HTTP. Number 5.
     Trace,
+    /// What helps to find a mistake, such as the output of programs. Number 10.
     Debug,
+    /// What an operator wants to know: starts, exits, changes of state. Number 20.
     Info,
+    /// Something is probably not as it was meant. Number 30.
     Warn,
+    /// Something failed, and the daemon goes on without it. Number 40.
     Error,
+    /// The configuration asks for something that cannot be had. Number 50.
     Critical,
 }
 
 /// `[supervisord]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DaemonConfig {
+    /// Where the activity log goes.
     pub logfile: ActivityLog,
     /// Bytes; 0 never rotates.
     pub logfile_maxbytes: u64,
+    /// How many rotated activity logs are kept beside the current one.
     pub logfile_backups: u32,
+    /// The least severe level that reaches the activity log.
     pub loglevel: Level,
     /// Absolute.
     pub pidfile: PathBuf,
     /// A file mode mask, at most 0o777.
     pub umask: u32,
-    /// Whether somebody asked for it: in the foreground the default does not hold. Only looked at when the daemon
-    /// starts.
+    /// Whether the file or the command line gives a umask. If neither does, a daemon in the foreground keeps the umask it
+    /// was started with. Only looked at when the daemon starts.
     #[serde(skip)]
     pub umask_is_given: bool,
+    /// Whether the daemon stays in the foreground.
     pub nodaemon: bool,
+    /// Whether a daemon in the foreground leaves out the copy of its activity log on stdout.
     pub silent: bool,
-    /// The least number of descriptors the daemon and its programs must be able to open.
+    /// The least number of descriptors that the daemon and its programs must be able to open (`RLIMIT_NOFILE`).
     pub minfds: u64,
+    /// The least number of processes that the daemon's user must be able to run (`RLIMIT_NPROC`).
     pub minprocs: u64,
+    /// Whether a start leaves the automatic logs of former runs where they are.
     pub nocleanup: bool,
+    /// The directory of automatic logs, absolute. The default is the system's directory for temporary files.
     pub childlogdir: PathBuf,
+    /// The user that a daemon started as root becomes. `None` stays who started it.
     pub user: Option<User>,
+    /// The directory to change to on the way to the background, absolute. `None` stays where it is.
     pub directory: Option<PathBuf>,
+    /// Whether terminal sequences are removed from the logs of programs.
     pub strip_ansi: bool,
     /// For programs only, in the order of their keys.
     pub environment: BTreeMap<String, String>,
+    /// The name of this daemon for clients and listeners, and in the names of automatic logs.
     pub identifier: String,
-    /// The name of this machine among others, if it is not the host's. Not in Supervisor.
+    /// The name of this machine in the addresses and answers of REST. `None` is the host's. Not in Supervisor.
     #[serde(default)]
     pub nodename: Option<String>,
-    /// How a line of the activity log looks. Supervisor only knows text.
+    /// How a line of the activity log is written. Not in Supervisor, which only writes text.
     pub log_format: LogFormat,
     /// When the daemon ends by itself. Not in Supervisor.
     pub exit_when: ExitWhen,
@@ -145,6 +168,7 @@ pub enum LogFormat {
 /// The condition under which the daemon shuts down by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExitWhen {
+    /// Only on a signal or a request.
     #[default]
     Never,
     /// Some process became FATAL.
@@ -162,30 +186,33 @@ pub enum ExitWhen {
 pub enum ActivityLog {
     /// Absolute.
     File(PathBuf),
+    /// The local syslog, `logfile=syslog`.
     Syslog,
 }
 
 /// A user that was looked up when the file was read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct User {
+    /// The number of the user, as the list of users of this machine had it when the file was read.
     pub uid: u32,
     /// As written in the file: a name or a number.
     pub written: String,
     /// The group to run with instead of the user's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
-    /// Where that was, for messages of the process that read it.
+    /// Where it was written, for messages of the process that read it: `/etc/x.conf:3: [program:x] user`.
     #[serde(skip)]
     pub place: Option<String>,
 }
 
 impl User {
+    /// A user with the group of its own. `written` is how the file or the command line spelt it.
     pub fn new(uid: u32, written: &str) -> User {
         User { uid, written: written.to_string(), gid: None, place: None }
     }
 
-    /// Whether it was given as a number: then it needs not be in any list of users. One with a name that is in none any
-    /// more is nobody.
+    /// Whether it was given as a number. A number need not be in any list of users; a name that is in none any more
+    /// means nobody.
     pub fn is_number(&self) -> bool {
         self.written.chars().all(|c| c.is_ascii_digit() || "+_ \t".contains(c))
     }
@@ -200,10 +227,12 @@ impl PartialEq for User {
 
 impl Eq for User {}
 
-/// An owner for a socket file; `None` leaves that half as it is.
+/// Whom a socket file is given to; `None` leaves the user, or the group, as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
+    /// The number of the user.
     pub uid: Option<u32>,
+    /// The number of the group.
     pub gid: Option<u32>,
 }
 
@@ -212,8 +241,9 @@ pub struct Owner {
 pub struct HttpServerConfig {
     /// The section's name, for example `inet_http_server:two`.
     pub section: String,
+    /// Where it listens.
     pub address: HttpAddress,
-    /// Without it everybody who can connect is let in.
+    /// Whom it lets in. `None`: everybody who can connect.
     pub credentials: Option<Credentials>,
     /// Whether `/index.html?action=…` acts when it is followed, as it did in Supervisor. Any page on the web can make
     /// a browser do that.
@@ -225,16 +255,31 @@ pub struct HttpServerConfig {
     pub allowed_hosts: Vec<String>,
 }
 
+/// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HttpAddress {
     /// An empty host stands for all interfaces. IPv6 addresses stand here without brackets.
-    Inet { host: String, port: u16 },
+    Inet {
+        /// A name or an address.
+        host: String,
+        /// From 1 to 65535.
+        port: u16,
+    },
     /// `file` is absolute.
-    Unix { file: PathBuf, chmod: u32, chown: Owner },
+    Unix {
+        /// The path of the socket.
+        file: PathBuf,
+        /// Its permission bits, from `chmod`.
+        chmod: u32,
+        /// Its owner, from `chown`.
+        chown: Owner,
+    },
 }
 
+/// Whom a server lets in.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
+    /// The name that a client must send. An empty one does not mean that everybody is let in, as it does in Supervisor.
     pub username: String,
     /// As written: plain, or `{SHA}` and the hexadecimal SHA-1 of the password.
     pub password: String,
@@ -250,13 +295,17 @@ impl std::fmt::Debug for Credentials {
 /// A group: what one `[group:x]`, or one program section outside any group, makes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupConfig {
+    /// The first half of its processes' namespecs.
     pub name: Arc<str>,
+    /// Groups of lower numbers start first and stop last.
     pub priority: i64,
+    /// From which kind of section it is.
     pub kind: GroupKind,
     /// In the order in which they are started.
     pub processes: Vec<Arc<ProcessConfig>>,
 }
 
+/// What a group was made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum GroupKind {
     /// From a `[program:x]` of its own.
@@ -272,10 +321,13 @@ pub enum GroupKind {
 /// What `[eventlistener:x]` adds to a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolConfig {
+    /// How many events wait while all listeners are busy. When one more comes, the oldest is dropped.
     pub buffer_size: usize,
     /// Names of event types, upper case, as written, without repetition.
     pub events: Vec<String>,
+    /// How a listener's answer to an event is judged.
     pub result_handler: ResultHandler,
+    /// In which unit an event's header announces its payload.
     pub payload_length: PayloadLength,
 }
 
@@ -301,15 +353,31 @@ pub enum ResultHandler {
 /// What `[fcgi-program:x]` adds to a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FcgiSocket {
+    /// Where it listens. The daemon makes it, and all processes of the group share it.
     pub address: FcgiAddress,
     /// `None`: the system's limit (SOMAXCONN).
     pub backlog: Option<u16>,
 }
 
+/// Where a socket listens that programs inherit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FcgiAddress {
-    Tcp { host: String, port: u16 },
-    Unix { path: PathBuf, owner: Owner, mode: u32 },
+    /// `tcp://host:port`.
+    Tcp {
+        /// A name or an address, in lower case. IPv6 addresses stand here without brackets.
+        host: String,
+        /// From 1 to 65535.
+        port: u16,
+    },
+    /// `unix://` and a path.
+    Unix {
+        /// Absolute.
+        path: PathBuf,
+        /// From `socket_owner`; else the program's user, if it is another one than the daemon's.
+        owner: Owner,
+        /// Its permission bits, from `socket_mode`.
+        mode: u32,
+    },
 }
 
 /// One process: what a program section means for one `process_num`.
@@ -321,20 +389,33 @@ pub struct ProcessConfig {
     pub name: Arc<str>,
     /// As expanded, not yet split into words: an unparsable command is an error of spawning, not of reading.
     pub command: String,
+    /// Within a `[group:x]`, lower numbers start first and stop last.
     pub priority: i64,
+    /// Whether it starts with the daemon, and with its group when that is added.
     pub autostart: bool,
+    /// Whether it starts again after it ended.
     pub autorestart: Autorestart,
+    /// How long it must stay up to count as RUNNING. Zero: it is RUNNING at once.
     pub startsecs: Duration,
+    /// How many failed starts in a row are followed by another one. After those it is FATAL. [`NO_LIMIT`] is for any
+    /// number.
     pub startretries: u32,
+    /// The exit codes that are expected, for [`Autorestart::Unexpected`] and for the event of its end.
     pub exitcodes: Vec<u8>,
+    /// The signal that asks it to stop.
     pub stopsignal: Signal,
-    /// What is sent after it, one after the other, each after another `stopwaitsecs`; usually nothing.
+    /// The signals that follow `stopsignal` one by one, each after another `stopwaitsecs`; usually none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stopsignal_then: Vec<Signal>,
+    /// How long it may take to stop. Then SIGKILL follows, or the next signal of `stopsignal_then`.
     pub stopwaitsecs: Duration,
+    /// Whether stop signals go to its whole process group.
     pub stopasgroup: bool,
+    /// Whether SIGKILL goes to its whole process group. Always true if `stopasgroup` is.
     pub killasgroup: bool,
+    /// The user it runs as. `None` is the daemon's.
     pub user: Option<User>,
+    /// Its file mode mask, at most 0o777. `None` is that of the daemon.
     pub umask: Option<u32>,
     /// As written; `~` is not expanded and nothing is checked before the program starts.
     pub directory: Option<PathBuf>,
@@ -342,8 +423,11 @@ pub struct ProcessConfig {
     pub environment: BTreeMap<String, String>,
     /// `None`: the daemon's own (see `SUPERVISOR_SERVER_URL`).
     pub serverurl: Option<String>,
+    /// Whether its stderr goes where its stdout goes. Then `stderr` has no log.
     pub redirect_stderr: bool,
+    /// What becomes of its standard output.
     pub stdout: StreamConfig,
+    /// What becomes of its standard error.
     pub stderr: StreamConfig,
     /// Only for `[fcgi-program:x]`.
     pub fcgi_socket: Option<FcgiSocket>,
@@ -359,22 +443,28 @@ pub struct ProcessConfig {
 /// When a process that ended is started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Autorestart {
+    /// It stays EXITED, however it ended.
     Never,
     /// If its exit code is not in `exitcodes`.
     Unexpected,
+    /// However it ended.
     Always,
 }
 
 /// The `stdout_*` or `stderr_*` keys of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamConfig {
+    /// The first place the stream goes to. Clients read the log back from here.
     pub logfile: ChildLog,
     /// Bytes; 0 never rotates.
     pub maxbytes: u64,
+    /// How many rotated logs are kept beside the current one. 0: a full log is emptied.
     pub backups: u32,
     /// Bytes; 0 switches capture mode off.
     pub capture_maxbytes: u64,
+    /// Whether what is read from the stream becomes `PROCESS_LOG` events.
     pub events_enabled: bool,
+    /// Whether each line also goes to the local syslog.
     pub syslog: bool,
     /// Where the stream goes besides `logfile` and syslog. Not in Supervisor.
     pub more: Vec<LogTarget>,
@@ -392,6 +482,7 @@ pub struct StreamConfig {
 /// A second or later place for a stream; only the first one can be read back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogTarget {
+    /// As for [`ChildLog::File`].
     File(PathBuf),
     /// A ring in the daemon's memory.
     Memory,
@@ -402,6 +493,7 @@ pub enum LogTarget {
 /// The time in front of every logged line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Timestamps {
+    /// Lines are left as they are.
     #[default]
     Off,
     /// The format of the activity log: `2025-01-31 13:17:20,207`.
@@ -425,6 +517,7 @@ pub enum StreamFormat {
 /// Where one stream of a program goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChildLog {
+    /// Nowhere: the stream is read and thrown away, unless it goes to syslog.
     None,
     /// A file in `childlogdir` whose name the daemon makes up when the group is added.
     Auto,

@@ -7,29 +7,50 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Kind {
+    /// A process has become STARTING.
     Starting,
+    /// A process has become RUNNING.
     Running,
+    /// A process has become BACKOFF.
     Backoff,
+    /// A process has become STOPPING.
     Stopping,
+    /// A process has become EXITED.
     Exited,
+    /// A process has become STOPPED.
     Stopped,
+    /// A process has become FATAL.
     Fatal,
+    /// A process has become UNKNOWN.
     Unknown,
+    /// Between the two marks of capture mode, a process has written to its standard output.
     CommunicationStdout,
+    /// The same on its standard error.
     CommunicationStderr,
+    /// A process with `stdout_events_enabled` has written to its standard output.
     LogStdout,
+    /// A process with `stderr_events_enabled` has written to its standard error.
     LogStderr,
+    /// A client has called `sendRemoteCommEvent`.
     RemoteCommunication,
+    /// The daemon is up.
     SupervisorRunning,
+    /// The daemon begins to shut down or to restart.
     SupervisorStopping,
+    /// The wall clock has entered another period of 5 seconds.
     Tick5,
+    /// The wall clock has entered another minute.
     Tick60,
+    /// The wall clock has entered another hour.
     Tick3600,
+    /// A group has become active.
     GroupAdded,
+    /// A group is no longer active.
     GroupRemoved,
 }
 
 impl Kind {
+    /// Every kind, each at the index that is its number in [`Kinds`].
     pub const ALL: [Kind; 20] = [
         Kind::Starting,
         Kind::Running,
@@ -137,14 +158,17 @@ impl Kinds {
         Kinds(bits)
     }
 
+    /// The set as a number that can be stored: bit *n* is the kind with index *n* in [`Kind::ALL`].
     pub fn bits(self) -> u32 {
         self.0
     }
 
+    /// Whether this kind is in the set.
     pub fn contain(self, kind: Kind) -> bool {
         self.0 & bit(kind) != 0
     }
 
+    /// What is in either set.
     pub fn union(self, other: Kinds) -> Kinds {
         Kinds(self.0 | other.0)
     }

@@ -9,11 +9,15 @@ use std::time::Duration;
 /// One exit, for people who want to know what happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastExit {
+    /// When it ended.
     pub at: Wall,
+    /// The number of the process that ended.
     pub pid: i32,
+    /// What the kernel reported of its end.
     pub status: ExitStatus,
     /// It was told to stop, or its exit code is one of `exitcodes`.
     pub expected: bool,
+    /// The time from its start to its end.
     pub lasted: Duration,
 }
 
@@ -47,7 +51,12 @@ pub enum ExitStatus {
     /// It called `exit` with this value, 0 to 255.
     Code(u8),
     /// A signal ended it.
-    Signal { signal: Signal, core_dumped: bool },
+    Signal {
+        /// Which one.
+        signal: Signal,
+        /// Whether the kernel wrote a core file.
+        core_dumped: bool,
+    },
     /// Nobody was there to see it. A status is never invented.
     Unknown,
 }

@@ -8,6 +8,7 @@ pub const MAX_NAME_BYTES: usize = 252;
 /// A parsed namespec. The text is split at its first colon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespec {
+    /// What stands before the first colon; the whole text if there is none.
     pub group: String,
     /// `None` stands for every process of the group (`group:*` and `group:`).
     pub process: Option<String>,

@@ -10,6 +10,7 @@ pub enum Byte {
 }
 
 impl Byte {
+    /// The byte, however it was written.
     pub fn value(self) -> u8 {
         match self {
             Byte::Plain(byte) | Byte::Decoded(byte) => byte,

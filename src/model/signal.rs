@@ -51,13 +51,21 @@ const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
 
 impl Signal {
+    /// Reload: the daemon reads its configuration again and restarts what it runs.
     pub const HUP: Signal = Signal(1);
+    /// Interrupt from a terminal. The daemon shuts down.
     pub const INT: Signal = Signal(2);
+    /// Quit from a terminal. The daemon shuts down.
     pub const QUIT: Signal = Signal(3);
+    /// Ends a process that nothing else has ended. It cannot be caught.
     pub const KILL: Signal = Signal(9);
+    /// The first of two signals whose meaning is up to the program.
     pub const USR1: Signal = Signal(10);
+    /// The second of them. The daemon opens its logs again.
     pub const USR2: Signal = Signal(12);
+    /// Asks a process to end. The default of `stopsignal`; the daemon shuts down.
     pub const TERM: Signal = Signal(15);
+    /// Tells a parent that a child has ended.
     pub const CHLD: Signal = Signal(17);
 
     /// A signal the kernel reported, whatever its number.

@@ -8,13 +8,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u16)]
 pub enum ProcessState {
+    /// It was stopped, or has not been started yet.
     Stopped = 0,
+    /// It was started and has not been up for `startsecs` yet.
     Starting = 10,
+    /// It has been up for `startsecs`.
     Running = 20,
+    /// It ended too soon, or could not be started, and is tried again.
     Backoff = 30,
+    /// It was asked to stop and has not ended yet.
     Stopping = 40,
+    /// It was RUNNING and ended by itself.
     Exited = 100,
+    /// It failed too often in a row and is not tried again.
     Fatal = 200,
+    /// Nobody knows, because a signal could not be sent to it.
     Unknown = 1000,
 }
 
@@ -83,8 +91,11 @@ impl std::fmt::Display for ProcessState {
 /// What the daemon as a whole is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SupervisorState {
+    /// It takes all requests.
     Running,
+    /// It is on its way down and comes up again.
     Restarting,
+    /// It is on its way down.
     Shutdown,
 }
 

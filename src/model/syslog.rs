@@ -6,9 +6,11 @@ use std::fmt;
 /// A receiver of syslog messages, as `syslog @udp:host:514` names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SyslogTarget {
+    /// How messages get there.
     pub protocol: Protocol,
     /// A name or an address. IPv6 addresses stand here without brackets.
     pub host: String,
+    /// From 1 to 65535. See [`Protocol::default_port`].
     pub port: u16,
 }
 
@@ -100,7 +102,9 @@ const SEVERITIES: [(&str, u8); 12] = [
 ];
 
 impl Facility {
+    /// Messages of user programs: what the local syslog gets unless `syslog_facility` says otherwise.
     pub const USER: Facility = Facility(1);
+    /// The first facility for local use: what a target on the network gets unless `syslog_facility` says otherwise.
     pub const LOCAL0: Facility = Facility(16);
 
     /// A facility by its name, in any case, with or without `LOG_` before it.
@@ -110,7 +114,9 @@ impl Facility {
 }
 
 impl Severity {
+    /// Normal but worth a look: what a target on the network gets unless a `syslog_*_priority` says otherwise.
     pub const NOTICE: Severity = Severity(5);
+    /// Of interest only: what the local syslog gets unless a `syslog_*_priority` says otherwise.
     pub const INFO: Severity = Severity(6);
 
     /// A severity by its name, in any case, with or without `LOG_` before it.
@@ -134,7 +140,9 @@ pub fn priority(facility: Facility, severity: Severity) -> u8 {
 /// The `syslog_*` keys of a program, for one of its streams. What is `None` was not written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyslogOptions {
+    /// `syslog_facility`: which part of the system messages are from.
     pub facility: Option<Facility>,
+    /// `syslog_stdout_priority` or `syslog_stderr_priority`: how bad the lines of this stream are.
     pub severity: Option<Severity>,
     /// Never empty.
     pub tag: Option<String>,
