@@ -19,12 +19,17 @@ pub enum Severity {
 /// One finding, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    /// Whether the daemon starts in spite of it.
     pub severity: Severity,
+    /// What was found and what was expected, without the place.
     pub text: String,
+    /// The file, as `-c` or an include named it; `None` if it is about no file.
     pub file: Option<PathBuf>,
     /// Counted from 1.
     pub line: Option<u32>,
+    /// The header without its brackets.
     pub section: Option<String>,
+    /// The key, in lower case.
     pub key: Option<String>,
 }
 

@@ -23,10 +23,15 @@ const PARTS: [&str; 8] = ["ctl", "check", "init", "service", "version", "complet
 /// What a command line asks for.
 #[derive(Debug, PartialEq)]
 pub enum Invocation {
+    /// Supervise programs: no word, only options.
     Daemon(DaemonArgs),
+    /// Talk to a daemon: `ctl`, or the name `supervisorctl`.
     Ctl(CtlArgs),
+    /// Report what is wrong with a configuration: `check`.
     Check(CheckArgs),
+    /// Print a sample configuration: `init`, or the name `echo_supervisord_conf`.
     Init(InitArgs),
+    /// Have systemd run the daemon: `service`.
     Service(ServiceArgs),
     /// The words after `pidproxy`.
     PidProxy(Vec<String>),
@@ -37,9 +42,11 @@ pub enum Invocation {
 /// A text and the exit status that goes with it.
 #[derive(Debug, PartialEq)]
 pub struct Exit {
+    /// What to print, with its line end.
     pub output: String,
     /// Whether the text goes to stderr.
     pub to_stderr: bool,
+    /// 0 for what was asked for, 2 for a command line that is wrong.
     pub status: u8,
 }
 

@@ -198,17 +198,24 @@ pub struct ServiceArgs {
 /// What to do with the service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServiceAction {
+    /// Write the unit and enable it.
     Install,
+    /// Stop the service, disable it and remove the unit.
     Uninstall,
+    /// Start the service.
     Start,
+    /// Stop the service.
     Stop,
+    /// Show the service as systemd sees it.
     #[default]
     Status,
 }
 
 impl ServiceAction {
+    /// The words of all actions, for messages and completion.
     pub const NAMES: [&str; 5] = ["install", "uninstall", "start", "stop", "status"];
 
+    /// The action that a word of the command line means, spelt exactly so.
     pub fn parse(word: &str) -> Option<ServiceAction> {
         Some(match word {
             "install" => ServiceAction::Install,

@@ -7,8 +7,11 @@ use std::sync::Arc;
 /// What a reread found, by group name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reread {
+    /// Configured and not active.
     pub added: Vec<String>,
+    /// Active, with other values now.
     pub changed: Vec<String>,
+    /// Active and no longer configured.
     pub removed: Vec<String>,
 }
 

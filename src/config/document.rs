@@ -62,7 +62,9 @@ struct SectionPlaces {
 /// A raw value and where it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value<'d> {
+    /// As written: blanks around it, comments and line ends of the dialect taken off, nothing expanded.
     pub text: &'d str,
+    /// The line of its key.
     pub place: Place,
 }
 

@@ -22,11 +22,14 @@ const ORIGIN_COLUMN: usize = 48;
 /// One key of one section with its effective value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
+    /// The header without its brackets.
     pub section: String,
+    /// One of the keys that such a section may have.
     pub key: &'static str,
     /// As it would be written into a file: a percent sign is doubled, names that differ between the processes of a
     /// section are not expanded.
     pub value: String,
+    /// Where the value came from.
     pub origin: Origin,
     /// Whether it should not be shown to everybody.
     pub secret: bool,
@@ -35,8 +38,16 @@ pub struct Setting {
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    File { name: PathBuf, line: u32 },
+    /// A line of the main file or of an include.
+    File {
+        /// As it was named: by `-c`, or by an include.
+        name: PathBuf,
+        /// Counted from 1.
+        line: u32,
+    },
+    /// An option.
     CommandLine,
+    /// The default of the key, because nothing else gives a value.
     Default,
 }
 

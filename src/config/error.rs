@@ -14,7 +14,9 @@ pub struct ConfigError {
     pub file: Option<PathBuf>,
     /// Counted from 1. The line of the key, or of the section's header if the key is missing.
     pub line: Option<u32>,
+    /// The header without its brackets; `None` if it is about the whole file.
     pub section: Option<String>,
+    /// The key, in lower case; `None` if it is about the whole section.
     pub key: Option<String>,
 }
 
@@ -80,6 +82,7 @@ impl ConfigErrors {
         &self.errors[0]
     }
 
+    /// All of them, in the order in which Supervisor would have met them.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.errors.iter()
     }

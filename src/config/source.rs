@@ -15,8 +15,11 @@ pub(super) const MASK: &str = "********";
 /// How a daemon reads its configuration, and which groups are active.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigSource {
+    /// The command line that the daemon was started with.
     pub args: DaemonArgs,
+    /// What the daemon found around it. `%(ENV_X)s` means its environment.
     pub surroundings: Surroundings,
+    /// The groups with which a preview compares.
     pub active: Vec<Arc<GroupConfig>>,
 }
 

@@ -19,6 +19,7 @@ pub struct Surroundings {
     pub host_node_name: String,
     /// The running program, for the search of a configuration; empty if unknown.
     pub executable: PathBuf,
+    /// Whether the process runs as root, which must not read what others can write to.
     pub is_root: bool,
 }
 

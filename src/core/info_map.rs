@@ -18,7 +18,9 @@ const MOST_ENTRIES: usize = 65_536;
 /// One program that is alive, or one that somebody stopped and that is to stay so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InfoMapEntry {
+    /// The name of its group.
     pub group: Arc<str>,
+    /// The name of the process within the group.
     pub program: Arc<str>,
     /// When it was started.
     pub start_time: Wall,
@@ -41,7 +43,9 @@ pub struct InfoMapEntry {
 /// Who watches over them: the process whose end makes survivors of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeeperIdentity {
+    /// Its process number.
     pub pid: i32,
+    /// When the kernel created it, in clock ticks since boot. With the pid it names one process of this boot.
     pub start_ticks: u64,
 }
 
@@ -80,10 +84,12 @@ impl ProcessInfoMap {
         self.is_new = true;
     }
 
+    /// The entry with this number of the caller's.
     pub fn get(&self, slot: u32) -> Option<&InfoMapEntry> {
         self.entries.get(slot as usize)?.as_ref()
     }
 
+    /// The moment of the last change, which is larger with each one; 0 if there was none.
     pub fn version(&self) -> Wall {
         self.version
     }
@@ -115,6 +121,7 @@ impl ProcessInfoMap {
 }
 
 impl InfoMapEntry {
+    /// How the process is addressed: `name`, or `group:name`.
     pub fn namespec(&self) -> String {
         namespec::display(&self.group, &self.program)
     }
@@ -151,11 +158,13 @@ fn quoted(name: &str) -> String {
 pub struct Written {
     /// Empty if the file does not say: one of a Go descendant.
     pub boot_id: String,
+    /// The run of the daemon that wrote the file, counted from 1; 0 if the file does not say.
     pub generation: u32,
     /// Zeros if the file does not say.
     pub keeper: KeeperIdentity,
     /// When the file was last written; 0 if that is not known.
     pub at: Wall,
+    /// What was alive, or was to stay stopped, in the order of the file.
     pub entries: Vec<InfoMapEntry>,
 }
 

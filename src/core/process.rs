@@ -50,36 +50,48 @@ pub const LEAST_START_INTERVAL: Duration = Duration::from_secs(1);
 /// Where one process is in its life. A variant holds what is true only there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
+    /// It was stopped, or has not been started yet.
     Stopped,
     /// `pid` is `None` only between [`Effect::Spawn`] and its answer, which may take seconds where somebody holds up
     /// the creation of the program. RUNNING once `up_at` has come.
     Starting {
+        /// The kernel's number of it.
         pid: Option<Pid>,
+        /// The end of `startsecs`.
         up_at: Monotonic,
     },
+    /// It has been up for `startsecs`. Only its end or a `Stop` changes that.
     Running {
+        /// The kernel's number of it.
         pid: Pid,
     },
     /// Tried again at `retry_at`.
     Backoff {
+        /// The end of the pause, which is one second longer with each failure.
         retry_at: Monotonic,
     },
     /// The next stop signal at `kill_at`, or SIGKILL if `then` is past the last of `stopsignal_then`. `start_after` remembers
     /// a start that was asked for meanwhile.
     Stopping {
+        /// The kernel's number of it.
         pid: Pid,
+        /// The end of the present `stopwaitsecs`.
         kill_at: Monotonic,
+        /// Whether it is STARTING again once it has ended.
         start_after: bool,
         /// How many of `stopsignal_then` were sent; [`KILLED`] after SIGKILL.
         then: u8,
     },
     /// Started again at `start_at`, if that is set; else at rest.
     Exited {
+        /// When another start by itself is allowed: [`LEAST_START_INTERVAL`] after the last one.
         start_at: Option<Monotonic>,
     },
+    /// It failed more than `startretries` times in a row. Only a `Start` changes that.
     Fatal,
     /// A signal could not be sent, so nobody knows whether it will end.
     Unknown {
+        /// The number of the process that did not take the signal.
         pid: Pid,
     },
 }
@@ -139,11 +151,13 @@ impl State {
 /// One process: its state and what is remembered across states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
+    /// Where it is in its life, with what is true only there.
     pub state: State,
     /// Failed starts in a row; Supervisor's `backoff`.
     pub failures: u32,
     /// When the last start was tried; never if 0.
     pub started: Monotonic,
+    /// The same moment on the wall clock, for people; never if 0.
     pub start: Wall,
     /// When it last ended; never if 0. A new start leaves it alone.
     pub stop: Wall,
@@ -185,10 +199,22 @@ pub enum Event {
     /// The other answer to [`Effect::Spawn`]: nothing was created, or what was created was given up.
     SpawnFailed(String),
     /// A former daemon's program was found alive. `started` and `start` are the moment of its start.
-    Adopted { pid: Pid, started: Monotonic, start: Wall },
+    Adopted {
+        /// The kernel's number of it.
+        pid: Pid,
+        /// On the monotonic clock.
+        started: Monotonic,
+        /// On the wall clock.
+        start: Wall,
+    },
     /// The kernel reported its end, at the moment of `now`. `why` names what failed between its creation and
     /// its first instruction.
-    Exited { status: ExitStatus, why: Option<String> },
+    Exited {
+        /// What the kernel reported of it.
+        status: ExitStatus,
+        /// A sentence for `spawnerr`; `None` if it was executed.
+        why: Option<String>,
+    },
     /// A signal could not be sent, for another reason than that it is gone.
     SignalFailed(String),
     /// Its deadline has come.
@@ -203,30 +229,41 @@ pub enum Effect {
     Spawn,
     /// Nobody wants what [`Effect::Spawn`] asked for any more: see to it that it never runs, and do not answer.
     Abandon,
+    /// Send a signal. If that fails although the process is there, answer with [`Event::SignalFailed`].
     Kill {
+        /// The process, or the process group that it leads.
         pid: Pid,
+        /// A stop signal, or SIGKILL.
         signal: Signal,
+        /// Whether its whole process group gets it.
         reach: Reach,
     },
     /// Kill what its leader left behind in the process group `pid`.
     KillStragglers {
+        /// The number of the leader that has ended.
         pid: Pid,
     },
+    /// Write this line to the activity log.
     Log(Level, String),
+    /// Tell clients and listeners of a change.
     Publish(StateChange),
 }
 
 /// Whom a signal is sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
+    /// The process alone.
     Process,
+    /// Every member of the process group that it leads.
     ProcessGroup,
 }
 
 /// A change of state, with the values that belong to it at that moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateChange {
+    /// The state that was left.
     pub from: ProcessState,
+    /// The state that was entered.
     pub to: ProcessState,
     /// 0 if there is no process.
     pub pid: Pid,
@@ -239,7 +276,9 @@ pub struct StateChange {
 /// The moment and the circumstances of a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
+    /// The moment of the event, for deadlines.
     pub now: Monotonic,
+    /// The same moment on the wall clock, for what is shown.
     pub wall: Wall,
     /// False once the daemon is on its way down: nothing is started any more.
     pub may_start: bool,

@@ -26,7 +26,9 @@ pub enum Opened {
 /// The daemon's own standard streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StandardStream {
+    /// Descriptor 1.
     Output,
+    /// Descriptor 2.
     Error,
     /// One beyond 2: a log names it, so whoever started the daemon may have opened it for that.
     Other(RawFd),

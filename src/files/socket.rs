@@ -19,6 +19,7 @@ const STALE_RETRIES: usize = 5;
 /// What a socket file is to be.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketSpec {
+    /// Whether it carries streams, datagrams or packets.
     pub kind: SocketType,
     /// The permission bits, whatever the umask is.
     pub mode: u32,
@@ -43,6 +44,7 @@ pub enum SocketError {
     Chmod(io::Error),
     /// Somebody makes it again as often as we remove it.
     KeepsAppearing,
+    /// A system call failed for another reason.
     Os(io::Error),
 }
 
@@ -77,6 +79,7 @@ impl From<Errno> for SocketError {
 /// A listening socket and what was found in its place.
 #[derive(Debug)]
 pub struct Bound {
+    /// The listening socket, closed on exec.
     pub fd: OwnedFd,
     /// Whether a socket that nobody listened on was removed.
     pub removed_stale: bool,

@@ -20,7 +20,9 @@ const MAX_WIDTH: usize = MAX_RESULT;
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Arg<'a> {
+    /// A text. Conversions to a number, such as `%(name)d`, fail on it.
     Text(&'a str),
+    /// A number. Conversions to text, such as `%(name)s`, write it in decimal.
     Number(i64),
 }
 
@@ -36,7 +38,9 @@ pub trait Names {
 /// Why a text could not be expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpandError {
+    /// It contains a name that is not known here.
     UnknownName(String),
+    /// It is not a format, for this reason, in Python's words.
     BadFormat(String),
 }
 

@@ -29,42 +29,87 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     /// A pool comes into being, with its listeners in the order in which they are asked.
-    Add { pool: String, config: PoolConfig, listeners: Vec<(Slot, String)> },
+    Add {
+        /// The pool's name: that of its group.
+        pool: String,
+        /// The keys of its section.
+        config: PoolConfig,
+        /// Each process with its name for messages.
+        listeners: Vec<(Slot, String)>,
+    },
     /// A pool goes, with what is in its queue.
-    Remove { pool: String },
+    Remove {
+        /// Its name.
+        pool: String,
+    },
     /// A listener goes from its pool.
-    RemoveListener { slot: Slot },
+    RemoveListener {
+        /// The listener's process.
+        slot: Slot,
+    },
     /// Something happened. Asked for only if somebody [wants](Pools::wants) it.
-    Publish { kind: Kind, payload: String },
+    Publish {
+        /// The type of the event. Only pools that subscribed to it get it.
+        kind: Kind,
+        /// What follows the header, as [`payload`] writes it.
+        payload: String,
+    },
     /// A listener's process has changed its state.
-    Changed { slot: Slot, state: ProcessState },
+    Changed {
+        /// The listener's process.
+        slot: Slot,
+        /// The state that it has entered. Only a RUNNING listener gets events.
+        state: ProcessState,
+    },
     /// A listener's process has ended, and everything it wrote was heard.
-    Reaped { slot: Slot, now: Monotonic },
+    Reaped {
+        /// The listener's process.
+        slot: Slot,
+        /// The moment at which the end was seen. What the listener was busy with goes back to the queue.
+        now: Monotonic,
+    },
     /// A listener has written something.
     Heard {
+        /// The listener's process.
         slot: Slot,
+        /// What it wrote to its standard output, in pieces of any length.
         #[serde(with = "as_text")]
         bytes: Vec<u8>,
+        /// The moment at which that was read. The rest of a rejected event is counted from here.
         now: Monotonic,
     },
     /// An event could not be written: the listener has closed its standard input.
-    Undelivered { slot: Slot },
+    Undelivered {
+        /// The listener's process. It gets nothing more until it is started again.
+        slot: Slot,
+    },
     /// Events may be sent now.
-    Dispatch { now: Monotonic },
+    Dispatch {
+        /// The present moment, for events that rest.
+        now: Monotonic,
+    },
     /// The time on the wall, in seconds since 1970.
-    Clock { secs: i64 },
+    Clock {
+        /// Makes ticks due. It may jump in either direction.
+        secs: i64,
+    },
 }
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Effect {
+    /// Write this line to the activity log.
     Log(Level, String),
     /// Write this to the listener's standard input. If it is closed, answer with [`Input::Undelivered`].
     /// Whatever is sent to a listener has another number, an event that is sent again, too.
     Send {
+        /// The listener's process.
         slot: Slot,
+        /// How many events were sent to this listener, this one included. A successor tells by it what has been
+        /// written already.
         number: u64,
+        /// The header and the payload.
         bytes: Vec<u8>,
     },
     /// Write this to the daemon's standard output.
@@ -138,6 +183,7 @@ struct Listener {
 }
 
 impl Pools {
+    /// No pools yet. `server` is the daemon's `identifier`, which stands in every event.
     pub fn new(server: &str) -> Pools {
         Pools { server: server.to_string(), ..Pools::default() }
     }

@@ -20,9 +20,12 @@ const RESULT_BYTES: usize = 16 << 20;
 pub enum Mood {
     /// It broke the rules; only a restart of its program makes it good again.
     Unknown,
+    /// It has answered, or has just been started. `READY` is due.
     #[default]
     Acknowledged,
+    /// It has said `READY`, and may get an event.
     Ready,
+    /// It has got an event. An answer is due.
     Busy,
 }
 
@@ -54,6 +57,7 @@ pub struct Conversation {
 /// Something complete that a listener said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
+    /// `READY`. It may get an event from now on.
     Ready,
     /// An answer. [`Conversation::settle`] says what came of it, before anything else is heard.
     Result(Vec<u8>),
@@ -64,6 +68,7 @@ pub enum Said {
 }
 
 impl Conversation {
+    /// Where it is now.
     pub fn mood(&self) -> Mood {
         self.mood
     }
