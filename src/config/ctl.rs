@@ -125,7 +125,7 @@ fn read(context: &Context<'_>, args: &CtlArgs, name: Option<&Path>) -> CtlConfig
     let login = login.filter(|login| args.username.as_ref().is_none_or(|name| *name == login.username));
     let from_file = args.serverurl.is_none() && written.is_some();
     let serverurl = args.serverurl.clone().or(written);
-    let serverurl = serverurl.unwrap_or_else(|| "http://localhost:9001".to_string());
+    let serverurl = serverurl.unwrap_or_else(|| section.default_text("serverurl").to_string());
     let of_others =
         name.and_then(|_| files_that_choose(context.document).iter().find_map(|path| who_chose(path)));
     let mut history_file = args.history_file.clone().or(text("history_file"));
@@ -142,7 +142,7 @@ fn read(context: &Context<'_>, args: &CtlArgs, name: Option<&Path>) -> CtlConfig
             .or(text("username"))
             .or(login.as_ref().map(|login| login.username.clone())),
         password: args.password.clone().or(text("password")).or(login.and_then(|login| login.password)),
-        prompt: text("prompt").unwrap_or_else(|| "supervisor".to_string()),
+        prompt: section.text_or_default("prompt").into_owned(),
         history_file: history_file
             .filter(|path| !path.is_empty())
             .map(|path| around.absolute_with_home(&path)),

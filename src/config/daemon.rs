@@ -2,11 +2,12 @@
 
 use crate::config::args::DaemonArgs;
 use crate::config::environment;
+use crate::config::schema;
 use crate::config::section::{Context, Extra, Section};
 use crate::config::surroundings::Surroundings;
 use crate::config::text::strip;
 use crate::config::values::{self, Parsed, Read, Reading};
-use crate::model::config::{ActivityLog, DaemonConfig, ExitWhen, Level, LogFormat, User};
+use crate::model::config::{ActivityLog, DaemonConfig, ExitWhen, LogFormat, User};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -21,41 +22,41 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
     let directory_of = |text: &str| existing_directory(around, text);
     let path_in_directory = |text: &str| path_with_parent(around, text);
 
-    let minfds = section.understand("minfds", values::count);
-    let minprocs = section.understand("minprocs", values::count);
+    let minfds = section.understand_or_default("minfds", values::count);
+    let minprocs = section.understand_or_default("minprocs", values::count);
     let directory = section.get("directory", directory_of);
     let umask = section.understand("umask", umask).flatten();
-    let logfile = section.get("logfile", path_in_directory);
-    let logfile_maxbytes = section.understand("logfile_maxbytes", values::bytes);
-    let logfile_backups = section.understand("logfile_backups", values::count);
-    let loglevel = section.get("loglevel", values::level);
-    let pidfile = section.get("pidfile", path_in_directory);
-    let identifier = section.text("identifier").map(|text| text.into_owned());
+    let logfile = section.get_or_default("logfile", path_in_directory);
+    let logfile_maxbytes = section.understand_or_default("logfile_maxbytes", values::bytes);
+    let logfile_backups = section.understand_or_default("logfile_backups", values::count);
+    let loglevel = section.get_or_default("loglevel", values::level);
+    let pidfile = section.get_or_default("pidfile", path_in_directory);
+    let identifier = section.text_or_default("identifier").into_owned();
     let nodename = nodename(&section);
-    let nodaemon = section.get("nodaemon", values::boolean).unwrap_or(false);
-    let silent = section.get("silent", values::boolean).unwrap_or(false);
+    let nodaemon = section.get_or_default("nodaemon", values::boolean);
+    let silent = section.get_or_default("silent", values::boolean);
     let childlogdir = section.get("childlogdir", directory_of);
-    let nocleanup = section.get("nocleanup", values::boolean).unwrap_or(false);
-    let strip_ansi = section.get("strip_ansi", values::boolean).unwrap_or(false);
+    let nocleanup = section.get_or_default("nocleanup", values::boolean);
+    let strip_ansi = section.get_or_default("strip_ansi", values::boolean);
     let environment = environment(&section);
 
-    let logfile = args.logfile.clone().or(logfile).unwrap_or_else(|| "supervisord.log".into());
-    let pidfile = args.pidfile.clone().or(pidfile).unwrap_or_else(|| "supervisord.pid".into());
+    let logfile = args.logfile.clone().unwrap_or(logfile);
+    let pidfile = args.pidfile.clone().unwrap_or(pidfile);
     let pidfile = around.absolute_with_home(&pidfile);
-    let exitkillall = section.get("exitkillall", values::boolean).unwrap_or(true);
+    let exitkillall = section.get_or_default("exitkillall", values::boolean);
     let childlogdir = args.childlogdir.clone().or(childlogdir).map(|dir| around.absolute_with_home(&dir));
     let directory = args.directory.clone().or(directory).map(|dir| around.absolute_with_home(&dir));
     DaemonConfig {
         logfile: activity_log(around, &logfile),
-        logfile_maxbytes: args.logfile_maxbytes.or(logfile_maxbytes).unwrap_or(50 << 20),
-        logfile_backups: args.logfile_backups.or(logfile_backups).unwrap_or(10),
-        loglevel: args.loglevel.or(loglevel).unwrap_or(Level::Info),
-        umask: args.umask.or(umask).unwrap_or(0o22),
+        logfile_maxbytes: args.logfile_maxbytes.unwrap_or(logfile_maxbytes),
+        logfile_backups: args.logfile_backups.unwrap_or(logfile_backups),
+        loglevel: args.loglevel.unwrap_or(loglevel),
+        umask: args.umask.or(umask).unwrap_or(schema::DAEMON_UMASK),
         umask_is_given: args.umask.or(umask).is_some(),
         nodaemon: args.nodaemon || (nodaemon && !args.daemon),
         silent: args.silent || silent,
-        minfds: args.minfds.or(minfds).unwrap_or(1024).into(),
-        minprocs: args.minprocs.or(minprocs).unwrap_or(200).into(),
+        minfds: args.minfds.unwrap_or(minfds).into(),
+        minprocs: args.minprocs.unwrap_or(minprocs).into(),
         nocleanup: args.nocleanup || nocleanup,
         childlogdir: childlogdir.unwrap_or_else(|| around.temporary_directory()),
         // Resolved last of all, as in Supervisor; see `user`.
@@ -63,17 +64,15 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
         directory,
         strip_ansi: args.strip_ansi || strip_ansi,
         environment,
-        identifier: args.identifier.clone().or(identifier).unwrap_or_else(|| "supervisor".into()),
+        identifier: args.identifier.clone().unwrap_or(identifier),
         nodename,
-        log_format: section.get("log_format", log_format).unwrap_or_default(),
-        exit_when: section.get("exit_when", exit_when).unwrap_or_default(),
+        log_format: section.get_or_default("log_format", log_format),
+        exit_when: section.get_or_default("exit_when", exit_when),
         processinfomapfile: map_file(&section, &pidfile, exitkillall),
         pidfile,
-        startkillall: section.get("startkillall", values::boolean).unwrap_or(true),
+        startkillall: section.get_or_default("startkillall", values::boolean),
         exitkillall,
-        manager_watchdog: section
-            .understand("manager_watchdog_secs", values::seconds)
-            .unwrap_or_else(DaemonConfig::default_watchdog),
+        manager_watchdog: section.understand_or_default("manager_watchdog_secs", values::seconds),
     }
 }
 
@@ -106,7 +105,7 @@ pub(super) fn user(context: &Context<'_>, args: &DaemonArgs, config: &mut Daemon
 fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
     let host = Some(section.context.surroundings.host_node_name.as_str());
     let section = section.with(Extra { host_node_name: host, ..Extra::default() });
-    section.understand("environment", environment::parse).unwrap_or_default()
+    section.understand_or_default("environment", environment::parse)
 }
 
 /// What this machine is called in addresses: its own section's word, or that of the first server on the network, where
@@ -197,9 +196,9 @@ fn map_file(section: &Section<'_>, pidfile: &Path, exitkillall: bool) -> Option<
 /// What `processinfomapfile` is where it is not written. `pidfile` is the command line's.
 pub(super) fn default_map_file(context: &Context<'_>, pidfile: Option<&str>) -> Option<PathBuf> {
     let section = context.section(SECTION);
-    let exitkillall = section.get("exitkillall", values::boolean).unwrap_or(true);
-    let written = section.text("pidfile");
-    let pidfile = pidfile.or(written.as_deref()).unwrap_or("supervisord.pid");
+    let exitkillall = section.get_or_default("exitkillall", values::boolean);
+    let written = section.text_or_default("pidfile");
+    let pidfile = pidfile.unwrap_or(&written);
     (!exitkillall).then(|| map_beside(&context.surroundings.absolute_with_home(pidfile))).flatten()
 }
 

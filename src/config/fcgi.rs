@@ -91,7 +91,7 @@ fn address(section: &Section<'_>, text: &str, attributes: &Attributes) -> Parsed
         return Ok(FcgiAddress::Unix {
             path: section.context.surroundings.absolute(path),
             owner: attributes.owner.unwrap_or(attributes.default_owner),
-            mode: attributes.mode.unwrap_or(0o700),
+            mode: attributes.mode.unwrap_or(values::DEFAULT_MODE),
         });
     }
     let bad = || format!("Bad socket format {text}");

@@ -3,6 +3,7 @@
 use crate::config::fcgi;
 use crate::config::listeners;
 use crate::config::programs::{self, section_name};
+use crate::config::schema;
 use crate::config::section::Context;
 use crate::config::values;
 use crate::model::config::{GroupConfig, GroupKind, Level, ProcessConfig};
@@ -38,7 +39,7 @@ impl<'c> Reader<'c> {
         let section = self.context.section(name);
         let Some(group_name) = section_name(self.context, name) else { return };
         let programs = section.text("programs");
-        let priority = section.get("priority", values::any_integer).unwrap_or(999);
+        let priority = section.get_or_default("priority", values::any_integer);
         let mut processes = Vec::new();
         for program in programs.as_deref().map(values::strings).unwrap_or_default() {
             match self.member(name, program) {
@@ -82,7 +83,8 @@ impl<'c> Reader<'c> {
             return;
         }
         let Some(program_name) = section_name(self.context, name) else { return };
-        let priority = self.context.section(name).get("priority", values::any_integer).unwrap_or(999);
+        let priority = self.context.section(name).get("priority", values::any_integer);
+        let priority = priority.unwrap_or(schema::PROGRAM_PRIORITY);
         let processes = programs::read(self.context, name, &program_name, self.global, None);
         self.add(name, &program_name, priority, GroupKind::Program, processes);
     }
@@ -91,8 +93,7 @@ impl<'c> Reader<'c> {
     fn listener(&mut self, name: &'c str) {
         let section = self.context.section(name);
         let Some(pool_name) = section_name(self.context, name) else { return };
-        // So that listeners come up first and go down last.
-        let priority = section.get("priority", values::any_integer).unwrap_or(-1);
+        let priority = section.get("priority", values::any_integer).unwrap_or(schema::POOL_PRIORITY);
         let pool = listeners::read(&section);
         let processes = programs::read(self.context, name, &pool_name, self.global, None);
         if let Some(pool) = pool {
@@ -106,7 +107,8 @@ impl<'c> Reader<'c> {
             return;
         }
         let Some(program_name) = section_name(self.context, name) else { return };
-        let priority = self.context.section(name).get("priority", values::any_integer).unwrap_or(999);
+        let priority = self.context.section(name).get("priority", values::any_integer);
+        let priority = priority.unwrap_or(schema::PROGRAM_PRIORITY);
         let socket = fcgi::read_socket(self.context, name, &program_name);
         let processes = programs::read(self.context, name, &program_name, self.global, socket);
         self.add(name, &program_name, priority, GroupKind::FcgiProgram, processes);

@@ -13,11 +13,11 @@ const STDOUT_HANDLER: &str = "supervisor_stdout:event_handler";
 /// Reads the keys, in Supervisor's order. `None` after an error without which there is no pool.
 pub(super) fn read(section: &Section<'_>) -> Option<PoolConfig> {
     let name = section.name;
-    let buffer_size = section.get("buffer_size", |text| match values::any_integer(text)? {
+    let buffer_size = section.get_or_default("buffer_size", |text| match values::any_integer(text)? {
         size @ 1.. => Ok(usize::try_from(size).unwrap_or(usize::MAX)),
         size => Err(format!("[{name}] section sets invalid buffer_size ({size})")),
     });
-    let result_handler = section.text("result_handler").map(|text| result_handler(section, &text));
+    let result_handler = result_handler(section, &section.text_or_default("result_handler"));
     let events = match section.raw("events") {
         None => section.ok("events", Err(no_events(name))),
         Some(_) => section.get("events", |text| events(name, text)),
@@ -30,10 +30,10 @@ pub(super) fn read(section: &Section<'_>) -> Option<PoolConfig> {
         section.error(Some("redirect_stderr"), text);
     }
     Some(PoolConfig {
-        buffer_size: buffer_size.unwrap_or(10),
+        buffer_size,
         events: events?,
-        result_handler: result_handler.unwrap_or(ResultHandler::Default),
-        payload_length: section.get("payload_length", payload_length).unwrap_or_default(),
+        result_handler,
+        payload_length: section.get_or_default("payload_length", payload_length),
     })
 }
 

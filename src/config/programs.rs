@@ -2,6 +2,7 @@
 
 use crate::config::environment;
 use crate::config::fcgi;
+use crate::config::schema;
 use crate::config::section::{Context, Extra, MAX_PROCESSES, Section};
 use crate::config::streams::{self, STDERR, STDOUT, Shared};
 use crate::config::text::strip;
@@ -72,8 +73,7 @@ struct SharedKeys {
     autorestart: Autorestart,
     startsecs: Duration,
     startretries: u32,
-    /// TERM if there is none.
-    stopsignals: Vec<Signal>,
+    stopsignals: (Signal, Vec<Signal>),
     stopwaitsecs: Duration,
     stopasgroup: bool,
     killasgroup: bool,
@@ -95,24 +95,24 @@ struct SharedKeys {
 impl SharedKeys {
     /// Reads them in Supervisor's order, so that the first error is the one Supervisor shows.
     fn read(section: &Section<'_>) -> SharedKeys {
-        let priority = section.get("priority", values::any_integer).unwrap_or(999);
-        let autostart = section.get("autostart", values::boolean).unwrap_or(true);
-        let autorestart = section.get("autorestart", values::autorestart).unwrap_or(Autorestart::Unexpected);
-        let startsecs = section.understand("startsecs", values::seconds).unwrap_or(Duration::from_secs(1));
-        let startretries = section.understand("startretries", values::tries).unwrap_or(3);
-        let stopsignals = section.understand("stopsignal", values::stop_signals).unwrap_or_default();
-        let stopwaitsecs =
-            section.understand("stopwaitsecs", values::seconds).unwrap_or(Duration::from_secs(10));
-        let stopasgroup = section.get("stopasgroup", values::boolean).unwrap_or(false);
+        let priority = section.get("priority", values::any_integer).unwrap_or(schema::PROGRAM_PRIORITY);
+        let autostart = section.get_or_default("autostart", values::boolean);
+        let autorestart = section.get_or_default("autorestart", values::autorestart);
+        let startsecs = section.understand_or_default("startsecs", values::seconds);
+        let startretries = section.understand_or_default("startretries", values::tries);
+        let stopsignals = section.understand_or_default("stopsignal", values::stop_signals);
+        let stopwaitsecs = section.understand_or_default("stopwaitsecs", values::seconds);
+        let stopasgroup = section.get_or_default("stopasgroup", values::boolean);
         let killasgroup = section.get("killasgroup", values::boolean).unwrap_or(stopasgroup);
-        let exitcodes = section.get("exitcodes", values::exit_codes).unwrap_or_else(|| vec![0]);
-        let redirect_stderr = section.get("redirect_stderr", values::boolean).unwrap_or(false);
-        let numprocs = section.understand("numprocs", numprocs).unwrap_or(1);
-        let numprocs_start = section.get("numprocs_start", values::any_integer).unwrap_or(0);
+        let exitcodes = section.get_or_default("exitcodes", values::exit_codes);
+        let redirect_stderr = section.get_or_default("redirect_stderr", values::boolean);
+        let numprocs = section.understand_or_default("numprocs", numprocs);
+        let numprocs_start = section.get_or_default("numprocs_start", values::any_integer);
         let stdout = streams::read_shared(section, &STDOUT);
         let stderr = streams::read_shared(section, &STDERR);
-        let serverurl = section.text("serverurl").map(|url| url.into_owned());
-        let serverurl = serverurl.filter(|url| !strip(url).eq_ignore_ascii_case("auto") && !url.is_empty());
+        let serverurl = section.text_or_default("serverurl").into_owned();
+        let is_own = !strip(&serverurl).eq_ignore_ascii_case("auto") && !serverurl.is_empty();
+        let serverurl = is_own.then_some(serverurl);
         let user = section.get("user", |text| section.context.users.user_of_program(text));
         let umask = section.understand("umask", values::umask);
         let has_process_name = check_process_name(section, numprocs);
@@ -121,7 +121,7 @@ impl SharedKeys {
             section.error(Some("killasgroup"), text);
         }
         let sockets = fcgi::read_sockets(section, user.as_ref());
-        let essential = section.get("essential", values::boolean).unwrap_or(false);
+        let essential = section.get_or_default("essential", values::boolean);
         SharedKeys {
             priority,
             autostart,
@@ -200,8 +200,8 @@ fn process(
         startsecs: shared.startsecs,
         startretries: shared.startretries,
         exitcodes: shared.exitcodes.clone(),
-        stopsignal: shared.stopsignals.first().copied().unwrap_or(Signal::TERM),
-        stopsignal_then: shared.stopsignals.iter().skip(1).copied().collect(),
+        stopsignal: shared.stopsignals.0,
+        stopsignal_then: shared.stopsignals.1.clone(),
         stopwaitsecs: shared.stopwaitsecs,
         stopasgroup: shared.stopasgroup,
         killasgroup: shared.killasgroup,

@@ -56,6 +56,22 @@ pub(crate) fn knows(section: &str, key: &str) -> bool {
     kind(section).is_some_and(|kind| kind.open || kind.keys().any(|known| known.name == key))
 }
 
+/// What a key means where it is missing, as it would be written; `None` if no value says that.
+pub(crate) fn default(section: &str, key: &str) -> Option<&'static str> {
+    kind(section)?.keys().find(|known| known.name == key)?.default
+}
+
+/// The priority of a program, and of the group that it makes, if its section gives none.
+pub(super) const PROGRAM_PRIORITY: i64 = 999;
+
+/// The priority of a pool of listeners if its section gives none: they come up first and go down last. Each of its
+/// processes has [`PROGRAM_PRIORITY`], so no single value is the default of the key.
+pub(super) const POOL_PRIORITY: i64 = -1;
+
+/// The daemon's umask if nothing gives one. No value is the default of the key, because a daemon in the foreground then
+/// keeps the umask that it was started with.
+pub(super) const DAEMON_UMASK: u32 = 0o22;
+
 /// Words in the names of variables whose values nobody else should read.
 const SECRET_WORDS: [&str; 5] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY"];
 
@@ -248,7 +264,7 @@ const SUPERVISORD: &[Key] = &[
     key("silent", "false", "no copy of the log on stdout in the foreground"),
     key("minfds", "1024", "least number of file descriptors at start"),
     key("minprocs", "200", "least number of processes at start"),
-    // Missing it is 022 in the background, and as it was in the foreground.
+    // See `DAEMON_UMASK`.
     optional("umask", "022", "the daemon's umask (octal)"),
     optional("user", "nobody", "user to become when started as root"),
     key("identifier", "supervisor", "name of this daemon for clients and listeners"),
@@ -344,7 +360,7 @@ const PROGRAM: &[Key] = &[
     key("numprocs_start", "0", "first process_num"),
     optional("directory", "/tmp", "directory to run in"),
     optional("umask", "022", "umask of the process (octal)"),
-    // Of a listener's pool the default is -1, of its processes 999: no value says both.
+    // See `POOL_PRIORITY`.
     Key {
         name: "priority",
         default: None,
@@ -415,7 +431,11 @@ const PROGRAM_END: &[Key] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::args::{CtlArgs, DaemonArgs};
+    use crate::config::{CtlConfig, Document, Surroundings, ctl, parse};
+    use crate::model::config::Config;
     use std::collections::HashSet;
+    use std::path::Path;
 
     #[test]
     fn kinds_are_told_apart() {
@@ -438,6 +458,40 @@ mod tests {
         for kind in &KINDS {
             let mut seen = HashSet::new();
             assert!(kind.keys().all(|key| seen.insert(key.name)), "{}", kind.prefix);
+        }
+    }
+
+    /// A section of every kind that a daemon reads, with what it cannot be without.
+    const LEAST: &str = "[supervisord]\n[unix_http_server]\nfile=/tmp/x.sock\n[inet_http_server]\nport=1\n\
+                         [rpcinterface:supervisor]\n\
+                         supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n\
+                         [supervisorctl]\n[program:x]\ncommand=/bin/x\n[eventlistener:e]\ncommand=/bin/x\n\
+                         events=TICK_5\n[fcgi-program:f]\ncommand=/bin/x\nsocket=unix:///tmp/y.sock\n[group:g]\n\
+                         programs=y\n[program:y]\ncommand=/bin/y\n";
+
+    fn read(text: &str) -> (Config, CtlConfig) {
+        let (args, around) = (DaemonArgs::default(), Surroundings::of_this_process());
+        let path = Path::new("/tmp/x.conf");
+        let daemon = parse(path, text, &args, &around).expect(text);
+        let document = Document::parse(path, text).expect(text);
+        let client = ctl::interpret(&document, &CtlArgs::default(), &around, None).expect(text);
+        (daemon, client)
+    }
+
+    #[test]
+    fn a_default_means_the_same_when_it_is_written() {
+        let missing = read(LEAST);
+        for kind in &KINDS {
+            for key in kind.keys() {
+                let Some(default) = key.default else { continue };
+                let headers = LEAST.lines().filter(|line| line.starts_with(&format!("[{}", kind.prefix)));
+                for header in headers {
+                    let written = format!("{header}\n{}={default}\n", key.name);
+                    let text = LEAST.replace(&format!("{header}\n"), &written);
+                    assert_ne!(text, LEAST);
+                    assert_eq!(read(&text), missing, "{written}");
+                }
+            }
         }
     }
 }

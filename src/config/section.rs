@@ -4,6 +4,7 @@
 use crate::config::document::{Document, Place, Value};
 use crate::config::error::ConfigError;
 use crate::config::expand::{Arg, Names, bare_form, expand, with_percents};
+use crate::config::schema;
 use crate::config::surroundings::{Surroundings, Users};
 use crate::config::text::repr;
 use crate::config::values::{Parsed, Read};
@@ -165,11 +166,7 @@ impl<'c> Section<'c> {
 
     /// The value as written.
     pub(super) fn raw(&self, key: &str) -> Option<Value<'c>> {
-        debug_assert!(
-            crate::config::schema::knows(self.name, key),
-            "[{}] {key} is not in the schema",
-            self.name
-        );
+        debug_assert!(schema::knows(self.name, key), "[{}] {key} is not in the schema", self.name);
         self.context.document.get(self.name, key)
     }
 
@@ -244,6 +241,35 @@ impl<'c> Section<'c> {
     pub(super) fn understand<T>(&self, key: &str, parse: impl FnOnce(&str) -> Read<T>) -> Option<T> {
         let text = self.text(key)?;
         self.sure(key, parse(&text))
+    }
+
+    /// Like [`Section::get`], with the default of the schema for a key that is missing or wrong.
+    pub(super) fn get_or_default<T>(&self, key: &str, parse: impl Fn(&str) -> Parsed<T>) -> T {
+        self.get(key, &parse).unwrap_or_else(|| self.default(key, parse))
+    }
+
+    /// Like [`Section::understand`], with the default of the schema for a key that is missing or wrong.
+    pub(super) fn understand_or_default<T>(&self, key: &str, parse: impl Fn(&str) -> Read<T>) -> T {
+        let plain = |text: &str| parse(text).map(|reading| reading.value);
+        self.understand(key, &parse).unwrap_or_else(|| self.default(key, plain))
+    }
+
+    /// Like [`Section::text`], with the default of the schema for a key that is missing or wrong.
+    pub(super) fn text_or_default(&self, key: &str) -> Cow<'c, str> {
+        self.text(key).unwrap_or_else(|| Cow::Borrowed(self.default_text(key)))
+    }
+
+    /// The default of a key, read like a value of the file.
+    fn default<T>(&self, key: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> T {
+        // A test in `schema` reads every default.
+        parse(self.default_text(key)).unwrap_or_else(|text| unreachable!("[{}] {key}: {text}", self.name))
+    }
+
+    /// The default of a key as it would be written.
+    pub(super) fn default_text(&self, key: &str) -> &'static str {
+        // Only keys that have one in the schema are read so, which the same test shows.
+        schema::default(self.name, key)
+            .unwrap_or_else(|| unreachable!("[{}] {key} has no default", self.name))
     }
 
     /// Unwraps what reading a key gave; an error or a doubt is noted with the key's place.

@@ -126,7 +126,7 @@ fn inet_server(section: &Section<'_>) -> Option<HttpServerConfig> {
         address: HttpAddress::Inet { host, port },
         credentials,
         legacy_get_actions: legacy_get_actions(section),
-        allowed_hosts: section.get("allowed_hosts", values::hosts).unwrap_or_default(),
+        allowed_hosts: section.get_or_default("allowed_hosts", values::hosts),
     })
 }
 
@@ -136,23 +136,20 @@ fn unix_server(section: &Section<'_>) -> Option<HttpServerConfig> {
     let credentials = credentials(section);
     let chown =
         section.get("chown", |text| users.owner(text).map_err(|_| format!("Invalid sockchown value {text}")));
-    let chmod = section
-        .understand("chmod", |text| values::mode(text).map_err(|_| format!("Invalid chmod value {text}")));
+    let chmod = section.understand_or_default("chmod", |text| {
+        values::mode(text).map_err(|_| format!("Invalid chmod value {text}"))
+    });
     Some(HttpServerConfig {
         section: section.name.to_string(),
-        address: HttpAddress::Unix {
-            file: file?,
-            chmod: chmod.unwrap_or(0o700),
-            chown: chown.unwrap_or_default(),
-        },
+        address: HttpAddress::Unix { file: file?, chmod, chown: chown.unwrap_or_default() },
         credentials,
         legacy_get_actions: legacy_get_actions(section),
-        allowed_hosts: section.get("allowed_hosts", values::hosts).unwrap_or_default(),
+        allowed_hosts: section.get_or_default("allowed_hosts", values::hosts),
     })
 }
 
 fn legacy_get_actions(section: &Section<'_>) -> bool {
-    section.get("legacy_get_actions", values::boolean).unwrap_or(false)
+    section.get_or_default("legacy_get_actions", values::boolean)
 }
 
 fn credentials(section: &Section<'_>) -> Option<Credentials> {

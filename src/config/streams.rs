@@ -60,17 +60,17 @@ pub(super) struct Shared {
 /// Reads them.
 pub(super) fn read_shared(section: &Section<'_>, keys: &Keys) -> Shared {
     Shared {
-        capture_maxbytes: section.understand(keys.capture_maxbytes, values::capture_bytes).unwrap_or(0),
-        events_enabled: section.get(keys.events_enabled, values::boolean).unwrap_or(false),
+        capture_maxbytes: section.understand_or_default(keys.capture_maxbytes, values::capture_bytes),
+        events_enabled: section.get_or_default(keys.events_enabled, values::boolean),
     }
 }
 
 /// Reads the keys of one process, and warns of what Supervisor warns of.
 pub(super) fn read(section: &Section<'_>, keys: &Keys, shared: Shared) -> StreamConfig {
-    let targets = section.get(keys.logfile, |text| targets(section, keys.logfile, text)).unwrap_or_default();
-    let backups = section.understand(keys.backups, values::count).unwrap_or(10);
-    let maxbytes = section.understand(keys.maxbytes, values::bytes).unwrap_or(50 << 20);
-    let syslog = section.get(keys.syslog, values::boolean).unwrap_or(false);
+    let targets = section.get_or_default(keys.logfile, |text| targets(section, keys.logfile, text));
+    let backups = section.understand_or_default(keys.backups, values::count);
+    let maxbytes = section.understand_or_default(keys.maxbytes, values::bytes);
+    let syslog = section.get_or_default(keys.syslog, values::boolean);
     let warn = |text: String| section.note(Some(keys.logfile), Level::Warn, text);
     if targets.only_syslog {
         warn(format!(
@@ -94,9 +94,9 @@ pub(super) fn read(section: &Section<'_>, keys: &Keys, shared: Shared) -> Stream
         events_enabled: shared.events_enabled,
         syslog: syslog || targets.syslog,
         more: targets.more,
-        timestamps: section.get(keys.timestamps, timestamps).unwrap_or_default(),
-        prefix: section.text(keys.prefix).map(|text| unquoted(&text).to_string()).unwrap_or_default(),
-        format: section.get(keys.format, format).unwrap_or_default(),
+        timestamps: section.get_or_default(keys.timestamps, timestamps),
+        prefix: unquoted(&section.text_or_default(keys.prefix)).to_string(),
+        format: section.get_or_default(keys.format, format),
         syslog_options: syslog::options(section, keys.syslog_priority),
     }
 }
@@ -125,12 +125,6 @@ struct Targets {
     syslog: bool,
     /// The old spelling of `*_syslog=true`.
     only_syslog: bool,
-}
-
-impl Default for Targets {
-    fn default() -> Targets {
-        Targets { first: ChildLog::Auto, more: Vec::new(), syslog: false, only_syslog: false }
-    }
 }
 
 fn targets(section: &Section<'_>, key: &str, text: &str) -> Parsed<Targets> {

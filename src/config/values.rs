@@ -46,7 +46,7 @@ const UNLIMITED_CAPTURE: u64 = 16 << 20;
 /// More than anybody has tried.
 const MOST_STOP_SIGNALS: usize = 32;
 /// Who may use a socket file if nothing says so: its owner.
-const DEFAULT_MODE: u32 = 0o700;
+pub(super) const DEFAULT_MODE: u32 = 0o700;
 
 /// `true yes on 1 t` or `false no off 0 f`, any case; the letters are those of relatives.
 pub(crate) fn boolean(text: &str) -> Parsed<bool> {
@@ -149,7 +149,7 @@ pub(crate) fn umask(text: &str) -> Read<u32> {
 pub(crate) fn mode(text: &str) -> Read<u32> {
     match octal(text)? {
         value @ 0..=0o7777 => Ok(Reading::plain(value as u32)),
-        ..0 => Ok(Reading::doubtful(DEFAULT_MODE, understood(text, "0700"))),
+        ..0 => Ok(Reading::doubtful(DEFAULT_MODE, understood(text, &format!("{DEFAULT_MODE:04o}")))),
         value => {
             // The mask leaves twelve bits.
             let mode = (value & 0o7777) as u32;
@@ -198,22 +198,24 @@ pub(crate) fn signal(text: &str) -> Read<Signal> {
     }
 }
 
-/// Signals separated by blanks, as relatives have them, or one: what is sent one after the other to stop a program.
-pub(crate) fn stop_signals(text: &str) -> Read<Vec<Signal>> {
+/// Signals separated by blanks, as relatives have them, or one: what is sent one after the other to stop a program. The
+/// first one stands apart, because there always is one.
+pub(crate) fn stop_signals(text: &str) -> Read<(Signal, Vec<Signal>)> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if words.len() < 2 {
-        return signal(text).map(|Reading { value, doubt }| Reading { value: vec![value], doubt });
+        return signal(text).map(|Reading { value, doubt }| Reading { value: (value, Vec::new()), doubt });
     }
     if words.len() > MOST_STOP_SIGNALS {
         return Err(format!("{} signals, and at most {MOST_STOP_SIGNALS} are possible", words.len()));
     }
     let read = words.iter().map(|word| signal(word)).collect::<Parsed<Vec<_>>>()?;
-    let signals: Vec<Signal> = read.iter().map(|reading| reading.value).collect();
+    let mut signals: Vec<Signal> = read.iter().map(|reading| reading.value).collect();
     let doubt = read.into_iter().find_map(|reading| reading.doubt);
     let killed = signals.iter().position(|signal| *signal == Signal::KILL);
     let in_vain = killed.filter(|at| at + 1 < signals.len());
     let doubt = doubt.or(in_vain.map(|_| "no process is there for a signal after KILL".to_string()));
-    Ok(Reading { value: signals, doubt })
+    // Two words were found, so there are signals.
+    Ok(Reading { value: (signals.remove(0), signals), doubt })
 }
 
 /// A list of exit codes; nothing at all is an empty list.
@@ -367,14 +369,16 @@ mod tests {
 
     #[test]
     fn lists_of_signals() {
-        let then = |signals: &[i32]| Ok(signals.iter().copied().map(Signal::from_raw).collect());
+        let then = |first: i32, others: &[i32]| {
+            Ok((Signal::from_raw(first), others.iter().copied().map(Signal::from_raw).collect()))
+        };
         check(
             sure(stop_signals),
             &[
-                ("HUP", then(&[1])),
-                (" 15 ", then(&[15])),
-                ("HUP INT\tSIGTERM", then(&[1, 2, 15])),
-                ("hup 9", then(&[1, 9])),
+                ("HUP", then(1, &[])),
+                (" 15 ", then(15, &[])),
+                ("HUP INT\tSIGTERM", then(1, &[2, 15])),
+                ("hup 9", then(1, &[9])),
                 ("HUP,INT", Err("value 'HUP,INT' is not a valid signal name")),
                 ("HUP NOPE", Err("value 'NOPE' is not a valid signal name")),
             ],

@@ -523,7 +523,7 @@ mod tests {
             identifier: "supervisor".to_string(),
             nodename: None,
             log_format: LogFormat::Text,
-            exit_when: Default::default(),
+            exit_when: crate::model::config::ExitWhen::Never,
             processinfomapfile: None,
             manager_watchdog: DaemonConfig::default_watchdog(),
             startkillall: false,

@@ -149,27 +149,26 @@ pub struct DaemonConfig {
 }
 
 impl DaemonConfig {
-    /// [`DaemonConfig::manager_watchdog`] where nothing is said.
+    /// [`DaemonConfig::manager_watchdog`] in a snapshot of a release that did not have the key. A configuration without the
+    /// key gets the schema's default.
     pub fn default_watchdog() -> Duration {
         Duration::from_secs(30)
     }
 }
 
 /// How a line of the activity log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogFormat {
     /// `2025-01-31 13:17:20,207 INFO message`.
-    #[default]
     Text,
     /// One JSON object.
     Json,
 }
 
 /// The condition under which the daemon shuts down by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExitWhen {
     /// Only on a signal or a request.
-    #[default]
     Never,
     /// Some process became FATAL.
     AnyFatal,
@@ -332,10 +331,9 @@ pub struct PoolConfig {
 }
 
 /// What the `len` field of an event's header counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PayloadLength {
     /// As Supervisor does: right for listeners that read text.
-    #[default]
     Characters,
     /// As Supervisor's manual says: right for listeners that read bytes.
     Bytes,
@@ -491,10 +489,9 @@ pub enum LogTarget {
 }
 
 /// The time in front of every logged line.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Timestamps {
     /// Lines are left as they are.
-    #[default]
     Off,
     /// The format of the activity log: `2025-01-31 13:17:20,207`.
     Default,
@@ -503,10 +500,9 @@ pub enum Timestamps {
 }
 
 /// How a stream's bytes are written to its log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StreamFormat {
     /// The bytes as they come; prefix and time, if asked for, stand in front of whole lines.
-    #[default]
     Raw,
     /// Whole lines with time, program and stream in front.
     Text,
