@@ -244,7 +244,7 @@ fn refusals_have_their_words_and_statuses() {
             "status _procs",
             1,
             "UNKNOWN_METHOD",
-            "ERROR: this supervisord cannot tell that: it is an original Supervisor, or older than this client",
+            "ERROR: this supervisord does not know: it is an original Supervisor, or older than this client",
             1,
         ),
     ] {
@@ -516,7 +516,7 @@ fn an_absent_daemon_is_explained() {
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let (output, hints, left) = run("pid");
     assert_eq!((output, left), (format!("unix://{} refused connection\n", socket.display()), 4));
-    assert!(hints.contains("nobody listens"), "{hints}");
+    assert!(hints.contains("nothing listens on this file"), "{hints}");
 }
 
 #[test]

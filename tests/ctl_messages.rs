@@ -149,8 +149,7 @@ fn a_server_that_is_none_of_ours_is_doubted() {
             let client =
                 Command::new(env!("CARGO_BIN_EXE_supervisord")).args(["ctl", "-s", &url, line]).output();
             let told = told(&client.unwrap());
-            let expected =
-                format!("is this a supervisord? What listens at {url} answers like something else");
+            let expected = format!("{url} does not answer like a supervisord: check serverurl");
             assert!(told.contains(&expected), "{line}: {told:?}\n{}", String::from_utf8_lossy(answer));
         }
     }
@@ -162,7 +161,7 @@ fn refused_credentials_are_called_so_and_those_of_the_url_are_used() {
     let fake = Fake::start_with(Some("Basic bWU6c2VjcmV0".into()), answer);
     let (printed, told, exit) = fake.run("-u me -p wrong avail");
     assert_eq!((printed.as_str(), exit), ("Server requires authentication\n", 1));
-    assert!(told.contains(r#"the username "me" and the password that were given were refused"#), "{told}");
+    assert!(told.contains(r#"the server refused the username "me" with this password"#), "{told}");
     assert!(fake.run("avail").1.contains("set username and password in [supervisorctl]"));
 
     let (url, hearing) = foreign(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
@@ -263,10 +262,11 @@ fn root_does_not_take_what_others_left_in_its_way() {
             let output = run(words);
             let all = format!("{}{}", told_of(&output.stdout), told_of(&output.stderr));
             assert!(
-                all.contains("is not used, because nobody named it") && all.contains(why),
+                all.contains("is not used, because it was found in the current directory")
+                    && all.contains(why),
                 "{words:?}: {all}"
             );
-            assert!(all.contains("use the -c option"), "{words:?}: {all}");
+            assert!(all.contains("name it with -c"), "{words:?}: {all}");
             assert_eq!(output.status.code(), Some(2), "{words:?}: {all}");
         }
         assert!(run(&["ctl", "-c", "supervisord.conf", "avail"]).status.success());

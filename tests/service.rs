@@ -210,7 +210,7 @@ fn what_cannot_become_a_service() {
     fs::write(machine.path("my env"), "ONLY_HERE=2\n").expect("written");
     let mut command = machine.command("service --unit-dir units install -c x.conf --env-file");
     let installed = run(command.arg("my env")).expect(0);
-    assert!(installed.stdout.contains("systemctl reload does nothing"), "{installed}");
+    assert!(installed.stdout.contains("systemctl reload will not work"), "{installed}");
     let unit = machine.unit().expect("it is there");
     let env_file = format!(" --env-file \"{}\"\n", machine.path("my env").display());
     assert!(unit.contains(&env_file) && !unit.contains("ExecReload"), "{unit}");

@@ -42,8 +42,7 @@ fn in_included_file(document: &Document) -> Option<Problem> {
     let (key, place) = document.own_keys(SECTION).find(|(_, place)| document.file(*place) != main)?;
     Some(Problem {
         severity: Severity::Warning,
-        text: "the client reads this section in the main file only: what an included file says here has no effect"
-            .to_string(),
+        text: "this has no effect: the client reads its section in the main file only".to_string(),
         file: Some(document.file(place).name.clone()),
         line: Some(place.line),
         section: Some(SECTION.to_string()),

@@ -110,11 +110,7 @@ impl Check<'_> {
         if let ExitWhen::Named(name) = &config.supervisord.exit_when
             && !is_known(config, name)
         {
-            self.warn(
-                "supervisord",
-                "exit_when",
-                format!("there is no process or group named {}", repr(name)),
-            );
+            self.warn("supervisord", "exit_when", format!("no process or group is named {}", repr(name)));
         }
         self.survivors(config);
         self.servers(config);
@@ -132,7 +128,7 @@ impl Check<'_> {
                 && hard < least
                 && !limits::may_raise(what, least)
             {
-                let text = format!("{least} {name} are more than the {hard} that the hard limit allows here");
+                let text = format!("{least} {name} are needed, and the hard limit here is {hard}");
                 self.warn("supervisord", key, text);
                 self.found.last_mut().into_iter().for_each(|problem| problem.severity = Severity::Error);
             }
@@ -151,13 +147,13 @@ impl Check<'_> {
             return;
         }
         if settings.startkillall {
-            let text = "what exitkillall=false leaves running is stopped by the next start: startkillall=false takes \
-                        it over";
+            let text = "the next start ends the programs that exitkillall=false leaves running: set \
+                        startkillall=false to take them over";
             self.warn("supervisord", "startkillall", text.to_string());
         }
         if settings.processinfomapfile.is_none() {
-            let text = "without a table the programs of a keeper that is killed cannot be taken over: they have to be ended \
-                 by hand before they are started anew";
+            let text = "without this table, no start can take over the programs of a keeper that was killed: they \
+                        must be ended by hand first";
             self.warn("supervisord", "processinfomapfile", text.to_string());
         }
     }
@@ -176,7 +172,7 @@ impl Check<'_> {
                 && server.credentials.is_none()
                 && !["127.0.0.1", "localhost", "::1"].contains(&host.as_str())
             {
-                let text = "whoever reaches this port controls every program: set username and password";
+                let text = "anyone who can reach this port controls every program: set username and password";
                 self.warn(&server.section, key, text.to_string());
             }
             if server.credentials.is_none() && server.allowed_hosts.iter().any(|name| name == "*") {
@@ -213,7 +209,7 @@ impl Check<'_> {
             match (writable(path), path.parent()) {
                 (Err(why), _) => self.warn(section, key, why),
                 (Ok(()), Some(directory)) if !directory.as_os_str().is_empty() && !directory.is_dir() => {
-                    self.warn(section, key, format!("the directory {} will be made", directory.display()));
+                    self.warn(section, key, format!("the directory {} will be created", directory.display()));
                 }
                 (Ok(()), _) => {}
             }
@@ -222,10 +218,7 @@ impl Check<'_> {
             if let LogTarget::Syslog(target) = target
                 && !self.has_address(&target.host)
             {
-                let text = format!(
-                    "the host {} has no address now: its name cannot be resolved",
-                    repr(&target.host)
-                );
+                let text = format!("the name of the host {} cannot be resolved now", repr(&target.host));
                 self.warn(section, key, text);
             }
         }
@@ -241,7 +234,7 @@ impl Check<'_> {
     fn log_size(&mut self, section: &str, key: &str, n_bytes: u64) {
         if (1..LEAST_LOG).contains(&n_bytes) {
             let text = format!(
-                "a log of {n_bytes} bytes is rotated with nearly every line: write at least 4KB, or 0 for no limit"
+                "a log of {n_bytes} bytes is rotated at nearly every line: set at least 4KB, or 0 for no limit"
             );
             self.warn(section, key, text);
         }

@@ -53,13 +53,13 @@ fn wrong_file(file: &Path) -> Option<String> {
     let written = file.file_name().unwrap_or_default().to_string_lossy();
     if written.ends_with(['"', '\'']) {
         return Some(format!(
-            "{shown} ends with a quotation mark, which is part of the name here: leave the marks out"
+            "{shown} ends with a quotation mark, which is part of the name here: remove the marks"
         ));
     }
     let length = file.as_os_str().len();
     if length > LONGEST_PATH {
         return Some(format!(
-            "the path of a socket may have {LONGEST_PATH} bytes, and this one has {length}: {shown}"
+            "the path of a socket can have {LONGEST_PATH} bytes, and this one has {length}: {shown}"
         ));
     }
     match file.symlink_metadata() {
@@ -87,7 +87,7 @@ fn wrong_host(host: &str) -> Option<String> {
     let addresses = match (host, 0_u16).to_socket_addrs() {
         Ok(addresses) => addresses.collect::<Vec<_>>(),
         Err(_) => {
-            return Some(format!("the host {} has no address here: its name cannot be resolved", repr(host)));
+            return Some(format!("the name of the host {} cannot be resolved here", repr(host)));
         }
     };
     let first = inet::preferred(&addresses)?;
@@ -116,24 +116,28 @@ pub(super) fn of_client(document: &Document, config: &Config, client: &CtlConfig
     }
     let Some(server) = config.http_servers.iter().find(|server| is_at(server, &wanted)) else {
         let there: Vec<String> = config.http_servers.iter().map(url_of).collect();
-        let text = format!("{looks}, which is none of the servers here; those are {}", there.join(", "));
+        let text = format!(
+            "{looks}, and no server of this configuration is there; its servers are {}",
+            there.join(", ")
+        );
         return warn("serverurl", text);
     };
     let Some(wanted) = &server.credentials else { return Vec::new() };
     let section = &server.section;
     match (&client.username, &client.password) {
-        (None, _) => {
-            warn("username", format!("[{section}] wants a username and a password, and the client has none"))
-        }
-        (_, None) => warn("password", format!("[{section}] wants a password, and the client has none")),
+        (None, _) => warn(
+            "username",
+            format!("[{section}] requires a username and a password, and the client has none"),
+        ),
+        (_, None) => warn("password", format!("[{section}] requires a password, and the client has none")),
         (Some(username), _) if *username != wanted.username => warn(
             "username",
-            format!("it is not the username that [{section}] wants, so the client will be refused"),
+            format!("this is not the username of [{section}], so the server will refuse the client"),
         ),
         // A hash tells nothing here.
         (_, Some(password)) if *password != wanted.password && !wanted.password.starts_with('{') => warn(
             "password",
-            format!("it is not the password that [{section}] wants, so the client will be refused"),
+            format!("this is not the password of [{section}], so the server will refuse the client"),
         ),
         _ => Vec::new(),
     }

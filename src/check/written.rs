@@ -69,7 +69,7 @@ fn warning(
 fn repeated_keys(document: &Document) -> impl Iterator<Item = Problem> {
     document.repeated().iter().map(|(earlier, section, key)| {
         let later = document.get(section, key).map_or(0, |value| value.place.line);
-        let text = format!("set again in line {later}; the last value counts");
+        let text = format!("set again in line {later}, and the last value counts");
         warning(document, Some(*earlier), section, Some(key), text)
     })
 }
@@ -90,7 +90,7 @@ fn files_read_twice(document: &Document) -> Vec<Problem> {
         let real = file.path().canonicalize().unwrap_or_else(|_| file.path());
         let text = match seen.insert(real, index) {
             None => continue,
-            Some(0) => "the main file includes itself: a cycle, which ends after one round",
+            Some(0) => "the main file includes itself; it is read once more and not again",
             Some(_) => "included more than once",
         };
         found.push(Problem {
@@ -123,7 +123,7 @@ fn readable_secrets(document: &Document) -> Vec<Problem> {
                 told.push(file.name.clone());
                 let name = repr(&file.name.to_string_lossy());
                 let text = format!(
-                    "a secret in a file that everybody can read (mode {mode:04o}); try chmod o-r {name}"
+                    "everybody can read this file (mode {mode:04o}), and it holds a secret: chmod o-r {name}"
                 );
                 found.push(warning(document, Some(place), section, Some(key), text));
             }

@@ -302,7 +302,7 @@ fn daemon_help(progname: &str) -> String {
     format!(
         "supervisord -- run a set of applications as daemons.\n\nUsage: {progname} [options]\n       {progname} \
          [options] ctl|check|init|service|version|completions|man [options]\n\nOptions:\n{}\nctl -- control a running daemon (see '{progname} ctl \
-         -h')\ncheck -- read the configuration and report everything that is wrong with it\ninit -- print a \
+         -h')\ncheck -- read the configuration and report everything that is wrong\ninit -- print a \
          commented configuration\nservice -- install, uninstall, start, stop or show the systemd service\nversion -- print the version of this program (-v prints that of the Supervisor it replaces)\ncompletions -- print completions for bash, zsh or fish\nman -- print a manual page \
          (supervisord or supervisorctl)\n\n",
         options_help(options::DAEMON)
@@ -329,8 +329,8 @@ fn help_of_client(progname: &str, options: &[Opt]) -> String {
 
 fn check_help(progname: &str) -> String {
     format!(
-        "Reads the configuration and its includes, starts nothing, and prints everything that is wrong.\n\nUsage: \
-         {progname} [options]\n\nOptions:\n{}\nExit status: 0 nothing wrong, 1 warnings (with --strict), 2 \
+        "Reads the configuration and its includes and reports everything that is wrong. Starts nothing.\n\nUsage: \
+         {progname} [options]\n\nOptions:\n{}\nExit status: 0 no errors, 1 warnings (only with --strict), 2 \
          errors.\n\n",
         options_help(options::CHECK)
     )
@@ -345,10 +345,11 @@ fn init_help(progname: &str) -> String {
 
 fn service_help(progname: &str) -> String {
     format!(
-        "Makes supervisord a service of systemd.\n\nUsage: {progname} [options] {}\n\nOptions:\n{}\ninstall -- write and \
-         enable a unit for this program and the configuration; a unit that others wrote or changed stays\nuninstall -- \
-         stop the service, and remove the unit that install wrote\nstart, stop, status -- hand the word to \
-         systemctl\n\nExit status: 0 done, 1 not done (status: that of systemctl), 2 wrong words.\n\n",
+        "Makes supervisord a service of systemd.\n\nUsage: {progname} [options] {}\n\nOptions:\n{}\ninstall -- write \
+         and enable a unit that runs this program with the configuration; never replaces a unit that somebody else \
+         wrote or changed\nuninstall -- \
+         stop and disable the service, and remove the unit that install wrote\nstart, stop, status -- call systemctl \
+         for the unit\n\nExit status: 0 success, 1 failure, 2 wrong usage; for status, that of systemctl.\n\n",
         ServiceAction::NAMES.join("|"),
         options_help(options::SERVICE)
     )

@@ -12,7 +12,7 @@ fn anything(_: &str) -> Parsed<Option<String>> {
 }
 
 fn no_dlog(_: &str) -> Parsed<Option<String>> {
-    Ok(Some("has no effect: what there is to say stands in the activity log, see logfile".to_string()))
+    Ok(Some("has no effect: the daemon writes to its activity log only, see logfile".to_string()))
 }
 
 fn umask(text: &str) -> Parsed<Option<String>> {
@@ -57,7 +57,7 @@ fn unit_name(text: &str) -> Parsed<Option<String>> {
     {
         return Ok(None);
     }
-    Err("a unit has a name of letters, digits and any of _.-:".to_string())
+    Err("the name of a unit consists of letters, digits and any of _.-:".to_string())
 }
 
 const fn flag(short: &'static [char], long: Option<&'static str>, help: &'static str) -> Opt {
@@ -138,7 +138,7 @@ pub(super) static DAEMON: &[Opt] = &[
     ours(flag(
         &[],
         Some("allow_unsafe_config"),
-        "start as root although everybody can write to the configuration, or to a directory it lies in",
+        "start as root even if everybody can write to the configuration or to a directory above it",
     )),
 ];
 
@@ -157,11 +157,7 @@ pub(super) static CTL: &[Opt] = &[
         colour,
         "always, never, or auto: in the shell and in commands that Supervisor lacks",
     )),
-    ours(flag(
-        &[],
-        Some("raw"),
-        "let control characters in what programs and daemons say reach the terminal",
-    )),
+    ours(flag(&[], Some("raw"), "pass control characters from programs and daemons on to the terminal")),
 ];
 
 /// Those of `supervisord ctl`, which may also stand behind the action, as with the relatives of Supervisor. The letters of
@@ -193,14 +189,14 @@ pub(super) static CHECK: &[Opt] = &[
 pub(super) static SERVICE: &[Opt] = &[
     CONFIGURATION,
     HELP,
-    Opt { help: "the service gets the variables in FILENAME, one NAME=value in a line", ..ENV_FILE },
+    Opt { help: "give the service the variables in FILENAME, one NAME=value in a line", ..ENV_FILE },
     value(&[], "name", "NAME", unit_name, "the unit is NAME.service (default is supervisord)"),
     value(
         &[],
         "unit_dir",
         "DIRECTORY",
         anything,
-        "the unit lies in DIRECTORY (default is /etc/systemd/system); for images, so nobody looks whether systemd runs",
+        "write the unit to DIRECTORY (default is /etc/systemd/system), for an image: systemd need not run here",
     ),
 ];
 

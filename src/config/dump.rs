@@ -69,7 +69,7 @@ pub(crate) fn dump(document: &Document, args: &DaemonArgs, surroundings: &Surrou
 /// Writes settings as one file.
 pub(crate) fn as_file(sections: Vec<(&str, Vec<Setting>)>) -> String {
     let mut text =
-        String::from("; The effective configuration. After each value stands where it came from.\n");
+        String::from("; The effective configuration. A comment after each value says where it came from.\n");
     for (section, settings) in sections {
         text += &format!("\n[{section}]\n");
         for setting in settings {

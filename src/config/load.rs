@@ -73,7 +73,7 @@ pub(crate) fn refusal(doubt: &Doubt, args: &DaemonArgs, surroundings: &Surroundi
     let file = surroundings.absolute(&doubt.file);
     let what = doubt.directory.as_ref().unwrap_or(&file).display();
     let text = format!(
-        "{}: {doubt}, as root; take that right away (chmod o-w {what}), or start with --allow-unsafe-config or \
+        "{}: {doubt}, as root; remove that permission (chmod o-w {what}), or start with --allow-unsafe-config or \
          {ALLOW_UNSAFE}=1 in the environment",
         doubt.file.display()
     );
@@ -300,8 +300,8 @@ fn trap(name: &Path, surroundings: &Surroundings) -> Option<ConfigError> {
     let path = surroundings.absolute(name);
     let doubt = trust::doubts_of(&path, &path, &mut HashSet::new()).into_iter().next()?;
     let text = format!(
-        "the configuration file {} is not used, because nobody named it and {doubt}; use the -c option if it is the \
-         right one",
+        "the configuration file {} is not used, because it was found in the current directory and {doubt}; if it is \
+         the right one, name it with -c",
         path.display()
     );
     Some(ConfigError { file: Some(name.into()), ..ConfigError::plain(text) })

@@ -151,7 +151,7 @@ impl SharedKeys {
 
 fn numprocs(text: &str) -> Read<i64> {
     match values::any_integer(text)? {
-        ..0 => Ok(Reading::doubtful(0, values::understood(text, "0: there is no process"))),
+        ..0 => Ok(Reading::doubtful(0, values::understood(text, "0, so there is no process"))),
         number if number > MAX_PROCESSES => Err(format!("{number} is above upper bound ({MAX_PROCESSES})")),
         number => Ok(Reading::plain(number)),
     }

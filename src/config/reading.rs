@@ -36,7 +36,7 @@ pub(crate) enum Readable {
 /// The system's, or that it is none that may be read, is too large, or does not end.
 pub(crate) fn read(path: &Path, readable: Readable) -> Result<Vec<u8>> {
     if readable == Readable::Files && is_descriptor(path) {
-        let text = "it is a descriptor of whoever started us, which can be read once";
+        let text = "it is an inherited descriptor, which can be read only once";
         return Err(Error::new(ErrorKind::InvalidInput, text));
     }
     // Opening a device can do something by itself.
@@ -86,7 +86,7 @@ fn refuse(kind: FileType, readable: Readable) -> Result<()> {
         kind if kind.is_file() => return Ok(()),
         kind if kind.is_fifo() && readable == Readable::Pipes => return Ok(()),
         kind if kind.is_dir() => return Err(ErrorKind::IsADirectory.into()),
-        kind if kind.is_fifo() => "a FIFO, which can be read once",
+        kind if kind.is_fifo() => "a FIFO, which can be read only once",
         kind if kind.is_socket() => "a socket",
         _ => "a device",
     };
@@ -103,7 +103,7 @@ fn read_pipe(pipe: &File) -> Result<Vec<u8>> {
     loop {
         match pipe.take(MAX_FILE + 1 - bytes.len() as u64).read_to_end(&mut bytes) {
             Ok(_) if bytes.len() as u64 > MAX_FILE => return Err(too_large()),
-            Ok(_) if bytes.is_empty() => return Err(timed_out("nobody writes to this FIFO")),
+            Ok(_) if bytes.is_empty() => return Err(timed_out("no process writes to this FIFO")),
             Ok(_) => return Ok(bytes),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
@@ -142,15 +142,11 @@ mod tests {
         std::os::unix::fs::symlink("/dev/stdin", path("link")).expect("linked");
         for (name, readable, text) in [
             ("sparse", Readable::Files, "it is larger than 64 MiB"),
-            ("fifo", Readable::Files, "it is not a regular file, but a FIFO, which can be read once"),
-            ("fifo", Readable::Pipes, "nobody writes to this FIFO"),
+            ("fifo", Readable::Files, "it is not a regular file, but a FIFO, which can be read only once"),
+            ("fifo", Readable::Pipes, "no process writes to this FIFO"),
             ("/dev/null", Readable::Pipes, "it is not a regular file, but a device"),
-            (
-                "/dev/fd/0",
-                Readable::Files,
-                "it is a descriptor of whoever started us, which can be read once",
-            ),
-            ("link", Readable::Files, "it is a descriptor of whoever started us, which can be read once"),
+            ("/dev/fd/0", Readable::Files, "it is an inherited descriptor, which can be read only once"),
+            ("link", Readable::Files, "it is an inherited descriptor, which can be read only once"),
             ("/proc/self/status", Readable::Pipes, "it is not a regular file, but one of /proc"),
         ] {
             let error = read(&path(name), readable).expect_err(name);

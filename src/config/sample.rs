@@ -78,7 +78,8 @@ fn setting(line: &str, kind: Option<&Kind>) -> String {
 /// Sections and keys that are not in Supervisor's sample, as comments only.
 fn new_settings() -> String {
     let mut text = String::from(
-        "\n; What follows is not in Supervisor's own sample. To use a line, put it without \"; \" into its section.\n",
+        "\n; What follows is not in Supervisor's own sample. To use a line, copy it into its section without the \"; \
+         \".\n",
     );
     for kind in &KINDS {
         let keys: Vec<String> = kind

@@ -150,15 +150,15 @@ pub(crate) const KINDS: [Kind; 11] = [
     Kind {
         prefix: "unix_http_server",
         example: "",
-        help: "A server on a socket file: for the client on this machine.",
+        help: "A server on a socket file, for clients on this machine.",
         keys: &[UNIX_SERVER, CREDENTIALS],
         open: false,
     },
     Kind {
         prefix: "inet_http_server",
         example: "",
-        help: "A server on a TCP port: for the web page and for clients elsewhere. Whoever can reach it without a \
-               password controls every program.",
+        help: "A server on a TCP port, for the web page and for clients on other machines. Without a password, \
+               anyone who can reach it controls every program.",
         keys: &[INET_SERVER, CREDENTIALS],
         open: false,
     },
@@ -172,14 +172,15 @@ pub(crate) const KINDS: [Kind; 11] = [
     Kind {
         prefix: "rpcinterface:",
         example: "supervisor",
-        help: "The methods that clients call. Only what is built in can be named; without such a section it is there, too.",
+        help: "The methods that clients call. Only the built-in ones can be named here. They are also there without \
+               this section.",
         keys: &[RPC_INTERFACE],
         open: true,
     },
     Kind {
         prefix: "supervisorctl",
         example: "",
-        help: "The client. Included files are looked at for this section only if this file has none.",
+        help: "The client. It looks for this section in included files only if this file has none.",
         keys: &[SUPERVISORCTL],
         open: false,
     },
@@ -201,14 +202,14 @@ pub(crate) const KINDS: [Kind; 11] = [
     Kind {
         prefix: "eventlistener:",
         example: "theeventlistenername",
-        help: "A program that is told of events on its stdin and answers on its stdout. Takes all keys of a program.",
+        help: "A program that receives events on its stdin and answers on its stdout. It takes all keys of a program.",
         keys: &[LISTENER, PROGRAM, STREAMS, PROGRAM_END],
         open: false,
     },
     Kind {
         prefix: "fcgi-program:",
         example: "thefcgiprogramname",
-        help: "A program that serves FastCGI on a socket shared by its processes. Takes all keys of a program.",
+        help: "A program that serves FastCGI on a socket that its processes share. It takes all keys of a program.",
         keys: &[FCGI, PROGRAM, STREAMS, PROGRAM_END],
         open: false,
     },
@@ -222,7 +223,8 @@ pub(crate) const KINDS: [Kind; 11] = [
     Kind {
         prefix: "include",
         example: "",
-        help: "More files, read after this one; what they say counts. They cannot include others.",
+        help: "More files, read after this one. Their settings override those of this file. They cannot include \
+               others.",
         keys: &[INCLUDE],
         open: false,
     },
@@ -240,7 +242,7 @@ const INET_SERVER: &[Key] = &[
 ];
 
 const CREDENTIALS: &[Key] = &[
-    optional("username", "user", "without it everybody is let in"),
+    optional("username", "user", "if missing, everybody is let in"),
     optional("password", "123", "plain, {SHA} and a hexadecimal SHA-1, or {BCRYPT} and a bcrypt hash"),
     new(key("legacy_get_actions", "false", "let links to index.html?action=... act without asking")),
     new(Key {
@@ -248,7 +250,8 @@ const CREDENTIALS: &[Key] = &[
         ..optional(
             "allowed_hosts",
             "ops.example.com, *.lan",
-            "names by which browsers may come without a password, besides addresses, localhost and this machine's",
+            "host names under which browsers may use a server without a password, besides addresses, localhost and \
+             this machine's",
         )
     }),
 ];
@@ -262,11 +265,11 @@ const SUPERVISORD: &[Key] = &[
     key("pidfile", "supervisord.pid", "file that holds the daemon's pid"),
     key("nodaemon", "false", "stay in the foreground"),
     key("silent", "false", "no copy of the log on stdout in the foreground"),
-    key("minfds", "1024", "least number of file descriptors at start"),
-    key("minprocs", "200", "least number of processes at start"),
+    key("minfds", "1024", "number of file descriptors that must be available at start"),
+    key("minprocs", "200", "number of processes that must be available at start"),
     // See `DAEMON_UMASK`.
     optional("umask", "022", "the daemon's umask (octal)"),
-    optional("user", "nobody", "user to become when started as root"),
+    optional("user", "nobody", "user to run as when started as root"),
     key("identifier", "supervisor", "name of this daemon for clients and listeners"),
     new(optional(
         "nodename",
@@ -278,20 +281,21 @@ const SUPERVISORD: &[Key] = &[
     optional(
         "childlogdir",
         "/tmp",
-        "directory of automatic logs; the system's for temporary files if missing",
+        "directory of automatic logs; if missing, the system's directory for temporary files",
     ),
     key("environment", "", "KEY=\"value\",KEY2=\"value2\" for all programs"),
     key("strip_ansi", "false", "remove terminal sequences from the logs of programs"),
     new(key(
         "exit_when",
         "never",
-        "never, any_fatal, any_exit, all_exited, or a process whose end is ours: its status becomes ours",
+        "never, any_fatal, any_exit, all_exited, or the name of a process: when it ends for good, so does the \
+         daemon, with the same exit status",
     )),
     new(optional(
         "processinfomapfile",
         "%(here)s/processes.map",
-        "table of live programs, for a start that takes over what outlived its keeper; beside the pidfile if \
-         exitkillall=false and this is missing",
+        "table of live programs, from which the next start takes over those that outlived their keeper; if missing \
+         and exitkillall=false, a file beside the pidfile",
     )),
     new(key(
         "startkillall",
@@ -303,13 +307,17 @@ const SUPERVISORD: &[Key] = &[
         "true",
         "stop all programs at exit (false: leave them running with their keeper)",
     )),
-    new(key("manager_watchdog_secs", "30", "seconds after which a manager that hangs is replaced; 0 never")),
+    new(key(
+        "manager_watchdog_secs",
+        "30",
+        "seconds after which a manager that does not react is replaced; 0 never",
+    )),
 ];
 
 const RPC_INTERFACE: &[Key] = &[optional(
     "supervisor.rpcinterface_factory",
     "supervisor.rpcinterface:make_main_rpcinterface",
-    "the built-in methods; nothing else can be loaded",
+    "the built-in methods; no other can be loaded",
 )];
 
 const SUPERVISORCTL: &[Key] = &[
@@ -320,9 +328,9 @@ const SUPERVISORCTL: &[Key] = &[
         help: "unix:///path or http://host:port",
         new: false,
     },
-    optional("username", "user", "as the server wants it"),
-    optional("password", "123", "as the server wants it, never its hash"),
-    key("prompt", "supervisor", "what the shell's prompt says"),
+    optional("username", "user", "as in the server's section"),
+    optional("password", "123", "as in the server's section, but never a hash"),
+    key("prompt", "supervisor", "text of the shell's prompt"),
     optional("history_file", "~/.sc_history", "where the shell keeps its history"),
 ];
 
@@ -350,7 +358,7 @@ const LISTENER: &[Key] = &[
 
 const FCGI: &[Key] = &[
     optional("socket", "unix:///tmp/app.sock", "or tcp://host:port"),
-    optional("socket_backlog", "1024", "the system's limit if missing"),
+    optional("socket_backlog", "1024", "number of waiting connections; the system's limit if missing"),
 ];
 
 const PROGRAM: &[Key] = &[
@@ -391,9 +399,9 @@ const STREAMS: &[Key] = &[
     key("stdout_logfile_backups", "10", "number of old logs that are kept; 0 none"),
     key("stdout_capture_maxbytes", "0", "bytes of captured output; 0 captures nothing"),
     key("stdout_events_enabled", "false", "emit an event for what is written"),
-    key("stdout_syslog", "false", "write to syslog, too"),
-    new(key("stdout_logfile_timestamps", "false", "a time in front of each line: true, or a format")),
-    new(key("stdout_logfile_prefix", "", "a text in front of each line, such as %(program_name)s")),
+    key("stdout_syslog", "false", "also write to syslog"),
+    new(key("stdout_logfile_timestamps", "false", "start each line with the time: true, or a format")),
+    new(key("stdout_logfile_prefix", "", "start each line with a text, such as %(program_name)s")),
     new(key("stdout_logfile_format", "raw", "raw, text, or json: one object a line")),
     key("stderr_logfile", "AUTO", "as for stdout"),
     key("stderr_logfile_maxbytes", "50MB", "as for stdout"),
@@ -413,7 +421,7 @@ const STREAMS: &[Key] = &[
     new(optional(
         "syslog_tag",
         "%(program_name)s",
-        "what they call the program; its name on the network if missing",
+        "name of the program in these messages; on the network its own name if missing",
     )),
     new(optional("syslog_stdout_priority", "NOTICE", "EMERG to DEBUG; NOTICE on the network if missing")),
     new(optional("syslog_stderr_priority", "NOTICE", "as for stdout")),
@@ -421,9 +429,13 @@ const STREAMS: &[Key] = &[
 
 const PROGRAM_END: &[Key] = &[
     key("environment", "", "KEY=\"value\",KEY2=\"value2\" over that of [supervisord]"),
-    key("serverurl", "AUTO", "what SUPERVISOR_SERVER_URL says"),
+    key(
+        "serverurl",
+        "AUTO",
+        "value of SUPERVISOR_SERVER_URL for the program; AUTO is a server of this daemon",
+    ),
     new(optional("sockets", "tcp://127.0.0.1:8080", "listening sockets to hand over as LISTEN_FDS")),
-    optional("socket_owner", "nobody", "owner of unix sockets, user or user:group"),
+    optional("socket_owner", "nobody", "owner of these unix sockets, user or user:group"),
     optional("socket_mode", "0700", "mode of unix sockets (octal)"),
     new(key("essential", "false", "end the daemon when this process ends for good")),
 ];

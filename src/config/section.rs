@@ -223,7 +223,7 @@ impl<'c> Section<'c> {
             let expanded = self.context.expanded.get() + text.len();
             self.context.expanded.set(expanded);
             if expanded > MAX_EXPANDED {
-                let text = format!("all expanded values together are longer than {MAX_EXPANDED} bytes");
+                let text = format!("all expanded values together have more than {MAX_EXPANDED} bytes");
                 self.error(Some(key), text);
                 return None;
             }

@@ -173,7 +173,7 @@ fn credentials(section: &Section<'_>) -> Option<Credentials> {
         }
         // Supervisor lets everybody in who knows no name, which nobody can have meant who wrote a password.
         ("", _) => {
-            let text = "empty: clients have to send an empty name, and the password".to_string();
+            let text = "empty: clients must send an empty name and the password".to_string();
             section.doubt("username", text);
         }
         _ => {}
@@ -193,12 +193,12 @@ fn credentials(section: &Section<'_>) -> Option<Credentials> {
 /// What it is instead.
 fn usable(stored: &str) -> Result<(), String> {
     if stored.is_empty() {
-        return Err("an empty password, with which everybody gets in who knows the username".to_string());
+        return Err("an empty password, which lets in anyone who knows the username".to_string());
     }
     if let Some(digest) = stored.strip_prefix("{SHA}") {
         let is_digest = digest.len() == 40 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
         let problem =
-            "a password that nobody can have: {SHA} must be followed by the 40 hexadecimal digits of a SHA-1";
+            "a password that never matches: {SHA} must be followed by the 40 hexadecimal digits of a SHA-1";
         return if is_digest { Ok(()) } else { Err(problem.to_string()) };
     }
     stored.strip_prefix("{BCRYPT}").map_or(Ok(()), usable_bcrypt)
@@ -209,7 +209,7 @@ fn usable(stored: &str) -> Result<(), String> {
 fn usable_bcrypt(hash: &str) -> Result<(), String> {
     let parts: bcrypt::HashParts = hash.parse().map_err(|error: bcrypt::BcryptError| {
         format!(
-            "a password that nobody can have: {{BCRYPT}} must be followed by a bcrypt hash as htpasswd -nB prints it \
+            "a password that never matches: {{BCRYPT}} must be followed by a bcrypt hash as htpasswd -nB prints it \
              ({error})"
         )
     })?;
@@ -218,8 +218,8 @@ fn usable_bcrypt(hash: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "a bcrypt hash of cost {cost}; it must be from {BCRYPT_COST_LEAST} to {BCRYPT_COST_MOST}, because everybody who \
-         tries a password takes a processor for as long as the hash takes"
+        "a bcrypt hash of cost {cost}; the cost must be from {BCRYPT_COST_LEAST} to {BCRYPT_COST_MOST}, because each \
+         try of a password occupies a processor for as long as the hash takes"
     ))
 }
 

@@ -44,7 +44,7 @@ pub(super) fn remote(text: &str) -> Option<&str> {
 pub(super) fn target(text: &str) -> Parsed<SyslogTarget> {
     let wrong = |why: &str| {
         format!(
-            "{} is no target of syslog: {why}; write syslog @[udp|tcp:]host[:port]",
+            "{} is not a target of syslog: {why}; write syslog @[udp|tcp:]host[:port]",
             repr(&format!("@{text}"))
         )
     };
@@ -87,7 +87,7 @@ fn host_and_port(text: &str) -> Result<(String, Option<&str>), &'static str> {
         return Err("it names no host");
     }
     if host.chars().all(|c| c.is_ascii_digit()) {
-        return Err("a number alone is no host");
+        return Err("a number alone is not a host");
     }
     Ok((host.to_string(), port))
 }
@@ -110,7 +110,7 @@ mod tests {
             ("syslog @", Err("it names no host")),
             ("syslog @tcp:", Err("it names no host")),
             ("syslog @:514", Err("it names no host")),
-            ("syslog @udp:514", Err("a number alone is no host")),
+            ("syslog @udp:514", Err("a number alone is not a host")),
             ("syslog @a b", Err("it names no host")),
             ("syslog @a/b", Err("it names no host")),
             ("syslog @h:0", Err("a port is a number from 1 to 65535")),

@@ -25,8 +25,8 @@ const fn foreign(section: &'static str, key: &'static str, advice: &'static str)
     Foreign { section, key, advice }
 }
 
-const ON_DEPLOYMENT: &str = "nothing is watched; let the deployment call 'supervisord ctl restart NAME'";
-const HEALTH: &str = "nothing is asked; an event listener can do it, such as httpok of superlance";
+const ON_DEPLOYMENT: &str = "no file is watched; let the deployment call 'supervisord ctl restart NAME'";
+const HEALTH: &str = "nothing checks health; an event listener such as httpok of superlance can do it";
 
 /// Every such key. One that ends with `*` stands for all that begin like it.
 const FOREIGN: [Foreign; 18] = [
@@ -53,7 +53,7 @@ const FOREIGN: [Foreign; 18] = [
 /// Sections of other supervisors.
 const FOREIGN_SECTIONS: [(&str, &str); 1] = [(
     "program-default",
-    "write its keys into each [program:x], or into [DEFAULT], which counts for every section",
+    "write its keys into each [program:x], or into [DEFAULT], which holds for every section",
 )];
 
 /// One place of something that nobody reads.
@@ -167,7 +167,7 @@ fn key_text(section: &str, key: &str, kind: &Kind) -> String {
     let suggestion = match (similar, elsewhere) {
         (None, Some(kind)) => {
             let name = if kind.prefix.ends_with(':') { "x" } else { "" };
-            format!(" (it belongs into [{}{name}])", kind.prefix)
+            format!(" (it belongs in [{}{name}])", kind.prefix)
         }
         (similar, _) => did_you_mean(similar.map(str::to_string)),
     };
@@ -233,13 +233,13 @@ mod tests {
                 "x.conf:6: [program:a] xyz: unknown key, ignored; 2 other sections have it, too",
                 "x.conf:7: [program:a] restartpause: a key of other supervisors, ignored: no key sets a pause before \
                  restarts",
-                "x.conf:12: [program:b] liveness_check_period: a key of other supervisors, ignored: nothing is asked; an \
-                 event listener can do it, such as httpok of superlance",
+                "x.conf:12: [program:b] liveness_check_period: a key of other supervisors, ignored: nothing checks \
+                 health; an event listener such as httpok of superlance can do it",
                 "x.conf:16: [eventlistener:l] xyz: unknown key, ignored",
                 "x.conf:17: [eventlistener:l] cron: a key of other supervisors, ignored: nothing starts it; let a crontab \
                  call 'supervisord ctl start NAME'",
                 "x.conf:18: [program-default]: a section of other supervisors, ignored: write its keys into each \
-                 [program:x], or into [DEFAULT], which counts for every section",
+                 [program:x], or into [DEFAULT], which holds for every section",
                 "x.conf:20: [programs:d]: unknown section, ignored (did you mean '[program:d]'?)",
                 "x.conf:23: [DEFAULT] foo: unknown key, ignored",
             ]

@@ -206,14 +206,14 @@ pub(crate) fn stop_signals(text: &str) -> Read<(Signal, Vec<Signal>)> {
         return signal(text).map(|Reading { value, doubt }| Reading { value: (value, Vec::new()), doubt });
     }
     if words.len() > MOST_STOP_SIGNALS {
-        return Err(format!("{} signals, and at most {MOST_STOP_SIGNALS} are possible", words.len()));
+        return Err(format!("{} signals, and at most {MOST_STOP_SIGNALS} are allowed", words.len()));
     }
     let read = words.iter().map(|word| signal(word)).collect::<Parsed<Vec<_>>>()?;
     let mut signals: Vec<Signal> = read.iter().map(|reading| reading.value).collect();
     let doubt = read.into_iter().find_map(|reading| reading.doubt);
     let killed = signals.iter().position(|signal| *signal == Signal::KILL);
     let in_vain = killed.filter(|at| at + 1 < signals.len());
-    let doubt = doubt.or(in_vain.map(|_| "no process is there for a signal after KILL".to_string()));
+    let doubt = doubt.or(in_vain.map(|_| "a signal after KILL never reaches the process".to_string()));
     // Two words were found, so there are signals.
     Ok(Reading { value: (signals.remove(0), signals), doubt })
 }
@@ -384,7 +384,7 @@ mod tests {
             ],
         );
         let late = stop_signals("KILL TERM").expect("there is a reading");
-        assert_eq!(late.doubt.as_deref(), Some("no process is there for a signal after KILL"));
+        assert_eq!(late.doubt.as_deref(), Some("a signal after KILL never reaches the process"));
         assert!(stop_signals(&"HUP ".repeat(33)).is_err());
     }
 

@@ -16,9 +16,8 @@ const MAX_NETRC: usize = 1 << 20;
 pub(crate) fn hints(refused: Option<&str>) -> Vec<String> {
     if let Some(username) = refused {
         return vec![
-            format!("  the username {username:?} and the password that were given were refused"),
-            "  those of the server stand in its section: [unix_http_server] or [inet_http_server]"
-                .to_string(),
+            format!("  the server refused the username {username:?} with this password"),
+            "  the server's own are in its section: [unix_http_server] or [inet_http_server]".to_string(),
         ];
     }
     vec![

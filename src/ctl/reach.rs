@@ -57,7 +57,7 @@ pub(crate) fn wrong_version(version: &str) -> CtlError {
 fn hints(problem: &CallError, daemon: &Daemon, settings: &Settings) -> Vec<String> {
     let advice = match (problem, daemon.client.endpoint()) {
         (problem, _) if is_foreign(problem) => {
-            format!("is this a supervisord? What listens at {} answers like something else", daemon.url)
+            format!("{} does not answer like a supervisord: check serverurl", daemon.url)
         }
         (CallError::Connect(error), Endpoint::Unix(path)) => unix_advice(error.kind(), path),
         (CallError::Connect(error), Endpoint::Inet { host, port })
@@ -106,13 +106,13 @@ fn unix_advice(kind: ErrorKind, path: &Path) -> String {
             None => "supervisord does not run, or its [unix_http_server] uses another file".to_string(),
         },
         ErrorKind::ConnectionRefused => {
-            "nobody listens on this file: supervisord has died, or it is no socket".to_string()
+            "nothing listens on this file: supervisord has died, or the file is not a socket".to_string()
         }
         ErrorKind::PermissionDenied => match describe_owner(path) {
             Some(owner) => {
                 format!("{owner}; use that account (sudo), or set chmod and chown in [unix_http_server]")
             }
-            None => "a directory above the socket may not be entered by this user".to_string(),
+            None => "this user may not enter a directory above the socket".to_string(),
         },
         _ => "check the path of serverurl".to_string(),
     }

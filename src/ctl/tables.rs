@@ -140,7 +140,7 @@ fn details(value: &Value) -> Result<String, CallError> {
 pub(crate) fn unsupported(problem: CallError) -> CtlError {
     if problem.fault() == Some(FaultCode::UnknownMethod.code()) {
         return CtlError::told(
-            "ERROR: this supervisord cannot tell that: it is an original Supervisor, or older than this client",
+            "ERROR: this supervisord does not know: it is an original Supervisor, or older than this client",
             Exit::GENERIC,
         );
     }

@@ -188,7 +188,7 @@ impl Location {
             // name that the file has is this one, it was not.
             let named = self.stat()?;
             if (named.st_dev, named.st_ino, named.st_nlink) != (stat.st_dev, stat.st_ino, 1) {
-                return Err(refused("it was exchanged while it was opened".to_string()));
+                return Err(refused("it was replaced while it was being opened".to_string()));
             }
         }
         Ok(stat)

@@ -106,8 +106,11 @@ impl Service {
     fn refusal(&self, machine: &Machine) -> Option<Failure> {
         let changes_files = matches!(self.action, ServiceAction::Install | ServiceAction::Uninstall);
         if !machine.has_systemctl || self.is_usual && !machine.runs_systemd {
-            return Some("systemd does not run here, and no other init system is supported; start supervisord from what \
-                         does run here".to_string());
+            return Some(
+                "systemd does not run here, and no other init system is supported; start supervisord from \
+                         the one that runs"
+                    .to_string(),
+            );
         }
         if changes_files && self.is_usual && !machine.is_root {
             return Some(format!("only root can write {}; run this with sudo", self.path().display()));
@@ -145,7 +148,7 @@ impl Service {
             ));
         }
         if !facts.is_controllable {
-            say("systemctl reload does nothing: the configuration has no server that its client can use");
+            say("systemctl reload will not work: the configuration has no server that the client can use");
         }
         let options = if args.name.is_some() {
             format!(" --name {}", self.name.trim_end_matches(".service"))
@@ -176,7 +179,7 @@ impl Service {
         match systemctl(&["daemon-reload"]) {
             Ok(()) => what.to_string(),
             Err(_) => {
-                format!("{what}; systemd may still know the new one until systemctl daemon-reload works")
+                format!("{what}; systemd may still know the new one until systemctl daemon-reload succeeds")
             }
         }
     }
@@ -200,7 +203,7 @@ impl Service {
         say(&format!("removed {}", path.display()));
         systemctl(&["daemon-reload"]).map_err(|problem| {
             format!(
-                "{problem}; the unit is removed, but systemd knows it until systemctl daemon-reload works"
+                "{problem}; the unit is removed, but systemd knows it until systemctl daemon-reload succeeds"
             )
         })
     }
@@ -260,7 +263,7 @@ impl Service {
         let others = OTHER_DIRECTORIES.iter().map(|directory| Path::new(directory).join(&self.name));
         match others.into_iter().find(|path| *path != self.path() && path.exists()) {
             Some(other) => Err(format!(
-                "there is {} already, which a unit of the same name in {} would hide. Use another name (--name NAME)",
+                "{} exists, and a unit of the same name in {} would hide it. Use another name (--name NAME)",
                 other.display(),
                 self.directory.display()
             )),
@@ -276,7 +279,7 @@ fn facts(args: &ServiceArgs) -> Result<(Facts, Config), Failure> {
         Some(name) => PathBuf::from(name),
         None => config::search(&here)
             .map_err(|error| error.to_string())?
-            .ok_or("no configuration file was found: name it with -c")?,
+            .ok_or("no configuration file was found: name one with -c")?,
     };
     let configuration = path_text(&here.absolute(configuration))?;
     let env_file = args.env_file.as_ref().map(|file| path_text(&here.absolute(file))).transpose()?;
@@ -343,7 +346,7 @@ fn path_text(path: &Path) -> Result<String, Failure> {
     if unit::fits(&text) {
         return Ok(text.into_owned());
     }
-    Err(format!("{text:?} cannot stand in a unit: it has control characters, or bytes that are no UTF-8"))
+    Err(format!("{text:?} cannot be used in a unit: it has control characters or bytes that are not UTF-8"))
 }
 
 /// How long stopping everything may take: groups of one priority end together, one priority after the other.

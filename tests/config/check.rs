@@ -70,7 +70,7 @@ fn names_that_nobody_reads() {
             "x.conf:3: warning: [programs:web] unknown section, ignored (did you mean '[program:web]'?)",
             "x.conf:7: warning: [program:a] autostrat: unknown key, ignored (did you mean 'autostart'?)",
             "x.conf:8: warning: [program:a] stdout: unknown key, ignored",
-            "x.conf:9: warning: [program:a] events: unknown key, ignored (it belongs into [eventlistener:x])",
+            "x.conf:9: warning: [program:a] events: unknown key, ignored (it belongs in [eventlistener:x])",
             "x.conf:10: warning: [Program:b] unknown section, ignored (did you mean '[program:b]'?)",
             "x.conf:11: warning: [colours] unknown section, ignored",
             "x.conf:13: warning: [DEFAULT] startsec: unknown key, ignored (did you mean 'startsecs'?)",
@@ -117,7 +117,7 @@ fn what_will_not_work_on_this_machine() {
 fn logs_that_are_rotated_all_the_time() {
     let told = |n_bytes: u32| {
         format!(
-            "a log of {n_bytes} bytes is rotated with nearly every line: write at least 4KB, or 0 for no limit"
+            "a log of {n_bytes} bytes is rotated at nearly every line: set at least 4KB, or 0 for no limit"
         )
     };
     check(
@@ -157,7 +157,7 @@ fn doors_left_open() {
          [inet_http_server:c]\nport=127.0.0.1:9002\n",
         2,
         &[
-            "x.conf:3: warning: [inet_http_server] port: whoever reaches this port controls every program: set \
+            "x.conf:3: warning: [inet_http_server] port: anyone who can reach this port controls every program: set \
              username and password",
             "x.conf:5: error: [inet_http_server:b] port: the same address as that of [inet_http_server]",
         ],
@@ -205,7 +205,7 @@ fn secrets_that_everybody_can_read() {
             .expect("the binary runs");
         let printed = String::from_utf8_lossy(&output.stdout);
         assert_eq!(
-            printed.contains("a secret in a file that everybody can read (mode 0644)"),
+            printed.contains("everybody can read this file (mode 0644), and it holds a secret"),
             secret,
             "{printed}"
         );
@@ -224,8 +224,8 @@ fn keys_set_twice_and_files_read_twice() {
     let printed =
         String::from_utf8_lossy(&output.stdout).replace(&*directory.path().to_string_lossy(), "$DIR");
     for line in [
-        "x.conf:2: warning: [supervisord] identifier: set again in line 3; the last value counts",
-        "$DIR/x.conf: warning: the main file includes itself: a cycle, which ends after one round",
+        "x.conf:2: warning: [supervisord] identifier: set again in line 3, and the last value counts",
+        "$DIR/x.conf: warning: the main file includes itself; it is read once more and not again",
         "$DIR/y/1.ini:2: warning: [include] files: an [include] in an included file is not followed",
     ] {
         assert!(printed.lines().any(|printed| printed == line), "{line}\nis not in\n{printed}");
@@ -326,7 +326,7 @@ fn directories_that_will_be_made() {
         "[supervisord]\n[program:a]\ncommand=/bin/cat\nstdout_logfile=%(here)s/logs/a/a.log\n\
          stderr_logfile=%(here)s/a.log\n",
         1,
-        &["x.conf:4: warning: [program:a] stdout_logfile: the directory $DIR/logs/a will be made"],
+        &["x.conf:4: warning: [program:a] stdout_logfile: the directory $DIR/logs/a will be created"],
     );
     check(
         "[supervisord]\n[program:a]\ncommand=/bin/cat\nstdout_logfile=\"/tmp/x.log\"\n\
@@ -384,9 +384,8 @@ fn an_end_that_cannot_come() {
     for (name, known) in
         [("a", true), ("w:1", true), ("w:*", true), ("w:2", false), ("b", false), ("any_exit", true)]
     {
-        let expected = format!(
-            "x.conf:2: warning: [supervisord] exit_when: there is no process or group named '{name}'"
-        );
+        let expected =
+            format!("x.conf:2: warning: [supervisord] exit_when: no process or group is named '{name}'");
         let expected: &[&str] = if known { &[] } else { &[&expected] };
         let text = format!("[supervisord]\nexit_when={name}\n{programs}");
         check(&text, i32::from(!known), expected);
@@ -466,19 +465,19 @@ fn servers_that_cannot_be_opened_are_errors() {
         (
             "unix_http_server]\nfile=\"%(here)s/s.sock\"",
             "file",
-            "$DIR/\"$DIR/s.sock\" ends with a quotation mark, which is part of the name here: leave the marks out"
+            "$DIR/\"$DIR/s.sock\" ends with a quotation mark, which is part of the name here: remove the marks"
                 .to_string(),
         ),
         ("unix_http_server]\nfile=%(here)s/x.conf", "file", "$DIR/x.conf exists and is not a socket".to_string()),
         (
             &*format!("unix_http_server]\nfile=/tmp/{long}"),
             "file",
-            format!("the path of a socket may have 107 bytes, and this one has 125: /tmp/{long}"),
+            format!("the path of a socket can have 107 bytes, and this one has 125: /tmp/{long}"),
         ),
         (
             "inet_http_server]\nport=no-such-host.invalid:9001\nusername=a\npassword=b",
             "port",
-            "the host 'no-such-host.invalid' has no address here: its name cannot be resolved".to_string(),
+            "the name of the host 'no-such-host.invalid' cannot be resolved here".to_string(),
         ),
         (
             "inet_http_server]\nport=192.0.2.1:9001\nusername=a\npassword=b",
@@ -497,7 +496,8 @@ fn descriptors_that_nobody_may_have_are_an_error() {
     let directory = with_config("[supervisord]\nminfds=2000000000\n");
     let output = run(directory.path(), &["check", "-c", "x.conf"]);
     let printed = String::from_utf8_lossy(&output.stdout);
-    let expected = "x.conf:2: error: [supervisord] minfds: 2000000000 descriptors are more than the ";
+    let expected = "x.conf:2: error: [supervisord] minfds: 2000000000 descriptors are needed, and the hard limit \
+                    here is ";
     assert!(printed.starts_with(expected) && output.status.code() == Some(2), "{printed}");
 }
 
@@ -516,26 +516,26 @@ fn a_client_that_looks_elsewhere_is_told_where() {
         (
             unix,
             "serverurl=unix:///tmp/other.sock\n",
-            "x.conf:5: warning: [supervisorctl] serverurl: the client will look for unix:///tmp/other.sock, which is \
-             none of the servers here; those are unix://$DIR/s",
+            "x.conf:5: warning: [supervisorctl] serverurl: the client will look for unix:///tmp/other.sock, and no \
+             server of this configuration is there; its servers are unix://$DIR/s",
         ),
         (
             unix,
             "",
             "x.conf:4: warning: [supervisorctl] serverurl: without serverurl the client will look for \
-             http://localhost:9001, which is none of the servers here; those are unix://$DIR/s",
+             http://localhost:9001, and no server of this configuration is there; its servers are unix://$DIR/s",
         ),
         (
             "[unix_http_server]\nfile=%(here)s/s\nusername=a\npassword=b\n",
             "serverurl=unix://%(here)s/s\n",
-            "x.conf:6: warning: [supervisorctl] username: [unix_http_server] wants a username and a password, and the \
-             client has none",
+            "x.conf:6: warning: [supervisorctl] username: [unix_http_server] requires a username and a password, and \
+             the client has none",
         ),
         (
             "[unix_http_server]\nfile=%(here)s/s\nusername=a\npassword=b\n",
             "serverurl=unix://%(here)s/s\nusername=a\npassword=c\n",
-            "x.conf:9: warning: [supervisorctl] password: it is not the password that [unix_http_server] wants, so the \
-             client will be refused",
+            "x.conf:9: warning: [supervisorctl] password: this is not the password of [unix_http_server], so the \
+             server will refuse the client",
         ),
     ] {
         check(&format!("[supervisord]\n{servers}[supervisorctl]\n{client}"), 1, &[expected]);
@@ -563,7 +563,7 @@ fn what_looks_right_and_is_not_is_explained() {
             "x.conf:3: warning: [program:a] command: command in [program:a] (x.conf:3) ends before the first \" ;\" or \
              \" #\", which begins a comment even between quotation marks: write it without the blank before it",
             "x.conf:3: warning: [program:a] command: can't parse command 'sh -c \"echo a': No closing quotation",
-            "x.conf:5: warning: [program:b] command: set again in line 8; the last value counts",
+            "x.conf:5: warning: [program:b] command: set again in line 8, and the last value counts",
             "x.conf:6: warning: [program:b] depends_on: a key of other supervisors, ignored: nothing waits for it; priority \
              sets the order of starts",
             "x.conf:7: warning: [program:b] [program: unclosed section header: [program... has no ']', so what follows \
@@ -708,8 +708,8 @@ fn settings_about_survivors_that_do_not_fit_together() {
         "[supervisord]\nexitkillall=false\n",
         1,
         &[
-            "x.conf:1: warning: [supervisord] startkillall: what exitkillall=false leaves running is stopped by the \
-             next start: startkillall=false takes it over",
+            "x.conf:1: warning: [supervisord] startkillall: the next start ends the programs that exitkillall=false \
+             leaves running: set startkillall=false to take them over",
         ],
     );
     check("[supervisord]\nexitkillall=false\nstartkillall=false\n", 0, &[]);
@@ -717,8 +717,8 @@ fn settings_about_survivors_that_do_not_fit_together() {
         "[supervisord]\nexitkillall=false\nstartkillall=false\nprocessinfomapfile=\n",
         1,
         &[
-            "x.conf:4: warning: [supervisord] processinfomapfile: without a table the programs of a keeper that is killed \
-           cannot be taken over: they have to be ended by hand before they are started anew",
+            "x.conf:4: warning: [supervisord] processinfomapfile: without this table, no start can take over the \
+             programs of a keeper that was killed: they must be ended by hand first",
         ],
     );
     check("[supervisord]\nexitkillall=false\nstartkillall=false\nprocessinfomapfile=%(here)s/map\n", 0, &[]);

@@ -97,7 +97,7 @@ fn their_syslog_is_taken() {
     }
     let told = check(&program("syslog @no.such.host.invalid"), "--strict");
     assert!(
-        told.contains(":4: warning: [program:x] stdout_logfile: the host 'no.such.host.invalid'"),
+        told.contains(":4: warning: [program:x] stdout_logfile: the name of the host 'no.such.host.invalid'"),
         "{told}"
     );
 }

@@ -92,7 +92,7 @@ fn what_nobody_reads_gets_one_line_at_start_and_reread() {
         "[program:b] envfiles: a key of other supervisors, ignored: write environment, or start the daemon with --env-file",
         "[program:c] autostrat: unknown key, ignored (did you mean 'autostart'?)",
         "[program-default]: a section of other supervisors, ignored: write its keys into each [program:x], or into \
-         [DEFAULT], which counts for every section",
+         [DEFAULT], which holds for every section",
     ];
     let told = || -> Vec<String> {
         let lines = daemon.messages().into_iter().filter(|line| line.text.contains("ignored"));

@@ -132,7 +132,7 @@ impl Conversation {
     pub fn settle(&mut self, handled: bool) {
         match handled {
             true => self.mood = Mood::Acknowledged,
-            false => self.give_up("its result handler could make nothing of an answer".to_string()),
+            false => self.give_up("its result handler did not understand an answer".to_string()),
         }
     }
 

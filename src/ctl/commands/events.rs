@@ -50,7 +50,9 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
         }
         // An original daemon: what changes can still be seen by looking.
         Err(CallError::Http { status: 400..=499, .. }) => {
-            session.screen.hint("this supervisord tells no events: asking it every second instead");
+            session
+                .screen
+                .hint("this supervisord has no stream of events: asking for changes every second instead");
             session.screen.line(HOW_TO_END)?;
             compare(session, &filter)
         }

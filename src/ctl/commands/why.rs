@@ -83,7 +83,7 @@ fn meaning(process: &Process, history: Option<&History>) -> String {
         Some(ProcessState::Exited) if waits => {
             "it ended within a second of its start and waits to be started again".to_string()
         }
-        Some(ProcessState::Exited) => "it ended by itself and is not to be started again".to_string(),
+        Some(ProcessState::Exited) => "it ended by itself and will not be started again".to_string(),
         Some(ProcessState::Fatal) => format!("it could not be started and was given up{problem}{spawnerr}"),
         Some(ProcessState::Unknown) | None => "the daemon lost control of it".to_string(),
     }
@@ -172,7 +172,7 @@ fn tell_history(session: &mut Session, process: &Process, history: &History) -> 
         }
         // What runs goes on running.
         ("", _) if process.pid != 0 => {}
-        ("", _) => session.screen.line("next: nothing until somebody asks for it")?,
+        ("", _) => session.screen.line("next: nothing until a client asks for it")?,
         (next, ..0) => session.screen.line(&format!("next: {next}"))?,
         (next, seconds) => session.screen.line(&format!("next: {next} in {seconds} s"))?,
     }
