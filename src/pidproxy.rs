@@ -1,11 +1,11 @@
 //! `pidproxy PIDFILE COMMAND …`: stands in for a program that puts itself into the background.
 //!
-//! It runs the command and stays in the foreground itself, so that it can be supervised. Signals go to the
-//! process whose pid the file holds; its own life ends with the command's, or with a signal that asks for an
-//! end. With `-exit-daemon-stop` the command may end first, as one does that puts itself into the background: then it
-//! ends with the process that the file names, with status 1.
+//! It runs the command and stays in the foreground, so that it can be supervised. It passes signals on to the process
+//! whose pid the file holds. It ends with the command, or after a signal that asks for an end. With `-exit-daemon-stop` the
+//! command may end first, as commands do that put themselves into the background. The proxy then ends with the process
+//! that the file names, with status 1.
 //!
-//! As root it signals only who has to do with the command: see [`may_signal`].
+//! As root it signals only processes that belong to the command: see [`may_signal`].
 
 use crate::model::signal::Signal;
 use crate::sys::{pidfd, process, signals, user};

@@ -1,11 +1,11 @@
-//! Commands that do not mean what they look like: no shell reads them, and a semicolon ends them.
+//! Commands that need a shell and do not name one.
 
 use crate::config::command;
 
 /// Words that a shell acts upon. Digits may stand before those with an arrow.
 const OPERATORS: [&str; 9] = ["&&", "||", "|", "&", ";", "<", ">", ">>", "|&"];
 
-/// What to say of a command in which a shell would find something to do; `None` if there is nothing.
+/// A warning about a command with words that only a shell acts upon; `None` if it has none.
 pub(super) fn shell_words(command: &str) -> Option<String> {
     let words = command::split(command).ok()?;
     let operator = words.iter().skip(1).find(|word| is_operator(word))?;

@@ -135,7 +135,7 @@ impl Check<'_> {
         }
     }
 
-    /// Settings about programs that outlive the daemon, each of which means little without the others.
+    /// Settings about programs that outlive the daemon. Each of them needs the others.
     fn survivors(&mut self, config: &Config) {
         let settings = &config.supervisord;
         if let Some(path) = &settings.processinfomapfile
@@ -240,7 +240,7 @@ impl Check<'_> {
         }
     }
 
-    /// Files that more than one stream writes to: each would rotate them under the feet of the others.
+    /// Files that more than one stream writes to: each stream would rotate them while the others write.
     fn shared_logs(&mut self, config: &Config) {
         let mut writers: BTreeMap<PathBuf, Vec<(String, &str, String)>> = BTreeMap::new();
         for group in &config.groups {

@@ -99,7 +99,7 @@ fn wrong_host(host: &str) -> Option<String> {
     }
 }
 
-/// What the client will look for in vain, or be refused by.
+/// Warnings about a client that will find no server, or that the server will refuse.
 pub(super) fn of_client(document: &Document, config: &Config, client: &CtlConfig) -> Vec<Problem> {
     let warn = |key: &str, text| vec![about(document, CLIENT, key, Severity::Warning, text)];
     let url = Endpoint::shown(&client.serverurl);

@@ -1,7 +1,7 @@
-//! Command lines as Python's `getopt` reads them, made plain for argh.
+//! Reads command lines as Python's `getopt` does, and rewrites them for argh.
 //!
-//! `-nk`, `-cFILE`, `--opt=value` and unique prefixes of long names are spellings argh does not know. Here they
-//! become `--name value`, after the checks that Supervisor makes, with its texts.
+//! argh does not know `-nk`, `-cFILE`, `--opt=value` and unique prefixes of long names. Here they become `--name value`,
+//! after the checks that Supervisor makes, with its error texts.
 
 use crate::config::repr;
 use crate::config::values::Parsed;
@@ -14,12 +14,13 @@ pub(super) struct Opt {
     pub long: Option<&'static str>,
     /// The name of the value in the help; `None` for a flag.
     pub value: Option<&'static str>,
-    /// What the value must be; says so if something else was understood than was written.
+    /// Checks the value. Returns a sentence if the value is taken for something else than was written.
     pub check: fn(&str) -> Parsed<Option<String>>,
     pub help: &'static str,
-    /// What its letter means as the last word, or before another option, where its value cannot be.
+    /// The option that its letter means where no value follows: as the last word, or before another option.
     pub bare: Option<&'static Opt>,
-    /// Whether Supervisor lacks it. Then its name is never abbreviated, so that Supervisor's can be as before.
+    /// Whether Supervisor lacks it. Its name cannot be abbreviated then, so that abbreviations of Supervisor's options keep
+    /// their meaning.
     pub ours: bool,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Given {
     pub value: Option<String>,
 }
 
-/// Takes the options off the front of a command line; they end at `--` or at the first word that is none.
+/// Takes the options off the front of a command line. They end at `--` or at the first word that is not an option.
 ///
 /// # Errors
 /// An option is unknown or lacks its value: Supervisor's text.
@@ -175,7 +176,7 @@ fn lex_short(
     Ok(())
 }
 
-/// What going through the options one after the other led to.
+/// The result of checking the options one after the other.
 pub(super) enum Handled {
     /// Arguments for argh.
     Plain(Vec<String>),

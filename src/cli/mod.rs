@@ -1,7 +1,8 @@
-//! The command line: who the program is to be, with which options.
+//! The command line: selects the part of the program that runs, with its options.
 //!
-//! `supervisord [options]` is the daemon. A first word that is no option selects another part: `ctl`, `check`,
-//! `init`, `service`, `version`. Called as `supervisorctl` or `echo_supervisord_conf` the program is what those are.
+//! `supervisord [options]` is the daemon. A first word that is not an option selects another part: `ctl`, `check`,
+//! `init`, `service`, `version`, `completions`, `man` or `pidproxy`. Called as `supervisorctl`, the program is the client;
+//! called as `echo_supervisord_conf`, it prints the sample configuration.
 
 mod env_file;
 mod getopt;
@@ -17,7 +18,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// The words that make the program something else than the daemon.
+/// The words that select another part of the program than the daemon.
 const PARTS: [&str; 8] = ["ctl", "check", "init", "service", "version", "completions", "man", "pidproxy"];
 
 /// What a command line asks for.
@@ -61,7 +62,7 @@ impl Exit {
         Exit { output, to_stderr: true, status: 2 }
     }
 
-    /// Prints the text. That nobody reads it is no reason for another status.
+    /// Prints the text. The status stays the same if nobody reads it.
     fn print(&self) -> ExitCode {
         if self.to_stderr {
             let _ = std::io::stderr().write_all(self.output.as_bytes());
@@ -87,7 +88,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Reads the file of `--env-file`. That it cannot be read is no reason not to start; a warning says so.
+/// Reads the file of `--env-file`. If it cannot be read, the program warns and goes on.
 fn set_variables(invocation: &mut Invocation) {
     let (file, doubt) = match invocation {
         Invocation::Daemon(args) => (args.env_file.clone(), Some(&mut args.doubt)),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Where programs are looked for when no `PATH` says otherwise; Supervisor, options.py, get_path().
 const DEFAULT_PATH: &str = "/bin:/usr/bin:/usr/local/bin";
 
-/// A command that can be tried.
+/// A command that was split and whose file was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// The file to execute; relative only together with a `directory`.
@@ -50,7 +50,7 @@ impl fmt::Display for CommandError {
 impl std::error::Error for CommandError {}
 
 impl CommandError {
-    /// The fault a client gets that asked for a start.
+    /// The fault for a client that asked for a start.
     pub fn fault(&self) -> Fault {
         let code = match self {
             CommandError::NotFound(_) => FaultCode::NoFile,

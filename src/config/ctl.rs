@@ -32,7 +32,7 @@ pub(crate) struct CtlConfig {
     /// Who else may have chosen `serverurl`: whoever can write to the file it stands in. `None` if it is the user's, root's,
     /// or the default.
     pub url_is_of: Option<String>,
-    /// What reading it had to say.
+    /// Warnings and notes from reading it.
     pub messages: Vec<Message>,
 }
 
@@ -193,7 +193,7 @@ fn with_absolute_path(around: &Surroundings, url: String) -> String {
     }
 }
 
-/// A plug-in for the client is Python code, too.
+/// Notes that a plug-in for the client, which is Python code, cannot be loaded.
 fn ctlplugin(section: &Section<'_>) {
     match section.raw(FACTORY_KEY) {
         None => {

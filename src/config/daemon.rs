@@ -108,8 +108,8 @@ fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
     section.understand_or_default("environment", environment::parse)
 }
 
-/// What this machine is called in addresses: its own section's word, or that of the first server on the network, where
-/// relatives have it. Empty is none.
+/// The name of this machine in addresses: from `[supervisord]`, or from the first `[inet_http_server]`, where other
+/// supervisors have the key. An empty name is none.
 fn nodename(section: &Section<'_>) -> Option<String> {
     let context = section.context;
     let host = Some(context.surroundings.host_node_name.as_str());
@@ -183,7 +183,8 @@ fn exit_when(text: &str) -> Parsed<ExitWhen> {
     })
 }
 
-/// Written and empty: none. Not written: beside the pidfile, if programs are to outlive the daemon.
+/// The table of live programs. An empty value means none. Without the key it is beside the pidfile if programs outlive the
+/// daemon.
 fn map_file(section: &Section<'_>, pidfile: &Path, exitkillall: bool) -> Option<PathBuf> {
     match section.text("processinfomapfile") {
         Some(path) if path.is_empty() => None,
@@ -193,7 +194,7 @@ fn map_file(section: &Section<'_>, pidfile: &Path, exitkillall: bool) -> Option<
     }
 }
 
-/// What `processinfomapfile` is where it is not written. `pidfile` is the command line's.
+/// The default of `processinfomapfile`. `pidfile` is that of the command line.
 pub(super) fn default_map_file(context: &Context<'_>, pidfile: Option<&str>) -> Option<PathBuf> {
     let section = context.section(SECTION);
     let exitkillall = section.get_or_default("exitkillall", values::boolean);

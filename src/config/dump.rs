@@ -144,7 +144,7 @@ impl Dump<'_> {
         Some((text, self.origin(value.place)))
     }
 
-    /// The one value that is made of others where it is not written.
+    /// The default of `processinfomapfile`, the only one that depends on other values.
     fn map_file(&self) -> Option<String> {
         let mut context = Context::new(self.document, self.surroundings);
         context.environment.clone_from(&self.environment);

@@ -63,8 +63,8 @@ fn is_allowed(surroundings: &Surroundings) -> bool {
     surroundings.environment.get(ALLOW_UNSAFE).is_some_and(|value| !value.is_empty())
 }
 
-/// Why root does not run what stands in this file: whoever likes can have it run anything. Others than everybody may be
-/// meant to, a user who deploys for example.
+/// Why root refuses this file: everybody can change it, and so have root run anything. A single user or a group that can
+/// change it is not refused, because that may be intended, for example for deployments.
 pub(crate) fn refusal(doubt: &Doubt, args: &DaemonArgs, surroundings: &Surroundings) -> Option<ConfigError> {
     let allowed = args.allow_unsafe_config || is_allowed(surroundings);
     if !surroundings.is_root || allowed || !doubt.is_open_to_all() {
@@ -126,7 +126,7 @@ fn here(name: &Path, surroundings: &Surroundings) -> String {
     path.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned()
 }
 
-/// What became of a document.
+/// What reading a document gave.
 pub(crate) struct Outcome {
     /// `None` if there are errors.
     pub config: Option<Config>,
@@ -193,8 +193,8 @@ pub(crate) fn interpret(
     Outcome { config: errors.is_empty().then_some(config), errors, notes }
 }
 
-/// Whether a file is there to run a daemon with. One that only lacks `[supervisord]` is, with the defaults; an empty one,
-/// or one of something else, is a mistake, and at a reread would be the end of every program.
+/// Whether a file is meant for a daemon. A file that only lacks `[supervisord]` is, and gets the defaults. An empty file,
+/// or one for something else, is a mistake, and at a reread it would remove every program.
 fn is_for_a_daemon(document: &Document) -> bool {
     let has = |prefix: &str| document.sections().any(|section| section.starts_with(prefix));
     document.has_section(daemon::SECTION) || BEYOND_THE_DAEMON.iter().any(|prefix| has(prefix))
@@ -292,7 +292,7 @@ fn first_found(surroundings: &Surroundings) -> Option<PathBuf> {
     search_paths(surroundings).into_iter().find(|path| surroundings.absolute(path).exists())
 }
 
-/// What speaks against a file that root would take only because of the directory it is in.
+/// Why root does not take a file that was found in the current directory.
 fn trap(name: &Path, surroundings: &Surroundings) -> Option<ConfigError> {
     if !surroundings.is_root || name.is_absolute() || is_allowed(surroundings) {
         return None;

@@ -29,7 +29,7 @@ pub fn init_main(args: &InitArgs) -> ExitCode {
     }
 }
 
-/// Never overwrites a configuration that is there already.
+/// Writes a new file. An existing file is an error, so that no configuration is overwritten.
 fn write_new(path: &str, text: &str) -> std::io::Result<()> {
     std::fs::File::create_new(path)?.write_all(text.as_bytes())
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// What reading a value gives: the value, or a sentence that says what is wrong with it.
 pub(crate) type Parsed<T> = Result<T, String>;
 
-/// A value, and what was understood where the text does not say quite that.
+/// A value, and a warning if the text does not quite say that value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reading<T> {
     pub value: T,
@@ -33,7 +33,7 @@ impl<T> Reading<T> {
     }
 }
 
-/// What reading a value gives that need not be quite right.
+/// The result of reading a value that is accepted with a warning if the text is not quite right.
 pub(crate) type Read<T> = Parsed<Reading<T>>;
 
 /// No grace period needs to be longer than a century, and the clock's arithmetic stays far from its limits.

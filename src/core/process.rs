@@ -190,7 +190,7 @@ pub enum Event {
     Stop,
     /// The daemon ends, and it is this process' turn.
     ShutDown,
-    /// Whoever waits for its end has lost patience: the grace period is over.
+    /// Do not wait for the rest of the grace period: send SIGKILL now.
     Escalate,
     /// The answer to [`Effect::Spawn`].
     Spawned(Pid),
@@ -227,7 +227,8 @@ pub enum Event {
 pub enum Effect {
     /// Create it, and answer with [`Event::Spawned`], [`Event::SpawnedLate`] or [`Event::SpawnFailed`].
     Spawn,
-    /// Nobody wants what [`Effect::Spawn`] asked for any more: see to it that it never runs, and do not answer.
+    /// The start that [`Effect::Spawn`] asked for is no longer wanted: make sure that the program never runs, and do not
+    /// answer.
     Abandon,
     /// Send a signal. If that fails although the process is there, answer with [`Event::SignalFailed`].
     Kill {

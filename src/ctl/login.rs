@@ -12,7 +12,7 @@ pub(crate) const PASSWORD_VARIABLE: &str = "SUPERVISORCTL_PASSWORD";
 /// The most of a `.netrc` that is read.
 const MAX_NETRC: usize = 1 << 20;
 
-/// What to do when the daemon wants credentials, others than those of this user, and nobody can be asked.
+/// Advice for when the server requires credentials, or refused the given ones, and nobody can be asked.
 pub(crate) fn hints(refused: Option<&str>) -> Vec<String> {
     if let Some(username) = refused {
         return vec![

@@ -66,36 +66,37 @@ fn escape(text: &str) -> String {
 
 const DESCRIPTION: &str = "\
 .SH DESCRIPTION
-Talks to a running supervisord, or to an original Supervisor, and prints what it answers. Without an action it is a shell
-in which actions are typed.
+Sends requests to a running supervisord, or to an original Supervisor, and prints the answers. Without an action it starts
+a shell that reads actions.
 .PP
-The server's address and the credentials come from the section \\fB[supervisorctl]\\fR of the configuration file; options
-go before it.
+The server's address and the credentials come from the section \\fB[supervisorctl]\\fR of the configuration file. Options
+override them.
 ";
 
 const DAEMON_DESCRIPTION: &str = "\
 .SH DESCRIPTION
-Starts the programs of a configuration file and starts them again when they end. Reads the files of Supervisor as they
-are. The words behind the options make it something else: the client (\\fBctl\\fR), a check of the configuration
-(\\fBcheck\\fR), a sample of one (\\fBinit\\fR), the systemd service (\\fBservice\\fR), completions for a shell, or this page.
+Starts the programs of a configuration file, and starts them again when they end. Reads the configuration files of
+Supervisor unchanged. A word after the options selects another part of the program: the client (\\fBctl\\fR), a check of the
+configuration (\\fBcheck\\fR), a sample configuration (\\fBinit\\fR), the systemd service (\\fBservice\\fR), completions for a
+shell (\\fBcompletions\\fR), or this page (\\fBman\\fR).
 .PP
-With \\fBexitkillall=false\\fR in [supervisord] the end of the daemon leaves its programs running with a process of it,
-the keeper, which goes on moving their output to their logs. The next start on the same pidfile takes them up again, if
-\\fBstartkillall=false\\fR, and deals with what is configured differently by then as \\fBupdate\\fR does. To end everything
-for good, \\fBstop all\\fR before \\fBshutdown\\fR, or send TERM to the keeper some seconds after the end of the daemon; its pid
-stands in the lock file beside the pidfile. As PID 1 the daemon always stops its programs.
+With \\fBexitkillall=false\\fR in [supervisord], programs keep running when the daemon ends. One process of the daemon, the
+keeper, stays with them and moves their output to their logs. If \\fBstartkillall=false\\fR, the next start with the same
+pidfile resumes them, and applies changes of the configuration as \\fBupdate\\fR does. To end everything for good, use
+\\fBstop all\\fR before \\fBshutdown\\fR, or send TERM to the keeper some seconds after the end of the daemon. The lock file
+beside the pidfile holds the keeper's pid. As PID 1 the daemon always stops its programs.
 .PP
-If even the keeper was killed, programs are found by the table in \\fBprocessinfomapfile\\fR and taken over, provided that pid,
-start time and boot agree.
+If the keeper was killed too, the next start finds programs by the table in \\fBprocessinfomapfile\\fR. It takes over those
+whose pid, start time and boot agree.
 ";
 
 const SERVICE: &str = "\
 .SH SERVICE
 .TP
 \\fBservice install\\fR [\\fB\\-c\\fR \\fIFILENAME\\fR] [\\fB\\-\\-env\\-file\\fR \\fIFILENAME\\fR] [\\fB\\-\\-name\\fR \\fINAME\\fR]
-Writes and enables the systemd unit \\fINAME\\fR.service (supervisord.service), which runs this program with that configuration. A unit
-that somebody else wrote, or has changed, stays as it is. Called again it brings the unit up to date, for example after
-\\fBexitkillall\\fR or the longest \\fBstopwaitsecs\\fR has changed.
+Writes and enables the systemd unit \\fINAME\\fR.service (default supervisord.service), which runs this program with that
+configuration. It never replaces a unit that somebody else wrote or changed. Run it again to bring the unit up to date, for
+example after \\fBexitkillall\\fR or the longest \\fBstopwaitsecs\\fR has changed.
 .TP
 \\fBservice uninstall\\fR
 Stops and disables the service, and removes the unit that \\fBservice install\\fR wrote.
@@ -103,41 +104,42 @@ Stops and disables the service, and removes the unit that \\fBservice install\\f
 \\fBservice start\\fR, \\fBstop\\fR, \\fBstatus\\fR
 Call systemctl for the unit.
 .PP
-\\fBsystemctl reload\\fR does what \\fBsupervisorctl update\\fR does: programs that did not change go on. With \\fB\\-\\-unit\\-dir\\fR
-\\fIDIRECTORY\\fR the unit lies elsewhere, for the image of another machine for example.
-The exit status is 0, 1 if something was not done, 2 for wrong words, and for \\fBstatus\\fR that of systemctl.
+\\fBsystemctl reload\\fR does what \\fBsupervisorctl update\\fR does: programs whose settings did not change run on. With
+\\fB\\-\\-unit\\-dir\\fR \\fIDIRECTORY\\fR the unit is written to another directory, for example in the image of a machine.
+The exit status is 0 for success, 1 for failure, 2 for wrong usage, and for \\fBstatus\\fR that of systemctl.
 ";
 
 const NAMES: &str = "\
 .SH NAMES
-A process is \\fIname\\fR, or \\fIgroup\\fR:\\fIname\\fR if its group has another name; to \\fBsupervisord ctl\\fR its name alone
-will do if no other process bears it. \\fIgroup\\fR:* is every process of a group, \\fBall\\fR is every process. The signs *, ? and [ ] make
-a pattern that names and groups are matched with; quote it, or the shell takes it for files.
+A process is \\fIname\\fR, or \\fIgroup\\fR:\\fIname\\fR if its group has another name. \\fBsupervisord ctl\\fR also takes the name alone if
+no other process has it. \\fIgroup\\fR:* means every process of a group, \\fBall\\fR means every process. A word with *, ? or [ ] is a
+pattern for the names of processes and groups. Quote it, so that the shell does not replace it with names of files.
 ";
 
 const EXIT_STATUS: &str = "\
 .SH EXIT STATUS
 .TP
 0
-All is well; also for \\fBstart\\fR of what runs and \\fBstop\\fR of what does not.
+Success. This includes \\fBstart\\fR of a running process and \\fBstop\\fR of a stopped one.
 .TP
 1
 The action failed, or its arguments are wrong.
 .TP
 2
-An option or the configuration is wrong; \\fBstart\\fR without a name, or of an unknown group.
+An option or the configuration is wrong. \\fBstart\\fR: no name was given, or an unknown group.
 .TP
 3
-\\fBstatus\\fR: a process shown is STOPPED, EXITED, FATAL or UNKNOWN. Others: the server does not offer what the client needs.
+\\fBstatus\\fR: a process shown is STOPPED, EXITED, FATAL or UNKNOWN. Other actions: the server lacks the methods that the
+client needs.
 .TP
 4
-\\fBstatus\\fR: the server cannot be asked, or a name is unknown. Others: the server refuses the connection.
+\\fBstatus\\fR: the server does not answer, or a name is unknown. Other actions: the server refuses the connection.
 .TP
 5
 The server speaks another version of the protocol.
 .TP
 7
-A process did not start, ended while starting, or does not run; or there is no socket file.
+A process did not start, ended while starting, or does not run. Also: the socket file does not exist.
 .TP
 130, 141
 Ended by Ctrl\\-C, or because nobody read the output.
@@ -147,15 +149,15 @@ const ENVIRONMENT: &str = "\
 .SH ENVIRONMENT
 .TP
 \\fBSUPERVISORCTL_PASSWORD\\fR
-The password for the server, so that it need not stand on the command line. It goes to a server that was named by
-\\fB\\-s\\fR, that is the default, or that stands in a configuration file which only root or the user can change.
+The password for the server, to keep it off the command line. The client sends it to a server that \\fB\\-s\\fR names, to the
+default server, or to one from a configuration file that only root or the user can change.
 .TP
 \\fBNETRC\\fR
-A file to read user names and passwords from instead of \\fI~/.netrc\\fR. The machine is the server's host, its socket file
-or the whole URL; only the last counts for a server that others could have chosen.
+A file to read user names and passwords from instead of \\fI~/.netrc\\fR. A machine in it is the server's host, its socket file
+or its whole URL. For a server that other users could have chosen, only the whole URL counts.
 .TP
 \\fBNO_COLOR\\fR
-If set, colours are not used even on a terminal.
+If set, the client uses no colours, not even on a terminal.
 ";
 
 #[cfg(test)]

@@ -366,7 +366,7 @@ fn print(
     Ok(session.screen.line(&format!("{name}: ERROR ({})", order.wording(code, description)))?)
 }
 
-/// Waits with somebody else who restarts the same process, and says what came of it as if it were ours.
+/// Waits for the start that another client asked for, and reports its result as that of this client's request.
 fn join(session: &mut Session, name: &str) -> Outcome {
     let mut state = session.daemon.process_info(name)?.state;
     // There is no call that waits for a start of others.

@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What a failed check call means. The lines and statuses are Supervisor's; the hints are ours.
+/// Explains why the first call failed. The lines and statuses are Supervisor's, the hints are ours.
 pub(crate) fn explain(problem: CallError, daemon: &Daemon, settings: &Settings) -> CtlError {
     let url = &daemon.url;
     let (line, exit) = match (problem.connect_kind(), problem.fault()) {
@@ -24,7 +24,7 @@ pub(crate) fn explain(problem: CallError, daemon: &Daemon, settings: &Settings) 
     CtlError::Told { line, hints: hints(&problem, daemon, settings), exit }
 }
 
-/// The same for a command that makes no check call: text for behind `error: `, and hints.
+/// The same for a command that makes no such call: the text after `error: `, and hints.
 pub(crate) fn explain_any(problem: CallError, daemon: &Daemon, settings: &Settings) -> CtlError {
     let hints = hints(&problem, daemon, settings);
     let line = match &problem {
@@ -75,7 +75,7 @@ fn hints(problem: &CallError, daemon: &Daemon, settings: &Settings) -> Vec<Strin
     vec![format!("  {advice}"), format!("  {}", origin(settings))]
 }
 
-/// Whether no supervisord answers like that.
+/// Whether a supervisord never fails in this way.
 fn is_foreign(problem: &CallError) -> bool {
     match problem {
         // Those are ours, too: too much to do, too large a request.
@@ -123,7 +123,7 @@ fn first_missing(path: &Path) -> Option<&Path> {
     path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
 }
 
-/// Whose the socket is.
+/// The owner and mode of the socket, in words.
 fn describe_owner(path: &Path) -> Option<String> {
     let metadata = path.metadata().ok()?;
     let user = nix::unistd::User::from_uid(metadata.uid().into()).ok().flatten();

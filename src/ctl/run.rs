@@ -91,7 +91,7 @@ pub(crate) fn run_words(session: &mut Session, words: &[String]) -> Exit {
     }
 }
 
-/// The status for output that nobody takes. A reader that went away, like `head`, is no reason for a message.
+/// The exit status for output that cannot be written. A reader that went away, such as `head`, needs no message.
 fn output_failed(problem: &CtlError) -> Exit {
     match problem {
         CtlError::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
@@ -152,7 +152,7 @@ fn settings(config: CtlConfig, args: &CtlArgs, surroundings: &Surroundings, scre
     settings
 }
 
-/// Whose habits belong to the name the client was called by.
+/// The style that belongs to the name under which the client was called.
 fn style(progname: &str) -> Style {
     match Path::new(progname).file_name() {
         Some(name) if name == "supervisorctl" => Style::Supervisor,

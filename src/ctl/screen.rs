@@ -13,8 +13,8 @@ const PATIENCE: Duration = Duration::from_millis(700);
 
 /// Standard output and standard error, or what a test puts in their place.
 ///
-/// What a daemon or a program says never steers the terminal: there, control characters and marks of writing direction
-/// are shown instead. Only [`Screen::drawn`] passes sequences on, those of our own.
+/// Text from daemons and programs never controls the terminal: control characters and marks of writing direction are
+/// shown there instead. Only [`Screen::drawn`] passes on sequences, and only the client's own.
 pub(crate) struct Screen {
     out: Box<dyn Write>,
     err: Box<dyn Write>,

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-/// Whose habits the client has.
+/// Which client this one behaves like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Style {
     /// Supervisor's, as `supervisorctl`.
@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     pub style: Style,
 }
 
-/// Whether somebody is there to be asked.
+/// Whether the client may ask questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// One command from the command line: nothing is ever asked.
@@ -59,11 +59,11 @@ pub(crate) struct Session {
     pub screen: Screen,
     pub input: Input,
     pub mode: Mode,
-    /// What the last failure left.
+    /// The exit status of the last failure.
     pub exit: Exit,
     /// Set by `quit`.
     pub leaving: bool,
-    /// Who could not be stopped in the first half of a restart.
+    /// The processes that could not be stopped in the first half of a restart.
     pub not_stopped: HashSet<String>,
     /// The processes' names, once one command has needed them for advice.
     known: Option<Vec<Process>>,
@@ -165,8 +165,8 @@ impl Session {
         Ok(self.screen.line(&command.usage())?)
     }
 
-    /// Makes sure that there is a daemon which we understand. Most commands begin with it, so that the daemon's absence
-    /// has the same face everywhere.
+    /// Makes sure that a daemon answers whose API this client knows. Most commands begin with it, so that they all report
+    /// an absent daemon in the same way.
     ///
     /// # Errors
     /// The line to print and the status to leave with.
@@ -186,8 +186,8 @@ impl Session {
         self.known.as_deref().unwrap_or_default()
     }
 
-    /// The process that a bare name means, asked for when the daemon knows nobody of it: in the Go style that is the
-    /// only one that bears the name, whatever its group.
+    /// The process that a bare name means when the daemon does not know the name. In the Go style that is the only process
+    /// with that name, in whatever group.
     pub(crate) fn bearer(&mut self, word: &str) -> Option<String> {
         if self.settings.style != Style::Go {
             return None;

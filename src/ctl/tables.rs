@@ -136,7 +136,7 @@ fn details(value: &Value) -> Result<String, CallError> {
     Ok(pairs.join(" "))
 }
 
-/// Says what it means that the daemon does not know one of our own methods.
+/// Explains that the daemon lacks a method that Supervisor does not have either.
 pub(crate) fn unsupported(problem: CallError) -> CtlError {
     if problem.fault() == Some(FaultCode::UnknownMethod.code()) {
         return CtlError::told(

@@ -25,9 +25,9 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     }
 }
 
-/// Writes a file whose readers should never see half of it, wherever that can be had: a plain file of our own is
-/// replaced at once. Whatever else has the name (a device, a link, a file that was bound or put there for us) is
-/// written to where it is, and so is a file in a directory that takes no others.
+/// Writes a file so that readers never see half of it, where that is possible: a plain file of our own is replaced in one
+/// step. Anything else of that name (a device, a link, a file that was mounted or put there for us) is written in place,
+/// and so is a file in a directory that takes no new ones.
 ///
 /// # Errors
 /// The system's; EPERM for what others could have put there.

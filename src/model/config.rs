@@ -25,7 +25,7 @@ pub struct Config {
     pub rpc_namespaces: Vec<String>,
     /// Ascending by (priority, name).
     pub groups: Vec<Arc<GroupConfig>>,
-    /// What reading it had to say, the worst first, for the activity log.
+    /// Warnings and notes from reading it, the most severe first, for the activity log.
     pub messages: Vec<Message>,
 }
 
@@ -55,8 +55,8 @@ pub fn inet_url(host: &str, port: u16) -> String {
     }
 }
 
-/// A number of tries that stands for any number: each waits a second longer than the one before, so nobody lives to
-/// see the last one.
+/// The number of tries that means no limit. Each try waits a second longer than the one before, so the last one would
+/// come after billions of years.
 pub const NO_LIMIT: u32 = i32::MAX as u32;
 
 /// A line for the activity log, kept until there is one.
@@ -143,7 +143,7 @@ pub struct DaemonConfig {
     pub startkillall: bool,
     /// At exit: whether every program is stopped (or left running for the next daemon).
     pub exitkillall: bool,
-    /// How long the manager may take to react before it is replaced; zero: for ever. Not in Supervisor.
+    /// How long the manager may take to react before the keeper replaces it; zero means no limit. Not in Supervisor.
     #[serde(default = "DaemonConfig::default_watchdog")]
     pub manager_watchdog: Duration,
 }
@@ -300,7 +300,7 @@ pub struct GroupConfig {
     pub priority: i64,
     /// From which kind of section it is.
     pub kind: GroupKind,
-    /// In the order in which they are started.
+    /// Its processes, in the order in which they start.
     pub processes: Vec<Arc<ProcessConfig>>,
 }
 
@@ -477,12 +477,12 @@ pub struct StreamConfig {
     pub syslog_options: SyslogOptions,
 }
 
-/// A second or later place for a stream; only the first one can be read back.
+/// A second or later place that a stream goes to. Clients can read back the first one only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogTarget {
     /// As for [`ChildLog::File`].
     File(PathBuf),
-    /// A ring in the daemon's memory.
+    /// As for [`ChildLog::Memory`].
     Memory,
     /// A receiver of syslog messages on the network.
     Syslog(SyslogTarget),
@@ -519,6 +519,6 @@ pub enum ChildLog {
     Auto,
     /// Absolute, unless the file said otherwise. May be a device or a FIFO.
     File(PathBuf),
-    /// A ring in the daemon's memory that can be read like a file. Not in Supervisor.
+    /// A ring buffer in the daemon's memory, which clients read like a file. Not in Supervisor.
     Memory,
 }

@@ -3,7 +3,7 @@
 use crate::model::state::ProcessState;
 use serde::{Deserialize, Serialize};
 
-/// A concrete type of event; the abstract ones are only ever subscribed to.
+/// A concrete type of event. Abstract types, such as `PROCESS_STATE`, exist only as subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Kind {
@@ -142,7 +142,7 @@ pub fn is_type(name: &str) -> bool {
     ABSTRACT.contains(&name) || Kind::of_name(name).is_some()
 }
 
-/// A set of kinds.
+/// A set of kinds: the subscriptions of a pool, or of all pools.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kinds(u32);
 

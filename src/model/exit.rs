@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// One exit, for people who want to know what happened.
+/// One exit of a process, as `why` and REST show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastExit {
     /// When it ended.
@@ -15,7 +15,7 @@ pub struct PastExit {
     pub pid: i32,
     /// What the kernel reported of its end.
     pub status: ExitStatus,
-    /// It was told to stop, or its exit code is one of `exitcodes`.
+    /// Whether it was told to stop, or ended with one of `exitcodes`.
     pub expected: bool,
     /// The time from its start to its end.
     pub lasted: Duration,
@@ -26,7 +26,7 @@ pub struct PastExit {
 pub struct Tally(Vec<(ExitStatus, u64)>);
 
 impl Tally {
-    /// Counts one more. Whether memory was dumped makes no difference.
+    /// Counts one more exit. It ignores whether a core file was written.
     pub fn count(&mut self, status: ExitStatus) {
         let status = match status {
             ExitStatus::Signal { signal, .. } => ExitStatus::Signal { signal, core_dumped: false },
@@ -39,7 +39,7 @@ impl Tally {
         }
     }
 
-    /// Each way and its number.
+    /// Each status that occurred, with the number of its exits.
     pub fn iter(&self) -> impl Iterator<Item = (ExitStatus, u64)> {
         self.0.iter().copied()
     }
@@ -57,7 +57,7 @@ pub enum ExitStatus {
         /// Whether the kernel wrote a core file.
         core_dumped: bool,
     },
-    /// Nobody was there to see it. A status is never invented.
+    /// No process of the daemon saw the end, so the status is not known.
     Unknown,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The kinds of fault, with their wire numbers.
+/// The kinds of fault, with their numbers on the wire (Supervisor, xmlrpc.py, Faults).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum FaultCode {
@@ -102,7 +102,7 @@ impl FaultCode {
     }
 }
 
-/// A failed call.
+/// Why a call failed, as the client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Which kind of failure it is.

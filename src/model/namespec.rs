@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The longest name of a group or a process, in bytes: what has room in the memory that outlives the manager.
+/// The longest name of a group or a process, in bytes. A slot of the memory that outlives the manager has room for it.
 pub const MAX_NAME_BYTES: usize = 252;
 
 /// A parsed namespec. The text is split at its first colon.
@@ -31,11 +31,11 @@ pub fn display(group: &str, process: &str) -> String {
     if group == process { process.to_string() } else { format!("{group}:{process}") }
 }
 
-/// The namespec of the one process that bears a name, whatever its group: what a bare name means in the style of the Go
-/// reimplementations if it means nothing in Supervisor's, where it is a process in the group of the same name.
+/// The namespec of the only process with this name, in whatever group. The Go reimplementations read a bare name so; for
+/// Supervisor it is a process in the group of the same name, and this is for names that mean nothing there.
 ///
-/// `None` if there are several or none, if the name holds a colon, or if it means a process already. `processes` are
-/// pairs of group and name.
+/// `None` if no process or several have the name, if the name contains a colon, or if a group of that name has such a
+/// process. `processes` are pairs of group and name.
 pub fn bearer<'p>(name: &str, processes: impl Iterator<Item = (&'p str, &'p str)>) -> Option<String> {
     if name.contains(':') {
         return None;

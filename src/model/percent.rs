@@ -3,7 +3,7 @@
 /// One byte of a decoded text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Byte {
-    /// It stands there as it is; a percent sign without two digits does, too.
+    /// It was written as it is. This includes a percent sign without two digits after it.
     Plain(u8),
     /// It was written with a percent sign and two digits.
     Decoded(u8),
@@ -38,7 +38,7 @@ pub fn bytes(text: &str) -> impl Iterator<Item = Byte> {
     })
 }
 
-/// A text with every `%XX` decoded. What is none stays, and what is no UTF-8 then is replaced.
+/// A text with every `%XX` decoded. Anything else stays as it is. Bytes that are not UTF-8 become U+FFFD.
 pub fn decoded(text: &str) -> String {
     let bytes: Vec<u8> = bytes(text).map(Byte::value).collect();
     String::from_utf8_lossy(&bytes).into_owned()

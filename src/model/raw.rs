@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 const BASE: u32 = 0x10_ff00;
 
-/// The text for these bytes.
+/// Converts bytes to text: UTF-8 stays as it is, every other byte becomes its character of the private plane.
 pub fn text(bytes: &OsStr) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.as_bytes().utf8_chunks() {
@@ -28,7 +28,7 @@ pub fn text(bytes: &OsStr) -> String {
     text
 }
 
-/// The bytes of a text.
+/// Converts a text back to the bytes it was made from by [`text`].
 pub fn bytes(text: &str) -> Cow<'_, [u8]> {
     if !text.contains(|c| byte(c).is_some()) {
         return Cow::Borrowed(text.as_bytes());
@@ -43,12 +43,12 @@ pub fn bytes(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(bytes)
 }
 
-/// [`bytes`] for the environment.
+/// [`bytes`] as a name or value of the environment.
 pub fn os_string(text: &str) -> OsString {
     OsString::from_vec(bytes(text).into_owned())
 }
 
-/// [`bytes`] for a path. One that is no text has its bytes already.
+/// [`bytes`] of a path. A path that is not UTF-8 already consists of the right bytes.
 pub fn path(path: &Path) -> PathBuf {
     path.to_str().map_or_else(|| path.to_path_buf(), |text| PathBuf::from(os_string(text)))
 }

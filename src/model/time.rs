@@ -13,7 +13,7 @@ use std::time::Duration;
 pub struct Monotonic(pub u64);
 
 impl Monotonic {
-    /// How long after `earlier` this is; zero if it is not after.
+    /// The time from `earlier` to this point; zero if `earlier` is not before it.
     pub fn since(self, earlier: Monotonic) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

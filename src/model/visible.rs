@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::io::IsTerminal;
 
-/// Whether a character does something to the text around it instead of being seen: C0, DEL, C1, and what sets or
-/// overrides the direction of writing.
+/// Whether a character is not shown but acts on the text around it: C0, DEL, C1, and characters that set or override the
+/// direction of writing.
 pub fn is_invisible(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text on one line, with what is invisible written as in a string of Rust: `\n`, `\x1b`, `\u{202e}`.
+/// The text on one line, with invisible characters written as in a Rust string: `\n`, `\x1b`, `\u{202e}`.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escaped_but(text, &[])
 }
@@ -60,7 +60,7 @@ pub fn for_terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The text as this stream may get it: a terminal shows what is invisible, everything else gets it as it is.
+/// The text for this stream: for a terminal as by [`for_terminal`], for anything else unchanged.
 pub fn for_stream<'t>(stream: &impl IsTerminal, text: &'t str) -> Cow<'t, str> {
     if stream.is_terminal() { for_terminal(text) } else { Cow::Borrowed(text) }
 }

@@ -1,7 +1,7 @@
 //! `supervisord service`: the daemon as a service of systemd.
 //!
-//! [`mod@unit`] is the text of the unit; this is what writes it and tells systemd of it. A unit that somebody else wrote, or
-//! changed, is never touched. What fails half-way is taken back.
+//! [`mod@unit`] makes the text of the unit. This module writes it and tells systemd. It never touches a unit that somebody
+//! else wrote or changed. If a step fails, it undoes the steps before.
 
 pub(crate) mod unit;
 
@@ -398,7 +398,7 @@ fn systemctl(words: &[&str]) -> Result<(), Failure> {
     Err(format!("systemctl {} failed: {said}", words.join(" ")))
 }
 
-/// Nobody reading it is no reason to stop half-way.
+/// Prints a line. The work goes on even if nobody reads it.
 fn say(text: &str) {
     let stdout = io::stdout();
     let line = for_stream(&stdout, &format!("{text}\n")).into_owned();

@@ -1,4 +1,4 @@
-//! The text of the systemd unit: facts in, text out, and whether a text is one of these.
+//! The text of the systemd unit: facts in, text out. Also recognises such a text.
 
 use sha1::{Digest, Sha1};
 use std::fmt::Write as _;

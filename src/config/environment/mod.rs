@@ -56,7 +56,7 @@ fn shown(variables: &Variables) -> String {
     shown.collect::<Vec<_>>().join(",")
 }
 
-/// What no process can be started with.
+/// Whether a process can be started with this variable.
 fn is_possible(name: &str, value: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
 }

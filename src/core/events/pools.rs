@@ -25,7 +25,7 @@ const LAST_SERIAL: u64 = i64::MAX as u64;
 const FIRST_REST: Duration = Duration::from_millis(10);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// Something that concerns pools.
+/// Everything that can change the pools.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     /// A pool comes into being, with its listeners in the order in which they are asked.
@@ -102,7 +102,7 @@ pub enum Effect {
     /// Write this line to the activity log.
     Log(Level, String),
     /// Write this to the listener's standard input. If it is closed, answer with [`Input::Undelivered`].
-    /// Whatever is sent to a listener has another number, an event that is sent again, too.
+    /// Each message to a listener has another number, even if it sends the same event again.
     Send {
         /// The listener's process.
         slot: Slot,
