@@ -20,8 +20,8 @@ pub(super) fn notes(document: &Document) -> Vec<Note> {
 
 /// Values of several lines that Supervisor could not read.
 fn joined_lines(document: &Document) -> Vec<Note> {
-    let text = "what stands between \"\"\" and \"\"\", or on the line behind a backslash, is part of the value here; Supervisor \
-                refuses the file. Both read lines that are indented";
+    let text = "the text between \"\"\" and \"\"\", or on the line after a backslash, is part of the value here, but \
+                Supervisor refuses the file; both accept indented lines";
     once_per_file(document, document.joined(), text)
 }
 
@@ -38,8 +38,8 @@ fn unjoined_lines(document: &Document) -> Vec<Note> {
         let n_backslashes = text.len() - text.trim_end_matches('\\').len();
         (text.starts_with("\"\"\"") || n_backslashes % 2 == 1) && !is_joined.contains(&(section, key, place))
     };
-    let text = "as in Supervisor, neither \"\"\" nor a backslash at the end of a line makes the next line part of the value, \
-                and the characters themselves are: indent the lines that go on";
+    let text = "as in Supervisor, \"\"\" and a backslash at the end of a line are part of the value and do not continue it: \
+                indent the lines that continue it";
     once_per_file(document, values.filter(looks_so), text)
 }
 

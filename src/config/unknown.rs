@@ -30,7 +30,7 @@ const HEALTH: &str = "nothing checks health; an event listener such as httpok of
 
 /// Every such key. One that ends with `*` stands for all that begin like it.
 const FOREIGN: [Foreign; 18] = [
-    foreign("program:", "conf_file", "no address shows that file"),
+    foreign("program:", "conf_file", "no address of this daemon shows that file"),
     foreign("program:", "cron", "nothing starts it; let a crontab call 'supervisord ctl start NAME'"),
     foreign("program:", "depends_on", "nothing waits for it; priority sets the order of starts"),
     foreign("program:", "envfiles", "write environment, or start the daemon with --env-file"),

@@ -181,7 +181,7 @@ fn values_of_several_lines_are_the_originals_wherever_it_has_any() {
         let told = check(&text, "--strict");
         let advice = match (&originals, expected) {
             (_, None) => "parsing errors",
-            (Some(text), _) if text.starts_with('"') || text.ends_with('\\') => "as in Supervisor, neither",
+            (Some(text), _) if text.starts_with('"') || text.ends_with('\\') => "do not continue it",
             (Some(_), _) => "",
             (None, _) => "Supervisor refuses the file",
         };
