@@ -11,7 +11,7 @@ use supervisord::files::location::Missing;
 use supervisord::files::open::{self, Opened};
 use supervisord::files::socket::{self, SocketSpec};
 use supervisord::files::{replace, trust};
-use supervisord::log::rotate;
+use supervisord::log::sinks::rotate;
 
 /// Somebody without an entry among the users.
 const ALICE: u32 = 54_321;

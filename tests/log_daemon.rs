@@ -9,7 +9,7 @@ use log_support::SmallDisk;
 use nix::sys::signal::Signal;
 use sandbox::{OWN_DEV, REFUSE_SPLICE};
 use std::time::Duration;
-use supervisord::log::rotate::backup_name;
+use supervisord::log::sinks::rotate::backup_name;
 use supervisord::model::state::ProcessState::{Exited, Running};
 use support::{Daemon, LONG, Side, Start, has_root, kill, text, until};
 

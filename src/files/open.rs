@@ -317,7 +317,7 @@ mod tests {
         // A link of root's that she could have moved there is no better.
         link(&target, &hers.join("moved"), 0);
         is_refused(&hers.join("moved/web"));
-        assert!(crate::log::rotate::shift(&hers.join("log/web"), 2).is_err());
+        assert!(crate::log::sinks::rotate::shift(&hers.join("log/web"), 2).is_err());
         assert!(crate::files::replace::replace(&hers.join("log/web"), b"x", 0o600).is_err());
         // Nor is one in two steps, or by way of procfs.
         link(&hers.join("log"), &hers.join("twice"), ALICE);

@@ -9,11 +9,11 @@
 
 use crate::files::location::Missing;
 use crate::files::{self, open::Opened};
-use crate::log::device::Device;
-use crate::log::file::{Limits, SharedFile};
-use crate::log::open;
-use crate::log::stamp::Stamp;
-use crate::log::syslog::{Form, Syslog};
+use crate::log::sinks::device::Device;
+use crate::log::sinks::file::{Limits, SharedFile};
+use crate::log::sinks::open;
+use crate::log::sinks::syslog::{Form, Syslog};
+use crate::log::transform::stamp::Stamp;
 use crate::model::config::{ActivityLog, DaemonConfig, Level, LogFormat};
 use crate::model::visible::{escaped, escaped_but, is_invisible};
 use ::log::{LevelFilter, Log, Metadata, Record};
@@ -619,6 +619,6 @@ mod tests {
     }
 
     fn rotated(path: &Path, number: u32) -> PathBuf {
-        crate::log::rotate::backup_name(path, number)
+        crate::log::sinks::rotate::backup_name(path, number)
     }
 }

@@ -1,39 +1,19 @@
 //! Logs: what programs print, and what the daemon says about itself.
 //!
-//! A program's stream goes `pump` (when) → `stream` (which way) → `shape` (what becomes of the bytes) → `sink`
-//! and its kin (where to). What is shaped lies in a `spool` meanwhile, so that a successor can go on with it
-//! (`recovery`). The daemon's own log is `activity`.
+//! A program's output passes these rooms in this order:
+//!
+//! - [`drain`] decides when a stream is read: at once, in batches while it is busy, again while a sink fails.
+//! - [`stream`] decides which way its bytes go: straight from pipe to file, through a spool, through memory.
+//! - [`spool`] is where bytes lie on their way, so that a successor can go on with them.
+//! - [`transform`] is what becomes of them: captured data, terminal sequences, lines with a time or as JSON.
+//! - [`sinks`] are where they end: files and their rotation, devices, memory, syslog here and on the network.
+//!
+//! [`source`] says where a log can be read. [`activity`] is the daemon's own log.
 
 pub mod activity;
-
-pub mod mill;
-pub mod pump;
-pub mod retry;
+pub mod drain;
+pub mod sinks;
 pub mod source;
-pub mod spec;
-pub mod stream;
-
-pub mod custody;
-pub mod peek;
-pub mod recovery;
 pub mod spool;
-pub mod transfer;
-
-pub mod capture;
-pub mod lines;
-pub mod readable;
-pub mod shape;
-pub mod strip;
-
-pub mod sink;
-
-pub mod device;
-pub mod file;
-pub mod memory;
-pub mod remote;
-pub mod syslog;
-
-pub mod auto;
-pub mod open;
-pub mod rotate;
-pub mod stamp;
+pub mod stream;
+pub mod transform;

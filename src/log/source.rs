@@ -1,6 +1,6 @@
 //! Where a log can be read.
 
-use crate::log::memory::Ring;
+use crate::log::sinks::memory::Ring;
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Follows a log as it grows, through rotation and truncation.
 
 use crate::http::live::watch::{Changes, Watcher};
-use crate::log::memory::Ring;
+use crate::log::sinks::memory::Ring;
 use crate::log::source::LogSource;
 use crate::rpc::server::logs;
 use crate::rt;

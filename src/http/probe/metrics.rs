@@ -61,7 +61,7 @@ fn measure(pid: i32) -> Measured {
 /// The sizes of the current logs of a process, of those that are files.
 fn log_sizes(process: &ProcessView) -> [Option<u64>; 2] {
     [&process.info.stdout_logfile, &process.info.stderr_logfile].map(|path| {
-        let facts = crate::log::open::facts_at(path.as_ref()).ok().filter(|facts| facts.regular);
+        let facts = crate::log::sinks::open::facts_at(path.as_ref()).ok().filter(|facts| facts.regular);
         facts.map(|facts| facts.size)
     })
 }

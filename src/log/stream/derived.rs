@@ -5,13 +5,14 @@
 //! leaves word of how far it got, and when all sinks have the batch that is published, too. So a successor can make
 //! the very same output again and writes what is missing of it.
 
-use crate::log::recovery::{self, Plan};
-use crate::log::remote::Remote;
-use crate::log::shape::{Moment, Shaped};
-use crate::log::sink::{Refusal, Sink, SinkSpec};
+use crate::log::drain::custody;
+use crate::log::sinks::remote::Remote;
+use crate::log::sinks::sink::{Refusal, Sink, SinkSpec};
 use crate::log::spool::Spool;
+use crate::log::spool::peek;
+use crate::log::stream::recovery::{self, Plan};
 use crate::log::stream::{Drained, LONGEST_PAUSE, LogStream, Output, StreamOutput};
-use crate::log::{custody, peek};
+use crate::log::transform::{Moment, Shaped};
 use crate::shm::cursor::{Batch, Cursor, Work};
 use rustix::io::Errno;
 use std::cell::Cell;

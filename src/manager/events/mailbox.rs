@@ -6,7 +6,7 @@
 //! event was sent is the file's position; what was heard is the file's size. Only where splice(2) is forbidden are
 //! they copied.
 
-use crate::log::peek;
+use crate::log::spool::peek;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, ftruncate, seek};
 use rustix::io::{Errno, pread, pwrite};
 use rustix::pipe::SpliceFlags;

@@ -7,7 +7,7 @@ use crate::files::open;
 use crate::http;
 use crate::keeper::boot::given_environment;
 use crate::log::activity;
-use crate::log::remote;
+use crate::log::sinks::remote;
 use crate::manager::answers::Answers;
 use crate::manager::boot::{self, Boot, Snapshot};
 use crate::manager::daemon::{Daemon, End, LAST_ANSWERS, flush_messages};

@@ -1,7 +1,7 @@
 //! Groups and their members come and go.
 
 use crate::core::process::Event;
-use crate::log::auto;
+use crate::log::sinks::auto;
 use crate::manager::boot::AutoLogs;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};

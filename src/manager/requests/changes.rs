@@ -103,7 +103,7 @@ impl Daemon {
             match (open, log_source(proc, stream)) {
                 (Some(mut open), _) => open.clear().map_err(failed)?,
                 (None, LogSource::File(path)) => {
-                    crate::log::open::clear_file(&path).map_err(failed)?;
+                    crate::log::sinks::open::clear_file(&path).map_err(failed)?;
                 }
                 (None, _) => {}
             }

@@ -1,8 +1,8 @@
 //! What of programs' outputs lies with the keeper: their logs and spools, which it moves output to while there is no
 //! manager, and the pipe that busy logs go through.
 
-use crate::log::custody::{self, Custodian};
-use crate::log::transfer::{self, Transfer};
+use crate::log::drain::custody::{self, Custodian};
+use crate::log::spool::transfer::{self, Transfer};
 use crate::manager::streams::thrift::{self, Thrift};
 use crate::model::stream::Stream;
 use crate::shm::cursor::Cursor;

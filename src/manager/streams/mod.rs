@@ -4,9 +4,9 @@ mod input;
 pub mod keeper_store;
 pub mod thrift;
 
-use crate::log::pump;
-use crate::log::retry;
-use crate::log::spec::{Context, StreamSpec};
+use crate::log::drain::pump;
+use crate::log::drain::retry;
+use crate::log::stream::spec::{Context, StreamSpec};
 use crate::log::stream::{self, LogStream};
 use crate::manager::events::mailbox::{Collected, Mailbox};
 use crate::manager::events::outlet::Outlet;

@@ -4,7 +4,7 @@
 //! fit into memory. Files are read on threads for blocking work, never on those of the executor.
 
 use crate::files;
-use crate::log::memory::Ring;
+use crate::log::sinks::memory::Ring;
 use crate::log::source::LogSource;
 use crate::model::fault::{Fault, FaultCode};
 use crate::rpc::server::reply::Reply;

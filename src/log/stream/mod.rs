@@ -13,9 +13,9 @@
 //!   time.
 //!
 //! Where there can be no spool, because there are no descriptors left for example, bytes come into our memory and
-//! stay in the pipe until they have been written (see [`crate::log::peek`]): nothing is lost but what was held back,
+//! stay in the pipe until they have been written (see [`crate::log::spool::peek`]): nothing is lost but what was held back,
 //! and at most 64 KiB can be written twice. What waits for a sink that fails, one of several, is in our memory only; but a
-//! syslog on the network has a [queue](crate::log::remote) that outlives us.
+//! syslog on the network has a [queue](crate::log::sinks::remote) that outlives us.
 //!
 //! # What happens while a log does not work
 //!
@@ -23,17 +23,22 @@
 //! to the log when that works again; only when the pipe is about to fill up, the oldest in it are dropped. With
 //! several sinks, or with something to read out of the stream (captured data, events), the pipe is drained on; 256 KiB
 //! wait for the sink that fails, and it loses what comes beyond that. What waits is tried again once a second, whether or
-//! not the program says anything more (see [`crate::log::retry`]).
+//! not the program says anything more (see [`crate::log::drain::retry`]).
 
 mod derived;
+pub mod recovery;
+pub mod spec;
 
-use crate::log::remote::queue::Queue;
-use crate::log::shape::{Moment, ShapeSpec, Shaped, Shaper, copy_to_activity_log};
-use crate::log::sink::{Refusal, Sink, SinkSpec, Spliced};
+use crate::log::activity;
+use crate::log::drain::{custody, retry};
+use crate::log::sinks::open;
+use crate::log::sinks::remote::queue::Queue;
+use crate::log::sinks::sink::{Refusal, Sink, SinkSpec, Spliced};
 use crate::log::source::LogSource;
 use crate::log::spool::Receipt;
+use crate::log::spool::{peek, transfer};
 use crate::log::stream::derived::Derived;
-use crate::log::{activity, custody, open, peek, retry, transfer};
+use crate::log::transform::{Moment, ShapeSpec, Shaped, Shaper, copy_to_activity_log};
 use crate::model::config::Level;
 use crate::sys::pipe::has_writer;
 use rustix::io::Errno;
@@ -43,7 +48,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use crate::log::spec::StreamSpec;
+pub use crate::log::stream::spec::StreamSpec;
 
 /// The largest pipe an unprivileged process may ask for (`/proc/sys/fs/pipe-max-size`).
 pub const LARGE_PIPE: usize = 1 << 20;
@@ -82,9 +87,9 @@ pub struct LogStream {
     cannot_splice: bool,
     /// How long to wait next for a sink that takes nothing.
     pause: Duration,
-    pub(super) pumped: bool,
-    /// It takes part in [rounds](crate::log::retry) beside its pump.
-    pub(super) looked_after: bool,
+    pub(in crate::log) pumped: bool,
+    /// It takes part in [rounds](crate::log::drain::retry) beside its pump.
+    pub(in crate::log) looked_after: bool,
     /// How many bytes were read of the program.
     n_read: Arc<AtomicU64>,
 }
@@ -319,7 +324,7 @@ impl LogStream {
     }
 
     /// As [`LogStream::drain`], but does not keep the program waiting while bytes are copied, if there is a
-    /// [transfer pipe](crate::log::transfer) and it is free. For one busy stream at a time.
+    /// [transfer pipe](crate::log::spool::transfer) and it is free. For one busy stream at a time.
     pub fn drain_aside(&mut self, budget: usize) -> Drained {
         let to_file = self.route() == Route::Kernel && self.sinks[0].file().is_some();
         if self.id == 0 || self.in_transfer || !to_file || activity::enabled(Level::Debug) {
@@ -534,7 +539,7 @@ impl LogStream {
     }
 
     /// As [`LogStream::drain`], but what a listener says is left to those who hear it.
-    pub(super) fn try_again(&mut self, budget: usize) -> Drained {
+    pub(in crate::log) fn try_again(&mut self, budget: usize) -> Drained {
         if !self.is_listener() {
             return self.drain(budget);
         }

@@ -4,7 +4,7 @@
 //! not stop the daemon.
 
 use crate::files::open::StandardStream;
-use crate::log::open;
+use crate::log::sinks::open;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::SendFlags;

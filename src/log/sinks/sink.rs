@@ -5,14 +5,14 @@
 
 use crate::files::location::Missing;
 use crate::files::{self, open::Opened};
-use crate::log::device::Device;
-use crate::log::file::{Limits, Promise, SharedFile};
-use crate::log::memory::Ring;
-use crate::log::peek;
-use crate::log::remote::queue::Queue;
-use crate::log::remote::{Remote, RemoteSpec};
-use crate::log::shape::Moment;
-use crate::log::syslog::{Form, Syslog};
+use crate::log::sinks::device::Device;
+use crate::log::sinks::file::{Limits, Promise, SharedFile};
+use crate::log::sinks::memory::Ring;
+use crate::log::sinks::remote::queue::Queue;
+use crate::log::sinks::remote::{Remote, RemoteSpec};
+use crate::log::sinks::syslog::{Form, Syslog};
+use crate::log::spool::peek;
+use crate::log::transform::Moment;
 use crate::shm::cursor::SinkCursor;
 use std::collections::VecDeque;
 use std::io;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a name that could not be opened is left alone: a little less than a [round](crate::log::retry) takes.
+/// How long a name that could not be opened is left alone: a little less than a [round](crate::log::drain::retry) takes.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(900);
 
 /// How many bytes wait at most for a sink that fails.

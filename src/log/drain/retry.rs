@@ -4,7 +4,7 @@
 //! to try that again. So whoever waits for a sink takes part in the next *round*. There is one timer for all of
 //! them, and none while nobody waits: an idle daemon does not wake up.
 
-use crate::log::pump::{self, HandOn};
+use crate::log::drain::pump::{self, HandOn};
 use crate::log::stream::LogStream;
 use crate::rt::{self, Timer};
 use async_channel::{Receiver, Sender};

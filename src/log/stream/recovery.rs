@@ -1,9 +1,9 @@
 //! What a predecessor that was killed has left undone. All of it is decided here; doing it is up to the stream.
 
 use crate::files;
-use crate::log::open::{self, Identity};
-use crate::log::peek::CHUNK;
-use crate::log::rotate::backup_name;
+use crate::log::sinks::open::{self, Identity};
+use crate::log::sinks::rotate::backup_name;
+use crate::log::spool::peek::CHUNK;
 use crate::shm::cursor::{Batch, Cursor, Intent, Work};
 use std::io;
 use std::os::unix::fs::FileExt;

@@ -1,6 +1,6 @@
 //! The local syslog: a datagram per line to `/dev/log`, as the C library sends it (RFC 3164, local form).
 
-use crate::log::stamp::Stamp;
+use crate::log::transform::stamp::Stamp;
 use crate::model::syslog::{Facility, Severity, SyslogOptions, priority};
 use std::io;
 use std::os::unix::net::UnixDatagram;

@@ -3,12 +3,18 @@
 //! Captured data is taken out first, then terminal sequences; what is left is the text. Events and the debug
 //! log get it as it is, files too unless their lines are to be dressed up, and syslog gets it in whole lines.
 
+pub mod capture;
+pub mod lines;
+pub mod readable;
+pub mod stamp;
+pub mod strip;
+
 use crate::log::activity::{self, OUTPUT};
-use crate::log::capture::{Capture, Part};
-use crate::log::lines::{Dress, Lines};
-use crate::log::readable::{bytes_repr, readable};
 use crate::log::stream::StreamOutput;
-use crate::log::strip::Strip;
+use crate::log::transform::capture::{Capture, Part};
+use crate::log::transform::lines::{Dress, Lines};
+use crate::log::transform::readable::{bytes_repr, readable};
+use crate::log::transform::strip::Strip;
 use crate::model::config::Level;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -293,8 +299,8 @@ mod tests {
         let token = |token: &'static [u8]| std::str::from_utf8(token).unwrap();
         let mut shaper = shaper(spec.clone());
         let each = |piece: &&str| {
-            let piece = piece.replace('{', token(crate::log::capture::BEGIN));
-            let piece = piece.replace('}', token(crate::log::capture::END));
+            let piece = piece.replace('{', token(crate::log::transform::capture::BEGIN));
+            let piece = piece.replace('}', token(crate::log::transform::capture::END));
             let was_capturing = shaper.is_capturing();
             let _ = shaper.feed(piece.as_bytes(), Moment::now(1));
             shaper.last_clean(piece.as_bytes(), was_capturing)
@@ -314,7 +320,8 @@ mod tests {
         assert_eq!(clean_places(&stripped, &["a\n\x1b"]), [Some(2)]);
 
         let captured = ShapeSpec { capture_maxbytes: 100, ..dressed };
-        let (n_begin, n_end) = (crate::log::capture::BEGIN.len(), crate::log::capture::END.len());
+        let (n_begin, n_end) =
+            (crate::log::transform::capture::BEGIN.len(), crate::log::transform::capture::END.len());
         let pieces = ["a\n{x\n", "y\n", "z}b\nc", "\n<!--", "-\n"];
         let places = [Some(2), None, Some(1 + n_end + 2), Some(1), Some(2)];
         assert_eq!(clean_places(&captured, &pieces), places);

@@ -11,7 +11,9 @@
 //! What is read out of a stream for others is done with when they say so (see [`Receipt`]). Until then it stays
 //! here, and a successor reads it out once more.
 
-use crate::log::peek;
+pub mod peek;
+pub mod transfer;
+
 use crate::shm::cursor::{Batch, Cursor};
 use crate::sys::memory::{self, Sealed};
 use rustix::fs::{FallocateFlags, fallocate, fstat};

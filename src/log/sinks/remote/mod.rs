@@ -11,11 +11,11 @@ pub mod message;
 pub mod queue;
 mod send;
 
-use crate::log::remote::health::{Health, Recovery};
-use crate::log::remote::message::Format;
-use crate::log::remote::queue::{CAPACITY, Note, Queue};
-use crate::log::retry;
-use crate::log::shape::Moment;
+use crate::log::drain::retry;
+use crate::log::sinks::remote::health::{Health, Recovery};
+use crate::log::sinks::remote::message::Format;
+use crate::log::sinks::remote::queue::{CAPACITY, Note, Queue};
+use crate::log::transform::Moment;
 use crate::model::syslog::SyslogTarget;
 use crate::rt::{self, Async, Timer};
 use crate::sys::clock;

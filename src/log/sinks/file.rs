@@ -7,10 +7,10 @@
 
 use crate::files::location::Missing;
 use crate::files::{self, open::Opened, trust};
-use crate::log::custody;
-use crate::log::open::{self, Facts, Identity};
-use crate::log::peek;
-use crate::log::rotate;
+use crate::log::drain::custody;
+use crate::log::sinks::open::{self, Facts, Identity};
+use crate::log::sinks::rotate;
+use crate::log::spool::peek;
 use crate::shm::cursor::{Intent, SinkCursor};
 use rustix::fs::Mode;
 use rustix::io::Errno;

@@ -1,6 +1,6 @@
 //! What a message to a syslog on the network looks like (RFC 5424), and how long it may be.
 
-use crate::log::stamp::Stamp;
+use crate::log::transform::stamp::Stamp;
 use crate::model::syslog::{Facility, Protocol, Severity, SyslogOptions, priority};
 use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};

@@ -5,7 +5,7 @@
 //! and goes round again. A stream that has calmed down is given back to its pump. The thread ends with
 //! its last stream: an idle daemon has none and does not wake.
 
-use crate::log::pump::{HandOn, Turn, Way, turn_with};
+use crate::log::drain::pump::{HandOn, Turn, Way, turn_with};
 use crate::log::stream::LogStream;
 use crate::sys::schedule;
 use std::sync::{Arc, Mutex, PoisonError};

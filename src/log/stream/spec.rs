@@ -1,14 +1,14 @@
 //! From the configuration of a stream to what is done with it.
 
-use crate::log::file::Limits;
-use crate::log::lines::{Dress, Whose};
-use crate::log::memory::Ring;
-use crate::log::open::{PLAIN_MODE, PRIVATE_MODE};
-use crate::log::remote::RemoteSpec;
-use crate::log::remote::message::Format;
-use crate::log::shape::ShapeSpec;
-use crate::log::sink::SinkSpec;
-use crate::log::syslog::Form;
+use crate::log::sinks::file::Limits;
+use crate::log::sinks::memory::Ring;
+use crate::log::sinks::open::{PLAIN_MODE, PRIVATE_MODE};
+use crate::log::sinks::remote::RemoteSpec;
+use crate::log::sinks::remote::message::Format;
+use crate::log::sinks::sink::SinkSpec;
+use crate::log::sinks::syslog::Form;
+use crate::log::transform::ShapeSpec;
+use crate::log::transform::lines::{Dress, Whose};
 use crate::model::config::{ChildLog, LogTarget, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
 use crate::model::raw;
 use crate::model::stream::Stream;

@@ -1,16 +1,16 @@
 //! The task that takes what waits to its receiver.
 //!
 //! It sleeps while there is nothing to send. A receiver that does not work is tried again with the
-//! [rounds](crate::log::retry), as every other log.
+//! [rounds](crate::log::drain::retry), as every other log.
 //!
 //! A datagram that nobody wants comes back as an error of the next one, if at all. So the last one counts as arrived
 //! only when there was no error for a moment, or with the next one; and after an error the first one is waited for,
 //! before more are sent. Over TCP the kernel knows what the other side has acknowledged: the rest is sent again over
 //! the next connection.
 
-use crate::log::remote::connect::connect;
-use crate::log::remote::{Held, Shared, TcpUdp};
-use crate::log::retry;
+use crate::log::drain::retry;
+use crate::log::sinks::remote::connect::connect;
+use crate::log::sinks::remote::{Held, Shared, TcpUdp};
 use crate::rt::{Async, Timer};
 use crate::sys::clock;
 use crate::sys::socket::n_unacknowledged;

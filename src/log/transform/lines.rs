@@ -1,6 +1,6 @@
 //! Whole lines, dressed up: with a time, a prefix, or as JSON.
 
-use crate::log::stamp::Stamp;
+use crate::log::transform::stamp::Stamp;
 use crate::model::config::Timestamps;
 use std::time::SystemTime;
 

@@ -2,7 +2,7 @@
 
 use crate::files::location::{Location, Missing};
 use crate::files::open;
-use crate::log::open::PRIVATE_MODE;
+use crate::log::sinks::open::PRIVATE_MODE;
 use crate::model::stream::Stream;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -134,7 +134,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let old = create(dir.path(), "web", Stream::Stdout, "sup").unwrap();
         let live = create(dir.path(), "web", Stream::Stderr, "sup").unwrap();
-        let live_backup = crate::log::rotate::backup_name(&live, 1);
+        let live_backup = crate::log::sinks::rotate::backup_name(&live, 1);
         let other = create(dir.path(), "web", Stream::Stdout, "else").unwrap();
         std::fs::write(&live_backup, "").unwrap();
         let failures = clean(dir.path(), "sup", &HashSet::from([live.clone()])).unwrap();

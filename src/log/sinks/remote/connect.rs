@@ -1,6 +1,6 @@
 //! Finding a receiver and connecting to it, beside whoever waits for that and within a limit of time.
 
-use crate::log::remote::TcpUdp;
+use crate::log::sinks::remote::TcpUdp;
 use crate::model::syslog::{Protocol, SyslogTarget};
 use crate::rt::{self, Async, Timer};
 use async_channel::Sender;

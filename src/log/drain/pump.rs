@@ -3,8 +3,8 @@
 //! Waking up for each line costs more than moving it. So after a drain the next one waits a little for bytes
 //! to gather, and a stream that gathers many goes to the [`mill`] until it is calm again.
 
-use crate::log::mill;
-use crate::log::retry;
+use crate::log::drain::mill;
+use crate::log::drain::retry;
 use crate::log::stream::{Drained, LogStream, Output};
 use crate::rt::{Async, Timer};
 use futures_lite::FutureExt;
