@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use supervisord::log::drain::custody::{self, Custodian};
+use supervisord::log::drain::handoff::{self, KeeperStore};
 use supervisord::log::drain::pump;
 use supervisord::log::sinks::file::Limits;
 use supervisord::log::sinks::open::PLAIN_MODE;
@@ -23,8 +23,8 @@ use supervisord::log::sinks::sink::SinkSpec;
 use supervisord::log::spool::Spool;
 use supervisord::log::spool::transfer::{self, Transfer};
 use supervisord::log::stream::{LogStream, StreamSpec};
-use supervisord::log::transform::ShapeSpec;
-use supervisord::log::transform::lines::{Dress, Whose};
+use supervisord::log::transform::TransformSpec;
+use supervisord::log::transform::lines::{LineFormat, Whose};
 use supervisord::model::config::Timestamps;
 use supervisord::model::stream::Stream;
 use supervisord::rt;
@@ -57,8 +57,8 @@ fn run_all() {
     for (way, n_writers, volumes) in [
         (Way::Raw, 1, 1),
         (Way::Raw, 50, 4),
-        (Way::Dressed, 1, 1),
-        (Way::Dressed, 20, 1),
+        (Way::Formatted, 1, 1),
+        (Way::Formatted, 20, 1),
         (Way::Json, 1, 1),
         (Way::Stripped, 1, 1),
         (Way::Pieces, 1, 1),
@@ -84,7 +84,7 @@ enum Way {
     /// Nothing: they go inside the kernel.
     Raw,
     /// They get a time and a prefix.
-    Dressed,
+    Formatted,
     Json,
     /// They lose their colours.
     Stripped,
@@ -98,7 +98,7 @@ enum Way {
 
 impl Way {
     const ALL: [Way; 7] =
-        [Way::Raw, Way::Dressed, Way::Json, Way::Stripped, Way::Pieces, Way::Twice, Way::Shared];
+        [Way::Raw, Way::Formatted, Way::Json, Way::Stripped, Way::Pieces, Way::Twice, Way::Shared];
 
     fn from_name(name: &str) -> Way {
         Way::ALL.into_iter().find(|way| format!("{way:?}") == name).expect("the name of a way")
@@ -113,20 +113,20 @@ impl Way {
         }
     }
 
-    fn shape(self, writer: usize) -> ShapeSpec {
-        let text = |timestamps| Some(Dress::Text { timestamps, prefix: prefix(writer) });
-        let dress = match self {
+    fn transform(self, writer: usize) -> TransformSpec {
+        let text = |timestamps| Some(LineFormat::Text { timestamps, prefix: prefix(writer) });
+        let line_format = match self {
             Way::Raw | Way::Stripped => None,
-            Way::Dressed => text(Timestamps::Default),
+            Way::Formatted => text(Timestamps::Default),
             Way::Pieces | Way::Twice | Way::Shared => text(Timestamps::Off),
             Way::Json => {
                 let process = prefix(writer);
                 let (program, group, prefix) = (process.clone(), process.clone(), String::new());
                 let whose = Whose { program, group, process, stream: "stdout", prefix };
-                Some(Dress::Json { timestamps: Timestamps::Off, whose })
+                Some(LineFormat::Json { timestamps: Timestamps::Off, whose })
             }
         };
-        ShapeSpec { dress, strip_ansi: self == Way::Stripped, ..ShapeSpec::default() }
+        TransformSpec { line_format, strip_ansi: self == Way::Stripped, ..TransformSpec::default() }
     }
 
     /// What a program writes as its line of this number.
@@ -146,7 +146,7 @@ impl Way {
                 let value: serde_json::Value = serde_json::from_str(line).ok()?;
                 format!("{} {}", value["process"].as_str()?, value["line"].as_str()?)
             }
-            Way::Dressed => {
+            Way::Formatted => {
                 let (time, line) = line.split_at_checked("2000-01-01 00:00:00,000 ".len())?;
                 let is_time = time.chars().all(|c| c.is_ascii_digit() || "-: ,".contains(c));
                 is_time.then(|| line.to_string())?
@@ -158,7 +158,7 @@ impl Way {
     }
 }
 
-/// What stands in front of dressed lines.
+/// What stands in front of formatted lines.
 fn prefix(writer: usize) -> String {
     format!("web{writer}")
 }
@@ -343,20 +343,20 @@ fn writer(way: Way, n_lines: &str) {
 /// What the test holds in the place of a keeper.
 struct Held(Mapping<ManagerMemory>);
 
-impl Custodian for Held {
-    fn keep(&self, _: &[u64], _: BorrowedFd<'_>) {}
+impl KeeperStore for Held {
+    fn register_log(&self, _: &[u64], _: BorrowedFd<'_>) {}
 
-    fn keep_on(&self, _: u64) {}
+    fn confirm_log(&self, _: u64) {}
 
     fn discard(&self, _: u64) {}
 
     fn release(&self, _: u64) {}
 
-    fn keep_spool(&self, _: u64, _: BorrowedFd<'_>) -> bool {
+    fn register_spool(&self, _: u64, _: BorrowedFd<'_>) -> bool {
         false
     }
 
-    fn keep_queue(&self, _: u64, _: BorrowedFd<'_>) {}
+    fn register_queue(&self, _: u64, _: BorrowedFd<'_>) {}
 
     fn is_spool(&self, _: u64) -> bool {
         true
@@ -381,7 +381,7 @@ fn drainer(way: Way, dir: &Path, held: &[String]) {
     let ends = ends.map(|(number, access)| open(&transfer[number], access));
     transfer::install(Transfer::resume(ends).unwrap());
     let memory = Mapping::map(open(&memory[0], OFlags::RDWR), Access::ReadWrite).unwrap();
-    custody::install(Box::new(Held(memory)));
+    handoff::install(Box::new(Held(memory)));
     let mut streams = Vec::new();
     for (number, (pipe, spool)) in pipes.iter().zip(spools).enumerate() {
         let limits = Limits { maxbytes: MAXBYTES, backups: BACKUPS };
@@ -392,7 +392,7 @@ fn drainer(way: Way, dir: &Path, held: &[String]) {
             channel: Stream::Stdout,
             readable: true,
             sinks: way.logs(dir, number).into_iter().map(sink).collect(),
-            shape: way.shape(number),
+            transform: way.transform(number),
         };
         let mut stream = LogStream::new(spec, open(pipe, OFlags::RDONLY));
         let spool = (way != Way::Raw).then(|| open(spool, OFlags::RDWR));
@@ -400,7 +400,7 @@ fn drainer(way: Way, dir: &Path, held: &[String]) {
         streams.push(Arc::new(Mutex::new(stream)));
     }
     streams.iter().for_each(|stream| stream.lock().unwrap().finish_lines());
-    streams.iter().for_each(|stream| stream.lock().unwrap().settle());
+    streams.iter().for_each(|stream| stream.lock().unwrap().finish_writes());
     let pump = |stream: &Arc<Mutex<LogStream>>| rt::spawn(pump::pump(stream, |_| ()).unwrap());
     let tasks: Vec<_> = streams.iter().map(pump).collect();
     let mut stdout = BufWriter::new(std::io::stdout());

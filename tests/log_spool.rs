@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
-use supervisord::log::drain::custody::{self, Custodian};
+use supervisord::log::drain::handoff::{self, KeeperStore};
 use supervisord::log::sinks::file::Limits;
 use supervisord::log::sinks::memory::Ring;
 use supervisord::log::sinks::open::PLAIN_MODE;
 use supervisord::log::sinks::sink::SinkSpec;
 use supervisord::log::stream::spec::StreamSpec;
 use supervisord::log::stream::{Drained, LogStream, StreamOutput};
-use supervisord::log::transform::ShapeSpec;
-use supervisord::log::transform::lines::Dress;
+use supervisord::log::transform::TransformSpec;
+use supervisord::log::transform::lines::LineFormat;
 use supervisord::model::config::Timestamps;
 use supervisord::model::stream::Stream;
 use supervisord::shm::cursor::Cursor;
@@ -33,16 +33,16 @@ struct Held {
     spools: Mutex<Vec<(u64, OwnedFd)>>,
 }
 
-impl Custodian for &'static Held {
-    fn keep(&self, _: &[u64], _: BorrowedFd<'_>) {}
+impl KeeperStore for &'static Held {
+    fn register_log(&self, _: &[u64], _: BorrowedFd<'_>) {}
 
-    fn keep_on(&self, _: u64) {}
+    fn confirm_log(&self, _: u64) {}
 
     fn discard(&self, _: u64) {}
 
     fn release(&self, _: u64) {}
 
-    fn keep_spool(&self, stream: u64, spool: BorrowedFd<'_>) -> bool {
+    fn register_spool(&self, stream: u64, spool: BorrowedFd<'_>) -> bool {
         let mut spools = self.spools.lock().unwrap();
         spools.retain(|(number, _)| *number != stream);
         if stream.is_multiple_of(2) {
@@ -51,7 +51,7 @@ impl Custodian for &'static Held {
         true
     }
 
-    fn keep_queue(&self, _: u64, _: BorrowedFd<'_>) {}
+    fn register_queue(&self, _: u64, _: BorrowedFd<'_>) {}
 
     fn is_spool(&self, stream: u64) -> bool {
         self.holds(stream)
@@ -71,7 +71,7 @@ fn held() -> &'static Held {
     HELD.get_or_init(|| {
         let memory = Mapping::create("memory").unwrap().1;
         let held: &'static Held = Box::leak(Box::new(Held { memory, spools: Mutex::default() }));
-        custody::install(Box::new(held));
+        handoff::install(Box::new(held));
         held
     })
 }
@@ -98,11 +98,11 @@ struct Program {
 }
 
 impl Program {
-    fn new(sinks: Vec<SinkSpec>, shape: ShapeSpec) -> Program {
-        Program::with_id(fresh_id(), sinks, shape)
+    fn new(sinks: Vec<SinkSpec>, transform: TransformSpec) -> Program {
+        Program::with_id(fresh_id(), sinks, transform)
     }
 
-    fn with_id(id: u64, sinks: Vec<SinkSpec>, shape: ShapeSpec) -> Program {
+    fn with_id(id: u64, sinks: Vec<SinkSpec>, transform: TransformSpec) -> Program {
         held();
         let (pipe, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let spec = StreamSpec {
@@ -111,7 +111,7 @@ impl Program {
             channel: Stream::Stdout,
             readable: true,
             sinks,
-            shape,
+            transform,
         };
         let mut stream = LogStream::new(spec.clone(), pipe.try_clone().unwrap());
         stream.set_id(id);
@@ -124,7 +124,7 @@ impl Program {
         self.stream = LogStream::new(self.spec.clone(), self.pipe.try_clone().unwrap());
         self.stream.resume_as(self.id, spool_of(self.id), None);
         self.stream.finish_lines();
-        self.stream.settle();
+        self.stream.finish_writes();
         self.stream.set_pid(7);
     }
 
@@ -150,13 +150,13 @@ fn to_file(path: &Path) -> SinkSpec {
     SinkSpec::Path { path: path.into(), mode: PLAIN_MODE, limits: Limits { maxbytes: 0, backups: 0 } }
 }
 
-fn dressed() -> ShapeSpec {
-    let dress = Dress::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
-    ShapeSpec { dress: Some(dress), ..ShapeSpec::default() }
+fn formatted() -> TransformSpec {
+    let line_format = LineFormat::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
+    TransformSpec { line_format: Some(line_format), ..TransformSpec::default() }
 }
 
-fn captured() -> ShapeSpec {
-    ShapeSpec { capture_maxbytes: 1000, events: true, ..ShapeSpec::default() }
+fn captured() -> TransformSpec {
+    TransformSpec { capture_maxbytes: 1000, events: true, ..TransformSpec::default() }
 }
 
 fn log() -> (tempfile::TempDir, PathBuf) {
@@ -168,7 +168,7 @@ fn log() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn lines_go_on_with_the_next_manager() {
     let (_dir, path) = log();
-    let mut program = Program::new(vec![to_file(&path)], dressed());
+    let mut program = Program::new(vec![to_file(&path)], formatted());
     assert_eq!(program.spooled_blocks(), 0, "an idle stream takes no memory");
     for piece in ["one\ntw", "o", "\nthr", "ee\n"] {
         program.print(piece);
@@ -183,7 +183,7 @@ fn lines_go_on_with_the_next_manager() {
 #[test]
 fn what_is_held_back_goes_out_at_the_end_whoever_is_there() {
     let (_dir, path) = log();
-    let mut program = Program::new(vec![to_file(&path)], dressed());
+    let mut program = Program::new(vec![to_file(&path)], formatted());
     program.print("one\nend");
     program.take_over();
     let _ = program.stream.flush_at_exit();
@@ -206,7 +206,7 @@ fn what_nobody_has_heard_is_read_out_again() {
     program.take_over();
     let drained = program.drain();
     assert_eq!(pieces(&drained), [log("a\n")]);
-    drained.output.receipt.unwrap().heard();
+    drained.output.receipt.unwrap().acknowledge();
     program.take_over();
     let drained = program.print("c<!--XSUPERVISOR:END-->d\n");
     let expected = [StreamOutput::Communication(b"bc".to_vec()), log("d\n")];
@@ -214,7 +214,7 @@ fn what_nobody_has_heard_is_read_out_again() {
     program.take_over();
     let drained = program.drain();
     assert_eq!(pieces(&drained), expected);
-    drained.output.receipt.unwrap().heard();
+    drained.output.receipt.unwrap().acknowledge();
     program.take_over();
     assert_eq!(pieces(&program.drain()), []);
     assert_eq!(text(&path), "a\nd\n");
@@ -224,7 +224,7 @@ fn what_nobody_has_heard_is_read_out_again() {
 #[test]
 fn without_room_it_goes_the_old_way() {
     let (_dir, path) = log();
-    let mut program = Program::with_id(fresh_id() + 1, vec![to_file(&path)], dressed());
+    let mut program = Program::with_id(fresh_id() + 1, vec![to_file(&path)], formatted());
     program.print("one\ntwo\n");
     program.take_over();
     program.print("three\n");
@@ -234,7 +234,7 @@ fn without_room_it_goes_the_old_way() {
 #[test]
 fn a_spool_that_comes_late_is_used_from_the_next_line_on() {
     let (_dir, path) = log();
-    let mut program = Program::new(vec![to_file(&path)], dressed());
+    let mut program = Program::new(vec![to_file(&path)], formatted());
     // On its way still.
     let (number, spool) = {
         let mut spools = held().spools.lock().unwrap();
@@ -257,7 +257,7 @@ fn a_spool_that_comes_late_is_used_from_the_next_line_on() {
 #[test]
 fn what_was_gathered_without_a_manager_is_written_by_the_next() {
     let (_dir, path) = log();
-    let mut program = Program::new(vec![to_file(&path)], dressed());
+    let mut program = Program::new(vec![to_file(&path)], formatted());
     program.print("0\n1");
     // As the keeper does.
     let spool = spool_of(program.id).unwrap();
@@ -288,7 +288,7 @@ fn what_waits_while_the_disk_is_full_is_not_lost() {
     for managers in [1, 3] {
         let Some(disk) = SmallDisk::mount(1024) else { return };
         let path = disk.path("log");
-        let mut program = Program::new(vec![to_file(&path)], dressed());
+        let mut program = Program::new(vec![to_file(&path)], formatted());
         program.print("before\n");
         let filler = disk.fill();
         program.write(&numbered_lines(500));
@@ -315,7 +315,7 @@ fn what_waits_while_the_disk_is_full_is_not_lost() {
 fn one_sink_that_fails_does_not_hurt_the_other() {
     let Some(disk) = SmallDisk::mount(64) else { return };
     let (_dir, good) = log();
-    let mut program = Program::new(vec![to_file(&disk.path("bad")), to_file(&good)], dressed());
+    let mut program = Program::new(vec![to_file(&disk.path("bad")), to_file(&good)], formatted());
     for round in 0..100 {
         program.print(&numbered_lines(300));
         if round % 10 == 9 {
@@ -330,7 +330,7 @@ fn two_files_are_completed_each_from_where_it_was() {
     let (dir, one) = log();
     let two = dir.path().join("two");
     // What a manager leaves that was killed when the first file had everything and the second a part.
-    let mut program = Program::new(vec![to_file(&one), to_file(&two)], dressed());
+    let mut program = Program::new(vec![to_file(&one), to_file(&two)], formatted());
     program.print("a\n");
     program.write("b\nc\n");
     let spool = spool_of(program.id).unwrap();
@@ -357,8 +357,8 @@ fn two_files_are_completed_each_from_where_it_was() {
     use std::os::unix::fs::MetadataExt;
     let facts = std::fs::metadata(&two).unwrap();
     let (device, inode) = (facts.dev(), facts.ino());
-    let intent = supervisord::shm::cursor::Intent { device, inode, offset: 6, length: 12, at: 6 };
-    cursor.sinks[1].arm(&intent);
+    let intent = supervisord::shm::cursor::WriteIntent { device, inode, offset: 6, length: 12, at: 6 };
+    cursor.sinks[1].begin_write(&intent);
     append(&two, "web b\nwe");
     program.take_over();
     program.print("d\n");
@@ -370,7 +370,7 @@ fn two_files_are_completed_each_from_where_it_was() {
 #[test]
 fn a_line_without_end_is_cut_and_bounded() {
     let (_dir, path) = log();
-    let mut program = Program::new(vec![to_file(&path)], dressed());
+    let mut program = Program::new(vec![to_file(&path)], formatted());
     for _ in 0..200 {
         program.print(&"x".repeat(50_000));
     }
@@ -386,11 +386,11 @@ fn a_line_without_end_is_cut_and_bounded() {
 #[test]
 fn a_number_is_used_again() {
     let (dir, path) = log();
-    let mut program = Program::new(vec![to_file(&path)], dressed());
+    let mut program = Program::new(vec![to_file(&path)], formatted());
     program.print("one\ntw");
     program.stream.withdraw();
     let other = dir.path().join("other");
-    let mut next = Program::with_id(program.id, vec![to_file(&other)], dressed());
+    let mut next = Program::with_id(program.id, vec![to_file(&other)], formatted());
     // A pump may hold on to the first for a while. What comes after its end is for nobody.
     program.print("o\n");
     next.print("three\n");
@@ -403,7 +403,7 @@ fn a_number_is_used_again() {
 #[test]
 fn what_cannot_be_spliced_gets_a_spool() {
     let ring = Arc::new(Ring::new(1000));
-    let mut program = Program::new(vec![SinkSpec::Memory(Arc::clone(&ring))], ShapeSpec::default());
+    let mut program = Program::new(vec![SinkSpec::Memory(Arc::clone(&ring))], TransformSpec::default());
     assert!(spool_of(program.id).is_none());
     program.print("one\n");
     let size = |program: &Program| rustix::fs::fstat(spool_of(program.id).unwrap()).unwrap().st_size;

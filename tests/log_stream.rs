@@ -13,8 +13,8 @@ use supervisord::log::sinks::open::PLAIN_MODE;
 use supervisord::log::sinks::sink::SinkSpec;
 use supervisord::log::stream::LogStream;
 use supervisord::log::stream::spec::StreamSpec;
-use supervisord::log::transform::ShapeSpec;
-use supervisord::log::transform::lines::Dress;
+use supervisord::log::transform::TransformSpec;
+use supervisord::log::transform::lines::LineFormat;
 use supervisord::model::config::Timestamps;
 use supervisord::model::stream::Stream;
 use supervisord::rt;
@@ -33,7 +33,7 @@ fn spec(sinks: Vec<SinkSpec>) -> StreamSpec {
         channel: Stream::Stdout,
         readable: true,
         sinks,
-        shape: ShapeSpec::default(),
+        transform: TransformSpec::default(),
     }
 }
 
@@ -197,15 +197,15 @@ fn the_end_is_seen_though_no_log_can_be_opened() {
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         to_file(path, NO_LIMITS)
     };
-    let dress = Dress::Text { timestamps: Timestamps::Off, prefix: "p".into() };
-    for (name, sinks, dress) in [
+    let line_format = LineFormat::Text { timestamps: Timestamps::Off, prefix: "p".into() };
+    for (name, sinks, line_format) in [
         ("spliced", vec![fifo("raw")], None),
-        ("dressed", vec![fifo("dressed")], Some(dress)),
+        ("dressed", vec![fifo("dressed")], Some(line_format)),
         ("of two", vec![fifo("one"), fifo("two")], None),
     ] {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let mut spec = spec(sinks);
-        spec.shape.dress = dress;
+        spec.transform.line_format = line_format;
         let mut stream = LogStream::new(spec, read);
         stream.open();
         assert!(!stream.drain(1 << 20).eof, "{name}: the program may write still");
@@ -391,9 +391,9 @@ fn lines_that_grow_beyond_all_buffers_wait_for_a_slow_reader() {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     let mut program = std::fs::File::from(write);
     let prefix = "p".repeat(100);
-    let dress = Dress::Text { timestamps: Timestamps::Off, prefix: prefix.clone() };
+    let line_format = LineFormat::Text { timestamps: Timestamps::Off, prefix: prefix.clone() };
     let mut spec = spec(vec![to_file(path, NO_LIMITS)]);
-    spec.shape.dress = Some(dress);
+    spec.transform.line_format = Some(line_format);
     let mut stream = LogStream::new(spec, read);
     program.write_all("\n".repeat(20_000).as_bytes()).unwrap();
     let expected = format!("{prefix} \n").repeat(20_000);

@@ -63,7 +63,7 @@ const ABSENCES: [Absence; 7] = [
         // The client is a process of its own that asks a daemon again.
         why: "sleep: the busy drain naps while a pipe fills, in a thread of its own; the client waits for what it asked",
         words: &["thread::sleep(", "nanosleep(", "sleep_ms("],
-        only_in: &["log/drain/mill.rs", "ctl/orders.rs", "ctl/commands/status.rs", "ctl/commands/update.rs"],
+        only_in: &["log/drain/busy.rs", "ctl/orders.rs", "ctl/commands/status.rs", "ctl/commands/update.rs"],
     },
     Absence {
         // Watching files where inotify fails, looking while somebody looks, logs that do not work: each has an end.

@@ -15,9 +15,9 @@ pub const TRACKED_SINKS: usize = 4;
 #[derive(Debug, Default)]
 pub struct Cursor {
     /// Up to here nothing is needed any more: nothing was held back for what follows, and all of it was heard.
-    pub clean: AtomicU64,
+    pub replay_from: AtomicU64,
     /// Everything before it was handed on to others.
-    pub heard: AtomicU64,
+    pub acked_to: AtomicU64,
     /// Which of the two records counts; the other one is written next.
     current: AtomicU32,
     _reserved: AtomicU32,
@@ -84,7 +84,7 @@ pub struct SinkCursor {
 
 /// A write to a regular file that may have happened or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Intent {
+pub struct WriteIntent {
     pub device: u64,
     pub inode: u64,
     /// Where in the file.
@@ -130,8 +130,8 @@ impl Cursor {
     /// Begins anew. Not in one step: nobody may rely on it meanwhile.
     pub fn reset(&self) {
         self.sinks.iter().for_each(SinkCursor::reset);
-        self.clean.store(0, Relaxed);
-        self.heard.store(0, Relaxed);
+        self.replay_from.store(0, Relaxed);
+        self.acked_to.store(0, Relaxed);
         self.publish(&Batch::default());
     }
 }
@@ -146,8 +146,8 @@ impl SinkCursor {
     }
 
     /// What is being written to a file now.
-    pub fn intent(&self) -> Option<Intent> {
-        (self.armed.load(Acquire) == 1).then(|| Intent {
+    pub fn intent(&self) -> Option<WriteIntent> {
+        (self.armed.load(Acquire) == 1).then(|| WriteIntent {
             device: self.device.load(Relaxed),
             inode: self.inode.load(Relaxed),
             offset: self.offset.load(Relaxed),
@@ -157,7 +157,7 @@ impl SinkCursor {
     }
 
     /// Says what is going to be written.
-    pub fn arm(&self, intent: &Intent) {
+    pub fn begin_write(&self, intent: &WriteIntent) {
         self.device.store(intent.device, Relaxed);
         self.inode.store(intent.inode, Relaxed);
         self.offset.store(intent.offset, Relaxed);
@@ -167,7 +167,7 @@ impl SinkCursor {
     }
 
     /// Says what has become of it.
-    pub fn settle(&self, written: u64) {
+    pub fn finish_write(&self, written: u64) {
         self.set_written(written);
         self.armed.store(0, Release);
     }
@@ -199,10 +199,10 @@ mod tests {
     fn an_intent_counts_from_arming_to_settling() {
         let sink = SinkCursor::default();
         assert_eq!((sink.intent(), sink.written()), (None, 0));
-        let intent = Intent { device: 1, inode: 2, offset: 3, length: 4, at: 5 };
-        sink.arm(&intent);
+        let intent = WriteIntent { device: 1, inode: 2, offset: 3, length: 4, at: 5 };
+        sink.begin_write(&intent);
         assert_eq!(sink.intent(), Some(intent));
-        sink.settle(9);
+        sink.finish_write(9);
         assert_eq!((sink.intent(), sink.written()), (None, 9));
     }
 }

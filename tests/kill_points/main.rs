@@ -320,7 +320,7 @@ fn a_log_that_is_rotated_is_exact() {
 }
 
 #[test]
-fn a_dressed_log_that_is_rotated_is_exact() {
+fn a_formatted_log_that_is_rotated_is_exact() {
     rotation("stdout_logfile_prefix=web", |n| format!("web line {n}"));
 }
 

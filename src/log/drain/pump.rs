@@ -3,7 +3,7 @@
 //! Waking up for each line costs more than moving it. So after a drain the next one waits a little for bytes
 //! to gather, and a stream that gathers many goes to the [`mill`] until it is calm again.
 
-use crate::log::drain::mill;
+use crate::log::drain::busy;
 use crate::log::drain::retry;
 use crate::log::stream::{Drained, LogStream, Output};
 use crate::rt::{Async, Timer};
@@ -85,7 +85,7 @@ async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
                 drop(watched);
                 if has_ended(&stream, &mut hand_on) {
                     // Nothing arrives any more, but what has arrived may not have got where it belongs.
-                    return retry::look_after(&stream, || hand_on);
+                    return retry::retry_in_rounds(&stream, || hand_on);
                 }
                 let Some(again) = watch(&stream, &pipe) else { return };
                 watched = again;
@@ -121,7 +121,7 @@ async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
             // A pipe that epoll(7) watches calls it with every write; for short lines that is a sixth of what they
             // cost the program.
             drop(watched);
-            (hand_on, outcome) = mill::grind(&stream, hand_on).await;
+            (hand_on, outcome) = busy::drain_until_calm(&stream, hand_on).await;
             let Some(again) = watch(&stream, &pipe) else { return };
             watched = again;
         }

@@ -39,21 +39,21 @@ async fn round() {
 
 /// Sees to it that what waits for the sinks of a stream gets there, though its pump, if it has one, does not know of
 /// it: somebody else has drained it, or fed it.
-pub fn look_after(stream: &Arc<Mutex<LogStream>>, hand_on: impl FnOnce() -> HandOn) {
+pub fn retry_in_rounds(stream: &Arc<Mutex<LogStream>>, hand_on: impl FnOnce() -> HandOn) {
     let mut locked = stream.lock().unwrap_or_else(PoisonError::into_inner);
-    if locked.waits_for_sink() && !std::mem::replace(&mut locked.looked_after, true) {
+    if locked.waits_for_sink() && !std::mem::replace(&mut locked.in_rounds, true) {
         drop(locked);
-        rt::spawn(try_in_rounds(Arc::clone(stream), hand_on())).detach();
+        rt::spawn(run_rounds(Arc::clone(stream), hand_on())).detach();
     }
 }
 
-async fn try_in_rounds(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
+async fn run_rounds(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
     loop {
         let _ = next_round().recv().await;
         let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
         pump::drain_once(&mut stream, &mut hand_on, LogStream::try_again);
         if !stream.waits_for_sink() {
-            stream.looked_after = false;
+            stream.in_rounds = false;
             return;
         }
     }

@@ -7,11 +7,11 @@
 
 use crate::files::location::Missing;
 use crate::files::{self, open::Opened, trust};
-use crate::log::drain::custody;
+use crate::log::drain::handoff;
 use crate::log::sinks::open::{self, Facts, Identity};
 use crate::log::sinks::rotate;
-use crate::log::spool::peek;
-use crate::shm::cursor::{Intent, SinkCursor};
+use crate::log::spool::tee;
+use crate::shm::cursor::{SinkCursor, WriteIntent};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How often a file that is written to is looked up by its name, to notice that it was moved away.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_NAME_EVERY: Duration = Duration::from_secs(1);
 
 /// So many bytes beyond its limit a file waits for the end of a line, so that no line is cut in two.
 const OVERHANG: u64 = 64 * 1024;
@@ -34,7 +34,7 @@ const OVERHANG: u64 = 64 * 1024;
 const LINE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a rotation that failed is left alone. The file grows beyond its limit meanwhile.
-const ROLL_AGAIN_AFTER: Duration = Duration::from_secs(60);
+const ROTATE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// When a file is full and how many older ones are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,26 +78,26 @@ pub struct Written {
 
 /// What a successor has to know of a write if we are killed in it.
 #[derive(Clone, Copy, Debug)]
-pub struct Promise {
+pub struct IntentSlot {
     pub cursor: &'static SinkCursor,
     /// How many bytes of the stream were written before.
     pub at: u64,
 }
 
-impl Promise {
+impl IntentSlot {
     /// Does a write. Whoever finds this under way sees from the file how far it came.
-    fn keep(
+    fn record(
         self,
         identity: Identity,
         offset: u64,
         length: usize,
         write: impl FnOnce() -> Result<usize, Errno>,
     ) -> Result<usize, Errno> {
-        let Promise { cursor, at } = self;
+        let IntentSlot { cursor, at } = self;
         let Identity { device, inode } = identity;
-        cursor.arm(&Intent { device, inode, offset, length: length as u64, at });
+        cursor.begin_write(&WriteIntent { device, inode, offset, length: length as u64, at });
         let result = write();
-        cursor.settle(at + result.unwrap_or(0) as u64);
+        cursor.finish_write(at + result.unwrap_or(0) as u64);
         result
     }
 }
@@ -113,13 +113,13 @@ struct LogFile {
     mode: u32,
     file: File,
     identity: Identity,
-    looked: Instant,
+    name_checked: Instant,
     /// Set while rotating does not work.
-    roll_after: Option<Instant>,
+    rotate_after: Option<Instant>,
     /// Set while the file is full and the end of a line is waited for.
     overhang: Option<Overhang>,
-    /// The streams whose raw output is all that they write here; see [`custody`].
-    entrusted: Vec<u64>,
+    /// The streams whose raw output is all that they write here; see [`handoff`].
+    registered: Vec<u64>,
 }
 
 /// Every open log file.
@@ -155,8 +155,9 @@ impl SharedFile {
             return SharedFile(known);
         }
         let (path, identity) = (path.to_path_buf(), facts.identity);
-        let (looked, roll_after, overhang, entrusted) = (Instant::now(), None, None, Vec::new());
-        let log_file = LogFile { path, mode, file, identity, looked, roll_after, overhang, entrusted };
+        let (name_checked, rotate_after, overhang, registered) = (Instant::now(), None, None, Vec::new());
+        let log_file =
+            LogFile { path, mode, file, identity, name_checked, rotate_after, overhang, registered };
         let shared = Arc::new(Mutex::new(log_file));
         open_files.insert(name, &shared);
         SharedFile(shared)
@@ -200,13 +201,13 @@ impl SharedFile {
     ///
     /// # Errors
     /// As [`SharedFile::append`].
-    pub fn append_as(&self, bytes: &[u8], limits: Limits, promise: Option<Promise>) -> io::Result<Written> {
+    pub fn append_as(&self, bytes: &[u8], limits: Limits, intent: Option<IntentSlot>) -> io::Result<Written> {
         self.lock().write_with(limits, |file, identity, offset, room| {
             let (length, ending) = append_length(bytes, room);
             let piece = &bytes[..length];
             let write = || rustix::io::retry_on_intr(|| rustix::io::pwrite(file, piece, offset));
-            let n_bytes = match promise {
-                Some(promise) => promise.keep(identity, offset, length, write)?,
+            let n_bytes = match intent {
+                Some(slot) => slot.record(identity, offset, length, write)?,
                 None => write()?,
             };
             Ok((n_bytes, if n_bytes == length { ending } else { Ending::Within }))
@@ -223,25 +224,25 @@ impl SharedFile {
 
     /// From now on the output of this stream may be moved here while there is no manager. `held` is what is in
     /// custody for it already.
-    pub fn entrust(&self, stream: u64, held: Option<impl AsFd>) {
+    pub fn register(&self, stream: u64, held: Option<impl AsFd>) {
         let mut log_file = self.lock();
         let is_held =
             held.is_some_and(|held| open::facts(held).is_ok_and(|facts| facts.identity == log_file.identity));
         if is_held {
-            custody::keep_on(stream);
+            handoff::confirm_log(stream);
         } else {
-            custody::keep(&[stream], &log_file.file);
+            handoff::register_log(&[stream], &log_file.file);
         }
-        if !log_file.entrusted.contains(&stream) {
-            log_file.entrusted.push(stream);
+        if !log_file.registered.contains(&stream) {
+            log_file.registered.push(stream);
         }
     }
 
-    /// Ends what [`SharedFile::entrust`] began.
-    pub fn withdraw(&self, stream: u64) {
+    /// Ends what [`SharedFile::register`] began.
+    pub fn unregister(&self, stream: u64) {
         let mut log_file = self.lock();
-        log_file.entrusted.retain(|entrusted| *entrusted != stream);
-        custody::release(stream);
+        log_file.registered.retain(|registered| *registered != stream);
+        handoff::release(stream);
     }
 
     /// Empties the file.
@@ -294,7 +295,7 @@ fn splice_length(pipe: impl AsFd, max: usize, room: u64) -> Result<(usize, Endin
         return Ok((if waiting == 0 { below } else { waiting }, Ending::Unknown));
     }
     let mut found = (0, Ending::Unknown);
-    let looked = peek::look(pipe, |bytes| {
+    let looked = tee::peek(pipe, |bytes| {
         let bytes = &bytes[..bytes.len().min(max)];
         let last_below = bytes[..bytes.len().min(below)].iter().rposition(|byte| *byte == b'\n');
         found = last_below.map_or_else(|| append_length(bytes, room), |newline| (newline + 1, Ending::Line));
@@ -334,10 +335,10 @@ impl LogFile {
         if self.is_full(size, limits) && !self.waits_for_line_end(size) {
             // Somebody else's oversized file, or a predecessor's that was killed before it could rotate, or a line
             // whose end does not come.
-            notice = self.roll(limits);
+            notice = self.rotate(limits);
             size = open::facts(&self.file)?.size;
         }
-        let room = if self.may_roll(limits) { limits.maxbytes.saturating_sub(size) } else { u64::MAX };
+        let room = if self.may_rotate(limits) { limits.maxbytes.saturating_sub(size) } else { u64::MAX };
         let (n_bytes, ending) = write(&self.file, self.identity, size, room)?;
         size += n_bytes as u64;
         if n_bytes > 0 && self.is_full(size, limits) {
@@ -346,7 +347,7 @@ impl LogFile {
                 self.overhang = Some(Overhang { began, at: Instant::now() });
             }
             if ending != Ending::Within || !self.waits_for_line_end(size) {
-                notice = self.roll(limits);
+                notice = self.rotate(limits);
             }
         }
         Ok(Written { n_bytes, was_cut: false, notice })
@@ -389,10 +390,10 @@ impl LogFile {
     /// The facts about the open file, after opening another if the name leads elsewhere by now.
     fn follow_name(&mut self) -> io::Result<Facts> {
         let facts = open::facts(&self.file)?;
-        if facts.linked && self.looked.elapsed() < LOOK_EVERY {
+        if facts.linked && self.name_checked.elapsed() < CHECK_NAME_EVERY {
             return Ok(facts);
         }
-        self.looked = Instant::now();
+        self.name_checked = Instant::now();
         match open::facts_at(&self.path) {
             Ok(named) if named.identity == self.identity => Ok(facts),
             Ok(_) | Err(_) => match self.reopen() {
@@ -416,8 +417,8 @@ impl LogFile {
 
     fn use_instead(&mut self, file: File, facts: Facts) {
         // Before anything is written to it: whoever takes our place must not go on with the old one.
-        custody::keep(&self.entrusted, &file);
-        (self.file, self.identity, self.looked) = (file, facts.identity, Instant::now());
+        handoff::register_log(&self.registered, &file);
+        (self.file, self.identity, self.name_checked) = (file, facts.identity, Instant::now());
         self.overhang = None;
     }
 
@@ -440,24 +441,24 @@ impl LogFile {
         }
     }
 
-    fn may_roll(&self, limits: Limits) -> bool {
-        limits.maxbytes > 0 && self.roll_after.is_none_or(|moment| moment <= Instant::now())
+    fn may_rotate(&self, limits: Limits) -> bool {
+        limits.maxbytes > 0 && self.rotate_after.is_none_or(|moment| moment <= Instant::now())
     }
 
     fn is_full(&self, size: u64, limits: Limits) -> bool {
-        self.may_roll(limits) && size >= limits.maxbytes
+        self.may_rotate(limits) && size >= limits.maxbytes
     }
 
     /// Starts a new file. What went wrong, if anything, is for the activity log; writing goes on regardless.
-    fn roll(&mut self, limits: Limits) -> Option<String> {
-        let was_failing = self.roll_after.is_some();
-        match self.try_roll(limits) {
+    fn rotate(&mut self, limits: Limits) -> Option<String> {
+        let was_failing = self.rotate_after.is_some();
+        match self.try_rotate(limits) {
             Ok(()) => {
-                self.roll_after = None;
+                self.rotate_after = None;
                 None
             }
             Err(error) => {
-                self.roll_after = Some(Instant::now() + ROLL_AGAIN_AFTER);
+                self.rotate_after = Some(Instant::now() + ROTATE_AGAIN_AFTER);
                 let path = self.path.display();
                 let text = format!("could not rotate log file {path}: {error}; trying again in 60 seconds");
                 (!was_failing).then_some(text)
@@ -465,7 +466,7 @@ impl LogFile {
         }
     }
 
-    fn try_roll(&mut self, limits: Limits) -> io::Result<()> {
+    fn try_rotate(&mut self, limits: Limits) -> io::Result<()> {
         if limits.backups == 0 {
             self.overhang = None;
             return Ok(rustix::fs::ftruncate(&self.file, 0)?);
@@ -635,7 +636,7 @@ mod tests {
         append_all(&file, b"before", limits);
         std::fs::rename(&path, &moved).unwrap();
         // As if the name had last been looked up a while ago.
-        file.lock().looked -= LOOK_EVERY;
+        file.lock().name_checked -= CHECK_NAME_EVERY;
         append_all(&file, b"after", limits);
         assert_eq!((read(&path).unwrap(), read(&moved).unwrap()), (b"after".to_vec(), b"before".to_vec()));
     }
@@ -648,7 +649,7 @@ mod tests {
         std::fs::rename(&path, &moved).unwrap();
         std::fs::remove_dir(dir.path().join("sub")).unwrap();
         write(dir.path().join("sub"), "in the way").unwrap();
-        file.lock().looked -= LOOK_EVERY;
+        file.lock().name_checked -= CHECK_NAME_EVERY;
         append_all(&file, b"text", limits);
         assert_eq!(read(&moved).unwrap(), b"text");
     }

@@ -6,12 +6,12 @@
 use crate::files::location::Missing;
 use crate::files::{self, open::Opened};
 use crate::log::sinks::device::Device;
-use crate::log::sinks::file::{Limits, Promise, SharedFile};
+use crate::log::sinks::file::{IntentSlot, Limits, SharedFile};
 use crate::log::sinks::memory::Ring;
 use crate::log::sinks::remote::queue::Queue;
 use crate::log::sinks::remote::{Remote, RemoteSpec};
 use crate::log::sinks::syslog::{Form, Syslog};
-use crate::log::spool::peek;
+use crate::log::spool::tee;
 use crate::log::transform::Moment;
 use crate::shm::cursor::SinkCursor;
 use std::collections::VecDeque;
@@ -81,7 +81,7 @@ pub struct Sink {
     /// When it last worked again, and how much had been dropped by then that nobody was told of.
     recovered: Option<Box<(Instant, u64)>>,
     /// The stream whose raw output is all that is written here, if its file may be left in custody.
-    entrusted: Option<u64>,
+    registered: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -127,7 +127,7 @@ pub enum Refusal {
 impl Sink {
     /// `whose` is for messages, for example `'web' stdout`. Nothing is opened yet.
     pub fn new(spec: SinkSpec, whose: Arc<str>) -> Sink {
-        let (target, stuck, trouble, recovered, entrusted) = (None, None, None, None, None);
+        let (target, stuck, trouble, recovered, registered) = (None, None, None, None, None);
         let (cursor, position, has_gap, may_wait) = (None, 0, false, false);
         Sink {
             spec,
@@ -141,7 +141,7 @@ impl Sink {
             stuck,
             trouble,
             recovered,
-            entrusted,
+            registered,
         }
     }
 
@@ -158,17 +158,17 @@ impl Sink {
 
     /// Leaves the file behind the sink, now and whenever another one is opened, to whoever moves the output of
     /// this stream while there is no manager. `held` is what is left with them already.
-    pub fn entrust(&mut self, stream: u64, held: Option<impl AsFd>) {
-        self.entrusted = Some(stream);
+    pub fn register(&mut self, stream: u64, held: Option<impl AsFd>) {
+        self.registered = Some(stream);
         if let Some(file) = self.file() {
-            file.entrust(stream, held);
+            file.register(stream, held);
         }
     }
 
-    /// Ends what [`Sink::entrust`] began.
-    pub fn withdraw(&mut self) {
-        if let (Some(stream), Some(file)) = (self.entrusted.take(), self.file()) {
-            file.withdraw(stream);
+    /// Ends what [`Sink::register`] began.
+    pub fn unregister(&mut self) {
+        if let (Some(stream), Some(file)) = (self.registered.take(), self.file()) {
+            file.unregister(stream);
         }
     }
 
@@ -259,7 +259,7 @@ impl Sink {
         let limits = self.limits();
         let result = match &mut self.target {
             Some(Target::File(file)) => file.splice(&pipe, max, limits).map(|written| {
-                tell(written.notice);
+                log_notice(written.notice);
                 Spliced { n_bytes: written.n_bytes, emptied: !written.was_cut }
             }),
             Some(Target::Device(device)) => {
@@ -338,10 +338,10 @@ impl Sink {
         self.ready()?;
         let limits = self.limits();
         let cursor = self.cursor.filter(|_| !self.has_gap);
-        let promise = cursor.map(|cursor| Promise { cursor, at: self.position });
+        let intent = cursor.map(|cursor| IntentSlot { cursor, at: self.position });
         let result = match &mut self.target {
-            Some(Target::File(file)) => file.append_as(bytes, limits, promise).map(|written| {
-                tell(written.notice);
+            Some(Target::File(file)) => file.append_as(bytes, limits, intent).map(|written| {
+                log_notice(written.notice);
                 written.n_bytes
             }),
             Some(Target::Device(device)) => device.write(bytes),
@@ -409,8 +409,8 @@ impl Sink {
         }
         match open_target(&self.spec) {
             Ok(target) => {
-                if let (Some(stream), Target::File(file)) = (self.entrusted, &target) {
-                    file.entrust(stream, None::<&std::fs::File>);
+                if let (Some(stream), Target::File(file)) = (self.registered, &target) {
+                    file.register(stream, None::<&std::fs::File>);
                 }
                 self.target = Some(target);
                 Ok(())
@@ -477,7 +477,7 @@ fn whole_lines(bytes: &[u8], room: usize) -> usize {
 /// Whether it is not this sink that does not work, but splicing altogether.
 fn is_refused(error: &io::Error) -> bool {
     let errno = rustix::io::Errno::from_io_error(error);
-    errno.is_some_and(peek::is_refusal) && !peek::kernel_splices()
+    errno.is_some_and(tee::is_refusal) && !tee::kernel_splices()
 }
 
 fn first_line(bytes: &[u8]) -> &[u8] {
@@ -485,7 +485,7 @@ fn first_line(bytes: &[u8]) -> &[u8] {
     &bytes[..end]
 }
 
-fn tell(notice: Option<String>) {
+fn log_notice(notice: Option<String>) {
     if let Some(text) = notice {
         ::log::error!("{text}");
     }

@@ -11,7 +11,7 @@
 //! What is read out of a stream for others is done with when they say so (see [`Receipt`]). Until then it stays
 //! here, and a successor reads it out once more.
 
-pub mod peek;
+pub mod tee;
 pub mod transfer;
 
 use crate::shm::cursor::{Batch, Cursor};
@@ -55,10 +55,10 @@ struct Progress {
     /// Everything before it is in all sinks.
     done: u64,
     /// The last clean place before it.
-    clean: u64,
+    replay_from: u64,
     /// What has been handed on and was not heard yet, the oldest first.
-    flights: VecDeque<Flight>,
-    next_flight: u64,
+    deliveries: VecDeque<Delivery>,
+    next_delivery: u64,
     /// Everything before it was given back.
     given_back: u64,
     /// The stream is closed: its cursor may be another's.
@@ -66,12 +66,12 @@ struct Progress {
 }
 
 #[derive(Debug)]
-struct Flight {
+struct Delivery {
     number: u64,
     begin: u64,
     /// The last clean place before it.
-    clean: u64,
-    is_heard: bool,
+    replay_from: u64,
+    is_acked: bool,
 }
 
 /// For something that was read out of a stream for others. Unless they say that they have it, a successor reads it
@@ -98,15 +98,15 @@ impl Spool {
     pub fn new(
         file: OwnedFd,
         cursor: &'static Cursor,
-        (clean, done): (u64, u64),
+        (replay_from, done): (u64, u64),
         capture_maxbytes: u64,
     ) -> Spool {
         let most_kept = capture_maxbytes.saturating_mul(2).saturating_add(MOST_KEPT);
         let progress = Progress {
             done,
-            clean,
-            flights: VecDeque::new(),
-            next_flight: 0,
+            replay_from,
+            deliveries: VecDeque::new(),
+            next_delivery: 0,
             // What a predecessor left there, too.
             given_back: 0,
             is_closed: false,
@@ -132,8 +132,8 @@ impl Spool {
             rustix::pipe::splice(&pipe, None, &self.shared.file, Some(&mut head), max, flags)
         });
         match spliced {
-            Err(errno) if peek::is_refusal(errno) && !peek::kernel_splices() => {
-                peek::try_to_take(&pipe, |bytes| self.append(head, bytes))
+            Err(errno) if tee::is_refusal(errno) && !tee::kernel_splices() => {
+                tee::try_consume(&pipe, |bytes| self.append(head, bytes))
             }
             result => result,
         }
@@ -174,22 +174,22 @@ impl Spool {
 
     /// Says that everything before `done` is in the sinks, and where a new shaper can begin. With `receipt`
     /// something was read out that others have to hear of: the one in it is for that, too, or becomes one.
-    pub fn advance(&self, done: u64, clean: Option<u64>, receipt: Option<&mut Option<Receipt>>) {
+    pub fn advance(&self, done: u64, replay_from: Option<u64>, receipt: Option<&mut Option<Receipt>>) {
         let mut progress = self.shared.lock();
         if let Some(receipt @ None) = receipt {
-            let (begin, clean) = (progress.done, progress.clean);
-            *receipt = Some(self.shared.open_flight(&mut progress, begin, clean));
+            let (begin, replay_from) = (progress.done, progress.replay_from);
+            *receipt = Some(self.shared.open_delivery(&mut progress, begin, replay_from));
         }
         progress.done = done;
-        progress.clean = clean.unwrap_or(progress.clean);
+        progress.replay_from = replay_from.unwrap_or(progress.replay_from);
         self.shared.publish(&mut progress);
     }
 
     /// A receipt for what was done with by a predecessor but not heard, from `begin` on.
-    pub fn unheard(&self, begin: u64) -> Receipt {
+    pub fn redeliver(&self, begin: u64) -> Receipt {
         let mut progress = self.shared.lock();
-        let clean = progress.clean;
-        self.shared.open_flight(&mut progress, begin, clean)
+        let replay_from = progress.replay_from;
+        self.shared.open_delivery(&mut progress, begin, replay_from)
     }
 
     /// Gives back whatever is not needed.
@@ -214,10 +214,11 @@ impl AsFd for Spool {
 
 impl Receipt {
     /// They have it, and it survives us.
-    pub fn heard(self) {
+    pub fn acknowledge(self) {
         let mut progress = self.shared.lock();
-        if let Some(flight) = progress.flights.iter_mut().find(|flight| flight.number == self.number) {
-            flight.is_heard = true;
+        if let Some(delivery) = progress.deliveries.iter_mut().find(|delivery| delivery.number == self.number)
+        {
+            delivery.is_acked = true;
         }
         self.shared.publish(&mut progress);
         self.shared.give_back(&mut progress);
@@ -235,10 +236,10 @@ impl Shared {
         fstat(&self.file).map_or(0, |stat| stat.st_size as u64)
     }
 
-    fn open_flight(self: &Arc<Self>, progress: &mut Progress, begin: u64, clean: u64) -> Receipt {
-        let number = progress.next_flight;
-        progress.next_flight += 1;
-        progress.flights.push_back(Flight { number, begin, clean, is_heard: false });
+    fn open_delivery(self: &Arc<Self>, progress: &mut Progress, begin: u64, replay_from: u64) -> Receipt {
+        let number = progress.next_delivery;
+        progress.next_delivery += 1;
+        progress.deliveries.push_back(Delivery { number, begin, replay_from, is_acked: false });
         Receipt { shared: Arc::clone(self), number }
     }
 
@@ -247,18 +248,18 @@ impl Shared {
         if progress.is_closed {
             return;
         }
-        let (heard, clean) = progress.step(self.most_kept);
+        let (acked_to, replay_from) = progress.step(self.most_kept);
         // In this order: nothing may be clean that was not heard. Both only grow.
-        if heard > self.cursor.heard.load(Acquire) {
-            self.cursor.heard.store(heard, Release);
+        if acked_to > self.cursor.acked_to.load(Acquire) {
+            self.cursor.acked_to.store(acked_to, Release);
         }
-        if clean > self.cursor.clean.load(Acquire) {
-            self.cursor.clean.store(clean, Release);
+        if replay_from > self.cursor.replay_from.load(Acquire) {
+            self.cursor.replay_from.store(replay_from, Release);
         }
     }
 
     fn give_back(&self, progress: &mut Progress) {
-        let needed = self.cursor.clean.load(Acquire);
+        let needed = self.cursor.replay_from.load(Acquire);
         if progress.is_closed || needed <= progress.given_back {
             return;
         }
@@ -277,16 +278,16 @@ impl Shared {
 impl Progress {
     /// What has been heard by now, and from where on everything is needed.
     fn step(&mut self, most_kept: u64) -> (u64, u64) {
-        while self.flights.front().is_some_and(|flight| flight.is_heard) {
-            self.flights.pop_front();
+        while self.deliveries.front().is_some_and(|delivery| delivery.is_acked) {
+            self.deliveries.pop_front();
         }
-        let first = self.flights.front().map(|flight| (flight.begin, flight.clean));
-        let (heard, clean) = first.unwrap_or((self.done, self.clean));
-        if self.done - clean <= most_kept {
-            return (heard, clean);
+        let first = self.deliveries.front().map(|delivery| (delivery.begin, delivery.replay_from));
+        let (acked_to, replay_from) = first.unwrap_or((self.done, self.replay_from));
+        if self.done - replay_from <= most_kept {
+            return (acked_to, replay_from);
         }
-        self.flights.clear();
-        self.clean = self.done;
+        self.deliveries.clear();
+        self.replay_from = self.done;
         (self.done, self.done)
     }
 }
@@ -301,9 +302,9 @@ mod tests {
         (Spool::new(Spool::new_file().unwrap(), cursor, (0, 0), 0), read, write)
     }
 
-    fn heard_and_clean(spool: &Spool) -> (u64, u64) {
+    fn acked_to_and_replay_from(spool: &Spool) -> (u64, u64) {
         let cursor = spool.shared.cursor;
-        (cursor.heard.load(Acquire), cursor.clean.load(Acquire))
+        (cursor.acked_to.load(Acquire), cursor.replay_from.load(Acquire))
     }
 
     fn n_blocks(spool: &Spool) -> i64 {
@@ -329,7 +330,7 @@ mod tests {
                 assert_eq!(n_blocks(&spool), 0);
             }
         }
-        assert_eq!((spool.head(), heard_and_clean(&spool)), (place, (place, place)));
+        assert_eq!((spool.head(), acked_to_and_replay_from(&spool)), (place, (place, place)));
     }
 
     #[test]
@@ -339,14 +340,14 @@ mod tests {
         spool.advance(10, Some(8), None);
         spool.advance(20, Some(20), Some(&mut first));
         spool.advance(30, Some(30), Some(&mut first));
-        assert_eq!(heard_and_clean(&spool), (10, 8));
+        assert_eq!(acked_to_and_replay_from(&spool), (10, 8));
         let mut second = None;
         spool.advance(40, Some(40), Some(&mut second));
         spool.advance(50, Some(45), None);
-        second.unwrap().heard();
-        assert_eq!(heard_and_clean(&spool), (10, 8));
-        first.unwrap().heard();
-        assert_eq!(heard_and_clean(&spool), (50, 45));
+        second.unwrap().acknowledge();
+        assert_eq!(acked_to_and_replay_from(&spool), (10, 8));
+        first.unwrap().acknowledge();
+        assert_eq!(acked_to_and_replay_from(&spool), (50, 45));
     }
 
     #[test]
@@ -355,11 +356,11 @@ mod tests {
         let mut receipt = None;
         spool.advance(5, Some(5), None);
         spool.advance(5 + MOST_KEPT, None, Some(&mut receipt));
-        assert_eq!(heard_and_clean(&spool), (5, 5));
+        assert_eq!(acked_to_and_replay_from(&spool), (5, 5));
         spool.advance(6 + MOST_KEPT, None, None);
-        assert_eq!(heard_and_clean(&spool), (6 + MOST_KEPT, 6 + MOST_KEPT));
-        receipt.unwrap().heard();
-        assert_eq!(heard_and_clean(&spool), (6 + MOST_KEPT, 6 + MOST_KEPT));
+        assert_eq!(acked_to_and_replay_from(&spool), (6 + MOST_KEPT, 6 + MOST_KEPT));
+        receipt.unwrap().acknowledge();
+        assert_eq!(acked_to_and_replay_from(&spool), (6 + MOST_KEPT, 6 + MOST_KEPT));
     }
 
     #[test]
@@ -368,8 +369,8 @@ mod tests {
         let mut receipt = None;
         spool.advance(5, Some(5), Some(&mut receipt));
         spool.close();
-        receipt.unwrap().heard();
+        receipt.unwrap().acknowledge();
         spool.advance(7, Some(7), None);
-        assert_eq!(heard_and_clean(&spool), (0, 0));
+        assert_eq!(acked_to_and_replay_from(&spool), (0, 0));
     }
 }

@@ -5,14 +5,14 @@
 //! leaves word of how far it got, and when all sinks have the batch that is published, too. So a successor can make
 //! the very same output again and writes what is missing of it.
 
-use crate::log::drain::custody;
+use crate::log::drain::handoff;
 use crate::log::sinks::remote::Remote;
 use crate::log::sinks::sink::{Refusal, Sink, SinkSpec};
 use crate::log::spool::Spool;
-use crate::log::spool::peek;
-use crate::log::stream::recovery::{self, Plan};
+use crate::log::spool::tee;
+use crate::log::stream::recovery::{self, ReplayPlan};
 use crate::log::stream::{Drained, LONGEST_PAUSE, LogStream, Output, StreamOutput};
-use crate::log::transform::{Moment, Shaped};
+use crate::log::transform::{Moment, Transformed};
 use crate::shm::cursor::{Batch, Cursor, Work};
 use rustix::io::Errno;
 use std::cell::Cell;
@@ -33,7 +33,7 @@ pub(super) struct Derived {
     batch: Batch,
     under_way: Option<UnderWay>,
     /// What a predecessor has read out of the stream and nobody has heard.
-    unheard: Option<Output>,
+    unacked: Option<Output>,
     /// The program, this one, has ended while a batch was under way.
     to_finish: Option<i32>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Derived {
 #[derive(Debug)]
 struct UnderWay {
     /// What the sinks are to get, and how much of it each of them has; `None` once they were given it.
-    to_write: Option<(Shaped, Vec<usize>)>,
+    to_write: Option<(Transformed, Vec<usize>)>,
     n_log: u64,
     n_lines: u64,
     /// Where a new shaper can begin.
@@ -66,10 +66,10 @@ thread_local! {
 }
 
 impl Derived {
-    fn new(file: OwnedFd, cursor: &'static Cursor, plan: &Plan, capture_maxbytes: u64) -> Derived {
-        let spool = Spool::new(file, cursor, (plan.clean, plan.batch.done), capture_maxbytes);
+    fn new(file: OwnedFd, cursor: &'static Cursor, plan: &ReplayPlan, capture_maxbytes: u64) -> Derived {
+        let spool = Spool::new(file, cursor, (plan.replay_from, plan.batch.done), capture_maxbytes);
         let (batch, is_in_use, made) = (plan.batch, false, Instant::now());
-        Derived { spool, cursor, is_in_use, made, batch, under_way: None, unheard: None, to_finish: None }
+        Derived { spool, cursor, is_in_use, made, batch, under_way: None, unacked: None, to_finish: None }
     }
 
     /// How many bytes have not been read of what is in the spool.
@@ -79,7 +79,7 @@ impl Derived {
 
     /// Whether there is something to be done even though nothing arrives.
     fn is_waiting(&self) -> bool {
-        self.under_way.is_some() || self.unheard.is_some() || self.backlog() > 0
+        self.under_way.is_some() || self.unacked.is_some() || self.backlog() > 0
     }
 
     fn publish(&mut self, batch: Batch) {
@@ -92,11 +92,11 @@ impl LogStream {
     /// Gives the stream a new spool, unless it needs none or cannot have one.
     pub(super) fn make_spool(&mut self) {
         self.derived = None;
-        let Some(cursor) = custody::cursor(self.id).filter(|_| self.may_have_spool()) else { return };
+        let Some(cursor) = handoff::cursor(self.id).filter(|_| self.may_have_spool()) else { return };
         // Before anybody may rely on it.
         cursor.reset();
         self.sinks.iter().filter_map(Sink::remote).for_each(Remote::restart_count);
-        let kept = Spool::new_file().map(|file| custody::keep_spool(self.id, &file).then_some(file));
+        let kept = Spool::new_file().map(|file| handoff::register_spool(self.id, &file).then_some(file));
         match kept {
             Ok(Some(file)) => {
                 let plan = recovery::plan(cursor, 0);
@@ -108,9 +108,9 @@ impl LogStream {
     }
 
     /// Goes on with the spool of a predecessor. What it was writing is found out here, and written by
-    /// [`LogStream::settle`] or with the next drain.
+    /// [`LogStream::finish_writes`] or with the next drain.
     pub(super) fn resume_spool(&mut self, file: OwnedFd) {
-        let Some(cursor) = custody::cursor(self.id) else { return };
+        let Some(cursor) = handoff::cursor(self.id) else { return };
         self.cannot_splice |= self.transparent;
         let size = rustix::fs::fstat(&file).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
         let plan = recovery::plan(cursor, size);
@@ -121,7 +121,7 @@ impl LogStream {
         }
         if let Err(errno) = self.replay(&mut derived, &plan) {
             ::log::error!("what {} held back is lost, its spool cannot be read: {errno}", self.whose);
-            self.find_written(&derived, &Shaped::default());
+            self.find_written(&derived, &Transformed::default());
             let done = derived.batch.done;
             derived.publish(Batch { end: done, work: Work::Nothing, ..derived.batch });
         }
@@ -139,7 +139,7 @@ impl LogStream {
 
     /// Lets the sinks leave word of what they write.
     fn track(&mut self) {
-        let cursor = custody::cursor(self.id);
+        let cursor = handoff::cursor(self.id);
         for (number, sink) in self.sinks.iter_mut().enumerate() {
             // What is in our memory is gone with us, and is to be there again.
             // A syslog on the network has a queue that knows.
@@ -158,32 +158,32 @@ impl LogStream {
     }
 
     /// Brings the shaper to where a predecessor's was, and finds out what is missing of what that was writing.
-    fn replay(&mut self, derived: &mut Derived, plan: &Plan) -> Result<(), Errno> {
-        let mut buffer = vec![0; peek::CHUNK];
-        let (mut place, mut clean) = (plan.clean, None);
-        let mut unheard = Vec::new();
+    fn replay(&mut self, derived: &mut Derived, plan: &ReplayPlan) -> Result<(), Errno> {
+        let mut buffer = vec![0; tee::CHUNK];
+        let (mut place, mut replay_from) = (plan.replay_from, None);
+        let mut unacked = Vec::new();
         while place < plan.batch.done {
-            let is_heard = place < plan.heard;
-            let end = if is_heard { plan.heard } else { plan.batch.done };
+            let is_acked = place < plan.acked_to;
+            let end = if is_acked { plan.acked_to } else { plan.batch.done };
             let n_wanted = usize::try_from(end - place).unwrap_or(usize::MAX).min(buffer.len());
             match derived.spool.read(place, &mut buffer[..n_wanted])? {
                 0 => return Err(Errno::IO),
                 n_bytes => {
-                    let moment = Moment { again: true, ..Moment::now(0) };
-                    let (shaped, clean_here) = self.shape_bytes(&buffer[..n_bytes], place, moment);
-                    clean = clean_here.or(clean);
-                    if !is_heard {
-                        unheard.extend(shaped.output);
+                    let moment = Moment { is_replay: true, ..Moment::now(0) };
+                    let (shaped, found) = self.shape_bytes(&buffer[..n_bytes], place, moment);
+                    replay_from = found.or(replay_from);
+                    if !is_acked {
+                        unacked.extend(shaped.output);
                     }
                     place += n_bytes as u64;
                 }
             }
         }
-        if !unheard.is_empty() {
-            let receipt = Some(derived.spool.unheard(plan.heard));
-            derived.unheard = Some(Output { pieces: unheard, receipt });
+        if !unacked.is_empty() {
+            let receipt = Some(derived.spool.redeliver(plan.acked_to));
+            derived.unacked = Some(Output { pieces: unacked, receipt });
         }
-        derived.spool.advance(plan.batch.done, clean, None);
+        derived.spool.advance(plan.batch.done, replay_from, None);
         let moment = Moment::recorded(plan.batch.pid, plan.batch.wall);
         let found = match plan.batch.work {
             Work::Nothing => None,
@@ -203,16 +203,16 @@ impl LogStream {
     }
 
     /// What the next bytes become, and the place up to which nothing of them is held back.
-    fn shape_bytes(&mut self, bytes: &[u8], begin: u64, moment: Moment) -> (Shaped, Option<u64>) {
+    fn shape_bytes(&mut self, bytes: &[u8], begin: u64, moment: Moment) -> (Transformed, Option<u64>) {
         let shaper = self.shaper();
         let was_capturing = shaper.is_capturing();
         let shaped = shaper.feed(bytes, moment);
-        let clean = shaper.last_clean(bytes, was_capturing);
+        let clean = shaper.last_replay_point(bytes, was_capturing);
         (shaped, clean.map(|clean| begin + clean as u64))
     }
 
     /// How much of the output of the batch each sink has.
-    fn find_written(&self, derived: &Derived, shaped: &Shaped) -> Vec<usize> {
+    fn find_written(&self, derived: &Derived, shaped: &Transformed) -> Vec<usize> {
         let each = |(number, sink): (usize, &Sink)| {
             if let Some(remote) = sink.remote() {
                 return recovery::n_taken(derived.batch.n_lines, shaped.lines.len(), remote.taken());
@@ -231,7 +231,7 @@ impl LogStream {
                 }
                 _ => recovery::n_taken(begin, bytes.len(), cursor.written()),
             };
-            cursor.settle(begin + n_bytes as u64);
+            cursor.finish_write(begin + n_bytes as u64);
             n_bytes
         };
         self.sinks.iter().enumerate().map(each).collect()
@@ -248,7 +248,7 @@ impl LogStream {
 
     /// Writes what else a predecessor was just writing. To be done for all streams after
     /// [`LogStream::finish_lines`], and before anything else is written.
-    pub fn settle(&mut self) {
+    pub fn finish_writes(&mut self) {
         if let Some(mut derived) = self.derived.take() {
             self.write_batch(&mut derived, Which::Everything);
             self.derived = Some(derived);
@@ -261,7 +261,7 @@ impl LogStream {
     /// Whether bytes are to go through the spool now.
     pub(super) fn uses_spool(&mut self) -> bool {
         let Some(derived) = &self.derived else { return false };
-        let is_held = custody::holds(self.id);
+        let is_held = handoff::holds(self.id);
         // The keeper has no room for it. It may turn out late: what had lain there before was to be seen till then.
         let is_lost = !is_held && derived.made.elapsed() > ARRIVAL;
         if is_lost && derived.under_way.is_none() && derived.backlog() == 0 {
@@ -285,7 +285,7 @@ impl LogStream {
     pub(in crate::log) fn until_spool_arrives(&mut self) -> Option<Duration> {
         let derived = self.derived.as_ref()?;
         let is_due = !derived.is_in_use && self.holds_nothing_back() && derived.made.elapsed() <= ARRIVAL;
-        if !is_due || custody::holds(self.id) {
+        if !is_due || handoff::holds(self.id) {
             return None;
         }
         Some(self.longer_pause())
@@ -293,13 +293,13 @@ impl LogStream {
 
     /// Whether all that was read has gone on its way.
     fn holds_nothing_back(&self) -> bool {
-        self.shaper.as_ref().is_none_or(|shaper| shaper.is_clean())
+        self.shaper.as_ref().is_none_or(|shaper| shaper.holds_nothing_back())
     }
 
     /// Goes on without it.
     fn give_up_spool(&mut self, error: &io::Error) {
         say_once(&self.whose, error);
-        custody::release(self.id);
+        handoff::release(self.id);
         self.close_spool();
     }
 
@@ -333,8 +333,8 @@ impl LogStream {
         budget: usize,
         drained: &mut Drained,
     ) -> Result<(), Errno> {
-        if let Some(unheard) = derived.unheard.take() {
-            drained.output = unheard;
+        if let Some(unacked) = derived.unacked.take() {
+            drained.output = unacked;
         }
         let in_pipe = rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0) as usize;
         let waiting = in_pipe + usize::try_from(derived.backlog()).unwrap_or(0);
@@ -366,7 +366,7 @@ impl LogStream {
                 return Ok(());
             }
             if derived.backlog() == 0 {
-                let filled = derived.spool.fill(&self.pipe, peek::CHUNK.min(budget - drained.n_bytes));
+                let filled = derived.spool.fill(&self.pipe, tee::CHUNK.min(budget - drained.n_bytes));
                 if matches!(filled, Ok(0) | Err(Errno::AGAIN))
                     && let Some(pid) = derived.to_finish.take()
                 {
@@ -397,9 +397,9 @@ impl LogStream {
     /// them.
     fn begin_batch(&mut self, derived: &mut Derived, most: usize) -> usize {
         let mut buffer = BUFFER.take();
-        buffer.resize(peek::CHUNK, 0);
+        buffer.resize(tee::CHUNK, 0);
         let begin = derived.batch.end;
-        let n_bytes = derived.spool.read(begin, &mut buffer[..most.min(peek::CHUNK)]).unwrap_or(0);
+        let n_bytes = derived.spool.read(begin, &mut buffer[..most.min(tee::CHUNK)]).unwrap_or(0);
         if n_bytes == 0 {
             return 0;
         }
@@ -411,7 +411,7 @@ impl LogStream {
     }
 
     fn begin_finish(&mut self, derived: &mut Derived, pid: i32) {
-        if self.shaper.as_ref().is_none_or(|shaper| shaper.is_clean()) {
+        if self.shaper.as_ref().is_none_or(|shaper| shaper.holds_nothing_back()) {
             return;
         }
         let done = derived.batch.done;
@@ -490,7 +490,7 @@ impl LogStream {
 }
 
 impl UnderWay {
-    fn new(mut shaped: Shaped, had: Vec<usize>, clean: Option<u64>) -> UnderWay {
+    fn new(mut shaped: Transformed, had: Vec<usize>, clean: Option<u64>) -> UnderWay {
         let output = std::mem::take(&mut shaped.output);
         let (n_log, n_lines) = (shaped.log.len() as u64, shaped.lines.len() as u64);
         UnderWay { to_write: Some((shaped, had)), n_log, n_lines, clean, output }

@@ -13,7 +13,7 @@
 //!   time.
 //!
 //! Where there can be no spool, because there are no descriptors left for example, bytes come into our memory and
-//! stay in the pipe until they have been written (see [`crate::log::spool::peek`]): nothing is lost but what was held back,
+//! stay in the pipe until they have been written (see [`crate::log::spool::tee`]): nothing is lost but what was held back,
 //! and at most 64 KiB can be written twice. What waits for a sink that fails, one of several, is in our memory only; but a
 //! syslog on the network has a [queue](crate::log::sinks::remote) that outlives us.
 //!
@@ -30,15 +30,15 @@ pub mod recovery;
 pub mod spec;
 
 use crate::log::activity;
-use crate::log::drain::{custody, retry};
+use crate::log::drain::{handoff, retry};
 use crate::log::sinks::open;
 use crate::log::sinks::remote::queue::Queue;
 use crate::log::sinks::sink::{Refusal, Sink, SinkSpec, Spliced};
 use crate::log::source::LogSource;
 use crate::log::spool::Receipt;
-use crate::log::spool::{peek, transfer};
+use crate::log::spool::{tee, transfer};
 use crate::log::stream::derived::Derived;
-use crate::log::transform::{Moment, ShapeSpec, Shaped, Shaper, copy_to_activity_log};
+use crate::log::transform::{Moment, Transform, TransformSpec, Transformed, copy_to_activity_log};
 use crate::model::config::Level;
 use crate::sys::pipe::has_writer;
 use rustix::io::Errno;
@@ -71,8 +71,8 @@ pub struct LogStream {
     /// Whether bytes may wait in the pipe for a log that fails.
     may_hold: bool,
     /// Made when bytes first come into our memory: most streams never need it.
-    shaper: Option<Box<Shaper>>,
-    shape: Option<Box<ShapeSpec>>,
+    shaper: Option<Box<Transform>>,
+    shape: Option<Box<TransformSpec>>,
     /// Where its bytes lie while they are shaped; `None` if they are not, or if it cannot have that.
     derived: Option<Box<Derived>>,
     /// How many bytes at the pipe's beginning the activity log has been shown already.
@@ -89,7 +89,7 @@ pub struct LogStream {
     pause: Duration,
     pub(in crate::log) pumped: bool,
     /// It takes part in [rounds](crate::log::drain::retry) beside its pump.
-    pub(in crate::log) looked_after: bool,
+    pub(in crate::log) in_rounds: bool,
     /// How many bytes were read of the program.
     n_read: Arc<AtomicU64>,
 }
@@ -160,7 +160,7 @@ impl LogStream {
         if let Err(errno) = rustix::io::ioctl_fionbio(&pipe, true) {
             ::log::error!("could not make the pipe of {whose} non-blocking: {errno}");
         }
-        let StreamSpec { readable, sinks, shape, .. } = spec;
+        let StreamSpec { readable, sinks, transform: shape, .. } = spec;
         let transparent = shape.is_transparent();
         let may_hold = sinks.len() == 1 && !shape.has_consumers();
         let sinks: Vec<Sink> = sinks.into_iter().map(|sink| Sink::new(sink, Arc::clone(&whose))).collect();
@@ -182,7 +182,7 @@ impl LogStream {
             cannot_splice: false,
             pause: SHORTEST_PAUSE,
             pumped: false,
-            looked_after: false,
+            in_rounds: false,
             n_read: Arc::default(),
         }
     }
@@ -222,22 +222,22 @@ impl LogStream {
         self.id = id;
         if let Some(transfer) = transfer::installed().filter(|transfer| transfer.owner() == Some(id)) {
             // Left by a stream that is gone and had the same number.
-            let _ = peek::discard(transfer.read_end(), LARGE_PIPE);
+            let _ = tee::discard(transfer.read_end(), LARGE_PIPE);
         }
         self.attach_queues(None);
-        self.entrust(None);
+        self.register(None);
     }
 
     /// The same for a stream of an earlier manager, which may have left some of it in the transfer pipe, and its
-    /// log or its spool in custody, and what waits for syslogs on the network. Nothing is written yet: [`LogStream::finish_lines`] and then [`LogStream::settle`]
+    /// log or its spool in custody, and what waits for syslogs on the network. Nothing is written yet: [`LogStream::finish_lines`] and then [`LogStream::finish_writes`]
     /// are to be called once all streams were resumed, and before anything is drained.
-    pub fn resume_as(&mut self, id: u64, in_custody: Option<OwnedFd>, queues: Option<OwnedFd>) {
+    pub fn resume_as(&mut self, id: u64, registered: Option<OwnedFd>, queues: Option<OwnedFd>) {
         self.id = id;
         self.attach_queues(queues);
         self.in_transfer = transfer::installed().is_some_and(|transfer| transfer.owner() == Some(id));
-        match in_custody {
-            Some(spool) if custody::is_spool(id) && !self.is_listener() => self.resume_spool(spool),
-            log => self.entrust(log),
+        match registered {
+            Some(spool) if handoff::is_spool(id) && !self.is_listener() => self.resume_spool(spool),
+            log => self.register(log),
         }
     }
 
@@ -249,7 +249,7 @@ impl LogStream {
             return;
         }
         let file =
-            held.map_or_else(|| Queue::new_file().inspect(|file| custody::keep_queue(self.id, file)), Ok);
+            held.map_or_else(|| Queue::new_file().inspect(|file| handoff::register_queue(self.id, file)), Ok);
         match file.map(Arc::new) {
             Ok(file) => {
                 for (number, sink) in (0..).zip(remote) {
@@ -261,20 +261,20 @@ impl LogStream {
     }
 
     /// Says what is to be done with the output while there is no manager, where that can be done without one.
-    fn entrust(&mut self, held: Option<OwnedFd>) {
+    fn register(&mut self, held: Option<OwnedFd>) {
         let id = self.id;
         if id == 0 {
             return;
         }
         match self.sinks.as_mut_slice() {
-            [] if self.transparent => custody::discard(id),
+            [] if self.transparent => handoff::discard(id),
             [sink] if self.transparent && !self.cannot_splice => {
                 // Unless its file is open, and the same.
-                custody::release(id);
-                sink.entrust(id, held);
+                handoff::release(id);
+                sink.register(id, held);
             }
             _ => {
-                custody::release(id);
+                handoff::release(id);
                 self.make_spool();
             }
         }
@@ -283,9 +283,9 @@ impl LogStream {
     /// Ends that: the stream's number will be another's. What still comes is for nobody: a log that was removed
     /// with the process must not be made anew for it.
     pub fn withdraw(&mut self) {
-        self.sinks.iter_mut().for_each(Sink::withdraw);
+        self.sinks.iter_mut().for_each(Sink::unregister);
         (self.sinks, self.transparent) = (Vec::new(), true);
-        custody::release(self.id);
+        handoff::release(self.id);
         self.close_spool();
         self.id = 0;
     }
@@ -361,10 +361,10 @@ impl LogStream {
                 Some(Err(Refusal::Failing | Refusal::Slow)) => return false,
                 Some(Err(Refusal::CannotSplice)) => {
                     let sink = &mut self.sinks[0];
-                    let _ = peek::look_and_take(transfer.read_end(), |bytes| sink.push(bytes));
+                    let _ = tee::consume(transfer.read_end(), |bytes| sink.push(bytes));
                 }
                 // Its configuration says by now that it has no log.
-                None => drop(peek::discard(transfer.read_end(), LARGE_PIPE)),
+                None => drop(tee::discard(transfer.read_end(), LARGE_PIPE)),
             }
         }
         self.in_transfer = false;
@@ -409,7 +409,7 @@ impl LogStream {
         }
         if self.n_shown == 0 {
             let whose = &self.whose;
-            let shown = peek::look(&self.pipe, |bytes| copy_to_activity_log(bytes, whose, false));
+            let shown = tee::peek(&self.pipe, |bytes| copy_to_activity_log(bytes, whose, false));
             self.n_shown = shown.unwrap_or(0);
         }
         // At the pipe's end nothing was shown, and that is to be found.
@@ -436,8 +436,8 @@ impl LogStream {
                 Err(Refusal::Failing) => return self.hold(drained),
                 Err(Refusal::CannotSplice) => {
                     self.cannot_splice = true;
-                    self.sinks[0].withdraw();
-                    self.entrust(None);
+                    self.sinks[0].unregister();
+                    self.register(None);
                     // The keeper may not have its spool yet.
                     return self.drain_through_memory(budget, drained);
                 }
@@ -449,7 +449,7 @@ impl LogStream {
     fn drain_into_nothing(&mut self, budget: usize, drained: &mut Drained) {
         while drained.n_bytes < budget {
             let max = self.show(budget - drained.n_bytes);
-            match peek::discard(&self.pipe, max) {
+            match tee::discard(&self.pipe, max) {
                 Ok(0) => {
                     drained.eof = true;
                     return;
@@ -473,7 +473,7 @@ impl LogStream {
                 _ => {}
             }
             let pipe = Arc::clone(&self.pipe);
-            let result = peek::look_and_take(&pipe, |bytes| {
+            let result = tee::consume(&pipe, |bytes| {
                 let moment = Moment::now(self.pid);
                 let shaped = self.shaper().feed(bytes, moment);
                 self.distribute(shaped, moment, drained);
@@ -496,7 +496,7 @@ impl LogStream {
         }
     }
 
-    fn distribute(&mut self, shaped: Shaped, moment: Moment, drained: &mut Drained) {
+    fn distribute(&mut self, shaped: Transformed, moment: Moment, drained: &mut Drained) {
         for sink in &mut self.sinks {
             match sink.spec().takes_lines() {
                 true => sink.push_lines(None, &shaped.lines, moment),
@@ -560,11 +560,11 @@ impl LogStream {
         worst
     }
 
-    fn shaper(&mut self) -> &mut Shaper {
+    fn shaper(&mut self) -> &mut Transform {
         let (shape, whose) = (&self.shape, &self.whose);
         self.shaper.get_or_insert_with(|| {
             let shape = shape.as_deref().cloned().unwrap_or_default();
-            Box::new(Shaper::new(shape, Arc::clone(whose)))
+            Box::new(Transform::new(shape, Arc::clone(whose)))
         })
     }
 
@@ -587,7 +587,7 @@ impl LogStream {
         // Writes of little more than half a page fill a pipe with hardly half of its size.
         if waiting >= (self.pipe_size / 2).saturating_sub(4096) {
             let excess = waiting - self.pipe_size / 4;
-            let n_dropped = peek::discard(&self.pipe, excess).unwrap_or(0);
+            let n_dropped = tee::discard(&self.pipe, excess).unwrap_or(0);
             self.sinks[0].dropped(n_dropped as u64);
             self.n_shown = self.n_shown.saturating_sub(n_dropped);
             drained.n_bytes += n_dropped;

@@ -3,8 +3,8 @@
 use crate::files;
 use crate::log::sinks::open::{self, Identity};
 use crate::log::sinks::rotate::backup_name;
-use crate::log::spool::peek::CHUNK;
-use crate::shm::cursor::{Batch, Cursor, Intent, Work};
+use crate::log::spool::tee::CHUNK;
+use crate::shm::cursor::{Batch, Cursor, Work, WriteIntent};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -12,22 +12,22 @@ use std::sync::atomic::Ordering::Acquire;
 
 /// Where to begin, and what to do with which part of what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// From here to `heard` everything is only remembered.
-    pub clean: u64,
+pub struct ReplayPlan {
+    /// From here to `acked_to` everything is only remembered.
+    pub replay_from: u64,
     /// From here to `batch.done` it is handed on, but not written.
-    pub heard: u64,
+    pub acked_to: u64,
     /// What was under way. Nothing or something.
     pub batch: Batch,
 }
 
 /// Reads a cursor for a spool of this size.
-pub fn plan(cursor: &Cursor, size: u64) -> Plan {
-    plan_for(cursor.batch(), cursor.clean.load(Acquire), cursor.heard.load(Acquire), size)
+pub fn plan(cursor: &Cursor, size: u64) -> ReplayPlan {
+    plan_for(cursor.batch(), cursor.replay_from.load(Acquire), cursor.acked_to.load(Acquire), size)
 }
 
 /// A cursor that cannot be right is believed as far as it can do no harm.
-fn plan_for(mut batch: Batch, clean: u64, heard: u64, size: u64) -> Plan {
+fn plan_for(mut batch: Batch, replay_from: u64, acked_to: u64, size: u64) -> ReplayPlan {
     batch.done = batch.done.min(size);
     let fits = (batch.done..=size).contains(&batch.end) && batch.end - batch.done <= CHUNK as u64;
     if batch.work != Work::Bytes || !fits {
@@ -36,8 +36,8 @@ fn plan_for(mut batch: Batch, clean: u64, heard: u64, size: u64) -> Plan {
     if batch.work == Work::Bytes && batch.end == batch.done {
         batch.work = Work::Nothing;
     }
-    let heard = heard.min(batch.done);
-    Plan { clean: clean.min(heard), heard, batch }
+    let acked_to = acked_to.min(batch.done);
+    ReplayPlan { replay_from: replay_from.min(acked_to), acked_to, batch }
 }
 
 /// How much of the output of a batch a sink has: it begins at `begin`, is `length` bytes long, and of all output the
@@ -51,7 +51,7 @@ pub fn n_taken(begin: u64, length: usize, written: u64) -> usize {
 pub fn n_found(
     begin: u64,
     output: &[u8],
-    intent: &Intent,
+    intent: &WriteIntent,
     read: impl FnOnce(u64, &mut [u8]) -> io::Result<usize>,
 ) -> usize {
     let before = n_taken(begin, output.len(), intent.at);
@@ -83,7 +83,7 @@ fn whole_pages(place: u64, n_same: usize) -> usize {
 const PAGE: u64 = 4096;
 
 /// Reads from the file that an intent is about, if it is at this path or was just rotated.
-pub fn read_file(path: &Path, intent: &Intent, place: u64, buffer: &mut [u8]) -> io::Result<usize> {
+pub fn read_file(path: &Path, intent: &WriteIntent, place: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let expected = Identity { device: intent.device, inode: intent.inode };
     let names = [path.to_path_buf(), backup_name(path, 1)];
     let file = names.iter().find_map(|name| {
@@ -112,11 +112,11 @@ mod tests {
     fn a_cursor_is_believed_as_far_as_it_can_be_right() {
         let batch = |done, end, work| Batch { done, end, work, ..Batch::default() };
         let nothing = |done| batch(done, done, Work::Nothing);
-        for (found, clean, heard, size, expected) in [
+        for (found, replay_from, acked_to, size, expected) in [
             // Fresh.
             (nothing(0), 0, 0, 0, (0, 0, nothing(0))),
             (nothing(0), 0, 0, 900, (0, 0, nothing(0))),
-            // Nothing under way, something held back, something not heard.
+            // Nothing under way, something held back, something not acked_to.
             (nothing(50), 40, 45, 90, (40, 45, nothing(50))),
             (batch(50, 80, Work::Bytes), 50, 50, 90, (50, 50, batch(50, 80, Work::Bytes))),
             (batch(50, 50, Work::Finish), 30, 50, 90, (30, 50, batch(50, 50, Work::Finish))),
@@ -128,8 +128,12 @@ mod tests {
             (batch(50, 95, Work::Bytes), 50, 50, 90, (50, 50, nothing(50))),
             (batch(0, 90_000, Work::Bytes), 0, 0, 90_000, (0, 0, nothing(0))),
         ] {
-            let plan = plan_for(found, clean, heard, size);
-            assert_eq!((plan.clean, plan.heard, plan.batch), expected, "{found:?} {clean} {heard} {size}");
+            let plan = plan_for(found, replay_from, acked_to, size);
+            assert_eq!(
+                (plan.replay_from, plan.acked_to, plan.batch),
+                expected,
+                "{found:?} {replay_from} {acked_to} {size}"
+            );
         }
     }
 
@@ -151,7 +155,7 @@ mod tests {
     /// `at` bytes had been written and `length` were to be.
     #[track_caller]
     fn check(file: &[u8], output: &[u8], (offset, length, at): (u64, u64, u64), expected: usize) {
-        let intent = Intent { device: 1, inode: 2, offset, length, at };
+        let intent = WriteIntent { device: 1, inode: 2, offset, length, at };
         let read = |place: u64, buffer: &mut [u8]| {
             let rest = usize::try_from(place).ok().and_then(|place| file.get(place..)).unwrap_or_default();
             let n_bytes = rest.len().min(buffer.len());
@@ -196,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_gone_has_nothing() {
-        let intent = Intent { device: 1, inode: 2, offset: 0, length: 4, at: 100 };
+        let intent = WriteIntent { device: 1, inode: 2, offset: 0, length: 4, at: 100 };
         assert_eq!(n_found(100, b"new\n", &intent, |_, _| Err(io::ErrorKind::NotFound.into())), 0);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
@@ -205,7 +209,7 @@ mod tests {
         assert!(read_file(&path, &intent, 0, &mut [0; 4]).is_err());
         let facts = open::facts(File::open(&path).unwrap()).unwrap();
         let Identity { device, inode } = facts.identity;
-        let intent = Intent { device, inode, ..intent };
+        let intent = WriteIntent { device, inode, ..intent };
         std::fs::rename(&path, backup_name(&path, 1)).unwrap();
         let mut buffer = [0; 9];
         assert_eq!(read_file(&path, &intent, 2, &mut buffer).unwrap(), 3);

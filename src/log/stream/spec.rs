@@ -7,8 +7,8 @@ use crate::log::sinks::remote::RemoteSpec;
 use crate::log::sinks::remote::message::Format;
 use crate::log::sinks::sink::SinkSpec;
 use crate::log::sinks::syslog::Form;
-use crate::log::transform::ShapeSpec;
-use crate::log::transform::lines::{Dress, Whose};
+use crate::log::transform::TransformSpec;
+use crate::log::transform::lines::{LineFormat, Whose};
 use crate::model::config::{ChildLog, LogTarget, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
 use crate::model::raw;
 use crate::model::stream::Stream;
@@ -25,7 +25,7 @@ pub struct StreamSpec {
     pub readable: bool,
     /// Where it goes.
     pub sinks: Vec<SinkSpec>,
-    pub shape: ShapeSpec,
+    pub transform: TransformSpec,
 }
 
 /// What a stream depends on besides its own configuration.
@@ -55,13 +55,13 @@ impl StreamSpec {
             .then(|| SinkSpec::Syslog { form: Form::new(&config.syslog_options, &process.name) });
         let sinks: Vec<SinkSpec> = first.into_iter().chain(more).chain(syslog).collect();
         let listener = context.listener && channel == Stream::Stdout;
-        let shape = ShapeSpec {
+        let transform = TransformSpec {
             strip_ansi: context.strip_ansi,
             capture_maxbytes: if listener { 0 } else { config.capture_maxbytes },
             events: config.events_enabled && !listener,
             listener,
             plain_lines: sinks.iter().any(SinkSpec::takes_lines),
-            dress: dress(process, channel, config, context.group),
+            line_format: line_format(process, channel, config, context.group),
         };
         StreamSpec {
             process: process.name.to_string(),
@@ -69,7 +69,7 @@ impl StreamSpec {
             channel,
             readable,
             sinks,
-            shape,
+            transform,
         }
     }
 }
@@ -110,18 +110,23 @@ fn further_sink(target: &LogTarget, config: &StreamConfig, program: &str, channe
     }
 }
 
-fn dress(process: &ProcessConfig, channel: Stream, config: &StreamConfig, group: &str) -> Option<Dress> {
+fn line_format(
+    process: &ProcessConfig,
+    channel: Stream,
+    config: &StreamConfig,
+    group: &str,
+) -> Option<LineFormat> {
     let (timestamps, prefix) = (config.timestamps.clone(), config.prefix.clone());
     match config.format {
         StreamFormat::Raw if timestamps == Timestamps::Off && prefix.is_empty() => None,
-        StreamFormat::Raw => Some(Dress::Text { timestamps, prefix }),
+        StreamFormat::Raw => Some(LineFormat::Text { timestamps, prefix }),
         StreamFormat::Text => {
             let timestamps = if timestamps == Timestamps::Off { Timestamps::Default } else { timestamps };
             let named = || format!("{} {}", process.name, channel.name());
             let prefix = if prefix.is_empty() { named() } else { prefix };
-            Some(Dress::Text { timestamps, prefix })
+            Some(LineFormat::Text { timestamps, prefix })
         }
-        StreamFormat::Json => Some(Dress::Json {
+        StreamFormat::Json => Some(LineFormat::Json {
             timestamps,
             whose: Whose {
                 program: process.program.to_string(),

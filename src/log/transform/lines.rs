@@ -85,7 +85,7 @@ fn cut_partial(line: &[u8], each: &mut impl FnMut(Line<'_>)) -> usize {
 
 /// How a line is written.
 #[derive(Clone, Debug)]
-pub enum Dress {
+pub enum LineFormat {
     /// A time, a prefix, and the line, with blanks between them.
     Text { timestamps: Timestamps, prefix: String },
     /// One JSON object.
@@ -103,11 +103,11 @@ pub struct Whose {
     pub prefix: String,
 }
 
-impl Dress {
+impl LineFormat {
     /// Appends the dressed line and its newline.
     pub fn write(&self, line: Line<'_>, pid: i32, now: SystemTime, text: &mut Vec<u8>) {
         match self {
-            Dress::Text { timestamps, prefix } => {
+            LineFormat::Text { timestamps, prefix } => {
                 if let Some(time) = time(timestamps, now, Stamp::supervisor) {
                     text.extend_from_slice(time.as_bytes());
                     text.push(b' ');
@@ -121,7 +121,7 @@ impl Dress {
                     text.extend_from_slice(CONTINUES.as_bytes());
                 }
             }
-            Dress::Json { timestamps, whose } => {
+            LineFormat::Json { timestamps, whose } => {
                 let time = time(timestamps, now, Stamp::rfc3339);
                 write_json(whose, time.unwrap_or_else(|| Stamp::at(now).rfc3339()), line, pid, text);
             }
@@ -202,19 +202,19 @@ mod tests {
         }
     }
 
-    fn dressed(dress: &Dress, bytes: &[u8], continues: bool) -> String {
+    fn formatted(format: &LineFormat, bytes: &[u8], continues: bool) -> String {
         let mut text = Vec::new();
-        dress.write(Line { bytes, continues }, 12, SystemTime::UNIX_EPOCH, &mut text);
+        format.write(Line { bytes, continues }, 12, SystemTime::UNIX_EPOCH, &mut text);
         String::from_utf8(text).unwrap()
     }
 
     #[test]
     fn text_has_time_and_prefix() {
-        let dress = |timestamps, prefix: &str| Dress::Text { timestamps, prefix: prefix.to_string() };
-        assert_eq!(dressed(&dress(Timestamps::Off, "web"), b"hello", false), "web hello\n");
-        assert_eq!(dressed(&dress(Timestamps::Format("%s |".into()), ""), b"hello", false), "0 | hello\n");
-        assert_eq!(dressed(&dress(Timestamps::Off, "web"), b"hel", true), "web hel [continues]\n");
-        let line = dressed(&dress(Timestamps::Default, "web"), b"hello", false);
+        let format = |timestamps, prefix: &str| LineFormat::Text { timestamps, prefix: prefix.to_string() };
+        assert_eq!(formatted(&format(Timestamps::Off, "web"), b"hello", false), "web hello\n");
+        assert_eq!(formatted(&format(Timestamps::Format("%s |".into()), ""), b"hello", false), "0 | hello\n");
+        assert_eq!(formatted(&format(Timestamps::Off, "web"), b"hel", true), "web hel [continues]\n");
+        let line = formatted(&format(Timestamps::Default, "web"), b"hello", false);
         assert_eq!((&line[19..], line.len()), (",000 web hello\n", 34));
     }
 
@@ -227,8 +227,8 @@ mod tests {
             stream: "stdout",
             prefix: String::new(),
         };
-        let dress = Dress::Json { timestamps: Timestamps::Format("T".into()), whose };
-        let line = dressed(&dress, b"a \"b\" \\ \x01 \xff", true);
+        let format = LineFormat::Json { timestamps: Timestamps::Format("T".into()), whose };
+        let line = formatted(&format, b"a \"b\" \\ \x01 \xff", true);
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["line"], "a \"b\" \\ \u{1} \u{fffd}");
         assert_eq!(

@@ -1,7 +1,7 @@
 //! What becomes of a stream's bytes on their way through our memory.
 //!
 //! Captured data is taken out first, then terminal sequences; what is left is the text. Events and the debug
-//! log get it as it is, files too unless their lines are to be dressed up, and syslog gets it in whole lines.
+//! log get it as it is, files too unless their lines are to be formatted up, and syslog gets it in whole lines.
 
 pub mod capture;
 pub mod lines;
@@ -12,7 +12,7 @@ pub mod strip;
 use crate::log::activity::{self, OUTPUT};
 use crate::log::stream::StreamOutput;
 use crate::log::transform::capture::{Capture, Part};
-use crate::log::transform::lines::{Dress, Lines};
+use crate::log::transform::lines::{LineFormat, Lines};
 use crate::log::transform::readable::{bytes_repr, readable};
 use crate::log::transform::strip::Strip;
 use crate::model::config::Level;
@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 
 /// What is asked of a stream beyond writing its bytes to a log.
 #[derive(Clone, Debug, Default)]
-pub struct ShapeSpec {
+pub struct TransformSpec {
     pub strip_ansi: bool,
     /// Bytes; 0 switches capture mode off.
     pub capture_maxbytes: u64,
@@ -32,13 +32,13 @@ pub struct ShapeSpec {
     /// Whether somebody wants whole lines as they are.
     pub plain_lines: bool,
     /// How lines are written to files; `None`: as they come.
-    pub dress: Option<Dress>,
+    pub line_format: Option<LineFormat>,
 }
 
-impl ShapeSpec {
+impl TransformSpec {
     /// Whether files get the very bytes of the program, and nobody else gets anything.
     pub fn is_transparent(&self) -> bool {
-        !self.strip_ansi && self.dress.is_none() && !self.plain_lines && !self.has_consumers()
+        !self.strip_ansi && self.line_format.is_none() && !self.plain_lines && !self.has_consumers()
     }
 
     /// Whether something is read out of the stream for others than logs.
@@ -54,17 +54,17 @@ pub struct Moment {
     pub pid: i32,
     pub now: SystemTime,
     /// Whether this has been through before and is only to be remembered: nobody is told again.
-    pub again: bool,
+    pub is_replay: bool,
 }
 
 impl Moment {
     pub fn now(pid: i32) -> Moment {
-        Moment { pid, now: SystemTime::now(), again: false }
+        Moment { pid, now: SystemTime::now(), is_replay: false }
     }
 
     /// The same moment as another manager saw it, in nanoseconds since the epoch.
     pub fn recorded(pid: i32, wall: u64) -> Moment {
-        Moment { pid, now: SystemTime::UNIX_EPOCH + Duration::from_nanos(wall), again: false }
+        Moment { pid, now: SystemTime::UNIX_EPOCH + Duration::from_nanos(wall), is_replay: false }
     }
 
     /// In nanoseconds since the epoch.
@@ -77,21 +77,21 @@ impl Moment {
 /// The state of one stream's transformations. It depends on the bytes that were fed and on nothing else, however
 /// they were cut into pieces.
 #[derive(Debug)]
-pub struct Shaper {
-    spec: ShapeSpec,
+pub struct Transform {
+    spec: TransformSpec,
     /// For messages, for example `'web' stdout`.
     whose: Arc<str>,
     strip: Strip,
     capture: Option<Capture>,
-    dressed: Lines,
+    formatted: Lines,
     plain: Lines,
     /// Whether nothing else was held back when a capture ended last.
-    ended_clean: bool,
+    capture_ended_alone: bool,
 }
 
 /// What came out.
 #[derive(Debug, Default)]
-pub struct Shaped {
+pub struct Transformed {
     /// For files and memory.
     pub log: Vec<u8>,
     /// Whole lines for syslog, each with its newline.
@@ -99,30 +99,30 @@ pub struct Shaped {
     pub output: Vec<StreamOutput>,
 }
 
-impl Shaper {
-    pub fn new(spec: ShapeSpec, whose: Arc<str>) -> Shaper {
+impl Transform {
+    pub fn new(spec: TransformSpec, whose: Arc<str>) -> Transform {
         let capture = (spec.capture_maxbytes > 0).then(|| Capture::new(spec.capture_maxbytes));
-        let (strip, dressed, plain) = Default::default();
-        Shaper { spec, whose, strip, capture, dressed, plain, ended_clean: false }
+        let (strip, formatted, plain) = Default::default();
+        Transform { spec, whose, strip, capture, formatted, plain, capture_ended_alone: false }
     }
 
-    pub fn spec(&self) -> &ShapeSpec {
+    pub fn spec(&self) -> &TransformSpec {
         &self.spec
     }
 
-    /// Whether nothing is held back: a new shaper would go on in the same way.
-    pub fn is_clean(&self) -> bool {
+    /// Whether nothing is held back: a new transform would go on in the same way.
+    pub fn holds_nothing_back(&self) -> bool {
         !self.holds_text() && self.capture.as_ref().is_none_or(|capture| !capture.is_holding())
     }
 
     fn holds_text(&self) -> bool {
-        self.strip.is_inside() || self.dressed.is_holding() || self.plain.is_holding()
+        self.strip.is_inside() || self.formatted.is_holding() || self.plain.is_holding()
     }
 
     /// The last place in these bytes, which were just fed, where nothing was held back. `was_capturing` is about
     /// the moment before. There may be others that are not found.
-    pub fn last_clean(&self, bytes: &[u8], was_capturing: bool) -> Option<usize> {
-        if self.is_clean() {
+    pub fn last_replay_point(&self, bytes: &[u8], was_capturing: bool) -> Option<usize> {
+        if self.holds_nothing_back() {
             return Some(bytes.len());
         }
         let found = self.capture.as_ref().map(Capture::found).unwrap_or_default();
@@ -134,7 +134,7 @@ impl Shaper {
         };
         // A newline ends lines, sequences, and what may have become a token.
         let newline = bytes.get(begin..end)?.iter().rposition(|byte| *byte == b'\n');
-        newline.map(|newline| begin + newline + 1).or(found.after_end.filter(|_| self.ended_clean))
+        newline.map(|newline| begin + newline + 1).or(found.after_end.filter(|_| self.capture_ended_alone))
     }
 
     /// Whether what comes is captured.
@@ -143,49 +143,49 @@ impl Shaper {
     }
 
     /// Takes the stream's next bytes.
-    pub fn feed(&mut self, bytes: &[u8], moment: Moment) -> Shaped {
-        let mut shaped = Shaped::default();
+    pub fn feed(&mut self, bytes: &[u8], moment: Moment) -> Transformed {
+        let mut out = Transformed::default();
         if self.spec.listener {
-            shaped.output.push(StreamOutput::Protocol(bytes.to_vec()));
+            out.output.push(StreamOutput::Protocol(bytes.to_vec()));
         }
         match self.capture.take() {
-            None => self.text(bytes, moment, &mut shaped),
+            None => self.text(bytes, moment, &mut out),
             Some(mut capture) => {
-                capture.feed(bytes, |part| self.part(part, moment, &mut shaped));
+                capture.feed(bytes, |part| self.part(part, moment, &mut out));
                 self.capture = Some(capture);
             }
         }
-        shaped
+        out
     }
 
     /// Ends the stream: whatever was held back goes out.
-    pub fn finish(&mut self, moment: Moment) -> Shaped {
-        let mut shaped = Shaped::default();
+    pub fn finish(&mut self, moment: Moment) -> Transformed {
+        let mut out = Transformed::default();
         if let Some(mut capture) = self.capture.take() {
-            if let Some(n_bytes) = capture.finish(|part| self.part(part, moment, &mut shaped)) {
+            if let Some(n_bytes) = capture.finish(|part| self.part(part, moment, &mut out)) {
                 ::log::warn!("{} ended while capturing; {n_bytes} bytes were dropped", self.whose);
             }
             self.capture = Some(capture);
         }
         let mut held = Vec::new();
         self.strip.finish(&mut held);
-        self.stripped(&held, moment, &mut shaped);
-        if let Some(dress) = &self.spec.dress {
-            self.dressed.finish(|line| dress.write(line, moment.pid, moment.now, &mut shaped.log));
+        self.stripped(&held, moment, &mut out);
+        if let Some(format) = &self.spec.line_format {
+            self.formatted.finish(|line| format.write(line, moment.pid, moment.now, &mut out.log));
         }
         self.plain.finish(|line| {
-            shaped.lines.extend_from_slice(line.bytes);
-            shaped.lines.push(b'\n');
+            out.lines.extend_from_slice(line.bytes);
+            out.lines.push(b'\n');
         });
-        shaped
+        out
     }
 
-    fn part(&mut self, part: Part<'_>, moment: Moment, shaped: &mut Shaped) {
+    fn part(&mut self, part: Part<'_>, moment: Moment, out: &mut Transformed) {
         match part {
-            Part::Text(text) => self.text(text, moment, shaped),
+            Part::Text(text) => self.text(text, moment, out),
             Part::Communication(data) => {
-                self.ended_clean = !self.holds_text();
-                if !moment.again {
+                self.capture_ended_alone = !self.holds_text();
+                if !moment.is_replay {
                     ::log::debug!("{} emitted a comm event", self.whose);
                 }
                 let mut stripped = Vec::new();
@@ -195,41 +195,41 @@ impl Shaper {
                 } else {
                     data
                 };
-                shaped.output.push(StreamOutput::Communication(data));
+                out.output.push(StreamOutput::Communication(data));
             }
         }
     }
 
-    fn text(&mut self, bytes: &[u8], moment: Moment, shaped: &mut Shaped) {
+    fn text(&mut self, bytes: &[u8], moment: Moment, out: &mut Transformed) {
         if !self.spec.strip_ansi {
-            return self.stripped(bytes, moment, shaped);
+            return self.stripped(bytes, moment, out);
         }
         let mut text = Vec::with_capacity(bytes.len());
         self.strip.feed(bytes, &mut text);
-        self.stripped(&text, moment, shaped);
+        self.stripped(&text, moment, out);
     }
 
-    fn stripped(&mut self, text: &[u8], moment: Moment, shaped: &mut Shaped) {
+    fn stripped(&mut self, text: &[u8], moment: Moment, out: &mut Transformed) {
         if text.is_empty() {
             return;
         }
-        if !moment.again {
+        if !moment.is_replay {
             copy_to_activity_log(text, &self.whose, self.spec.listener);
         }
         if self.spec.events {
-            shaped.output.push(StreamOutput::Log(text.to_vec()));
+            out.output.push(StreamOutput::Log(text.to_vec()));
         }
-        match &self.spec.dress {
-            None => shaped.log.extend_from_slice(text),
-            Some(dress) => {
+        match &self.spec.line_format {
+            None => out.log.extend_from_slice(text),
+            Some(format) => {
                 let Moment { pid, now, .. } = moment;
-                self.dressed.feed(text, |line| dress.write(line, pid, now, &mut shaped.log));
+                self.formatted.feed(text, |line| format.write(line, pid, now, &mut out.log));
             }
         }
         if self.spec.plain_lines {
             self.plain.feed(text, |line| {
-                shaped.lines.extend_from_slice(line.bytes);
-                shaped.lines.push(b'\n');
+                out.lines.extend_from_slice(line.bytes);
+                out.lines.push(b'\n');
             });
         }
     }
@@ -252,105 +252,105 @@ mod tests {
     use super::*;
     use crate::model::config::Timestamps;
 
-    fn shaper(spec: ShapeSpec) -> Shaper {
-        Shaper::new(spec, "'web' stdout".into())
+    fn transform(spec: TransformSpec) -> Transform {
+        Transform::new(spec, "'web' stdout".into())
     }
 
     #[test]
     fn captured_data_is_neither_logged_nor_an_event_of_the_log() {
-        let spec = ShapeSpec { capture_maxbytes: 100, events: true, ..ShapeSpec::default() };
-        let shaped = shaper(spec).feed(b"a<!--XSUPERVISOR:BEGIN-->b<!--XSUPERVISOR:END-->c", Moment::now(1));
-        assert_eq!(shaped.log, b"ac");
+        let spec = TransformSpec { capture_maxbytes: 100, events: true, ..TransformSpec::default() };
+        let out = transform(spec).feed(b"a<!--XSUPERVISOR:BEGIN-->b<!--XSUPERVISOR:END-->c", Moment::now(1));
+        assert_eq!(out.log, b"ac");
         let log = |text: &[u8]| StreamOutput::Log(text.to_vec());
-        assert_eq!(shaped.output, [log(b"a"), StreamOutput::Communication(b"b".to_vec()), log(b"c")]);
+        assert_eq!(out.output, [log(b"a"), StreamOutput::Communication(b"b".to_vec()), log(b"c")]);
     }
 
     #[test]
     fn a_listeners_answers_are_untouched_but_its_log_is_stripped() {
-        let spec = ShapeSpec { listener: true, strip_ansi: true, ..ShapeSpec::default() };
-        let shaped = shaper(spec).feed(b"\x1b[1mREADY\n", Moment::now(1));
-        assert_eq!(shaped.log, b"READY\n");
-        assert_eq!(shaped.output, [StreamOutput::Protocol(b"\x1b[1mREADY\n".to_vec())]);
+        let spec = TransformSpec { listener: true, strip_ansi: true, ..TransformSpec::default() };
+        let out = transform(spec).feed(b"\x1b[1mREADY\n", Moment::now(1));
+        assert_eq!(out.log, b"READY\n");
+        assert_eq!(out.output, [StreamOutput::Protocol(b"\x1b[1mREADY\n".to_vec())]);
     }
 
     #[test]
     fn lines_are_dressed_and_plain_at_once() {
-        let dress = Dress::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
-        let spec = ShapeSpec { plain_lines: true, dress: Some(dress), ..ShapeSpec::default() };
-        let mut shaper = shaper(spec);
-        let shaped = shaper.feed(b"one\ntw", Moment::now(1));
-        assert_eq!((&shaped.log[..], &shaped.lines[..]), (&b"web one\n"[..], &b"one\n"[..]));
-        let shaped = shaper.finish(Moment::now(1));
-        assert_eq!((&shaped.log[..], &shaped.lines[..]), (&b"web tw\n"[..], &b"tw\n"[..]));
+        let format = LineFormat::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
+        let spec = TransformSpec { plain_lines: true, line_format: Some(format), ..TransformSpec::default() };
+        let mut transform = transform(spec);
+        let out = transform.feed(b"one\ntw", Moment::now(1));
+        assert_eq!((&out.log[..], &out.lines[..]), (&b"web one\n"[..], &b"one\n"[..]));
+        let out = transform.finish(Moment::now(1));
+        assert_eq!((&out.log[..], &out.lines[..]), (&b"web tw\n"[..], &b"tw\n"[..]));
     }
 
     #[test]
     fn what_was_held_back_goes_out_at_the_end() {
-        let spec = ShapeSpec { capture_maxbytes: 100, strip_ansi: true, ..ShapeSpec::default() };
-        let mut shaper = shaper(spec);
-        assert_eq!(shaper.feed(b"end<!--XSUP", Moment::now(1)).log, b"end");
-        assert_eq!(shaper.finish(Moment::now(1)).log, b"<!--XSUP");
-        assert_eq!(shaper.feed(b"\x1b", Moment::now(1)).log, b"");
-        assert_eq!(shaper.finish(Moment::now(1)).log, b"\x1b");
+        let spec = TransformSpec { capture_maxbytes: 100, strip_ansi: true, ..TransformSpec::default() };
+        let mut transform = transform(spec);
+        assert_eq!(transform.feed(b"end<!--XSUP", Moment::now(1)).log, b"end");
+        assert_eq!(transform.finish(Moment::now(1)).log, b"<!--XSUP");
+        assert_eq!(transform.feed(b"\x1b", Moment::now(1)).log, b"");
+        assert_eq!(transform.finish(Moment::now(1)).log, b"\x1b");
     }
 
     /// Feeds pieces one after the other; `{` and `}` stand for the tokens. The last clean place of each piece.
-    fn clean_places(spec: &ShapeSpec, pieces: &[&str]) -> Vec<Option<usize>> {
+    fn replay_points(spec: &TransformSpec, pieces: &[&str]) -> Vec<Option<usize>> {
         let token = |token: &'static [u8]| std::str::from_utf8(token).unwrap();
-        let mut shaper = shaper(spec.clone());
+        let mut transform = transform(spec.clone());
         let each = |piece: &&str| {
             let piece = piece.replace('{', token(crate::log::transform::capture::BEGIN));
             let piece = piece.replace('}', token(crate::log::transform::capture::END));
-            let was_capturing = shaper.is_capturing();
-            let _ = shaper.feed(piece.as_bytes(), Moment::now(1));
-            shaper.last_clean(piece.as_bytes(), was_capturing)
+            let was_capturing = transform.is_capturing();
+            let _ = transform.feed(piece.as_bytes(), Moment::now(1));
+            transform.last_replay_point(piece.as_bytes(), was_capturing)
         };
         pieces.iter().map(each).collect()
     }
 
     #[test]
     fn clean_places_are_behind_lines_and_captures() {
-        let dress = Dress::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
-        let dressed = ShapeSpec { dress: Some(dress), ..ShapeSpec::default() };
+        let format = LineFormat::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
+        let formatted = TransformSpec { line_format: Some(format), ..TransformSpec::default() };
         let pieces = ["one\n", "tw", "o", "\nthr", "ee\nx\n"];
-        assert_eq!(clean_places(&dressed, &pieces), [Some(4), None, None, Some(1), Some(5)]);
+        assert_eq!(replay_points(&formatted, &pieces), [Some(4), None, None, Some(1), Some(5)]);
 
-        let stripped = ShapeSpec { strip_ansi: true, ..ShapeSpec::default() };
-        assert_eq!(clean_places(&stripped, &["ab", "a\x1b[3", "1mx"]), [Some(2), None, Some(3)]);
-        assert_eq!(clean_places(&stripped, &["a\n\x1b"]), [Some(2)]);
+        let stripped = TransformSpec { strip_ansi: true, ..TransformSpec::default() };
+        assert_eq!(replay_points(&stripped, &["ab", "a\x1b[3", "1mx"]), [Some(2), None, Some(3)]);
+        assert_eq!(replay_points(&stripped, &["a\n\x1b"]), [Some(2)]);
 
-        let captured = ShapeSpec { capture_maxbytes: 100, ..dressed };
+        let captured = TransformSpec { capture_maxbytes: 100, ..formatted };
         let (n_begin, n_end) =
             (crate::log::transform::capture::BEGIN.len(), crate::log::transform::capture::END.len());
         let pieces = ["a\n{x\n", "y\n", "z}b\nc", "\n<!--", "-\n"];
         let places = [Some(2), None, Some(1 + n_end + 2), Some(1), Some(2)];
-        assert_eq!(clean_places(&captured, &pieces), places);
+        assert_eq!(replay_points(&captured, &pieces), places);
         // Nothing but captures.
-        assert_eq!(clean_places(&captured, &["{x}{y"]), [Some(n_begin + 1 + n_end)]);
+        assert_eq!(replay_points(&captured, &["{x}{y"]), [Some(n_begin + 1 + n_end)]);
         // A line goes on behind the capture.
-        assert_eq!(clean_places(&captured, &["a{x}{y"]), [None]);
+        assert_eq!(replay_points(&captured, &["a{x}{y"]), [None]);
     }
 
     #[test]
     fn a_new_shaper_goes_on_from_a_clean_place() {
-        let dress = Dress::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
-        let spec = ShapeSpec {
+        let format = LineFormat::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
+        let spec = TransformSpec {
             strip_ansi: true,
             capture_maxbytes: 50,
             events: true,
             plain_lines: true,
-            dress: Some(dress),
-            ..ShapeSpec::default()
+            line_format: Some(format),
+            ..TransformSpec::default()
         };
         let text = "a\nb\x1b[1m<!--XSUPERVISOR:BEGIN-->c\nd<!--XSUPERVISOR:END-->\ne<!--XSUPERVISOR:BEGIN-->f\
                     <!--XSUPERVISOR:END--><!-\x1b\ng\n";
         let text = text.repeat(3).into_bytes();
         for cut in 0..=text.len() {
             let (first, second) = text.split_at(cut);
-            let mut straight = shaper(spec.clone());
+            let mut straight = transform(spec.clone());
             let _ = straight.feed(first, Moment::now(1));
-            let Some(clean) = straight.last_clean(first, false) else { continue };
-            let mut anew = shaper(spec.clone());
+            let Some(clean) = straight.last_replay_point(first, false) else { continue };
+            let mut anew = transform(spec.clone());
             let _ = anew.feed(&first[clean..], Moment::now(1));
             let (expected, found) =
                 (straight.feed(second, Moment::now(1)), anew.feed(second, Moment::now(1)));

@@ -6,7 +6,7 @@
 //! event was sent is the file's position; what was heard is the file's size. Only where splice(2) is forbidden are
 //! they copied.
 
-use crate::log::spool::peek;
+use crate::log::spool::tee;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, ftruncate, seek};
 use rustix::io::{Errno, pread, pwrite};
 use rustix::pipe::SpliceFlags;
@@ -117,7 +117,7 @@ impl Mailbox {
     /// Sends some of what was not sent yet through our memory. A kill between the two steps sends it once more.
     fn send_copy(&self, pipe: BorrowedFd<'_>, n_unsent: usize) -> Result<usize, Errno> {
         let position = seek(&self.file, SeekFrom::Current(0))?;
-        let mut bytes = vec![0; n_unsent.min(peek::CHUNK)];
+        let mut bytes = vec![0; n_unsent.min(tee::CHUNK)];
         let n_read = pread(&self.file, &mut bytes, position)?;
         let n_sent = rustix::io::retry_on_intr(|| rustix::io::write(pipe, &bytes[..n_read]))?;
         seek(&self.file, SeekFrom::Start(position + n_sent as u64))?;
@@ -146,7 +146,7 @@ impl Mailbox {
             rustix::pipe::splice(pipe, None, &self.file, Some(&mut end), HEAR_BYTES, flags)
         });
         let result = match result {
-            Err(errno) if is_refused(errno) => peek::try_to_take(pipe, |bytes| {
+            Err(errno) if is_refused(errno) => tee::try_consume(pipe, |bytes| {
                 // Memory: all of them or none.
                 pwrite(&self.file, bytes, end).map(drop)
             }),
@@ -181,7 +181,7 @@ impl Mailbox {
 }
 
 fn is_refused(errno: Errno) -> bool {
-    peek::is_refusal(errno) && !peek::kernel_splices()
+    tee::is_refusal(errno) && !tee::kernel_splices()
 }
 
 impl AsFd for Mailbox {

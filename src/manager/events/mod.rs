@@ -321,7 +321,7 @@ impl Daemon {
         }
         if let Some(receipt) = receipt {
             // It is in the journal.
-            receipt.heard();
+            receipt.acknowledge();
         }
     }
 

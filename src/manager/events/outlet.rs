@@ -83,7 +83,7 @@ impl Outlet {
         if pieces.is_empty() {
             if let Some(receipt) = written.output.receipt.take() {
                 // By nobody, but that is all there is to it.
-                receipt.heard();
+                receipt.acknowledge();
             }
         } else {
             self.shared.n_bytes.fetch_add(written.n_bytes(), Relaxed);

@@ -26,7 +26,7 @@ use crate::manager::saved::InForce;
 use crate::manager::spawn::Spawns;
 use crate::manager::spawn::context::SpawnContext;
 use crate::manager::spawn::sockets::Sockets;
-use crate::manager::streams::keeper_store::{set_up_custody, set_up_transfer};
+use crate::manager::streams::keeper_store::{set_up_handoff, set_up_transfer};
 use crate::manager::streams::thrift::Needs;
 use crate::model::config::{ActivityLog, Config, DaemonConfig};
 use crate::model::event::Kind;
@@ -169,7 +169,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         return Err(error);
     }
     set_up_transfer(&daemon.link);
-    set_up_custody(&daemon.link);
+    set_up_handoff(&daemon.link);
     let mut inputs = LoopInputs {
         doorbell: Arc::new(doorbell),
         calls,

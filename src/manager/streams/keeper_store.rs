@@ -1,7 +1,7 @@
 //! What of programs' outputs lies with the keeper: their logs and spools, which it moves output to while there is no
 //! manager, and the pipe that busy logs go through.
 
-use crate::log::drain::custody::{self, Custodian};
+use crate::log::drain::handoff::{self, KeeperStore};
 use crate::log::spool::transfer::{self, Transfer};
 use crate::manager::streams::thrift::{self, Thrift};
 use crate::model::stream::Stream;
@@ -38,10 +38,10 @@ pub(super) fn place_of_queue(id: u64) -> Place {
 }
 
 /// Leaves log files and spools with the keeper, which moves programs' output to them while there is no manager.
-struct KeeperStore(Arc<Link>);
+struct LinkStore(Arc<Link>);
 
-impl Custodian for KeeperStore {
-    fn keep(&self, streams: &[u64], file: BorrowedFd<'_>) {
+impl KeeperStore for LinkStore {
+    fn register_log(&self, streams: &[u64], file: BorrowedFd<'_>) {
         if thrift::level() >= Thrift::Most {
             return streams.iter().for_each(|id| self.release(*id));
         }
@@ -54,7 +54,7 @@ impl Custodian for KeeperStore {
         streams.iter().for_each(|id| self.set(*id, what));
     }
 
-    fn keep_on(&self, stream: u64) {
+    fn confirm_log(&self, stream: u64) {
         let is_kept = thrift::level() < Thrift::Most;
         self.set(stream, if is_kept { DRAIN_TO_LOG } else { DRAIN_LEAVE });
     }
@@ -67,7 +67,7 @@ impl Custodian for KeeperStore {
         self.set(stream, DRAIN_LEAVE);
     }
 
-    fn keep_spool(&self, stream: u64, spool: BorrowedFd<'_>) -> bool {
+    fn register_spool(&self, stream: u64, spool: BorrowedFd<'_>) -> bool {
         let place = place_of_log(stream);
         if thrift::level() >= Thrift::Most {
             return false;
@@ -81,7 +81,7 @@ impl Custodian for KeeperStore {
         kept.is_ok()
     }
 
-    fn keep_queue(&self, stream: u64, queue: BorrowedFd<'_>) {
+    fn register_queue(&self, stream: u64, queue: BorrowedFd<'_>) {
         if thrift::level() >= Thrift::Most {
             return;
         }
@@ -105,7 +105,7 @@ impl Custodian for KeeperStore {
     }
 }
 
-impl KeeperStore {
+impl LinkStore {
     fn set(&self, stream: u64, what: u32) {
         let (slot, channel) = slot_and_channel(stream);
         self.0.set_drain(slot, channel, what);
@@ -113,8 +113,8 @@ impl KeeperStore {
 }
 
 /// Lets the keeper move programs' output while there is no manager.
-pub fn set_up_custody(link: &Arc<Link>) {
-    custody::install(Box::new(KeeperStore(Arc::clone(link))));
+pub fn set_up_handoff(link: &Arc<Link>) {
+    handoff::install(Box::new(LinkStore(Arc::clone(link))));
 }
 
 /// Takes over the pipe that busy logs go through from an earlier manager, or makes it and leaves it with the

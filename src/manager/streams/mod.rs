@@ -157,7 +157,7 @@ impl Streams {
         let stdin = stdin.map_or_else(pipe::input, Ok)?;
         let stdout = or_new(stdout)?;
         let stderr = specs.stderr.is_some().then(|| or_new(stderr)).transpose()?;
-        let is_listener = specs.stdout.shape.listener;
+        let is_listener = specs.stdout.transform.listener;
         let mailbox = is_listener.then(Mailbox::new).transpose()?.map(Arc::new);
         let mut deposits = vec![(Place::Stdin(slot), stdin.as_fd()), (Place::Stdout(slot), stdout.as_fd())];
         deposits.extend(stderr.as_ref().map(|stderr| (Place::Stderr(slot), stderr.as_fd())));
@@ -286,7 +286,7 @@ impl Streams {
     /// Sees to it that what could not be written yet is, without a pump, or while that sleeps.
     pub fn look_after(&self, slot: u32, outlet: &Outlet) {
         for (channel, stream) in self.named_outputs() {
-            retry::look_after(stream, || Box::new(outlet.of(slot, Arc::clone(&self.pid), channel)));
+            retry::retry_in_rounds(stream, || Box::new(outlet.of(slot, Arc::clone(&self.pid), channel)));
         }
     }
 
@@ -337,9 +337,9 @@ impl Streams {
         self.outputs().for_each(|stream| lock(stream).finish_lines());
     }
 
-    /// See [`LogStream::settle`].
+    /// See [`LogStream::finish_writes`].
     pub fn settle(&self) {
-        self.outputs().for_each(|stream| lock(stream).settle());
+        self.outputs().for_each(|stream| lock(stream).finish_writes());
     }
 
     fn named_outputs(&self) -> impl Iterator<Item = (Stream, &Output)> {

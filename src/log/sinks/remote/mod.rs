@@ -105,9 +105,9 @@ impl Remote {
         if n_dropped > 0 {
             held.health.n_dropped += n_dropped;
             held.health.begin_trouble(clock::monotonic().0);
-            held.keep_note();
+            held.save_note();
             if !std::mem::replace(&mut held.is_full, true) {
-                rt::spawn(tell_if_slow(Arc::clone(&self.shared))).detach();
+                rt::spawn(report_if_slow(Arc::clone(&self.shared))).detach();
             }
         }
         drop(held);
@@ -146,7 +146,7 @@ impl Shared {
         if held.health.fails(clock::monotonic().0) {
             ::log::error!("{}", what());
         }
-        held.keep_note();
+        held.save_note();
     }
 
     /// Notes that the receiver takes what there is, if it keeps up with it.
@@ -154,12 +154,12 @@ impl Shared {
         if held.health.is_down() && held.queue.n_waiting() <= CAPACITY / 2 {
             let recovery = held.health.works(clock::monotonic().0);
             // First told, then forgotten: rather twice than never.
-            self.tell(recovery);
-            held.keep_note();
+            self.report(recovery);
+            held.save_note();
         }
     }
 
-    fn tell(&self, recovery: Option<Recovery>) {
+    fn report(&self, recovery: Option<Recovery>) {
         let label = &self.label;
         match recovery {
             Some(Recovery::Works { seconds, n_dropped }) => {
@@ -187,23 +187,23 @@ impl Shared {
             );
         }
         held.queue.clear();
-        held.keep_note();
+        held.save_note();
     }
 }
 
 impl Held {
-    fn keep_note(&mut self) {
+    fn save_note(&mut self) {
         let Health { down_since, is_told, n_dropped, .. } = self.health;
         self.queue.set_note(Note { down_since, is_told, n_dropped });
     }
 
     /// Whether there is nothing to be done, or nothing that could be.
-    fn is_settled(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.queue.is_sent() || self.health.is_down()
     }
 
     fn notify(&mut self) {
-        if self.is_settled() {
+        if self.is_done() {
             // Dropping them says it.
             self.watchers.clear();
         }
@@ -212,7 +212,7 @@ impl Held {
 
 /// Says that something is dropped though the receiver can be reached. If it cannot, that shows within a moment, and is
 /// what there is to say.
-async fn tell_if_slow(shared: Arc<Shared>) {
+async fn report_if_slow(shared: Arc<Shared>) {
     let _ = retry::next_round().recv().await;
     let mut held = shared.lock();
     held.is_full = false;
@@ -228,7 +228,7 @@ async fn tell_if_slow(shared: Arc<Shared>) {
 /// that is told. For the end of the daemon.
 pub async fn finish(limit: Duration) {
     let all: Vec<Arc<Shared>> = lock(&ALL).iter().filter_map(Weak::upgrade).collect();
-    let settled = async {
+    let done = async {
         for shared in &all {
             if let Some(receiver) = shared.watch() {
                 let _ = receiver.recv().await;
@@ -238,17 +238,17 @@ pub async fn finish(limit: Duration) {
     let late = async {
         Timer::after(limit).await;
     };
-    settled.or(late).await;
+    done.or(late).await;
     for shared in all {
         shared.give_up(&mut shared.lock(), "the daemon ends");
     }
 }
 
 impl Shared {
-    /// A channel that is closed once it is settled; `None` if it is.
+    /// A channel that is closed once it is done; `None` if it is.
     fn watch(&self) -> Option<Receiver<()>> {
         let mut held = self.lock();
-        if held.is_settled() {
+        if held.is_done() {
             return None;
         }
         let (sender, receiver) = async_channel::bounded(1);

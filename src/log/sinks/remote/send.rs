@@ -35,11 +35,11 @@ const BURST_PAUSE: Duration = Duration::from_millis(5);
 const NO_BUFFER_PAUSE: Duration = Duration::from_millis(10);
 
 /// After so many messages it is looked what was acknowledged.
-const LOOK_AFTER: usize = 64;
+const CHECK_AFTER: usize = 64;
 
 /// How long it may take until that is looked at again while nothing is sent; twice as long each time.
-const FIRST_LOOK: Duration = Duration::from_millis(20);
-const LAST_LOOK: Duration = Duration::from_secs(1);
+const FIRST_CHECK: Duration = Duration::from_millis(20);
+const LONGEST_CHECK: Duration = Duration::from_secs(1);
 
 /// A connection that breaks sooner has not worked.
 const WORKED: Duration = Duration::from_secs(1);
@@ -55,15 +55,15 @@ struct Connection {
     /// Whether something has arrived, as far as we know.
     is_proven: bool,
     /// How long to wait until it is looked again what has arrived.
-    next_look: Duration,
+    next_check: Duration,
 }
 
 /// Why the task does not rest any more.
 enum Woken {
     /// There may be something to be done.
-    ToWork,
+    Work,
     /// Time has passed.
-    ToLook,
+    Due,
     /// The connection is of no use any more.
     Broken(io::Error),
     /// Nobody will give it anything any more, and everything was sent.
@@ -78,8 +78,8 @@ pub(super) async fn run(shared: Arc<Shared>, wake: Receiver<()>) {
         shared.lock().reopen_if_asked(&mut connection);
         let result = if shared.lock().queue.is_sent() {
             match rest(&shared, connection.as_ref(), &wake).await {
-                Woken::ToWork => Ok(()),
-                Woken::ToLook => shared.look(connection.as_mut()),
+                Woken::Work => Ok(()),
+                Woken::Due => shared.check_arrival(connection.as_mut()),
                 Woken::Broken(error) => Err(error),
                 Woken::Closed => return,
             }
@@ -124,13 +124,13 @@ async fn rest(shared: &Shared, connection: Option<&Connection>, wake: &Receiver<
         held.health.due()
     };
     let until_due = due.map(|due| Duration::from_nanos(due.saturating_sub(clock::monotonic().0)));
-    let until_look = connection
+    let until_check = connection
         .filter(|connection| !connection.in_flight.is_empty())
-        .map(|connection| connection.next_look);
-    let pause = until_due.into_iter().chain(until_look).min();
+        .map(|connection| connection.next_check);
+    let pause = until_due.into_iter().chain(until_check).min();
     let woken = async {
         match wake.recv().await {
-            Ok(()) => Woken::ToWork,
+            Ok(()) => Woken::Work,
             Err(_) => Woken::Closed,
         }
     };
@@ -145,7 +145,7 @@ async fn rest(shared: &Shared, connection: Option<&Connection>, wake: &Receiver<
             Some(pause) => drop(Timer::after(pause).await),
             None => std::future::pending().await,
         }
-        Woken::ToLook
+        Woken::Due
     };
     woken.or(broken).or(time).await
 }
@@ -185,13 +185,13 @@ impl Shared {
     }
 
     /// Looks what has arrived by now, and tells what is due.
-    fn look(&self, connection: Option<&mut Connection>) -> io::Result<()> {
+    fn check_arrival(&self, connection: Option<&mut Connection>) -> io::Result<()> {
         let mut held = self.lock();
         let due = held.health.take_due(clock::monotonic().0);
-        self.tell(due);
-        held.keep_note();
+        self.report(due);
+        held.save_note();
         let Some(connection) = connection else { return Ok(()) };
-        connection.next_look = (connection.next_look * 2).min(LAST_LOOK);
+        connection.next_check = (connection.next_check * 2).min(LONGEST_CHECK);
         match &connection.socket {
             TcpUdp::Udp(socket) => {
                 sockopt::socket_error(socket)??;
@@ -206,12 +206,12 @@ impl Shared {
 
 impl Connection {
     fn new(socket: TcpUdp) -> Connection {
-        let next_look = match socket {
+        let next_check = match socket {
             TcpUdp::Udp(_) => ERROR_COMES,
-            TcpUdp::Tcp(_) => FIRST_LOOK,
+            TcpUdp::Tcp(_) => FIRST_CHECK,
         };
         let (since, in_flight) = (Instant::now(), VecDeque::new());
-        Connection { socket, since, in_flight, n_sent: 0, is_proven: false, next_look }
+        Connection { socket, since, in_flight, n_sent: 0, is_proven: false, next_check }
     }
 
     /// Sends until nothing is left to be sent.
@@ -239,7 +239,7 @@ impl Connection {
                 // What shows whether there is anybody is certain only when it has.
                 held.queue.sent(end, !is_proof);
                 self.in_flight.push_back((end, self.n_sent));
-                if !is_udp && n_messages % LOOK_AFTER == 0 {
+                if !is_udp && n_messages % CHECK_AFTER == 0 {
                     self.note_arrived(&mut held);
                 }
                 if !is_proof {
@@ -258,7 +258,7 @@ impl Connection {
             }
         }
         if let TcpUdp::Tcp(_) = &self.socket {
-            self.next_look = FIRST_LOOK;
+            self.next_check = FIRST_CHECK;
             let mut held = shared.lock();
             self.note_arrived(&mut held);
             shared.works(&mut held);

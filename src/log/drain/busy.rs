@@ -24,7 +24,7 @@ const CALM_BYTES: usize = 2048;
 const CALM_ROUNDS: u32 = 12;
 
 /// A stream in the mill.
-struct Grist {
+struct BusyStream {
     stream: Arc<Mutex<LogStream>>,
     hand_on: HandOn,
     /// Where it goes back to.
@@ -54,13 +54,20 @@ const FEW: usize = 4;
 const SMALL_PIPE: usize = 1 << 16;
 
 /// The streams that are to join the thread; `None` while there is no thread.
-static JOINING: Mutex<Option<Vec<Grist>>> = Mutex::new(None);
+static JOINING: Mutex<Option<Vec<BusyStream>>> = Mutex::new(None);
 
 /// Drains a busy stream until it is calm, has ended, or its log takes nothing; the last turn tells which.
-pub async fn grind(stream: &Arc<Mutex<LogStream>>, hand_on: HandOn) -> (HandOn, Turn) {
+pub async fn drain_until_calm(stream: &Arc<Mutex<LogStream>>, hand_on: HandOn) -> (HandOn, Turn) {
     let (back, given_back) = async_channel::bounded(1);
     let drained_at = Instant::now();
-    join(Grist { stream: Arc::clone(stream), hand_on, back, drained_at, nap: Duration::ZERO, n_calm: 0 });
+    join(BusyStream {
+        stream: Arc::clone(stream),
+        hand_on,
+        back,
+        drained_at,
+        nap: Duration::ZERO,
+        n_calm: 0,
+    });
     match given_back.recv().await {
         Ok(result) => result,
         // The thread has panicked over another stream, and ours with it. Its output has nowhere to go now,
@@ -69,26 +76,26 @@ pub async fn grind(stream: &Arc<Mutex<LogStream>>, hand_on: HandOn) -> (HandOn, 
     }
 }
 
-fn join(grist: Grist) {
+fn join(stream: BusyStream) {
     let mut joining = JOINING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(joining) = &mut *joining {
-        joining.push(grist);
+        joining.push(stream);
         return;
     }
-    *joining = Some(vec![grist]);
+    *joining = Some(vec![stream]);
     let thread = std::thread::Builder::new().name("logs".to_string()).spawn(go_round);
     if let Err(error) = thread {
         ::log::warn!("could not start a thread for busy logs: {error}");
         // They go on with their pumps.
         let refused = joining.take().unwrap_or_default();
-        refused.into_iter().for_each(|grist| grist.give_back(Turn::Empty));
+        refused.into_iter().for_each(|stream| stream.give_back(Turn::Empty));
     }
 }
 
 fn go_round() {
     // Copying is no hurry.
     schedule::give_precedence_up();
-    let mut all: Vec<Grist> = Vec::new();
+    let mut all: Vec<BusyStream> = Vec::new();
     loop {
         {
             let mut joining = JOINING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +125,7 @@ fn go_round() {
     }
 }
 
-impl Grist {
+impl BusyStream {
     fn give_back(self, turn: Turn) {
         // The pump may have been cancelled meanwhile.
         let _ = self.back.try_send((self.hand_on, turn));

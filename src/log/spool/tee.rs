@@ -23,14 +23,14 @@ pub const CHUNK: usize = 64 * 1024;
 
 /// What a thread needs to look into pipes.
 #[derive(Default)]
-struct Glass {
+struct TeeBuffer {
     /// Holds the copy for a moment; both ends of it.
     scratch: Option<(OwnedFd, OwnedFd)>,
     buffer: Vec<u8>,
 }
 
 thread_local! {
-    static GLASS: RefCell<Glass> = const { RefCell::new(Glass { scratch: None, buffer: Vec::new() }) };
+    static TEE_BUFFER: RefCell<TeeBuffer> = const { RefCell::new(TeeBuffer { scratch: None, buffer: Vec::new() }) };
 }
 
 /// Shows the first bytes in a pipe, at most [`CHUNK`], to `look`, and takes them out when it is done with them;
@@ -38,8 +38,8 @@ thread_local! {
 ///
 /// # Errors
 /// EAGAIN if the pipe is empty. `look` was not called then.
-pub fn look_and_take(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize, Errno> {
-    try_to_take(pipe, |bytes| {
+pub fn consume(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize, Errno> {
+    try_consume(pipe, |bytes| {
         look(bytes);
         Ok(())
     })
@@ -49,20 +49,20 @@ pub fn look_and_take(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize,
 ///
 /// # Errors
 /// Those of `look`, too.
-pub fn try_to_take(pipe: impl AsFd, look: impl FnOnce(&[u8]) -> Result<(), Errno>) -> Result<usize, Errno> {
-    let mut glass = GLASS.take();
-    let mut result = glass.copy(&pipe);
+pub fn try_consume(pipe: impl AsFd, look: impl FnOnce(&[u8]) -> Result<(), Errno>) -> Result<usize, Errno> {
+    let mut tee = TEE_BUFFER.take();
+    let mut result = tee.copy(&pipe);
     let is_taken = result.is_err_and(is_refusal);
     if is_taken {
-        result = glass.read(&pipe);
+        result = tee.read(&pipe);
     }
     if let Ok(n_bytes @ 1..) = result {
-        let looked = look(&glass.buffer[..n_bytes]);
-        let taken = looked.and_then(|()| if is_taken { Ok(()) } else { take(&pipe, n_bytes) });
+        let looked = look(&tee.buffer[..n_bytes]);
+        let taken = looked.and_then(|()| if is_taken { Ok(()) } else { skip(&pipe, n_bytes) });
         result = taken.map(|()| n_bytes);
     }
     // Not given back before, so that `look` may look into another pipe.
-    GLASS.set(glass);
+    TEE_BUFFER.set(tee);
     result
 }
 
@@ -102,18 +102,18 @@ fn try_splice() -> Result<usize, Errno> {
 ///
 /// # Errors
 /// EAGAIN if the pipe is empty. `look` was not called then.
-pub fn look(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize, Errno> {
-    let mut glass = GLASS.take();
-    let result = glass.copy(&pipe);
+pub fn peek(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize, Errno> {
+    let mut tee = TEE_BUFFER.take();
+    let result = tee.copy(&pipe);
     if let Ok(n_bytes @ 1..) = result {
-        look(&glass.buffer[..n_bytes]);
+        look(&tee.buffer[..n_bytes]);
     }
-    GLASS.set(glass);
+    TEE_BUFFER.set(tee);
     result
 }
 
 /// Takes so many bytes out of a pipe, of which we are the only reader and know that it holds them.
-fn take(pipe: impl AsFd, n_bytes: usize) -> Result<(), Errno> {
+fn skip(pipe: impl AsFd, n_bytes: usize) -> Result<(), Errno> {
     let mut left = n_bytes;
     while left > 0 {
         left -= match discard(&pipe, left)? {
@@ -143,7 +143,7 @@ pub fn discard(pipe: impl AsFd, max: usize) -> Result<usize, Errno> {
     }
 }
 
-impl Glass {
+impl TeeBuffer {
     /// Takes the first bytes out of a pipe into the buffer.
     fn read(&mut self, pipe: impl AsFd) -> Result<usize, Errno> {
         self.buffer.resize(CHUNK, 0);
@@ -184,17 +184,17 @@ mod tests {
         rustix::io::ioctl_fionbio(&read, true).unwrap();
         rustix::io::write(&write, b"hello").unwrap();
         let waiting = || rustix::io::ioctl_fionread(&read).unwrap();
-        let n_bytes = look_and_take(&read, |bytes| {
+        let n_bytes = consume(&read, |bytes| {
             assert_eq!(bytes, b"hello");
             assert_eq!(waiting(), 5);
         });
         assert_eq!((n_bytes, waiting()), (Ok(5), 0));
-        assert_eq!(look_and_take(&read, |_| panic!()), Err(Errno::AGAIN));
+        assert_eq!(consume(&read, |_| panic!()), Err(Errno::AGAIN));
         drop(write);
         // A child that another test is just creating has all our descriptors until it executes its program.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         let at_end = loop {
-            match look_and_take(&read, |_| panic!()) {
+            match consume(&read, |_| panic!()) {
                 Err(Errno::AGAIN) if std::time::Instant::now() < deadline => std::thread::yield_now(),
                 result => break result,
             }
@@ -209,7 +209,7 @@ mod tests {
         let sent: Vec<u8> = (0..200_000_u32).map(|number| (number % 251) as u8).collect();
         let n_sent = rustix::io::write(&write, &sent).unwrap();
         let mut seen = Vec::new();
-        while look_and_take(&read, |bytes| seen.extend_from_slice(bytes)).is_ok() {}
+        while consume(&read, |bytes| seen.extend_from_slice(bytes)).is_ok() {}
         assert!(seen == sent[..n_sent]);
     }
 }
