@@ -158,8 +158,8 @@ fn turn(stream: &Mutex<LogStream>, hand_on: &mut HandOn) -> Turn {
 /// One turn at a stream, with a way of draining.
 pub(super) fn turn_with(stream: &Mutex<LogStream>, hand_on: &mut HandOn, drain: Way) -> Turn {
     let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pause) = stream.until_spool_arrives() {
-        return Turn::Pause(pause);
+    if stream.awaits_spool() {
+        return Turn::Pause(stream.lengthen_pause());
     }
     let drained = drain_once(&mut stream, hand_on, drain);
     match (drained.pause, drained.n_bytes) {
