@@ -10,3 +10,4 @@ pub mod remote;
 pub mod rotate;
 pub mod sink;
 pub mod syslog;
+mod target;

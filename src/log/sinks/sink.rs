@@ -3,21 +3,19 @@
 //! A sink never gives up and never hurts anybody else: it says once that it fails, goes on trying, and says
 //! once that it works again and how much it had to drop.
 
-use crate::files::location::Missing;
-use crate::files::{self, open::Opened};
-use crate::log::sinks::device::Device;
 use crate::log::sinks::file::{IntentSlot, Limits, SharedFile};
 use crate::log::sinks::memory::Ring;
 use crate::log::sinks::remote::queue::Queue;
 use crate::log::sinks::remote::{Remote, RemoteSpec};
-use crate::log::sinks::syslog::{Form, Syslog};
+use crate::log::sinks::syslog::Form;
+use crate::log::sinks::target::{Target, open_target};
 use crate::log::spool::tee;
 use crate::log::transform::Moment;
 use crate::shm::cursor::SinkCursor;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -82,15 +80,6 @@ pub struct Sink {
     recovered: Option<Box<(Instant, u64)>>,
     /// The stream whose raw output is all that is written here, if its file may be left in custody.
     registered: Option<u64>,
-}
-
-#[derive(Debug)]
-enum Target {
-    File(SharedFile),
-    Device(Device),
-    Syslog(Box<Syslog>),
-    Remote(Remote),
-    Memory(Arc<Ring>),
 }
 
 #[derive(Debug)]
@@ -489,24 +478,4 @@ fn log_notice(notice: Option<String>) {
     if let Some(text) = notice {
         ::log::error!("{text}");
     }
-}
-
-fn open_target(spec: &SinkSpec) -> io::Result<Target> {
-    Ok(match spec {
-        SinkSpec::Path { path, mode, .. } => open_path(path, *mode)?,
-        SinkSpec::Syslog { form } => Target::Syslog(Box::new(Syslog::connect(form.clone())?)),
-        SinkSpec::Remote(_) => return Err(io::ErrorKind::NotConnected.into()),
-        SinkSpec::Memory(ring) => Target::Memory(Arc::clone(ring)),
-    })
-}
-
-fn open_path(path: &Path, mode: u32) -> io::Result<Target> {
-    if let Some(device) = Device::standard_stream(path)? {
-        return Ok(Target::Device(device));
-    }
-    Ok(match files::open::for_writing(path, mode, Missing::Make)? {
-        Opened::File(fd, stat) => Target::File(SharedFile::join(path, mode, fd.into(), stat.into())),
-        Opened::Device(fd) => Target::Device(Device::opened(fd)?),
-        Opened::Stream(fd) => Target::Device(Device::borrowed(fd)?),
-    })
 }
