@@ -9,6 +9,7 @@ use std::sync::Arc;
 pub enum LogSource {
     /// Logging is switched off, or the stream has no log of its own.
     None,
+    /// The file of this name.
     File(PathBuf),
     /// The stream's last bytes, held by the daemon.
     Memory(Arc<Ring>),

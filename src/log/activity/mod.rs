@@ -1,9 +1,9 @@
 //! The activity log: what the daemon says about itself.
 //!
 //! Everybody logs through the `log` crate's macros and [`crit!`](crate::crit) and
-//! [`blather!`](crate::blather) for Supervisor's two other levels. `env_logger` formats; what stands here is
-//! the threshold, which can change at run time, and the writing, which never fails anybody: a line that
-//! cannot be written is counted, and the count is told when it works again.
+//! [`blather!`](crate::blather) for Supervisor's two other levels. `env_logger` formats. This module has the threshold,
+//! which can change at run time, and the writing, which never fails its caller: a line that cannot be written is
+//! counted, and the count is written when that works again.
 //!
 //! `RUST_LOG=supervisord::http=debug` writes the messages of single modules whatever `loglevel` says.
 

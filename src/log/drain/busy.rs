@@ -1,9 +1,9 @@
-//! Draining busy streams: one thread that goes round all of them and naps in between.
+//! The busy drain: one thread that drains all busy streams in turn and naps in between.
 //!
-//! A timer per stream and round costs more than moving the bytes. A busy stream is therefore handed to the
-//! mill, which drains every stream it has, sleeps until the fastest of them has filled a quarter of its pipe,
-//! and goes round again. A stream that has calmed down is given back to its pump. The thread ends with
-//! its last stream: an idle daemon has none and does not wake.
+//! A timer per stream and round costs more than moving the bytes. So a pump hands a busy stream to this thread. The thread
+//! drains every stream it has, sleeps until the fastest of them has filled a quarter of its pipe, and starts the next
+//! round. It gives a stream that has calmed down back to its pump, and ends with its last stream: an idle daemon has no
+//! such thread and does not wake up.
 
 use crate::log::drain::pump::{HandOn, Turn, Way, turn_with};
 use crate::log::stream::LogStream;
@@ -23,7 +23,7 @@ const CALM_BYTES: usize = 2048;
 /// After so many calm rounds it goes.
 const CALM_ROUNDS: u32 = 12;
 
-/// A stream in the mill.
+/// A stream in the busy drain.
 struct BusyStream {
     stream: Arc<Mutex<LogStream>>,
     hand_on: HandOn,
@@ -35,9 +35,9 @@ struct BusyStream {
     n_calm: u32,
 }
 
-/// What all pipes in the mill together hold at most, roughly. Few busy programs get large pipes, so that they
-/// need not wait for us; many get small ones, because bytes that are still in the processor's caches when
-/// they are moved cost half as much.
+/// How many bytes the pipes of all busy streams hold together at most, roughly. Few busy programs get large pipes, so
+/// that they need not wait for us; many get small ones, because bytes that are still in the processor's caches when they
+/// are moved cost half as much.
 const ALL_PIPES: usize = 4 << 20;
 
 /// More than this is slower again even for a single program: its pages have left the caches when they are moved.

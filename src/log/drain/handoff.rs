@@ -1,45 +1,45 @@
-//! What is left with others, so that programs' output can go to its logs while there is no manager.
+//! What the keeper needs so that programs' output reaches its logs while there is no manager.
 //!
-//! Somebody else may only do what needs no thought: move bytes as they are to one file, or throw them away. So
-//! only streams with a single file and nothing derived are in custody. Of the others a [spool](crate::log::spool) is:
-//! what they write is gathered there. Who has them is no business of the logs; without anybody, nothing of this
-//! happens.
+//! The keeper only does what needs no knowledge of logs: it moves bytes as they are to one file, or discards them. So it
+//! gets the file of a stream that is written to a single file as it is. Of every other stream it gets the
+//! [spool](crate::log::spool), and gathers the output there. This module does not know how things get to the keeper: that
+//! is up to the [`KeeperStore`] that is installed. Without one, nothing is handed off.
 
 use crate::shm::cursor::Cursor;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 
-/// Somebody who outlives this process.
+/// What takes files for the keeper, and knows what it has. The keeper outlives this process.
 pub trait KeeperStore: Send + Sync {
-    /// The output of these streams goes to this file. What they went to before is forgotten.
+    /// Hands off a file: the output of these streams goes there from now on, and no longer to what was registered before.
     fn register_log(&self, streams: &[u64], file: BorrowedFd<'_>);
-    /// The output of this stream goes to the file that is in custody already.
+    /// The output of this stream goes to the file that the keeper already has for it.
     fn confirm_log(&self, stream: u64);
-    /// Nobody wants the output of this stream.
+    /// The keeper is to discard the output of this stream.
     fn discard(&self, stream: u64);
-    /// The output of this stream waits.
+    /// The keeper is to leave the output of this stream in its pipe.
     fn release(&self, stream: u64);
-    /// The output of this stream is gathered in this spool, which is on its way into custody; whether it is.
+    /// Hands off a spool, in which the output of this stream is gathered. Whether it is on its way to the keeper.
     fn register_spool(&self, stream: u64, spool: BorrowedFd<'_>) -> bool;
-    /// Whether what is in custody for this stream is a spool, and says so since before this process.
+    /// Whether a predecessor registered a spool for this stream, and not a log.
     fn is_spool(&self, stream: u64) -> bool;
-    /// Whether something is in custody for this stream by now.
+    /// Whether the keeper has taken in something for this stream by now.
     fn holds(&self, stream: u64) -> bool;
-    /// The lines of this stream that wait for a syslog on the network are in this file. It is there for the next
-    /// process, and nobody else looks at it.
+    /// Hands off the queue of this stream: the lines that wait for syslogs on the network. The keeper keeps it for the next
+    /// manager and does nothing with it.
     fn register_queue(&self, stream: u64, queue: BorrowedFd<'_>);
-    /// Where it is remembered how far this stream has come; `None` if there is no such place.
+    /// The record in shared memory of how far this stream has come; `None` if there is none.
     fn cursor(&self, stream: u64) -> Option<&Cursor>;
 }
 
 static STORE: OnceLock<Box<dyn KeeperStore>> = OnceLock::new();
 
-/// Uses this one from now on. Only the first one counts.
+/// Uses this store from now on. Only the first call counts.
 pub fn install(store: Box<dyn KeeperStore>) {
     let _ = STORE.set(store);
 }
 
-/// See [`KeeperStore::register_log`]. Once this returns it survives this process.
+/// See [`KeeperStore::register_log`]. The file survives this process once this returns.
 pub fn register_log(streams: &[u64], file: impl AsFd) {
     if let Some(store) = STORE.get()
         && !streams.is_empty()

@@ -1,7 +1,7 @@
 //! When a stream is drained: at once when it was idle, in batches when it is busy, never otherwise.
 //!
 //! Waking up for each line costs more than moving it. So after a drain the next one waits a little for bytes
-//! to gather, and a stream that gathers many goes to the [`mill`] until it is calm again.
+//! to gather, and a stream that gathers many goes to the [busy drain](busy) until it is calm again.
 
 use crate::log::drain::busy;
 use crate::log::drain::retry;
@@ -34,8 +34,11 @@ pub type HandOn = Box<dyn FnMut(Output) + Send>;
 pub enum Turn {
     /// There was nothing.
     Empty,
+    /// Bytes left the pipe; more may be on their way.
     Moved {
+        /// How many.
         n_bytes: usize,
+        /// How many bytes the pipe holds.
         pipe_size: usize,
     },
     /// The log takes nothing now and is to be tried again after this time.

@@ -1,8 +1,8 @@
-//! Trying again by time where nothing else would lead to it.
+//! Trying sinks again by time.
 //!
-//! What a program has written waits while a sink does not work, and a program that says nothing more gives no occasion
-//! to try that again. So whoever waits for a sink takes part in the next *round*. There is one timer for all of
-//! them, and none while nobody waits: an idle daemon does not wake up.
+//! While a sink does not work, a program's output waits. If the program writes nothing more, nothing else would lead to
+//! another attempt. So every stream that waits for a sink takes part in the next *round*. All of them share one timer,
+//! and there is none while no stream waits: an idle daemon does not wake up.
 
 use crate::log::drain::pump::{self, HandOn};
 use crate::log::stream::LogStream;
@@ -11,13 +11,13 @@ use async_channel::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// From the first who waits to the round.
+/// The time from the first who waits to the round.
 pub const PERIOD: Duration = Duration::from_secs(1);
 
 /// Who takes part in the next round.
 static WAITING: Mutex<Vec<Sender<()>>> = Mutex::new(Vec::new());
 
-/// A channel that gets one note, with the next round.
+/// A channel that gets one note, when the next round begins.
 pub fn next_round() -> Receiver<()> {
     let (sender, receiver) = async_channel::bounded(1);
     let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,8 +37,8 @@ async fn round() {
     }
 }
 
-/// Sees to it that what waits for the sinks of a stream gets there, though its pump, if it has one, does not know of
-/// it: somebody else has drained it, or fed it.
+/// Tries in every round to write what waits for the sinks of a stream, until nothing does. For streams without a pump, or
+/// whose pump does not know of it because somebody else has drained or fed the stream.
 pub fn retry_in_rounds(stream: &Arc<Mutex<LogStream>>, hand_on: impl FnOnce() -> HandOn) {
     let mut locked = stream.lock().unwrap_or_else(PoisonError::into_inner);
     if locked.waits_for_sink() && !std::mem::replace(&mut locked.in_rounds, true) {

@@ -1,4 +1,4 @@
-//! Logs whose names we make up: `stdout_logfile = AUTO`.
+//! Logs whose names the daemon makes up: `stdout_logfile = AUTO`.
 
 use crate::files::location::{Location, Missing};
 use crate::files::open;

@@ -1,7 +1,7 @@
 //! Things a log can be written to that are not regular files: terminals, FIFOs, the daemon's own output.
 //!
-//! They are never rotated, truncated or removed, and never made to block: a reader that does not read must
-//! not stop the daemon.
+//! They are never rotated, truncated or removed. Writing to them never blocks: a reader that does not read must not stop
+//! the daemon.
 
 use crate::files::open::StandardStream;
 use crate::log::sinks::open;

@@ -51,14 +51,17 @@ impl Ring {
         bytes.len()
     }
 
+    /// Forgets all bytes, and gives their memory back.
     pub fn clear(&self) {
         self.lock().bytes = VecDeque::new();
     }
 
+    /// How many bytes it holds now.
     pub fn len(&self) -> usize {
         self.lock().bytes.len()
     }
 
+    /// Whether it holds no byte.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -15,20 +15,26 @@ pub const PRIVATE_MODE: u32 = 0o600;
 /// What tells one file from another, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
+    /// The number of the file system.
     pub device: u64,
+    /// Its number there.
     pub inode: u64,
 }
 
 /// The facts about an open file that writing to it depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
+    /// Which file it is.
     pub identity: Identity,
+    /// In bytes.
     pub size: u64,
+    /// Whether it is a regular file.
     pub regular: bool,
     /// Whether any name still leads to it.
     pub linked: bool,
     /// The permission bits.
     pub mode: u32,
+    /// The user it belongs to.
     pub owner: u32,
 }
 

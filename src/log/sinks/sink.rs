@@ -1,7 +1,7 @@
 //! One place that log bytes go to, and what happens while it does not work.
 //!
-//! A sink never gives up and never hurts anybody else: it says once that it fails, goes on trying, and says
-//! once that it works again and how much it had to drop.
+//! A sink never gives up and never holds up anything else. It logs once that it fails, goes on trying, and logs once that
+//! it works again and how many bytes it had to drop.
 
 use crate::log::sinks::file::{IntentSlot, Limits, SharedFile};
 use crate::log::sinks::memory::Ring;
@@ -36,17 +36,21 @@ const RELAPSE: Duration = Duration::from_secs(10);
 pub enum SinkSpec {
     /// A name in the file system, whatever kind of thing it turns out to be.
     Path {
+        /// As the configuration has it.
         path: PathBuf,
         /// For a file that has to be created, before the umask.
         mode: u32,
+        /// For a regular file.
         limits: Limits,
     },
     /// The local syslog.
     Syslog {
+        /// What stands in front of every line.
         form: Form,
     },
     /// A syslog on the network.
     Remote(Arc<RemoteSpec>),
+    /// The daemon's memory.
     Memory(Arc<Ring>),
 }
 
@@ -78,7 +82,7 @@ pub struct Sink {
     trouble: Option<Box<Trouble>>,
     /// When it last worked again, and how much had been dropped by then that nobody was told of.
     recovered: Option<Box<(Instant, u64)>>,
-    /// The stream whose raw output is all that is written here, if its file may be left in custody.
+    /// The stream whose raw output is all that is written here, if the keeper may have its file.
     registered: Option<u64>,
 }
 
@@ -219,6 +223,7 @@ impl Sink {
         !self.pending.is_empty()
     }
 
+    /// What it is to write to.
     pub fn spec(&self) -> &SinkSpec {
         &self.spec
     }

@@ -51,6 +51,8 @@ pub struct Syslog {
 }
 
 impl Syslog {
+    /// Connects to the local syslog.
+    ///
     /// # Errors
     /// ENOENT or ECONNREFUSED if there is no syslog daemon.
     pub fn connect(form: Form) -> io::Result<Syslog> {

@@ -1,15 +1,15 @@
-//! Where the bytes of a stream lie while they are shaped: in memory that outlives us.
+//! Where the bytes of a stream lie while they are transformed: in memory that outlives us.
 //!
 //! What is read into our memory is lost with it. So the kernel moves a program's output from its pipe into a file
-//! in memory that the keeper holds as well, the *spool*; from there it is read, shaped and written, and a
-//! [`Cursor`] in shared memory says how far that has come. A successor reads the same bytes again, from the last
-//! place where the shaper held nothing back, and goes on with the very byte that is due.
+//! in memory that the keeper holds as well, the *spool*. From there we read, transform and write it, and a [`Cursor`] in
+//! shared memory says how far that has come. A successor reads the same bytes again, from the last *replay point* (where
+//! the transform held nothing back), and goes on with the very byte that is due.
 //!
 //! The file only grows: a position in it is how many bytes came before. What is not needed any more is given back
 //! to the system, so an idle stream has no pages.
 //!
-//! What is read out of a stream for others is done with when they say so (see [`Receipt`]). Until then it stays
-//! here, and a successor reads it out once more.
+//! Bytes that are read out of a stream for others are released only after their consumer acknowledged them (see
+//! [`Receipt`]). Until then they stay here, and a successor delivers them again.
 
 pub mod tee;
 pub mod transfer;
@@ -31,8 +31,8 @@ const PIECE: u64 = 64 * 1024;
 /// The size of a page, or a multiple of it: only whole ones are given back.
 const PAGE: u64 = 64 * 1024;
 
-/// So much is kept at most for the sake of what is held back or not heard, besides what a capture needs. Beyond it
-/// nothing before what is done is read again by a successor: what was held back then is lost if we are killed.
+/// How many bytes are kept at most because something is held back or not acknowledged, besides what a capture needs. If it
+/// is more, a successor reads nothing of what is done again: what is held back then is lost if we are killed.
 const MOST_KEPT: u64 = 4 << 20;
 
 /// The spool of one stream.
@@ -54,9 +54,9 @@ struct Shared {
 struct Progress {
     /// Everything before it is in all sinks.
     done: u64,
-    /// The last clean place before it.
+    /// The last replay point before it.
     replay_from: u64,
-    /// What has been handed on and was not heard yet, the oldest first.
+    /// What was delivered and not acknowledged yet, the oldest first.
     deliveries: VecDeque<Delivery>,
     next_delivery: u64,
     /// Everything before it was given back.
@@ -65,17 +65,19 @@ struct Progress {
     is_closed: bool,
 }
 
+/// Something that was read out of the stream for others.
 #[derive(Debug)]
 struct Delivery {
     number: u64,
+    /// Where the bytes begin that it comes from.
     begin: u64,
-    /// The last clean place before it.
+    /// The last replay point before it.
     replay_from: u64,
     is_acked: bool,
 }
 
-/// For something that was read out of a stream for others. Unless they say that they have it, a successor reads it
-/// out again.
+/// The means to acknowledge what was read out of a stream for others. A successor delivers again what was not
+/// acknowledged.
 #[derive(Debug)]
 #[must_use]
 pub struct Receipt {
@@ -84,6 +86,8 @@ pub struct Receipt {
 }
 
 impl Spool {
+    /// A file for a spool, empty.
+    ///
     /// # Errors
     /// Out of descriptors, mostly.
     pub fn new_file() -> io::Result<OwnedFd> {
@@ -93,8 +97,8 @@ impl Spool {
         Ok(file)
     }
 
-    /// A spool whose cursor says that everything before `batch.done` is done, but nothing from `clean` on is
-    /// forgotten. `capture_maxbytes` is how much a capture may hold back.
+    /// A spool whose cursor says that everything before `done` is in the sinks, and that a successor reads from
+    /// `replay_from` on. `capture_maxbytes` is how much a capture may hold back.
     pub fn new(
         file: OwnedFd,
         cursor: &'static Cursor,
@@ -164,7 +168,7 @@ impl Spool {
         Ok(n_read)
     }
 
-    /// Says what is under way from now on.
+    /// Publishes what is under way from now on.
     pub fn publish(&self, batch: &Batch) {
         let progress = self.shared.lock();
         if !progress.is_closed {
@@ -172,8 +176,9 @@ impl Spool {
         }
     }
 
-    /// Says that everything before `done` is in the sinks, and where a new shaper can begin. With `receipt`
-    /// something was read out that others have to hear of: the one in it is for that, too, or becomes one.
+    /// Publishes that everything before `done` is in the sinks, and the last replay point before it if there is a new one.
+    /// With `receipt` something was read out for others since the last time: a receipt that is there stands for that, too;
+    /// otherwise one is put there.
     pub fn advance(&self, done: u64, replay_from: Option<u64>, receipt: Option<&mut Option<Receipt>>) {
         let mut progress = self.shared.lock();
         if let Some(receipt @ None) = receipt {
@@ -185,14 +190,14 @@ impl Spool {
         self.shared.publish(&mut progress);
     }
 
-    /// A receipt for what was done with by a predecessor but not heard, from `begin` on.
+    /// A receipt for what a predecessor has delivered and nobody has acknowledged, from `begin` on.
     pub fn redeliver(&self, begin: u64) -> Receipt {
         let mut progress = self.shared.lock();
         let replay_from = progress.replay_from;
         self.shared.open_delivery(&mut progress, begin, replay_from)
     }
 
-    /// Gives back whatever is not needed.
+    /// Gives memory that is not needed any more back to the system.
     pub fn tidy(&self) {
         self.shared.give_back(&mut self.shared.lock());
     }
@@ -213,7 +218,7 @@ impl AsFd for Spool {
 }
 
 impl Receipt {
-    /// They have it, and it survives us.
+    /// The consumer has it where it survives us.
     pub fn acknowledge(self) {
         let mut progress = self.shared.lock();
         if let Some(delivery) = progress.deliveries.iter_mut().find(|delivery| delivery.number == self.number)
@@ -243,13 +248,13 @@ impl Shared {
         Receipt { shared: Arc::clone(self), number }
     }
 
-    /// Says in the cursor what has been heard, and from where on everything is needed.
+    /// Publishes what was acknowledged, and from where on a successor reads.
     fn publish(&self, progress: &mut Progress) {
         if progress.is_closed {
             return;
         }
         let (acked_to, replay_from) = progress.step(self.most_kept);
-        // In this order: nothing may be clean that was not heard. Both only grow.
+        // In this order: bytes may be released only after their consumer acknowledged them. Both only grow.
         if acked_to > self.cursor.acked_to.load(Acquire) {
             self.cursor.acked_to.store(acked_to, Release);
         }
@@ -276,7 +281,7 @@ impl Shared {
 }
 
 impl Progress {
-    /// What has been heard by now, and from where on everything is needed.
+    /// What was acknowledged by now, and from where on a successor reads.
     fn step(&mut self, most_kept: u64) -> (u64, u64) {
         while self.deliveries.front().is_some_and(|delivery| delivery.is_acked) {
             self.deliveries.pop_front();
@@ -334,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_heard_is_kept() {
+    fn what_was_not_acknowledged_is_kept() {
         let (spool, ..) = spool();
         let mut first = None;
         spool.advance(10, Some(8), None);

@@ -1,14 +1,13 @@
-//! Looking at what waits in a pipe without taking it out.
+//! Reading what waits in a pipe without taking it out.
 //!
-//! Bytes that are read die with us if we are killed before they are written. So where bytes have to come into
-//! our memory and there is no [spool](crate::log::spool) for them, they are copied out of the pipe first (`tee` shares
-//! the pages), written, and only then taken: a kill in between makes the next manager write them once more, but loses
-//! none.
+//! Bytes that were read are lost if we are killed before they are written. So where bytes have to come into our memory and
+//! have no [spool](crate::log::spool), they are first copied out of the pipe (`tee` shares the pages), then written, and
+//! only then taken. A kill in between makes the next manager write them again, but loses none.
 //!
-//! Some sandboxes refuse `splice` and `tee` altogether. Without the one, bytes are read to be taken; without the other they
-//! are read before they are written, and what was read last is lost with us.
+//! Some sandboxes refuse `splice` and `tee` altogether. Without `splice`, bytes are read in order to take them. Without
+//! `tee`, they are read before they are written, and what was read last is lost with us.
 //!
-//! In the same way the activity log is shown at level debug what the kernel is going to move to a log.
+//! The activity log uses the same means at level debug to show what the kernel is about to move to a log.
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
@@ -18,10 +17,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How much is looked at once; also the longest chunk of a PROCESS_LOG event.
+/// How many bytes are copied at once; also the longest chunk of a PROCESS_LOG event.
 pub const CHUNK: usize = 64 * 1024;
 
-/// What a thread needs to look into pipes.
+/// What a thread needs to copy bytes out of pipes.
 #[derive(Default)]
 struct TeeBuffer {
     /// Holds the copy for a moment; both ends of it.
@@ -33,23 +32,26 @@ thread_local! {
     static TEE_BUFFER: RefCell<TeeBuffer> = const { RefCell::new(TeeBuffer { scratch: None, buffer: Vec::new() }) };
 }
 
-/// Shows the first bytes in a pipe, at most [`CHUNK`], to `look`, and takes them out when it is done with them;
-/// how many, or 0 at the end of the pipe.
+/// Gives the first bytes in a pipe, at most [`CHUNK`], to `use_bytes`, and takes them out after that. Returns how many, or
+/// 0 at the end of the pipe.
 ///
 /// # Errors
-/// EAGAIN if the pipe is empty. `look` was not called then.
-pub fn consume(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize, Errno> {
+/// EAGAIN if the pipe is empty. `use_bytes` was not called then.
+pub fn consume(pipe: impl AsFd, use_bytes: impl FnOnce(&[u8])) -> Result<usize, Errno> {
     try_consume(pipe, |bytes| {
-        look(bytes);
+        use_bytes(bytes);
         Ok(())
     })
 }
 
-/// The same for a `look` that can fail: then the bytes stay in the pipe, if that can be.
+/// As [`consume`], for a `use_bytes` that can fail. Then the bytes stay in the pipe, unless they had to be read.
 ///
 /// # Errors
-/// Those of `look`, too.
-pub fn try_consume(pipe: impl AsFd, look: impl FnOnce(&[u8]) -> Result<(), Errno>) -> Result<usize, Errno> {
+/// Those of `use_bytes`, too.
+pub fn try_consume(
+    pipe: impl AsFd,
+    use_bytes: impl FnOnce(&[u8]) -> Result<(), Errno>,
+) -> Result<usize, Errno> {
     let mut tee = TEE_BUFFER.take();
     let mut result = tee.copy(&pipe);
     let is_taken = result.is_err_and(is_refusal);
@@ -57,21 +59,21 @@ pub fn try_consume(pipe: impl AsFd, look: impl FnOnce(&[u8]) -> Result<(), Errno
         result = tee.read(&pipe);
     }
     if let Ok(n_bytes @ 1..) = result {
-        let looked = look(&tee.buffer[..n_bytes]);
-        let taken = looked.and_then(|()| if is_taken { Ok(()) } else { skip(&pipe, n_bytes) });
+        let used = use_bytes(&tee.buffer[..n_bytes]);
+        let taken = used.and_then(|()| if is_taken { Ok(()) } else { skip(&pipe, n_bytes) });
         result = taken.map(|()| n_bytes);
     }
-    // Not given back before, so that `look` may look into another pipe.
+    // Not given back before, so that `use_bytes` may read another pipe.
     TEE_BUFFER.set(tee);
     result
 }
 
-/// Whether this is how system calls fail that are not allowed, or that there are not (seccomp(2), gVisor).
+/// Whether a system call failed because it is forbidden or missing (seccomp(2), gVisor).
 pub fn is_refusal(errno: Errno) -> bool {
     matches!(errno, Errno::PERM | Errno::ACCESS | Errno::NOSYS | Errno::INVAL)
 }
 
-/// Whether the kernel splices at all; to be asked once something was refused. That it does not is told once.
+/// Whether the kernel splices at all; to be asked once something was refused. A refusal is logged once.
 pub fn kernel_splices() -> bool {
     static REFUSED: AtomicBool = AtomicBool::new(false);
     if REFUSED.load(Ordering::Relaxed) {
@@ -97,16 +99,16 @@ fn try_splice() -> Result<usize, Errno> {
     rustix::pipe::splice(&read_end, None, &elsewhere, None, 1, SpliceFlags::NONBLOCK)
 }
 
-/// Shows the first bytes in a pipe, at most [`CHUNK`], to `look`, and leaves them there; how many, or 0 at the end of
-/// the pipe.
+/// Gives the first bytes in a pipe, at most [`CHUNK`], to `use_bytes`, and leaves them there. Returns how many, or 0 at
+/// the end of the pipe.
 ///
 /// # Errors
-/// EAGAIN if the pipe is empty. `look` was not called then.
-pub fn peek(pipe: impl AsFd, look: impl FnOnce(&[u8])) -> Result<usize, Errno> {
+/// EAGAIN if the pipe is empty. `use_bytes` was not called then.
+pub fn peek(pipe: impl AsFd, use_bytes: impl FnOnce(&[u8])) -> Result<usize, Errno> {
     let mut tee = TEE_BUFFER.take();
     let result = tee.copy(&pipe);
     if let Ok(n_bytes @ 1..) = result {
-        look(&tee.buffer[..n_bytes]);
+        use_bytes(&tee.buffer[..n_bytes]);
     }
     TEE_BUFFER.set(tee);
     result
@@ -179,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_stay_until_they_were_looked_at() {
+    fn bytes_stay_until_they_were_used() {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
         rustix::io::ioctl_fionbio(&read, true).unwrap();
         rustix::io::write(&write, b"hello").unwrap();
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pipe_is_looked_at_piece_by_piece() {
+    fn a_full_pipe_is_consumed_piece_by_piece() {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
         let _ = rustix::pipe::fcntl_setpipe_size(&read, 1 << 18);
         let sent: Vec<u8> = (0..200_000_u32).map(|number| (number % 251) as u8).collect();

@@ -1,12 +1,12 @@
-//! A pipe between a busy program's pipe and its file.
+//! The transfer pipe: a pipe between a busy program's pipe and its file.
 //!
-//! While bytes go from a pipe to a file the pipe is locked, and a program that writes fast spends its time
-//! waiting for that lock. From pipe to pipe the kernel moves pages without copying them, which takes hardly
-//! any time; the program then goes on while the copying is done from here.
+//! The kernel locks a pipe while it copies bytes from there to a file, and a program that writes fast spends its time
+//! waiting for that lock. From pipe to pipe the kernel moves pages without copying them, which takes hardly any time.
+//! Then the program goes on, while the bytes are copied from here.
 //!
-//! Nothing is lost if the daemon is killed: both ends are held by the keeper as well, and beside them a note
-//! of whose bytes they are. The next manager finishes what it finds before it does anything else with that
-//! stream. As both steps happen inside the kernel, no byte can be in two places or in none.
+//! Nothing is lost if the daemon is killed. The keeper holds both ends as well, and a note of whose bytes are in the
+//! pipe. The next manager finishes what it finds before it does anything else with that stream. Both steps happen inside
+//! the kernel, so no byte can be in two places or in none.
 
 use crate::sys::memory::{self, Sealed};
 use rustix::pipe::{PipeFlags, SpliceFlags};
@@ -33,7 +33,7 @@ pub struct Transfer {
 /// The daemon's only one: the thread that drains busy streams is one, too.
 static TRANSFER: OnceLock<Mutex<Transfer>> = OnceLock::new();
 
-/// Makes busy streams use this from now on. Only the first one counts.
+/// Makes busy streams use this from now on. Only the first call counts.
 pub fn install(transfer: Transfer) {
     let _ = TRANSFER.set(Mutex::new(transfer));
 }
@@ -45,6 +45,8 @@ pub fn installed() -> Option<MutexGuard<'static, Transfer>> {
 }
 
 impl Transfer {
+    /// Makes an empty one.
+    ///
     /// # Errors
     /// Out of descriptors, mostly.
     pub fn create() -> io::Result<Transfer> {

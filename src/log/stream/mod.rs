@@ -5,14 +5,14 @@
 //! Every byte of a program is in its log exactly once and in order. What was held back (a line without its end, captured
 //! data) goes on where it was.
 //!
-//! - A raw log (one file, nothing transformed): the kernel moves the bytes from pipe to file ([`direct`]). A SIGKILL acts
+//! - A raw log (one file, nothing transformed): the kernel moves the bytes from pipe to file (`direct`). A SIGKILL acts
 //!   before or after such a move, never within.
-//! - Everything else goes through a [spool](crate::log::spool), see [`batches`]. The guarantee covers up to four sinks,
+//! - Everything else goes through a [spool](crate::log::spool), see `batches`. The guarantee covers up to four sinks,
 //!   regular files to the byte. Nobody can tell whether a terminal, a FIFO or a socket got what was written last, so that
 //!   may come twice: one write, one message of syslog. Sinks beyond the fourth may get the last 64 KiB twice.
 //!
 //! Where there can be no spool, because descriptors are scarce for example, bytes come into our memory and stay in the
-//! pipe until they are written ([`memory`]). Then a kill loses only what was held back, and at most 64 KiB are written
+//! pipe until they are written (`memory`). Then a kill loses only what was held back, and at most 64 KiB are written
 //! twice. If one of several sinks fails, what waits for it is in our memory only; but a syslog on the network has a
 //! [queue](crate::log::sinks::remote) that outlives us.
 //!
@@ -177,8 +177,8 @@ impl LogStream {
         }
     }
 
-    /// Ends what [`LogStream::set_id`] or [`LogStream::resume_as`] began: the stream's number will be another's. What still comes is for nobody: a log that was removed
-    /// with the process must not be made anew for it.
+    /// Ends what [`LogStream::set_id`] or [`LogStream::resume_as`] began: the stream's number will be another's. What
+    /// still comes is for nobody: a log that was removed with the process must not be made anew for it.
     pub fn withdraw(&mut self) {
         self.ends.sinks.iter_mut().for_each(Sink::unregister);
         self.ends.sinks = Vec::new();

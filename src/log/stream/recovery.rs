@@ -1,4 +1,4 @@
-//! What a predecessor that was killed has left undone. All of it is decided here; doing it is up to the stream.
+//! What a killed predecessor has left undone. This decides it; the stream does it.
 
 use crate::files;
 use crate::log::sinks::open::{self, Identity};
@@ -10,12 +10,12 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::Ordering::Acquire;
 
-/// Where to begin, and what to do with which part of what follows.
+/// Where a successor begins to read a spool, and what it does with each part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayPlan {
-    /// From here to `acked_to` everything is only remembered.
+    /// From here to `acked_to` bytes only bring the transform to its state.
     pub replay_from: u64,
-    /// From here to `batch.done` it is handed on, but not written.
+    /// From here to `batch.done` what is for others is delivered again; nothing is written.
     pub acked_to: u64,
     /// What was under way. Nothing or something.
     pub batch: Batch,
@@ -82,7 +82,11 @@ fn whole_pages(place: u64, n_same: usize) -> usize {
 /// The least that a kernel writes in one piece.
 const PAGE: u64 = 4096;
 
-/// Reads from the file that an intent is about, if it is at this path or was just rotated.
+/// Fills a buffer from a place in the file that an intent is about, as far as that goes. The file is at this path, or was
+/// just rotated.
+///
+/// # Errors
+/// NotFound if it is at neither place; the system's.
 pub fn read_file(path: &Path, intent: &WriteIntent, place: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let expected = Identity { device: intent.device, inode: intent.inode };
     let names = [path.to_path_buf(), backup_name(path, 1)];

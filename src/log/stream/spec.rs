@@ -1,4 +1,4 @@
-//! From the configuration of a stream to what is done with it.
+//! What the configuration says about a stream: where it goes, and what becomes of it on the way.
 
 use crate::log::sinks::file::Limits;
 use crate::log::sinks::memory::Ring;
@@ -15,22 +15,27 @@ use crate::model::stream::Stream;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What becomes of a stream.
+/// Where a stream goes, and what becomes of it on the way.
 #[derive(Clone, Debug)]
 pub struct StreamSpec {
+    /// The name of the process.
     pub process: String,
+    /// The name of its group.
     pub group: String,
+    /// Which of its outputs it is.
     pub channel: Stream,
     /// Whether the first sink can be read back.
     pub readable: bool,
     /// Where it goes.
     pub sinks: Vec<SinkSpec>,
+    /// What becomes of its bytes on the way.
     pub transform: TransformSpec,
 }
 
 /// What a stream depends on besides its own configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
+    /// The name of the group.
     pub group: &'a str,
     /// The file that was made up for `AUTO`, if that is what the configuration says.
     pub auto: Option<&'a Path>,

@@ -36,6 +36,7 @@ pub struct Found {
 }
 
 impl Capture {
+    /// Outside the tokens; `maxbytes` is how much captured data keeps.
     pub fn new(maxbytes: u64) -> Capture {
         let maxbytes = usize::try_from(maxbytes).unwrap_or(usize::MAX);
         Capture { maxbytes, captured: None, n_matched: 0, found: Found::default() }

@@ -1,4 +1,4 @@
-//! Whole lines, dressed up: with a time, a prefix, or as JSON.
+//! Whole lines, and their formats: with a time, a prefix, or as JSON.
 
 use crate::log::transform::stamp::Stamp;
 use crate::model::config::Timestamps;
@@ -20,6 +20,7 @@ pub struct Lines {
 /// A line without its newline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
+    /// What stands in it.
     pub bytes: &'a [u8],
     /// Whether this is a piece of a longer line, and not its last.
     pub continues: bool,
@@ -87,24 +88,38 @@ fn cut_partial(line: &[u8], each: &mut impl FnMut(Line<'_>)) -> usize {
 #[derive(Clone, Debug)]
 pub enum LineFormat {
     /// A time, a prefix, and the line, with blanks between them.
-    Text { timestamps: Timestamps, prefix: String },
+    Text {
+        /// How the time is written, if it is.
+        timestamps: Timestamps,
+        /// Empty for none.
+        prefix: String,
+    },
     /// One JSON object.
-    Json { timestamps: Timestamps, whose: Whose },
+    Json {
+        /// How the time is written; off stands for RFC 3339.
+        timestamps: Timestamps,
+        /// What else stands in each object.
+        whose: Whose,
+    },
 }
 
 /// Who wrote a line, for JSON.
 #[derive(Clone, Debug)]
 pub struct Whose {
+    /// The section of the configuration.
     pub program: String,
+    /// Its group.
     pub group: String,
+    /// One instance of the program.
     pub process: String,
+    /// `stdout` or `stderr`.
     pub stream: &'static str,
     /// From the configuration; empty for none.
     pub prefix: String,
 }
 
 impl LineFormat {
-    /// Appends the dressed line and its newline.
+    /// Appends the formatted line and its newline. `pid` and `now` are those of its last piece.
     pub fn write(&self, line: Line<'_>, pid: i32, now: SystemTime, text: &mut Vec<u8>) {
         match self {
             LineFormat::Text { timestamps, prefix } => {

@@ -1,7 +1,7 @@
 //! What becomes of a stream's bytes on their way through our memory.
 //!
 //! Captured data is taken out first, then terminal sequences; what is left is the text. Events and the debug
-//! log get it as it is, files too unless their lines are to be formatted up, and syslog gets it in whole lines.
+//! log get the text as it is. Files get it formatted line by line if that was asked for, and syslog gets whole lines.
 
 pub mod capture;
 pub mod lines;
@@ -22,6 +22,7 @@ use std::time::{Duration, SystemTime};
 /// What is asked of a stream beyond writing its bytes to a log.
 #[derive(Clone, Debug, Default)]
 pub struct TransformSpec {
+    /// Whether terminal sequences are taken out.
     pub strip_ansi: bool,
     /// Bytes; 0 switches capture mode off.
     pub capture_maxbytes: u64,
@@ -52,12 +53,14 @@ impl TransformSpec {
 pub struct Moment {
     /// The process that writes.
     pub pid: i32,
+    /// When it was read.
     pub now: SystemTime,
-    /// Whether this has been through before and is only to be remembered: nobody is told again.
+    /// Whether these bytes were transformed before, by a predecessor: only the state is wanted, and nothing is logged.
     pub is_replay: bool,
 }
 
 impl Moment {
+    /// This moment, for what a process has written.
     pub fn now(pid: i32) -> Moment {
         Moment { pid, now: SystemTime::now(), is_replay: false }
     }
@@ -74,8 +77,8 @@ impl Moment {
     }
 }
 
-/// The state of one stream's transformations. It depends on the bytes that were fed and on nothing else, however
-/// they were cut into pieces.
+/// What is done to one stream, with its state. The state depends on the bytes that were fed and on nothing else, however
+/// they were cut into pieces: so a successor can replay it.
 #[derive(Debug)]
 pub struct Transform {
     spec: TransformSpec,
@@ -85,7 +88,7 @@ pub struct Transform {
     capture: Option<Capture>,
     formatted: Lines,
     plain: Lines,
-    /// Whether nothing else was held back when a capture ended last.
+    /// Whether nothing but the capture itself was held back when a capture ended last.
     capture_ended_alone: bool,
 }
 
@@ -96,16 +99,19 @@ pub struct Transformed {
     pub log: Vec<u8>,
     /// Whole lines for syslog, each with its newline.
     pub lines: Vec<u8>,
+    /// For others than logs, in order.
     pub output: Vec<StreamOutput>,
 }
 
 impl Transform {
+    /// A transform that has seen nothing. `whose` is for messages.
     pub fn new(spec: TransformSpec, whose: Arc<str>) -> Transform {
         let capture = (spec.capture_maxbytes > 0).then(|| Capture::new(spec.capture_maxbytes));
         let (strip, formatted, plain) = Default::default();
         Transform { spec, whose, strip, capture, formatted, plain, capture_ended_alone: false }
     }
 
+    /// What it was asked to do.
     pub fn spec(&self) -> &TransformSpec {
         &self.spec
     }
@@ -119,8 +125,8 @@ impl Transform {
         self.strip.is_inside() || self.formatted.is_holding() || self.plain.is_holding()
     }
 
-    /// The last place in these bytes, which were just fed, where nothing was held back. `was_capturing` is about
-    /// the moment before. There may be others that are not found.
+    /// The last replay point in these bytes, which were just fed, counted from their beginning. `was_capturing` says whether
+    /// a capture was open before them. There may be a later one that is not found.
     pub fn last_replay_point(&self, bytes: &[u8], was_capturing: bool) -> Option<usize> {
         if self.holds_nothing_back() {
             return Some(bytes.len());
@@ -274,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_dressed_and_plain_at_once() {
+    fn lines_are_formatted_and_plain_at_once() {
         let format = LineFormat::Text { timestamps: Timestamps::Off, prefix: "web".to_string() };
         let spec = TransformSpec { plain_lines: true, line_format: Some(format), ..TransformSpec::default() };
         let mut transform = transform(spec);
@@ -294,7 +300,7 @@ mod tests {
         assert_eq!(transform.finish(Moment::now(1)).log, b"\x1b");
     }
 
-    /// Feeds pieces one after the other; `{` and `}` stand for the tokens. The last clean place of each piece.
+    /// Feeds pieces one after the other; `{` and `}` stand for the tokens. The last replay point of each piece.
     fn replay_points(spec: &TransformSpec, pieces: &[&str]) -> Vec<Option<usize>> {
         let token = |token: &'static [u8]| std::str::from_utf8(token).unwrap();
         let mut transform = transform(spec.clone());
@@ -349,9 +355,9 @@ mod tests {
             let (first, second) = text.split_at(cut);
             let mut straight = transform(spec.clone());
             let _ = straight.feed(first, Moment::now(1));
-            let Some(clean) = straight.last_replay_point(first, false) else { continue };
+            let Some(point) = straight.last_replay_point(first, false) else { continue };
             let mut anew = transform(spec.clone());
-            let _ = anew.feed(&first[clean..], Moment::now(1));
+            let _ = anew.feed(&first[point..], Moment::now(1));
             let (expected, found) =
                 (straight.feed(second, Moment::now(1)), anew.feed(second, Moment::now(1)));
             assert_eq!(

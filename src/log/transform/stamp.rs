@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// A moment on the wall clock in the local zone, with its milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
+    /// Date and time of day, with the offset of the zone.
     pub local: LocalTime,
     /// Truncated, as Supervisor does.
     pub millis: u32,
@@ -22,6 +23,7 @@ thread_local! {
 }
 
 impl Stamp {
+    /// The time now.
     pub fn now() -> Stamp {
         Stamp::at(SystemTime::now())
     }

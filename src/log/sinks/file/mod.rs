@@ -1,9 +1,9 @@
 //! One regular file that logs are written to: size, rotation, and whatever others do to it meanwhile.
 //!
-//! Nobody writes in append mode, because the kernel does not splice into such a file. Every write names its
-//! offset, which is the size the file has at that moment: a truncation from outside leaves no hole, and what
-//! somebody else appended stays. That needs one writer per file, so streams that were given the same name
-//! (the stdout and stderr of a program, say) share one [`SharedFile`] through its lock.
+//! Files are not opened in append mode, because the kernel does not splice into such a file. Every write names its
+//! offset, which is the size of the file at that moment. So a truncation from outside leaves no hole, and what somebody
+//! else appended stays. That needs one writer per file: streams that were given the same name (the stdout and stderr of a
+//! program, say) share one [`SharedFile`] with its lock.
 
 mod log_file;
 mod piece;
@@ -42,16 +42,17 @@ pub struct Written {
     pub notice: Option<String>,
 }
 
-/// What a successor has to know of a write if we are killed in it.
+/// Where the intent of a write is published, so that a successor knows of it if we are killed meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub struct IntentSlot {
+    /// Where a successor finds the intent.
     pub cursor: &'static SinkCursor,
     /// How many bytes of the stream were written before.
     pub at: u64,
 }
 
 impl IntentSlot {
-    /// Does a write. Whoever finds this under way sees from the file how far it came.
+    /// Does a write while its intent is published. Whoever finds the intent sees from the file how far the write came.
     fn record(
         self,
         identity: Identity,
@@ -143,7 +144,7 @@ impl SharedFile {
         self.append_as(bytes, limits, None)
     }
 
-    /// The same, leaving word of it for a successor while nobody else can write to the file.
+    /// As [`SharedFile::append`], and publishes the intent while nobody else can write to the file.
     ///
     /// # Errors
     /// As [`SharedFile::append`].
@@ -168,8 +169,8 @@ impl SharedFile {
         self.lock().reopen()
     }
 
-    /// From now on the output of this stream may be moved here while there is no manager. `held` is what is in
-    /// custody for it already.
+    /// From now on the output of this stream may be moved here while there is no manager. `held` is what the
+    /// keeper has for it already.
     pub fn register(&self, stream: u64, held: Option<impl AsFd>) {
         let mut log_file = self.lock();
         let is_held =

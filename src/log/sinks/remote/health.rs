@@ -1,7 +1,7 @@
 //! Whether a receiver works, and when that is worth a line in the activity log.
 //!
-//! Trouble is told once, and so is its end with what was dropped by then. A receiver that fails every few seconds is
-//! not worth two lines each time: what such short trouble has cost is told later, in one sum.
+//! Trouble is logged once, and so is its end with what was dropped by then. A receiver that fails every few seconds is
+//! not worth two lines each time: what such short trouble has cost is logged later, as one sum.
 
 /// Times are those of the monotonic clock, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;

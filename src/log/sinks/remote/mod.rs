@@ -1,9 +1,8 @@
-//! A syslog on the network: what a program prints goes into a [queue], and a task takes it from there to the receiver.
+//! A syslog on the network: what a program prints goes into a [queue], and a task sends it from there to the receiver.
 //!
-//! Putting something into the queue never waits, so neither the program nor whoever moves its output is held by a
-//! receiver. Finding, connecting and sending are done by the task (see [`send`]). The queue outlives us: what is in it
-//! goes on with the next manager. What it has no room for is dropped and counted, and that is told once the
-//! receiver works again.
+//! Putting something into the queue never waits, so a receiver holds up neither the program nor whoever moves its output.
+//! The task resolves the name, connects and sends (`send`). The queue outlives us: the next manager sends what is
+//! in it. What it has no room for is dropped and counted, and the count is logged once the receiver works again.
 
 mod connect;
 mod health;
@@ -28,7 +27,9 @@ use std::time::Duration;
 /// Where messages go, and what they say besides the line.
 #[derive(Clone, Debug)]
 pub struct RemoteSpec {
+    /// Protocol, host and port.
     pub target: SyslogTarget,
+    /// How a line becomes messages.
     pub format: Format,
 }
 
@@ -64,7 +65,9 @@ struct Held {
 /// An open connection.
 #[derive(Debug)]
 pub enum TcpUdp {
+    /// Connected, so that an error about a datagram comes back.
     Udp(Async<UdpSocket>),
+    /// A stream of frames (RFC 6587).
     Tcp(Async<TcpStream>),
 }
 

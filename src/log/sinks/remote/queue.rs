@@ -1,12 +1,12 @@
-//! What waits for a receiver, where it outlives us.
+//! The queue of messages for one receiver, in memory that outlives us.
 //!
-//! The queue lies in a file in memory that the keeper holds as well. Its first page says what there is; one write
-//! replaces all of that, and a write within a page happens or does not. So a successor finds every line that we took,
-//! and begins with the one that is due.
+//! The queue is a file in memory that the keeper holds as well. Its first page is the index. One write replaces the
+//! index, and a write within a page happens completely or not at all. So a successor finds every line that we took, and
+//! goes on with the one that is due.
 //!
-//! A line that was given to the kernel is not gone yet: if the connection breaks before the other side has
-//! acknowledged it, it is sent once more. Only we know of that. A successor believes that what was given to the kernel
-//! has arrived, since the kernel goes on with it.
+//! A line that was given to the kernel may still be lost: if the connection breaks before the other side has
+//! acknowledged it, it is sent again. Only we know which lines these are. A successor assumes that whatever was given to
+//! the kernel has arrived, since the kernel goes on with it.
 
 use crate::sys::memory::{self, Sealed};
 use rustix::fs::{FallocateFlags, fallocate};
@@ -58,20 +58,25 @@ struct State {
     note: Note,
 }
 
-/// What a successor has to know of how things stand. As in [`Health`](super::health::Health).
+/// What a successor has to know of how things stand..
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Note {
+    /// Since when the receiver does not work, on the monotonic clock in nanoseconds; 0 while it does.
     pub down_since: u64,
+    /// Whether the activity log has that.
     pub is_told: bool,
+    /// How many bytes were dropped that nobody was told of.
     pub n_dropped: u64,
 }
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The process that wrote it, and when, in nanoseconds since the epoch.
+    /// The process that wrote it.
     pub pid: i32,
+    /// When it was written, in nanoseconds since the epoch.
     pub wall: u64,
+    /// What the line says; the header is made when it is sent.
     pub text: String,
     /// Where the next one begins.
     pub end: u64,
@@ -112,10 +117,12 @@ impl Queue {
         self.publish();
     }
 
+    /// How things stand, for a successor.
     pub fn note(&self) -> Note {
         self.state.note
     }
 
+    /// Says how things stand.
     pub fn set_note(&mut self, note: Note) {
         if note != self.state.note {
             self.state.note = note;

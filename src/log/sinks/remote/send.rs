@@ -1,12 +1,12 @@
-//! The task that takes what waits to its receiver.
+//! The task that sends what waits to its receiver.
 //!
 //! It sleeps while there is nothing to send. A receiver that does not work is tried again with the
 //! [rounds](crate::log::drain::retry), as every other log.
 //!
-//! A datagram that nobody wants comes back as an error of the next one, if at all. So the last one counts as arrived
-//! only when there was no error for a moment, or with the next one; and after an error the first one is waited for,
-//! before more are sent. Over TCP the kernel knows what the other side has acknowledged: the rest is sent again over
-//! the next connection.
+//! If nobody receives a datagram, sending the next one fails, or nothing ever shows. So a datagram counts as arrived when
+//! there was no error for a moment, or when the next one was sent without one. After an error the task sends one datagram
+//! and waits for its error before it sends more. Over TCP the kernel knows what the other side has acknowledged: the rest
+//! is sent again over the next connection.
 
 use crate::log::drain::retry;
 use crate::log::sinks::remote::connect::connect;
@@ -34,10 +34,10 @@ const BURST_PAUSE: Duration = Duration::from_millis(5);
 /// While the kernel has no buffer for a datagram.
 const NO_BUFFER_PAUSE: Duration = Duration::from_millis(10);
 
-/// After so many messages it is looked what was acknowledged.
+/// After so many messages the task checks what was acknowledged.
 const CHECK_AFTER: usize = 64;
 
-/// How long it may take until that is looked at again while nothing is sent; twice as long each time.
+/// How long until the next such check while nothing is sent; twice as long each time.
 const FIRST_CHECK: Duration = Duration::from_millis(20);
 const LONGEST_CHECK: Duration = Duration::from_secs(1);
 
@@ -54,7 +54,7 @@ struct Connection {
     n_sent: u64,
     /// Whether something has arrived, as far as we know.
     is_proven: bool,
-    /// How long to wait until it is looked again what has arrived.
+    /// How long to wait until the next check of what has arrived.
     next_check: Duration,
 }
 
@@ -184,7 +184,7 @@ impl Shared {
         is_trouble
     }
 
-    /// Looks what has arrived by now, and tells what is due.
+    /// Finds out what has arrived by now, and logs what is due.
     fn check_arrival(&self, connection: Option<&mut Connection>) -> io::Result<()> {
         let mut held = self.lock();
         let due = held.health.take_due(clock::monotonic().0);
