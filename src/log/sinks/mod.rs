@@ -3,6 +3,7 @@
 
 pub mod auto;
 pub mod device;
+mod failures;
 pub mod file;
 pub mod memory;
 pub mod open;

@@ -3,6 +3,7 @@
 //! A sink never gives up and never holds up anything else. It logs once that it fails, goes on trying, and logs once that
 //! it works again and how many bytes it had to drop.
 
+use crate::log::sinks::failures::{Failures, Recovery};
 use crate::log::sinks::file::{IntentSlot, Limits, SharedFile};
 use crate::log::sinks::memory::Ring;
 use crate::log::sinks::remote::queue::Queue;
@@ -19,17 +20,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a name that could not be opened is left alone: a little less than a [round](crate::log::drain::retry) takes.
-const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(900);
-
 /// How many bytes wait at most for a sink that fails.
 const MAX_PENDING: usize = 256 * 1024;
 
 /// How long a reader that is slow is waited for before the sink counts as failing.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Trouble so soon after a recovery is told only if it lasts as long.
-const RELAPSE: Duration = Duration::from_secs(10);
+const SLOW_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a sink is to write to.
 #[derive(Clone, Debug)]
@@ -79,20 +74,9 @@ pub struct Sink {
     may_wait: bool,
     /// Since when a device that works takes nothing.
     stuck: Option<Instant>,
-    trouble: Option<Box<Trouble>>,
-    /// When it last worked again, and how much had been dropped by then that nobody was told of.
-    recovered: Option<Box<(Instant, u64)>>,
+    failures: Failures,
     /// The stream whose raw output is all that is written here, if the keeper may have its file.
     registered: Option<u64>,
-}
-
-#[derive(Debug)]
-struct Trouble {
-    since: Instant,
-    open_again: Instant,
-    n_dropped: u64,
-    /// Whether the activity log has it.
-    told: bool,
 }
 
 /// What a splice moved.
@@ -120,7 +104,7 @@ pub enum Refusal {
 impl Sink {
     /// `whose` is for messages, for example `'web' stdout`. Nothing is opened yet.
     pub fn new(spec: SinkSpec, whose: Arc<str>) -> Sink {
-        let (target, stuck, trouble, recovered, registered) = (None, None, None, None, None);
+        let (target, stuck, registered, failures) = (None, None, None, Failures::default());
         let (cursor, position, has_gap, may_wait) = (None, 0, false, false);
         Sink {
             spec,
@@ -132,8 +116,7 @@ impl Sink {
             has_gap,
             may_wait,
             stuck,
-            trouble,
-            recovered,
+            failures,
             registered,
         }
     }
@@ -228,7 +211,7 @@ impl Sink {
         &self.spec
     }
 
-    /// Opens what is to be written to, so that an empty log exists and a bad name is told early.
+    /// Opens what is to be written to, so that an empty log exists and a bad name is reported early.
     pub fn open(&mut self) {
         // A syslog on the network has to be given its queue first.
         if !matches!(self.spec, SinkSpec::Remote(_)) {
@@ -294,9 +277,9 @@ impl Sink {
                 Err(_) => break,
             }
         }
-        let room = match &self.trouble {
-            Some(_) if !self.may_wait => MAX_PENDING.saturating_sub(self.pending.len()),
-            _ => bytes.len(),
+        let room = match self.failures.is_failing() && !self.may_wait {
+            true => MAX_PENDING.saturating_sub(self.pending.len()),
+            false => bytes.len(),
         };
         let (kept, dropped) = bytes.split_at(whole_lines(bytes, room));
         self.pending.extend(kept);
@@ -322,9 +305,7 @@ impl Sink {
 
     /// Notes that bytes for this sink are gone for good.
     pub fn dropped(&mut self, n_bytes: u64) {
-        if let Some(trouble) = &mut self.trouble {
-            trouble.n_dropped += n_bytes;
-        }
+        self.failures.dropped(n_bytes);
     }
 
     /// Writes the beginning of `bytes`.
@@ -378,9 +359,7 @@ impl Sink {
             }
             Some(Target::Device(_) | Target::Syslog(_)) | None => {
                 self.target = None;
-                if let Some(trouble) = &mut self.trouble {
-                    trouble.open_again = Instant::now();
-                }
+                self.failures.open_at_once();
                 self.open();
             }
         }
@@ -398,7 +377,7 @@ impl Sink {
         if self.target.is_some() {
             return Ok(());
         }
-        if self.trouble.as_ref().is_some_and(|trouble| Instant::now() < trouble.open_again) {
+        if !self.failures.may_open() {
             return Err(Refusal::Failing);
         }
         match open_target(&self.spec) {
@@ -424,26 +403,17 @@ impl Sink {
 
     fn slow(&mut self) -> Refusal {
         let since = *self.stuck.get_or_insert_with(Instant::now);
-        if self.trouble.is_none() && since.elapsed() <= PATIENCE {
+        if !self.failures.is_failing() && since.elapsed() <= SLOW_LIMIT {
             return Refusal::Slow;
         }
-        let seconds = PATIENCE.as_secs();
+        let seconds = SLOW_LIMIT.as_secs();
         self.in_trouble(since, |label| format!("{label} takes nothing since {seconds} seconds"));
         Refusal::Failing
     }
 
-    /// Notes that it does not work, and says so unless it has been said. A disk that is full now and then is not
-    /// worth two lines each time: after a recovery, trouble must have lasted for a while.
+    /// Notes that it does not work, and logs that if it is worth it.
     fn in_trouble(&mut self, since: Instant, what: impl FnOnce(&str) -> String) {
-        let now = Instant::now();
-        let relapse = self.recovered.as_ref().is_some_and(|recovered| recovered.0.elapsed() < RELAPSE);
-        let n_untold = self.recovered.as_mut().map_or(0, |recovered| std::mem::take(&mut recovered.1));
-        let trouble = self.trouble.get_or_insert_with(|| {
-            Box::new(Trouble { since, open_again: now, n_dropped: n_untold, told: false })
-        });
-        trouble.open_again = now + OPEN_AGAIN_AFTER;
-        if !trouble.told && (!relapse || trouble.since.elapsed() >= RELAPSE) {
-            trouble.told = true;
+        if self.failures.begin(since) {
             let text = what(&self.label());
             ::log::error!("{text}; trying again until it works");
         }
@@ -451,12 +421,12 @@ impl Sink {
 
     fn works(&mut self) {
         self.stuck = None;
-        let Some(trouble) = self.trouble.take() else { return };
-        let (seconds, n) = (trouble.since.elapsed().as_secs(), trouble.n_dropped);
-        if trouble.told {
-            ::log::warn!("{} works again after {seconds} seconds; {n} bytes were dropped", self.label());
+        if let Some(Recovery { seconds, n_dropped }) = self.failures.end() {
+            ::log::warn!(
+                "{} works again after {seconds} seconds; {n_dropped} bytes were dropped",
+                self.label()
+            );
         }
-        self.recovered = Some(Box::new((Instant::now(), if trouble.told { 0 } else { n })));
     }
 }
 

@@ -113,7 +113,7 @@ impl LogStream {
         Arc::clone(&self.n_read)
     }
 
-    /// Asks for a pipe of this size; see [`Endpoints::resize_pipe`].
+    /// Asks for a pipe of this size, in bytes, and takes what it gets.
     pub(in crate::log) fn resize_pipe(&mut self, wanted: usize) {
         self.ends.resize_pipe(wanted);
     }

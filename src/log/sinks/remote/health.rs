@@ -6,7 +6,7 @@
 /// Times are those of the monotonic clock, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
-/// Trouble so soon after a recovery is told only if it lasts as long.
+/// Trouble so soon after a recovery is logged only if it lasts as long.
 const RELAPSE: u64 = 10 * SECOND;
 
 /// How a receiver is.
@@ -15,17 +15,17 @@ pub(super) struct Health {
     /// Since when it does not work; 0 while it does.
     pub down_since: u64,
     /// Whether the activity log has that.
-    pub is_told: bool,
-    /// How many bytes were dropped that nobody was told of.
+    pub is_logged: bool,
+    /// How many bytes were dropped that no line of the log tells of.
     pub n_dropped: u64,
     /// When it last worked again; 0 for never.
     recovered: u64,
 }
 
-/// What to tell about the end of trouble.
+/// What to log about the end of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recovery {
-    /// It had been told that it does not work.
+    /// It had been logged that it does not work.
     Works { seconds: u64, n_dropped: u64 },
     /// It had not.
     Dropped { n_dropped: u64 },
@@ -33,8 +33,8 @@ pub(super) enum Recovery {
 
 impl Health {
     /// As a predecessor left it.
-    pub(super) fn new(down_since: u64, is_told: bool, n_dropped: u64) -> Health {
-        Health { down_since, is_told, n_dropped, recovered: 0 }
+    pub(super) fn new(down_since: u64, is_logged: bool, n_dropped: u64) -> Health {
+        Health { down_since, is_logged, n_dropped, recovered: 0 }
     }
 
     pub(super) fn is_down(&self) -> bool {
@@ -48,34 +48,34 @@ impl Health {
         }
     }
 
-    /// The same, by somebody who knows why; whether that is to be told now.
+    /// The same, by somebody who knows why; whether that is to be logged now.
     pub(super) fn fails(&mut self, now: u64) -> bool {
         self.begin_trouble(now);
         let relapse = self.recovered > 0 && self.down_since < self.recovered.saturating_add(RELAPSE);
         let lasts = now.saturating_sub(self.down_since) >= RELAPSE;
-        let tells = !self.is_told && (!relapse || lasts);
-        self.is_told |= tells;
-        tells
+        let logs = !self.is_logged && (!relapse || lasts);
+        self.is_logged |= logs;
+        logs
     }
 
-    /// Notes that it works; what is to be told now.
+    /// Notes that it works; what is to be logged now.
     pub(super) fn works(&mut self, now: u64) -> Option<Recovery> {
         if self.down_since == 0 {
             return None;
         }
         let seconds = now.saturating_sub(self.down_since) / SECOND;
-        let was_told = std::mem::take(&mut self.is_told);
+        let was_logged = std::mem::take(&mut self.is_logged);
         let is_rare = self.recovered == 0 || self.recovered.saturating_add(RELAPSE) <= now;
         self.down_since = 0;
         self.recovered = now.max(1);
-        if was_told {
+        if was_logged {
             return Some(Recovery::Works { seconds, n_dropped: std::mem::take(&mut self.n_dropped) });
         }
         let is_worth_it = is_rare && self.n_dropped > 0;
         is_worth_it.then(|| Recovery::Dropped { n_dropped: std::mem::take(&mut self.n_dropped) })
     }
 
-    /// When something is to be told that was not, if nothing happens until then.
+    /// When something is to be logged that was not, if nothing happens until then.
     pub(super) fn due(&self) -> Option<u64> {
         (self.down_since == 0 && self.n_dropped > 0).then(|| self.recovered.saturating_add(RELAPSE))
     }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trouble_and_its_end_are_told_once() {
+    fn trouble_and_its_end_are_logged_once() {
         let mut health = Health::default();
         assert_eq!(health.works(SECOND), None);
         assert!(health.fails(2 * SECOND));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relapse_is_told_when_it_lasts_and_its_cost_in_any_case() {
+    fn a_relapse_is_logged_when_it_lasts_and_its_cost_in_any_case() {
         let mut health = Health::default();
         health.fails(SECOND);
         health.works(2 * SECOND);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_moment_has_cost_is_told_at_its_end() {
+    fn what_a_moment_has_cost_is_logged_at_its_end() {
         let mut health = Health::default();
         health.begin_trouble(SECOND);
         health.n_dropped = 5;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_tells_what_its_predecessor_had_begun() {
+    fn a_successor_logs_what_its_predecessor_had_begun() {
         let mut health = Health::new(SECOND, true, 9);
         assert!(!health.fails(2 * SECOND));
         assert_eq!(health.works(3 * SECOND), Some(Recovery::Works { seconds: 2, n_dropped: 9 }));

@@ -78,8 +78,8 @@ impl Remote {
     /// Goes on with what is in the queue. `whose` is for messages, for example `'web' stdout`.
     pub fn new(spec: RemoteSpec, queue: Queue, whose: &str) -> Remote {
         let label = format!("syslog {} of {whose}", spec.target);
-        let Note { down_since, is_told, n_dropped } = queue.note();
-        let health = Health::new(down_since, is_told, n_dropped);
+        let Note { down_since, is_logged, n_dropped } = queue.note();
+        let health = Health::new(down_since, is_logged, n_dropped);
         let (reopens, is_full, watchers) = (false, false, Vec::new());
         let held = Mutex::new(Held { queue, health, reopens, is_full, watchers });
         let shared = Arc::new(Shared { spec, label, held });
@@ -156,7 +156,7 @@ impl Shared {
     fn works(&self, held: &mut Held) {
         if held.health.is_down() && held.queue.n_waiting() <= CAPACITY / 2 {
             let recovery = held.health.works(clock::monotonic().0);
-            // First told, then forgotten: rather twice than never.
+            // First logged, then forgotten: rather twice than never.
             self.report(recovery);
             held.save_note();
         }
@@ -196,8 +196,8 @@ impl Shared {
 
 impl Held {
     fn save_note(&mut self) {
-        let Health { down_since, is_told, n_dropped, .. } = self.health;
-        self.queue.set_note(Note { down_since, is_told, n_dropped });
+        let Health { down_since, is_logged, n_dropped, .. } = self.health;
+        self.queue.set_note(Note { down_since, is_logged, n_dropped });
     }
 
     /// Whether there is nothing to be done, or nothing that could be.
@@ -228,7 +228,7 @@ async fn report_if_slow(shared: Arc<Shared>) {
 }
 
 /// Waits until receivers that work have got everything, but not longer than `limit`; what is left then is lost, and
-/// that is told. For the end of the daemon.
+/// that is logged. For the end of the daemon.
 pub async fn finish(limit: Duration) {
     let all: Vec<Arc<Shared>> = lock(&ALL).iter().filter_map(Weak::upgrade).collect();
     let done = async {

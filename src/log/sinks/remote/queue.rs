@@ -64,8 +64,8 @@ pub struct Note {
     /// Since when the receiver does not work, on the monotonic clock in nanoseconds; 0 while it does.
     pub down_since: u64,
     /// Whether the activity log has that.
-    pub is_told: bool,
-    /// How many bytes were dropped that nobody was told of.
+    pub is_logged: bool,
+    /// How many bytes were dropped that no line of the log tells of.
     pub n_dropped: u64,
 }
 
@@ -263,8 +263,8 @@ impl Queue {
 
     fn publish(&mut self) {
         let State { sent, end, taken, note } = self.state;
-        let Note { down_since, is_told, n_dropped } = note;
-        let words: [u64; N_WORDS] = [MAGIC, sent, end, taken, n_dropped, down_since, u64::from(is_told), 0];
+        let Note { down_since, is_logged, n_dropped } = note;
+        let words: [u64; N_WORDS] = [MAGIC, sent, end, taken, n_dropped, down_since, u64::from(is_logged), 0];
         let bytes: Vec<u8> = words.into_iter().flat_map(u64::to_ne_bytes).collect();
         // The page exists since the first time, so this does not fail for want of memory.
         let _ = write_all(&self.file, self.base, &bytes);
@@ -303,8 +303,8 @@ fn read_state(file: &OwnedFd, base: u64) -> Option<State> {
     for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
         *word = u64::from_ne_bytes(bytes.try_into().ok()?);
     }
-    let [magic, sent, end, taken, n_dropped, down_since, is_told, _] = words;
-    let note = Note { down_since, is_told: is_told == 1, n_dropped };
+    let [magic, sent, end, taken, n_dropped, down_since, is_logged, _] = words;
+    let note = Note { down_since, is_logged: is_logged == 1, n_dropped };
     let is_sound = magic == MAGIC && end.checked_sub(sent).is_some_and(|n_waiting| n_waiting <= CAPACITY);
     is_sound.then_some(State { sent, end, taken, note })
 }
@@ -353,7 +353,7 @@ mod tests {
         let mut queue = Queue::open(Arc::clone(&file), 1);
         assert_eq!(put(&mut queue, &["one", "two", "three"], Some(14)), 0);
         assert_eq!(send(&mut queue).as_deref(), Some("one"));
-        queue.set_note(Note { down_since: 3, is_told: true, n_dropped: 5 });
+        queue.set_note(Note { down_since: 3, is_logged: true, n_dropped: 5 });
         let mut successor = Queue::open(file, 1);
         assert_eq!((successor.taken(), successor.note()), (14, queue.note()));
         assert_eq!(send(&mut successor).as_deref(), Some("two"));
