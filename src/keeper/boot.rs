@@ -47,7 +47,7 @@ pub struct Launch {
     /// The pipe on which the process the shell waits for learns how the start went.
     pub launched: Option<OwnedFd>,
     /// The pipe on which it learns how everything ended.
-    pub attendant: Option<OwnedFd>,
+    pub foreground_proxy: Option<OwnedFd>,
     /// The names of the files to be removed at the end, as in [`Place::Files`].
     pub files: Option<OwnedFd>,
 }
@@ -86,8 +86,8 @@ fn prepare(launch: Launch) -> io::Result<(OwnedFd, ExecStrings, ExecStrings)> {
     if let Some(lock) = launch.lock {
         put(shared, Place::Lock, lock)?;
     }
-    if let Some(attendant) = launch.attendant {
-        put(shared, Place::Attendant, attendant)?;
+    if let Some(foreground_proxy) = launch.foreground_proxy {
+        put(shared, Place::ForegroundProxy, foreground_proxy)?;
     }
     if let Some(files) = launch.files {
         put(shared, Place::Files, files)?;

@@ -125,7 +125,7 @@ impl Keeper {
     pub fn run(mut self) -> Kept {
         let kept = self.keep();
         match kept {
-            Kept::Ended(status) => self.tell_attendant(status),
+            Kept::Ended(status) => self.tell_foreground_proxy(status),
             Kept::Manager => self.become_manager(),
         }
         kept
@@ -161,11 +161,11 @@ impl Keeper {
                 // The manager may have made room for exits that are waiting.
                 self.sweep_due = true;
             }
-            if ready.attendant {
-                self.lose_attendant();
+            if ready.foreground_proxy {
+                self.lose_foreground_proxy();
             }
-            if ready.guest {
-                self.take_guest();
+            if ready.resume_client {
+                self.take_resume_client();
             }
             if ready.clients {
                 self.client_came();
@@ -252,16 +252,16 @@ impl Keeper {
         let always = PollFd::new(&self.signals, PollFlags::IN);
         // What there is nothing to wait for at is replaced by the signals, which are waited for anyway.
         let maybe = |fd, flags| PollFd::from_borrowed_fd(fd, flags);
-        let [guest, attendant] = self.outsiders();
+        let (resume_listener, foreground_proxy) = (self.resume_listener(), self.foreground_proxy());
         let mut fds = [
             always.clone(),
             PollFd::new(&self.deposits, PollFlags::IN),
             PollFd::new(&self.doorbell, PollFlags::IN),
             self.drain.fd().map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
             self.watch.fd().map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
-            guest.map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
+            resume_listener.map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
             // The end of its reader shows by itself.
-            attendant.map_or(always, |fd| maybe(fd, PollFlags::empty())),
+            foreground_proxy.map_or(always, |fd| maybe(fd, PollFlags::empty())),
         ];
         let timeout = self.next_deadline().map(|deadline| {
             let rest = deadline.since(clock::monotonic());
@@ -274,13 +274,21 @@ impl Keeper {
                 deposits: true,
                 doorbell: true,
                 clients: true,
-                guest: false,
-                attendant: false,
+                resume_client: false,
+                foreground_proxy: false,
             };
         }
         let is = |index: usize| !fds[index].revents().is_empty();
-        let (guest, attendant) = (guest.is_some() && is(5), attendant.is_some() && is(6));
-        Ready { signals: is(0), deposits: is(1), doorbell: is(2), clients: is(4), guest, attendant }
+        let (resume_client, foreground_proxy) =
+            (resume_listener.is_some() && is(5), foreground_proxy.is_some() && is(6));
+        Ready {
+            signals: is(0),
+            deposits: is(1),
+            doorbell: is(2),
+            clients: is(4),
+            resume_client,
+            foreground_proxy,
+        }
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {
@@ -560,8 +568,8 @@ struct Ready {
     deposits: bool,
     doorbell: bool,
     clients: bool,
-    guest: bool,
-    attendant: bool,
+    resume_client: bool,
+    foreground_proxy: bool,
 }
 
 /// Whose end to ask for.

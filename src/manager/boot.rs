@@ -41,9 +41,9 @@ pub struct Boot<C = Start> {
     pub oom_score_adj: Option<String>,
     /// Whether the daemon left its terminal.
     pub background: bool,
-    /// Whether whoever waits for the daemon waits for a stand-in of the keeper.
-    #[serde(default)]
-    pub attended: bool,
+    /// Whether the process that was started in the foreground stands in for the keeper (`keeper/foreground_proxy`).
+    #[serde(default, rename = "attended")]
+    pub has_foreground_proxy: bool,
     /// Where a daemon that resumes another one was started, after any change of directory. Its keeper is elsewhere.
     #[serde(default)]
     pub work_dir: Option<PathBuf>,

@@ -387,7 +387,7 @@ pub enum Place {
     /// Where a daemon is resumed that has ended and left its programs running.
     Resume,
     /// Where whoever stands in for the keeper learns of the end.
-    Attendant,
+    ForegroundProxy,
     /// The listening sockets, in the order of their configuration.
     HttpListener(u16),
     /// The listening sockets of programs; which is whose stands in the snapshot.
@@ -428,7 +428,7 @@ impl Place {
             Place::Transfer(number) => 6 + u32::from(number.min(2)),
             Place::Files => 9,
             Place::Resume => 10,
-            Place::Attendant => 11,
+            Place::ForegroundProxy => 11,
             Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
             Place::Socket(number) => u32::from(Self::FIRST_SOCKET + number),
             Place::Stdout(slot) => of_slot(slot, 0),

@@ -6,9 +6,9 @@
 
 use crate::core::process::{Event, State};
 use crate::files::socket::{self, SocketError, SocketSpec};
-use crate::keeper::attendant::{Held, attend, hold_signals};
 use crate::keeper::boot::passed_on_environment;
-use crate::keeper::detach::{Heir, WELCOME, offer};
+use crate::keeper::detach::{Successor, WELCOME, offer};
+use crate::keeper::foreground_proxy::{HeldSignals, hold_signals, stand_in_for};
 use crate::log::{activity, auto};
 use crate::manager::boot::Snapshot;
 use crate::manager::daemon::{Daemon, flush_messages};
@@ -82,30 +82,30 @@ pub fn resume(resumption: Resumption<'_>) -> Result<Option<u8>, String> {
     let pidfd =
         Pid::from_raw(pid.max(0)).ok_or_else(|| refused("its lock file does not name it".to_string()))?;
     let pidfd = pidfd_open(pidfd, PidfdFlags::empty()).map_err(|errno| failed(errno.into()))?;
-    let (told, tell) =
+    let (status, status_writer) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
     let binary = exec::open_own_binary().map_err(failed)?;
     let arguments = words(std::env::args_os()).map_err(failed)?;
     let environment = passed_on_environment(pid).map_err(failed)?;
     let environment = words(environment.into_iter().map(|word| OsString::from_vec(word.into_bytes())));
     let environment = environment.map_err(failed)?;
-    let heir = Heir {
+    let successor = Successor {
         boot: resumption.boot.as_fd(),
         binary: binary.as_fd(),
         arguments: arguments.as_fd(),
         environment: environment.as_fd(),
-        told: tell.as_fd(),
-        attends: !resumption.background,
+        status: status_writer.as_fd(),
+        in_foreground: !resumption.background,
     };
     let held = if resumption.background { None } else { Some(hold_signals().map_err(failed)?) };
-    let answer = offer(&keeper, &heir).map_err(failed)?;
+    let answer = offer(&keeper, &successor).map_err(failed)?;
     if answer != WELCOME {
         return Err(refused(String::from_utf8_lossy(&answer).into_owned()));
     }
-    drop(tell);
+    drop(status_writer);
     Ok(Some(match held {
-        None => Launched::from_fd(told).wait(),
-        Some(held) => attend(&held, &pidfd, &told),
+        None => Launched::from_fd(status).wait(),
+        Some(held) => stand_in_for(&held, &pidfd, &status),
     }))
 }
 
@@ -123,14 +123,14 @@ fn words(words: impl Iterator<Item = OsString>) -> io::Result<OwnedFd> {
 }
 
 /// Waits for the end of a keeper that was started in the foreground, in its place: the exit status.
-pub fn stand_in(held: &Held, launched: Launched) -> u8 {
-    let (told, pid) = launched.into_parts();
+pub fn stand_in(held: &HeldSignals, launched: Launched) -> u8 {
+    let (status, pid) = launched.into_parts();
     // It is our child, so the pid is its own for as long as we do not wait for it.
     match Pid::from_raw(pid.max(0)).map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-        Some(Ok(pidfd)) => attend(held, &pidfd, &told),
+        Some(Ok(pidfd)) => stand_in_for(held, &pidfd, &status),
         _ => {
-            let _ = poll(&mut [PollFd::new(&told, PollFlags::IN)], None);
-            Launched::from_fd(told).wait()
+            let _ = poll(&mut [PollFd::new(&status, PollFlags::IN)], None);
+            Launched::from_fd(status).wait()
         }
     }
 }
@@ -145,7 +145,7 @@ impl Daemon {
         {
             return false;
         }
-        let may_stay = self.boot.background || self.boot.attended;
+        let may_stay = self.boot.background || self.boot.has_foreground_proxy;
         if !may_stay {
             // The setting has come with a reload.
             ::log::warn!(
@@ -168,7 +168,7 @@ impl Daemon {
 
     /// Lets the next daemon find the keeper. False if that cannot be: then nothing can be left running, because
     /// nobody could take it up again.
-    pub fn prepare_inheritance(&self) -> bool {
+    pub fn listen_for_successor(&self) -> bool {
         let pidfile = &self.boot.config.supervisord.pidfile;
         let path = socket_beside(pidfile);
         let prepared = if lock::can_have_neighbours(pidfile) {
@@ -185,7 +185,7 @@ impl Daemon {
     }
 
     /// Nothing is left running after all, or the inheritance has been claimed.
-    pub fn withdraw_inheritance(&self) {
+    pub fn stop_listening_for_successor(&self) {
         let _ = self.link.drop_deposits(&[Place::Resume]);
         let path = socket_beside(&self.boot.config.supervisord.pidfile);
         if let Some(identity) = socket::identity(&path) {
@@ -231,7 +231,7 @@ impl Daemon {
         }
         self.save();
         self.come_up();
-        self.withdraw_inheritance();
+        self.stop_listening_for_successor();
         if self.boot.background {
             activity::stop_copying();
             let _ = fd::detach_stdio();

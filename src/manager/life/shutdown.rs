@@ -112,7 +112,7 @@ impl Daemon {
         if self.life.ending.is_some() {
             return;
         }
-        let leaves = restart_with.is_none() && self.leaves_programs() && self.prepare_inheritance();
+        let leaves = restart_with.is_none() && self.leaves_programs() && self.listen_for_successor();
         let groups = self.procs.groups().iter().filter(|_| !leaves);
         let phases = Phases::new(groups.map(|group| (group.config.priority, group.config.name.to_string())));
         let (current, next_report) = (Vec::new(), clock::monotonic());

@@ -333,7 +333,7 @@ impl Daemon {
             return pidfile::remove(&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());
         }
         remote::finish(LAST_MESSAGES).await;
-        self.withdraw_inheritance();
+        self.stop_listening_for_successor();
         self.sockets.close_all(&self.link);
         self.map.remove_file();
         pidfile::remove(&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());
