@@ -142,7 +142,7 @@ impl Keeper {
                 }
             }
             if self.manager.is_none() {
-                self.bury_manager();
+                self.reap_manager();
                 self.drain_logs();
             }
             self.watch_clients();
@@ -157,7 +157,7 @@ impl Keeper {
                 drain_counter(&self.doorbell);
                 self.report_launch();
                 self.begin_upgrade();
-                self.note_look_wanted();
+                self.note_check_wanted();
                 // The manager may have made room for exits that are waiting.
                 self.sweep_due = true;
             }
@@ -338,7 +338,7 @@ impl Keeper {
         {
             self.manager = None;
             // Its own predecessor, if that has died within the same interval, is not for the ledger.
-            self.bury_manager();
+            self.reap_manager();
             self.dead_manager = Some(manager.pid);
             // It is reaped in the next sweep.
             self.last_sweep = now;
@@ -356,7 +356,7 @@ impl Keeper {
         }
         self.sweep_due = false;
         self.last_sweep = now;
-        self.bury_manager();
+        self.reap_manager();
         while self.record_exit(Which::Any) {}
         // Without room they wait as zombies until the manager rings.
         self.sweep_due = self.is_full();
@@ -365,7 +365,7 @@ impl Keeper {
 
     /// Reaps the manager that has ended. Its successor comes first: the kernel holds whoever reaps a process until the
     /// last of its threads is done, which may take milliseconds if that waits for a processor.
-    fn bury_manager(&mut self) {
+    fn reap_manager(&mut self) {
         if let Some(pid) = self.dead_manager.take() {
             reap(pid);
         }

@@ -75,7 +75,7 @@ impl Daemon {
     /// Runs until the daemon, or only this manager, is to end.
     pub async fn run(&mut self, inputs: &mut LoopInputs) -> End {
         loop {
-            self.link.pulse();
+            self.link.beat();
             let backlog = self.absorb_ledger();
             for call in std::mem::take(&mut inputs.postponed) {
                 self.handle(call);
@@ -132,7 +132,7 @@ impl Daemon {
                 answered.as_mut().await;
                 None
             };
-            self.link.pulse();
+            self.link.beat();
             let Some(wakeup) = done.or(async { Some(self.wait(inputs).await) }).await else { return };
             self.wake(wakeup, inputs);
             self.absorb_ledger();

@@ -71,8 +71,8 @@ pub struct KeeperMemory {
     pub drained: AtomicU64,
     /// The number, counted as `manager_starts`, of the last manager that was killed because it hung.
     pub hung: AtomicU32,
-    /// How often the keeper has looked whether a manager reacts.
-    pub looks: AtomicU32,
+    /// How many times the keeper has checked whether a manager reacts; wraps.
+    pub checks: AtomicU32,
     /// How the last candidate that failed has ended: the status word of wait(2), or `UPGRADE_NO_ANSWER`.
     pub upgrade_status: AtomicI32,
     _reserved_2: AtomicU32,
@@ -182,10 +182,10 @@ pub struct ManagerMemory {
     pub hints_by: AtomicU32,
     /// How long a manager may take to react, in milliseconds; 0 for ever.
     pub watchdog_millis: AtomicU32,
-    /// How often the manager's loop has turned.
-    pub turns: AtomicU64,
-    /// The number, counted as `looks`, of the last look that the manager itself has asked for.
-    pub look_wanted: AtomicU32,
+    /// How many rounds the manager's loop has begun; wraps. A manager that reacts raises it.
+    pub beats: AtomicU64,
+    /// The number, counted as `checks`, of the last check that the manager itself has asked for.
+    pub check_wanted: AtomicU32,
     /// The number, counted as `upgrades_wanted`, of the last upgrade whose failure in office is in the activity log.
     pub failure_told: AtomicU32,
     /// What the keeper is to do with the outputs of each slot while there is no manager: a `DRAIN_*` for

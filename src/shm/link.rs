@@ -359,19 +359,19 @@ impl Link {
         self.memory.get().watchdog_millis.store(millis, Release);
     }
 
-    /// Shows that the manager's loop turns.
-    pub fn pulse(&self) {
+    /// Shows that the manager's loop runs: begins another round.
+    pub fn beat(&self) {
         // Only the loop writes it.
-        let turns = &self.memory.get().turns;
-        turns.store(turns.load(Relaxed).wrapping_add(1), Release);
+        let beats = &self.memory.get().beats;
+        beats.store(beats.load(Relaxed).wrapping_add(1), Release);
     }
 
-    /// Lets the keeper look whether the loop turns, because something was posted to it. Wakes the keeper only if
-    /// it is not about to look anyway.
-    pub fn expect_turn(&self) {
+    /// Lets the keeper check whether the loop runs, because something was posted to it. Wakes the keeper only if no check
+    /// has been asked for yet.
+    pub fn expect_beat(&self) {
         let memory = self.memory.get();
-        let next = self.shared.get().looks.load(Acquire).wrapping_add(1);
-        if memory.watchdog_millis.load(Relaxed) != 0 && memory.look_wanted.swap(next, AcqRel) != next {
+        let next = self.shared.get().checks.load(Acquire).wrapping_add(1);
+        if memory.watchdog_millis.load(Relaxed) != 0 && memory.check_wanted.swap(next, AcqRel) != next {
             self.ring();
         }
     }

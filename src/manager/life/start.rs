@@ -123,7 +123,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     let (handle, calls) = Handle::channel();
     let handle = handle.on_call({
         let link = Arc::clone(&link);
-        move || link.expect_turn()
+        move || link.expect_beat()
     });
     // The keeper is spared because everything ends with it. A manager is replaced without any loss, so one that grows is
     // not to be the last to go: it gets what programs get, and they inherit it.

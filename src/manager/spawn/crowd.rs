@@ -46,7 +46,7 @@ impl Daemon {
         let rest = self.create_side_by_side(slots);
         for slot in self.spawns.unheard.take().into_iter().flatten() {
             self.begin_streams(slot);
-            self.link.pulse();
+            self.link.beat();
         }
         rest
     }

@@ -252,7 +252,7 @@ impl Daemon {
         };
         proc.creation_begins(self.link.head());
         // Thousands may be started in one turn.
-        self.link.pulse();
+        self.link.beat();
         Ok(job)
     }
 
