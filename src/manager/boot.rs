@@ -79,7 +79,8 @@ pub struct Snapshot {
     /// Which run of the daemon this is, counted from 1.
     pub generation: u32,
     /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
-    pub renewing: Vec<String>,
+    #[serde(rename = "renewing")]
+    pub groups_updating: Vec<String>,
     /// Programs of a former daemon that nobody may be started beside.
     pub in_the_way: Vec<Standing>,
 }
@@ -153,8 +154,8 @@ impl Snapshot {
             };
             active.push(ActiveGroup { config, logs: group.logs });
         }
-        let WrittenSnapshot { sockets, exit_status, generation, renewing, in_the_way, .. } = written;
-        Ok(Snapshot { config, active, sockets, exit_status, generation, renewing, in_the_way })
+        let WrittenSnapshot { sockets, exit_status, generation, groups_updating, in_the_way, .. } = written;
+        Ok(Snapshot { config, active, sockets, exit_status, generation, groups_updating, in_the_way })
     }
 }
 
@@ -171,8 +172,8 @@ struct WrittenSnapshot<'a> {
     exit_status: u8,
     #[serde(default)]
     generation: u32,
-    #[serde(default)]
-    renewing: Vec<String>,
+    #[serde(default, rename = "renewing")]
+    groups_updating: Vec<String>,
     #[serde(default)]
     in_the_way: Vec<Standing>,
 }

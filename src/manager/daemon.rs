@@ -85,7 +85,7 @@ impl Daemon {
                 self.handle(call);
             }
             self.fire_deadlines();
-            self.look_after_newborns();
+            self.check_pending_spawns();
             self.progress_of_group_updates();
             if self.progress_of_end() {
                 return End::Daemon;
@@ -112,7 +112,7 @@ impl Daemon {
             Wakeup::Deadline | Wakeup::Call(None) | Wakeup::Written(None) => {}
             Wakeup::Listener => self.hear_listeners(),
             Wakeup::Adopted => self.look_after_adopted(),
-            Wakeup::Created => self.hear_births(),
+            Wakeup::Created => self.conclude_pending_spawns(),
             Wakeup::Written(Some(written)) => self.take_all_written(written),
             Wakeup::Call(Some(call)) => self.handle(call),
         }
@@ -137,7 +137,7 @@ impl Daemon {
             self.wake(wakeup, inputs);
             self.absorb_ledger();
             self.fire_deadlines();
-            self.look_after_newborns();
+            self.check_pending_spawns();
             self.answer_clients();
         }
     }
@@ -171,7 +171,7 @@ impl Daemon {
 
     fn exited(&mut self, entry: Entry) {
         let What::Exit { status, name } = entry.what else { return };
-        let came_later = |slot| self.procs.proc(slot).is_some_and(|proc| proc.born_at > entry.sequence);
+        let came_later = |slot| self.procs.proc(slot).is_some_and(|proc| proc.spawn_head > entry.sequence);
         if self.may_be_done(entry.sequence) && self.procs.slot_of_pid(entry.pid).is_none_or(came_later) {
             // An earlier program with this pid, or one whose end is known.
             return;
@@ -179,11 +179,12 @@ impl Daemon {
         self.link.set_known(entry.pid, false);
         // Tests of others wait for this line, and expect what the program wrote before it.
         let announce = || ::log::debug!("received SIGCHLD indicating a child quit");
-        if self.doomed_ended(entry.pid) {
+        if self.abandoned_spawn_ended(entry.pid) {
             announce();
             return ::log::debug!("pid {}, which had been given up, is gone ({status})", entry.pid);
         }
-        let Some(slot) = self.procs.release_pid(entry.pid).or_else(|| self.newborn_ended(entry.pid)) else {
+        let Some(slot) = self.procs.release_pid(entry.pid).or_else(|| self.pending_spawn_ended(entry.pid))
+        else {
             announce();
             ::log::info!("reaped unknown pid {} ({status})", entry.pid);
             ::log::debug!("pid {} was called '{name}'", entry.pid);

@@ -53,7 +53,7 @@ impl Daemon {
         debug_assert!(self.answers.are_sent(), "a client waits for as long as the loop sleeps");
         let deadlines = [
             self.procs.next_deadline(),
-            self.birth_deadline(),
+            self.pending_spawn_deadline(),
             self.life.deadline(),
             self.events.deadline(),
             self.map.deadline(),
@@ -77,11 +77,11 @@ impl Daemon {
             wait::readable(&inputs.adopted).await;
             Wakeup::Adopted
         };
-        let born = async {
+        let created = async {
             self.spawns.ring().await;
             Wakeup::Created
         };
         let written = async { Wakeup::Written(self.events.next_written().await) };
-        ledger.or(signals).or(timer).or(listeners).or(adopted).or(born).or(calls).or(written).await
+        ledger.or(signals).or(timer).or(listeners).or(adopted).or(created).or(calls).or(written).await
     }
 }

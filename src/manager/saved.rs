@@ -64,7 +64,7 @@ impl InForce {
         InForce {
             exit_status: snapshot.exit_status,
             generation: snapshot.generation,
-            groups_updating: snapshot.renewing.clone(),
+            groups_updating: snapshot.groups_updating.clone(),
             in_the_way: snapshot.in_the_way.clone(),
             ..InForce::begin(config)
         }
@@ -195,7 +195,7 @@ impl Daemon {
             sockets: self.sockets.records(),
             exit_status: self.in_force.exit_status,
             generation: self.in_force.generation,
-            renewing: self.in_force.groups_updating.clone(),
+            groups_updating: self.in_force.groups_updating.clone(),
             in_the_way: self.in_force.in_the_way.clone(),
             config: (*self.in_force.config).clone(),
             active: active.collect(),

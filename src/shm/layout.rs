@@ -256,7 +256,7 @@ pub struct Slot {
     /// Which of the two records counts; the other one is written next.
     pub current: AtomicU32,
     /// The ledger's head when the program was about to be created: its exit has this number or a higher one.
-    pub born_at: AtomicU64,
+    pub spawn_head: AtomicU64,
     pub group: Text,
     pub name: Text,
     pub records: [Record; 2],
@@ -308,13 +308,14 @@ pub const FLAG_TO_START: u32 = 4;
 /// Flag in [`Record::flags`]: what its program left behind in its process group is still to be killed.
 pub const FLAG_STRAGGLERS: u32 = 8;
 /// Flag in [`Record::flags`]: the signal below is for the whole process group.
-pub const FLAG_OWED_TO_GROUP: u32 = 16;
+pub const FLAG_PENDING_TO_GROUP: u32 = 16;
 /// In [`Record::flags`] from this bit on: the number of a signal that is still to be sent; 0 for none.
-pub const OWED_SIGNAL_SHIFT: u32 = 5;
+pub const PENDING_SIGNAL_SHIFT: u32 = 5;
 /// The largest number that fits there. Signals end at 64 (signal(7)).
-pub const OWED_SIGNAL_MAX: u32 = 0x7f;
+pub const PENDING_SIGNAL_MAX: u32 = 0x7f;
 /// All of [`Record::flags`] that is still to be done.
-pub const OWED_MASK: u32 = FLAG_STRAGGLERS | FLAG_OWED_TO_GROUP | OWED_SIGNAL_MAX << OWED_SIGNAL_SHIFT;
+pub const PENDING_MASK: u32 =
+    FLAG_STRAGGLERS | FLAG_PENDING_TO_GROUP | PENDING_SIGNAL_MAX << PENDING_SIGNAL_SHIFT;
 /// See [`Record::flags`]. A million runs fit.
 pub const GENERATION_SHIFT: u32 = 12;
 

@@ -251,9 +251,9 @@ impl Link {
     }
 
     /// Whether one of those says that the program with this pid has ended which was created when the ledger's head was
-    /// at `born_at`. Until it does, nobody else can have the pid.
-    pub fn tells_end(&self, pid: i32, born_at: u64) -> bool {
-        let first = self.tail.load(Relaxed).max(born_at);
+    /// at `spawn_head`. Until it does, nobody else can have the pid.
+    pub fn tells_end(&self, pid: i32, spawn_head: u64) -> bool {
+        let first = self.tail.load(Relaxed).max(spawn_head);
         (first..self.head()).any(|sequence| {
             let entry = &self.shared.get().ledger[(sequence % LEDGER_ENTRIES as u64) as usize];
             entry.kind.load(Relaxed) == ENTRY_EXIT && entry.pid.load(Relaxed) == pid

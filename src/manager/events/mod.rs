@@ -46,7 +46,7 @@ const PRINT_QUEUE: usize = 1024;
 pub struct Events {
     pools: Pools,
     /// Becomes readable when a listener has written something.
-    ears: Arc<OwnedFd>,
+    readiness: Arc<OwnedFd>,
     inlet: Inlet,
     pub outlet: Outlet,
     /// `None` while there are no pools, and after it could not be kept.
@@ -61,7 +61,7 @@ impl Events {
         let (outlet, inlet) = outlet::channel();
         Ok(Events {
             pools: Pools::new(server),
-            ears: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?),
+            readiness: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?),
             inlet,
             outlet,
             journal: None,
@@ -76,8 +76,8 @@ impl Events {
     }
 
     /// Becomes readable when a listener has written something.
-    pub fn ears(&self) -> Arc<OwnedFd> {
-        Arc::clone(&self.ears)
+    pub fn readiness(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.readiness)
     }
 
     /// Waits until a program has written something for listeners.
@@ -193,7 +193,7 @@ impl Daemon {
     fn listen_to(&self, slot: SlotId) {
         let Some(pipe) = self.procs.proc(slot).and_then(|proc| proc.streams.stdout_pipe()) else { return };
         let data = epoll::EventData::new_u64(u64::from(slot));
-        match epoll::add(&self.events.ears, &pipe, data, epoll::EventFlags::IN) {
+        match epoll::add(&self.events.readiness, &pipe, data, epoll::EventFlags::IN) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(errno) => ::log::error!("cannot hear event listener in slot {slot}: {errno}"),
         }
@@ -201,7 +201,7 @@ impl Daemon {
 
     fn stop_listening(&self, slot: SlotId) {
         if let Some(pipe) = self.procs.proc(slot).and_then(|proc| proc.streams.stdout_pipe()) {
-            let _ = epoll::delete(&self.events.ears, &pipe);
+            let _ = epoll::delete(&self.events.readiness, &pipe);
         }
     }
 
@@ -210,7 +210,7 @@ impl Daemon {
         let mut events = Vec::with_capacity(64);
         let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         let spare = rustix::buffer::spare_capacity(&mut events);
-        if epoll::wait(&self.events.ears, spare, Some(&at_once)).is_err() {
+        if epoll::wait(&self.events.readiness, spare, Some(&at_once)).is_err() {
             return;
         }
         for event in events {

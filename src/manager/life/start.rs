@@ -174,8 +174,8 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         doorbell: Arc::new(doorbell),
         calls,
         signals: rt::Signals::new(STRAY_SIGNALS).map_err(reason("cannot watch for signals"))?,
-        listeners: daemon.events.ears(),
-        adopted: daemon.adoption.ears(),
+        listeners: daemon.events.readiness(),
+        adopted: daemon.adoption.readiness(),
         postponed: Vec::new(),
     };
     let done = wait::block_on(async {
@@ -248,7 +248,7 @@ impl Daemon {
             daemon.remove_lock();
         };
         let opened =
-            self.open_servers().and_then(|()| self.find_survivors()).and_then(|()| self.open_sockets());
+            self.open_servers().and_then(|()| self.find_adoptable()).and_then(|()| self.open_sockets());
         opened.inspect_err(|_| leave_nothing(self))?;
         self.clean_up_auto_logs();
         self.write_pidfile();
@@ -281,7 +281,7 @@ impl Daemon {
         self.warn_of_descriptor_limit();
         self.announce_state(Kind::SupervisorRunning);
         let saved = self.save();
-        let at_rest = self.adopt_survivors();
+        let at_rest = self.adopt_found();
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.link.set_ready();
         if self.boot.background {

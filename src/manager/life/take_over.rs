@@ -77,11 +77,11 @@ impl Daemon {
         for (slot, record) in spawned {
             match record {
                 SpawnRecord::Created(pid) if process::has_not_executed(pid, self.link.keeper_pid()) => {
-                    self.follow_newborn(slot);
+                    self.follow_pending_spawn(slot);
                 }
                 SpawnRecord::Created(pid) => {
-                    let born_at = self.procs.proc(slot).map_or(0, |proc| proc.born_at);
-                    self.procs.claim_pid(pid, slot, born_at);
+                    let spawn_head = self.procs.proc(slot).map_or(0, |proc| proc.spawn_head);
+                    self.procs.claim_pid(pid, slot, spawn_head);
                     self.note_origin(slot, pid);
                     self.apply(slot, Event::Spawned(pid));
                 }

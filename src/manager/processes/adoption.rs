@@ -44,7 +44,7 @@ const NOBODY_KNOWS: &str = "exit status unknown: it was adopted, and somebody el
 
 /// A program of a former daemon, with hold of it.
 #[derive(Debug)]
-pub struct Survivor {
+pub struct Adoptable {
     pub entry: InfoMapEntry,
     pub pidfd: OwnedFd,
 }
@@ -52,7 +52,7 @@ pub struct Survivor {
 /// What a former daemon has left behind, as far as this one takes it over.
 #[derive(Debug, Default)]
 struct Found {
-    survivors: Vec<Survivor>,
+    adoptable: Vec<Adoptable>,
     /// Group and name of those that a client had stopped.
     at_rest: HashSet<(Arc<str>, Arc<str>)>,
 }
@@ -62,7 +62,7 @@ pub struct Adoption {
     /// Until there are processes for them.
     found: Found,
     /// Readable when one of them has ended.
-    ears: Arc<OwnedFd>,
+    readiness: Arc<OwnedFd>,
     pidfds: HashMap<SlotId, OwnedFd>,
 }
 
@@ -70,18 +70,18 @@ impl Adoption {
     /// # Errors
     /// The system's.
     pub fn new() -> io::Result<Adoption> {
-        let ears = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
-        Ok(Adoption { found: Found::default(), ears, pidfds: HashMap::new() })
+        let readiness = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        Ok(Adoption { found: Found::default(), readiness, pidfds: HashMap::new() })
     }
 
     /// Becomes readable when one of them has ended.
-    pub fn ears(&self) -> Arc<OwnedFd> {
-        Arc::clone(&self.ears)
+    pub fn readiness(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.readiness)
     }
 
     fn watch(&mut self, slot: SlotId, pidfd: OwnedFd) {
         let data = epoll::EventData::new_u64(u64::from(slot));
-        if let Err(errno) = epoll::add(&self.ears, &pidfd, data, epoll::EventFlags::IN) {
+        if let Err(errno) = epoll::add(&self.readiness, &pidfd, data, epoll::EventFlags::IN) {
             ::log::error!("cannot watch the adopted program in slot {slot}: {errno}");
         }
         self.pidfds.insert(slot, pidfd);
@@ -89,7 +89,7 @@ impl Adoption {
 
     fn forget(&mut self, slot: SlotId) {
         if let Some(pidfd) = self.pidfds.remove(&slot) {
-            let _ = epoll::delete(&self.ears, &pidfd);
+            let _ = epoll::delete(&self.readiness, &pidfd);
         }
     }
 
@@ -99,11 +99,11 @@ impl Adoption {
     }
 
     /// The slots of those that have ended.
-    fn news(&self) -> Vec<SlotId> {
+    fn ended(&self) -> Vec<SlotId> {
         let mut events = Vec::with_capacity(64);
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let spare = rustix::buffer::spare_capacity(&mut events);
-        if epoll::wait(&self.ears, spare, Some(&at_once)).is_err() {
+        if epoll::wait(&self.readiness, spare, Some(&at_once)).is_err() {
             return Vec::new();
         }
         // What `watch` stored.
@@ -132,27 +132,27 @@ fn can_go_on(config: &Config, entry: &InfoMapEntry) -> Result<(), &'static str> 
 }
 
 /// Ends programs: asks them first, if there is a grace period, and kills who is left.
-fn end_all(survivors: &[Survivor], grace: Duration) {
+fn end_all(adoptable: &[Adoptable], grace: Duration) {
     let deadline = clock::monotonic() + grace;
     if !grace.is_zero() {
-        for survivor in survivors {
-            let _ = pidfd::send(&survivor.pidfd, Signal::TERM);
+        for program in adoptable {
+            let _ = pidfd::send(&program.pidfd, Signal::TERM);
         }
-        wait_for_ends(survivors, deadline);
+        wait_for_ends(adoptable, deadline);
     }
-    for survivor in survivors.iter().filter(|survivor| !pidfd::has_ended(&survivor.pidfd)) {
-        ::log::warn!("killing '{}' ({}) with SIGKILL", survivor.entry.namespec(), survivor.entry.pid);
-        let _ = pidfd::send(&survivor.pidfd, Signal::KILL);
+    for program in adoptable.iter().filter(|program| !pidfd::has_ended(&program.pidfd)) {
+        ::log::warn!("killing '{}' ({}) with SIGKILL", program.entry.namespec(), program.entry.pid);
+        let _ = pidfd::send(&program.pidfd, Signal::KILL);
     }
-    wait_for_ends(survivors, clock::monotonic() + DEATH);
+    wait_for_ends(adoptable, clock::monotonic() + DEATH);
 }
 
-fn wait_for_ends(survivors: &[Survivor], deadline: Monotonic) {
-    for survivor in survivors {
+fn wait_for_ends(adoptable: &[Adoptable], deadline: Monotonic) {
+    for program in adoptable {
         let rest = deadline.since(clock::monotonic());
         // Some seconds at most.
         let timeout = Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: rest.subsec_nanos().into() };
-        let _ = poll(&mut [PollFd::new(&survivor.pidfd, PollFlags::IN)], Some(&timeout));
+        let _ = poll(&mut [PollFd::new(&program.pidfd, PollFlags::IN)], Some(&timeout));
     }
 }
 
@@ -161,12 +161,12 @@ impl Daemon {
     ///
     /// # Errors
     /// The daemon that the table belongs to is alive.
-    pub fn find_survivors(&mut self) -> Result<(), String> {
+    pub fn find_adoptable(&mut self) -> Result<(), String> {
         let found = match self.map.open(self.map_path()) {
             Some(written) => self.found_in(written)?,
             None => Found::default(),
         };
-        self.find_who_stands_in_the_way(&found.survivors);
+        self.find_who_stands_in_the_way(&found.adoptable);
         self.adoption.found = found;
         Ok(())
     }
@@ -193,13 +193,13 @@ impl Daemon {
         let says_who = !written.boot_id.is_empty();
         for entry in written.entries {
             if entry.pid != 0 && !(says_who && entry.start_ticks != 0) {
-                found.survivors.extend(self.judge_by_looks(entry, written.at));
+                found.adoptable.extend(self.judge_by_appearance(entry, written.at));
                 continue;
             }
             let name = (entry.group.clone(), entry.program.clone());
             match (entry.pid, pidfd::open(entry.pid, entry.start_ticks)) {
                 (0, _) => drop(found.at_rest.insert(name)),
-                (_, Ok(pidfd)) => found.survivors.push(Survivor { entry, pidfd }),
+                (_, Ok(pidfd)) => found.adoptable.push(Adoptable { entry, pidfd }),
                 (pid, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
                     ::log::info!("'{}' (pid {pid}) has ended since the last run", entry.namespec());
                     if entry.stopping {
@@ -228,22 +228,19 @@ impl Daemon {
         self.in_force.begin_run_after(written.generation);
         let mut found = self.identify(written);
         if self.in_force.config().supervisord.startkillall {
-            for survivor in &found.survivors {
-                let name = survivor.entry.namespec();
-                ::log::warn!(
-                    "'{name}' (pid {}) is left from the last run (startkillall)",
-                    survivor.entry.pid
-                );
+            for program in &found.adoptable {
+                let name = program.entry.namespec();
+                ::log::warn!("'{name}' (pid {}) is left from the last run (startkillall)", program.entry.pid);
             }
-            self.end_all(&found.survivors, Duration::ZERO);
+            self.end_all(&found.adoptable, Duration::ZERO);
             return Ok(Found::default());
         }
         let config = Arc::clone(self.in_force.config());
-        let unwanted = found.survivors.extract_if(.., |survivor| match can_go_on(&config, &survivor.entry) {
+        let unwanted = found.adoptable.extract_if(.., |program| match can_go_on(&config, &program.entry) {
             Ok(()) => false,
             Err(why) => {
-                let name = survivor.entry.namespec();
-                ::log::warn!("'{name}' (pid {}) {why}: it is stopped", survivor.entry.pid);
+                let name = program.entry.namespec();
+                ::log::warn!("'{name}' (pid {}) {why}: it is stopped", program.entry.pid);
                 true
             }
         });
@@ -252,20 +249,20 @@ impl Daemon {
     }
 
     /// Ends programs. One that cannot be ended is not started a second time.
-    fn end_all(&mut self, survivors: &[Survivor], grace: Duration) {
-        end_all(survivors, grace);
-        for survivor in survivors.iter().filter(|survivor| !pidfd::has_ended(&survivor.pidfd)) {
-            self.leave_standing(&survivor.entry, "it does not end");
+    fn end_all(&mut self, adoptable: &[Adoptable], grace: Duration) {
+        end_all(adoptable, grace);
+        for program in adoptable.iter().filter(|program| !pidfd::has_ended(&program.pidfd)) {
+            self.leave_standing(&program.entry, "it does not end");
         }
     }
 
     /// Takes over what was found, now that there are processes for it. Returns the slots of those that are to
     /// stay at rest.
-    pub fn adopt_survivors(&mut self) -> HashSet<SlotId> {
-        let Found { survivors, at_rest } = std::mem::take(&mut self.adoption.found);
-        for survivor in survivors {
-            if let Some(slot) = self.procs.member(&survivor.entry.group, &survivor.entry.program) {
-                self.adopt(slot, survivor);
+    pub fn adopt_found(&mut self) -> HashSet<SlotId> {
+        let Found { adoptable, at_rest } = std::mem::take(&mut self.adoption.found);
+        for program in adoptable {
+            if let Some(slot) = self.procs.member(&program.entry.group, &program.entry.program) {
+                self.adopt(slot, program);
             }
         }
         let slots: HashSet<SlotId> =
@@ -280,7 +277,7 @@ impl Daemon {
         slots
     }
 
-    fn adopt(&mut self, slot: SlotId, Survivor { entry, pidfd }: Survivor) {
+    fn adopt(&mut self, slot: SlotId, Adoptable { entry, pidfd }: Adoptable) {
         let strip_ansi = self.in_force.config().supervisord.strip_ansi;
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         // Who wrote the table may not have said.
@@ -324,14 +321,14 @@ impl Daemon {
             let held = self.link.take(Place::Pidfd(slot)).map_or_else(|| pidfd::open(pid, start_ticks), Ok);
             match held {
                 Ok(held) => self.adoption.watch(slot, held),
-                Err(_) => self.survivor_ended(slot, ExitStatus::Unknown),
+                Err(_) => self.adopted_ended(slot, ExitStatus::Unknown),
             }
         }
     }
 
     /// Deals with the adopted programs that have ended.
     pub fn look_after_adopted(&mut self) {
-        for slot in self.adoption.news() {
+        for slot in self.adoption.ended() {
             let Some(proc) = self.procs.proc(slot) else { continue };
             let pid = proc.process.state.pid().unwrap_or(0);
             let status = self.adoption.pidfds.get(&slot).and_then(|held| {
@@ -341,11 +338,11 @@ impl Daemon {
                     .or_else(|| process::zombie_status(pid, proc.origin.start_ticks))
                     .or_else(from_parent)
             });
-            self.survivor_ended(slot, status.unwrap_or(ExitStatus::Unknown));
+            self.adopted_ended(slot, status.unwrap_or(ExitStatus::Unknown));
         }
     }
 
-    fn survivor_ended(&mut self, slot: SlotId, status: ExitStatus) {
+    fn adopted_ended(&mut self, slot: SlotId, status: ExitStatus) {
         self.finish_streams(slot);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let pid = proc.process.state.pid().unwrap_or(0);
@@ -365,7 +362,7 @@ impl Daemon {
     pub fn send_signal(&self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) -> io::Result<()> {
         let proc = self.procs.proc(slot);
         let is_adopted = proc.is_some_and(|proc| proc.origin.adopted);
-        if !is_adopted && proc.is_some_and(|proc| self.link.tells_end(pid, proc.born_at)) {
+        if !is_adopted && proc.is_some_and(|proc| self.link.tells_end(pid, proc.spawn_head)) {
             // The keeper may have collected it, and the number be another's.
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }

@@ -21,7 +21,7 @@ impl Daemon {
     pub fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
         if matches!(event, Event::Stop | Event::ShutDown) {
             // It may run by now, and then it is to be asked.
-            self.hear_birth(slot);
+            self.conclude_pending_spawn(slot);
         }
         let may_start = self.life.may_start();
         let Some(proc) = self.procs.proc_mut(slot) else { return };

@@ -148,7 +148,7 @@ impl ProcessManager {
         for (slot, proc) in members {
             // The ledger does not tell of those that were adopted, so their pids stay out of it.
             if let Some(pid) = proc.process.state.pid().filter(|_| !proc.origin.adopted) {
-                self.claim_pid(pid, slot, proc.born_at);
+                self.claim_pid(pid, slot, proc.spawn_head);
             }
             if let Some(deadline) = proc.process.state.deadline() {
                 self.deadlines.insert((deadline, slot));
@@ -228,13 +228,13 @@ impl ProcessManager {
     /// Remembers whose pid this is from now on.
     ///
     /// If another process still has it, that one has ended and its exit comes first in the ledger.
-    pub fn claim_pid(&mut self, pid: i32, slot: SlotId, born_at: u64) {
+    pub fn claim_pid(&mut self, pid: i32, slot: SlotId, spawn_head: u64) {
         let Some(holder) = self.by_pid.get(&pid).copied() else {
             self.by_pid.insert(pid, slot);
             return;
         };
-        let holder_born_at = self.proc(holder).map_or(0, |proc| proc.born_at);
-        if holder_born_at <= born_at {
+        let holder_spawn_head = self.proc(holder).map_or(0, |proc| proc.spawn_head);
+        if holder_spawn_head <= spawn_head {
             self.shadowed.push((pid, slot));
         } else {
             self.by_pid.insert(pid, slot);

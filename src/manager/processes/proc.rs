@@ -3,7 +3,7 @@
 use crate::core::process::Process;
 use crate::manager::boot::AutoLogs;
 use crate::manager::requests::waiters::Waiter;
-use crate::manager::spawn::births::Newborn;
+use crate::manager::spawn::jobs::PendingSpawn;
 use crate::manager::streams::Streams;
 use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
 pub use crate::model::exit::PastExit;
@@ -37,7 +37,7 @@ pub struct Facts {
     /// One more than the number of the last ledger entry that went into it.
     pub applied: u64,
     /// The ledger's head when its program was created.
-    pub born_at: u64,
+    pub spawn_head: u64,
     /// Where its program is from.
     pub origin: Origin,
     /// That of its configuration, once somebody wanted to know.
@@ -45,7 +45,7 @@ pub struct Facts {
     /// What went wrong between the creation of its program and the first instruction.
     failure: Option<String>,
     /// Its program is being created, and the loop does not wait for that.
-    pub newborn: Option<Newborn>,
+    pub pending_spawn: Option<PendingSpawn>,
     /// Why the last signal to it could not be sent; empty if it could.
     pub refused_signal: String,
     pub logs: AutoLogs,
@@ -77,11 +77,11 @@ impl Proc {
             process: Process::default(),
             starts: 0,
             applied: 0,
-            born_at: 0,
+            spawn_head: 0,
             origin: Origin::default(),
             fingerprint: OnceCell::new(),
             failure: None,
-            newborn: None,
+            pending_spawn: None,
             refused_signal: String::new(),
             logs,
             past: VecDeque::new(),
@@ -96,7 +96,7 @@ impl Proc {
         self.facts.process = content.process;
         self.facts.starts = content.starts;
         self.facts.applied = content.applied;
-        self.facts.born_at = content.born_at;
+        self.facts.spawn_head = content.spawn_head;
         self.facts.origin = content.origin;
     }
 
@@ -107,7 +107,7 @@ impl Proc {
 
     /// Its program is about to be created, with the ledger's head there.
     pub fn creation_begins(&mut self, ledger_head: u64) {
-        self.facts.born_at = ledger_head;
+        self.facts.spawn_head = ledger_head;
     }
 
     /// Its program was created. `failure` is what went wrong before the first instruction.
@@ -136,16 +136,16 @@ impl Proc {
     }
 
     /// Its program is being created, and the loop does not wait for that.
-    pub fn await_newborn(&mut self, newborn: Newborn) {
-        self.facts.newborn = Some(newborn);
+    pub fn await_pending_spawn(&mut self, pending_spawn: PendingSpawn) {
+        self.facts.pending_spawn = Some(pending_spawn);
     }
 
-    pub fn newborn_mut(&mut self) -> Option<&mut Newborn> {
-        self.facts.newborn.as_mut()
+    pub fn pending_spawn_mut(&mut self) -> Option<&mut PendingSpawn> {
+        self.facts.pending_spawn.as_mut()
     }
 
-    pub fn take_newborn(&mut self) -> Option<Newborn> {
-        self.facts.newborn.take()
+    pub fn take_pending_spawn(&mut self) -> Option<PendingSpawn> {
+        self.facts.pending_spawn.take()
     }
 
     /// A signal to it could not be sent.

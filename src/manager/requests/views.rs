@@ -5,7 +5,7 @@ use crate::log::source::LogSource;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::Proc;
 use crate::manager::requests::description::description;
-use crate::manager::spawn::births;
+use crate::manager::spawn::jobs;
 use crate::model::config::ChildLog;
 use crate::model::raw;
 use crate::model::state::ProcessState;
@@ -123,8 +123,8 @@ pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
 
 /// What a row of `status` says about a program beyond the usual.
 fn note(proc: &Proc) -> Cow<'static, str> {
-    match &proc.newborn {
-        Some(newborn) => newborn.waits_for(&proc.config).into(),
+    match &proc.pending_spawn {
+        Some(pending_spawn) => pending_spawn.waits_for(&proc.config).into(),
         None if proc.is_mute() => ", adopted, output not logged".into(),
         None => "".into(),
     }
@@ -132,9 +132,9 @@ fn note(proc: &Proc) -> Cow<'static, str> {
 
 /// The same, for people who ask.
 pub fn note_in_full(proc: &Proc) -> Cow<'static, str> {
-    if let Some(newborn) = &proc.newborn {
-        let since = clock::monotonic().since(newborn.since).as_secs();
-        let (what, patience) = (newborn.waits_for(&proc.config), births::PATIENCE.as_secs());
+    if let Some(pending_spawn) = &proc.pending_spawn {
+        let since = clock::monotonic().since(pending_spawn.since).as_secs();
+        let (what, patience) = (pending_spawn.waits_for(&proc.config), jobs::PATIENCE.as_secs());
         return format!(
             "its program does not run yet: {what} has taken {since} s; after {patience} s it is given up"
         )

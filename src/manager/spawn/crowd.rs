@@ -3,7 +3,7 @@
 use crate::core::process::{Event, State};
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
-use crate::manager::spawn::births::{Delivery, Job, Trouble};
+use crate::manager::spawn::jobs::{Delivery, Job, Trouble};
 use crate::sys::clock;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -126,5 +126,5 @@ struct Crowd {
 
 /// Whether a process is to get a program and nobody is about to create it.
 fn waits_for_program(proc: &Proc) -> bool {
-    matches!(proc.process.state, State::Starting { pid: None, .. }) && proc.newborn.is_none()
+    matches!(proc.process.state, State::Starting { pid: None, .. }) && proc.pending_spawn.is_none()
 }

@@ -90,7 +90,7 @@ impl Job {
             stderr: self.stderr.as_ref().unwrap_or(&self.stdout).as_fd(),
             listeners: &listeners,
         };
-        let pid = self.delivery.begin(|| link.announce_birth(self.slot)).ok_or(Trouble::Abandoned)?;
+        let pid = self.delivery.begin(|| link.announce_spawn(self.slot)).ok_or(Trouble::Abandoned)?;
         let (pid, failure) =
             spawner.spawn(&program, stdio, pid, &self.delivery.progress).map_err(Trouble::System)?;
         let describe = |failure: Failure| failure.describe(&program);
@@ -222,12 +222,12 @@ pub fn hire(
         // Nobody wants it at the end of the manager.
         let _ = home.send(spawner);
     };
-    thread::Builder::new().name("births".into()).stack_size(STACK_BYTES).spawn(work).map(drop)
+    thread::Builder::new().name("spawner".into()).stack_size(STACK_BYTES).spawn(work).map(drop)
 }
 
 /// A program whose creation the loop does not wait for.
 #[derive(Debug)]
-pub struct Newborn {
+pub struct PendingSpawn {
     /// `None` if a former manager was about to create it: then nobody tells when it is executed.
     pub delivery: Option<Arc<Delivery>>,
     /// Since when it has been waited for.
@@ -236,7 +236,7 @@ pub struct Newborn {
     pub look_at: Option<Monotonic>,
 }
 
-impl Newborn {
+impl PendingSpawn {
     /// When it needs attention even though nothing happens.
     pub fn deadline(&self) -> Monotonic {
         let give_up_at = self.since + PATIENCE;
@@ -265,7 +265,7 @@ impl Newborn {
 
 /// A child that is not to be executed any more and may not have ended yet.
 #[derive(Debug)]
-pub struct Doomed {
+pub struct AbandonedSpawn {
     pub slot: u32,
     /// 0 if it had none when it was given up.
     pub pid: i32,
@@ -277,22 +277,22 @@ mod tests {
     use super::*;
 
     fn delivery() -> (Arc<Delivery>, async_channel::Receiver<()>) {
-        let (bell, ears) = async_channel::bounded(1);
-        (Delivery::new(bell), ears)
+        let (bell, rings) = async_channel::bounded(1);
+        (Delivery::new(bell), rings)
     }
 
     #[test]
     fn the_bell_rings_for_what_nobody_waits_for_any_more() {
         let created = || Ok(Created { pid: 5, failure: None });
-        let (prompt, ears) = delivery();
+        let (prompt, rings) = delivery();
         prompt.deliver(created());
         assert!(matches!(prompt.wait(Duration::ZERO), Some(Ok(Created { pid: 5, .. }))));
-        assert!(ears.try_recv().is_err());
+        assert!(rings.try_recv().is_err());
 
-        let (late, ears) = delivery();
+        let (late, rings) = delivery();
         assert!(late.wait(Duration::ZERO).is_none() && !late.is_over());
         late.deliver(created());
-        assert!(ears.try_recv().is_ok() && late.is_over());
+        assert!(rings.try_recv().is_ok() && late.is_over());
         assert!(matches!(late.take(), Some(Ok(_))) && late.take().is_none());
     }
 
