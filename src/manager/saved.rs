@@ -60,7 +60,7 @@ impl InForce {
     }
 
     /// As an earlier manager has left it, but for the configuration, which a resumed daemon has read anew.
-    pub fn resume(config: Config, snapshot: &Snapshot) -> InForce {
+    pub fn restore(config: Config, snapshot: &Snapshot) -> InForce {
         InForce {
             exit_status: snapshot.exit_status,
             generation: snapshot.generation,

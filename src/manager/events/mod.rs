@@ -346,7 +346,7 @@ impl Daemon {
     }
 
     /// Finds the listeners that an earlier manager had, after a takeover.
-    pub fn resume_events(&mut self) {
+    pub fn restore_events(&mut self) {
         let groups: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
         for group in groups {
             let GroupKind::EventListener(config) = &group.kind else { continue };
@@ -367,7 +367,7 @@ impl Daemon {
                     }
                     self.feed(Input::Changed { slot, state });
                 }
-                self.resume_listener(slot);
+                self.restore_listener(slot);
             }
         }
         self.events.wanted_changed();
@@ -376,11 +376,11 @@ impl Daemon {
 
 impl Daemon {
     /// Goes on where an earlier manager was in its conversation with a listener.
-    fn resume_listener(&mut self, slot: SlotId) {
+    fn restore_listener(&mut self, slot: SlotId) {
         if let Some((number, bytes)) = self.events.pools.under_way(slot)
             && let Some(proc) = self.procs.proc(slot)
             && proc.process.state.pid().is_some()
-            && !proc.streams.resume_delivery(number)
+            && !proc.streams.restore_delivery(number)
         {
             self.send_event(slot, number, &bytes);
         }

@@ -39,7 +39,7 @@ impl Life {
     }
 
     /// Goes on in the state that an earlier manager has published, if it has published any.
-    pub fn resume(&mut self, state_code: Option<i32>) {
+    pub fn restore(&mut self, state_code: Option<i32>) {
         let known = [SupervisorState::Shutdown, SupervisorState::Restarting];
         let state = known.into_iter().find(|state| Some(state.code()) == state_code);
         self.state = state.unwrap_or(SupervisorState::Running);

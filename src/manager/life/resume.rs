@@ -217,11 +217,11 @@ impl Daemon {
         self.open_servers()?;
         self.in_force.begin_run_after(snapshot.generation);
         self.map.open(self.in_force.config().supervisord.processinfomapfile.clone());
-        self.life.resume(None);
+        self.life.restore(None);
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.events.recall(&self.link);
         let restored = self.restore(snapshot.active);
-        self.resume_streams(|_| {});
+        self.restore_streams(|_| {});
         self.clean_up_auto_logs();
         self.write_pidfile();
         ::log::warn!("taking up {} programs that were left running", self.n_alive());

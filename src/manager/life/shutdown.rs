@@ -122,7 +122,7 @@ impl Daemon {
     }
 
     /// Goes on with an end that an earlier manager had begun.
-    pub fn resume_end(&mut self) {
+    pub fn continue_end(&mut self) {
         match self.life.state {
             SupervisorState::Running => {}
             SupervisorState::Shutdown => self.begin_end(None),

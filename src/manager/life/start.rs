@@ -110,7 +110,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     // A megabyte for a thousand programs.
     drop(started);
     let in_force = match &snapshot {
-        Some(snapshot) => InForce::resume(in_force, snapshot),
+        Some(snapshot) => InForce::restore(in_force, snapshot),
         None => InForce::begin(in_force),
     };
     let config = Arc::clone(in_force.config());
@@ -138,7 +138,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         dies_with: config.supervisord.exitkillall.then(|| link.keeper_pid()),
     };
     let sockets = match &snapshot {
-        Some(snapshot) => Sockets::resume(snapshot.sockets.clone(), &link),
+        Some(snapshot) => Sockets::restore(snapshot.sockets.clone(), &link),
         None => Sockets::default(),
     };
     let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;

@@ -310,7 +310,7 @@ impl Daemon {
     }
 
     /// Gets hold again of the adopted programs that an earlier manager had.
-    pub fn resume_adopted(&mut self) {
+    pub fn restore_adopted(&mut self) {
         let slots: Vec<(SlotId, i32, u64)> = self
             .procs
             .all()

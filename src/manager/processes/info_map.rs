@@ -49,7 +49,7 @@ struct MapFile {
 
 impl InfoMap {
     /// Goes on with the file of the manager before, which has looked at it.
-    pub fn resume(&mut self, path: Option<PathBuf>) {
+    pub fn restore(&mut self, path: Option<PathBuf>) {
         self.file = MapFile { path, ..MapFile::default() };
     }
 
@@ -61,7 +61,7 @@ impl InfoMap {
         let path = path?;
         match read(&path) {
             Ok(written) => {
-                self.resume(Some(path));
+                self.restore(Some(path));
                 written
             }
             Err(why) => {

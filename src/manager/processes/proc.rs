@@ -92,7 +92,7 @@ impl Proc {
     }
 
     /// Goes on where an earlier manager was with it.
-    pub fn resume(&mut self, content: SlotContent) {
+    pub fn restore(&mut self, content: SlotContent) {
         self.facts.process = content.process;
         self.facts.starts = content.starts;
         self.facts.applied = content.applied;

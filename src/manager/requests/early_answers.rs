@@ -35,9 +35,9 @@ impl<'a> EarlyAnswers<'a> {
     pub fn answer(&mut self, daemon: &mut Daemon) {
         let others = self.begun.elapsed().saturating_sub(self.answering);
         let turn = (HEAD_START + others).saturating_sub(self.answering);
-        let resumed = Instant::now();
+        let since = Instant::now();
         let mut has_answered = false;
-        while resumed.elapsed() < turn && rt::lend_a_hand() {
+        while since.elapsed() < turn && rt::lend_a_hand() {
             // At once: whoever asked first does not wait until everybody has been heard.
             while let Ok(call) = self.inputs.calls.try_recv() {
                 if self.is_known(&call, daemon) {
@@ -52,7 +52,7 @@ impl<'a> EarlyAnswers<'a> {
             // Whoever got an answer was woken on this processor, most probably.
             std::thread::yield_now();
         }
-        self.answering += resumed.elapsed();
+        self.answering += since.elapsed();
     }
 
     fn is_known(&self, call: &Call, daemon: &Daemon) -> bool {

@@ -66,7 +66,7 @@ impl std::error::Error for SocketError {}
 
 impl Sockets {
     /// Finds the sockets that an earlier manager left with the keeper.
-    pub fn resume(records: Vec<SocketRecord>, link: &Link) -> Sockets {
+    pub fn restore(records: Vec<SocketRecord>, link: &Link) -> Sockets {
         let take = |record: SocketRecord| {
             let fd = link.take(Place::Socket(record.place));
             if fd.is_none() {

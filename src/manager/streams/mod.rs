@@ -235,7 +235,7 @@ impl Streams {
     }
 
     /// Finds the pipes that an earlier manager left with the keeper.
-    pub fn resume(&mut self, slot: u32, specs: Specs, link: &Link) {
+    pub fn restore(&mut self, slot: u32, specs: Specs, link: &Link) {
         let (Some(stdin), Some(stdout)) = (link.take(Place::Stdin(slot)), link.take(Place::Stdout(slot)))
         else {
             return;
@@ -244,10 +244,10 @@ impl Streams {
         *self = Streams {
             stdin: Some(Input::new(stdin, mailbox.clone())),
             mailbox,
-            stdout: Some(resumed_output(slot, specs.stdout, stdout, link)),
+            stdout: Some(restored_output(slot, specs.stdout, stdout, link)),
             stderr: specs
                 .stderr
-                .and_then(|spec| Some(resumed_output(slot, spec, link.take(Place::Stderr(slot))?, link))),
+                .and_then(|spec| Some(restored_output(slot, spec, link.take(Place::Stderr(slot))?, link))),
             pid: Arc::default(),
             read: Default::default(),
             kept: Default::default(),
@@ -375,8 +375,8 @@ impl Streams {
     }
 
     /// Goes on with the delivery that an earlier manager had begun. False if it had not.
-    pub fn resume_delivery(&self, number: u64) -> bool {
-        self.stdin.as_ref().is_some_and(|stdin| stdin.resume(number))
+    pub fn restore_delivery(&self, number: u64) -> bool {
+        self.stdin.as_ref().is_some_and(|stdin| stdin.restore(number))
     }
 
     /// Closes everything, here and in the keeper.
@@ -443,7 +443,7 @@ fn new_stream(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> LogStream {
     stream
 }
 
-fn resumed_output(slot: u32, spec: StreamSpec, pipe: OwnedFd, link: &Link) -> Output {
+fn restored_output(slot: u32, spec: StreamSpec, pipe: OwnedFd, link: &Link) -> Output {
     let id = stream_id(slot, spec.channel);
     let (log_or_spool, queue) = (link.take(place_of_log(id)), link.take(place_of_queue(id)));
     let mut stream = LogStream::new(spec, pipe);
