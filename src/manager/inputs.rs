@@ -1,6 +1,6 @@
 //! What the loop listens to, and what can wake it.
 
-use crate::control::request::Call;
+use crate::control::ask::Call;
 use crate::manager::daemon::Daemon;
 use crate::manager::events::outlet::Written;
 use crate::rt;

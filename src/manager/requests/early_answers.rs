@@ -4,7 +4,7 @@
 //! programs, and clients are not to wait for that. Nor is the takeover to wait for them, however many there are and
 //! however much they ask: programs have to be restarted.
 
-use crate::control::request::{Call, Request};
+use crate::control::ask::Call;
 use crate::manager::daemon::Daemon;
 use crate::manager::inputs::LoopInputs;
 use crate::rt;
@@ -56,9 +56,9 @@ impl<'a> EarlyAnswers<'a> {
     }
 
     fn is_known(&self, call: &Call, daemon: &Daemon) -> bool {
-        match &call.request {
-            Request::State | Request::Pid | Request::Identification => true,
-            Request::ProcessInfo(_) | Request::AllProcessInfo => {
+        match call {
+            Call::State(..) | Call::Pid(..) | Call::Identification(..) => true,
+            Call::ProcessInfo(..) | Call::AllProcessInfo(..) => {
                 self.tells_processes && !daemon.link.has_entries()
             }
             _ => false,

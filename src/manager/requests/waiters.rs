@@ -2,8 +2,9 @@
 //!
 //! Nothing is ever asked again: the transition that a client waits for completes the reply.
 
-use crate::control::request::{Answer, BulkStatus};
-use crate::manager::answers::{Answers, Client};
+use crate::control::ask::Applied;
+use crate::control::request::{BulkStatus, Client};
+use crate::manager::answers::Answers;
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::state::ProcessState;
 use std::cell::RefCell;
@@ -32,7 +33,7 @@ pub enum Wants {
 /// Where the answer goes.
 #[derive(Debug)]
 pub enum Reply {
-    Single(Client),
+    Single(Client<Applied>),
     /// One of several in a bulk request.
     Member {
         batch: Rc<RefCell<Batch>>,
@@ -48,12 +49,12 @@ pub struct Batch {
     results: Vec<BulkStatus>,
     open: usize,
     /// Who asked, until everything has come in.
-    client: Option<Client>,
+    client: Option<Client<Applied>>,
 }
 
 impl Batch {
     /// Starts with one open part, which [`Batch::close`] ends, so that early answers do not finish it.
-    pub fn open(client: Client) -> Rc<RefCell<Batch>> {
+    pub fn open(client: Client<Applied>) -> Rc<RefCell<Batch>> {
         Rc::new(RefCell::new(Batch { results: Vec::new(), open: 1, client: Some(client) }))
     }
 
@@ -77,7 +78,7 @@ impl Batch {
         if self.open == 0
             && let Some(client) = self.client.take()
         {
-            answers.post(client, Ok(Answer::Bulk(std::mem::take(&mut self.results))));
+            answers.post(client, Ok(Applied::Several(std::mem::take(&mut self.results))));
         }
     }
 }
@@ -116,7 +117,7 @@ impl Waiter {
 
     pub fn answer(self, outcome: Result<(), Fault>, answers: &mut Answers) {
         match self.reply {
-            Reply::Single(client) => answers.post(client, outcome.map(|()| Answer::Done)),
+            Reply::Single(client) => answers.post(client, outcome.map(|()| Applied::One)),
             Reply::Member { batch, group, name } => {
                 let mut batch = batch.borrow_mut();
                 batch.add(&group, &name, outcome);
