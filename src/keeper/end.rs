@@ -23,9 +23,6 @@ use std::time::Duration;
 /// So many managers that came up and died soon, while the end was due, are enough.
 const TRIES: u32 = 4;
 
-/// Who asks this often does not want to wait any more; the manager's rule, too.
-const REQUESTS_OF_THE_IMPATIENT: u32 = 3;
-
 /// So long a manager may take to hear of a request after as many.
 const HEARING: Duration = Duration::from_secs(5);
 
@@ -100,7 +97,7 @@ impl Keeper {
         let earlier = self.end.unheard.filter(|unheard| !self.is_heard(unheard.first));
         let mut unheard = earlier.unwrap_or(Unheard { first: sequence, n_asked: 0, until: None });
         unheard.n_asked += 1;
-        if unheard.n_asked >= REQUESTS_OF_THE_IMPATIENT {
+        if unheard.n_asked >= IMPATIENT_REQUESTS {
             unheard.until.get_or_insert_with(|| clock::monotonic() + HEARING);
         }
         self.end.unheard = Some(unheard);
@@ -131,8 +128,7 @@ impl Keeper {
     pub(super) fn end_without_manager(&mut self, was_up: bool) -> bool {
         let memory = self.manager_memory.get();
         let not_heard = self.end.asked_at.is_some_and(|sequence| !self.is_heard(sequence));
-        let shutting_down = SupervisorState::Shutdown.code() + 2;
-        let is_due = not_heard || memory.supervisor_state.load(Acquire) == shutting_down as u32;
+        let is_due = not_heard || memory.supervisor_state() == Some(SupervisorState::Shutdown.code());
         if !is_due || (was_up && self.died_young < TRIES) {
             return false;
         }
@@ -196,7 +192,7 @@ impl Keeper {
             phase = Phase { priority: Some(priority), since: now, look_at: now };
             programs.alive_of(priority).for_each(|slot| programs.ask_to_stop(slot));
         }
-        let is_impatient = self.end.n_asked >= REQUESTS_OF_THE_IMPATIENT;
+        let is_impatient = self.end.n_asked >= IMPATIENT_REQUESTS;
         phase.look_at = Monotonic(u64::MAX);
         for slot in programs.alive_of(priority) {
             let kill_at = programs.kill_at(slot, phase.since);

@@ -26,7 +26,7 @@ use crate::model::config::{ActivityLog, Config, Level};
 use crate::model::signal::Signal;
 use crate::shm::handshake::drain_counter;
 use crate::shm::link::{Entry, Link, What};
-use crate::sys::clock;
+use crate::sys::{clock, signals};
 use futures_lite::FutureExt;
 use nix::errno::Errno;
 use std::pin::pin;
@@ -153,7 +153,9 @@ impl Daemon {
                     What::Signal(number) if sequence < daemon.link.heeds_from() => {
                         ::log::debug!("ignored signal {number}, which was about the end of the last run");
                     }
-                    What::Signal(number) if daemon.may_be_done(sequence) && !asks_for_end(number) => {
+                    What::Signal(number)
+                        if daemon.may_be_done(sequence) && !signals::asks_for_end(number) =>
+                    {
                         ::log::debug!("ignored signal {number}, which may have been obeyed before");
                     }
                     What::Signal(number) => daemon.signalled(number),
@@ -263,11 +265,6 @@ impl Daemon {
             }
         });
     }
-}
-
-/// Whether a signal asks the daemon to end.
-fn asks_for_end(number: i32) -> bool {
-    matches!(Signal::from_raw(number), Signal::TERM | Signal::INT | Signal::QUIT)
 }
 
 /// What the system says, without its number.

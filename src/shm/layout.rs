@@ -166,8 +166,8 @@ pub struct ManagerMemory {
     pub slots_used: AtomicU32,
     /// Every ledger entry below this number has been dealt with.
     pub tail: AtomicU64,
-    /// What the daemon is doing, as `SupervisorState::code() + 2`; 0 before it was ever set.
-    pub supervisor_state: AtomicU32,
+    /// What the daemon is doing, as `SupervisorState::code` plus [`STATE_OFFSET`]; 0 before it was ever set.
+    supervisor_state: AtomicU32,
     /// The number, counted as `manager_starts`, of the last manager that came up completely.
     pub manager_up: AtomicU32,
     /// How many upgrades have been asked for.
@@ -204,7 +204,23 @@ pub struct ManagerMemory {
     pub cursors: [[Cursor; 2]; SLOTS],
 }
 
+/// Added to a state's number on the wire, of which the lowest is −1, so that 0 is none of them.
+const STATE_OFFSET: i32 = 2;
+
 impl ManagerMemory {
+    /// What the daemon is doing, as its number on the wire (`SupervisorState::code`); `None` before that was ever said.
+    pub fn supervisor_state(&self) -> Option<i32> {
+        match self.supervisor_state.load(Acquire) {
+            0 => None,
+            stored => Some(stored as i32 - STATE_OFFSET),
+        }
+    }
+
+    /// Says what the daemon is doing, as its number on the wire.
+    pub fn set_supervisor_state(&self, code: i32) {
+        self.supervisor_state.store((code + STATE_OFFSET) as u32, Release);
+    }
+
     /// The word that holds the bit of a pid, and the bit; `None` for what is no pid.
     pub fn known_pid(&self, pid: i32) -> Option<(&AtomicU64, u64)> {
         let pid = usize::try_from(pid).ok()?;
@@ -228,6 +244,10 @@ pub const DRAIN_TO_SPOOL: u32 = 3;
 /// So many bits one of them takes.
 pub const DRAIN_BITS: u32 = 4;
 pub const DRAIN_MASK: u32 = (1 << DRAIN_BITS) - 1;
+
+/// So many signals that ask for the end are an order to kill what still runs, to the manager as to a keeper that ends
+/// alone. A service manager sends TERM once, some do twice; whoever asks this often does not want to wait any more.
+pub const IMPATIENT_REQUESTS: u32 = 3;
 
 /// How a program is stopped.
 #[repr(C)]

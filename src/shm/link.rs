@@ -404,15 +404,12 @@ impl Link {
 
     /// What the daemon was doing when it was last said; `None` before that.
     pub fn supervisor_state(&self) -> Option<i32> {
-        match self.memory.get().supervisor_state.load(Acquire) {
-            0 => None,
-            stored => Some(stored as i32 - 2),
-        }
+        self.memory.get().supervisor_state()
     }
 
     /// Remembers what the daemon is doing, as its number on the wire.
     pub fn set_supervisor_state(&self, code: i32) {
-        self.memory.get().supervisor_state.store((code + 2) as u32, Release);
+        self.memory.get().set_supervisor_state(code);
     }
 
     /// Asks the keeper to let a binary take over.

@@ -13,7 +13,6 @@ use crate::core::events::protocol::Mood;
 use crate::core::process::StateChange;
 use crate::log::activity;
 use crate::log::readable::readable;
-use crate::log::spec::channel_name;
 use crate::log::stream::{Output, StreamOutput};
 use crate::manager::daemon::Daemon;
 use crate::manager::events::journal::Journal;
@@ -312,9 +311,7 @@ impl Daemon {
             };
             let (name, group, data) = (&proc.config.name, &proc.group, readable(&data));
             let payload = match kind {
-                Kind::LogStdout | Kind::LogStderr => {
-                    payload::log(name, group, pid, channel_name(channel), &data)
-                }
+                Kind::LogStdout | Kind::LogStderr => payload::log(name, group, pid, channel.name(), &data),
                 _ => payload::communication(name, group, pid, &data),
             };
             self.feed(Input::Publish { kind, payload });

@@ -10,6 +10,7 @@ use crate::model::config::Config;
 use crate::model::event::Kind;
 use crate::model::state::ProcessState::Stopping;
 use crate::model::state::SupervisorState;
+use crate::shm::layout::IMPATIENT_REQUESTS;
 use crate::sys::clock;
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -17,9 +18,6 @@ use std::time::Duration;
 
 /// How often the log says who is waited for; Supervisor, supervisord.py, shutdown_report().
 const REPORT_INTERVAL: Duration = Duration::from_secs(3);
-
-/// A service manager sends TERM once, some do twice; whoever asks this often does not want to wait any more.
-const REQUESTS_OF_THE_IMPATIENT: u32 = 3;
 
 impl Daemon {
     /// Begins to stop everything for good. Asking again changes nothing; during a restart it makes that
@@ -38,10 +36,10 @@ impl Daemon {
     pub fn count_exit_request(&mut self) {
         let Some(ending) = &mut self.life.ending else { return };
         ending.n_requests += 1;
-        if ending.n_requests != REQUESTS_OF_THE_IMPATIENT {
+        if ending.n_requests != IMPATIENT_REQUESTS {
             return;
         }
-        ::log::warn!("asked {REQUESTS_OF_THE_IMPATIENT} times to exit, killing what still runs");
+        ::log::warn!("asked {IMPATIENT_REQUESTS} times to exit, killing what still runs");
         let names = if ending.leaves {
             // Only what somebody is stopping: the rest is to go on.
             self.procs.groups().iter().map(|group| group.config.name.to_string()).collect()
@@ -170,8 +168,7 @@ impl Daemon {
             for slot in self.last_first(name) {
                 self.apply(slot, Event::ShutDown);
             }
-            if self.life.ending.as_ref().is_some_and(|ending| ending.n_requests >= REQUESTS_OF_THE_IMPATIENT)
-            {
+            if self.life.ending.as_ref().is_some_and(|ending| ending.n_requests >= IMPATIENT_REQUESTS) {
                 self.escalate(name);
             }
         }

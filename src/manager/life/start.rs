@@ -38,16 +38,12 @@ use crate::shm::handshake::CHECK_VARIABLE;
 use crate::shm::layout::Place;
 use crate::shm::link::Link;
 use crate::sys::limits::{self, Limited};
-use crate::sys::{fd, memory, process, schedule};
+use crate::sys::{fd, memory, process, schedule, signals};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Signals that a manager takes itself only to say that it ignores them.
-const STRAY_SIGNALS: [i32; 7] =
-    [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM];
 
 /// Runs a manager, if this process was started to be one: its exit status.
 pub fn run_if_manager() -> Option<u8> {
@@ -173,7 +169,9 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     let mut inputs = LoopInputs {
         doorbell: Arc::new(doorbell),
         calls,
-        signals: rt::Signals::new(STRAY_SIGNALS).map_err(reason("cannot watch for signals"))?,
+        // Only to say that it ignores them. SIGALRM would end it otherwise.
+        signals: rt::Signals::new(signals::FOR_DAEMONS.into_iter().chain([libc::SIGALRM]))
+            .map_err(reason("cannot watch for signals"))?,
         listeners: daemon.events.readiness(),
         adopted: daemon.adoption.readiness(),
         postponed: Vec::new(),
