@@ -15,7 +15,7 @@ use crate::shm::handshake::{CHECK_VARIABLE, MANAGER_VARIABLE, numbers_from};
 use crate::shm::layout::*;
 use crate::shm::link::check_versions;
 use crate::sys::exec::{self, ExecStrings};
-use crate::sys::memory::{Access, Mapping};
+use crate::sys::memory::{Mapping, ReadOnly};
 use crate::sys::title::TitleArea;
 use crate::sys::{clock, fd, process, signals};
 use rustix::event::{EventfdFlags, eventfd};
@@ -194,8 +194,8 @@ pub fn run_if_keeper() -> Option<Kept> {
 fn assemble(inherited: Inherited) -> io::Result<Keeper> {
     fd::fill_stdio()?;
     process::set_own_name(c"supervisord");
-    let shared = Mapping::<KeeperMemory>::map(&inherited.keeper_memory, Access::ReadWrite)?;
-    let manager_memory = Mapping::<ManagerMemory>::map(&inherited.manager_memory, Access::ReadOnly)?;
+    let shared = Mapping::<KeeperMemory>::map(&inherited.keeper_memory)?;
+    let manager_memory = Mapping::<ManagerMemory<ReadOnly>>::map(&inherited.manager_memory)?;
     check_versions(shared.get(), manager_memory.get())?;
 
     // What follows is for us alone; everything else stays open for the managers.

@@ -19,6 +19,7 @@ use crate::keeper::run::Keeper;
 use crate::model::time::Monotonic;
 use crate::shm::layout::*;
 use crate::sys::clock;
+use crate::sys::memory::ReadOnly;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
@@ -91,7 +92,7 @@ enum Target<'a> {
 #[derive(Clone, Copy)]
 pub struct Shared<'a> {
     pub keeper: &'a KeeperMemory,
-    pub manager: &'a ManagerMemory,
+    pub manager: &'a ManagerMemory<ReadOnly>,
 }
 
 impl Drain {

@@ -11,6 +11,7 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Monotonic;
 use crate::shm::layout::*;
+use crate::sys::memory::ReadOnly;
 use crate::sys::{clock, limits, pidfd, process, signals};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -255,7 +256,7 @@ impl Programs<'_> {
         self.alive().filter(move |slot| self.priority(*slot) == priority)
     }
 
-    fn slot(&self, slot: u32) -> &Slot {
+    fn slot(&self, slot: u32) -> &Slot<ReadOnly> {
         // Numbers come from `used`.
         &self.shared.manager.slots[slot as usize]
     }
@@ -277,12 +278,12 @@ impl Programs<'_> {
         self.shared.keeper.held(Place::Pidfd(slot)).filter(|_| is_adopted)
     }
 
-    fn record(&self, slot: u32) -> &Record {
+    fn record(&self, slot: u32) -> &Record<ReadOnly> {
         let slot = self.slot(slot);
         &slot.records[(slot.current.load(Acquire) & 1) as usize]
     }
 
-    fn hint(&self, slot: u32) -> Option<&StopHint> {
+    fn hint(&self, slot: u32) -> Option<&StopHint<ReadOnly>> {
         self.shared.is_current().then(|| &self.shared.manager.stops[slot as usize])
     }
 

@@ -11,7 +11,7 @@ use crate::model::time::Monotonic;
 use crate::shm::handshake::drain_counter;
 use crate::shm::layout::*;
 use crate::sys::exec::{self, ExecStrings};
-use crate::sys::memory::Mapping;
+use crate::sys::memory::{Mapping, ReadOnly};
 use crate::sys::title::TitleArea;
 use crate::sys::{clock, fd, signals};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -42,7 +42,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 /// Everything the keeper has, made by `boot`.
 pub struct Keeper {
     pub shared: Mapping<KeeperMemory>,
-    pub manager_memory: Mapping<ManagerMemory>,
+    pub manager_memory: Mapping<ManagerMemory<ReadOnly>>,
     /// Our end of the socket on which descriptors arrive.
     pub deposits: OwnedFd,
     /// The manager rings it to be looked at.

@@ -10,7 +10,7 @@
 //! without a new version.
 
 use crate::shm::cursor::Cursor;
-use crate::sys::memory::Shareable;
+use crate::sys::memory::{Field, Mode, ReadWrite, Shareable};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
 
@@ -48,60 +48,70 @@ pub const ALL_PLACES: usize = VAULT_PLACES + LOG_PLACES + SLOTS + LOG_PLACES;
 /// The longest name of a group or a process, in bytes.
 pub const NAME_BYTES: usize = crate::model::namespec::MAX_NAME_BYTES;
 
+/// A number in shared memory, as a process with mode `M` sees it.
+type U8<M> = Field<AtomicU8, M>;
+type U32<M> = Field<AtomicU32, M>;
+type I32<M> = Field<AtomicI32, M>;
+type U64<M> = Field<AtomicU64, M>;
+type I64<M> = Field<AtomicI64, M>;
+
 /// Written by the keeper only; the manager maps it read-only.
 #[repr(C)]
-pub struct KeeperMemory {
-    pub magic: AtomicU64,
-    pub layout: AtomicU32,
-    pub keeper_pid: AtomicI32,
-    pub manager_pid: AtomicI32,
+pub struct KeeperMemory<M = ReadWrite> {
+    pub magic: U64<M>,
+    pub layout: U32<M>,
+    pub keeper_pid: I32<M>,
+    pub manager_pid: I32<M>,
     /// How many managers have been started.
-    pub manager_starts: AtomicU32,
+    pub manager_starts: U32<M>,
     /// Descriptors that could not be taken in.
-    pub deposits_lost: AtomicU32,
+    pub deposits_lost: U32<M>,
     /// How far an upgrade has come: its number in the upper bits, an `UPGRADE_*` in the lowest eight.
-    pub upgrade: AtomicU32,
+    pub upgrade: U32<M>,
     /// The number the next ledger entry will have; the first one has 0.
-    pub head: AtomicU64,
-    pub ledger: [LedgerEntry; LEDGER_ENTRIES],
+    pub head: U64<M>,
+    pub ledger: [LedgerEntry<M>; LEDGER_ENTRIES],
     /// The number of a held descriptor plus one; 0 for an empty place.
-    pub vault: [AtomicI32; VAULT_PLACES],
+    pub vault: [I32<M>; VAULT_PLACES],
     // Added after 0.1.0:
     /// How many bytes of output the keeper itself has moved to logs.
-    pub drained: AtomicU64,
+    pub drained: U64<M>,
     /// The number, counted as `manager_starts`, of the last manager that was killed because it hung.
-    pub hung: AtomicU32,
+    pub hung: U32<M>,
     /// How many times the keeper has checked whether a manager reacts; wraps.
-    pub checks: AtomicU32,
+    pub checks: U32<M>,
     /// How the last candidate that failed has ended: the status word of wait(2), or `UPGRADE_NO_ANSWER`.
-    pub upgrade_status: AtomicI32,
-    _reserved_2: AtomicU32,
+    pub upgrade_status: I32<M>,
+    _reserved_2: U32<M>,
     /// As `vault`, the log files of the outputs: two per slot.
-    pub logs: [AtomicI32; LOG_PLACES],
+    pub logs: [I32<M>; LOG_PLACES],
     /// As `vault`, the programs that are not the keeper's children: one per slot.
-    pub pidfds: [AtomicI32; SLOTS],
+    pub pidfds: [I32<M>; SLOTS],
     /// Signals that are in the ledger under a lower number were about an end of the daemon that has come.
-    pub heeds_from: AtomicU64,
+    pub heeds_from: U64<M>,
     /// As `logs`, what waits for syslogs on the network.
-    pub queues: [AtomicI32; LOG_PLACES],
+    pub queues: [I32<M>; LOG_PLACES],
 }
 
-// SAFETY: repr(C), atomics only.
-unsafe impl Shareable for KeeperMemory {
-    const LEAST: usize = std::mem::offset_of!(KeeperMemory, drained);
+// SAFETY: repr(C), fields of the mode only, and reserved ones that nobody else reaches.
+unsafe impl<M: Mode> Shareable for KeeperMemory<M> {
+    type Mode = M;
+    const LEAST: usize = std::mem::offset_of!(KeeperMemory<M>, drained);
 }
 
-impl KeeperMemory {
+impl<M> KeeperMemory<M> {
     /// A place in the vault by its number; `None` if there is no such place.
-    pub fn place(&self, index: u32) -> Option<&AtomicI32> {
+    pub fn place(&self, index: u32) -> Option<&I32<M>> {
         let index = index as usize;
         let log = || self.logs.get(index.checked_sub(VAULT_PLACES)?);
         let pidfd = || self.pidfds.get(index.checked_sub(VAULT_PLACES + LOG_PLACES)?);
         let queue = || self.queues.get(index.checked_sub(VAULT_PLACES + LOG_PLACES + SLOTS)?);
         self.vault.get(index).or_else(log).or_else(pidfd).or_else(queue)
     }
+}
 
-    /// What the vault holds in a place. For the keeper.
+impl KeeperMemory {
+    /// What the vault holds in a place. For the keeper, who alone maps it for writing.
     pub(crate) fn held(&self, place: Place) -> Option<BorrowedFd<'_>> {
         let number = self.place(place.index())?.load(Acquire) - 1;
         // SAFETY: the keeper has a single thread, and what stands in a place is open until that thread takes it
@@ -130,22 +140,22 @@ pub const UPGRADE_NO_ANSWER: i32 = -1;
 
 /// Something that happened and that no manager may miss: an exit or a signal.
 #[repr(C)]
-pub struct LedgerEntry {
-    pub kind: AtomicU32,
+pub struct LedgerEntry<M = ReadWrite> {
+    pub kind: U32<M>,
     /// Who ended, or who sent the signal.
-    pub pid: AtomicI32,
+    pub pid: I32<M>,
     /// The status word of wait(2), or the signal's number.
-    pub status: AtomicI32,
-    _reserved: AtomicU32,
+    pub status: I32<M>,
+    _reserved: U32<M>,
     /// Monotonic and wall clock, in nanoseconds.
-    pub monotonic: AtomicU64,
-    pub wall: AtomicU64,
+    pub monotonic: U64<M>,
+    pub wall: U64<M>,
     /// CPU time in microseconds, and the largest resident size in KiB.
-    pub user_micros: AtomicU64,
-    pub system_micros: AtomicU64,
-    pub max_resident: AtomicU64,
+    pub user_micros: U64<M>,
+    pub system_micros: U64<M>,
+    pub max_resident: U64<M>,
     /// The name of who ended, 15 bytes and a zero.
-    pub name: [AtomicU8; 16],
+    pub name: [U8<M>; 16],
 }
 
 /// [`LedgerEntry::kind`]: a child ended.
@@ -155,59 +165,59 @@ pub const ENTRY_SIGNAL: u32 = 2;
 
 /// Written by the manager only; the keeper reads it with suspicion.
 #[repr(C)]
-pub struct ManagerMemory {
-    pub magic: AtomicU64,
-    pub layout: AtomicU32,
+pub struct ManagerMemory<M = ReadWrite> {
+    pub magic: U64<M>,
+    pub layout: U32<M>,
     /// 1 once a manager has come up completely.
-    pub ready: AtomicU32,
+    pub ready: U32<M>,
     /// The daemon's exit status plus one, once the manager wants the keeper to end with it; 0 before.
-    pub goodbye: AtomicU32,
+    pub goodbye: U32<M>,
     /// Slots from here on have never been used.
-    pub slots_used: AtomicU32,
+    pub slots_used: U32<M>,
     /// Every ledger entry below this number has been dealt with.
-    pub tail: AtomicU64,
+    pub tail: U64<M>,
     /// What the daemon is doing, as `SupervisorState::code` plus [`STATE_OFFSET`]; 0 before it was ever set.
-    supervisor_state: AtomicU32,
+    supervisor_state: U32<M>,
     /// The number, counted as `manager_starts`, of the last manager that came up completely.
-    pub manager_up: AtomicU32,
+    pub manager_up: U32<M>,
     /// How many upgrades have been asked for.
-    pub upgrades_wanted: AtomicU32,
+    pub upgrades_wanted: U32<M>,
     /// 1 while the manager is making room for the candidate: its end is no crash.
-    pub handing_over: AtomicU32,
+    pub handing_over: U32<M>,
     /// Why a candidate refused, in its own words.
-    pub upgrade_report: Text,
-    pub slots: [Slot; SLOTS],
+    pub upgrade_report: Text<M>,
+    pub slots: [Slot<M>; SLOTS],
     // Added after 0.1.0:
     /// The number, counted as `manager_starts`, of the last manager that keeps right what follows.
-    pub hints_by: AtomicU32,
+    pub hints_by: U32<M>,
     /// How long a manager may take to react, in milliseconds; 0 for ever.
-    pub watchdog_millis: AtomicU32,
+    pub watchdog_millis: U32<M>,
     /// How many rounds the manager's loop has begun; wraps. A manager that reacts raises it.
-    pub beats: AtomicU64,
+    pub beats: U64<M>,
     /// The number, counted as `checks`, of the last check that the manager itself has asked for.
-    pub check_wanted: AtomicU32,
+    pub check_wanted: U32<M>,
     /// The number, counted as `upgrades_wanted`, of the last upgrade whose failure in office is in the activity log.
-    pub failure_told: AtomicU32,
+    pub failure_told: U32<M>,
     /// What the keeper is to do with the outputs of each slot while there is no manager: a `DRAIN_*` for
     /// standard output in the lowest bits, and one for standard error above it.
-    pub drains: [AtomicU32; SLOTS],
+    pub drains: [U32<M>; SLOTS],
     /// How each slot's program is stopped if there is no manager to do it.
-    pub stops: [StopHint; SLOTS],
+    pub stops: [StopHint<M>; SLOTS],
     /// 1 from the moment on from which a manager's end leaves the programs running without one, until another
     /// one has resumed the daemon.
-    pub detached: AtomicU32,
-    _reserved_too: AtomicU32,
+    pub detached: U32<M>,
+    _reserved_too: U32<M>,
     /// The pids of programs whose process is known, a bit each: nobody will ask for the names of these.
-    pub known_pids: [AtomicU64; PIDS / 64],
+    pub known_pids: [U64<M>; PIDS / 64],
     /// Where the outputs of each slot are that have a spool: standard output and standard error. For managers
     /// among themselves.
-    pub cursors: [[Cursor; 2]; SLOTS],
+    pub cursors: Field<[[Cursor; 2]; SLOTS], M>,
 }
 
 /// Added to a state's number on the wire, of which the lowest is −1, so that 0 is none of them.
 const STATE_OFFSET: i32 = 2;
 
-impl ManagerMemory {
+impl<M> ManagerMemory<M> {
     /// What the daemon is doing, as its number on the wire (`SupervisorState::code`); `None` before that was ever said.
     pub fn supervisor_state(&self) -> Option<i32> {
         match self.supervisor_state.load(Acquire) {
@@ -216,21 +226,24 @@ impl ManagerMemory {
         }
     }
 
-    /// Says what the daemon is doing, as its number on the wire.
-    pub fn set_supervisor_state(&self, code: i32) {
-        self.supervisor_state.store((code + STATE_OFFSET) as u32, Release);
-    }
-
     /// The word that holds the bit of a pid, and the bit; `None` for what is no pid.
-    pub fn known_pid(&self, pid: i32) -> Option<(&AtomicU64, u64)> {
+    pub fn known_pid(&self, pid: i32) -> Option<(&U64<M>, u64)> {
         let pid = usize::try_from(pid).ok()?;
         Some((self.known_pids.get(pid / 64)?, 1 << (pid % 64)))
     }
 }
 
-// SAFETY: repr(C), atomics only.
-unsafe impl Shareable for ManagerMemory {
-    const LEAST: usize = std::mem::offset_of!(ManagerMemory, hints_by);
+impl ManagerMemory {
+    /// Says what the daemon is doing, as its number on the wire.
+    pub fn set_supervisor_state(&self, code: i32) {
+        self.supervisor_state.store((code + STATE_OFFSET) as u32, Release);
+    }
+}
+
+// SAFETY: repr(C), fields of the mode only, and reserved ones that nobody else reaches.
+unsafe impl<M: Mode> Shareable for ManagerMemory<M> {
+    type Mode = M;
+    const LEAST: usize = std::mem::offset_of!(ManagerMemory<M>, hints_by);
 }
 
 /// [`ManagerMemory::drains`]: the output waits for a manager.
@@ -251,14 +264,14 @@ pub const IMPATIENT_REQUESTS: u32 = 3;
 
 /// How a program is stopped.
 #[repr(C)]
-pub struct StopHint {
-    pub signal: AtomicU32,
+pub struct StopHint<M = ReadWrite> {
+    pub signal: U32<M>,
     /// `STOP_*`.
-    pub flags: AtomicU32,
+    pub flags: U32<M>,
     /// Groups with higher numbers go first.
-    pub group_priority: AtomicI64,
+    pub group_priority: I64<M>,
     /// Nanoseconds from the signal to SIGKILL.
-    pub grace: AtomicU64,
+    pub grace: U64<M>,
 }
 
 /// [`StopHint::flags`]: the signal goes to the program's process group.
@@ -268,18 +281,18 @@ pub const STOP_KILLS_GROUP: u32 = 2;
 
 /// One configured process.
 #[repr(C)]
-pub struct Slot {
+pub struct Slot<M = ReadWrite> {
     /// A generation in the upper bits, a `PHASE_*` in the lowest eight.
-    pub phase: AtomicU64,
+    pub phase: U64<M>,
     /// Written by the kernel when a program is created.
-    pub pid: AtomicI32,
+    pub pid: I32<M>,
     /// Which of the two records counts; the other one is written next.
-    pub current: AtomicU32,
+    pub current: U32<M>,
     /// The ledger's head when the program was about to be created: its exit has this number or a higher one.
-    pub spawn_head: AtomicU64,
-    pub group: Text,
-    pub name: Text,
-    pub records: [Record; 2],
+    pub spawn_head: U64<M>,
+    pub group: Text<M>,
+    pub name: Text<M>,
+    pub records: [Record<M>; 2],
 }
 
 /// Nobody uses the slot.
@@ -294,26 +307,26 @@ pub const PHASE_RUNNING: u64 = 3;
 /// What the state machine knows about a process.
 #[repr(C)]
 #[derive(Default)]
-pub struct Record {
-    pub state: AtomicU32,
-    pub pid: AtomicI32,
+pub struct Record<M = ReadWrite> {
+    pub state: U32<M>,
+    pub pid: I32<M>,
     /// While it is STOPPING, from [`SENT_SHIFT`] on how many further stop signals were sent.
-    pub failures: AtomicU32,
+    pub failures: U32<M>,
     /// `FLAG_*`, and from [`GENERATION_SHIFT`] on the run of the daemon that started the program.
-    pub flags: AtomicU32,
-    pub deadline: AtomicU64,
-    pub started: AtomicU64,
-    pub start: AtomicU64,
-    pub stop: AtomicU64,
+    pub flags: U32<M>,
+    pub deadline: U64<M>,
+    pub started: U64<M>,
+    pub start: U64<M>,
+    pub stop: U64<M>,
     /// 0 for none, 1 for unknown, else the status word of wait(2) plus `EXIT_BASE`.
-    pub exit: AtomicU32,
+    pub exit: U32<M>,
     /// How often it was started since it was configured.
-    pub starts: AtomicU32,
+    pub starts: U32<M>,
     /// The number of the last ledger entry that went into this record, plus one.
-    pub applied: AtomicU64,
+    pub applied: U64<M>,
     /// When the kernel created the program, in clock ticks since boot.
-    pub start_ticks: AtomicU64,
-    pub spawnerr: Text,
+    pub start_ticks: U64<M>,
+    pub spawnerr: Text<M>,
 }
 
 /// See [`Record::failures`]. Those who fail wait a second longer each time, so nobody fails as often as fits below.
@@ -349,14 +362,14 @@ pub const EXIT_BASE: u32 = 0x1_0000;
 
 /// A short text.
 #[repr(C)]
-pub struct Text {
-    len: AtomicU32,
-    bytes: [AtomicU8; NAME_BYTES],
+pub struct Text<M = ReadWrite> {
+    len: U32<M>,
+    bytes: [U8<M>; NAME_BYTES],
 }
 
-impl Default for Text {
-    fn default() -> Text {
-        Text { len: AtomicU32::new(0), bytes: std::array::from_fn(|_| AtomicU8::new(0)) }
+impl<M> Default for Text<M> {
+    fn default() -> Text<M> {
+        Text { len: U32::default(), bytes: std::array::from_fn(|_| U8::default()) }
     }
 }
 
@@ -378,7 +391,10 @@ impl Text {
         }
         &text[..len]
     }
+}
 
+impl<M> Text<M> {
+    /// The text; what is not UTF-8 is replaced.
     pub fn get(&self) -> String {
         let len = (self.len.load(Acquire) as usize).min(NAME_BYTES);
         let bytes: Vec<u8> = self.bytes[..len].iter().map(|byte| byte.load(Relaxed)).collect();
@@ -505,7 +521,7 @@ mod tests {
     /// What an upgrade from the first release finds.
     #[test]
     fn the_first_release_is_the_beginning_of_this_one() {
-        assert_eq!(KeeperMemory::LEAST, 2_232_360);
-        assert_eq!(ManagerMemory::LEAST, 78_119_216);
+        assert_eq!(<KeeperMemory>::LEAST, 2_232_360);
+        assert_eq!(<ManagerMemory>::LEAST, 78_119_216);
     }
 }

@@ -7,7 +7,7 @@ use crate::model::time::{Monotonic, Wall};
 use crate::shm::cursor::Cursor;
 use crate::shm::handshake::{self, MANAGER_VARIABLE, entry_name, numbers_from};
 use crate::shm::layout::*;
-use crate::sys::memory::{Access, Mapping};
+use crate::sys::memory::{Mapping, ReadOnly};
 use crate::sys::{fd, process, signals};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// The connection of a manager to its keeper.
 pub struct Link {
-    shared: Mapping<KeeperMemory>,
+    shared: Mapping<KeeperMemory<ReadOnly>>,
     pub(super) memory: Mapping<ManagerMemory>,
     deposits: OwnedFd,
     keeper_doorbell: OwnedFd,
@@ -70,7 +70,7 @@ pub enum What {
 }
 
 /// Refuses memory of another version.
-pub fn check_versions(shared: &KeeperMemory, memory: &ManagerMemory) -> io::Result<()> {
+pub fn check_versions<K, M>(shared: &KeeperMemory<K>, memory: &ManagerMemory<M>) -> io::Result<()> {
     let versions = [
         (shared.magic.load(Acquire) == KEEPER_MAGIC, shared.layout.load(Relaxed), "keeper"),
         (memory.magic.load(Acquire) == MANAGER_MAGIC, memory.layout.load(Relaxed), "manager"),
@@ -90,7 +90,7 @@ pub fn check_versions(shared: &KeeperMemory, memory: &ManagerMemory) -> io::Resu
 ///
 /// What shared memory says is believed if it can be true. If not, the last entry that went into a slot was dealt with, and
 /// so was everything before it; whatever came later is dealt with again, as far as the ledger reaches back.
-fn sound_tail(shared: &KeeperMemory, memory: &ManagerMemory) -> (u64, u64) {
+fn sound_tail(shared: &KeeperMemory<ReadOnly>, memory: &ManagerMemory) -> (u64, u64) {
     let head = shared.head.load(Acquire);
     let tail = memory.tail.load(Acquire);
     let reaches_back = head.saturating_sub(LEDGER_ENTRIES as u64);
@@ -120,8 +120,8 @@ impl Link {
             signals::ignore_write_signals();
             // Programs must not inherit any of this.
             fd::close_at_exec_from(3)?;
-            let shared = Mapping::map(adopt(shared)?, Access::ReadOnly)?;
-            let memory = Mapping::map(adopt(memory)?, Access::ReadWrite)?;
+            let shared = Mapping::map(adopt(shared)?)?;
+            let memory = Mapping::map(adopt(memory)?)?;
             check_versions(shared.get(), memory.get())?;
             let (tail, replayed_before) = sound_tail(shared.get(), memory.get());
             let link = Link {
