@@ -293,6 +293,9 @@ fn manager_environment(handed_on: &[&OwnedFd], settings: &[&str]) -> io::Result<
 }
 
 /// This process' environment, `KEY=value` each, for whoever `keeper`, or a process that becomes it, executes.
+///
+/// # Errors
+/// The environment or the pid cannot be written as a C string: it contains a zero.
 pub fn passed_on_environment(keeper: i32) -> io::Result<Vec<CString>> {
     given_environment()
         .into_iter()

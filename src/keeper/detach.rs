@@ -46,13 +46,17 @@ pub const WELCOME: &[u8] = b"ok";
 
 /// What a starting daemon hands over to the keeper of the daemon that it resumes.
 pub struct Successor<'a> {
+    /// How the daemon is started, as in [`Place::Boot`].
     pub boot: BorrowedFd<'a>,
+    /// The binary that the keeper is to execute.
     pub binary: BorrowedFd<'a>,
     /// Each word followed by a zero.
     pub arguments: BorrowedFd<'a>,
+    /// `KEY=value` each, followed by a zero.
     pub environment: BorrowedFd<'a>,
     /// The pipe on which the keeper reports by one byte: how the start went, or in the foreground how the daemon ended.
     pub status: BorrowedFd<'a>,
+    /// Whether the starting process becomes the foreground proxy and waits for the end of the daemon.
     pub in_foreground: bool,
 }
 

@@ -91,7 +91,9 @@ enum Target<'a> {
 /// What the keeper knows about streams.
 #[derive(Clone, Copy)]
 pub struct Shared<'a> {
+    /// What the keeper itself writes, the vault among it.
     pub keeper: &'a KeeperMemory,
+    /// What managers have written.
     pub manager: &'a ManagerMemory<ReadOnly>,
 }
 
@@ -225,6 +227,7 @@ impl StreamNumber {
 }
 
 impl<'a> Shared<'a> {
+    /// Both memories of a keeper.
     pub fn of(keeper: &Keeper) -> Shared<'_> {
         Shared { keeper: keeper.shared.get(), manager: keeper.manager_memory.get() }
     }

@@ -41,7 +41,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Everything the keeper has, made by `boot`.
 pub struct Keeper {
+    /// The memory that the keeper writes.
     pub shared: Mapping<KeeperMemory>,
+    /// The memory that managers write: hints, checked before they are used.
     pub manager_memory: Mapping<ManagerMemory<ReadOnly>>,
     /// Our end of the socket on which descriptors arrive.
     pub deposits: OwnedFd,
@@ -49,14 +51,19 @@ pub struct Keeper {
     pub doorbell: OwnedFd,
     /// We ring it when the ledger has grown.
     pub manager_doorbell: OwnedFd,
+    /// A signalfd on which every signal arrives.
     pub signals: OwnedFd,
+    /// The binary that managers run.
     pub binary: OwnedFd,
+    /// The arguments of managers: their title, followed by the daemon's options.
     pub manager_arguments: ExecStrings,
+    /// The environment of managers, with the variable that names their descriptors.
     pub manager_environment: ExecStrings,
     /// That of a candidate which is only to look around.
     pub check_environment: ExecStrings,
     /// Our own, for the day we are replaced.
     pub keeper_arguments: ExecStrings,
+    /// The environment of the next keeper, with the variable that names its descriptors.
     pub keeper_environment: ExecStrings,
     /// Under this number the next keeper looks for its binary.
     pub binary_number: RawFd,
@@ -68,12 +75,14 @@ pub struct Keeper {
     pub title: Option<TitleArea>,
     /// What ran before the candidate that is on trial.
     pub former_binary: Option<OwnedFd>,
+    /// How far an upgrade has come.
     pub upgrade: Upgrade,
     /// How many of the upgrades that were asked for have been begun.
     pub upgrades_begun: u32,
     /// Where the process that the shell waits for learns how the start went; `None` once told, or if nobody
     /// waits.
     pub launched: Option<OwnedFd>,
+    /// The manager that is alive; `None` from its end to the start of the next one.
     pub manager: Option<Manager>,
     /// The last manager has ended and is still to be reaped.
     pub dead_manager: Option<i32>,
@@ -83,11 +92,15 @@ pub struct Keeper {
     pub ended_early: u32,
     /// When the next manager is due, while there is none.
     pub restart_at: Monotonic,
+    /// When all children were looked through last; see `SWEEP_INTERVAL`.
     pub last_sweep: Monotonic,
+    /// Whether there may be dead children that no signal told of.
     pub sweep_due: bool,
     /// What moves output to logs while there is no manager.
     pub drain: Drain,
+    /// What is known of an end that was asked for.
     pub end: End,
+    /// What notices a manager that hangs.
     pub watch: Watch,
     /// Since when the programs run without a daemon.
     pub detached: Option<Monotonic>,
@@ -96,7 +109,9 @@ pub struct Keeper {
 /// The manager that is alive.
 #[derive(Clone, Copy)]
 pub struct Manager {
+    /// Its pid: a child of the keeper.
     pub pid: i32,
+    /// When it was started.
     pub since: Monotonic,
 }
 

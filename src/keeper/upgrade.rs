@@ -23,17 +23,22 @@ const TRIAL: Duration = Duration::from_secs(30);
 
 /// How far an upgrade has come, as the keeper knows it.
 pub enum Upgrade {
+    /// No upgrade is under way.
     None,
     /// The candidate looks around.
     Checking {
+        /// The candidate, a child of the keeper.
         pid: i32,
+        /// When it is killed; never again once it was.
         until: Monotonic,
     },
     /// It passed; the manager has not made room yet.
     Passed,
     /// It runs in the manager's place.
     OnTrial {
+        /// When it must have come up.
         up_by: Monotonic,
+        /// When the trial is passed.
         proved_at: Monotonic,
     },
 }

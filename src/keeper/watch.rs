@@ -52,6 +52,7 @@ impl Watch {
         self.is_armed.then(|| self.clients.as_fd())
     }
 
+    /// When the next check is due; `None` if nothing is expected of the manager.
     pub fn deadline(&self) -> Option<Monotonic> {
         self.check.map(|check| check.at)
     }

@@ -42,30 +42,48 @@ const ENTRIES_PER_TURN: usize = 32;
 
 /// The daemon, as its manager sees it: what it was started with, and its parts, each of which alone writes its fields.
 pub struct Daemon {
+    /// The connection to the keeper.
     pub link: Arc<Link>,
+    /// How the daemon was started.
     pub boot: Boot,
+    /// The configuration in force, and what else a successor must know.
     pub in_force: InForce,
+    /// Answers that wait until what they say is saved.
     pub answers: Answers,
+    /// The table of groups and processes.
     pub procs: ProcessManager,
+    /// Whether the daemon runs, or how far its end has come.
     pub life: Life,
+    /// What is the same for every program that is created.
     pub spawn_context: Arc<SpawnContext>,
+    /// What programs are created with.
     pub spawns: Spawns,
     /// How many descriptors all processes take.
     pub needs: Needs,
+    /// What the HTTP side works with: its limits, the change feed, the figures.
     pub http: http::Context,
+    /// The HTTP servers that accept clients.
     pub servers: Servers,
+    /// Event listeners and their pools.
     pub events: Events,
+    /// The listening sockets of programs.
     pub sockets: Sockets,
+    /// The upgrade that was asked for, if any.
     pub upgrade: Upgrade,
+    /// The file that says which programs are alive (`processinfomapfile`).
     pub map: InfoMap,
+    /// The list of all processes, shared by clients that ask within the same second.
     pub process_list: ProcessListCache,
+    /// Programs of a former daemon.
     pub adoption: Adoption,
+    /// What came of the last time when the configuration was read again.
     pub last_reread: LastReread,
 }
 
 /// What has come to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
+    /// The daemon ends, and the keeper with it unless programs are left running.
     Daemon,
     /// Another one takes over at once.
     Manager,
@@ -241,6 +259,7 @@ impl Daemon {
         );
     }
 
+    /// Opens the activity log and the logs of all programs anew by their names, as after a rotation by somebody else.
     pub fn reopen_logs(&mut self) {
         match &self.in_force.config().supervisord.logfile {
             // Something else stands in for it.

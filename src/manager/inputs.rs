@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub enum Wakeup {
     /// The ledger has grown.
     Ledger,
+    /// A client asks for something; `None` if there is no client any more.
     Call(Option<Call>),
     /// A signal that was sent to the manager itself.
     Signal(i32),
@@ -24,20 +25,26 @@ pub enum Wakeup {
     Created,
     /// Somebody's output is to become an event.
     Written(Option<Written>),
+    /// The earliest deadline has come.
     Deadline,
 }
 
 /// Whether there may be more in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backlog {
+    /// Every entry has been dealt with.
     Empty,
+    /// A turn has ended before the ledger has.
     More,
 }
 
 /// What the loop listens to.
 pub struct LoopInputs {
+    /// The eventfd that the keeper rings when the ledger has grown.
     pub doorbell: Arc<OwnedFd>,
+    /// What clients ask for.
     pub calls: async_channel::Receiver<Call>,
+    /// Signals that were sent to the manager itself, which only reports them.
     pub signals: rt::Signals,
     /// Readable when an event listener has written something.
     pub listeners: Arc<OwnedFd>,

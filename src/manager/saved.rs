@@ -70,22 +70,27 @@ impl InForce {
         }
     }
 
+    /// The daemon's own settings, with the groups of the last reread, which need not be the active ones.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
 
+    /// What the daemon's exit status is to be.
     pub fn exit_status(&self) -> u8 {
         self.exit_status
     }
 
+    /// Which run of the daemon this is, counted from 1.
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
+    /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
     pub fn groups_updating(&self) -> &[String] {
         &self.groups_updating
     }
 
+    /// Programs of a former daemon that nobody may be started beside.
     pub fn in_the_way(&self) -> &[Standing] {
         &self.in_the_way
     }

@@ -14,8 +14,9 @@ use crate::sys::memory::{Field, Mode, ReadWrite, Shareable};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
 
-/// "SUPVKEEP" and "SUPVMNGR" as numbers, to tell the two memories from anything else.
+/// "SUPVKEEP" as a number: the first word of a [`KeeperMemory`].
 pub const KEEPER_MAGIC: u64 = u64::from_le_bytes(*b"SUPVKEEP");
+/// "SUPVMNGR" as a number: the first word of a [`ManagerMemory`].
 pub const MANAGER_MAGIC: u64 = u64::from_le_bytes(*b"SUPVMNGR");
 
 /// Raised whenever the meaning of any field changes.
@@ -37,6 +38,7 @@ pub const GLOBAL_PLACES: usize = 1024;
 /// Vault places per slot: standard output, error and input, and the mailbox of an event listener.
 pub const PLACES_PER_SLOT: usize = 4;
 
+/// Places of the vault itself: global ones, followed by those of each slot.
 pub const VAULT_PLACES: usize = GLOBAL_PLACES + SLOTS * PLACES_PER_SLOT;
 
 /// Places of log files: that of standard output and that of standard error for each slot.
@@ -58,9 +60,13 @@ type I64<M> = Field<AtomicI64, M>;
 /// Written by the keeper only; the manager maps it read-only.
 #[repr(C)]
 pub struct KeeperMemory<M = ReadWrite> {
+    /// [`KEEPER_MAGIC`].
     pub magic: U64<M>,
+    /// [`LAYOUT`] of the release that created the memory.
     pub layout: U32<M>,
+    /// The keeper's own pid.
     pub keeper_pid: I32<M>,
+    /// The manager that is alive; 0 for none.
     pub manager_pid: I32<M>,
     /// How many managers have been started.
     pub manager_starts: U32<M>,
@@ -70,6 +76,7 @@ pub struct KeeperMemory<M = ReadWrite> {
     pub upgrade: U32<M>,
     /// The number the next ledger entry will have; the first one has 0.
     pub head: U64<M>,
+    /// A ring: entry n stands at n modulo its size.
     pub ledger: [LedgerEntry<M>; LEDGER_ENTRIES],
     /// The number of a held descriptor plus one; 0 for an empty place.
     pub vault: [I32<M>; VAULT_PLACES],
@@ -141,18 +148,22 @@ pub const UPGRADE_NO_ANSWER: i32 = -1;
 /// Something that happened and that no manager may miss: an exit or a signal.
 #[repr(C)]
 pub struct LedgerEntry<M = ReadWrite> {
+    /// What happened: an `ENTRY_*`.
     pub kind: U32<M>,
     /// Who ended, or who sent the signal.
     pub pid: I32<M>,
     /// The status word of wait(2), or the signal's number.
     pub status: I32<M>,
     _reserved: U32<M>,
-    /// Monotonic and wall clock, in nanoseconds.
+    /// When, on the monotonic clock, in nanoseconds.
     pub monotonic: U64<M>,
+    /// When, on the wall clock, in nanoseconds since 1970.
     pub wall: U64<M>,
-    /// CPU time in microseconds, and the largest resident size in KiB.
+    /// CPU time in the program itself, in microseconds.
     pub user_micros: U64<M>,
+    /// CPU time in the kernel, in microseconds.
     pub system_micros: U64<M>,
+    /// The largest resident size, in KiB.
     pub max_resident: U64<M>,
     /// The name of who ended, 15 bytes and a zero.
     pub name: [U8<M>; 16],
@@ -166,7 +177,9 @@ pub const ENTRY_SIGNAL: u32 = 2;
 /// Written by the manager only; the keeper reads it with suspicion.
 #[repr(C)]
 pub struct ManagerMemory<M = ReadWrite> {
+    /// [`MANAGER_MAGIC`].
     pub magic: U64<M>,
+    /// [`LAYOUT`] of the release that created the memory.
     pub layout: U32<M>,
     /// 1 once a manager has come up completely.
     pub ready: U32<M>,
@@ -186,6 +199,7 @@ pub struct ManagerMemory<M = ReadWrite> {
     pub handing_over: U32<M>,
     /// Why a candidate refused, in its own words.
     pub upgrade_report: Text<M>,
+    /// The processes, by their slot.
     pub slots: [Slot<M>; SLOTS],
     // Added after 0.1.0:
     /// The number, counted as `manager_starts`, of the last manager that keeps right what follows.
@@ -256,6 +270,7 @@ pub const DRAIN_DISCARD: u32 = 2;
 pub const DRAIN_TO_SPOOL: u32 = 3;
 /// So many bits one of them takes.
 pub const DRAIN_BITS: u32 = 4;
+/// The bits of one `DRAIN_*`.
 pub const DRAIN_MASK: u32 = (1 << DRAIN_BITS) - 1;
 
 /// So many signals that ask for the end are an order to kill what still runs, to the manager as to a keeper that ends
@@ -265,6 +280,7 @@ pub const IMPATIENT_REQUESTS: u32 = 3;
 /// How a program is stopped.
 #[repr(C)]
 pub struct StopHint<M = ReadWrite> {
+    /// The number of the first stop signal; SIGTERM is sent for what is no signal.
     pub signal: U32<M>,
     /// `STOP_*`.
     pub flags: U32<M>,
@@ -290,8 +306,11 @@ pub struct Slot<M = ReadWrite> {
     pub current: U32<M>,
     /// The ledger's head when the program was about to be created: its exit has this number or a higher one.
     pub spawn_head: U64<M>,
+    /// The name of its group.
     pub group: Text<M>,
+    /// Its own name.
     pub name: Text<M>,
+    /// What the state machine knows, twice: see `current`.
     pub records: [Record<M>; 2],
 }
 
@@ -308,15 +327,21 @@ pub const PHASE_RUNNING: u64 = 3;
 #[repr(C)]
 #[derive(Default)]
 pub struct Record<M = ReadWrite> {
+    /// The state's number on the wire (`ProcessState::code`); see also [`PAUSE`].
     pub state: U32<M>,
+    /// The program's pid; 0 for none.
     pub pid: I32<M>,
     /// While it is STOPPING, from [`SENT_SHIFT`] on how many further stop signals were sent.
     pub failures: U32<M>,
     /// `FLAG_*`, and from [`GENERATION_SHIFT`] on the run of the daemon that started the program.
     pub flags: U32<M>,
+    /// When the state changes by itself, on the monotonic clock in nanoseconds; what happens then depends on the state.
     pub deadline: U64<M>,
+    /// When the program was started last, on the monotonic clock in nanoseconds.
     pub started: U64<M>,
+    /// The same on the wall clock, in nanoseconds since 1970; 0 for never.
     pub start: U64<M>,
+    /// When it ended last, on the wall clock in nanoseconds since 1970; 0 for never.
     pub stop: U64<M>,
     /// 0 for none, 1 for unknown, else the status word of wait(2) plus `EXIT_BASE`.
     pub exit: U32<M>,
@@ -326,6 +351,7 @@ pub struct Record<M = ReadWrite> {
     pub applied: U64<M>,
     /// When the kernel created the program, in clock ticks since boot.
     pub start_ticks: U64<M>,
+    /// Why it could not be started, as clients see it.
     pub spawnerr: Text<M>,
 }
 
@@ -429,8 +455,11 @@ pub enum Place {
     HttpListener(u16),
     /// The listening sockets of programs; which is whose stands in the snapshot.
     Socket(u16),
+    /// Our end of a slot's standard output.
     Stdout(u32),
+    /// Our end of a slot's standard error.
     Stderr(u32),
+    /// Our end of a slot's standard input.
     Stdin(u32),
     /// What goes to an event listener and comes from it.
     Mailbox(u32),
@@ -484,10 +513,13 @@ impl Place {
 /// A message from the manager to the keeper, on a `SOCK_SEQPACKET` socket: an operation, then the places it
 /// is about, each a native 32-bit number. A deposit carries one descriptor per place.
 pub mod message {
+    /// The operation that puts descriptors into the places it names.
     pub const DEPOSIT: u32 = 1;
+    /// The operation that closes what is held in the places it names.
     pub const DROP: u32 = 2;
     /// The most places one message can name.
     pub const MAX_PLACES: usize = 32;
+    /// The longest message, in bytes.
     pub const MAX_BYTES: usize = 4 * (1 + MAX_PLACES);
 }
 

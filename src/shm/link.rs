@@ -54,22 +54,36 @@ impl Inherited {
 /// Something from the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// Its number in the ledger; the first one has 0.
     pub sequence: u64,
+    /// Who ended, or who sent the signal.
     pub pid: i32,
+    /// When, on the monotonic clock.
     pub monotonic: Monotonic,
+    /// When, on the wall clock.
     pub wall: Wall,
+    /// What happened.
     pub what: What,
 }
 
+/// What an entry of the ledger tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A child of the keeper ended.
-    Exit { status: ExitStatus, name: String },
+    Exit {
+        /// How it ended.
+        status: ExitStatus,
+        /// What it was called in `/proc`; empty if somebody knows the pid (see [`Link::set_known`]).
+        name: String,
+    },
     /// The keeper got a signal.
     Signal(i32),
 }
 
 /// Refuses memory of another version.
+///
+/// # Errors
+/// `InvalidData`, which names the memory and both versions.
 pub fn check_versions<K, M>(shared: &KeeperMemory<K>, memory: &ManagerMemory<M>) -> io::Result<()> {
     let versions = [
         (shared.magic.load(Acquire) == KEEPER_MAGIC, shared.layout.load(Relaxed), "keeper"),
@@ -138,6 +152,7 @@ impl Link {
         Some(connect())
     }
 
+    /// The keeper's pid, which is the daemon's.
     pub fn keeper_pid(&self) -> i32 {
         self.shared.get().keeper_pid.load(Relaxed)
     }
@@ -180,6 +195,9 @@ impl Link {
     }
 
     /// Lets the keeper close what it holds in these places.
+    ///
+    /// # Errors
+    /// The socket's. Messages before the one that failed have been sent.
     pub fn drop_deposits(&self, places: &[Place]) -> io::Result<()> {
         for some in places.chunks(message::MAX_PLACES) {
             self.send(message::DROP, some.iter().copied(), &mut SendAncillaryBuffer::default())?;

@@ -13,15 +13,23 @@ use std::sync::atomic::{AtomicI32, Ordering::*};
 /// What a slot says about a process, for a manager that takes over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotContent {
+    /// Its number.
     pub slot: u32,
+    /// The name of the process' group, cut to what fits (see [`Text::cut`]).
     pub group: String,
+    /// The name of the process, cut in the same way.
     pub name: String,
+    /// What the state machine knew.
     pub process: Process,
+    /// How far the creation of its program had come.
     pub spawned: SpawnRecord,
+    /// The ledger's head when its program was about to be created: the exit has this number or a higher one.
     pub spawn_head: u64,
     /// Every ledger entry below this number is in `process` already.
     pub applied: u64,
+    /// How often its program was started since it was configured.
     pub starts: u32,
+    /// Where its program is from.
     pub origin: Origin,
     /// It was just added and nobody has started it yet, though it starts by itself.
     pub to_start: bool,
@@ -34,7 +42,9 @@ pub struct SlotContent {
 /// What the state machine has decided and the manager has yet to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PendingEffects {
+    /// A signal that is to be sent, and to whom.
     pub signal: Option<(Signal, Reach)>,
+    /// What the program left behind in its process group is to be killed.
     pub kill_stragglers: bool,
 }
 
@@ -150,6 +160,7 @@ impl Link {
         set_phase(slot, PHASE_IDLE);
     }
 
+    /// Says that nobody uses a slot any more.
     pub fn free_slot(&self, number: u32) {
         set_phase(self.slot(number), PHASE_FREE);
     }

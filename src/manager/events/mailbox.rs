@@ -31,7 +31,9 @@ pub struct Mailbox {
 /// How a look at a listener's output ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Collected {
+    /// The listener has written nothing.
     Nothing,
+    /// There is more in the mailbox than before.
     Something,
     /// Nobody has the other end.
     End,

@@ -47,6 +47,7 @@ pub struct Events {
     /// Becomes readable when a listener has written something.
     readiness: Arc<OwnedFd>,
     inlet: Inlet,
+    /// Where streams put what is to become an event.
     pub outlet: Outlet,
     /// `None` while there are no pools, and after it could not be kept.
     journal: Option<Journal>,
@@ -165,6 +166,7 @@ impl Daemon {
         }
     }
 
+    /// Announces to listeners that a group was taken out.
     pub fn announce_removal(&mut self, group: &str) {
         self.publish_event(Kind::GroupRemoved, || payload::group(group));
     }

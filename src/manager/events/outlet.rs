@@ -30,9 +30,13 @@ struct Shared {
 /// What came out of a stream.
 #[derive(Debug)]
 pub struct Written {
+    /// Whose stream it is.
     pub slot: Slot,
+    /// The program that wrote it.
     pub pid: i32,
+    /// Which of the two streams.
     pub channel: Stream,
+    /// What is to become an event: logged bytes, or a captured communication.
     pub output: Output,
 }
 

@@ -26,14 +26,17 @@ pub struct Life {
 }
 
 impl Life {
+    /// For a daemon that starts.
     pub fn begin() -> Life {
         Life { state: SupervisorState::Running, ending: None }
     }
 
+    /// What the daemon is doing, as clients see it.
     pub fn state(&self) -> SupervisorState {
         self.state
     }
 
+    /// Whether no end, and no new beginning, was asked for.
     pub fn is_running(&self) -> bool {
         self.state == SupervisorState::Running
     }

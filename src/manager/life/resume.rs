@@ -49,10 +49,13 @@ fn listen(path: &Path) -> Result<OwnedFd, SocketError> {
 
 /// What a resumed daemon needs to know.
 pub struct Resumption<'a> {
+    /// The pidfile of the daemon that is to be started. The socket of the keeper lies beside it.
     pub pidfile: &'a Path,
     /// The keeper, as its lock file says.
     pub keeper: i32,
+    /// How the daemon is started, as in [`Place::Boot`].
     pub boot: OwnedFd,
+    /// Whether the daemon goes to the background; otherwise this process stands in for the keeper.
     pub background: bool,
 }
 
@@ -156,6 +159,7 @@ impl Daemon {
         may_stay
     }
 
+    /// How many programs are alive.
     pub fn n_alive(&self) -> usize {
         self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count()
     }

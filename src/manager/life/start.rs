@@ -292,6 +292,7 @@ impl Daemon {
         memory::give_back_free();
     }
 
+    /// Writes the keeper's pid into the pidfile. A failure is logged and changes nothing else.
     pub fn write_pidfile(&self) {
         let (path, pid) = (&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());
         match pidfile::write(path, pid) {

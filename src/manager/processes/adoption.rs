@@ -45,7 +45,9 @@ const NOBODY_KNOWS: &str = "exit status unknown: it was adopted, and somebody el
 /// A program of a former daemon, with hold of it.
 #[derive(Debug)]
 pub struct Adoptable {
+    /// What the table says of it.
     pub entry: InfoMapEntry,
+    /// Refers to it and to no later process with its pid.
     pub pidfd: OwnedFd,
 }
 
@@ -359,6 +361,10 @@ impl Daemon {
     }
 
     /// Sends a signal to the program of a process, whoever its parent is.
+    ///
+    /// # Errors
+    /// ESRCH if the program has ended, though its end has not been dealt with; else what kill(2) or
+    /// pidfd_send_signal(2) says.
     pub fn send_signal(&self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) -> io::Result<()> {
         let proc = self.procs.proc(slot);
         let is_adopted = proc.is_some_and(|proc| proc.origin.adopted);

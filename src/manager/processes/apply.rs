@@ -18,6 +18,8 @@ impl Daemon {
         self.apply_at(slot, event, clock::monotonic(), clock::wall());
     }
 
+    /// Lets a process take one event that happened at `now`, on the wall clock at `wall`: steps its state machine,
+    /// publishes the record, and carries out the effects.
     pub fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
         if matches!(event, Event::Stop | Event::ShutDown) {
             // It may run by now, and then it is to be asked.

@@ -76,6 +76,7 @@ impl InfoMap {
         }
     }
 
+    /// The file that the table is written to, if one is configured.
     pub fn path(&self) -> Option<&Path> {
         self.file.path.as_deref()
     }

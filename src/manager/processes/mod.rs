@@ -49,6 +49,7 @@ pub struct ProcessManager {
 /// An active group.
 #[derive(Debug)]
 pub struct Group {
+    /// The configuration it was added with.
     pub config: Arc<GroupConfig>,
     /// In the order of the configuration.
     pub members: Vec<SlotId>,
@@ -58,6 +59,7 @@ pub struct Group {
 }
 
 impl ProcessManager {
+    /// The active groups, in the order in which they were added.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -72,14 +74,17 @@ impl ProcessManager {
         self.groups_version
     }
 
+    /// The active group of this name.
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.group_by_name.get(name).map(|index| &self.groups[*index])
     }
 
+    /// The process in a slot.
     pub fn proc(&self, slot: SlotId) -> Option<&Proc> {
         self.procs.get(slot as usize)?.as_ref()
     }
 
+    /// The process in a slot, to be changed: counts as a change of the table.
     pub fn proc_mut(&mut self, slot: SlotId) -> Option<&mut Proc> {
         self.version += 1;
         self.procs.get_mut(slot as usize)?.as_mut()

@@ -21,6 +21,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Proc {
     facts: Facts,
+    /// The pipes to its program, and where its output goes.
     pub streams: Streams,
     waiters: Vec<Waiter>,
 }
@@ -28,9 +29,13 @@ pub struct Proc {
 /// What is known of a process. Nobody outside this file can write to it.
 #[derive(Debug)]
 pub struct Facts {
+    /// The configuration it was added with.
     pub config: Arc<ProcessConfig>,
+    /// The name of its group.
     pub group: Arc<str>,
+    /// Whether it is an event listener, so that its standard output is a protocol.
     pub is_listener: bool,
+    /// Its state machine.
     pub process: Process,
     /// How often its program was started.
     pub starts: u32,
@@ -48,6 +53,7 @@ pub struct Facts {
     pub pending_spawn: Option<PendingSpawn>,
     /// Why the last signal to it could not be sent; empty if it could.
     pub refused_signal: String,
+    /// The files that stand for `AUTO` in its configuration.
     pub logs: AutoLogs,
     /// The last exits that this manager saw, the latest last.
     pub past: VecDeque<PastExit>,
@@ -69,6 +75,7 @@ impl Deref for Proc {
 const PAST_EXITS: usize = 10;
 
 impl Proc {
+    /// A process of a group that is being added, STOPPED.
     pub fn new(config: Arc<ProcessConfig>, group: &GroupConfig, logs: AutoLogs) -> Proc {
         let facts = Facts {
             config,
@@ -140,10 +147,12 @@ impl Proc {
         self.facts.pending_spawn = Some(pending_spawn);
     }
 
+    /// Its program that is being created, if the loop does not wait for it.
     pub fn pending_spawn_mut(&mut self) -> Option<&mut PendingSpawn> {
         self.facts.pending_spawn.as_mut()
     }
 
+    /// Forgets that its program is being created, and returns what was known of that.
     pub fn take_pending_spawn(&mut self) -> Option<PendingSpawn> {
         self.facts.pending_spawn.take()
     }
@@ -163,6 +172,7 @@ impl Proc {
         self.waiters.extract_if(.., |waiter| is_over(waiter)).collect()
     }
 
+    /// Whether anybody waits for a change of its state.
     pub fn has_waiters(&self) -> bool {
         !self.waiters.is_empty()
     }
@@ -203,6 +213,7 @@ impl Proc {
         self.remember(PastExit { at, pid, status, expected, lasted });
     }
 
+    /// Its state, as clients see it.
     pub fn state(&self) -> ProcessState {
         self.process.state.kind()
     }

@@ -32,6 +32,7 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Whether the process is alive: the pid alone might be another's by now.
     pub fn lives(&self) -> bool {
         process::lives(self.pid, self.start_ticks)
     }

@@ -15,7 +15,9 @@ use std::sync::Arc;
 /// What the rules look at.
 #[derive(Clone, Copy)]
 pub struct Table<'a> {
+    /// What the daemon is doing.
     pub state: SupervisorState,
+    /// The active groups and processes.
     pub procs: &'a ProcessManager,
     /// The groups of the last reread.
     pub configured: &'a [Arc<GroupConfig>],
@@ -24,14 +26,23 @@ pub struct Table<'a> {
 /// What is to be taken out, all of it at rest.
 #[derive(Debug)]
 pub enum Removal<'r> {
+    /// A group, by its name.
     Group(&'r str),
-    Member { group: &'r str, name: &'r str },
+    /// One process, which its group forgets until it is added anew.
+    Member {
+        /// Its group.
+        group: &'r str,
+        /// Its name in the group.
+        name: &'r str,
+    },
 }
 
 /// What can be asked of processes and may take a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
+    /// To RUNNING.
     Start,
+    /// To STOPPED.
     Stop,
 }
 
@@ -39,7 +50,12 @@ pub enum Order {
 #[derive(Debug)]
 pub enum Members<'r> {
     /// The answer is about it alone. The client named it `sent`.
-    One { slot: SlotId, sent: &'r str },
+    One {
+        /// The process.
+        slot: SlotId,
+        /// What a fault quotes.
+        sent: &'r str,
+    },
     /// Each gets a line of the answer, in this order.
     Several(Vec<Member>),
 }
@@ -47,6 +63,7 @@ pub enum Members<'r> {
 /// One of several.
 #[derive(Debug)]
 pub struct Member {
+    /// Which process.
     pub slot: SlotId,
     /// What stands in the way of this one.
     pub refused: Option<Fault>,
@@ -55,6 +72,7 @@ pub struct Member {
 /// How an order for a process goes on once it was given.
 #[derive(Debug, PartialEq)]
 pub enum Next {
+    /// It has happened, or cannot.
     Answer(Result<(), Fault>),
     /// The answer comes when this has happened.
     Wait(Wants),

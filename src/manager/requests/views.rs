@@ -36,6 +36,7 @@ impl ProcessListCache {
 }
 
 impl Daemon {
+    /// What `getProcessInfo` answers about a process at this moment.
     pub fn process_info(&self, proc: &Proc, now: Wall) -> ProcessInfo {
         let process = &proc.process;
         let path = |stream| match log_source(proc, stream) {

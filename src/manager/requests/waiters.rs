@@ -13,9 +13,11 @@ use std::rc::Rc;
 /// Somebody who waits for one process.
 #[derive(Debug)]
 pub struct Waiter {
+    /// What it waits for.
     pub wants: Wants,
     /// How the process is named if the answer is a fault.
     pub namespec: String,
+    /// Where the answer goes.
     pub reply: Reply,
 }
 
@@ -33,11 +35,15 @@ pub enum Wants {
 /// Where the answer goes.
 #[derive(Debug)]
 pub enum Reply {
+    /// The answer is about this process alone.
     Single(Client<Applied>),
     /// One of several in a bulk request.
     Member {
+        /// The request under way.
         batch: Rc<RefCell<Batch>>,
+        /// The group of the process, for its line of the answer.
         group: String,
+        /// The name of the process, for its line of the answer.
         name: String,
     },
 }
@@ -115,6 +121,7 @@ impl Waiter {
         self.answer(Err(fault), answers);
     }
 
+    /// Answers, alone or as one of several.
     pub fn answer(self, outcome: Result<(), Fault>, answers: &mut Answers) {
         match self.reply {
             Reply::Single(client) => answers.post(client, outcome.map(|()| Applied::One)),

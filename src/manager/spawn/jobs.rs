@@ -28,13 +28,19 @@ const STACK_BYTES: usize = 1 << 20;
 
 /// A program that is to be created, with everything that takes.
 pub struct Job {
+    /// The process that it is for.
     pub slot: u32,
+    /// What it is made by.
     pub recipe: Recipe,
+    /// The program's end of its standard input.
     pub stdin: OwnedFd,
+    /// The program's end of its standard output.
     pub stdout: OwnedFd,
     /// `None`: where standard output goes.
     pub stderr: Option<OwnedFd>,
+    /// Listening sockets that it gets from descriptor 3 on.
     pub listeners: Vec<OwnedFd>,
+    /// Where the outcome arrives.
     pub delivery: Arc<Delivery>,
 }
 
@@ -50,12 +56,20 @@ pub enum Recipe {
     /// Nobody can hold up its creation.
     Ready(Box<Program>),
     /// Its file is still to be looked for, which may take a while, too.
-    Open { context: Arc<SpawnContext>, config: Arc<ProcessConfig>, group: Arc<str> },
+    Open {
+        /// What is the same for every program.
+        context: Arc<SpawnContext>,
+        /// The process that it is for.
+        config: Arc<ProcessConfig>,
+        /// The name of that process' group.
+        group: Arc<str>,
+    },
 }
 
 /// A program that was created.
 #[derive(Debug)]
 pub struct Created {
+    /// The pid that the kernel gave it; it may have ended.
     pub pid: i32,
     /// What went wrong before its first instruction.
     pub failure: Option<String>,
@@ -66,15 +80,20 @@ pub struct Created {
 pub enum Trouble {
     /// There is nothing to execute; as `spawnerr` says it.
     Command(String),
+    /// The system refused.
     System(io::Error),
     /// Nobody wants it any more.
     Abandoned,
 }
 
+/// What came of a job.
 pub type Outcome = Result<Created, Trouble>;
 
 impl Job {
     /// Creates the program. A manager that dies meanwhile leaves a slot that says how far it came.
+    ///
+    /// # Errors
+    /// Why there is no program. One that could not be executed is [`Created`], with its failure.
     pub fn carry_out(self, spawner: &mut Spawner, link: &Link) -> Outcome {
         let program = match self.recipe {
             Recipe::Ready(program) => program,
@@ -122,6 +141,7 @@ struct State {
 }
 
 impl Delivery {
+    /// For a job that has not begun. `bell` is rung for an outcome that nobody waits for any more.
     pub fn new(bell: async_channel::Sender<()>) -> Arc<Delivery> {
         let (state, came) = (Mutex::default(), Condvar::new());
         Arc::new(Delivery { state, came, progress: Progress::default(), bell })
@@ -266,9 +286,11 @@ impl PendingSpawn {
 /// A child that is not to be executed any more and may not have ended yet.
 #[derive(Debug)]
 pub struct AbandonedSpawn {
+    /// The process for which it was created.
     pub slot: u32,
     /// 0 if it had none when it was given up.
     pub pid: i32,
+    /// Where its outcome arrives; `None` if a former manager created it.
     pub delivery: Option<Arc<Delivery>>,
 }
 

@@ -60,7 +60,9 @@ type Output = Arc<Mutex<LogStream>>;
 /// The program's ends of its pipes, for one start.
 #[derive(Debug)]
 pub struct ProgramEnds {
+    /// The reading end of its standard input.
     pub stdin: OwnedFd,
+    /// The writing end of its standard output.
     pub stdout: OwnedFd,
     /// `None`: standard error goes where standard output goes.
     pub stderr: Option<OwnedFd>,
@@ -69,6 +71,7 @@ pub struct ProgramEnds {
 /// What the two outputs of a process are to become.
 #[derive(Debug)]
 pub struct Specs {
+    /// Standard output.
     pub stdout: StreamSpec,
     /// `None` with `redirect_stderr`.
     pub stderr: Option<StreamSpec>,
@@ -347,6 +350,7 @@ impl Streams {
         stdout.chain(self.stderr.iter().map(|stream| (Stream::Stderr, stream)))
     }
 
+    /// Opens the logs anew by their names.
     pub fn reopen(&self) {
         self.outputs().for_each(|stream| lock(stream).reopen());
     }
@@ -356,20 +360,28 @@ impl Streams {
         self.stdout.iter().chain(&self.stderr)
     }
 
+    /// Standard output, if its pipe is open. Locked: the drain of busy logs waits meanwhile.
     pub fn stdout(&self) -> Option<MutexGuard<'_, LogStream>> {
         self.stdout.as_ref().map(|stream| lock(stream))
     }
 
+    /// Standard error, as [`Streams::stdout`]; `None` with `redirect_stderr`, too.
     pub fn stderr(&self) -> Option<MutexGuard<'_, LogStream>> {
         self.stderr.as_ref().map(|stream| lock(stream))
     }
 
     /// Sends bytes to the program, later if it does not read now.
+    ///
+    /// # Errors
+    /// Its standard input is closed, or too much waits to be read by the program; nothing was taken then.
     pub fn write_stdin(&self, bytes: &[u8]) -> Result<(), StdinError> {
         self.stdin.as_ref().ok_or(StdinError::Closed)?.queue(bytes)
     }
 
     /// Sends an event to a listener, however long it is, later if it does not read now.
+    ///
+    /// # Errors
+    /// Its standard input is closed.
     pub fn deliver(&self, number: u64, bytes: &[u8]) -> Result<(), StdinError> {
         self.stdin.as_ref().ok_or(StdinError::Closed)?.deliver(number, bytes)
     }

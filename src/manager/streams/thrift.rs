@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU8, Ordering::*};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Thrift {
+    /// Descriptors are plentiful: everything is done.
     Nothing,
     /// Nobody keeps programs' ends of their pipes open: a death wakes up more than the loop.
     Ends,
