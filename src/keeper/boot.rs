@@ -29,10 +29,10 @@ use std::sync::atomic::Ordering::*;
 /// Tells a freshly executed process that it is the keeper, and where its descriptors are.
 pub(super) const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
 
-/// What is between us. Of these nothing is taken from whoever started the daemon.
+/// Variables between keeper and managers. They are never taken from whoever started the daemon.
 const OUR_VARIABLES: [&str; 4] = [KEEPER_VARIABLE, MANAGER_VARIABLE, CHECK_VARIABLE, GUARD_VARIABLE];
 
-/// Tells a candidate that it is only to look around.
+/// Tells a candidate only to check whether it understands everything.
 const CHECK_SETTING: &str = "SUPERVISORD_CHECK=1";
 
 /// What the manager is called in lists of processes.
@@ -40,7 +40,7 @@ const MANAGER_TITLE: &str = "supervisord: manager";
 
 /// What goes into the vault before the first manager starts.
 pub struct Launch {
-    /// For the manager, in its own words.
+    /// How the daemon was started, written by the manager's side for itself.
     pub boot: OwnedFd,
     /// The lock that keeps a second daemon away.
     pub lock: Option<OwnedFd>,

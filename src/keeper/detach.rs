@@ -30,18 +30,18 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::Ordering::*;
 use std::time::Duration;
 
-/// How long somebody who connects may take to say what they want. The programs' output waits meanwhile.
+/// How long a client that connects may take to say what it wants. The programs' output waits meanwhile.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Arguments and environment together are not longer than this; the kernel takes less.
 const MOST_WORDS_BYTES: u64 = 8 << 20;
 
-/// For so long after the end of the daemon signals are taken to be about that end.
+/// How long after the end of the daemon signals are taken to be about that end.
 const QUIET: Duration = Duration::from_secs(5);
 
 const MAGIC: [u8; 8] = *b"SUPVRSUM";
 
-/// The answer to somebody whose daemon may go on.
+/// The keeper's answer to a successor that may go on.
 pub const WELCOME: &[u8] = b"ok";
 
 /// What a starting daemon hands over to the keeper of the daemon that it resumes.
@@ -105,8 +105,8 @@ impl Keeper {
         self.manager_memory.get().detached.load(Acquire) == 1
     }
 
-    /// Goes on without a manager, and without anything that belongs to whoever started the daemon. They are told
-    /// this status.
+    /// Goes on without a manager, and without the terminal of whoever started the daemon. The launcher and the foreground
+    /// proxy get this exit status.
     pub(super) fn detach(&mut self, status: u8) {
         self.detached = Some(clock::monotonic());
         self.upgrade = Upgrade::None;
@@ -149,7 +149,7 @@ impl Keeper {
         self.record_signal(libc::SIGTERM as u32, 0);
     }
 
-    /// Somebody wants to resume the daemon. Returns only if that came to nothing.
+    /// A starting daemon has connected to resume this one. Returns only if it is refused.
     pub(super) fn take_resume_client(&mut self) {
         let Some(listener) = self.shared.get().held(Place::Resume) else { return };
         let Ok(client) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) else { return };
@@ -239,7 +239,7 @@ impl Keeper {
         former
     }
 
-    /// A signal, without a daemon. Whoever asks for the end by then means the programs.
+    /// A signal while there is no daemon. A request to end is about the programs then.
     ///
     /// Only some time after the daemon's end: whoever signals every process of a name, or signals twice, means no
     /// second end.

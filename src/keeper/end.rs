@@ -21,19 +21,19 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::*;
 use std::time::Duration;
 
-/// So many managers that came up and died soon, while the end was due, are enough.
+/// After so many managers that came up and died soon, while the end was due, the keeper ends the daemon itself.
 const TRIES: u32 = 4;
 
-/// So long a manager may take to hear of a request after as many.
+/// How long a manager may take to hear of a request once there are as many as [`IMPATIENT_REQUESTS`].
 const HEARING: Duration = Duration::from_secs(5);
 
-/// A process that is killed and still there (it sits in the kernel) is looked at again after this time.
+/// How long after SIGKILL a process that is still there, because it hangs in the kernel, is checked again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Deaths in quick succession are looked at together.
+/// Deaths within this time are dealt with together.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(10);
 
-/// What the program gets if nothing is known about it: Supervisor's defaults.
+/// The grace period of a program about which nothing is known: Supervisor's default of `stopwaitsecs`.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// The longest list of files that are to be removed, in bytes.
@@ -75,7 +75,7 @@ struct Phase {
 }
 
 impl Keeper {
-    /// Somebody wants the daemon to end; the ledger has it under this number.
+    /// A signal asks for the end of the daemon; its number in the ledger is `sequence`.
     pub(super) fn note_exit_request(&mut self, sequence: u64) {
         self.end.asked_at = Some(sequence);
         self.end.n_asked += 1;
@@ -172,7 +172,7 @@ impl Keeper {
         self.end.alone.map(|phase| phase.look_at).or(unheard)
     }
 
-    /// Somebody has died.
+    /// A child has died: what is left is looked at soon.
     pub(super) fn look_at_end_soon(&mut self) {
         let soon = clock::monotonic() + LOOK_AT_MOST_EVERY;
         if let Some(phase) = &mut self.end.alone {
@@ -372,7 +372,7 @@ fn unlink_without_links(path: &CStr) -> Result<(), Errno> {
     rustix::fs::unlinkat(&directory, name, AtFlags::empty())
 }
 
-/// For whoever looks at the terminal or the container's log.
+/// Writes to standard error: the terminal, or the container's log.
 fn tell(text: &str) {
     // SAFETY: standard error is open for as long as the process lives; see `fd::fill_stdio`.
     let stderr = unsafe { BorrowedFd::borrow_raw(2) };

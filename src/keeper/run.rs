@@ -27,8 +27,8 @@ use std::time::Duration;
 /// killed is in any case.
 const LIVED_LONG: Duration = Duration::from_secs(2);
 
-/// So many managers in a row may be killed before they are up until there is a pause. Clients get their first answers
-/// before that, so whoever kills each manager that answers is no reason for one.
+/// After so many managers in a row that were killed before they were up, there is a pause. A manager gives its first
+/// answers before that, so killing each manager that answers causes none.
 const EARLY_KILLS: u32 = 8;
 
 /// The pause before a manager that dies young is started again: doubled each time, up to the second value.
@@ -45,11 +45,11 @@ pub struct Keeper {
     pub shared: Mapping<KeeperMemory>,
     /// The memory that managers write: hints, checked before they are used.
     pub manager_memory: Mapping<ManagerMemory<ReadOnly>>,
-    /// Our end of the socket on which descriptors arrive.
+    /// The keeper's end of the socket on which descriptors arrive.
     pub deposits: OwnedFd,
-    /// The manager rings it to be looked at.
+    /// The eventfd that the manager rings when it wants something.
     pub doorbell: OwnedFd,
-    /// We ring it when the ledger has grown.
+    /// The eventfd that the keeper rings when the ledger has grown.
     pub manager_doorbell: OwnedFd,
     /// A signalfd on which every signal arrives.
     pub signals: OwnedFd,
@@ -59,7 +59,7 @@ pub struct Keeper {
     pub manager_arguments: ExecStrings,
     /// The environment of managers, with the variable that names their descriptors.
     pub manager_environment: ExecStrings,
-    /// That of a candidate which is only to look around.
+    /// The environment of a candidate that only does its check.
     pub check_environment: ExecStrings,
     /// Our own, for the day we are replaced.
     pub keeper_arguments: ExecStrings,
@@ -69,7 +69,7 @@ pub struct Keeper {
     pub binary_number: RawFd,
     /// Managers run the binary that this process runs, so that they need not execute it.
     pub binary_is_own: bool,
-    /// Nobody but root may look at us; see `guard`.
+    /// Nobody but root may look into this process; see `guard`.
     pub is_guarded: bool,
     /// Where managers that are not executed show their name.
     pub title: Option<TitleArea>,
@@ -587,7 +587,7 @@ struct Ready {
     foreground_proxy: bool,
 }
 
-/// Whose end to ask for.
+/// Which child's end to ask the kernel for.
 #[derive(Clone, Copy)]
 enum Which {
     Pid(i32),

@@ -1,8 +1,8 @@
 //! The answers of the loop. None leaves before a successor would find everything that it says.
 //!
-//! A client that was told "done" must not see that undone because the manager dies. So whoever has decided an answer only
-//! [posts](Answers::post) it, and the one way out takes a [`Saved`], which comes from nowhere but
-//! [`Daemon::save`](crate::manager::daemon::Daemon::save).
+//! A client that was told "done" must not see that undone because the manager dies. So a handler only
+//! [posts](Answers::post) the answer that it has decided. [`Answers::send`] is the one way out, and it takes a [`Saved`],
+//! which only [`Daemon::save`](crate::manager::daemon::Daemon::save) gives.
 
 use crate::control::ask::Call;
 use crate::control::request::{Client, Outbox};

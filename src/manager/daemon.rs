@@ -249,7 +249,7 @@ impl Daemon {
         }
     }
 
-    /// Somebody sent a signal to the manager and not to the daemon. Tools that signal every process of a name
+    /// A signal was sent to the manager and not to the daemon. Tools that signal every process of a name
     /// or a control group reach both; the keeper has passed theirs on already.
     fn stray_signal(&self, number: i32) {
         let signal = Signal::from_raw(number);

@@ -1,4 +1,4 @@
-//! What the loop listens to, and what can wake it.
+//! What the loop waits for, and what can wake it.
 
 use crate::control::ask::Call;
 use crate::manager::daemon::Daemon;
@@ -23,7 +23,7 @@ pub enum Wakeup {
     Adopted,
     /// A program was created, and nobody waited for it.
     Created,
-    /// Somebody's output is to become an event.
+    /// Output of a program is to become an event; `None` if no stream is left.
     Written(Option<Written>),
     /// The earliest deadline has come.
     Deadline,

@@ -1,11 +1,11 @@
 //! What is in force, and whether the keeper has it for a successor.
 //!
-//! A manager that dies leaves the processes in their slots and everything else in a [`Snapshot`]. Whatever stands in that
-//! counts its changes, so nobody has to remember that it is to be written again: [`Daemon::save`] compares the counts with
-//! those of what the keeper holds, and writes if they differ.
+//! A manager that dies leaves the processes in their slots and everything else in a [`Snapshot`]. Each part of a snapshot
+//! counts its changes, so nobody has to remember to write it again: [`Daemon::save`] compares the counts with those of
+//! what the keeper holds, and writes if they differ.
 //!
-//! Some things must not be done before that: a client is not answered, a program of a new group not started, a slot not
-//! freed. They ask for a [`Saved`], which only [`Daemon::save`] gives.
+//! Some things must not be done before that: answering a client, starting a program of a new group, freeing a slot. They
+//! take a [`Saved`], which only [`Daemon::save`] gives.
 
 use crate::manager::boot::{ActiveGroup, Snapshot, deposit_snapshot};
 use crate::manager::daemon::Daemon;

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
 
-/// Of so many sinks of a stream it is known what they have got.
+/// For how many sinks of a stream the cursor records what they have got.
 pub const TRACKED_SINKS: usize = 4;
 
 /// Where one stream is.
@@ -34,7 +34,7 @@ struct BatchRecord {
     wall: AtomicU64,
     n_log: AtomicU64,
     n_lines: AtomicU64,
-    /// As in `Work`.
+    /// The number of a `Work`.
     work: AtomicU32,
     pid: AtomicI32,
 }
@@ -149,7 +149,7 @@ impl SinkCursor {
         self.written.load(Acquire)
     }
 
-    /// Says so.
+    /// Publishes that number.
     pub fn set_written(&self, written: u64) {
         self.written.store(written, Release);
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::*;
 /// Tells a freshly executed process that it is a manager, and where its descriptors are.
 pub const MANAGER_VARIABLE: &str = "SUPERVISORD_MANAGER";
 
-/// Tells a manager that it is a candidate and only to look around.
+/// Tells a manager that it is a candidate, which only checks whether it understands everything.
 pub const CHECK_VARIABLE: &str = "SUPERVISORD_CHECK";
 
 /// Reads the list of descriptors that `variable` hands to this process. It counts only if it begins with the

@@ -129,17 +129,17 @@ impl KeeperMemory {
 
 /// [`KeeperMemory::upgrade`]: no upgrade is under way.
 pub const UPGRADE_NONE: u32 = 0;
-/// The candidate is looking at the shared memory and the configuration.
+/// [`KeeperMemory::upgrade`]: the candidate checks whether it understands the shared memory and the configuration.
 pub const UPGRADE_CHECKING: u32 = 1;
-/// It refused, crashed or took too long. Nothing has changed.
+/// [`KeeperMemory::upgrade`]: the candidate refused, crashed or took too long. Nothing has changed.
 pub const UPGRADE_REFUSED: u32 = 2;
-/// It passed. The manager is to make room.
+/// [`KeeperMemory::upgrade`]: the candidate passed. The manager is to make room.
 pub const UPGRADE_PASSED: u32 = 3;
-/// It runs, and has to prove itself for a while before the keeper follows.
+/// [`KeeperMemory::upgrade`]: the candidate runs, and has to prove itself for a while before the keeper follows.
 pub const UPGRADE_ON_TRIAL: u32 = 4;
-/// It failed, and the former binary runs again.
+/// [`KeeperMemory::upgrade`]: the candidate failed, and the former binary runs again.
 pub const UPGRADE_ROLLED_BACK: u32 = 5;
-/// Manager and keeper run the new binary.
+/// [`KeeperMemory::upgrade`]: manager and keeper run the new binary.
 pub const UPGRADE_DONE: u32 = 6;
 
 /// [`KeeperMemory::upgrade_status`]: it had to be killed, because it did not answer in time.
@@ -174,7 +174,7 @@ pub const ENTRY_EXIT: u32 = 1;
 /// [`LedgerEntry::kind`]: the keeper got a signal.
 pub const ENTRY_SIGNAL: u32 = 2;
 
-/// Written by the manager only; the keeper reads it with suspicion.
+/// Written by the manager only; the keeper checks what it reads there before it uses it.
 #[repr(C)]
 pub struct ManagerMemory<M = ReadWrite> {
     /// [`MANAGER_MAGIC`].
@@ -264,11 +264,11 @@ unsafe impl<M: Mode> Shareable for ManagerMemory<M> {
 pub const DRAIN_LEAVE: u32 = 0;
 /// [`ManagerMemory::drains`]: it goes to the file in the stream's [`Place::Log`] as it is.
 pub const DRAIN_TO_LOG: u32 = 1;
-/// [`ManagerMemory::drains`]: nobody wants it.
+/// [`ManagerMemory::drains`]: the output is discarded.
 pub const DRAIN_DISCARD: u32 = 2;
 /// [`ManagerMemory::drains`]: it is gathered in the spool in the stream's [`Place::Log`], for the next manager.
 pub const DRAIN_TO_SPOOL: u32 = 3;
-/// So many bits one of them takes.
+/// How many bits one `DRAIN_*` takes.
 pub const DRAIN_BITS: u32 = 4;
 /// The bits of one `DRAIN_*`.
 pub const DRAIN_MASK: u32 = (1 << DRAIN_BITS) - 1;
@@ -355,7 +355,7 @@ pub struct Record<M = ReadWrite> {
     pub spawnerr: Text<M>,
 }
 
-/// See [`Record::failures`]. Those who fail wait a second longer each time, so nobody fails as often as fits below.
+/// See [`Record::failures`]. A process that fails waits a second longer each time, so it never fails as often as fits below.
 pub const SENT_SHIFT: u32 = 24;
 
 /// Flag in [`Record::flags`]: a start waits for the stop to finish.

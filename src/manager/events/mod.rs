@@ -1,7 +1,7 @@
-//! Event listeners: what happens is put into words, the core says who is told, and the loop tells them.
+//! Event listeners: the loop publishes an event, the core chooses the listeners, and the loop sends it to them.
 //!
-//! The loop reads the answers of listeners itself, without a detour through the tasks that pump logs: a
-//! listener waits for its next event until its answer was understood.
+//! The loop reads the answers of listeners itself, without a detour through the tasks that pump logs, because a listener
+//! waits for its next event until its answer was understood.
 
 pub mod journal;
 pub mod mailbox;

@@ -1,4 +1,4 @@
-//! How what programs write for listeners gets from the tasks that read it to the loop.
+//! The queue by which output that is to become an event gets from the tasks that read it to the loop.
 
 use crate::core::events::pools::Slot;
 use crate::log::stream::{Output, StreamOutput};

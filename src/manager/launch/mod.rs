@@ -1,7 +1,7 @@
-//! The process that somebody started: up to the point where it becomes the keeper.
+//! The process that somebody started, up to the point where it becomes the keeper.
 //!
-//! Whatever can go wrong before the daemon is up is told on the terminal, with exit status 2. In the
-//! background that works because the shell's prompt is held back until the first manager is ready.
+//! Whatever can go wrong before the daemon is up is printed on the terminal, with exit status 2. In the background that
+//! works because the shell's prompt is held back until the first manager is ready.
 
 pub mod lock;
 pub mod pidfile;

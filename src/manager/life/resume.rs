@@ -1,8 +1,8 @@
-//! Ending without the programs (`exitkillall=false`), and taking the daemon up again.
+//! Ending without the programs (`exitkillall=false`), and resuming the daemon.
 //!
-//! The keeper's part, and the whole story, is in `keeper::detach`. What is configured differently by the time of the
-//! next start is dealt with as `update` does: groups that are gone or have changed are stopped and taken out, and
-//! groups that are new or have changed are added and started. Everything else goes on as it was.
+//! The keeper's part, and the whole story, is in `keeper::detach`. If the configuration has changed by the next start,
+//! the manager does what `update` does: it stops and takes out groups that are gone or have changed, and adds and starts
+//! groups that are new or have changed. Everything else goes on as it was.
 
 use crate::core::process::{Event, State};
 use crate::files::socket::{self, SocketError, SocketSpec};

@@ -1,4 +1,7 @@
-//! The end, and the new beginning: stopping everything phase by phase.
+//! Shutdown and restart: stops all groups in phases, the highest priority number first.
+//!
+//! [`Phases`] is the order. A manager that takes over in the middle begins it anew, which changes nothing: groups at rest
+//! have no part in it. If no manager comes up, the keeper stops the programs itself; see `keeper::end`.
 
 use crate::config::{self, Surroundings};
 use crate::core::process::Event;

@@ -1,4 +1,4 @@
-//! A manager comes up: as the first one, or in the place of one that died.
+//! A manager comes up: as the first one, in the place of one that died, or to resume a daemon.
 
 use crate::SUPERVISOR_VERSION;
 use crate::control::request::Handle;

@@ -1,4 +1,4 @@
-//! A manager takes the place of one that died: it finds everything again and goes on with what was under way.
+//! A manager takes the place of one that died: it restores everything and finishes what was under way.
 
 use crate::core::process::{Event, State};
 use crate::manager::boot::ActiveGroup;

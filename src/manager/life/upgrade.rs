@@ -150,8 +150,7 @@ fn open_executable(path: &Path) -> Result<File, String> {
     Ok(file)
 }
 
-/// A candidate looks around: whether it understands what the running daemon left in shared memory. The exit
-/// status.
+/// A candidate's check: whether it understands what the running daemon left in shared memory. Returns the exit status.
 pub fn look_around(link: &Link) -> u8 {
     let started = boot::read(link, Place::Boot).and_then(|bytes| boot::boot::<Config>(&bytes));
     let in_force = boot::read(link, Place::Snapshot).and_then(|bytes| Snapshot::parse(&bytes));

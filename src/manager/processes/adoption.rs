@@ -1,16 +1,16 @@
-//! Programs that outlived their keeper: found, checked, and taken over or ended.
+//! Programs that outlived their keeper: found, checked, and adopted or ended.
 //!
-//! The table in `processinfomapfile` says what was alive. A program is believed to be the one in the table if the
-//! machine was not started anew since and the kernel created it at the very tick the table says; from then on it
-//! is held by a pidfd, so that no signal ever reaches whoever gets its pid later.
+//! The table in `processinfomapfile` says what was alive. A program is believed to be the one in the table if the machine
+//! was not started anew since, and the kernel created the program at the very tick that the table says. From then on a
+//! pidfd refers to it, so no signal ever reaches a later process with its pid.
 //!
-//! It is no child that we could wait for: the pidfd tells of its end. Its exit status stands in `/proc` until its
-//! parent has collected it, and from Linux 6.15 on the pidfd knows it afterwards. On older kernels it stays unknown
-//! if the parent was faster than us, and we say so.
+//! An adopted program is no child of the keeper, so nobody here can wait for it: its pidfd reports its end. Its exit
+//! status stands in `/proc` until its parent has collected it, and from Linux 6.15 on the pidfd knows it afterwards. On
+//! older kernels the status stays unknown if the parent was faster, and the log says so.
 //!
-//! Its pipes have lived on, because with `exitkillall=false` a program holds both ends of each. They are taken up
-//! again through `/proc`, with whatever it wrote meanwhile. A program that has closed them since, or forbids
-//! looking, runs on without a log until it is started again.
+//! Its pipes have lived on, because with `exitkillall=false` a program holds both ends of each. They are opened again
+//! through `/proc`, with whatever it wrote meanwhile. A program that has closed them since, or may not be looked into,
+//! runs on without a log until it is started again.
 
 use crate::config::map_beside;
 use crate::core::info_map::{InfoMapEntry, Written};

@@ -1,4 +1,4 @@
-//! A process takes an event: the core decides, and what it decided is done.
+//! Lets a process take an event: the core decides on effects, and they are carried out here.
 
 use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
 use crate::log::activity;

@@ -1,7 +1,7 @@
-//! The table of what is alive, on disk: `processinfomapfile`.
+//! The table of programs that are alive, on disk: `processinfomapfile`.
 //!
-//! It is written when the loop has dealt with everything that happened and the table has changed, at most once
-//! in [`LEAST_INTERVAL`], so that a thousand programs that start at once cost a few writes and not a thousand.
+//! It is written when the loop has dealt with everything that happened and the table has changed, at most once in
+//! [`LEAST_INTERVAL`]. So a thousand programs that start at once cost a few writes and not a thousand.
 
 use crate::control::request::{Fact, Facts, ProcessInfo, Table};
 use crate::core::info_map::{self, InfoMapEntry, KeeperIdentity, ProcessInfoMap, Written};

@@ -1,7 +1,7 @@
-//! The table of everything that is supervised.
+//! The table of groups and processes.
 //!
-//! [`apply`] lets a process take an event, [`groups`] adds and removes. What a former daemon has left is found by
-//! [`adoption`], [`standing`] and [`unseen`]; [`info_map`] leaves the same to the next.
+//! [`apply`] lets a process take an event, [`groups`] adds and removes. [`adoption`], [`standing`] and [`unseen`] find
+//! what a former daemon has left; [`info_map`] writes down the same for the next daemon.
 
 pub mod adoption;
 pub mod apply;

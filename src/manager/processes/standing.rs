@@ -1,8 +1,8 @@
-//! Programs that a former daemon may have left running and that are not taken over: nobody is started beside them.
+//! Programs that a former daemon may have left running and that are not adopted: nobody is started beside them.
 //!
 //! Two copies of a program do more harm than none: both write to the same files and listen at the same address. Where it
-//! is not certain whose a process is it is neither touched nor doubled. The program of its name cannot be started before
-//! it has ended, and `spawnerr` says so with its pid.
+//! is not certain whose a process is, it is neither touched nor started a second time. The program of its name cannot be
+//! started before the process has ended, and `spawnerr` says so with the pid.
 
 use crate::core::info_map::InfoMapEntry;
 use crate::manager::daemon::Daemon;

@@ -1,4 +1,4 @@
-//! Carrying out what was decided: changes of the configuration in force, of logs and of inputs.
+//! Carries out changes: of the configuration in force, of logs and of standard inputs.
 
 use crate::config::{self, Reread};
 use crate::control::ask::Applied;

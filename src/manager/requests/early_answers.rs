@@ -1,8 +1,8 @@
 //! Answers while a manager takes over.
 //!
-//! To find every pipe and every log again takes longer than everything else in a takeover, the more so with many
-//! programs, and clients are not to wait for that. Nor is the takeover to wait for them, however many there are and
-//! however much they ask: programs have to be restarted.
+//! Finding every pipe and every log again takes longer than everything else in a takeover, the more so with many
+//! programs. Clients are not to wait for that. Nor is the takeover to wait for clients, however many there are and
+//! however much they ask, because programs have to be restarted. So the two share the time.
 
 use crate::control::ask::Call;
 use crate::manager::daemon::Daemon;

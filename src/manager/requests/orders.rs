@@ -1,4 +1,4 @@
-//! Carrying out what was decided: orders for processes.
+//! Carries out orders for processes: start, stop, signal.
 
 use crate::control::ask::Applied;
 use crate::control::request::{BulkStatus, Client, Wait};

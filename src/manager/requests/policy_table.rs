@@ -1,4 +1,4 @@
-//! The rules for requests as a table: what each leads to, given one process in every state.
+//! The rules for requests as a table: what each request leads to, given one process in every state.
 
 use super::policy::{Members, Next, Removal, Table, admit, after_start, after_stop};
 use super::waiters::Wants;

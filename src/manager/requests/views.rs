@@ -1,4 +1,4 @@
-//! What clients are told of processes: in Supervisor's words, and in more.
+//! What clients see of processes: Supervisor's own fields, and more.
 
 use crate::control::request::{ConfigInfo, Fact, Facts, ProcessInfo, Processes};
 use crate::log::source::LogSource;
@@ -107,7 +107,7 @@ impl Daemon {
     }
 }
 
-/// What happens to a process by itself, and in what time.
+/// What happens to a process by itself, and in how long.
 pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
     use crate::core::process::State;
     let what = match proc.process.state {
@@ -131,7 +131,7 @@ fn note(proc: &Proc) -> Cow<'static, str> {
     }
 }
 
-/// The same, for people who ask.
+/// The same as a whole sentence.
 pub fn note_in_full(proc: &Proc) -> Cow<'static, str> {
     if let Some(pending_spawn) = &proc.pending_spawn {
         let since = clock::monotonic().since(pending_spawn.since).as_secs();
@@ -151,7 +151,7 @@ pub fn note_in_full(proc: &Proc) -> Cow<'static, str> {
     .into()
 }
 
-/// The same, with what is said of a signal that could not be sent, and of a listener that is not talked to any more.
+/// Everything to note about a process: also a signal that could not be sent, and a listener that gets no more events.
 fn notes(proc: &Proc, why_unknown: Option<String>) -> Vec<String> {
     let mut notes: Vec<String> =
         Some(note_in_full(proc).to_string()).filter(|note| !note.is_empty()).into_iter().collect();

@@ -1,6 +1,6 @@
 //! Requests that wait for a process, and how its changes of state answer them.
 //!
-//! Nothing is ever asked again: the transition that a client waits for completes the reply.
+//! Nothing is polled: the transition that a client waits for completes the reply.
 
 use crate::control::ask::Applied;
 use crate::control::request::{BulkStatus, Client};
@@ -10,7 +10,7 @@ use crate::model::state::ProcessState;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Somebody who waits for one process.
+/// A client that waits for one process.
 #[derive(Debug)]
 pub struct Waiter {
     /// What it waits for.
@@ -21,7 +21,7 @@ pub struct Waiter {
     pub reply: Reply,
 }
 
-/// What somebody waits for.
+/// What a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wants {
     /// RUNNING. The process is on its way there.

@@ -1,4 +1,4 @@
-//! Several programs that are due at once are created side by side, by one thread for each processor.
+//! Creates several programs that are due at once side by side, with one thread for each processor.
 
 use crate::core::process::{Event, State};
 use crate::manager::daemon::Daemon;

@@ -1,12 +1,12 @@
-//! Creating programs beside the loop.
+//! Creates programs in threads beside the loop.
 //!
-//! From the change of user on a child is in the hands of its user: a signal can stop it, a directory or a file can lie
-//! where every look takes for ever. Whoever creates it stands still meanwhile, so that is a [thread](hire) of its own.
-//! The loop waits for the [`Delivery`] a short while, which nearly always is enough, and then goes on without it: the
-//! process is STARTING without a pid. What takes too long is given up.
+//! From the change of user on, a child is in the hands of its user: a signal can stop it, or its directory or file can
+//! lie where every lookup takes for ever. The thread that creates it stands still meanwhile, so that is a [thread](hire)
+//! of its own. The loop waits for the [`Delivery`] a short while, which nearly always is enough. Then it goes on without
+//! it: the process is STARTING without a pid (see `pending`). A creation that takes too long is given up.
 //!
-//! A child that is given up gets SIGKILL. Where it hangs in the kernel it is there until that lets go of it, but it
-//! does not execute anything any more, so nobody has to wait for its end.
+//! A child that is given up gets SIGKILL. If it hangs in the kernel, it stays until the kernel lets go of it. It executes
+//! nothing any more, so nobody has to wait for its end.
 
 use crate::manager::spawn::context::SpawnContext;
 use crate::model::config::ProcessConfig;

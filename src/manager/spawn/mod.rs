@@ -1,13 +1,13 @@
-//! Creating the programs of processes: one by one, or several at a time where several are due.
+//! Creates the programs of processes: one by one, or several at a time where several are due.
 //!
-//! A thread that creates a program stands still until the program is executed, and so would all processors but one.
-//! What is due at once (the start of a group, a crowd that died together) is therefore created by one thread for
-//! each processor. The loop prepares one process after the other and hears in the same order how each went, so log
-//! lines and events come as if there were no threads at all. They live as long as the crowd does: an idle daemon has
-//! none of them. Logs are opened when the whole crowd runs: what programs write until then is in their pipes.
+//! A thread that creates a program stands still until the program is executed; with one thread all processors but one
+//! would idle. So one thread for each processor creates what is due at once: the start of a group, programs that died
+//! together. The loop prepares one process after the other and takes their outcomes in the same order, so log lines and
+//! events come as if there were no threads at all. The threads live as long as the crowd does: an idle daemon has none of
+//! them. Logs are opened when the whole crowd runs; what programs write until then waits in their pipes.
 //!
-//! One by one the loop creates them itself, if nobody can hold that up; else a thread does it (`jobs.rs`), and the
-//! loop does not wait for it longer than for a moment.
+//! A single program is created by the loop itself if nobody can hold that up. Otherwise a thread does it (`jobs.rs`), and
+//! the loop waits for it no longer than [`MOMENT`].
 
 pub mod context;
 mod crowd;

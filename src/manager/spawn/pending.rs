@@ -1,4 +1,4 @@
-//! Programs whose creation the loop does not wait for.
+//! Programs whose creation the loop does not wait for: pending spawns, and abandoned ones that may not have ended yet.
 
 use crate::core::process::Event;
 use crate::manager::daemon::Daemon;
@@ -29,7 +29,7 @@ impl Daemon {
         self.show_process(slot);
     }
 
-    /// Goes on with a program that the former manager was about to execute. Nobody tells when that happens.
+    /// Goes on with a program that the former manager was about to execute. Nobody reports when that happens.
     pub fn follow_pending_spawn(&mut self, slot: SlotId) {
         self.await_pending_spawn(slot, None);
     }
@@ -42,14 +42,14 @@ impl Daemon {
         self.spawns.waiting.push(slot);
     }
 
-    /// When one of them needs attention even though nothing happens.
+    /// When a pending spawn needs attention even though nothing happens.
     pub fn pending_spawn_deadline(&self) -> Option<Monotonic> {
         let pending =
             self.spawns.waiting.iter().filter_map(|slot| self.procs.proc(*slot)?.pending_spawn.as_ref());
         pending.map(PendingSpawn::deadline).min()
     }
 
-    /// Takes in what has become of those that the loop did not wait for.
+    /// Takes in what has become of pending spawns.
     pub fn conclude_pending_spawns(&mut self) {
         for slot in self.spawns.waiting.clone() {
             self.conclude_pending_spawn(slot);
@@ -57,7 +57,7 @@ impl Daemon {
         self.spawns.abandoned.retain(|abandoned| !abandoned.is_gone());
     }
 
-    /// The same of one.
+    /// Takes in what has become of the pending spawn of one process, if it has one.
     pub fn conclude_pending_spawn(&mut self, slot: SlotId) {
         let Some(pending_spawn) = self.procs.proc(slot).and_then(|proc| proc.pending_spawn.as_ref()) else {
             return;
@@ -80,7 +80,7 @@ impl Daemon {
         }
     }
 
-    /// Looks after those whose time has come.
+    /// Checks the pending spawns that are due, and gives up those that have taken too long.
     pub fn check_pending_spawns(&mut self) {
         let now = clock::monotonic();
         for slot in self.spawns.waiting.clone() {
@@ -140,7 +140,8 @@ impl Daemon {
         self.procs.proc_mut(slot)?.take_pending_spawn()
     }
 
-    /// Somebody has ended whose pid no process is known by: the process whose pending spawn it was, which owns the pid from now on.
+    /// A child has ended whose pid belongs to no process. Returns the process whose pending spawn it was; the pid is that
+    /// process' from now on.
     pub fn pending_spawn_ended(&mut self, pid: i32) -> Option<SlotId> {
         let is_it = |slot: &SlotId| {
             let pending_spawn = self.procs.proc(*slot).and_then(|proc| proc.pending_spawn.as_ref());
@@ -156,7 +157,7 @@ impl Daemon {
         self.procs.release_pid(pid)
     }
 
-    /// Whether this was one that had been given up.
+    /// Whether the child with this pid was an abandoned spawn.
     pub fn abandoned_spawn_ended(&mut self, pid: i32) -> bool {
         let is_it = |abandoned: &mut AbandonedSpawn| {
             abandoned.pid == pid || (abandoned.pid == 0 && abandoned.was(pid))

@@ -1,4 +1,4 @@
-//! A program's standard input, with what waits for it.
+//! A program's standard input, and the bytes that wait until the program reads.
 
 use crate::manager::events::mailbox::Mailbox;
 use crate::manager::streams::lock;

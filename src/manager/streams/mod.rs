@@ -1,4 +1,4 @@
-//! A program's pipes, and what becomes of what it writes.
+//! A program's pipes, and where its output goes.
 
 mod input;
 pub mod keeper_store;
