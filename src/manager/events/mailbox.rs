@@ -5,8 +5,7 @@
 //! keeper holds: a move is whole or has not happened, and the file shows which. The file's position is how much of an
 //! event was sent. The file's size is how much was received. Only where splice(2) is forbidden are bytes copied.
 //!
-//! The file is not sealed against shrinking, as other memory files are: it is cut back once an answer was understood.
-//! Nobody maps it.
+//! Unlike other memory files this one is not sealed against shrinking, because a reset cuts it back. Nobody maps it.
 
 use crate::log::peek;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, ftruncate, seek};
