@@ -31,7 +31,7 @@ use supervisord::model::stream::Stream;
 use supervisord::rt;
 use supervisord::shm::cursor::Cursor;
 use supervisord::shm::layout::ManagerMemory;
-use supervisord::sys::memory::{Access, Mapping};
+use supervisord::sys::memory::Mapping;
 use support::Random;
 
 const LINE: usize = 128;
@@ -381,7 +381,7 @@ fn drainer(way: Way, dir: &Path, held: &[String]) {
     let ends = [(0, OFlags::RDONLY), (1, OFlags::WRONLY), (2, OFlags::RDWR)];
     let ends = ends.map(|(number, access)| open(&transfer[number], access));
     transfer::install(Transfer::resume(ends).unwrap());
-    let memory = Mapping::map(open(&memory[0], OFlags::RDWR), Access::ReadWrite).unwrap();
+    let memory = Mapping::map(open(&memory[0], OFlags::RDWR)).unwrap();
     handoff::install(Box::new(Held(memory)));
     let mut streams = Vec::new();
     for (number, (pipe, spool)) in pipes.iter().zip(spools).enumerate() {

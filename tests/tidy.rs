@@ -86,8 +86,8 @@ const ABSENCES: [Absence; 7] = [
     },
     Absence {
         why: "who may answer a client, so that no answer leaves before what it depends on is saved",
-        words: &["Sender<Outcome>", "{ request, reply }"],
-        only_in: &["control/request.rs", "manager/answers.rs"],
+        words: &["Outbox", "Sender<Result<T, Fault>>"],
+        only_in: &["control/", "manager/answers.rs"],
     },
     Absence {
         // The keeper, and a manager before it has a log, have nothing else.

@@ -1,14 +1,15 @@
-//! Every request with the type of its answer.
+//! Every request that the daemon's loop understands, with the type of its answer.
 //!
-//! [`Request`] and [`Answer`] travel to the loop and back. Callers use the types of this module instead: the result of
-//! `handle.call(ask::Pid)` is a number or a fault, so no caller has to handle an answer of another type.
+//! Whoever asks takes a type of this module: `handle.call(ask::Pid)` is a number or a fault. A [`Call`] carries the request
+//! to the loop, together with a [`Client`] that takes this type of answer and no other. So neither side has to think of
+//! answers that belong to something else.
 
 use crate::config;
 use crate::config::Reread;
 use crate::control::overview;
-use crate::control::request::{self, Answer, BulkStatus, Facts, Processes, Request, Rows, Target, Wait};
+use crate::control::request::{self, BulkStatus, Client, Facts, Outbox, Processes, Rows, Target, Wait};
 use crate::log::source::LogSource;
-use crate::model::fault::{Fault, FaultCode};
+use crate::model::fault::Fault;
 use crate::model::signal;
 use crate::model::state::SupervisorState;
 use crate::model::stream::Stream;
@@ -16,23 +17,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A request, with the type of its answer.
-pub trait Ask {
-    /// What the loop answers to it.
-    type Answer: TryFrom<Answer, Error = Answer>;
+pub trait Ask: Sized {
+    /// What the loop answers if it does not answer a fault.
+    type Answer: 'static;
 
-    /// The request in the form that travels to the loop.
-    fn into_request(self) -> Request;
-}
-
-/// The answer to a request, as its type.
-///
-/// # Errors
-/// FAILED if the loop answered something else, which is an error in the loop.
-pub fn typed<R: Ask>(answer: Answer) -> Result<R::Answer, Fault> {
-    R::Answer::try_from(answer).map_err(|answer| {
-        log::error!("the loop gave an answer that does not belong to its request: {answer:?}");
-        Fault::with(FaultCode::Failed, "the daemon gave no answer to this")
-    })
+    /// The request on its way to the loop, with whoever is to be answered.
+    fn into_call(self, client: Client<Self::Answer>) -> Call;
 }
 
 /// The result of an order whose target was found.
@@ -54,152 +44,111 @@ impl Applied {
     }
 }
 
-impl TryFrom<Answer> for Applied {
-    type Error = Answer;
-
-    fn try_from(answer: Answer) -> Result<Applied, Answer> {
-        match answer {
-            Answer::Done => Ok(Applied::One),
-            Answer::Bulk(statuses) => Ok(Applied::Several(statuses)),
-            other => Err(other),
-        }
-    }
-}
-
-impl TryFrom<Answer> for () {
-    type Error = Answer;
-
-    fn try_from(answer: Answer) -> Result<(), Answer> {
-        if answer == Answer::Done { Ok(()) } else { Err(answer) }
-    }
-}
-
-/// Which answer holds a value of a type.
-macro_rules! answers {
-    ($($answer:ident => $kind:ty,)+) => {$(
-        impl TryFrom<Answer> for $kind {
-            type Error = Answer;
-
-            fn try_from(answer: Answer) -> Result<$kind, Answer> {
-                match answer {
-                    Answer::$answer(value) => Ok(value),
-                    other => Err(other),
-                }
-            }
-        }
-    )+};
-}
-
-answers! {
-    State => SupervisorState,
-    Number => i64,
-    Text => String,
-    Process => Box<request::ProcessInfo>,
-    Processes => Arc<Processes>,
-    Rows => Rows,
-    Configs => Vec<request::ConfigInfo>,
-    Reread => Reread,
-    Log => LogSource,
-    Facts => Facts,
-    Overview => Box<overview::Overview>,
-    Alive => Vec<overview::Alive>,
-    ConfigSource => Box<config::ConfigSource>,
-}
-
-/// The requests with the same values as their variants, each with its answer. [`Request`] documents what they mean.
-macro_rules! pairs {
-    ($($name:ident $(($($field:ident: $kind:ty),+))? -> $answer:ty;)+) => {$(
-        #[doc = concat!("[`Request::", stringify!($name), "`].")]
-        #[derive(Clone, Debug)]
-        pub struct $name $(($(pub $kind),+))?;
-
-        impl Ask for $name {
-            type Answer = $answer;
-
-            fn into_request(self) -> Request {
-                $(let $name($($field),+) = self;)?
-                Request::$name $(($($field),+))?
-            }
-        }
-    )+};
-}
-
-pairs! {
-    State -> SupervisorState;
-    Pid -> i64;
-    Identification -> String;
-    ProcessInfo(target: Target) -> Box<request::ProcessInfo>;
-    AllProcessInfo -> Arc<Processes>;
-    AllConfigInfo -> Vec<request::ConfigInfo>;
-    Start(target: Target, wait: Wait) -> Applied;
-    Stop(target: Target, wait: Wait) -> Applied;
-    Signal(target: Target, signal: signal::Signal) -> Applied;
-    ReloadConfig -> Reread;
-    AddProcessGroup(name: String) -> ();
-    RemoveProcessGroup(name: String) -> ();
-    RemoveProcess(target: Target) -> ();
-    Table(table: request::Table) -> Rows;
-    Shutdown -> ();
-    Restart -> ();
-    ClearLog -> ();
-    ClearProcessLogs(target: Target) -> Applied;
-    SendProcessStdin(target: Target, bytes: Vec<u8>) -> ();
-    Upgrade(binary: Option<PathBuf>) -> String;
-    UpgradeState -> String;
-    ConfigProblem -> String;
-    ProcessHistory(target: Target) -> Facts;
-    Keeper -> Facts;
-    Overview(target: Target) -> Box<overview::Overview>;
-    Daemon -> Box<overview::Overview>;
-    Alive -> Vec<overview::Alive>;
-    ConfigSource -> Box<config::ConfigSource>;
-    ResolveName(name: String) -> String;
-}
-
-/// Where a log can be read: the log of one stream of one process, or the activity log for `None`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log(pub Option<(Target, Stream)>);
-
-impl Ask for Log {
-    type Answer = LogSource;
-
-    fn into_request(self) -> Request {
-        match self.0 {
-            Some((target, stream)) => Request::ProcessLog(target, stream),
-            None => Request::MainLog,
-        }
-    }
-}
-
-/// [`Request::SendRemoteCommEvent`].
-#[derive(Clone, Debug)]
-pub struct SendRemoteCommEvent {
+/// What [`SendRemoteCommEvent`] announces to event listeners.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteCommEvent {
     /// The type of the event, as listeners see it.
     pub kind: String,
     /// The data of the event.
     pub data: String,
 }
 
-impl Ask for SendRemoteCommEvent {
-    type Answer = ();
+/// The requests as types, each with its answer, and [`Call`], which holds any of them.
+macro_rules! requests {
+    ($($(#[doc = $doc:literal])+ $name:ident $(($($kind:ty),+))? -> $answer:ty;)+) => {
+        $(
+            $(#[doc = $doc])+
+            #[derive(Clone, Debug, PartialEq)]
+            pub struct $name $(($(pub $kind),+))?;
 
-    fn into_request(self) -> Request {
-        let SendRemoteCommEvent { kind, data } = self;
-        Request::SendRemoteCommEvent { kind, data }
-    }
+            impl Ask for $name {
+                type Answer = $answer;
+
+                fn into_call(self, client: Client<$answer>) -> Call {
+                    Call::$name(self, client)
+                }
+            }
+        )+
+
+        /// A request on its way to the loop, with whoever is to be answered.
+        #[derive(Debug)]
+        pub enum Call {
+            $(#[doc = concat!("See [`", stringify!($name), "`](struct@", stringify!($name), ").")] $name($name, Client<$answer>),)+
+        }
+
+        impl Call {
+            /// Answers a fault, whatever was asked.
+            pub fn refuse(self, fault: Fault, outbox: &mut Outbox) {
+                match self {
+                    $(Call::$name(_, client) => client.answer(Err(fault), outbox),)+
+                }
+            }
+        }
+    };
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_to_another_question_is_a_fault() {
-        assert_eq!(typed::<Pid>(Answer::Number(7)), Ok(7));
-        assert_eq!(typed::<Shutdown>(Answer::Done), Ok(()));
-        assert_eq!(typed::<Stop>(Answer::Bulk(Vec::new())), Ok(Applied::Several(Vec::new())));
-        for wrong in [Answer::Done, Answer::Text("7".to_string()), Answer::Bulk(Vec::new())] {
-            assert_eq!(typed::<Pid>(wrong).unwrap_err().code, FaultCode::Failed);
-        }
-    }
+requests! {
+    /// What the daemon does: run, restart or shut down.
+    State -> SupervisorState;
+    /// The pid of the keeper, which is the pid in the pidfile.
+    Pid -> i64;
+    /// The `identifier` of the configuration.
+    Identification -> String;
+    /// What is known of one process.
+    ProcessInfo(Target) -> Box<request::ProcessInfo>;
+    /// What is known of all processes, sorted by group and name.
+    AllProcessInfo -> Arc<Processes>;
+    /// The configuration of every process, as it was last read, sorted by name.
+    AllConfigInfo -> Vec<request::ConfigInfo>;
+    /// Start one process, a group (`group:*`), or all of them.
+    Start(Target, Wait) -> Applied;
+    /// Stop one process, a group (`group:*`), or all of them.
+    Stop(Target, Wait) -> Applied;
+    /// Send a signal to one process, a group (`group:*`), or all of them.
+    Signal(Target, signal::Signal) -> Applied;
+    /// Read the configuration again. Answers what differs; changes no group.
+    ReloadConfig -> Reread;
+    /// Add a group of the configuration that was last read, and start what has `autostart`.
+    AddProcessGroup(String) -> ();
+    /// Remove a group, none of whose processes may run.
+    RemoveProcessGroup(String) -> ();
+    /// Remove one process that does not run, or all processes of a group (`group:*`), until the group is added again.
+    RemoveProcess(Target) -> ();
+    /// One of the daemon's internal tables, for debugging.
+    Table(request::Table) -> Rows;
+    /// End the daemon.
+    Shutdown -> ();
+    /// End the daemon and start it again with the configuration read anew.
+    Restart -> ();
+    /// Where a log can be read: the log of one stream of one process, or the activity log for `None`.
+    Log(Option<(Target, Stream)>) -> LogSource;
+    /// Empty the activity log.
+    ClearLog -> ();
+    /// Empty the logs of one process, a group, or all of them.
+    ClearProcessLogs(Target) -> Applied;
+    /// Write bytes to the standard input of a process.
+    SendProcessStdin(Target, Vec<u8>) -> ();
+    /// Send an event to the event listeners.
+    SendRemoteCommEvent(RemoteCommEvent) -> ();
+    /// Let another binary take over. `None` means the binary at the path from which the daemon was started. Answers a text.
+    Upgrade(Option<PathBuf>) -> String;
+    /// The state of the last upgrade, as a text.
+    UpgradeState -> String;
+    /// The errors of the last reread, as a text; empty if there were none.
+    ConfigProblem -> String;
+    /// The last exits of a process and what will happen next.
+    ProcessHistory(Target) -> Facts;
+    /// The pids and versions of keeper and manager.
+    Keeper -> Facts;
+    /// The state of the daemon, and of one process, a group or all processes.
+    Overview(Target) -> Box<overview::Overview>;
+    /// The state of the daemon alone: an overview without processes.
+    Daemon -> Box<overview::Overview>;
+    /// The processes that have a pid now.
+    Alive -> Vec<overview::Alive>;
+    /// How the configuration is read, and which groups are active.
+    ConfigSource -> Box<config::ConfigSource>;
+    /// The namespec of the process that a bare name means, if that may be in a group of another name; see
+    /// [`crate::model::namespec::bearer`]. Answers the name itself if no such process is found.
+    ResolveName(String) -> String;
 }

@@ -122,24 +122,75 @@ async fn about_one(handle: &Handle, found: Reread, group: &str) -> Result<Reread
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::request::{Answer, Call, Outcome, Request};
+    use crate::control::ask::{Ask, Call};
+    use crate::control::request::{Client, ConfigInfo, Outbox};
     use async_channel::Receiver;
     use futures_lite::future::{block_on, zip};
+    use std::fmt::Debug;
+
+    /// What the loop is to answer, to a request of the kind that has such an answer.
+    #[derive(Debug)]
+    enum Answer {
+        Applied(Applied),
+        Done,
+        Reread(Reread),
+        Configs(Vec<ConfigInfo>),
+    }
+
+    /// What was asked, as text.
+    fn text(request: &impl Debug) -> String {
+        format!("{request:?}")
+    }
+
+    /// Answers one call, and says what it asked.
+    fn answer(call: Call, outcome: Result<Answer, Fault>) -> String {
+        fn give<R: Ask + Debug>(
+            request: &R,
+            client: Client<R::Answer>,
+            outcome: Result<R::Answer, Fault>,
+        ) -> String {
+            let mut outbox = Outbox::default();
+            client.answer(outcome, &mut outbox);
+            outbox.send();
+            text(request)
+        }
+        match (call, outcome) {
+            (Call::Start(request, client), Ok(Answer::Applied(applied))) => {
+                give(&request, client, Ok(applied))
+            }
+            (Call::Stop(request, client), Ok(Answer::Applied(applied))) => {
+                give(&request, client, Ok(applied))
+            }
+            (Call::AddProcessGroup(request, client), Ok(Answer::Done)) => give(&request, client, Ok(())),
+            (Call::RemoveProcessGroup(request, client), Ok(Answer::Done)) => give(&request, client, Ok(())),
+            (Call::ReloadConfig(request, client), Ok(Answer::Reread(reread))) => {
+                give(&request, client, Ok(reread))
+            }
+            (Call::AllConfigInfo(request, client), Ok(Answer::Configs(configs))) => {
+                give(&request, client, Ok(configs))
+            }
+            (Call::Start(request, client), Err(fault)) => give(&request, client, Err(fault)),
+            (Call::Stop(request, client), Err(fault)) => give(&request, client, Err(fault)),
+            (Call::RemoveProcessGroup(request, client), Err(fault)) => give(&request, client, Err(fault)),
+            (call, outcome) => panic!("{outcome:?} was to be the answer to {call:?}"),
+        }
+    }
 
     /// Answers what is posted, one after the other, and says what that was.
-    async fn answer_with(calls: Receiver<Call>, outcomes: Vec<Outcome>) -> Vec<Request> {
+    async fn answer_with(calls: Receiver<Call>, outcomes: Vec<Result<Answer, Fault>>) -> Vec<String> {
         let mut requests = Vec::new();
         for outcome in outcomes {
-            let Call { request, reply } = calls.recv().await.unwrap();
-            requests.push(request);
-            reply.send(outcome).await.unwrap();
+            requests.push(answer(calls.recv().await.unwrap(), outcome));
         }
         assert!(calls.try_recv().is_err(), "more was asked after {requests:?}");
         requests
     }
 
     /// What an order comes to, and what it asks, when the loop answers this.
-    fn run<T>(order: impl AsyncFnOnce(&Handle) -> T, outcomes: Vec<Outcome>) -> (T, Vec<Request>) {
+    fn run<T>(
+        order: impl AsyncFnOnce(&Handle) -> T,
+        outcomes: Vec<Result<Answer, Fault>>,
+    ) -> (T, Vec<String>) {
         let (handle, calls) = Handle::channel();
         // The door goes with the order, so that nobody waits for a question that does not come.
         let order = async move { order(&handle).await };
@@ -153,17 +204,14 @@ mod tests {
     #[test]
     fn who_does_not_run_is_started_all_the_same_and_who_does_not_stop_is_not() {
         let target = || Target::parse("a");
-        let stop = Request::Stop(target(), Wait::Yes);
-        let start = Request::Start(target(), Wait::No);
+        let stop = text(&ask::Stop(target(), Wait::Yes));
+        let start = text(&ask::Start(target(), Wait::No));
+        let one = || Ok(Answer::Applied(Applied::One));
         for (outcomes, expected, asked) in [
-            (vec![Ok(Answer::Done), Ok(Answer::Done)], Ok(true), vec![stop.clone(), start.clone()]),
+            (vec![one(), one()], Ok(true), vec![stop.clone(), start.clone()]),
+            (vec![Err(fault(FaultCode::NotRunning)), one()], Ok(false), vec![stop.clone(), start.clone()]),
             (
-                vec![Err(fault(FaultCode::NotRunning)), Ok(Answer::Done)],
-                Ok(false),
-                vec![stop.clone(), start.clone()],
-            ),
-            (
-                vec![Ok(Answer::Done), Err(fault(FaultCode::SpawnError))],
+                vec![one(), Err(fault(FaultCode::SpawnError))],
                 Err(fault(FaultCode::SpawnError)),
                 vec![stop.clone(), start],
             ),
@@ -196,10 +244,10 @@ mod tests {
     fn an_update_removes_before_it_adds() {
         let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
         let found = || Reread { added: names(&["new"]), changed: names(&["c"]), removed: names(&["old"]) };
-        let stop = |name: &str| Request::Stop(Target::Group(name.to_string()), Wait::Yes);
-        let remove = |name: &str| Request::RemoveProcessGroup(name.to_string());
-        let add = |name: &str| Request::AddProcessGroup(name.to_string());
-        let (bulk, done) = (|| Ok(Answer::Bulk(Vec::new())), || Ok(Answer::Done));
+        let stop = |name: &str| text(&ask::Stop(Target::Group(name.to_string()), Wait::Yes));
+        let remove = |name: &str| text(&ask::RemoveProcessGroup(name.to_string()));
+        let add = |name: &str| text(&ask::AddProcessGroup(name.to_string()));
+        let (bulk, done) = (|| Ok(Answer::Applied(Applied::Several(Vec::new()))), || Ok(Answer::Done));
 
         let outcomes = vec![Ok(Answer::Reread(found())), bulk(), done(), bulk(), done(), done(), done()];
         let (result, requests) = run(async |handle| update(handle, None).await, outcomes);

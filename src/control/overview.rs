@@ -1,5 +1,5 @@
 //! The state of the daemon and its processes, for JSON, the page and the metrics. The loop returns it for
-//! [`super::request::Request::Overview`], and publishes changes of it to the feed.
+//! [`ask::Overview`](struct@super::ask::Overview), and publishes changes of it to the feed.
 
 use crate::control::request::ProcessInfo;
 use crate::model::exit::{ExitStatus, PastExit, Tally};

@@ -1,99 +1,18 @@
-//! The requests that the daemon's loop accepts, and its answers. This is the boundary between the HTTP side, which
+//! What requests and answers are made of, and how they travel. This is the boundary between the HTTP side, which
 //! translates, and the manager, which decides.
 //!
-//! The HTTP side holds a [`Handle`]. It posts a [`Request`] to the loop and awaits the answer. A request that waits for a
-//! program is answered by the state transition that it waits for. [`super::ask`] pairs each request with the type of its
-//! answer.
+//! The HTTP side holds a [`Handle`]. It posts a request of [`super::ask`] to the loop and awaits the answer. A request that
+//! waits for a program is answered by the state transition that it waits for. The loop decides an answer by
+//! [`Client::answer`], which puts it into an [`Outbox`]. No answer leaves before the outbox is sent.
 
-use crate::config::ConfigSource;
-use crate::config::Reread;
-use crate::control::ask::{self, Ask};
-use crate::control::overview::{Alive, Overview};
-use crate::log::source::LogSource;
+use crate::control::ask::{Ask, Call};
 use crate::model::config::GroupConfig;
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec::Namespec;
-use crate::model::signal::Signal;
-use crate::model::state::{ProcessState, SupervisorState};
-use crate::model::stream::Stream;
+use crate::model::state::ProcessState;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::sync::{Arc, OnceLock};
-
-/// A request to the daemon's loop.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Request {
-    /// What the daemon does: run, restart or shut down.
-    State,
-    /// The pid of the keeper, which is the pid in the pidfile.
-    Pid,
-    /// The `identifier` of the configuration.
-    Identification,
-    /// What is known of one process.
-    ProcessInfo(Target),
-    /// What is known of all processes.
-    AllProcessInfo,
-    /// The configuration of every process, as it was last read.
-    AllConfigInfo,
-    /// Start one process, a group (`group:*`), or all of them.
-    Start(Target, Wait),
-    /// Stop one process, a group (`group:*`), or all of them.
-    Stop(Target, Wait),
-    /// Send a signal to one process, a group (`group:*`), or all of them.
-    Signal(Target, Signal),
-    /// Read the configuration again. Answers what differs; changes no group.
-    ReloadConfig,
-    /// Add a group of the configuration that was last read, and start what has `autostart`.
-    AddProcessGroup(String),
-    /// Remove a group, none of whose processes may run.
-    RemoveProcessGroup(String),
-    /// Remove one process that does not run, or all processes of a group (`group:*`), until the group is added again.
-    RemoveProcess(Target),
-    /// One of the daemon's internal tables, for debugging. Answers rows.
-    Table(Table),
-    /// End the daemon.
-    Shutdown,
-    /// End the daemon and start it again with the configuration read anew.
-    Restart,
-    /// Where the activity log can be read.
-    MainLog,
-    /// Where the log of one stream of one process can be read.
-    ProcessLog(Target, Stream),
-    /// Empty the activity log.
-    ClearLog,
-    /// Empty the logs of one process, a group (`group:*`), or all of them.
-    ClearProcessLogs(Target),
-    /// Write bytes to the standard input of a process.
-    SendProcessStdin(Target, Vec<u8>),
-    /// Send an event to the event listeners.
-    SendRemoteCommEvent {
-        /// The type of the event.
-        kind: String,
-        /// The data of the event.
-        data: String,
-    },
-    /// Let another binary take over. `None` means the binary at the path from which the daemon was started. Answers a text.
-    Upgrade(Option<PathBuf>),
-    /// The state of the last upgrade, as a text.
-    UpgradeState,
-    /// The errors of the last reread, as a text; empty if there were none.
-    ConfigProblem,
-    /// The last exits of a process and what will happen next. Answers facts.
-    ProcessHistory(Target),
-    /// The pids and versions of keeper and manager. Answers facts.
-    Keeper,
-    /// The state of the daemon and of one process, a group or all processes.
-    Overview(Target),
-    /// The state of the daemon alone. Answers an overview without processes.
-    Daemon,
-    /// The processes that have a pid now.
-    Alive,
-    /// How the configuration is read, and which groups are active.
-    ConfigSource,
-    /// The namespec of the process that a bare name means, if that may be in a group of another name; see
-    /// [`crate::model::namespec::bearer`]. Answers a text: the name itself if no such process is found.
-    ResolveName(String),
-}
 
 /// The processes that a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,41 +68,6 @@ pub enum Table {
     Prestart,
 }
 
-/// An answer of the loop. [`super::ask`] says which variant belongs to which request.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    /// Done: `true` on the wire.
-    Done,
-    /// What the daemon does.
-    State(SupervisorState),
-    /// A number, for example a pid.
-    Number(i64),
-    /// A text.
-    Text(String),
-    /// What is known of one process.
-    Process(Box<ProcessInfo>),
-    /// What is known of several processes.
-    Processes(Arc<Processes>),
-    /// Processes with additional facts.
-    Rows(Rows),
-    /// The configuration of several processes.
-    Configs(Vec<ConfigInfo>),
-    /// A status for each process that the request was applied to.
-    Bulk(Vec<BulkStatus>),
-    /// Which groups a reread adds, changes and removes.
-    Reread(Reread),
-    /// Where a log can be read.
-    Log(LogSource),
-    /// Names and values.
-    Facts(Facts),
-    /// Everything there is to show.
-    Overview(Box<Overview>),
-    /// The processes that are alive.
-    Alive(Vec<Alive>),
-    /// How the configuration is read.
-    ConfigSource(Box<ConfigSource>),
-}
-
 /// Processes with additional facts about each.
 pub type Rows = Vec<(ProcessInfo, Facts)>;
 
@@ -202,9 +86,6 @@ pub enum Fact {
     /// An array of structs on the wire.
     List(Vec<Facts>),
 }
-
-/// What becomes of a request: an answer, or the fault that the client gets.
-pub type Outcome = Result<Answer, Fault>;
 
 /// The result of `getProcessInfo`.
 #[derive(Clone, Debug, PartialEq)]
@@ -312,13 +193,47 @@ impl BulkStatus {
     }
 }
 
-/// One posted request and where its answer goes.
+/// A caller that is owed one answer of type `T`.
 #[derive(Debug)]
-pub struct Call {
-    /// What is asked.
-    pub request: Request,
-    /// Receives exactly one answer. The loop ignores that the receiver may be gone.
-    pub reply: async_channel::Sender<Outcome>,
+pub struct Client<T>(async_channel::Sender<Result<T, Fault>>);
+
+impl<T: 'static> Client<T> {
+    /// A client, and the end on which it receives its one answer.
+    pub fn channel() -> (Client<T>, async_channel::Receiver<Result<T, Fault>>) {
+        let (sender, answer) = async_channel::bounded(1);
+        (Client(sender), answer)
+    }
+
+    /// Decides the answer. It leaves with the outbox.
+    pub fn answer(self, outcome: Result<T, Fault>, outbox: &mut Outbox) {
+        // A client that has gone away does not matter: the work is done.
+        outbox.decided.push(Box::new(move || drop(self.0.try_send(outcome))));
+    }
+}
+
+/// Answers that have been decided and have not left.
+#[derive(Default)]
+pub struct Outbox {
+    /// Each sends one.
+    decided: Vec<Box<dyn FnOnce()>>,
+}
+
+impl Outbox {
+    /// Whether no answer waits.
+    pub fn is_empty(&self) -> bool {
+        self.decided.is_empty()
+    }
+
+    /// Lets the answers go, in the order in which they were decided.
+    pub fn send(&mut self) {
+        self.decided.drain(..).for_each(|send| send());
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").field("n_decided", &self.decided.len()).finish()
+    }
 }
 
 /// The sending end of the channel to the daemon's loop. Cheap to clone.
@@ -358,25 +273,17 @@ impl Handle {
         self.has_successor.store(true, Release);
     }
 
-    /// Posts a request and awaits its answer, in the type that belongs to the request. See [`Handle::post`].
-    ///
-    /// # Errors
-    /// The loop's fault; `SHUTDOWN_STATE` if the loop is gone and the daemon with it.
-    pub async fn call<R: Ask>(&self, request: R) -> Result<R::Answer, Fault> {
-        ask::typed::<R>(self.post(request.into_request()).await?)
-    }
-
     /// Posts a request and awaits its answer. Never returns if the loop is gone and has a successor: the successor continues
     /// what was begun, and this process and the client's connection are about to end.
     ///
     /// # Errors
     /// The loop's fault; `SHUTDOWN_STATE` if the loop is gone and the daemon with it.
-    pub async fn post(&self, request: Request) -> Outcome {
-        let (reply, answer) = async_channel::bounded(1);
+    pub async fn call<R: Ask>(&self, request: R) -> Result<R::Answer, Fault> {
+        let (client, answer) = Client::channel();
         if let Some(on_call) = &self.on_call {
             on_call();
         }
-        if self.calls.send(Call { request, reply }).await.is_ok()
+        if self.calls.send(request.into_call(client)).await.is_ok()
             && let Ok(outcome) = answer.recv().await
         {
             return outcome;
@@ -392,6 +299,7 @@ impl Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::ask;
     use futures_lite::future::{block_on, poll_once};
 
     #[test]

@@ -15,7 +15,7 @@ use crate::shm::handshake::{CHECK_VARIABLE, MANAGER_VARIABLE, numbers_from};
 use crate::shm::layout::*;
 use crate::shm::link::check_versions;
 use crate::sys::exec::{self, ExecStrings};
-use crate::sys::memory::{Access, Mapping};
+use crate::sys::memory::{Mapping, ReadOnly};
 use crate::sys::title::TitleArea;
 use crate::sys::{clock, fd, process, signals};
 use rustix::event::{EventfdFlags, eventfd};
@@ -29,10 +29,10 @@ use std::sync::atomic::Ordering::*;
 /// Tells a freshly executed process that it is the keeper, and where its descriptors are.
 pub(super) const KEEPER_VARIABLE: &str = "SUPERVISORD_KEEPER";
 
-/// What is between us. Of these nothing is taken from whoever started the daemon.
+/// Variables between keeper and managers. They are never taken from whoever started the daemon.
 const OUR_VARIABLES: [&str; 4] = [KEEPER_VARIABLE, MANAGER_VARIABLE, CHECK_VARIABLE, GUARD_VARIABLE];
 
-/// Tells a candidate that it is only to look around.
+/// Tells a candidate only to check whether it understands everything.
 const CHECK_SETTING: &str = "SUPERVISORD_CHECK=1";
 
 /// What the manager is called in lists of processes.
@@ -40,14 +40,14 @@ const MANAGER_TITLE: &str = "supervisord: manager";
 
 /// What goes into the vault before the first manager starts.
 pub struct Launch {
-    /// For the manager, in its own words.
+    /// How the daemon was started, written by the manager's side for itself.
     pub boot: OwnedFd,
     /// The lock that keeps a second daemon away.
     pub lock: Option<OwnedFd>,
     /// The pipe on which the process the shell waits for learns how the start went.
     pub launched: Option<OwnedFd>,
     /// The pipe on which it learns how everything ended.
-    pub attendant: Option<OwnedFd>,
+    pub foreground_proxy: Option<OwnedFd>,
     /// The names of the files to be removed at the end, as in [`Place::Files`].
     pub files: Option<OwnedFd>,
 }
@@ -86,8 +86,8 @@ fn prepare(launch: Launch) -> io::Result<(OwnedFd, ExecStrings, ExecStrings)> {
     if let Some(lock) = launch.lock {
         put(shared, Place::Lock, lock)?;
     }
-    if let Some(attendant) = launch.attendant {
-        put(shared, Place::Attendant, attendant)?;
+    if let Some(foreground_proxy) = launch.foreground_proxy {
+        put(shared, Place::ForegroundProxy, foreground_proxy)?;
     }
     if let Some(files) = launch.files {
         put(shared, Place::Files, files)?;
@@ -194,8 +194,8 @@ pub fn run_if_keeper() -> Option<Kept> {
 fn assemble(inherited: Inherited) -> io::Result<Keeper> {
     fd::fill_stdio()?;
     process::set_own_name(c"supervisord");
-    let shared = Mapping::<KeeperMemory>::map(&inherited.keeper_memory, Access::ReadWrite)?;
-    let manager_memory = Mapping::<ManagerMemory>::map(&inherited.manager_memory, Access::ReadOnly)?;
+    let shared = Mapping::<KeeperMemory>::map(&inherited.keeper_memory)?;
+    let manager_memory = Mapping::<ManagerMemory<ReadOnly>>::map(&inherited.manager_memory)?;
     check_versions(shared.get(), manager_memory.get())?;
 
     // What follows is for us alone; everything else stays open for the managers.
@@ -293,6 +293,9 @@ fn manager_environment(handed_on: &[&OwnedFd], settings: &[&str]) -> io::Result<
 }
 
 /// This process' environment, `KEY=value` each, for whoever `keeper`, or a process that becomes it, executes.
+///
+/// # Errors
+/// The environment or the pid cannot be written as a C string: it contains a zero.
 pub fn passed_on_environment(keeper: i32) -> io::Result<Vec<CString>> {
     given_environment()
         .into_iter()

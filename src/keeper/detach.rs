@@ -7,8 +7,8 @@
 //! that binary in place, as in an upgrade, and starts a manager.
 //!
 //! Whoever waits for the daemon in the foreground cannot wait for a process that stays. So with `exitkillall=false` the
-//! shell or the service manager has started an attendant. It passes signals on, and ends with the status that the keeper
-//! sends it.
+//! shell or the service manager has started a foreground proxy. It passes signals on, and ends with the status that the
+//! keeper sends it.
 
 use crate::keeper::boot::KEEPER_VARIABLE;
 use crate::keeper::guard::GUARD_VARIABLE;
@@ -30,45 +30,50 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::Ordering::*;
 use std::time::Duration;
 
-/// How long somebody who connects may take to say what they want. The programs' output waits meanwhile.
+/// How long a client that connects may take to say what it wants. The programs' output waits meanwhile.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Arguments and environment together are not longer than this; the kernel takes less.
 const MOST_WORDS_BYTES: u64 = 8 << 20;
 
-/// For so long after the end of the daemon signals are taken to be about that end.
+/// How long after the end of the daemon signals are taken to be about that end.
 const QUIET: Duration = Duration::from_secs(5);
 
 const MAGIC: [u8; 8] = *b"SUPVRSUM";
 
-/// The answer to somebody whose daemon may go on.
+/// The keeper's answer to a successor that may go on.
 pub const WELCOME: &[u8] = b"ok";
 
-/// What a daemon that resumes another one hands over.
-pub struct Heir<'a> {
+/// What a starting daemon hands over to the keeper of the daemon that it resumes.
+pub struct Successor<'a> {
+    /// How the daemon is started, as in [`Place::Boot`].
     pub boot: BorrowedFd<'a>,
+    /// The binary that the keeper is to execute.
     pub binary: BorrowedFd<'a>,
     /// Each word followed by a zero.
     pub arguments: BorrowedFd<'a>,
+    /// `KEY=value` each, followed by a zero.
     pub environment: BorrowedFd<'a>,
-    /// Where it is told how its start went, or, if it attends, how everything ended.
-    pub told: BorrowedFd<'a>,
-    pub attends: bool,
+    /// The pipe on which the keeper reports by one byte: how the start went, or in the foreground how the daemon ended.
+    pub status: BorrowedFd<'a>,
+    /// Whether the starting process becomes the foreground proxy and waits for the end of the daemon.
+    pub in_foreground: bool,
 }
 
-/// Offers an inheritance to a keeper and returns its answer: [`WELCOME`], or why not.
+/// Hands everything over to a keeper without a daemon and returns its answer: [`WELCOME`], or why it refuses.
 ///
 /// # Errors
-/// It does not answer.
-pub fn offer(keeper: &OwnedFd, heir: &Heir<'_>) -> io::Result<Vec<u8>> {
-    let fds = [heir.boot, heir.binary, heir.arguments, heir.environment, heir.told];
+/// The socket fails, or the keeper does not answer within ten seconds (`TimedOut`).
+pub fn offer(keeper: &OwnedFd, successor: &Successor<'_>) -> io::Result<Vec<u8>> {
+    let fds =
+        [successor.boot, successor.binary, successor.arguments, successor.environment, successor.status];
     let stdio = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
     let fds: Vec<BorrowedFd<'_>> = fds.into_iter().chain(stdio).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(N_FDS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     // The space is for as many.
     ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-    let bytes = greeting(heir.attends);
+    let bytes = hello(successor.in_foreground);
     rustix::net::sendmsg(keeper, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
     if !is_readable(keeper, PATIENCE.saturating_mul(5)) {
         return Err(io::ErrorKind::TimedOut.into());
@@ -80,11 +85,11 @@ pub fn offer(keeper: &OwnedFd, heir: &Heir<'_>) -> io::Result<Vec<u8>> {
 
 const N_FDS: usize = 8;
 
-fn greeting(attends: bool) -> [u8; 16] {
+fn hello(in_foreground: bool) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..12].copy_from_slice(&LAYOUT.to_ne_bytes());
-    bytes[12] = u8::from(attends);
+    bytes[12] = u8::from(in_foreground);
     bytes
 }
 
@@ -100,8 +105,8 @@ impl Keeper {
         self.manager_memory.get().detached.load(Acquire) == 1
     }
 
-    /// Goes on without a manager, and without anything that belongs to whoever started the daemon. They are told
-    /// this status.
+    /// Goes on without a manager, and without the terminal of whoever started the daemon. The launcher and the foreground
+    /// proxy get this exit status.
     pub(super) fn detach(&mut self, status: u8) {
         self.detached = Some(clock::monotonic());
         self.upgrade = Upgrade::None;
@@ -113,7 +118,7 @@ impl Keeper {
         }
         let _ = fd::detach_stdio();
         self.tell_launcher(status);
-        self.tell_attendant(status);
+        self.tell_foreground_proxy(status);
     }
 
     /// Whether a manager may be started.
@@ -121,53 +126,60 @@ impl Keeper {
         self.manager.is_none() && self.detached.is_none() && !self.ends_alone()
     }
 
-    /// Tells whoever attends the daemon in the foreground that it has ended.
-    pub(super) fn tell_attendant(&mut self, status: u8) {
-        if let Some(attendant) = self.take_out(Place::Attendant) {
-            let _ = rustix::io::write(&attendant, &[status]);
+    /// Tells the foreground proxy that the daemon has ended, and with which exit status.
+    pub(super) fn tell_foreground_proxy(&mut self, status: u8) {
+        if let Some(foreground_proxy) = self.take_out(Place::ForegroundProxy) {
+            let _ = rustix::io::write(&foreground_proxy, &[status]);
         }
     }
 
-    /// The descriptors that this part of the keeper waits for: whoever wants to resume the daemon, and the end of
-    /// the attendant.
-    pub(super) fn outsiders(&self) -> [Option<BorrowedFd<'_>>; 2] {
-        let shared = self.shared.get();
-        let resume = shared.held(Place::Resume).filter(|_| self.detached.is_some() && !self.ends_alone());
-        [resume, shared.held(Place::Attendant)]
+    /// The socket on which a starting daemon connects to resume this one; `None` while it must not.
+    pub(super) fn resume_listener(&self) -> Option<BorrowedFd<'_>> {
+        self.shared.get().held(Place::Resume).filter(|_| self.detached.is_some() && !self.ends_alone())
     }
 
-    /// The attendant has been killed. Whoever did that wanted the daemon to end.
-    pub(super) fn lose_attendant(&mut self) {
-        drop(self.take_out(Place::Attendant));
+    /// The pipe to the foreground proxy: it reports an error once the proxy has ended.
+    pub(super) fn foreground_proxy(&self) -> Option<BorrowedFd<'_>> {
+        self.shared.get().held(Place::ForegroundProxy)
+    }
+
+    /// The foreground proxy has been killed. Whoever did that wanted the daemon to end.
+    pub(super) fn lose_foreground_proxy(&mut self) {
+        drop(self.take_out(Place::ForegroundProxy));
         self.record_signal(libc::SIGTERM as u32, 0);
     }
 
-    /// Somebody wants to resume the daemon. Returns only if that came to nothing.
-    pub(super) fn take_guest(&mut self) {
+    /// A starting daemon has connected to resume this one. Returns only if it is refused.
+    pub(super) fn take_resume_client(&mut self) {
         let Some(listener) = self.shared.get().held(Place::Resume) else { return };
-        let Ok(guest) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) else { return };
+        let Ok(client) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) else { return };
         let own_uid = rustix::process::geteuid();
-        let is_trusted = rustix::net::sockopt::socket_peercred(&guest)
+        let is_trusted = rustix::net::sockopt::socket_peercred(&client)
             .is_ok_and(|peer| peer.uid == own_uid || peer.uid.is_root());
-        if !is_trusted || !is_readable(&guest, PATIENCE) {
+        if !is_trusted || !is_readable(&client, PATIENCE) {
             return;
         }
-        match receive(&guest) {
-            Ok((attends, inheritance)) => {
-                if let Err(error) = self.resume(&guest, attends, inheritance) {
-                    let _ = rustix::io::write(&guest, error.to_string().as_bytes());
+        match receive(&client) {
+            Ok((in_foreground, handed_over)) => {
+                if let Err(error) = self.resume(&client, in_foreground, handed_over) {
+                    let _ = rustix::io::write(&client, error.to_string().as_bytes());
                 }
             }
-            Err(why) => drop(rustix::io::write(&guest, why.as_bytes())),
+            Err(why) => drop(rustix::io::write(&client, why.as_bytes())),
         }
     }
 
     /// Becomes the keeper that somebody wants to start.
-    fn resume(&mut self, guest: &OwnedFd, attends: bool, inheritance: [OwnedFd; N_FDS]) -> io::Result<()> {
-        let [boot, binary, arguments, environment, told, stdin, stdout, stderr] = inheritance;
+    fn resume(
+        &mut self,
+        client: &OwnedFd,
+        in_foreground: bool,
+        handed_over: [OwnedFd; N_FDS],
+    ) -> io::Result<()> {
+        let [boot, binary, arguments, environment, status, stdin, stdout, stderr] = handed_over;
         let arguments = ExecStrings::new(words(arguments)?);
         let mut environment = words(environment)?;
-        let launched = if attends { -1 } else { told.as_raw_fd() };
+        let launched = if in_foreground { -1 } else { status.as_raw_fd() };
         environment.push(self.descriptors_for_successor(launched)?);
         // Once something was hidden it stays so, whoever goes on.
         let already = |word: &CString| word.as_bytes().starts_with(GUARD_VARIABLE.as_bytes());
@@ -177,15 +189,15 @@ impl Keeper {
         let environment = ExecStrings::new(environment);
         let former = self.binary.try_clone()?;
         fd::set_cloexec(&self.deposits, false)?;
-        fd::set_cloexec(&told, attends)?;
+        fd::set_cloexec(&status, in_foreground)?;
 
         // From here on nothing can fail but exec.
-        rustix::io::write(guest, WELCOME)?;
+        rustix::io::write(client, WELCOME)?;
         drop(self.put(Place::Boot, boot));
-        if attends {
-            drop(self.put(Place::Attendant, told));
+        if in_foreground {
+            drop(self.put(Place::ForegroundProxy, status));
         } else {
-            self.launched = Some(told);
+            self.launched = Some(status);
         }
         let _ = rustix::stdio::dup2_stdin(&stdin);
         let _ = rustix::stdio::dup2_stdout(&stdout);
@@ -227,7 +239,7 @@ impl Keeper {
         former
     }
 
-    /// A signal, without a daemon. Whoever asks for the end by then means the programs.
+    /// A signal while there is no daemon. A request to end is about the programs then.
     ///
     /// Only some time after the daemon's end: whoever signals every process of a name, or signals twice, means no
     /// second end.
@@ -241,12 +253,12 @@ impl Keeper {
 
 /// # Errors
 /// What to answer.
-fn receive(guest: &OwnedFd) -> Result<(bool, [OwnedFd; N_FDS]), String> {
+fn receive(client: &OwnedFd) -> Result<(bool, [OwnedFd; N_FDS]), String> {
     let mut bytes = [0; 64];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(N_FDS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let received = rustix::net::recvmsg(guest, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags)
+    let received = rustix::net::recvmsg(client, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags)
         .map_err(|errno| errno.to_string())?;
     let fds: Vec<OwnedFd> = ancillary
         .drain()
@@ -257,12 +269,12 @@ fn receive(guest: &OwnedFd) -> Result<(bool, [OwnedFd; N_FDS]), String> {
         .flatten()
         .collect();
     let bytes = &bytes[..received.bytes];
-    let attends = bytes == greeting(true);
-    if !attends && bytes != greeting(false) {
+    let in_foreground = bytes == hello(true);
+    if !in_foreground && bytes != hello(false) {
         return Err(format!("it knows layout {LAYOUT} of the shared memory only"));
     }
     let fds = fds.try_into().map_err(|_| "descriptors are missing".to_string())?;
-    Ok((attends, fds))
+    Ok((in_foreground, fds))
 }
 
 /// Reads words that each end with a zero.

@@ -19,6 +19,7 @@ use crate::keeper::run::Keeper;
 use crate::model::time::Monotonic;
 use crate::shm::layout::*;
 use crate::sys::clock;
+use crate::sys::memory::ReadOnly;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
@@ -90,8 +91,10 @@ enum Target<'a> {
 /// What the keeper knows about streams.
 #[derive(Clone, Copy)]
 pub struct Shared<'a> {
+    /// What the keeper itself writes, the vault among it.
     pub keeper: &'a KeeperMemory,
-    pub manager: &'a ManagerMemory,
+    /// What managers have written.
+    pub manager: &'a ManagerMemory<ReadOnly>,
 }
 
 impl Drain {
@@ -224,6 +227,7 @@ impl StreamNumber {
 }
 
 impl<'a> Shared<'a> {
+    /// Both memories of a keeper.
     pub fn of(keeper: &Keeper) -> Shared<'_> {
         Shared { keeper: keeper.shared.get(), manager: keeper.manager_memory.get() }
     }

@@ -11,6 +11,7 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Monotonic;
 use crate::shm::layout::*;
+use crate::sys::memory::ReadOnly;
 use crate::sys::{clock, limits, pidfd, process, signals};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -20,22 +21,19 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::*;
 use std::time::Duration;
 
-/// So many managers that came up and died soon, while the end was due, are enough.
+/// After so many managers that came up and died soon, while the end was due, the keeper ends the daemon itself.
 const TRIES: u32 = 4;
 
-/// Who asks this often does not want to wait any more; the manager's rule, too.
-const REQUESTS_OF_THE_IMPATIENT: u32 = 3;
-
-/// So long a manager may take to hear of a request after as many.
+/// How long a manager may take to hear of a request once there are as many as [`IMPATIENT_REQUESTS`].
 const HEARING: Duration = Duration::from_secs(5);
 
-/// A process that is killed and still there (it sits in the kernel) is looked at again after this time.
+/// How long after SIGKILL a process that is still there, because it hangs in the kernel, is checked again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Deaths in quick succession are looked at together.
+/// Deaths within this time are dealt with together.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(10);
 
-/// What the program gets if nothing is known about it: Supervisor's defaults.
+/// The grace period of a program about which nothing is known: Supervisor's default of `stopwaitsecs`.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// The longest list of files that are to be removed, in bytes.
@@ -77,7 +75,7 @@ struct Phase {
 }
 
 impl Keeper {
-    /// Somebody wants the daemon to end; the ledger has it under this number.
+    /// A signal asks for the end of the daemon; its number in the ledger is `sequence`.
     pub(super) fn note_exit_request(&mut self, sequence: u64) {
         self.end.asked_at = Some(sequence);
         self.end.n_asked += 1;
@@ -100,7 +98,7 @@ impl Keeper {
         let earlier = self.end.unheard.filter(|unheard| !self.is_heard(unheard.first));
         let mut unheard = earlier.unwrap_or(Unheard { first: sequence, n_asked: 0, until: None });
         unheard.n_asked += 1;
-        if unheard.n_asked >= REQUESTS_OF_THE_IMPATIENT {
+        if unheard.n_asked >= IMPATIENT_REQUESTS {
             unheard.until.get_or_insert_with(|| clock::monotonic() + HEARING);
         }
         self.end.unheard = Some(unheard);
@@ -131,8 +129,7 @@ impl Keeper {
     pub(super) fn end_without_manager(&mut self, was_up: bool) -> bool {
         let memory = self.manager_memory.get();
         let not_heard = self.end.asked_at.is_some_and(|sequence| !self.is_heard(sequence));
-        let shutting_down = SupervisorState::Shutdown.code() + 2;
-        let is_due = not_heard || memory.supervisor_state.load(Acquire) == shutting_down as u32;
+        let is_due = not_heard || memory.supervisor_state() == Some(SupervisorState::Shutdown.code());
         if !is_due || (was_up && self.died_young < TRIES) {
             return false;
         }
@@ -175,7 +172,7 @@ impl Keeper {
         self.end.alone.map(|phase| phase.look_at).or(unheard)
     }
 
-    /// Somebody has died.
+    /// A child has died: what is left is looked at soon.
     pub(super) fn look_at_end_soon(&mut self) {
         let soon = clock::monotonic() + LOOK_AT_MOST_EVERY;
         if let Some(phase) = &mut self.end.alone {
@@ -196,7 +193,7 @@ impl Keeper {
             phase = Phase { priority: Some(priority), since: now, look_at: now };
             programs.alive_of(priority).for_each(|slot| programs.ask_to_stop(slot));
         }
-        let is_impatient = self.end.n_asked >= REQUESTS_OF_THE_IMPATIENT;
+        let is_impatient = self.end.n_asked >= IMPATIENT_REQUESTS;
         phase.look_at = Monotonic(u64::MAX);
         for slot in programs.alive_of(priority) {
             let kill_at = programs.kill_at(slot, phase.since);
@@ -259,7 +256,7 @@ impl Programs<'_> {
         self.alive().filter(move |slot| self.priority(*slot) == priority)
     }
 
-    fn slot(&self, slot: u32) -> &Slot {
+    fn slot(&self, slot: u32) -> &Slot<ReadOnly> {
         // Numbers come from `used`.
         &self.shared.manager.slots[slot as usize]
     }
@@ -281,12 +278,12 @@ impl Programs<'_> {
         self.shared.keeper.held(Place::Pidfd(slot)).filter(|_| is_adopted)
     }
 
-    fn record(&self, slot: u32) -> &Record {
+    fn record(&self, slot: u32) -> &Record<ReadOnly> {
         let slot = self.slot(slot);
         &slot.records[(slot.current.load(Acquire) & 1) as usize]
     }
 
-    fn hint(&self, slot: u32) -> Option<&StopHint> {
+    fn hint(&self, slot: u32) -> Option<&StopHint<ReadOnly>> {
         self.shared.is_current().then(|| &self.shared.manager.stops[slot as usize])
     }
 
@@ -375,7 +372,7 @@ fn unlink_without_links(path: &CStr) -> Result<(), Errno> {
     rustix::fs::unlinkat(&directory, name, AtFlags::empty())
 }
 
-/// For whoever looks at the terminal or the container's log.
+/// Writes to standard error: the terminal, or the container's log.
 fn tell(text: &str) {
     // SAFETY: standard error is open for as long as the process lives; see `fd::fill_stdio`.
     let stderr = unsafe { BorrowedFd::borrow_raw(2) };

@@ -16,7 +16,7 @@ use crate::shm::handshake::numbers_from;
 use crate::sys::process;
 use std::ffi::OsString;
 
-/// Tells a process that is to be closed so: it holds the keeper's pid.
+/// The variable that tells a process to protect itself: it holds the keeper's pid.
 pub const GUARD_VARIABLE: &str = "SUPERVISORD_GUARD";
 
 /// Closes this process if the one that executed it was closed. To be called first of all.

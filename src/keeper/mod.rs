@@ -8,14 +8,14 @@
 //! What it shares with the manager is in [`crate::shm`]. Start with [`run`], the loop. [`drain`] moves output to logs
 //! while there is no manager, [`end`] stops everything if no manager comes up, and [`watch`] notices a manager that
 //! hangs. [`upgrade`] lets a new binary take over. [`detach`] lets the daemon end without its programs, and
-//! [`attendant`] stands in for the keeper where somebody waits for that end. [`boot`] turns a freshly started process
+//! [`foreground_proxy`] stands in for the keeper where somebody waits for that end. [`boot`] turns a freshly started process
 //! into the keeper, and [`guard`] keeps the programs of a daemon that gave up root from reading it.
 
-pub mod attendant;
 pub mod boot;
 pub mod detach;
 pub mod drain;
 pub mod end;
+pub mod foreground_proxy;
 pub mod guard;
 pub mod run;
 pub mod upgrade;

@@ -11,7 +11,7 @@ use crate::model::time::Monotonic;
 use crate::shm::handshake::drain_counter;
 use crate::shm::layout::*;
 use crate::sys::exec::{self, ExecStrings};
-use crate::sys::memory::Mapping;
+use crate::sys::memory::{Mapping, ReadOnly};
 use crate::sys::title::TitleArea;
 use crate::sys::{clock, fd, signals};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -27,8 +27,8 @@ use std::time::Duration;
 /// killed is in any case.
 const LIVED_LONG: Duration = Duration::from_secs(2);
 
-/// So many managers in a row may be killed before they are up until there is a pause. Clients get their first answers
-/// before that, so whoever kills each manager that answers is no reason for one.
+/// After so many managers in a row that were killed before they were up, there is a pause. A manager gives its first
+/// answers before that, so killing each manager that answers causes none.
 const EARLY_KILLS: u32 = 8;
 
 /// The pause before a manager that dies young is started again: doubled each time, up to the second value.
@@ -41,39 +41,48 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Everything the keeper has, made by `boot`.
 pub struct Keeper {
+    /// The memory that the keeper writes.
     pub shared: Mapping<KeeperMemory>,
-    pub manager_memory: Mapping<ManagerMemory>,
-    /// Our end of the socket on which descriptors arrive.
+    /// The memory that managers write: hints, checked before they are used.
+    pub manager_memory: Mapping<ManagerMemory<ReadOnly>>,
+    /// The keeper's end of the socket on which descriptors arrive.
     pub deposits: OwnedFd,
-    /// The manager rings it to be looked at.
+    /// The eventfd that the manager rings when it wants something.
     pub doorbell: OwnedFd,
-    /// We ring it when the ledger has grown.
+    /// The eventfd that the keeper rings when the ledger has grown.
     pub manager_doorbell: OwnedFd,
+    /// A signalfd on which every signal arrives.
     pub signals: OwnedFd,
+    /// The binary that managers run.
     pub binary: OwnedFd,
+    /// The arguments of managers: their title, followed by the daemon's options.
     pub manager_arguments: ExecStrings,
+    /// The environment of managers, with the variable that names their descriptors.
     pub manager_environment: ExecStrings,
-    /// That of a candidate which is only to look around.
+    /// The environment of a candidate that only does its check.
     pub check_environment: ExecStrings,
     /// Our own, for the day we are replaced.
     pub keeper_arguments: ExecStrings,
+    /// The environment of the next keeper, with the variable that names its descriptors.
     pub keeper_environment: ExecStrings,
     /// Under this number the next keeper looks for its binary.
     pub binary_number: RawFd,
     /// Managers run the binary that this process runs, so that they need not execute it.
     pub binary_is_own: bool,
-    /// Nobody but root may look at us; see `guard`.
+    /// Nobody but root may look into this process; see `guard`.
     pub is_guarded: bool,
     /// Where managers that are not executed show their name.
     pub title: Option<TitleArea>,
     /// What ran before the candidate that is on trial.
     pub former_binary: Option<OwnedFd>,
+    /// How far an upgrade has come.
     pub upgrade: Upgrade,
     /// How many of the upgrades that were asked for have been begun.
     pub upgrades_begun: u32,
     /// Where the process that the shell waits for learns how the start went; `None` once told, or if nobody
     /// waits.
     pub launched: Option<OwnedFd>,
+    /// The manager that is alive; `None` from its end to the start of the next one.
     pub manager: Option<Manager>,
     /// The last manager has ended and is still to be reaped.
     pub dead_manager: Option<i32>,
@@ -83,11 +92,15 @@ pub struct Keeper {
     pub ended_early: u32,
     /// When the next manager is due, while there is none.
     pub restart_at: Monotonic,
+    /// When all children were looked through last; see `SWEEP_INTERVAL`.
     pub last_sweep: Monotonic,
+    /// Whether there may be dead children that no signal told of.
     pub sweep_due: bool,
     /// What moves output to logs while there is no manager.
     pub drain: Drain,
+    /// What is known of an end that was asked for.
     pub end: End,
+    /// What notices a manager that hangs.
     pub watch: Watch,
     /// Since when the programs run without a daemon.
     pub detached: Option<Monotonic>,
@@ -96,7 +109,9 @@ pub struct Keeper {
 /// The manager that is alive.
 #[derive(Clone, Copy)]
 pub struct Manager {
+    /// Its pid: a child of the keeper.
     pub pid: i32,
+    /// When it was started.
     pub since: Monotonic,
 }
 
@@ -125,7 +140,7 @@ impl Keeper {
     pub fn run(mut self) -> Kept {
         let kept = self.keep();
         match kept {
-            Kept::Ended(status) => self.tell_attendant(status),
+            Kept::Ended(status) => self.tell_foreground_proxy(status),
             Kept::Manager => self.become_manager(),
         }
         kept
@@ -142,7 +157,7 @@ impl Keeper {
                 }
             }
             if self.manager.is_none() {
-                self.bury_manager();
+                self.reap_manager();
                 self.drain_logs();
             }
             self.watch_clients();
@@ -157,15 +172,15 @@ impl Keeper {
                 drain_counter(&self.doorbell);
                 self.report_launch();
                 self.begin_upgrade();
-                self.note_look_wanted();
+                self.note_check_wanted();
                 // The manager may have made room for exits that are waiting.
                 self.sweep_due = true;
             }
-            if ready.attendant {
-                self.lose_attendant();
+            if ready.foreground_proxy {
+                self.lose_foreground_proxy();
             }
-            if ready.guest {
-                self.take_guest();
+            if ready.resume_client {
+                self.take_resume_client();
             }
             if ready.clients {
                 self.client_came();
@@ -252,16 +267,16 @@ impl Keeper {
         let always = PollFd::new(&self.signals, PollFlags::IN);
         // What there is nothing to wait for at is replaced by the signals, which are waited for anyway.
         let maybe = |fd, flags| PollFd::from_borrowed_fd(fd, flags);
-        let [guest, attendant] = self.outsiders();
+        let (resume_listener, foreground_proxy) = (self.resume_listener(), self.foreground_proxy());
         let mut fds = [
             always.clone(),
             PollFd::new(&self.deposits, PollFlags::IN),
             PollFd::new(&self.doorbell, PollFlags::IN),
             self.drain.fd().map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
             self.watch.fd().map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
-            guest.map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
+            resume_listener.map_or(always.clone(), |fd| maybe(fd, PollFlags::IN)),
             // The end of its reader shows by itself.
-            attendant.map_or(always, |fd| maybe(fd, PollFlags::empty())),
+            foreground_proxy.map_or(always, |fd| maybe(fd, PollFlags::empty())),
         ];
         let timeout = self.next_deadline().map(|deadline| {
             let rest = deadline.since(clock::monotonic());
@@ -274,13 +289,21 @@ impl Keeper {
                 deposits: true,
                 doorbell: true,
                 clients: true,
-                guest: false,
-                attendant: false,
+                resume_client: false,
+                foreground_proxy: false,
             };
         }
         let is = |index: usize| !fds[index].revents().is_empty();
-        let (guest, attendant) = (guest.is_some() && is(5), attendant.is_some() && is(6));
-        Ready { signals: is(0), deposits: is(1), doorbell: is(2), clients: is(4), guest, attendant }
+        let (resume_client, foreground_proxy) =
+            (resume_listener.is_some() && is(5), foreground_proxy.is_some() && is(6));
+        Ready {
+            signals: is(0),
+            deposits: is(1),
+            doorbell: is(2),
+            clients: is(4),
+            resume_client,
+            foreground_proxy,
+        }
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {
@@ -330,7 +353,7 @@ impl Keeper {
         {
             self.manager = None;
             // Its own predecessor, if that has died within the same interval, is not for the ledger.
-            self.bury_manager();
+            self.reap_manager();
             self.dead_manager = Some(manager.pid);
             // It is reaped in the next sweep.
             self.last_sweep = now;
@@ -348,7 +371,7 @@ impl Keeper {
         }
         self.sweep_due = false;
         self.last_sweep = now;
-        self.bury_manager();
+        self.reap_manager();
         while self.record_exit(Which::Any) {}
         // Without room they wait as zombies until the manager rings.
         self.sweep_due = self.is_full();
@@ -357,7 +380,7 @@ impl Keeper {
 
     /// Reaps the manager that has ended. Its successor comes first: the kernel holds whoever reaps a process until the
     /// last of its threads is done, which may take milliseconds if that waits for a processor.
-    fn bury_manager(&mut self) {
+    fn reap_manager(&mut self) {
         if let Some(pid) = self.dead_manager.take() {
             reap(pid);
         }
@@ -560,11 +583,11 @@ struct Ready {
     deposits: bool,
     doorbell: bool,
     clients: bool,
-    guest: bool,
-    attendant: bool,
+    resume_client: bool,
+    foreground_proxy: bool,
 }
 
-/// Whose end to ask for.
+/// Which child's end to ask the kernel for.
 #[derive(Clone, Copy)]
 enum Which {
     Pid(i32),

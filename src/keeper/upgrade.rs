@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering::*;
 use std::time::Duration;
 
-/// How long a candidate may take to look around, and then to come up.
+/// How long a candidate may take for its check, and then to come up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A candidate that lives for so long stays.
@@ -23,23 +23,28 @@ const TRIAL: Duration = Duration::from_secs(30);
 
 /// How far an upgrade has come, as the keeper knows it.
 pub enum Upgrade {
+    /// No upgrade is under way.
     None,
-    /// The candidate looks around.
+    /// The candidate checks whether it understands everything.
     Checking {
+        /// The candidate, a child of the keeper.
         pid: i32,
+        /// When it is killed; never again once it was.
         until: Monotonic,
     },
     /// It passed; the manager has not made room yet.
     Passed,
     /// It runs in the manager's place.
     OnTrial {
+        /// When it must have come up.
         up_by: Monotonic,
+        /// When the trial is passed.
         proved_at: Monotonic,
     },
 }
 
 impl Keeper {
-    /// Starts the candidate's look around, if the manager asks for one.
+    /// Starts the candidate's check, if the manager asks for one.
     pub(super) fn begin_upgrade(&mut self) {
         let wanted = self.manager_memory.get().upgrades_wanted.load(Acquire);
         if wanted == self.upgrades_begun {
@@ -75,12 +80,12 @@ impl Keeper {
         ring(&self.manager_doorbell);
     }
 
-    /// Whether this child is the candidate that looks around.
+    /// Whether this child is the candidate that does its check.
     pub(super) fn is_checking(&self, pid: i32) -> bool {
         matches!(self.upgrade, Upgrade::Checking { pid: candidate, .. } if candidate == pid)
     }
 
-    /// The candidate has looked around and ended with this status.
+    /// The candidate's check has ended with this status, as wait(2) encodes it.
     pub(super) fn check_ended(&mut self, status: i32) {
         let was_killed = matches!(self.upgrade, Upgrade::Checking { until: Monotonic(u64::MAX), .. });
         let status = if was_killed { UPGRADE_NO_ANSWER } else { status };

@@ -1,9 +1,9 @@
 //! Notices a manager that hangs.
 //!
 //! A manager that has died is noticed at once. One that was stopped, or whose loop waits for something that never
-//! comes, is not. So the manager is expected to turn its loop once after something has happened for it: an entry in the
-//! ledger, a request, a client that nobody accepts, its own start. If it has not done so within
-//! `manager_watchdog_secs`, the keeper kills it, and the next manager finds everything in shared memory.
+//! comes, is not. So after something has happened for it (an entry in the ledger, a request, a client that nobody accepts,
+//! its own start) the manager is expected to begin another round of its loop, which counts as a beat. If there is no beat
+//! within `manager_watchdog_secs`, the keeper kills it, and the next manager finds everything in shared memory.
 //!
 //! Nothing is watched while nothing happens, so an idle daemon sleeps. Clients wake the keeper at most twice per
 //! interval; any other thing that happens costs one more wake-up when the interval is over.
@@ -27,16 +27,16 @@ pub struct Watch {
     clients: OwnedFd,
     /// The sockets are watched now.
     is_armed: bool,
-    look: Option<Look>,
+    check: Option<Check>,
 }
 
-/// The manager has to react.
+/// A check that is due: the manager must have reacted by then.
 #[derive(Clone, Copy)]
-struct Look {
+struct Check {
     at: Monotonic,
-    /// How often its loop had turned when this began.
-    turns: u64,
-    /// Which manager.
+    /// Its beats when this began.
+    beats: u64,
+    /// Which manager, counted as `manager_starts`.
     number: u32,
 }
 
@@ -44,7 +44,7 @@ impl Watch {
     /// # Errors
     /// Out of descriptors.
     pub fn new() -> io::Result<Watch> {
-        Ok(Watch { clients: epoll::create(epoll::CreateFlags::CLOEXEC)?, is_armed: false, look: None })
+        Ok(Watch { clients: epoll::create(epoll::CreateFlags::CLOEXEC)?, is_armed: false, check: None })
     }
 
     /// What to wait for besides everything else.
@@ -52,8 +52,9 @@ impl Watch {
         self.is_armed.then(|| self.clients.as_fd())
     }
 
+    /// When the next check is due; `None` if nothing is expected of the manager.
     pub fn deadline(&self) -> Option<Monotonic> {
-        self.look.map(|look| look.at)
+        self.check.map(|check| check.at)
     }
 }
 
@@ -68,36 +69,36 @@ impl Keeper {
         ((knows || starts) && self.manager.is_some() && !patience.is_zero()).then_some(patience)
     }
 
-    /// Something has happened that the manager has to react to: it is told, and looked at later.
+    /// Something has happened that the manager has to react to: rings its doorbell and plans a check.
     pub(super) fn expect_reaction(&mut self) {
-        // First: it may turn at once, and have nothing to turn for after that.
+        // First: its next beat may come at once, and the one after that not before something else happens.
         self.begin_to_watch();
         ring(&self.manager_doorbell);
     }
 
     fn begin_to_watch(&mut self) {
-        if self.watch.look.is_some() {
+        if self.watch.check.is_some() {
             return;
         }
         let Some(patience) = self.manager_patience() else { return };
-        self.watch.look = Some(Look {
+        self.watch.check = Some(Check {
             at: clock::monotonic() + patience,
-            turns: self.manager_memory.get().turns.load(Acquire),
+            beats: self.manager_memory.get().beats.load(Acquire),
             number: self.shared.get().manager_starts.load(Relaxed),
         });
     }
 
-    /// The manager may have asked to be looked at.
-    pub(super) fn note_look_wanted(&mut self) {
-        let wanted = self.manager_memory.get().look_wanted.load(Acquire);
-        if wanted == self.shared.get().looks.load(Relaxed).wrapping_add(1) {
+    /// Plans a check if the manager has asked for one.
+    pub(super) fn note_check_wanted(&mut self) {
+        let wanted = self.manager_memory.get().check_wanted.load(Acquire);
+        if wanted == self.shared.get().checks.load(Relaxed).wrapping_add(1) {
             self.expect_reaction();
         }
     }
 
     /// Waits for the next client, if there is anything to be gained from it.
     pub(super) fn watch_clients(&mut self) {
-        if self.watch.is_armed || self.watch.look.is_some() || self.manager_patience().is_none() {
+        if self.watch.is_armed || self.watch.check.is_some() || self.manager_patience().is_none() {
             return;
         }
         self.watch.is_armed = true;
@@ -111,7 +112,7 @@ impl Keeper {
         }
     }
 
-    /// Somebody has connected: the manager is asked to turn its loop.
+    /// Somebody has connected: the manager has to react.
     pub(super) fn client_came(&mut self) {
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); 8];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -122,21 +123,21 @@ impl Keeper {
         }
     }
 
-    /// Looks whether the manager has reacted, if the time has come.
+    /// Kills the manager if a check is due and it has not reacted.
     pub(super) fn watch_manager(&mut self) {
         let now = clock::monotonic();
-        let Some(look) = self.watch.look.filter(|look| look.at <= now) else { return };
-        self.watch.look = None;
-        let looks = self.shared.get().looks.fetch_add(1, AcqRel).wrapping_add(1);
+        let Some(check) = self.watch.check.filter(|check| check.at <= now) else { return };
+        self.watch.check = None;
+        let checks = self.shared.get().checks.fetch_add(1, AcqRel).wrapping_add(1);
         let (shared, memory) = (self.shared.get(), self.manager_memory.get());
         let number = shared.manager_starts.load(Relaxed);
-        let has_turned = memory.turns.load(Acquire) != look.turns || number != look.number;
+        let has_beaten = memory.beats.load(Acquire) != check.beats || number != check.number;
         let Some(manager) = self.manager.filter(|_| self.manager_patience().is_some()) else { return };
-        if has_turned {
-            let is_wanted = memory.look_wanted.load(Acquire) == looks;
+        if has_beaten {
+            let is_wanted = memory.check_wanted.load(Acquire) == checks;
             let more = memory.tail.load(Acquire) != shared.head.load(Relaxed);
             if is_wanted || more || !self.manager_is_up() {
-                // Whatever it was may have been dealt with long ago: a manager that sleeps has to be woken to turn.
+                // Whatever it was may have been dealt with long ago: a manager that sleeps has to be woken for a beat.
                 self.expect_reaction();
             }
             return;

@@ -1,68 +1,63 @@
 //! The answers of the loop. None leaves before a successor would find everything that it says.
 //!
-//! A client that was told "done" must not see that undone because the manager dies. So whoever has decided an answer only
-//! [posts](Answers::post) it, and the one way out takes a [`Saved`], which comes from nowhere but
-//! [`Daemon::save`](crate::manager::daemon::Daemon::save).
+//! A client that was told "done" must not see that undone because the manager dies. So a handler only
+//! [posts](Answers::post) the answer that it has decided. [`Answers::send`] is the one way out, and it takes a [`Saved`],
+//! which only [`Daemon::save`](crate::manager::daemon::Daemon::save) gives.
 
-use crate::control::request::{Call, Outcome, Request};
+use crate::control::ask::Call;
+use crate::control::request::{Client, Outbox};
 use crate::manager::saved::Saved;
-use async_channel::Sender;
-
-/// Whoever asked for something and is owed one answer.
-#[derive(Debug)]
-pub struct Client(Sender<Outcome>);
-
-impl Client {
-    /// Takes a call apart: what is asked, and by whom.
-    pub fn of(call: Call) -> (Request, Client) {
-        (call.request, Client(call.reply))
-    }
-}
+use crate::model::fault::Fault;
 
 /// The answers that have been decided and have not left.
 #[derive(Debug, Default)]
 pub struct Answers {
-    posted: Vec<(Client, Outcome)>,
+    outbox: Outbox,
 }
 
 impl Answers {
     /// Answers a client, as soon as that may be.
-    pub fn post(&mut self, client: Client, outcome: Outcome) {
-        self.posted.push((client, outcome));
+    pub fn post<T: 'static>(&mut self, client: Client<T>, outcome: Result<T, Fault>) {
+        client.answer(outcome, &mut self.outbox);
+    }
+
+    /// Answers a fault to whoever asked, whatever that was.
+    pub fn refuse(&mut self, call: Call, fault: Fault) {
+        call.refuse(fault, &mut self.outbox);
     }
 
     /// Whether none waits.
     pub fn are_sent(&self) -> bool {
-        self.posted.is_empty()
+        self.outbox.is_empty()
     }
 
     /// Lets the answers go, in the order in which they were posted.
     pub fn send(&mut self, _: Saved) {
-        for (Client(sender), outcome) in self.posted.drain(..) {
-            // A client that has gone away does not matter: the work is done.
-            let _ = sender.try_send(outcome);
-        }
+        self.outbox.send();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::request::Answer;
+    use crate::control::ask::{self, Ask};
     use crate::manager::saved::InForce;
+    use crate::model::fault::FaultCode;
 
     #[test]
-    fn answers_wait_for_what_they_say_to_be_saved_and_keep_their_order() {
-        let (sender, receiver) = async_channel::unbounded();
-        let client = || Client::of(Call { request: Request::State, reply: sender.clone() }).1;
+    fn answers_of_any_type_wait_for_what_they_say_to_be_saved() {
+        let (pid, pid_answer) = Client::channel();
+        let (name, name_answer) = Client::channel();
         let mut answers = Answers::default();
-        answers.post(client(), Ok(Answer::Number(1)));
-        answers.post(client(), Ok(Answer::Number(2)));
-        assert!(receiver.is_empty(), "an answer left before anything was saved");
+        answers.post(pid, Ok(7_i64));
+        answers.refuse(ask::Identification.into_call(name), Fault::new(FaultCode::ShutdownState));
+        assert!(!answers.are_sent());
+        assert!(pid_answer.is_empty() && name_answer.is_empty(), "an answer left before anything was saved");
         answers.send(InForce::saved_for_test());
-        let numbers = [receiver.try_recv().unwrap(), receiver.try_recv().unwrap()];
-        assert_eq!(numbers, [Ok(Answer::Number(1)), Ok(Answer::Number(2))]);
+        assert_eq!(pid_answer.try_recv(), Ok(Ok(7)));
+        assert_eq!(name_answer.try_recv(), Ok(Err(Fault::new(FaultCode::ShutdownState))));
+        assert!(answers.are_sent());
         answers.send(InForce::saved_for_test());
-        assert!(receiver.is_empty(), "an answer left twice");
+        assert!(pid_answer.try_recv().is_err(), "an answer left twice");
     }
 }

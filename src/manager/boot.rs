@@ -41,9 +41,9 @@ pub struct Boot<C = Start> {
     pub oom_score_adj: Option<String>,
     /// Whether the daemon left its terminal.
     pub background: bool,
-    /// Whether whoever waits for the daemon waits for a stand-in of the keeper.
-    #[serde(default)]
-    pub attended: bool,
+    /// Whether the process that was started in the foreground stands in for the keeper (`keeper/foreground_proxy`).
+    #[serde(default, rename = "attended")]
+    pub has_foreground_proxy: bool,
     /// Where a daemon that resumes another one was started, after any change of directory. Its keeper is elsewhere.
     #[serde(default)]
     pub work_dir: Option<PathBuf>,
@@ -57,9 +57,11 @@ pub struct Boot<C = Start> {
 /// What stays as it was at the start, whatever is read later.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Start {
+    /// Of the section `[supervisord]`.
     pub supervisord: StartOfDaemon,
 }
 
+/// What stays of the section `[supervisord]`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct StartOfDaemon {
     /// Beside it are the daemon's lock and the socket of a keeper without a daemon.
@@ -71,6 +73,7 @@ pub struct StartOfDaemon {
 pub struct Snapshot {
     /// The daemon's own settings; its groups are those of the last reread, not the active ones.
     pub config: Config,
+    /// The active groups, in the order in which they were added.
     pub active: Vec<ActiveGroup>,
     /// The listening sockets of programs.
     pub sockets: Vec<SocketRecord>,
@@ -79,7 +82,8 @@ pub struct Snapshot {
     /// Which run of the daemon this is, counted from 1.
     pub generation: u32,
     /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
-    pub renewing: Vec<String>,
+    #[serde(rename = "renewing")]
+    pub groups_updating: Vec<String>,
     /// Programs of a former daemon that nobody may be started beside.
     pub in_the_way: Vec<Standing>,
 }
@@ -87,6 +91,7 @@ pub struct Snapshot {
 /// A group that was added.
 #[derive(Clone, Debug, Serialize)]
 pub struct ActiveGroup {
+    /// Its configuration, which may differ from that of the last reread.
     pub config: Arc<GroupConfig>,
     /// The automatic log files of its processes, in their order.
     pub logs: Vec<AutoLogs>,
@@ -95,11 +100,16 @@ pub struct ActiveGroup {
 /// The files that stand for `AUTO` in one process' configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AutoLogs {
+    /// For standard output; `None` unless its log is `AUTO`.
     pub stdout: Option<PathBuf>,
+    /// For standard error; `None` unless its log is `AUTO`.
     pub stderr: Option<PathBuf>,
 }
 
 /// Writes a value into a file in memory, which nobody can change any more.
+///
+/// # Errors
+/// The system has no room for the file, or the value cannot be written as JSON.
 pub fn write<T: Serialize>(name: &str, value: &T) -> io::Result<OwnedFd> {
     let mut file = BufWriter::new(File::from(memory::new_file(name)?));
     serde_json::to_writer(&mut file, value)?;
@@ -153,8 +163,8 @@ impl Snapshot {
             };
             active.push(ActiveGroup { config, logs: group.logs });
         }
-        let WrittenSnapshot { sockets, exit_status, generation, renewing, in_the_way, .. } = written;
-        Ok(Snapshot { config, active, sockets, exit_status, generation, renewing, in_the_way })
+        let WrittenSnapshot { sockets, exit_status, generation, groups_updating, in_the_way, .. } = written;
+        Ok(Snapshot { config, active, sockets, exit_status, generation, groups_updating, in_the_way })
     }
 }
 
@@ -171,8 +181,8 @@ struct WrittenSnapshot<'a> {
     exit_status: u8,
     #[serde(default)]
     generation: u32,
-    #[serde(default)]
-    renewing: Vec<String>,
+    #[serde(default, rename = "renewing")]
+    groups_updating: Vec<String>,
     #[serde(default)]
     in_the_way: Vec<Standing>,
 }
@@ -192,6 +202,9 @@ struct WrittenGroups<'a> {
 }
 
 /// The names of files that the keeper is to remove if the daemon ends without a manager, as it reads them.
+///
+/// # Errors
+/// The system has no room for the file.
 pub fn list_of_files(paths: &[PathBuf]) -> io::Result<OwnedFd> {
     let mut file = File::from(memory::new_file("supervisord-files")?);
     for path in paths {
@@ -203,12 +216,18 @@ pub fn list_of_files(paths: &[PathBuf]) -> io::Result<OwnedFd> {
 }
 
 /// Leaves the names of files with the keeper, which removes them if the daemon ends without a manager.
+///
+/// # Errors
+/// The list cannot be made, or the keeper cannot be reached; it keeps the former list then.
 pub fn deposit_files(link: &Link, paths: &[PathBuf]) -> io::Result<()> {
     let file = list_of_files(paths)?;
     link.deposit(&[(Place::Files, file.as_fd())])
 }
 
 /// Leaves the configuration in force with the keeper.
+///
+/// # Errors
+/// The snapshot cannot be written, or the keeper cannot be reached; it keeps the former snapshot then.
 pub fn deposit_snapshot(link: &Link, snapshot: &Snapshot) -> io::Result<()> {
     let fd = write("supervisord-snapshot", snapshot)?;
     link.deposit(&[(Place::Snapshot, fd.as_fd())])

@@ -26,7 +26,7 @@ use crate::model::config::{ActivityLog, Config, Level};
 use crate::model::signal::Signal;
 use crate::shm::handshake::drain_counter;
 use crate::shm::link::{Entry, Link, What};
-use crate::sys::clock;
+use crate::sys::{clock, signals};
 use futures_lite::FutureExt;
 use nix::errno::Errno;
 use std::pin::pin;
@@ -42,30 +42,48 @@ const ENTRIES_PER_TURN: usize = 32;
 
 /// The daemon, as its manager sees it: what it was started with, and its parts, each of which alone writes its fields.
 pub struct Daemon {
+    /// The connection to the keeper.
     pub link: Arc<Link>,
+    /// How the daemon was started.
     pub boot: Boot,
+    /// The configuration in force, and what else a successor must know.
     pub in_force: InForce,
+    /// Answers that wait until what they say is saved.
     pub answers: Answers,
+    /// The table of groups and processes.
     pub procs: ProcessManager,
+    /// Whether the daemon runs, or how far its end has come.
     pub life: Life,
+    /// What is the same for every program that is created.
     pub spawn_context: Arc<SpawnContext>,
+    /// What programs are created with.
     pub spawns: Spawns,
     /// How many descriptors all processes take.
     pub needs: Needs,
+    /// What the HTTP side works with: its limits, the change feed, the figures.
     pub http: http::Context,
+    /// The HTTP servers that accept clients.
     pub servers: Servers,
+    /// Event listeners and their pools.
     pub events: Events,
+    /// The listening sockets of programs.
     pub sockets: Sockets,
+    /// The upgrade that was asked for, if any.
     pub upgrade: Upgrade,
+    /// The file that says which programs are alive (`processinfomapfile`).
     pub map: InfoMap,
+    /// The list of all processes, shared by clients that ask within the same second.
     pub process_list: ProcessListCache,
+    /// Programs of a former daemon.
     pub adoption: Adoption,
+    /// What came of the last time when the configuration was read again.
     pub last_reread: LastReread,
 }
 
 /// What has come to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
+    /// The daemon ends, and the keeper with it unless programs are left running.
     Daemon,
     /// Another one takes over at once.
     Manager,
@@ -75,7 +93,7 @@ impl Daemon {
     /// Runs until the daemon, or only this manager, is to end.
     pub async fn run(&mut self, inputs: &mut LoopInputs) -> End {
         loop {
-            self.link.pulse();
+            self.link.beat();
             let backlog = self.absorb_ledger();
             for call in std::mem::take(&mut inputs.postponed) {
                 self.handle(call);
@@ -85,7 +103,7 @@ impl Daemon {
                 self.handle(call);
             }
             self.fire_deadlines();
-            self.look_after_newborns();
+            self.check_pending_spawns();
             self.progress_of_group_updates();
             if self.progress_of_end() {
                 return End::Daemon;
@@ -112,7 +130,7 @@ impl Daemon {
             Wakeup::Deadline | Wakeup::Call(None) | Wakeup::Written(None) => {}
             Wakeup::Listener => self.hear_listeners(),
             Wakeup::Adopted => self.look_after_adopted(),
-            Wakeup::Created => self.hear_births(),
+            Wakeup::Created => self.conclude_pending_spawns(),
             Wakeup::Written(Some(written)) => self.take_all_written(written),
             Wakeup::Call(Some(call)) => self.handle(call),
         }
@@ -132,12 +150,12 @@ impl Daemon {
                 answered.as_mut().await;
                 None
             };
-            self.link.pulse();
+            self.link.beat();
             let Some(wakeup) = done.or(async { Some(self.wait(inputs).await) }).await else { return };
             self.wake(wakeup, inputs);
             self.absorb_ledger();
             self.fire_deadlines();
-            self.look_after_newborns();
+            self.check_pending_spawns();
             self.answer_clients();
         }
     }
@@ -153,7 +171,9 @@ impl Daemon {
                     What::Signal(number) if sequence < daemon.link.heeds_from() => {
                         ::log::debug!("ignored signal {number}, which was about the end of the last run");
                     }
-                    What::Signal(number) if daemon.may_be_done(sequence) && !asks_for_end(number) => {
+                    What::Signal(number)
+                        if daemon.may_be_done(sequence) && !signals::asks_for_end(number) =>
+                    {
                         ::log::debug!("ignored signal {number}, which may have been obeyed before");
                     }
                     What::Signal(number) => daemon.signalled(number),
@@ -171,7 +191,7 @@ impl Daemon {
 
     fn exited(&mut self, entry: Entry) {
         let What::Exit { status, name } = entry.what else { return };
-        let came_later = |slot| self.procs.proc(slot).is_some_and(|proc| proc.born_at > entry.sequence);
+        let came_later = |slot| self.procs.proc(slot).is_some_and(|proc| proc.spawn_head > entry.sequence);
         if self.may_be_done(entry.sequence) && self.procs.slot_of_pid(entry.pid).is_none_or(came_later) {
             // An earlier program with this pid, or one whose end is known.
             return;
@@ -179,11 +199,12 @@ impl Daemon {
         self.link.set_known(entry.pid, false);
         // Tests of others wait for this line, and expect what the program wrote before it.
         let announce = || ::log::debug!("received SIGCHLD indicating a child quit");
-        if self.doomed_ended(entry.pid) {
+        if self.abandoned_spawn_ended(entry.pid) {
             announce();
             return ::log::debug!("pid {}, which had been given up, is gone ({status})", entry.pid);
         }
-        let Some(slot) = self.procs.release_pid(entry.pid).or_else(|| self.newborn_ended(entry.pid)) else {
+        let Some(slot) = self.procs.release_pid(entry.pid).or_else(|| self.pending_spawn_ended(entry.pid))
+        else {
             announce();
             ::log::info!("reaped unknown pid {} ({status})", entry.pid);
             ::log::debug!("pid {} was called '{name}'", entry.pid);
@@ -228,7 +249,7 @@ impl Daemon {
         }
     }
 
-    /// Somebody sent a signal to the manager and not to the daemon. Tools that signal every process of a name
+    /// A signal was sent to the manager and not to the daemon. Tools that signal every process of a name
     /// or a control group reach both; the keeper has passed theirs on already.
     fn stray_signal(&self, number: i32) {
         let signal = Signal::from_raw(number);
@@ -238,6 +259,7 @@ impl Daemon {
         );
     }
 
+    /// Opens the activity log and the logs of all programs anew by their names, as after a rotation by somebody else.
     pub fn reopen_logs(&mut self) {
         match &self.in_force.config().supervisord.logfile {
             // Something else stands in for it.
@@ -262,11 +284,6 @@ impl Daemon {
             }
         });
     }
-}
-
-/// Whether a signal asks the daemon to end.
-fn asks_for_end(number: i32) -> bool {
-    matches!(Signal::from_raw(number), Signal::TERM | Signal::INT | Signal::QUIT)
 }
 
 /// What the system says, without its number.

@@ -1,6 +1,6 @@
-//! What the loop listens to, and what can wake it.
+//! What the loop waits for, and what can wake it.
 
-use crate::control::request::Call;
+use crate::control::ask::Call;
 use crate::manager::daemon::Daemon;
 use crate::manager::events::outlet::Written;
 use crate::rt;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub enum Wakeup {
     /// The ledger has grown.
     Ledger,
+    /// A client asks for something; `None` if there is no client any more.
     Call(Option<Call>),
     /// A signal that was sent to the manager itself.
     Signal(i32),
@@ -22,22 +23,28 @@ pub enum Wakeup {
     Adopted,
     /// A program was created, and nobody waited for it.
     Created,
-    /// Somebody's output is to become an event.
+    /// Output of a program is to become an event; `None` if no stream is left.
     Written(Option<Written>),
+    /// The earliest deadline has come.
     Deadline,
 }
 
 /// Whether there may be more in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backlog {
+    /// Every entry has been dealt with.
     Empty,
+    /// A turn has ended before the ledger has.
     More,
 }
 
 /// What the loop listens to.
 pub struct LoopInputs {
+    /// The eventfd that the keeper rings when the ledger has grown.
     pub doorbell: Arc<OwnedFd>,
+    /// What clients ask for.
     pub calls: async_channel::Receiver<Call>,
+    /// Signals that were sent to the manager itself, which only reports them.
     pub signals: rt::Signals,
     /// Readable when an event listener has written something.
     pub listeners: Arc<OwnedFd>,
@@ -53,7 +60,7 @@ impl Daemon {
         debug_assert!(self.answers.are_sent(), "a client waits for as long as the loop sleeps");
         let deadlines = [
             self.procs.next_deadline(),
-            self.birth_deadline(),
+            self.pending_spawn_deadline(),
             self.life.deadline(),
             self.events.deadline(),
             self.map.deadline(),
@@ -77,11 +84,11 @@ impl Daemon {
             wait::readable(&inputs.adopted).await;
             Wakeup::Adopted
         };
-        let born = async {
+        let created = async {
             self.spawns.ring().await;
             Wakeup::Created
         };
         let written = async { Wakeup::Written(self.events.next_written().await) };
-        ledger.or(signals).or(timer).or(listeners).or(adopted).or(born).or(calls).or(written).await
+        ledger.or(signals).or(timer).or(listeners).or(adopted).or(created).or(calls).or(written).await
     }
 }

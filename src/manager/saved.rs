@@ -1,11 +1,11 @@
 //! What is in force, and whether the keeper has it for a successor.
 //!
-//! A manager that dies leaves the processes in their slots and everything else in a [`Snapshot`]. Whatever stands in that
-//! counts its changes, so nobody has to remember that it is to be written again: [`Daemon::save`] compares the counts with
-//! those of what the keeper holds, and writes if they differ.
+//! A manager that dies leaves the processes in their slots and everything else in a [`Snapshot`]. Each part of a snapshot
+//! counts its changes, so nobody has to remember to write it again: [`Daemon::save`] compares the counts with those of
+//! what the keeper holds, and writes if they differ.
 //!
-//! Some things must not be done before that: a client is not answered, a program of a new group not started, a slot not
-//! freed. They ask for a [`Saved`], which only [`Daemon::save`] gives.
+//! Some things must not be done before that: answering a client, starting a program of a new group, freeing a slot. They
+//! take a [`Saved`], which only [`Daemon::save`] gives.
 
 use crate::manager::boot::{ActiveGroup, Snapshot, deposit_snapshot};
 use crate::manager::daemon::Daemon;
@@ -60,32 +60,37 @@ impl InForce {
     }
 
     /// As an earlier manager has left it, but for the configuration, which a resumed daemon has read anew.
-    pub fn resume(config: Config, snapshot: &Snapshot) -> InForce {
+    pub fn restore(config: Config, snapshot: &Snapshot) -> InForce {
         InForce {
             exit_status: snapshot.exit_status,
             generation: snapshot.generation,
-            groups_updating: snapshot.renewing.clone(),
+            groups_updating: snapshot.groups_updating.clone(),
             in_the_way: snapshot.in_the_way.clone(),
             ..InForce::begin(config)
         }
     }
 
+    /// The daemon's own settings, with the groups of the last reread, which need not be the active ones.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
 
+    /// What the daemon's exit status is to be.
     pub fn exit_status(&self) -> u8 {
         self.exit_status
     }
 
+    /// Which run of the daemon this is, counted from 1.
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
+    /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
     pub fn groups_updating(&self) -> &[String] {
         &self.groups_updating
     }
 
+    /// Programs of a former daemon that nobody may be started beside.
     pub fn in_the_way(&self) -> &[Standing] {
         &self.in_the_way
     }
@@ -195,7 +200,7 @@ impl Daemon {
             sockets: self.sockets.records(),
             exit_status: self.in_force.exit_status,
             generation: self.in_force.generation,
-            renewing: self.in_force.groups_updating.clone(),
+            groups_updating: self.in_force.groups_updating.clone(),
             in_the_way: self.in_force.in_the_way.clone(),
             config: (*self.in_force.config).clone(),
             active: active.collect(),

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
 
-/// Of so many sinks of a stream it is known what they have got.
+/// For how many sinks of a stream the cursor records what they have got.
 pub const TRACKED_SINKS: usize = 4;
 
 /// Where one stream is.
@@ -22,6 +22,7 @@ pub struct Cursor {
     current: AtomicU32,
     _reserved: AtomicU32,
     batches: [BatchRecord; 2],
+    /// How far each sink is, in the order of the configuration.
     pub sinks: [SinkCursor; TRACKED_SINKS],
 }
 
@@ -33,7 +34,7 @@ struct BatchRecord {
     wall: AtomicU64,
     n_log: AtomicU64,
     n_lines: AtomicU64,
-    /// As in `Work`.
+    /// The number of a `Work`.
     work: AtomicU32,
     pid: AtomicI32,
 }
@@ -45,9 +46,11 @@ pub struct Batch {
     pub done: u64,
     /// The end of the batch; `done` if none is under way.
     pub end: u64,
+    /// What is under way between the two.
     pub work: Work,
     /// Which process wrote it, and when it was read, in nanoseconds since the epoch: both go into lines.
     pub pid: i32,
+    /// When it was read, in nanoseconds since the epoch; goes into lines.
     pub wall: u64,
     /// How many bytes for files were made of everything before it.
     pub n_log: u64,
@@ -58,6 +61,7 @@ pub struct Batch {
 /// What is under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Work {
+    /// No write is under way.
     #[default]
     Nothing,
     /// The bytes up to the end of the batch.
@@ -85,10 +89,13 @@ pub struct SinkCursor {
 /// A write to a regular file that may have happened or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteIntent {
+    /// The file's device, see stat(2).
     pub device: u64,
+    /// The file's inode on that device.
     pub inode: u64,
     /// Where in the file.
     pub offset: u64,
+    /// How many bytes are written there.
     pub length: u64,
     /// What `written` was before.
     pub at: u64,
@@ -137,10 +144,12 @@ impl Cursor {
 }
 
 impl SinkCursor {
+    /// How many bytes it has taken, counted as the stream's output is; those that were dropped included.
     pub fn written(&self) -> u64 {
         self.written.load(Acquire)
     }
 
+    /// Publishes that number.
     pub fn set_written(&self, written: u64) {
         self.written.store(written, Release);
     }

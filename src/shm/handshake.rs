@@ -3,12 +3,12 @@
 
 use crate::shm::layout::LedgerEntry;
 use std::os::fd::{OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU8, Ordering::*};
+use std::sync::atomic::Ordering::*;
 
 /// Tells a freshly executed process that it is a manager, and where its descriptors are.
 pub const MANAGER_VARIABLE: &str = "SUPERVISORD_MANAGER";
 
-/// Tells a manager that it is a candidate and only to look around.
+/// Tells a manager that it is a candidate, which only checks whether it understands everything.
 pub const CHECK_VARIABLE: &str = "SUPERVISORD_CHECK";
 
 /// Reads the list of descriptors that `variable` hands to this process. It counts only if it begins with the
@@ -34,8 +34,8 @@ pub fn drain_counter(doorbell: &OwnedFd) {
 }
 
 /// Reads a name as the keeper wrote it.
-pub fn entry_name(entry: &LedgerEntry) -> String {
-    let bytes: Vec<u8> = entry.name.iter().map(|byte: &AtomicU8| byte.load(Relaxed)).collect();
+pub fn entry_name<M>(entry: &LedgerEntry<M>) -> String {
+    let bytes: Vec<u8> = entry.name.iter().map(|byte| byte.load(Relaxed)).collect();
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }

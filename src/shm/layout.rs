@@ -10,12 +10,13 @@
 //! without a new version.
 
 use crate::shm::cursor::Cursor;
-use crate::sys::memory::Shareable;
+use crate::sys::memory::{Field, Mode, ReadWrite, Shareable};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
 
-/// "SUPVKEEP" and "SUPVMNGR" as numbers, to tell the two memories from anything else.
+/// "SUPVKEEP" as a number: the first word of a [`KeeperMemory`].
 pub const KEEPER_MAGIC: u64 = u64::from_le_bytes(*b"SUPVKEEP");
+/// "SUPVMNGR" as a number: the first word of a [`ManagerMemory`].
 pub const MANAGER_MAGIC: u64 = u64::from_le_bytes(*b"SUPVMNGR");
 
 /// Raised whenever the meaning of any field changes.
@@ -37,6 +38,7 @@ pub const GLOBAL_PLACES: usize = 1024;
 /// Vault places per slot: standard output, error and input, and the mailbox of an event listener.
 pub const PLACES_PER_SLOT: usize = 4;
 
+/// Places of the vault itself: global ones, followed by those of each slot.
 pub const VAULT_PLACES: usize = GLOBAL_PLACES + SLOTS * PLACES_PER_SLOT;
 
 /// Places of log files: that of standard output and that of standard error for each slot.
@@ -48,60 +50,75 @@ pub const ALL_PLACES: usize = VAULT_PLACES + LOG_PLACES + SLOTS + LOG_PLACES;
 /// The longest name of a group or a process, in bytes.
 pub const NAME_BYTES: usize = crate::model::namespec::MAX_NAME_BYTES;
 
+/// A number in shared memory, as a process with mode `M` sees it.
+type U8<M> = Field<AtomicU8, M>;
+type U32<M> = Field<AtomicU32, M>;
+type I32<M> = Field<AtomicI32, M>;
+type U64<M> = Field<AtomicU64, M>;
+type I64<M> = Field<AtomicI64, M>;
+
 /// Written by the keeper only; the manager maps it read-only.
 #[repr(C)]
-pub struct KeeperMemory {
-    pub magic: AtomicU64,
-    pub layout: AtomicU32,
-    pub keeper_pid: AtomicI32,
-    pub manager_pid: AtomicI32,
+pub struct KeeperMemory<M = ReadWrite> {
+    /// [`KEEPER_MAGIC`].
+    pub magic: U64<M>,
+    /// [`LAYOUT`] of the release that created the memory.
+    pub layout: U32<M>,
+    /// The keeper's own pid.
+    pub keeper_pid: I32<M>,
+    /// The manager that is alive; 0 for none.
+    pub manager_pid: I32<M>,
     /// How many managers have been started.
-    pub manager_starts: AtomicU32,
+    pub manager_starts: U32<M>,
     /// Descriptors that could not be taken in.
-    pub deposits_lost: AtomicU32,
+    pub deposits_lost: U32<M>,
     /// How far an upgrade has come: its number in the upper bits, an `UPGRADE_*` in the lowest eight.
-    pub upgrade: AtomicU32,
+    pub upgrade: U32<M>,
     /// The number the next ledger entry will have; the first one has 0.
-    pub head: AtomicU64,
-    pub ledger: [LedgerEntry; LEDGER_ENTRIES],
+    pub head: U64<M>,
+    /// A ring: entry n stands at n modulo its size.
+    pub ledger: [LedgerEntry<M>; LEDGER_ENTRIES],
     /// The number of a held descriptor plus one; 0 for an empty place.
-    pub vault: [AtomicI32; VAULT_PLACES],
+    pub vault: [I32<M>; VAULT_PLACES],
     // Added after 0.1.0:
     /// How many bytes of output the keeper itself has moved to logs.
-    pub drained: AtomicU64,
+    pub drained: U64<M>,
     /// The number, counted as `manager_starts`, of the last manager that was killed because it hung.
-    pub hung: AtomicU32,
-    /// How often the keeper has looked whether a manager reacts.
-    pub looks: AtomicU32,
+    pub hung: U32<M>,
+    /// How many times the keeper has checked whether a manager reacts; wraps.
+    pub checks: U32<M>,
     /// How the last candidate that failed has ended: the status word of wait(2), or `UPGRADE_NO_ANSWER`.
-    pub upgrade_status: AtomicI32,
-    _reserved_2: AtomicU32,
+    pub upgrade_status: I32<M>,
+    _reserved_2: U32<M>,
     /// As `vault`, the log files of the outputs: two per slot.
-    pub logs: [AtomicI32; LOG_PLACES],
+    pub logs: [I32<M>; LOG_PLACES],
     /// As `vault`, the programs that are not the keeper's children: one per slot.
-    pub pidfds: [AtomicI32; SLOTS],
+    pub pidfds: [I32<M>; SLOTS],
     /// Signals that are in the ledger under a lower number were about an end of the daemon that has come.
-    pub heeds_from: AtomicU64,
+    pub heeds_from: U64<M>,
     /// As `logs`, what waits for syslogs on the network.
-    pub queues: [AtomicI32; LOG_PLACES],
+    pub queues: [I32<M>; LOG_PLACES],
 }
 
-// SAFETY: repr(C), atomics only.
-unsafe impl Shareable for KeeperMemory {
-    const LEAST: usize = std::mem::offset_of!(KeeperMemory, drained);
+// SAFETY: repr(C), fields of the mode only, and reserved ones that nobody else reaches.
+unsafe impl<M: Mode> Shareable for KeeperMemory<M> {
+    type Mode = M;
+    const LEAST: usize = std::mem::offset_of!(KeeperMemory<M>, drained);
 }
 
-impl KeeperMemory {
+impl<M> KeeperMemory<M> {
     /// A place in the vault by its number; `None` if there is no such place.
-    pub fn place(&self, index: u32) -> Option<&AtomicI32> {
+    pub fn place(&self, index: u32) -> Option<&I32<M>> {
         let index = index as usize;
         let log = || self.logs.get(index.checked_sub(VAULT_PLACES)?);
         let pidfd = || self.pidfds.get(index.checked_sub(VAULT_PLACES + LOG_PLACES)?);
         let queue = || self.queues.get(index.checked_sub(VAULT_PLACES + LOG_PLACES + SLOTS)?);
         self.vault.get(index).or_else(log).or_else(pidfd).or_else(queue)
     }
+}
 
-    /// What the vault holds in a place. For the keeper.
+impl KeeperMemory {
+    /// What the vault holds in a place. For the keeper, who alone maps it for writing.
     pub(crate) fn held(&self, place: Place) -> Option<BorrowedFd<'_>> {
         let number = self.place(place.index())?.load(Acquire) - 1;
         // SAFETY: the keeper has a single thread, and what stands in a place is open until that thread takes it
@@ -112,17 +129,17 @@ impl KeeperMemory {
 
 /// [`KeeperMemory::upgrade`]: no upgrade is under way.
 pub const UPGRADE_NONE: u32 = 0;
-/// The candidate is looking at the shared memory and the configuration.
+/// [`KeeperMemory::upgrade`]: the candidate checks whether it understands the shared memory and the configuration.
 pub const UPGRADE_CHECKING: u32 = 1;
-/// It refused, crashed or took too long. Nothing has changed.
+/// [`KeeperMemory::upgrade`]: the candidate refused, crashed or took too long. Nothing has changed.
 pub const UPGRADE_REFUSED: u32 = 2;
-/// It passed. The manager is to make room.
+/// [`KeeperMemory::upgrade`]: the candidate passed. The manager is to make room.
 pub const UPGRADE_PASSED: u32 = 3;
-/// It runs, and has to prove itself for a while before the keeper follows.
+/// [`KeeperMemory::upgrade`]: the candidate runs, and has to prove itself for a while before the keeper follows.
 pub const UPGRADE_ON_TRIAL: u32 = 4;
-/// It failed, and the former binary runs again.
+/// [`KeeperMemory::upgrade`]: the candidate failed, and the former binary runs again.
 pub const UPGRADE_ROLLED_BACK: u32 = 5;
-/// Manager and keeper run the new binary.
+/// [`KeeperMemory::upgrade`]: manager and keeper run the new binary.
 pub const UPGRADE_DONE: u32 = 6;
 
 /// [`KeeperMemory::upgrade_status`]: it had to be killed, because it did not answer in time.
@@ -130,22 +147,26 @@ pub const UPGRADE_NO_ANSWER: i32 = -1;
 
 /// Something that happened and that no manager may miss: an exit or a signal.
 #[repr(C)]
-pub struct LedgerEntry {
-    pub kind: AtomicU32,
+pub struct LedgerEntry<M = ReadWrite> {
+    /// What happened: an `ENTRY_*`.
+    pub kind: U32<M>,
     /// Who ended, or who sent the signal.
-    pub pid: AtomicI32,
+    pub pid: I32<M>,
     /// The status word of wait(2), or the signal's number.
-    pub status: AtomicI32,
-    _reserved: AtomicU32,
-    /// Monotonic and wall clock, in nanoseconds.
-    pub monotonic: AtomicU64,
-    pub wall: AtomicU64,
-    /// CPU time in microseconds, and the largest resident size in KiB.
-    pub user_micros: AtomicU64,
-    pub system_micros: AtomicU64,
-    pub max_resident: AtomicU64,
+    pub status: I32<M>,
+    _reserved: U32<M>,
+    /// When, on the monotonic clock, in nanoseconds.
+    pub monotonic: U64<M>,
+    /// When, on the wall clock, in nanoseconds since 1970.
+    pub wall: U64<M>,
+    /// CPU time in the program itself, in microseconds.
+    pub user_micros: U64<M>,
+    /// CPU time in the kernel, in microseconds.
+    pub system_micros: U64<M>,
+    /// The largest resident size, in KiB.
+    pub max_resident: U64<M>,
     /// The name of who ended, 15 bytes and a zero.
-    pub name: [AtomicU8; 16],
+    pub name: [U8<M>; 16],
 }
 
 /// [`LedgerEntry::kind`]: a child ended.
@@ -153,92 +174,120 @@ pub const ENTRY_EXIT: u32 = 1;
 /// [`LedgerEntry::kind`]: the keeper got a signal.
 pub const ENTRY_SIGNAL: u32 = 2;
 
-/// Written by the manager only; the keeper reads it with suspicion.
+/// Written by the manager only; the keeper checks what it reads there before it uses it.
 #[repr(C)]
-pub struct ManagerMemory {
-    pub magic: AtomicU64,
-    pub layout: AtomicU32,
+pub struct ManagerMemory<M = ReadWrite> {
+    /// [`MANAGER_MAGIC`].
+    pub magic: U64<M>,
+    /// [`LAYOUT`] of the release that created the memory.
+    pub layout: U32<M>,
     /// 1 once a manager has come up completely.
-    pub ready: AtomicU32,
+    pub ready: U32<M>,
     /// The daemon's exit status plus one, once the manager wants the keeper to end with it; 0 before.
-    pub goodbye: AtomicU32,
+    pub goodbye: U32<M>,
     /// Slots from here on have never been used.
-    pub slots_used: AtomicU32,
+    pub slots_used: U32<M>,
     /// Every ledger entry below this number has been dealt with.
-    pub tail: AtomicU64,
-    /// What the daemon is doing, as `SupervisorState::code() + 2`; 0 before it was ever set.
-    pub supervisor_state: AtomicU32,
+    pub tail: U64<M>,
+    /// What the daemon is doing, as `SupervisorState::code` plus [`STATE_OFFSET`]; 0 before it was ever set.
+    supervisor_state: U32<M>,
     /// The number, counted as `manager_starts`, of the last manager that came up completely.
-    pub manager_up: AtomicU32,
+    pub manager_up: U32<M>,
     /// How many upgrades have been asked for.
-    pub upgrades_wanted: AtomicU32,
+    pub upgrades_wanted: U32<M>,
     /// 1 while the manager is making room for the candidate: its end is no crash.
-    pub handing_over: AtomicU32,
+    pub handing_over: U32<M>,
     /// Why a candidate refused, in its own words.
-    pub upgrade_report: Text,
-    pub slots: [Slot; SLOTS],
+    pub upgrade_report: Text<M>,
+    /// The processes, by their slot.
+    pub slots: [Slot<M>; SLOTS],
     // Added after 0.1.0:
     /// The number, counted as `manager_starts`, of the last manager that keeps right what follows.
-    pub hints_by: AtomicU32,
+    pub hints_by: U32<M>,
     /// How long a manager may take to react, in milliseconds; 0 for ever.
-    pub watchdog_millis: AtomicU32,
-    /// How often the manager's loop has turned.
-    pub turns: AtomicU64,
-    /// The number, counted as `looks`, of the last look that the manager itself has asked for.
-    pub look_wanted: AtomicU32,
+    pub watchdog_millis: U32<M>,
+    /// How many rounds the manager's loop has begun; wraps. A manager that reacts raises it.
+    pub beats: U64<M>,
+    /// The number, counted as `checks`, of the last check that the manager itself has asked for.
+    pub check_wanted: U32<M>,
     /// The number, counted as `upgrades_wanted`, of the last upgrade whose failure in office is in the activity log.
-    pub failure_told: AtomicU32,
+    pub failure_told: U32<M>,
     /// What the keeper is to do with the outputs of each slot while there is no manager: a `DRAIN_*` for
     /// standard output in the lowest bits, and one for standard error above it.
-    pub drains: [AtomicU32; SLOTS],
+    pub drains: [U32<M>; SLOTS],
     /// How each slot's program is stopped if there is no manager to do it.
-    pub stops: [StopHint; SLOTS],
+    pub stops: [StopHint<M>; SLOTS],
     /// 1 from the moment on from which a manager's end leaves the programs running without one, until another
     /// one has resumed the daemon.
-    pub detached: AtomicU32,
-    _reserved_too: AtomicU32,
+    pub detached: U32<M>,
+    _reserved_too: U32<M>,
     /// The pids of programs whose process is known, a bit each: nobody will ask for the names of these.
-    pub known_pids: [AtomicU64; PIDS / 64],
+    pub known_pids: [U64<M>; PIDS / 64],
     /// Where the outputs of each slot are that have a spool: standard output and standard error. For managers
     /// among themselves.
-    pub cursors: [[Cursor; 2]; SLOTS],
+    pub cursors: Field<[[Cursor; 2]; SLOTS], M>,
 }
 
-impl ManagerMemory {
+/// Added to a state's number on the wire, of which the lowest is −1, so that 0 is none of them.
+const STATE_OFFSET: i32 = 2;
+
+impl<M> ManagerMemory<M> {
+    /// What the daemon is doing, as its number on the wire (`SupervisorState::code`); `None` before that was ever said.
+    pub fn supervisor_state(&self) -> Option<i32> {
+        match self.supervisor_state.load(Acquire) {
+            0 => None,
+            stored => Some(stored as i32 - STATE_OFFSET),
+        }
+    }
+
     /// The word that holds the bit of a pid, and the bit; `None` for what is no pid.
-    pub fn known_pid(&self, pid: i32) -> Option<(&AtomicU64, u64)> {
+    pub fn known_pid(&self, pid: i32) -> Option<(&U64<M>, u64)> {
         let pid = usize::try_from(pid).ok()?;
         Some((self.known_pids.get(pid / 64)?, 1 << (pid % 64)))
     }
 }
 
-// SAFETY: repr(C), atomics only.
-unsafe impl Shareable for ManagerMemory {
-    const LEAST: usize = std::mem::offset_of!(ManagerMemory, hints_by);
+impl ManagerMemory {
+    /// Says what the daemon is doing, as its number on the wire.
+    pub fn set_supervisor_state(&self, code: i32) {
+        self.supervisor_state.store((code + STATE_OFFSET) as u32, Release);
+    }
+}
+
+// SAFETY: repr(C), fields of the mode only, and reserved ones that nobody else reaches.
+unsafe impl<M: Mode> Shareable for ManagerMemory<M> {
+    type Mode = M;
+    const LEAST: usize = std::mem::offset_of!(ManagerMemory<M>, hints_by);
 }
 
 /// [`ManagerMemory::drains`]: the output waits for a manager.
 pub const DRAIN_LEAVE: u32 = 0;
 /// [`ManagerMemory::drains`]: it goes to the file in the stream's [`Place::Log`] as it is.
 pub const DRAIN_TO_LOG: u32 = 1;
-/// [`ManagerMemory::drains`]: nobody wants it.
+/// [`ManagerMemory::drains`]: the output is discarded.
 pub const DRAIN_DISCARD: u32 = 2;
 /// [`ManagerMemory::drains`]: it is gathered in the spool in the stream's [`Place::Log`], for the next manager.
 pub const DRAIN_TO_SPOOL: u32 = 3;
-/// So many bits one of them takes.
+/// How many bits one `DRAIN_*` takes.
 pub const DRAIN_BITS: u32 = 4;
+/// The bits of one `DRAIN_*`.
 pub const DRAIN_MASK: u32 = (1 << DRAIN_BITS) - 1;
+
+/// So many signals that ask for the end are an order to kill what still runs, to the manager as to a keeper that ends
+/// alone. A service manager sends TERM once, some do twice; whoever asks this often does not want to wait any more.
+pub const IMPATIENT_REQUESTS: u32 = 3;
 
 /// How a program is stopped.
 #[repr(C)]
-pub struct StopHint {
-    pub signal: AtomicU32,
+pub struct StopHint<M = ReadWrite> {
+    /// The number of the first stop signal; SIGTERM is sent for what is no signal.
+    pub signal: U32<M>,
     /// `STOP_*`.
-    pub flags: AtomicU32,
+    pub flags: U32<M>,
     /// Groups with higher numbers go first.
-    pub group_priority: AtomicI64,
+    pub group_priority: I64<M>,
     /// Nanoseconds from the signal to SIGKILL.
-    pub grace: AtomicU64,
+    pub grace: U64<M>,
 }
 
 /// [`StopHint::flags`]: the signal goes to the program's process group.
@@ -248,18 +297,21 @@ pub const STOP_KILLS_GROUP: u32 = 2;
 
 /// One configured process.
 #[repr(C)]
-pub struct Slot {
+pub struct Slot<M = ReadWrite> {
     /// A generation in the upper bits, a `PHASE_*` in the lowest eight.
-    pub phase: AtomicU64,
+    pub phase: U64<M>,
     /// Written by the kernel when a program is created.
-    pub pid: AtomicI32,
+    pub pid: I32<M>,
     /// Which of the two records counts; the other one is written next.
-    pub current: AtomicU32,
+    pub current: U32<M>,
     /// The ledger's head when the program was about to be created: its exit has this number or a higher one.
-    pub born_at: AtomicU64,
-    pub group: Text,
-    pub name: Text,
-    pub records: [Record; 2],
+    pub spawn_head: U64<M>,
+    /// The name of its group.
+    pub group: Text<M>,
+    /// Its own name.
+    pub name: Text<M>,
+    /// What the state machine knows, twice: see `current`.
+    pub records: [Record<M>; 2],
 }
 
 /// Nobody uses the slot.
@@ -274,29 +326,36 @@ pub const PHASE_RUNNING: u64 = 3;
 /// What the state machine knows about a process.
 #[repr(C)]
 #[derive(Default)]
-pub struct Record {
-    pub state: AtomicU32,
-    pub pid: AtomicI32,
+pub struct Record<M = ReadWrite> {
+    /// The state's number on the wire (`ProcessState::code`); see also [`PAUSE`].
+    pub state: U32<M>,
+    /// The program's pid; 0 for none.
+    pub pid: I32<M>,
     /// While it is STOPPING, from [`SENT_SHIFT`] on how many further stop signals were sent.
-    pub failures: AtomicU32,
+    pub failures: U32<M>,
     /// `FLAG_*`, and from [`GENERATION_SHIFT`] on the run of the daemon that started the program.
-    pub flags: AtomicU32,
-    pub deadline: AtomicU64,
-    pub started: AtomicU64,
-    pub start: AtomicU64,
-    pub stop: AtomicU64,
+    pub flags: U32<M>,
+    /// When the state changes by itself, on the monotonic clock in nanoseconds; what happens then depends on the state.
+    pub deadline: U64<M>,
+    /// When the program was started last, on the monotonic clock in nanoseconds.
+    pub started: U64<M>,
+    /// The same on the wall clock, in nanoseconds since 1970; 0 for never.
+    pub start: U64<M>,
+    /// When it ended last, on the wall clock in nanoseconds since 1970; 0 for never.
+    pub stop: U64<M>,
     /// 0 for none, 1 for unknown, else the status word of wait(2) plus `EXIT_BASE`.
-    pub exit: AtomicU32,
+    pub exit: U32<M>,
     /// How often it was started since it was configured.
-    pub starts: AtomicU32,
+    pub starts: U32<M>,
     /// The number of the last ledger entry that went into this record, plus one.
-    pub applied: AtomicU64,
+    pub applied: U64<M>,
     /// When the kernel created the program, in clock ticks since boot.
-    pub start_ticks: AtomicU64,
-    pub spawnerr: Text,
+    pub start_ticks: U64<M>,
+    /// Why it could not be started, as clients see it.
+    pub spawnerr: Text<M>,
 }
 
-/// See [`Record::failures`]. Those who fail wait a second longer each time, so nobody fails as often as fits below.
+/// See [`Record::failures`]. A process that fails waits a second longer each time, so it never fails as often as fits below.
 pub const SENT_SHIFT: u32 = 24;
 
 /// Flag in [`Record::flags`]: a start waits for the stop to finish.
@@ -308,13 +367,14 @@ pub const FLAG_TO_START: u32 = 4;
 /// Flag in [`Record::flags`]: what its program left behind in its process group is still to be killed.
 pub const FLAG_STRAGGLERS: u32 = 8;
 /// Flag in [`Record::flags`]: the signal below is for the whole process group.
-pub const FLAG_OWED_TO_GROUP: u32 = 16;
+pub const FLAG_PENDING_TO_GROUP: u32 = 16;
 /// In [`Record::flags`] from this bit on: the number of a signal that is still to be sent; 0 for none.
-pub const OWED_SIGNAL_SHIFT: u32 = 5;
+pub const PENDING_SIGNAL_SHIFT: u32 = 5;
 /// The largest number that fits there. Signals end at 64 (signal(7)).
-pub const OWED_SIGNAL_MAX: u32 = 0x7f;
+pub const PENDING_SIGNAL_MAX: u32 = 0x7f;
 /// All of [`Record::flags`] that is still to be done.
-pub const OWED_MASK: u32 = FLAG_STRAGGLERS | FLAG_OWED_TO_GROUP | OWED_SIGNAL_MAX << OWED_SIGNAL_SHIFT;
+pub const PENDING_MASK: u32 =
+    FLAG_STRAGGLERS | FLAG_PENDING_TO_GROUP | PENDING_SIGNAL_MAX << PENDING_SIGNAL_SHIFT;
 /// See [`Record::flags`]. A million runs fit.
 pub const GENERATION_SHIFT: u32 = 12;
 
@@ -328,14 +388,14 @@ pub const EXIT_BASE: u32 = 0x1_0000;
 
 /// A short text.
 #[repr(C)]
-pub struct Text {
-    len: AtomicU32,
-    bytes: [AtomicU8; NAME_BYTES],
+pub struct Text<M = ReadWrite> {
+    len: U32<M>,
+    bytes: [U8<M>; NAME_BYTES],
 }
 
-impl Default for Text {
-    fn default() -> Text {
-        Text { len: AtomicU32::new(0), bytes: std::array::from_fn(|_| AtomicU8::new(0)) }
+impl<M> Default for Text<M> {
+    fn default() -> Text<M> {
+        Text { len: U32::default(), bytes: std::array::from_fn(|_| U8::default()) }
     }
 }
 
@@ -357,7 +417,10 @@ impl Text {
         }
         &text[..len]
     }
+}
 
+impl<M> Text<M> {
+    /// The text; what is not UTF-8 is replaced.
     pub fn get(&self) -> String {
         let len = (self.len.load(Acquire) as usize).min(NAME_BYTES);
         let bytes: Vec<u8> = self.bytes[..len].iter().map(|byte| byte.load(Relaxed)).collect();
@@ -387,13 +450,16 @@ pub enum Place {
     /// Where a daemon is resumed that has ended and left its programs running.
     Resume,
     /// Where whoever stands in for the keeper learns of the end.
-    Attendant,
+    ForegroundProxy,
     /// The listening sockets, in the order of their configuration.
     HttpListener(u16),
     /// The listening sockets of programs; which is whose stands in the snapshot.
     Socket(u16),
+    /// Our end of a slot's standard output.
     Stdout(u32),
+    /// Our end of a slot's standard error.
     Stderr(u32),
+    /// Our end of a slot's standard input.
     Stdin(u32),
     /// What goes to an event listener and comes from it.
     Mailbox(u32),
@@ -428,7 +494,7 @@ impl Place {
             Place::Transfer(number) => 6 + u32::from(number.min(2)),
             Place::Files => 9,
             Place::Resume => 10,
-            Place::Attendant => 11,
+            Place::ForegroundProxy => 11,
             Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
             Place::Socket(number) => u32::from(Self::FIRST_SOCKET + number),
             Place::Stdout(slot) => of_slot(slot, 0),
@@ -447,10 +513,13 @@ impl Place {
 /// A message from the manager to the keeper, on a `SOCK_SEQPACKET` socket: an operation, then the places it
 /// is about, each a native 32-bit number. A deposit carries one descriptor per place.
 pub mod message {
+    /// The operation that puts descriptors into the places it names.
     pub const DEPOSIT: u32 = 1;
+    /// The operation that closes what is held in the places it names.
     pub const DROP: u32 = 2;
     /// The most places one message can name.
     pub const MAX_PLACES: usize = 32;
+    /// The longest message, in bytes.
     pub const MAX_BYTES: usize = 4 * (1 + MAX_PLACES);
 }
 
@@ -484,7 +553,7 @@ mod tests {
     /// What an upgrade from the first release finds.
     #[test]
     fn the_first_release_is_the_beginning_of_this_one() {
-        assert_eq!(KeeperMemory::LEAST, 2_232_360);
-        assert_eq!(ManagerMemory::LEAST, 78_119_216);
+        assert_eq!(<KeeperMemory>::LEAST, 2_232_360);
+        assert_eq!(<ManagerMemory>::LEAST, 78_119_216);
     }
 }

@@ -7,7 +7,7 @@ use crate::model::time::{Monotonic, Wall};
 use crate::shm::cursor::Cursor;
 use crate::shm::handshake::{self, MANAGER_VARIABLE, entry_name, numbers_from};
 use crate::shm::layout::*;
-use crate::sys::memory::{Access, Mapping};
+use crate::sys::memory::{Mapping, ReadOnly};
 use crate::sys::{fd, process, signals};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// The connection of a manager to its keeper.
 pub struct Link {
-    shared: Mapping<KeeperMemory>,
+    shared: Mapping<KeeperMemory<ReadOnly>>,
     pub(super) memory: Mapping<ManagerMemory>,
     deposits: OwnedFd,
     keeper_doorbell: OwnedFd,
@@ -54,23 +54,37 @@ impl Inherited {
 /// Something from the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// Its number in the ledger; the first one has 0.
     pub sequence: u64,
+    /// Who ended, or who sent the signal.
     pub pid: i32,
+    /// When, on the monotonic clock.
     pub monotonic: Monotonic,
+    /// When, on the wall clock.
     pub wall: Wall,
+    /// What happened.
     pub what: What,
 }
 
+/// What an entry of the ledger tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A child of the keeper ended.
-    Exit { status: ExitStatus, name: String },
+    Exit {
+        /// How it ended.
+        status: ExitStatus,
+        /// What it was called in `/proc`; empty if somebody knows the pid (see [`Link::set_known`]).
+        name: String,
+    },
     /// The keeper got a signal.
     Signal(i32),
 }
 
 /// Refuses memory of another version.
-pub fn check_versions(shared: &KeeperMemory, memory: &ManagerMemory) -> io::Result<()> {
+///
+/// # Errors
+/// `InvalidData`, which names the memory and both versions.
+pub fn check_versions<K, M>(shared: &KeeperMemory<K>, memory: &ManagerMemory<M>) -> io::Result<()> {
     let versions = [
         (shared.magic.load(Acquire) == KEEPER_MAGIC, shared.layout.load(Relaxed), "keeper"),
         (memory.magic.load(Acquire) == MANAGER_MAGIC, memory.layout.load(Relaxed), "manager"),
@@ -90,7 +104,7 @@ pub fn check_versions(shared: &KeeperMemory, memory: &ManagerMemory) -> io::Resu
 ///
 /// What shared memory says is believed if it can be true. If not, the last entry that went into a slot was dealt with, and
 /// so was everything before it; whatever came later is dealt with again, as far as the ledger reaches back.
-fn sound_tail(shared: &KeeperMemory, memory: &ManagerMemory) -> (u64, u64) {
+fn sound_tail(shared: &KeeperMemory<ReadOnly>, memory: &ManagerMemory) -> (u64, u64) {
     let head = shared.head.load(Acquire);
     let tail = memory.tail.load(Acquire);
     let reaches_back = head.saturating_sub(LEDGER_ENTRIES as u64);
@@ -120,8 +134,8 @@ impl Link {
             signals::ignore_write_signals();
             // Programs must not inherit any of this.
             fd::close_at_exec_from(3)?;
-            let shared = Mapping::map(adopt(shared)?, Access::ReadOnly)?;
-            let memory = Mapping::map(adopt(memory)?, Access::ReadWrite)?;
+            let shared = Mapping::map(adopt(shared)?)?;
+            let memory = Mapping::map(adopt(memory)?)?;
             check_versions(shared.get(), memory.get())?;
             let (tail, replayed_before) = sound_tail(shared.get(), memory.get());
             let link = Link {
@@ -138,6 +152,7 @@ impl Link {
         Some(connect())
     }
 
+    /// The keeper's pid, which is the daemon's.
     pub fn keeper_pid(&self) -> i32 {
         self.shared.get().keeper_pid.load(Relaxed)
     }
@@ -180,6 +195,9 @@ impl Link {
     }
 
     /// Lets the keeper close what it holds in these places.
+    ///
+    /// # Errors
+    /// The socket's. Messages before the one that failed have been sent.
     pub fn drop_deposits(&self, places: &[Place]) -> io::Result<()> {
         for some in places.chunks(message::MAX_PLACES) {
             self.send(message::DROP, some.iter().copied(), &mut SendAncillaryBuffer::default())?;
@@ -251,9 +269,9 @@ impl Link {
     }
 
     /// Whether one of those says that the program with this pid has ended which was created when the ledger's head was
-    /// at `born_at`. Until it does, nobody else can have the pid.
-    pub fn tells_end(&self, pid: i32, born_at: u64) -> bool {
-        let first = self.tail.load(Relaxed).max(born_at);
+    /// at `spawn_head`. Until it does, nobody else can have the pid.
+    pub fn tells_end(&self, pid: i32, spawn_head: u64) -> bool {
+        let first = self.tail.load(Relaxed).max(spawn_head);
         (first..self.head()).any(|sequence| {
             let entry = &self.shared.get().ledger[(sequence % LEDGER_ENTRIES as u64) as usize];
             entry.kind.load(Relaxed) == ENTRY_EXIT && entry.pid.load(Relaxed) == pid
@@ -359,19 +377,19 @@ impl Link {
         self.memory.get().watchdog_millis.store(millis, Release);
     }
 
-    /// Shows that the manager's loop turns.
-    pub fn pulse(&self) {
+    /// Shows that the manager's loop runs: begins another round.
+    pub fn beat(&self) {
         // Only the loop writes it.
-        let turns = &self.memory.get().turns;
-        turns.store(turns.load(Relaxed).wrapping_add(1), Release);
+        let beats = &self.memory.get().beats;
+        beats.store(beats.load(Relaxed).wrapping_add(1), Release);
     }
 
-    /// Lets the keeper look whether the loop turns, because something was posted to it. Wakes the keeper only if
-    /// it is not about to look anyway.
-    pub fn expect_turn(&self) {
+    /// Lets the keeper check whether the loop runs, because something was posted to it. Wakes the keeper only if no check
+    /// has been asked for yet.
+    pub fn expect_beat(&self) {
         let memory = self.memory.get();
-        let next = self.shared.get().looks.load(Acquire).wrapping_add(1);
-        if memory.watchdog_millis.load(Relaxed) != 0 && memory.look_wanted.swap(next, AcqRel) != next {
+        let next = self.shared.get().checks.load(Acquire).wrapping_add(1);
+        if memory.watchdog_millis.load(Relaxed) != 0 && memory.check_wanted.swap(next, AcqRel) != next {
             self.ring();
         }
     }
@@ -404,15 +422,12 @@ impl Link {
 
     /// What the daemon was doing when it was last said; `None` before that.
     pub fn supervisor_state(&self) -> Option<i32> {
-        match self.memory.get().supervisor_state.load(Acquire) {
-            0 => None,
-            stored => Some(stored as i32 - 2),
-        }
+        self.memory.get().supervisor_state()
     }
 
     /// Remembers what the daemon is doing, as its number on the wire.
     pub fn set_supervisor_state(&self, code: i32) {
-        self.memory.get().supervisor_state.store((code + 2) as u32, Release);
+        self.memory.get().set_supervisor_state(code);
     }
 
     /// Asks the keeper to let a binary take over.

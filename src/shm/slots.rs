@@ -13,15 +13,23 @@ use std::sync::atomic::{AtomicI32, Ordering::*};
 /// What a slot says about a process, for a manager that takes over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotContent {
+    /// Its number.
     pub slot: u32,
+    /// The name of the process' group, cut to what fits (see [`Text::cut`]).
     pub group: String,
+    /// The name of the process, cut in the same way.
     pub name: String,
+    /// What the state machine knew.
     pub process: Process,
+    /// How far the creation of its program had come.
     pub spawned: SpawnRecord,
-    pub born_at: u64,
+    /// The ledger's head when its program was about to be created: the exit has this number or a higher one.
+    pub spawn_head: u64,
     /// Every ledger entry below this number is in `process` already.
     pub applied: u64,
+    /// How often its program was started since it was configured.
     pub starts: u32,
+    /// Where its program is from.
     pub origin: Origin,
     /// It was just added and nobody has started it yet, though it starts by itself.
     pub to_start: bool,
@@ -34,7 +42,9 @@ pub struct SlotContent {
 /// What the state machine has decided and the manager has yet to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PendingEffects {
+    /// A signal that is to be sent, and to whom.
     pub signal: Option<(Signal, Reach)>,
+    /// What the program left behind in its process group is to be killed.
     pub kill_stragglers: bool,
 }
 
@@ -42,16 +52,16 @@ impl PendingEffects {
     fn flags(self) -> u32 {
         let stragglers = if self.kill_stragglers { FLAG_STRAGGLERS } else { 0 };
         let signal = self.signal.map_or(0, |(signal, reach)| {
-            let group = if reach == Reach::ProcessGroup { FLAG_OWED_TO_GROUP } else { 0 };
+            let group = if reach == Reach::ProcessGroup { FLAG_PENDING_TO_GROUP } else { 0 };
             // Signals have small positive numbers.
-            (signal.raw() as u32 & OWED_SIGNAL_MAX) << OWED_SIGNAL_SHIFT | group
+            (signal.raw() as u32 & PENDING_SIGNAL_MAX) << PENDING_SIGNAL_SHIFT | group
         });
         stragglers | signal
     }
 
     fn from_flags(flags: u32) -> PendingEffects {
-        let signal = flags >> OWED_SIGNAL_SHIFT & OWED_SIGNAL_MAX;
-        let is_group = flags & FLAG_OWED_TO_GROUP != 0;
+        let signal = flags >> PENDING_SIGNAL_SHIFT & PENDING_SIGNAL_MAX;
+        let is_group = flags & FLAG_PENDING_TO_GROUP != 0;
         let reach = if is_group { Reach::ProcessGroup } else { Reach::Process };
         PendingEffects {
             // Seven bits.
@@ -106,8 +116,8 @@ impl Link {
         let record = &slot.records[(slot.current.load(Acquire) & 1) as usize];
         let process = read_record(record);
         let pid = slot.pid.load(Acquire);
-        let waits_for_birth = matches!(process.state, State::Starting { pid: None, .. });
-        let spawned = match (waits_for_birth, phase, pid) {
+        let waits_for_program = matches!(process.state, State::Starting { pid: None, .. });
+        let spawned = match (waits_for_program, phase, pid) {
             (true, PHASE_SPAWNING, pid) if pid != 0 => SpawnRecord::Created(pid),
             (true, _, _) => SpawnRecord::Failed,
             (false, _, _) if process.state.pid().is_some() => SpawnRecord::Announced,
@@ -119,7 +129,7 @@ impl Link {
             name: slot.name.get(),
             process,
             spawned,
-            born_at: slot.born_at.load(Relaxed),
+            spawn_head: slot.spawn_head.load(Relaxed),
             applied: record.applied.load(Relaxed),
             starts: record.starts.load(Relaxed),
             origin: Origin {
@@ -150,6 +160,7 @@ impl Link {
         set_phase(slot, PHASE_IDLE);
     }
 
+    /// Says that nobody uses a slot any more.
     pub fn free_slot(&self, number: u32) {
         set_phase(self.slot(number), PHASE_FREE);
     }
@@ -194,14 +205,14 @@ impl Link {
     pub fn mark_done(&self, number: u32) {
         let slot = self.slot(number);
         let record = &slot.records[(slot.current.load(Relaxed) & 1) as usize];
-        record.flags.fetch_and(!OWED_MASK, AcqRel);
+        record.flags.fetch_and(!PENDING_MASK, AcqRel);
     }
 
     /// Says that a program is about to be created, and where the kernel is to write its pid.
-    pub fn announce_birth(&self, number: u32) -> &AtomicI32 {
+    pub fn announce_spawn(&self, number: u32) -> &AtomicI32 {
         let slot = self.slot(number);
         slot.pid.store(0, SeqCst);
-        slot.born_at.store(self.head(), Relaxed);
+        slot.spawn_head.store(self.head(), Relaxed);
         let generation = (slot.phase.load(Relaxed) >> 8).wrapping_add(1);
         slot.phase.store((generation << 8) | PHASE_SPAWNING, Release);
         &slot.pid
@@ -209,7 +220,7 @@ impl Link {
 
     /// The program that was created last for a slot; 0 if that has not come so far. The kernel writes it before the
     /// program's first instruction.
-    pub fn newborn(&self, number: u32) -> i32 {
+    pub fn spawned_pid(&self, number: u32) -> i32 {
         self.slot(number).pid.load(SeqCst)
     }
 }

@@ -1,4 +1,4 @@
-//! The variables of this process.
+//! The environment variables of this process.
 
 use crate::sys::schedule::is_only_thread;
 use std::ffi::OsStr;

@@ -97,6 +97,7 @@ pub struct ExecStrings {
 }
 
 impl ExecStrings {
+    /// Keeps the strings and makes the array of pointers that exec takes.
     pub fn new(strings: Vec<CString>) -> ExecStrings {
         ExecStrings { pointers: pointers(&strings), strings }
     }
@@ -131,6 +132,9 @@ pub fn is_own_binary(file: impl AsFd) -> bool {
 }
 
 /// Opens the binary this process runs, so that it can be executed again even after it was replaced on disk.
+///
+/// # Errors
+/// The system's: `/proc` is not mounted, or descriptors have run out.
 pub fn open_own_binary() -> io::Result<OwnedFd> {
     // SAFETY: a valid path; a non-negative result is a fresh descriptor that nobody else owns.
     unsafe {

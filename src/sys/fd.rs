@@ -21,6 +21,9 @@ pub unsafe fn adopt(number: RawFd) -> Option<OwnedFd> {
 }
 
 /// Sets whether a descriptor is closed by exec.
+///
+/// # Errors
+/// The system's; none is known for a descriptor that is open.
 pub fn set_cloexec(fd: impl AsFd, closed: bool) -> io::Result<()> {
     let flags = if closed { FdFlags::CLOEXEC } else { FdFlags::empty() };
     fcntl_setfd(fd, flags)?;
@@ -28,6 +31,9 @@ pub fn set_cloexec(fd: impl AsFd, closed: bool) -> io::Result<()> {
 }
 
 /// Makes exec close every descriptor from `first` on, whoever opened it.
+///
+/// # Errors
+/// `/proc/self/fd` cannot be read where the kernel has no close_range(2) with flags.
 pub fn close_at_exec_from(first: RawFd) -> io::Result<()> {
     // SAFETY: close_range with CLOSE_RANGE_CLOEXEC only sets flags.
     let result = unsafe {
@@ -95,6 +101,9 @@ impl Strangers {
 }
 
 /// Points standard input, output and error at `/dev/null`.
+///
+/// # Errors
+/// `/dev/null` cannot be opened.
 pub fn detach_stdio() -> io::Result<()> {
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
@@ -105,6 +114,9 @@ pub fn detach_stdio() -> io::Result<()> {
 
 /// Opens `/dev/null` for those of the descriptors 0, 1 and 2 that are closed, so that nothing else ends up
 /// under these numbers.
+///
+/// # Errors
+/// `/dev/null` cannot be opened.
 pub fn fill_stdio() -> io::Result<()> {
     loop {
         let file = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
@@ -121,6 +133,9 @@ pub fn fill_stdio() -> io::Result<()> {
 }
 
 /// A second descriptor, close-on-exec, of whatever is open under a number that somebody else owns.
+///
+/// # Errors
+/// EBADF if nothing is open under the number; EMFILE.
 pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     if number < 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
@@ -131,6 +146,9 @@ pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// Puts a second descriptor, open across exec, under a certain number, which must be unused.
+///
+/// # Errors
+/// The system's, as dup2(2) says.
 pub fn duplicate_to(fd: impl AsFd, number: RawFd) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     // SAFETY: the number is nobody's by the contract above, so nothing that is owned gets closed.

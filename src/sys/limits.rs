@@ -7,7 +7,9 @@ use std::io;
 /// A soft and a hard limit; `u64::MAX` is "unlimited".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Limit {
+    /// The limit in force; a process may raise its own up to the hard one.
     pub soft: u64,
+    /// The ceiling, which only CAP_SYS_RESOURCE may raise.
     pub hard: u64,
 }
 
@@ -22,7 +24,9 @@ impl Limit {
 /// The limits the daemon cares about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limited {
+    /// Open descriptors of a process: one more than the highest number.
     Descriptors,
+    /// Processes and threads of a user.
     Processes,
     /// The size of a file, in bytes; one in memory is one.
     FileSize,
@@ -57,6 +61,9 @@ pub fn advice(error: &io::Error) -> &'static str {
 }
 
 /// The limit in force.
+///
+/// # Errors
+/// The system's; none is known for these limits.
 pub fn get(what: Limited) -> io::Result<Limit> {
     let (soft, hard) = getrlimit(what.resource())?;
     Ok(Limit { soft, hard })
@@ -72,6 +79,9 @@ pub fn may_raise(what: Limited, hard: u64) -> bool {
 }
 
 /// Sets a limit.
+///
+/// # Errors
+/// EPERM for a higher hard limit without CAP_SYS_RESOURCE; EINVAL for a soft limit above the hard one.
 pub fn set(what: Limited, limit: Limit) -> io::Result<()> {
     Ok(setrlimit(what.resource(), limit.soft, limit.hard)?)
 }

@@ -3,12 +3,15 @@
 /// A moment in the local time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalTime {
+    /// As people write it: 2026.
     pub year: i32,
     /// From 1.
     pub month: u32,
     /// From 1.
     pub day: u32,
+    /// 0 to 23.
     pub hour: u32,
+    /// 0 to 59.
     pub minute: u32,
     /// Up to 60, for a leap second.
     pub second: u32,

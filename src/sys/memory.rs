@@ -5,13 +5,15 @@
 //! program.
 
 use crate::sys::limits::{self, Limited};
-use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::io;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Where a file without a name can be made if the system has none in memory.
 const DIRECTORIES: [&str; 4] = ["/dev/shm", "/run", "/tmp", "/var/tmp"];
@@ -51,7 +53,7 @@ fn nameless_file() -> Result<OwnedFd, Errno> {
     let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
     let mut failure = Errno::NOENT;
     for directory in DIRECTORIES {
-        match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
+        match rustix::fs::open(directory, flags, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR) {
             Ok(file) => return Ok(file),
             Err(errno) => failure = errno,
         }
@@ -113,27 +115,93 @@ pub fn give_back_free() {
     }
 }
 
+/// What this process may do with a mapping: [`ReadOnly`] or [`ReadWrite`].
+pub trait Mode {
+    /// How pages are mapped.
+    const PROTECTION: ProtFlags;
+}
+
+/// The mapping is read; another process writes it. A store would be a SIGSEGV, so no safe code can store.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadOnly;
+
+/// The mapping is read and written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadWrite;
+
+impl Mode for ReadOnly {
+    const PROTECTION: ProtFlags = ProtFlags::READ;
+}
+
+impl Mode for ReadWrite {
+    const PROTECTION: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
+}
+
 /// Types that consist of atomics and padding only, so that any bit pattern is valid and concurrent writes by
 /// another process are no data race.
 ///
 /// # Safety
-/// The implementor must be `repr(C)`, without references, and every field atomic or itself `Shareable`.
+/// The implementor must be `repr(C)`, without references, and every field atomic, a [`Field`] of one, or itself
+/// `Shareable`. If its mode is [`ReadOnly`], safe code must not reach anything in it that it can store to: whatever is not
+/// private is a `Field` of that mode.
 pub unsafe trait Shareable: Sync + Sized {
+    /// What this process may do with it.
+    type Mode: Mode;
+
     /// So many bytes every version of it has. What follows was added later and may be missing.
     const LEAST: usize = size_of::<Self>();
 }
 
-/// Whether this process may write to a mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    ReadOnly,
-    ReadWrite,
+/// A part of shared memory, as a process with mode `M` sees it: everybody may load, and store only who maps it
+/// [`ReadWrite`]. Laid out as the `T` it holds, which is an atomic or consists of atomics.
+///
+/// ```compile_fail,E0599
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// use supervisord::sys::memory::{Field, ReadOnly};
+///
+/// fn write_through(field: &Field<AtomicU32, ReadOnly>) {
+///     field.store(1, Ordering::Relaxed);
+/// }
+/// ```
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Field<T, M = ReadWrite> {
+    held: T,
+    // Always `Send` and `Sync`: no `M` is there.
+    _mode: PhantomData<fn() -> M>,
 }
 
-/// A mapped `T`, for as long as this value lives.
+impl<T: Default, M> Default for Field<T, M> {
+    fn default() -> Field<T, M> {
+        Field { held: T::default(), _mode: PhantomData }
+    }
+}
+
+/// Who may write has the whole of it.
+impl<T> Deref for Field<T, ReadWrite> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.held
+    }
+}
+
+macro_rules! loads {
+    ($($atomic:ident => $value:ty),+) => {$(
+        impl<M> Field<$atomic, M> {
+            /// The value that was stored last, by whichever process.
+            pub fn load(&self, ordering: Ordering) -> $value {
+                self.held.load(ordering)
+            }
+        }
+    )+};
+}
+
+loads! { AtomicU8 => u8, AtomicU32 => u32, AtomicI32 => i32, AtomicU64 => u64, AtomicI64 => i64 }
+
+/// A mapped `T`, for as long as this value lives. What may be done with it is part of `T`.
 pub struct Mapping<T: Shareable> {
     pointer: NonNull<T>,
-    access: Access,
     _owns: PhantomData<T>,
 }
 
@@ -142,23 +210,30 @@ unsafe impl<T: Shareable> Send for Mapping<T> {}
 // SAFETY: as above; only shared references to `T` are handed out.
 unsafe impl<T: Shareable> Sync for Mapping<T> {}
 
-impl<T: Shareable> Mapping<T> {
-    /// Creates zeroed shared memory for one `T`. Pages take memory only once they are written to.
+impl<T: Shareable<Mode = ReadWrite>> Mapping<T> {
+    /// Creates zeroed shared memory for one `T`, sealed against shrinking. Pages take memory only once they are written
+    /// to.
+    ///
+    /// # Errors
+    /// As [`new_file`] and [`Mapping::map`].
     pub fn create(name: &str) -> io::Result<(OwnedFd, Mapping<T>)> {
         let fd = new_file(name)?;
         set_length(fd.as_fd(), size_of::<T>() as u64)?;
         // A later release may need more.
         seal(&fd, Sealed::MayGrow);
-        let mapping = Self::map(&fd, Access::ReadWrite)?;
+        let mapping = Self::map(&fd)?;
         Ok((fd, mapping))
     }
+}
 
+impl<T: Shareable> Mapping<T> {
     /// Maps shared memory that was created for one `T`, perhaps by an earlier version; what that did not know is
     /// added to the file, as zeros.
     ///
     /// # Errors
     /// `InvalidData` if the file is smaller than any version's: touching the missing part would be a SIGBUS.
-    pub fn map(fd: impl AsFd, access: Access) -> io::Result<Mapping<T>> {
+    /// `FileTooLarge` or `OutOfMemory` if a limit of this process is in the way, which the text names.
+    pub fn map(fd: impl AsFd) -> io::Result<Mapping<T>> {
         let size = rustix::fs::fstat(&fd)?.st_size;
         let size = u64::try_from(size).unwrap_or(0);
         if size < T::LEAST as u64 {
@@ -170,27 +245,20 @@ impl<T: Shareable> Mapping<T> {
         if size < size_of::<T>() as u64 {
             set_length(fd.as_fd(), size_of::<T>() as u64)?;
         }
-        let protection = match access {
-            Access::ReadOnly => ProtFlags::READ,
-            Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
-        };
+        let protection = <T::Mode as Mode>::PROTECTION;
         // SAFETY: a fresh mapping at an address of the kernel's choice; nothing else is touched.
         let pointer =
             unsafe { mmap(std::ptr::null_mut(), size_of::<T>(), protection, MapFlags::SHARED, fd, 0) };
         let pointer = pointer.map_err(|errno| no_address_space(errno, size_of::<T>()))?;
         let pointer = NonNull::new(pointer.cast::<T>()).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Mapping { pointer, access, _owns: PhantomData })
+        Ok(Mapping { pointer, _owns: PhantomData })
     }
 
-    /// The memory. Writing through a read-only mapping is a crash: see [`Mapping::access`].
+    /// The memory.
     pub fn get(&self) -> &T {
         // SAFETY: the mapping is as large as a `T` (checked in `map`), page-aligned, lives as long as `self`,
-        // and any content is a valid `T` by `Shareable`.
+        // any content is a valid `T` by `Shareable`, and if its pages are read-only nothing in a `T` stores.
         unsafe { self.pointer.as_ref() }
-    }
-
-    pub fn access(&self) -> Access {
-        self.access
     }
 }
 
@@ -219,13 +287,14 @@ impl<T: Shareable> Drop for Mapping<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::sync::atomic::Ordering::Relaxed;
 
     #[repr(C)]
-    struct Numbers([AtomicU64; 1024]);
+    struct Numbers<M = ReadWrite>([Field<AtomicU64, M>; 1024]);
 
-    // SAFETY: repr(C), atomics only.
-    unsafe impl Shareable for Numbers {
+    // SAFETY: repr(C), fields of the mode only.
+    unsafe impl<M: Mode> Shareable for Numbers<M> {
+        type Mode = M;
         const LEAST: usize = size_of::<AtomicU64>();
     }
 
@@ -237,7 +306,19 @@ mod tests {
         ftruncate(&file, 2 * size_of::<Numbers>() as u64).unwrap();
         // Nor can anybody keep the next manager from mapping it.
         assert_eq!(fcntl_add_seals(&file, SealFlags::FUTURE_WRITE), Err(Errno::PERM));
-        assert_eq!(Mapping::<Numbers>::map(&file, Access::ReadWrite).unwrap().get().0[1023].load(Relaxed), 7);
+        assert_eq!(Mapping::<Numbers>::map(&file).unwrap().get().0[1023].load(Relaxed), 7);
+    }
+
+    #[test]
+    fn who_reads_sees_what_is_written_and_has_no_page_to_write_to() {
+        let (file, written) = Mapping::<Numbers>::create("test").unwrap();
+        let read = Mapping::<Numbers<ReadOnly>>::map(&file).unwrap();
+        written.get().0[7].store(5, Relaxed);
+        assert_eq!(read.get().0[7].load(Relaxed), 5);
+        let address = format!("{:x}-", std::ptr::from_ref(read.get()).addr());
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let line = maps.lines().find(|line| line.starts_with(&address)).unwrap();
+        assert!(line.contains(" r--s "), "{line}");
     }
 
     #[test]
@@ -255,7 +336,7 @@ mod tests {
         let file = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
         ftruncate(&file, 8).unwrap();
         seal(&file, Sealed::MayGrow);
-        let mapping = Mapping::<Numbers>::map(&file, Access::ReadWrite).unwrap();
+        let mapping = Mapping::<Numbers>::map(&file).unwrap();
         assert_eq!(mapping.get().0[1023].load(Relaxed), 0);
     }
 
@@ -264,7 +345,7 @@ mod tests {
         let file = nameless_file().unwrap();
         set_length(file.as_fd(), size_of::<Numbers>() as u64).unwrap();
         seal(&file, Sealed::MayGrow);
-        Mapping::<Numbers>::map(&file, Access::ReadWrite).unwrap().get().0[5].store(5, Relaxed);
+        Mapping::<Numbers>::map(&file).unwrap().get().0[5].store(5, Relaxed);
         let stat = rustix::fs::fstat(&file).unwrap();
         assert_eq!((stat.st_nlink, stat.st_mode & 0o777), (0, 0o600));
     }

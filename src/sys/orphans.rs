@@ -13,12 +13,15 @@ use std::path::Path;
 /// A program without its supervisor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphan {
+    /// Its pid.
     pub pid: i32,
     /// When the kernel created it, in clock ticks since boot.
     pub start_ticks: u64,
     /// Its real user.
     pub user: u32,
+    /// The group it was started for, as its environment says.
     pub group: String,
+    /// The process it was started for, as its environment says.
     pub program: String,
     /// How it was told to reach its supervisor; empty if it was not.
     pub server_url: String,

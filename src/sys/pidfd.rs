@@ -79,11 +79,17 @@ pub fn wait(pidfd: impl AsFd) -> io::Result<()> {
 }
 
 /// Sends a signal to the process.
+///
+/// # Errors
+/// ESRCH if it has ended and was collected; EPERM.
 pub fn send(pidfd: impl AsFd, signal: Signal) -> io::Result<()> {
     send_with(pidfd, signal, 0)
 }
 
 /// Sends a signal to the process group that the process leads.
+///
+/// # Errors
+/// ESRCH if nobody is left in the group; EPERM. EINVAL if the kernel cannot do it and the leader has ended.
 pub fn send_group(pidfd: impl AsFd, leader: i32, signal: Signal) -> io::Result<()> {
     let sent = send_with(&pidfd, signal, PIDFD_SIGNAL_PROCESS_GROUP);
     match sent {

@@ -13,6 +13,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// A pipe for a program's output: our reading end, non-blocking.
+///
+/// # Errors
+/// Out of descriptors.
 pub fn output() -> io::Result<OwnedFd> {
     let (read, _write) = pipe_with(PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&read, true)?;
@@ -20,6 +23,9 @@ pub fn output() -> io::Result<OwnedFd> {
 }
 
 /// A pipe for a program's input: our writing end, non-blocking.
+///
+/// # Errors
+/// Out of descriptors.
 pub fn input() -> io::Result<OwnedFd> {
     let (_read, write) = pipe_with(PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&write, true)?;
@@ -29,6 +35,7 @@ pub fn input() -> io::Result<OwnedFd> {
 /// Whether a program gets more than its own end of a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
+    /// Its own end alone.
     Own,
     /// Both ends, so that the pipe lives for as long as the program: without us it waits when the pipe is full
     /// instead of being killed by SIGPIPE, and nothing that is in it is lost.
@@ -36,6 +43,9 @@ pub enum Ends {
 }
 
 /// Opens the program's end of an output pipe whose reading end is `ours`.
+///
+/// # Errors
+/// Out of descriptors, or `/proc` is not mounted.
 pub fn writing_end(ours: impl AsFd, ends: Ends) -> io::Result<OwnedFd> {
     let flags = if ends == Ends::Both { OFlags::RDWR } else { OFlags::WRONLY };
     reopen(ours, flags)
@@ -43,6 +53,9 @@ pub fn writing_end(ours: impl AsFd, ends: Ends) -> io::Result<OwnedFd> {
 
 /// Opens the program's end of an input pipe whose writing end is `ours`, empty: what a former program left
 /// unread is not for its successor.
+///
+/// # Errors
+/// As [`writing_end`].
 pub fn reading_end(ours: impl AsFd, ends: Ends) -> io::Result<OwnedFd> {
     emptied(reopen(ours, reading(ends))?)
 }

@@ -92,7 +92,9 @@ pub fn name(pid: i32) -> String {
 /// Somebody whom the leader of a process group left behind.
 #[derive(Debug)]
 pub struct Straggler {
+    /// Its pid.
     pub pid: i32,
+    /// As [`name`] says it.
     pub name: String,
     start_ticks: u64,
 }

@@ -13,6 +13,9 @@ pub fn asks_for_end(signal: i32) -> bool {
 }
 
 /// Sends a signal to one process.
+///
+/// # Errors
+/// ESRCH if there is no such process, or the number is not positive; EPERM.
 pub fn send(pid: i32, signal: Signal) -> io::Result<()> {
     // 0 and negative numbers would reach whole groups, −1 everything.
     if pid <= 0 {
@@ -23,6 +26,9 @@ pub fn send(pid: i32, signal: Signal) -> io::Result<()> {
 }
 
 /// Sends a signal to a process group.
+///
+/// # Errors
+/// ESRCH if there is no such group, or its number is not above 1; EPERM.
 pub fn send_group(leader: i32, signal: Signal) -> io::Result<()> {
     // Group 0 would be our own, and −1 everything.
     if leader <= 1 {
@@ -42,6 +48,7 @@ pub struct Blocked {
 }
 
 impl Blocked {
+    /// Blocks all signals of this thread until the value is dropped.
     pub fn all() -> Blocked {
         let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
         let mut former = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();

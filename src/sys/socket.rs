@@ -1,4 +1,4 @@
-//! What the kernel knows about a connection and no safe function asks for.
+//! What the kernel knows about a connection and for which there is no safe function.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

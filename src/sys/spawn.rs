@@ -46,11 +46,15 @@ pub struct Program {
     pub file: CString,
     /// The word that stands for it in messages.
     pub written: String,
+    /// With the program's name as the first one.
     pub arguments: Vec<CString>,
     /// `KEY=value` each.
     pub environment: Vec<CString>,
+    /// Where to change to before exec; `None` for where the daemon is.
     pub directory: Option<CString>,
+    /// The mask for new files; `None` for the daemon's.
     pub umask: Option<u32>,
+    /// Who it runs as.
     pub user: UserChange,
     /// The limit on descriptors the program is to see; the daemon's own is higher.
     pub descriptors: Option<Limit>,
@@ -65,11 +69,15 @@ pub struct Program {
 /// Who the child is to run as.
 #[derive(Clone, Debug)]
 pub enum UserChange {
+    /// As whoever this process is.
     Stay,
+    /// As somebody else, which takes root.
     Become(Identity),
     /// It is known beforehand that this cannot work; the child says why and ends.
     Impossible {
+        /// Who it was to run as.
         uid: u32,
+        /// What the child writes to its standard error.
         why: String,
     },
 }
@@ -77,8 +85,11 @@ pub enum UserChange {
 /// The three descriptors a program starts with.
 #[derive(Clone, Copy, Debug)]
 pub struct Stdio<'a> {
+    /// What becomes descriptor 0.
     pub stdin: BorrowedFd<'a>,
+    /// What becomes descriptor 1.
     pub stdout: BorrowedFd<'a>,
+    /// What becomes descriptor 2.
     pub stderr: BorrowedFd<'a>,
     /// Listening sockets the program is to find from descriptor 3 on, announced as `sd_listen_fds(3)` says.
     pub listeners: &'a [BorrowedFd<'a>],
@@ -87,7 +98,9 @@ pub struct Stdio<'a> {
 /// A child that ended before it became its program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
+    /// What it was doing.
     pub stage: Stage,
+    /// Why that failed; see errno(3).
     pub errno: i32,
     /// It lacks the capability that this stage takes.
     pub lacks_capability: bool,
@@ -96,15 +109,23 @@ pub struct Failure {
 /// What the child was doing when it failed, or is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// Moving descriptors to where the program finds them.
     Descriptors,
+    /// Setting the limits that programs are to see.
     Limits,
     /// It was known beforehand that it cannot become the user.
     Impossible,
+    /// Setting the supplementary groups, setgroups(2).
     Groups,
+    /// Setting the group, setresgid(2).
     Group,
+    /// Setting the user, setresuid(2).
     User,
+    /// Giving up capabilities.
     Capabilities,
+    /// Changing to its working directory.
     Directory,
+    /// Executing the program.
     Exec,
 }
 
@@ -181,6 +202,9 @@ pub struct Spawner {
 
 impl Spawner {
     /// Must be made early, while low descriptor numbers are free.
+    ///
+    /// # Errors
+    /// Out of descriptors or of memory, or `/dev/null` cannot be opened.
     pub fn new() -> io::Result<Spawner> {
         let null = std::fs::File::open("/dev/null")?;
         let stage = || rustix::io::fcntl_dupfd_cloexec(&null, 3);

@@ -45,14 +45,17 @@ impl Stat {
         self.text(3).is_some_and(|state| !["Z", "X"].contains(&state))
     }
 
+    /// The pid of its parent.
     pub fn parent(&self) -> Option<i32> {
         self.field(4)
     }
 
+    /// The number of its process group.
     pub fn group(&self) -> Option<i32> {
         self.field(5)
     }
 
+    /// The number of its session.
     pub fn session(&self) -> Option<i32> {
         self.field(6)
     }

@@ -14,7 +14,9 @@ pub const NOT_ROOT: &str = "Can't drop privilege as nonroot user";
 /// Everything that has to change to become a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
+    /// The user.
     pub uid: u32,
+    /// The primary group.
     pub gid: u32,
     /// The primary group first, then every group that lists the user.
     pub groups: Vec<u32>,

@@ -3,7 +3,6 @@
 use crate::fake::Daemon;
 use crate::support::{Client, LONG, until};
 use std::time::{Duration, Instant};
-use supervisord::control::request::Request;
 use supervisord::rpc::wire::{self, Value};
 use supervisord::rt;
 
@@ -27,7 +26,7 @@ fn a_multicall_is_carried_out_although_the_client_left() {
     client.send(format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     drop(client);
     until("all four are asked", LONG, || daemon.requests.lock().unwrap().len() == 4);
-    assert!(matches!(daemon.requests.lock().unwrap()[3], Request::Stop(..)));
+    assert!(daemon.requests.lock().unwrap()[3].starts_with("Stop("));
 }
 
 #[test]

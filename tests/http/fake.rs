@@ -1,6 +1,5 @@
 //! A daemon without programs: a listener in front of a loop that answers from a table.
 
-use futures_lite::future;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -8,9 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use supervisord::config::Reread;
-use supervisord::control::request::{
-    Answer, BulkStatus, Call, Handle, Outcome, ProcessInfo, Request, Target, Wait,
-};
+use supervisord::control::ask::{self, Applied, Call};
+use supervisord::control::request::{BulkStatus, Client, Handle, Outbox, ProcessInfo, Target, Wait};
 use supervisord::http::net::listen::{self, Listener};
 use supervisord::http::{self, Context, Limits};
 use supervisord::log::source::LogSource;
@@ -24,7 +22,8 @@ use supervisord::rt::{self, Task, Timer};
 pub struct Daemon {
     pub dir: tempfile::TempDir,
     pub context: Context,
-    pub requests: Arc<Mutex<Vec<Request>>>,
+    /// What was asked, each as `Stop(…)`.
+    pub requests: Arc<Mutex<Vec<String>>>,
     servers: Vec<Task<()>>,
 }
 
@@ -128,23 +127,29 @@ impl Drop for Daemon {
 async fn answer_all(
     calls: async_channel::Receiver<Call>,
     mut programs: Programs,
-    requests: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 ) {
     while let Ok(call) = calls.recv().await {
-        requests.lock().unwrap().push(call.request.clone());
-        let outcome = programs.answer(&call.request);
-        if let Request::Start(_, Wait::Yes) = &call.request {
-            // Starting takes a while, and others are answered meanwhile.
-            let reply = call.reply;
-            rt::spawn(async move {
-                Timer::after(Duration::from_millis(20)).await;
-                let _ = reply.send(outcome).await;
-            })
-            .detach();
-        } else {
-            let _ = future::poll_once(call.reply.send(outcome)).await;
+        requests.lock().unwrap().push(format!("{call:?}"));
+        match call {
+            Call::Start(ask::Start(target, Wait::Yes), client) => {
+                // Starting takes a while, and others are answered meanwhile.
+                let outcome = programs.start(&target);
+                rt::spawn(async move {
+                    Timer::after(Duration::from_millis(20)).await;
+                    answer(client, outcome);
+                })
+                .detach();
+            }
+            call => programs.answer(call),
         }
     }
+}
+
+fn answer<T: 'static>(client: Client<T>, outcome: Result<T, Fault>) {
+    let mut outbox = Outbox::default();
+    client.answer(outcome, &mut outbox);
+    outbox.send();
 }
 
 fn bad_name(sent: &str) -> Fault {
@@ -152,56 +157,85 @@ fn bad_name(sent: &str) -> Fault {
 }
 
 impl Programs {
-    fn answer(&mut self, request: &Request) -> Outcome {
-        match request {
-            Request::State => Ok(Answer::State(SupervisorState::Running)),
-            Request::Pid => Ok(Answer::Number(4711)),
-            Request::Identification => Ok(Answer::Text("supervisor".into())),
-            Request::ProcessInfo(target) => {
-                let (group, name) = self.one(target)?;
-                Ok(Answer::Process(Box::new(self.info(&group, &name))))
+    fn start(&mut self, target: &Target) -> Result<Applied, Fault> {
+        self.change(target, false, true, FaultCode::AlreadyStarted)
+    }
+
+    fn answer(&mut self, call: Call) {
+        match call {
+            Call::State(_, client) => answer(client, Ok(SupervisorState::Running)),
+            Call::Pid(_, client) => answer(client, Ok(4711)),
+            Call::Identification(_, client) => answer(client, Ok("supervisor".into())),
+            Call::ProcessInfo(ask::ProcessInfo(target), client) => {
+                answer(client, self.one(&target).map(|(group, name)| Box::new(self.info(&group, &name))));
             }
-            Request::AllProcessInfo | Request::Table(_) => Ok(Answer::Processes(Arc::new(self.all().into()))),
-            Request::AllConfigInfo => Ok(Answer::Configs(Vec::new())),
-            Request::Start(target, _) => self.change(target, false, true, FaultCode::AlreadyStarted),
-            Request::Stop(target, _) => self.change(target, true, false, FaultCode::NotRunning),
-            Request::Signal(target, _) => self.change(target, true, true, FaultCode::NotRunning),
-            Request::ReloadConfig => Ok(Answer::Reread(Reread {
-                added: vec!["new".into()],
-                changed: vec!["g".into()],
-                removed: Vec::new(),
-            })),
-            Request::AddProcessGroup(name) if name == "new" || name == "g" => Ok(Answer::Done),
-            Request::AddProcessGroup(name) => Err(bad_name(name)),
-            Request::RemoveProcessGroup(name) if name == "a" => {
-                Err(Fault::with(FaultCode::StillRunning, "a"))
+            Call::AllProcessInfo(_, client) => answer(client, Ok(Arc::new(self.all().into()))),
+            Call::Table(_, client) => {
+                answer(client, Ok(self.all().into_iter().map(|info| (info, Vec::new())).collect()));
             }
-            Request::RemoveProcessGroup(name) if name == "g" || name == "b" => Ok(Answer::Done),
-            Request::RemoveProcessGroup(name) => Err(bad_name(name)),
-            Request::MainLog => Ok(Answer::Log(LogSource::File(self.dir.join("main.log")))),
-            Request::ProcessLog(target, stream) => {
-                let (_, name) = self.one(target)?;
-                Ok(Answer::Log(match stream {
+            Call::AllConfigInfo(_, client) => answer(client, Ok(Vec::new())),
+            Call::Start(ask::Start(target, _), client) => answer(client, self.start(&target)),
+            Call::Stop(ask::Stop(target, _), client) => {
+                answer(client, self.change(&target, true, false, FaultCode::NotRunning));
+            }
+            Call::Signal(ask::Signal(target, _), client) => {
+                answer(client, self.change(&target, true, true, FaultCode::NotRunning));
+            }
+            Call::ReloadConfig(_, client) => {
+                let (added, changed) = (vec!["new".into()], vec!["g".into()]);
+                answer(client, Ok(Reread { added, changed, removed: Vec::new() }));
+            }
+            Call::AddProcessGroup(ask::AddProcessGroup(name), client) => answer(
+                client,
+                match name.as_str() {
+                    "new" | "g" => Ok(()),
+                    _ => Err(bad_name(&name)),
+                },
+            ),
+            Call::RemoveProcessGroup(ask::RemoveProcessGroup(name), client) => answer(
+                client,
+                match name.as_str() {
+                    "a" => Err(Fault::with(FaultCode::StillRunning, "a")),
+                    "g" | "b" => Ok(()),
+                    _ => Err(bad_name(&name)),
+                },
+            ),
+            Call::Log(ask::Log(None), client) => {
+                answer(client, Ok(LogSource::File(self.dir.join("main.log"))));
+            }
+            Call::Log(ask::Log(Some((target, stream))), client) => {
+                let source = |(_, name)| match stream {
                     Stream::Stdout => LogSource::File(self.dir.join(format!("{name}.log"))),
                     Stream::Stderr => LogSource::None,
-                }))
+                };
+                answer(client, self.one(&target).map(source));
             }
-            Request::RemoveProcess(target)
-            | Request::ClearProcessLogs(target @ Target::Name { .. })
-            | Request::SendProcessStdin(target, _) => self.one(target).map(|_| Answer::Done),
-            Request::ClearProcessLogs(_) => Ok(Answer::Bulk(Vec::new())),
-            Request::Upgrade(_) | Request::UpgradeState | Request::ConfigProblem => {
-                Ok(Answer::Text(String::new()))
+            Call::RemoveProcess(ask::RemoveProcess(target), client)
+            | Call::SendProcessStdin(ask::SendProcessStdin(target, _), client) => {
+                answer(client, self.one(&target).map(drop));
             }
-            Request::ResolveName(name) => Ok(Answer::Text(name.clone())),
-            Request::ProcessHistory(_) | Request::Keeper => Ok(Answer::Facts(Vec::new())),
-            Request::Overview(_) | Request::Daemon | Request::Alive | Request::ConfigSource => {
-                Err(Fault::new(FaultCode::Failed))
+            Call::ClearProcessLogs(ask::ClearProcessLogs(target), client) => answer(
+                client,
+                match target {
+                    Target::Name { .. } => self.one(&target).map(|_| Applied::One),
+                    _ => Ok(Applied::Several(Vec::new())),
+                },
+            ),
+            Call::Upgrade(_, client) => answer(client, Ok(String::new())),
+            Call::UpgradeState(_, client) => answer(client, Ok(String::new())),
+            Call::ConfigProblem(_, client) => answer(client, Ok(String::new())),
+            Call::ResolveName(ask::ResolveName(name), client) => answer(client, Ok(name)),
+            Call::ProcessHistory(_, client) => answer(client, Ok(Vec::new())),
+            Call::Keeper(_, client) => answer(client, Ok(Vec::new())),
+            Call::Shutdown(_, client) => answer(client, Ok(())),
+            Call::Restart(_, client) => answer(client, Ok(())),
+            Call::ClearLog(_, client) => answer(client, Ok(())),
+            Call::SendRemoteCommEvent(_, client) => answer(client, Ok(())),
+            call @ (Call::Overview(..) | Call::Daemon(..) | Call::Alive(..) | Call::ConfigSource(..)) => {
+                let mut outbox = Outbox::default();
+                call.refuse(Fault::new(FaultCode::Failed), &mut outbox);
+                outbox.send();
             }
-            Request::Shutdown
-            | Request::Restart
-            | Request::ClearLog
-            | Request::SendRemoteCommEvent { .. } => Ok(Answer::Done),
         }
     }
 
@@ -216,7 +250,13 @@ impl Programs {
         if known && namespec.process.is_some() { Ok(Self::split(sent)) } else { Err(bad_name(sent)) }
     }
 
-    fn change(&mut self, target: &Target, from: bool, to: bool, wrong_state: FaultCode) -> Outcome {
+    fn change(
+        &mut self,
+        target: &Target,
+        from: bool,
+        to: bool,
+        wrong_state: FaultCode,
+    ) -> Result<Applied, Fault> {
         let group = match target {
             Target::Name { namespec, .. } if namespec.process.is_none() => Some(namespec.group.clone()),
             Target::Group(group) => Some(group.clone()),
@@ -230,7 +270,7 @@ impl Programs {
                     return Err(Fault::with(wrong_state, spec));
                 }
                 *running = to;
-                return Ok(Answer::Done);
+                return Ok(Applied::One);
             }
         };
         let members = self.running.iter_mut().filter(|(name, running)| {
@@ -241,7 +281,7 @@ impl Programs {
             let (group, name) = Self::split(name);
             BulkStatus { name, group, outcome: Ok(()) }
         });
-        Ok(Answer::Bulk(statuses.collect()))
+        Ok(Applied::Several(statuses.collect()))
     }
 
     fn all(&self) -> Vec<ProcessInfo> {

@@ -79,11 +79,6 @@ impl StreamSpec {
     }
 }
 
-/// The name of a stream in messages and on the wire.
-pub fn channel_name(channel: Stream) -> &'static str {
-    channel.name()
-}
-
 fn limits(config: &StreamConfig) -> Limits {
     Limits { maxbytes: config.maxbytes, backups: config.backups }
 }
@@ -108,7 +103,7 @@ fn further_sink(target: &LogTarget, config: &StreamConfig, program: &str, channe
         LogTarget::Memory => SinkSpec::Memory(Arc::new(Ring::new(config.maxbytes))),
         LogTarget::Syslog(target) => {
             let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-            let (options, channel) = (&config.syslog_options, channel_name(channel));
+            let (options, channel) = (&config.syslog_options, channel.name());
             let format = Format::new(target.protocol, options, &hostname, program, channel);
             SinkSpec::Remote(Arc::new(RemoteSpec { target: target.clone(), format }))
         }

@@ -1,9 +1,9 @@
-//! What became of events, written down so that a successor can go on.
+//! The inputs of the event pools, written down so that a successor can rebuild the pools.
 //!
-//! The pools depend on nothing but their inputs. So a journal of those, in memory that the keeper holds, is
-//! all it takes to rebuild them: the first line is a state of the pools, each further one an input since. A
-//! line is written before anything follows from it; one that was cut off by the end of a manager has no end,
-//! and what it was about did not happen. When the journal has grown it is begun anew.
+//! The pools depend on nothing but their inputs. So a journal of the inputs, in memory that the keeper holds, is all it
+//! takes: the first line is a state of the pools, each further line is an input since. A line is written before anything
+//! follows from it. The last line has no end if the manager died while it wrote, and then nothing has followed from it.
+//! When the journal has grown, it is begun anew.
 
 use crate::core::events::pools::{Input, Pools};
 use crate::shm::layout::Place;

@@ -1,10 +1,11 @@
 //! What goes to a listener and what comes from it, on its way through the kernel.
 //!
-//! A manager that is killed between reading an answer and noting it, or between noting an event and writing
-//! it, would leave a listener waiting for ever. So bytes only move by splice(2), between a pipe and a file in
-//! memory that the keeper holds: a move is whole or has not happened, and the file shows which. What of an
-//! event was sent is the file's position; what was heard is the file's size. Only where splice(2) is forbidden are
-//! they copied.
+//! A manager that is killed between reading an answer and noting it, or between noting an event and writing it, would
+//! leave a listener waiting for ever. So bytes move only by splice(2), between a pipe and a file in memory that the
+//! keeper holds: a move is whole or has not happened, and the file shows which. The file's position is how much of an
+//! event was sent. The file's size is how much was received. Only where splice(2) is forbidden are bytes copied.
+//!
+//! Unlike other memory files this one is not sealed against shrinking, because a reset cuts it back. Nobody maps it.
 
 use crate::log::spool::tee;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fstat, ftruncate, seek};
@@ -31,7 +32,9 @@ pub struct Mailbox {
 /// How a look at a listener's output ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Collected {
+    /// The listener has written nothing.
     Nothing,
+    /// There is more in the mailbox than before.
     Something,
     /// Nobody has the other end.
     End,

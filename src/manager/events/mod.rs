@@ -1,7 +1,7 @@
-//! Event listeners: what happens is put into words, the core says who is told, and the loop tells them.
+//! Event listeners: the loop publishes an event, the core chooses the listeners, and the loop sends it to them.
 //!
-//! The loop reads the answers of listeners itself, without a detour through the tasks that pump logs: a
-//! listener waits for its next event until its answer was understood.
+//! The loop reads the answers of listeners itself, without a detour through the tasks that pump logs, because a listener
+//! waits for its next event until its answer was understood.
 
 pub mod journal;
 pub mod mailbox;
@@ -12,7 +12,6 @@ use crate::core::events::pools::{Effect, Input, Pools};
 use crate::core::events::protocol::Mood;
 use crate::core::process::StateChange;
 use crate::log::activity;
-use crate::log::stream::spec::channel_name;
 use crate::log::stream::{Output, StreamOutput};
 use crate::log::transform::readable::readable;
 use crate::manager::daemon::Daemon;
@@ -46,8 +45,9 @@ const PRINT_QUEUE: usize = 1024;
 pub struct Events {
     pools: Pools,
     /// Becomes readable when a listener has written something.
-    ears: Arc<OwnedFd>,
+    readiness: Arc<OwnedFd>,
     inlet: Inlet,
+    /// Where streams put what is to become an event.
     pub outlet: Outlet,
     /// `None` while there are no pools, and after it could not be kept.
     journal: Option<Journal>,
@@ -61,7 +61,7 @@ impl Events {
         let (outlet, inlet) = outlet::channel();
         Ok(Events {
             pools: Pools::new(server),
-            ears: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?),
+            readiness: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?),
             inlet,
             outlet,
             journal: None,
@@ -76,8 +76,8 @@ impl Events {
     }
 
     /// Becomes readable when a listener has written something.
-    pub fn ears(&self) -> Arc<OwnedFd> {
-        Arc::clone(&self.ears)
+    pub fn readiness(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.readiness)
     }
 
     /// Waits until a program has written something for listeners.
@@ -166,6 +166,7 @@ impl Daemon {
         }
     }
 
+    /// Announces to listeners that a group was taken out.
     pub fn announce_removal(&mut self, group: &str) {
         self.publish_event(Kind::GroupRemoved, || payload::group(group));
     }
@@ -193,7 +194,7 @@ impl Daemon {
     fn listen_to(&self, slot: SlotId) {
         let Some(pipe) = self.procs.proc(slot).and_then(|proc| proc.streams.stdout_pipe()) else { return };
         let data = epoll::EventData::new_u64(u64::from(slot));
-        match epoll::add(&self.events.ears, &pipe, data, epoll::EventFlags::IN) {
+        match epoll::add(&self.events.readiness, &pipe, data, epoll::EventFlags::IN) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(errno) => ::log::error!("cannot hear event listener in slot {slot}: {errno}"),
         }
@@ -201,7 +202,7 @@ impl Daemon {
 
     fn stop_listening(&self, slot: SlotId) {
         if let Some(pipe) = self.procs.proc(slot).and_then(|proc| proc.streams.stdout_pipe()) {
-            let _ = epoll::delete(&self.events.ears, &pipe);
+            let _ = epoll::delete(&self.events.readiness, &pipe);
         }
     }
 
@@ -210,7 +211,7 @@ impl Daemon {
         let mut events = Vec::with_capacity(64);
         let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         let spare = rustix::buffer::spare_capacity(&mut events);
-        if epoll::wait(&self.events.ears, spare, Some(&at_once)).is_err() {
+        if epoll::wait(&self.events.readiness, spare, Some(&at_once)).is_err() {
             return;
         }
         for event in events {
@@ -312,9 +313,7 @@ impl Daemon {
             };
             let (name, group, data) = (&proc.config.name, &proc.group, readable(&data));
             let payload = match kind {
-                Kind::LogStdout | Kind::LogStderr => {
-                    payload::log(name, group, pid, channel_name(channel), &data)
-                }
+                Kind::LogStdout | Kind::LogStderr => payload::log(name, group, pid, channel.name(), &data),
                 _ => payload::communication(name, group, pid, &data),
             };
             self.feed(Input::Publish { kind, payload });
@@ -346,7 +345,7 @@ impl Daemon {
     }
 
     /// Finds the listeners that an earlier manager had, after a takeover.
-    pub fn resume_events(&mut self) {
+    pub fn restore_events(&mut self) {
         let groups: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
         for group in groups {
             let GroupKind::EventListener(config) = &group.kind else { continue };
@@ -367,7 +366,7 @@ impl Daemon {
                     }
                     self.feed(Input::Changed { slot, state });
                 }
-                self.resume_listener(slot);
+                self.restore_listener(slot);
             }
         }
         self.events.wanted_changed();
@@ -376,11 +375,11 @@ impl Daemon {
 
 impl Daemon {
     /// Goes on where an earlier manager was in its conversation with a listener.
-    fn resume_listener(&mut self, slot: SlotId) {
+    fn restore_listener(&mut self, slot: SlotId) {
         if let Some((number, bytes)) = self.events.pools.under_way(slot)
             && let Some(proc) = self.procs.proc(slot)
             && proc.process.state.pid().is_some()
-            && !proc.streams.resume_delivery(number)
+            && !proc.streams.restore_delivery(number)
         {
             self.send_event(slot, number, &bytes);
         }

@@ -1,4 +1,4 @@
-//! How what programs write for listeners gets from the tasks that read it to the loop.
+//! The queue by which output that is to become an event gets from the tasks that read it to the loop.
 
 use crate::core::events::pools::Slot;
 use crate::log::stream::{Output, StreamOutput};
@@ -30,9 +30,13 @@ struct Shared {
 /// What came out of a stream.
 #[derive(Debug)]
 pub struct Written {
+    /// Whose stream it is.
     pub slot: Slot,
+    /// The program that wrote it.
     pub pid: i32,
+    /// Which of the two streams.
     pub channel: Stream,
+    /// What is to become an event: logged bytes, or a captured communication.
     pub output: Output,
 }
 

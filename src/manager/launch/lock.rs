@@ -26,9 +26,11 @@ const PID_BYTES: u64 = 32;
 /// What came of trying to take the lock.
 #[derive(Debug)]
 pub enum Taken {
+    /// Nobody had it. It is held until the value and its copies are dropped.
     Ours(Lock),
     /// Another daemon runs; its pid, if it wrote it down already.
     Held {
+        /// The pid in the file, if there is one.
         by: Option<i32>,
     },
     /// The pidfile is something that no lock can lie beside, a device for example.
@@ -117,6 +119,9 @@ fn read_pid(file: File) -> Option<i32> {
 
 impl Lock {
     /// Writes down who holds it.
+    ///
+    /// # Errors
+    /// The file cannot be written to; the lock is held all the same.
     pub fn write_pid(&mut self, pid: i32) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;

@@ -1,7 +1,7 @@
-//! The process that somebody started: up to the point where it becomes the keeper.
+//! The process that somebody started, up to the point where it becomes the keeper.
 //!
-//! Whatever can go wrong before the daemon is up is told on the terminal, with exit status 2. In the
-//! background that works because the shell's prompt is held back until the first manager is ready.
+//! Whatever can go wrong before the daemon is up is printed on the terminal, with exit status 2. In the background that
+//! works because the shell's prompt is held back until the first manager is ready.
 
 pub mod lock;
 pub mod pidfile;
@@ -10,8 +10,8 @@ mod strangers;
 use crate::config::args::DaemonArgs;
 use crate::config::{self, Surroundings};
 use crate::files::location::removable;
-use crate::keeper::attendant::hold_signals;
 use crate::keeper::boot::{Launch, become_keeper};
+use crate::keeper::foreground_proxy::hold_signals;
 use crate::manager::boot::{self, Boot};
 use crate::manager::launch::lock::{Lock, Taken};
 use crate::manager::launch::strangers::named_by;
@@ -90,8 +90,8 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
     let current_dir = surroundings.current_dir.clone();
     let binary = surroundings.executable.clone();
     // The keeper may stay when the daemon ends, so it is not who is waited for.
-    let attended = !background && !config.supervisord.exitkillall && process::own_pid() != 1;
-    let make_boot = |config, attended, work_dir, kept_descriptors| {
+    let has_foreground_proxy = !background && !config.supervisord.exitkillall && process::own_pid() != 1;
+    let make_boot = |config, has_foreground_proxy, work_dir, kept_descriptors| {
         store(&Boot {
             args,
             binary,
@@ -100,7 +100,7 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
             file_size,
             oom_score_adj,
             background,
-            attended,
+            has_foreground_proxy,
             work_dir,
             kept_descriptors,
             config,
@@ -122,8 +122,8 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
         }
     };
     let pidfile = config.supervisord.pidfile.clone();
-    let boot = |config| make_boot(config, attended, None, kept_descriptors);
-    let result = become_daemon(config, lock.as_mut(), (background, attended), boot);
+    let boot = |config| make_boot(config, has_foreground_proxy, None, kept_descriptors);
+    let result = become_daemon(config, lock.as_mut(), (background, has_foreground_proxy), boot);
     if let (Err(_), Some(lock)) = (&result, &mut lock) {
         // It may name a daemon of old.
         let _ = lock.write_pid(process::own_pid());
@@ -139,14 +139,14 @@ fn launch(mut args: DaemonArgs) -> Result<u8, String> {
 fn become_daemon(
     mut config: Config,
     lock: Option<&mut Lock>,
-    (background, attended): (bool, bool),
+    (background, has_foreground_proxy): (bool, bool),
     make_boot: impl FnOnce(Config) -> Result<OwnedFd, String>,
 ) -> Result<u8, String> {
     let cannot_start = |error: std::io::Error| format!("Error: cannot start the keeper: {error}\n");
     let cannot_fork = |what: &'static str| {
         move |error: std::io::Error| format!("Error: {what}: {error}{}\n", limits::advice(&error))
     };
-    let (mut launched, mut attendant) = (None, None);
+    let (mut launched, mut foreground_proxy) = (None, None);
     if background {
         match fork().map_err(cannot_fork("cannot go to the background"))? {
             Fork::Parent(waiting) => return Ok(waiting.wait()),
@@ -154,16 +154,16 @@ fn become_daemon(
         }
         config.messages.push(info("daemonizing the supervisord process".to_string()));
         change_directory(&mut config);
-    } else if attended {
+    } else if has_foreground_proxy {
         let held = hold_signals().map_err(cannot_start)?;
         match fork().map_err(cannot_fork("cannot start the keeper"))? {
             Fork::Parent(keeper) => return Ok(stand_in(&held, keeper)),
-            Fork::Child(pipe) => attendant = Some(pipe),
+            Fork::Child(pipe) => foreground_proxy = Some(pipe),
         }
     }
     set_umask(&mut config, background);
     // Closed by exec.
-    let waiting = launched.as_ref().or(attendant.as_ref()).and_then(|pipe| pipe.try_clone().ok());
+    let waiting = launched.as_ref().or(foreground_proxy.as_ref()).and_then(|pipe| pipe.try_clone().ok());
     let start = || {
         let lock_path = lock::path_beside(&config.supervisord.pidfile);
         let (mut held, mut files) = (None, None);
@@ -178,7 +178,7 @@ fn become_daemon(
             files = Some(boot::list_of_files(&paths).map_err(cannot_start)?);
         }
         let boot = make_boot(config)?;
-        Err(cannot_start(become_keeper(Launch { boot, lock: held, launched, attendant, files })))
+        Err(cannot_start(become_keeper(Launch { boot, lock: held, launched, foreground_proxy, files })))
     };
     let failure = start();
     if let Some(waiting) = waiting {

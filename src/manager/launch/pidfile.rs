@@ -1,4 +1,4 @@
-//! The pidfile.
+//! Writes and removes the pidfile.
 
 use crate::files::replace;
 use std::io;

@@ -1,7 +1,7 @@
-//! The descriptors that whoever starts the daemon may leave with it on purpose: those that a log is written to.
+//! Descriptors that whoever starts the daemon leaves with it on purpose: those that a log is written to.
 //!
-//! Images for containers say `3>&1 supervisord` and `stdout_logfile=/dev/fd/3`. Everything else that is open at the start
-//! belongs to somebody who does not know of us, and is closed.
+//! Images for containers say `3>&1 supervisord` and `stdout_logfile=/dev/fd/3`. Every other descriptor that is open at
+//! the start is closed: whoever opened it does not know of us.
 
 use crate::files::open::StandardStream;
 use crate::model::config::{ActivityLog, ChildLog, Config, LogTarget, StreamConfig};

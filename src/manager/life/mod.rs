@@ -26,20 +26,23 @@ pub struct Life {
 }
 
 impl Life {
+    /// For a daemon that starts.
     pub fn begin() -> Life {
         Life { state: SupervisorState::Running, ending: None }
     }
 
+    /// What the daemon is doing, as clients see it.
     pub fn state(&self) -> SupervisorState {
         self.state
     }
 
+    /// Whether no end, and no new beginning, was asked for.
     pub fn is_running(&self) -> bool {
         self.state == SupervisorState::Running
     }
 
     /// Goes on in the state that an earlier manager has published, if it has published any.
-    pub fn resume(&mut self, state_code: Option<i32>) {
+    pub fn restore(&mut self, state_code: Option<i32>) {
         let known = [SupervisorState::Shutdown, SupervisorState::Restarting];
         let state = known.into_iter().find(|state| Some(state.code()) == state_code);
         self.state = state.unwrap_or(SupervisorState::Running);

@@ -1,14 +1,14 @@
-//! Ending without the programs (`exitkillall=false`), and taking the daemon up again.
+//! Ending without the programs (`exitkillall=false`), and resuming the daemon.
 //!
-//! The keeper's part, and the whole story, is in `keeper::detach`. What is configured differently by the time of the
-//! next start is dealt with as `update` does: groups that are gone or have changed are stopped and taken out, and
-//! groups that are new or have changed are added and started. Everything else goes on as it was.
+//! The keeper's part, and the whole story, is in `keeper::detach`. If the configuration has changed by the next start,
+//! the manager does what `update` does: it stops and takes out groups that are gone or have changed, and adds and starts
+//! groups that are new or have changed. Everything else goes on as it was.
 
 use crate::core::process::{Event, State};
 use crate::files::socket::{self, SocketError, SocketSpec};
-use crate::keeper::attendant::{Held, attend, hold_signals};
 use crate::keeper::boot::passed_on_environment;
-use crate::keeper::detach::{Heir, WELCOME, offer};
+use crate::keeper::detach::{Successor, WELCOME, offer};
+use crate::keeper::foreground_proxy::{HeldSignals, hold_signals, stand_in_for};
 use crate::log::activity;
 use crate::log::sinks::auto;
 use crate::manager::boot::Snapshot;
@@ -50,10 +50,13 @@ fn listen(path: &Path) -> Result<OwnedFd, SocketError> {
 
 /// What a resumed daemon needs to know.
 pub struct Resumption<'a> {
+    /// The pidfile of the daemon that is to be started. The socket of the keeper lies beside it.
     pub pidfile: &'a Path,
     /// The keeper, as its lock file says.
     pub keeper: i32,
+    /// How the daemon is started, as in [`Place::Boot`].
     pub boot: OwnedFd,
+    /// Whether the daemon goes to the background; otherwise this process stands in for the keeper.
     pub background: bool,
 }
 
@@ -83,30 +86,30 @@ pub fn resume(resumption: Resumption<'_>) -> Result<Option<u8>, String> {
     let pidfd =
         Pid::from_raw(pid.max(0)).ok_or_else(|| refused("its lock file does not name it".to_string()))?;
     let pidfd = pidfd_open(pidfd, PidfdFlags::empty()).map_err(|errno| failed(errno.into()))?;
-    let (told, tell) =
+    let (status, status_writer) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
     let binary = exec::open_own_binary().map_err(failed)?;
     let arguments = words(std::env::args_os()).map_err(failed)?;
     let environment = passed_on_environment(pid).map_err(failed)?;
     let environment = words(environment.into_iter().map(|word| OsString::from_vec(word.into_bytes())));
     let environment = environment.map_err(failed)?;
-    let heir = Heir {
+    let successor = Successor {
         boot: resumption.boot.as_fd(),
         binary: binary.as_fd(),
         arguments: arguments.as_fd(),
         environment: environment.as_fd(),
-        told: tell.as_fd(),
-        attends: !resumption.background,
+        status: status_writer.as_fd(),
+        in_foreground: !resumption.background,
     };
     let held = if resumption.background { None } else { Some(hold_signals().map_err(failed)?) };
-    let answer = offer(&keeper, &heir).map_err(failed)?;
+    let answer = offer(&keeper, &successor).map_err(failed)?;
     if answer != WELCOME {
         return Err(refused(String::from_utf8_lossy(&answer).into_owned()));
     }
-    drop(tell);
+    drop(status_writer);
     Ok(Some(match held {
-        None => Launched::from_fd(told).wait(),
-        Some(held) => attend(&held, &pidfd, &told),
+        None => Launched::from_fd(status).wait(),
+        Some(held) => stand_in_for(&held, &pidfd, &status),
     }))
 }
 
@@ -124,14 +127,14 @@ fn words(words: impl Iterator<Item = OsString>) -> io::Result<OwnedFd> {
 }
 
 /// Waits for the end of a keeper that was started in the foreground, in its place: the exit status.
-pub fn stand_in(held: &Held, launched: Launched) -> u8 {
-    let (told, pid) = launched.into_parts();
+pub fn stand_in(held: &HeldSignals, launched: Launched) -> u8 {
+    let (status, pid) = launched.into_parts();
     // It is our child, so the pid is its own for as long as we do not wait for it.
     match Pid::from_raw(pid.max(0)).map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-        Some(Ok(pidfd)) => attend(held, &pidfd, &told),
+        Some(Ok(pidfd)) => stand_in_for(held, &pidfd, &status),
         _ => {
-            let _ = poll(&mut [PollFd::new(&told, PollFlags::IN)], None);
-            Launched::from_fd(told).wait()
+            let _ = poll(&mut [PollFd::new(&status, PollFlags::IN)], None);
+            Launched::from_fd(status).wait()
         }
     }
 }
@@ -146,7 +149,7 @@ impl Daemon {
         {
             return false;
         }
-        let may_stay = self.boot.background || self.boot.attended;
+        let may_stay = self.boot.background || self.boot.has_foreground_proxy;
         if !may_stay {
             // The setting has come with a reload.
             ::log::warn!(
@@ -157,6 +160,7 @@ impl Daemon {
         may_stay
     }
 
+    /// How many programs are alive.
     pub fn n_alive(&self) -> usize {
         self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count()
     }
@@ -169,7 +173,7 @@ impl Daemon {
 
     /// Lets the next daemon find the keeper. False if that cannot be: then nothing can be left running, because
     /// nobody could take it up again.
-    pub fn prepare_inheritance(&self) -> bool {
+    pub fn listen_for_successor(&self) -> bool {
         let pidfile = &self.boot.config.supervisord.pidfile;
         let path = socket_beside(pidfile);
         let prepared = if lock::can_have_neighbours(pidfile) {
@@ -186,7 +190,7 @@ impl Daemon {
     }
 
     /// Nothing is left running after all, or the inheritance has been claimed.
-    pub fn withdraw_inheritance(&self) {
+    pub fn stop_listening_for_successor(&self) {
         let _ = self.link.drop_deposits(&[Place::Resume]);
         let path = socket_beside(&self.boot.config.supervisord.pidfile);
         if let Some(identity) = socket::identity(&path) {
@@ -218,11 +222,11 @@ impl Daemon {
         self.open_servers()?;
         self.in_force.begin_run_after(snapshot.generation);
         self.map.open(self.in_force.config().supervisord.processinfomapfile.clone());
-        self.life.resume(None);
+        self.life.restore(None);
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.events.recall(&self.link);
         let restored = self.restore(snapshot.active);
-        self.resume_streams(|_| {});
+        self.restore_streams(|_| {});
         self.clean_up_auto_logs();
         self.write_pidfile();
         ::log::warn!("taking up {} programs that were left running", self.n_alive());
@@ -232,7 +236,7 @@ impl Daemon {
         }
         self.save();
         self.come_up();
-        self.withdraw_inheritance();
+        self.stop_listening_for_successor();
         if self.boot.background {
             activity::stop_copying();
             let _ = fd::detach_stdio();

@@ -81,7 +81,7 @@ impl Daemon {
     }
 
     /// Takes over the sockets that an earlier manager left with the keeper.
-    pub fn resume_servers(&mut self) {
+    pub fn restore_servers(&mut self) {
         for (number, config) in self.in_force.config().http_servers.clone().into_iter().enumerate() {
             let place = u16::try_from(number).map(Place::HttpListener);
             match place.ok().and_then(|place| self.link.take(place)) {

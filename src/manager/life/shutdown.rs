@@ -1,4 +1,7 @@
-//! The end, and the new beginning: stopping everything phase by phase.
+//! Shutdown and restart: stops all groups in phases, the highest priority number first.
+//!
+//! [`Phases`] is the order. A manager that takes over in the middle begins it anew, which changes nothing: groups at rest
+//! have no part in it. If no manager comes up, the keeper stops the programs itself; see `keeper::end`.
 
 use crate::config::{self, Surroundings};
 use crate::core::process::Event;
@@ -10,6 +13,7 @@ use crate::model::config::Config;
 use crate::model::event::Kind;
 use crate::model::state::ProcessState::Stopping;
 use crate::model::state::SupervisorState;
+use crate::shm::layout::IMPATIENT_REQUESTS;
 use crate::sys::clock;
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -17,9 +21,6 @@ use std::time::Duration;
 
 /// How often the log says who is waited for; Supervisor, supervisord.py, shutdown_report().
 const REPORT_INTERVAL: Duration = Duration::from_secs(3);
-
-/// A service manager sends TERM once, some do twice; whoever asks this often does not want to wait any more.
-const REQUESTS_OF_THE_IMPATIENT: u32 = 3;
 
 impl Daemon {
     /// Begins to stop everything for good. Asking again changes nothing; during a restart it makes that
@@ -38,10 +39,10 @@ impl Daemon {
     pub fn count_exit_request(&mut self) {
         let Some(ending) = &mut self.life.ending else { return };
         ending.n_requests += 1;
-        if ending.n_requests != REQUESTS_OF_THE_IMPATIENT {
+        if ending.n_requests != IMPATIENT_REQUESTS {
             return;
         }
-        ::log::warn!("asked {REQUESTS_OF_THE_IMPATIENT} times to exit, killing what still runs");
+        ::log::warn!("asked {IMPATIENT_REQUESTS} times to exit, killing what still runs");
         let names = if ending.leaves {
             // Only what somebody is stopping: the rest is to go on.
             self.procs.groups().iter().map(|group| group.config.name.to_string()).collect()
@@ -112,7 +113,7 @@ impl Daemon {
         if self.life.ending.is_some() {
             return;
         }
-        let leaves = restart_with.is_none() && self.leaves_programs() && self.prepare_inheritance();
+        let leaves = restart_with.is_none() && self.leaves_programs() && self.listen_for_successor();
         let groups = self.procs.groups().iter().filter(|_| !leaves);
         let phases = Phases::new(groups.map(|group| (group.config.priority, group.config.name.to_string())));
         let (current, next_report) = (Vec::new(), clock::monotonic());
@@ -122,7 +123,7 @@ impl Daemon {
     }
 
     /// Goes on with an end that an earlier manager had begun.
-    pub fn resume_end(&mut self) {
+    pub fn continue_end(&mut self) {
         match self.life.state {
             SupervisorState::Running => {}
             SupervisorState::Shutdown => self.begin_end(None),
@@ -170,8 +171,7 @@ impl Daemon {
             for slot in self.last_first(name) {
                 self.apply(slot, Event::ShutDown);
             }
-            if self.life.ending.as_ref().is_some_and(|ending| ending.n_requests >= REQUESTS_OF_THE_IMPATIENT)
-            {
+            if self.life.ending.as_ref().is_some_and(|ending| ending.n_requests >= IMPATIENT_REQUESTS) {
                 self.escalate(name);
             }
         }

@@ -1,4 +1,4 @@
-//! A manager comes up: as the first one, or in the place of one that died.
+//! A manager comes up: as the first one, in the place of one that died, or to resume a daemon.
 
 use crate::SUPERVISOR_VERSION;
 use crate::control::request::Handle;
@@ -38,16 +38,12 @@ use crate::shm::handshake::CHECK_VARIABLE;
 use crate::shm::layout::Place;
 use crate::shm::link::Link;
 use crate::sys::limits::{self, Limited};
-use crate::sys::{fd, memory, process, schedule};
+use crate::sys::{fd, memory, process, schedule, signals};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Signals that a manager takes itself only to say that it ignores them.
-const STRAY_SIGNALS: [i32; 7] =
-    [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM];
 
 /// Runs a manager, if this process was started to be one: its exit status.
 pub fn run_if_manager() -> Option<u8> {
@@ -110,7 +106,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     // A megabyte for a thousand programs.
     drop(started);
     let in_force = match &snapshot {
-        Some(snapshot) => InForce::resume(in_force, snapshot),
+        Some(snapshot) => InForce::restore(in_force, snapshot),
         None => InForce::begin(in_force),
     };
     let config = Arc::clone(in_force.config());
@@ -123,7 +119,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     let (handle, calls) = Handle::channel();
     let handle = handle.on_call({
         let link = Arc::clone(&link);
-        move || link.expect_turn()
+        move || link.expect_beat()
     });
     // The keeper is spared because everything ends with it. A manager is replaced without any loss, so one that grows is
     // not to be the last to go: it gets what programs get, and they inherit it.
@@ -138,7 +134,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         dies_with: config.supervisord.exitkillall.then(|| link.keeper_pid()),
     };
     let sockets = match &snapshot {
-        Some(snapshot) => Sockets::resume(snapshot.sockets.clone(), &link),
+        Some(snapshot) => Sockets::restore(snapshot.sockets.clone(), &link),
         None => Sockets::default(),
     };
     let events = Events::new(&config.supervisord.identifier).map_err(reason("cannot watch listeners"))?;
@@ -173,9 +169,11 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
     let mut inputs = LoopInputs {
         doorbell: Arc::new(doorbell),
         calls,
-        signals: rt::Signals::new(STRAY_SIGNALS).map_err(reason("cannot watch for signals"))?,
-        listeners: daemon.events.ears(),
-        adopted: daemon.adoption.ears(),
+        // Only to say that it ignores them. SIGALRM would end it otherwise.
+        signals: rt::Signals::new(signals::FOR_DAEMONS.into_iter().chain([libc::SIGALRM]))
+            .map_err(reason("cannot watch for signals"))?,
+        listeners: daemon.events.readiness(),
+        adopted: daemon.adoption.readiness(),
         postponed: Vec::new(),
     };
     let done = wait::block_on(async {
@@ -248,7 +246,7 @@ impl Daemon {
             daemon.remove_lock();
         };
         let opened =
-            self.open_servers().and_then(|()| self.find_survivors()).and_then(|()| self.open_sockets());
+            self.open_servers().and_then(|()| self.find_adoptable()).and_then(|()| self.open_sockets());
         opened.inspect_err(|_| leave_nothing(self))?;
         self.clean_up_auto_logs();
         self.write_pidfile();
@@ -281,7 +279,7 @@ impl Daemon {
         self.warn_of_descriptor_limit();
         self.announce_state(Kind::SupervisorRunning);
         let saved = self.save();
-        let at_rest = self.adopt_survivors();
+        let at_rest = self.adopt_found();
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.link.set_ready();
         if self.boot.background {
@@ -294,6 +292,7 @@ impl Daemon {
         memory::give_back_free();
     }
 
+    /// Writes the keeper's pid into the pidfile. A failure is logged and changes nothing else.
     pub fn write_pidfile(&self) {
         let (path, pid) = (&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());
         match pidfile::write(path, pid) {
@@ -333,7 +332,7 @@ impl Daemon {
             return pidfile::remove(&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());
         }
         remote::finish(LAST_MESSAGES).await;
-        self.withdraw_inheritance();
+        self.stop_listening_for_successor();
         self.sockets.close_all(&self.link);
         self.map.remove_file();
         pidfile::remove(&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());

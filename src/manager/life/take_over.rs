@@ -1,4 +1,4 @@
-//! A manager takes the place of one that died: it finds everything again and goes on with what was under way.
+//! A manager takes the place of one that died: it restores everything and finishes what was under way.
 
 use crate::core::process::{Event, State};
 use crate::manager::boot::ActiveGroup;
@@ -28,11 +28,11 @@ pub struct Restored {
 impl Daemon {
     /// Takes the place of a manager that died.
     pub fn take_over(&mut self, active: Vec<ActiveGroup>, inputs: &mut LoopInputs) {
-        self.life.resume(self.link.supervisor_state());
-        self.resume_servers();
+        self.life.restore(self.link.supervisor_state());
+        self.restore_servers();
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
-        self.map.resume(self.in_force.config().supervisord.processinfomapfile.clone());
+        self.map.restore(self.in_force.config().supervisord.processinfomapfile.clone());
         let restored = self.restore(active);
         self.trust_snapshot();
         // What is said of an adopted program depends on its pipes, and of one that was being created on what follows.
@@ -42,7 +42,7 @@ impl Daemon {
                 .iter()
                 .all(|(_, record)| matches!(record, SpawnRecord::None | SpawnRecord::Announced));
         let mut early_answers = EarlyAnswers::begin(inputs, tells_processes);
-        self.resume_streams(|daemon| early_answers.answer(daemon));
+        self.restore_streams(|daemon| early_answers.answer(daemon));
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
             "the manager was replaced (start {}), {n_running} programs went on running",
@@ -57,7 +57,7 @@ impl Daemon {
             ::log::error!("the former manager did not react for {seconds} seconds and was killed");
         }
         self.revive(restored);
-        self.resume_end();
+        self.continue_end();
         self.come_up();
     }
 
@@ -65,7 +65,7 @@ impl Daemon {
     pub fn revive(&mut self, Restored { spawned, to_start, pending }: Restored) {
         let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
         slots.into_iter().for_each(|slot| self.note(slot));
-        self.resume_events();
+        self.restore_events();
         let of_adopted =
             |daemon: &Daemon, slot: SlotId| daemon.procs.proc(slot).is_some_and(|proc| proc.origin.adopted);
         let (later, at_once): (Vec<_>, Vec<_>) =
@@ -77,11 +77,11 @@ impl Daemon {
         for (slot, record) in spawned {
             match record {
                 SpawnRecord::Created(pid) if process::has_not_executed(pid, self.link.keeper_pid()) => {
-                    self.follow_newborn(slot);
+                    self.follow_pending_spawn(slot);
                 }
                 SpawnRecord::Created(pid) => {
-                    let born_at = self.procs.proc(slot).map_or(0, |proc| proc.born_at);
-                    self.procs.claim_pid(pid, slot, born_at);
+                    let spawn_head = self.procs.proc(slot).map_or(0, |proc| proc.spawn_head);
+                    self.procs.claim_pid(pid, slot, spawn_head);
                     self.note_origin(slot, pid);
                     self.apply(slot, Event::Spawned(pid));
                 }
@@ -91,7 +91,7 @@ impl Daemon {
             self.begin_streams(slot);
         }
         self.find_unseen_ends();
-        self.resume_adopted();
+        self.restore_adopted();
         for (slot, effects, last_pid) in later {
             self.do_pending(slot, effects, last_pid);
         }
@@ -130,7 +130,7 @@ impl Daemon {
                         pending.push((content.slot, content.pending, content.last_pid));
                         self.link.set_stop(content.slot, config, group.config.priority);
                         let (slot, is_new) = (content.slot, content.to_start);
-                        proc.resume(content);
+                        proc.restore(content);
                         (slot, is_new)
                     }
                     None => {
@@ -165,13 +165,13 @@ impl Daemon {
 
     /// Finds everybody's pipes again and opens the logs. With many programs that takes longer than everything else
     /// here, so `meanwhile` has its turn before each. Making threads comes after that.
-    pub fn resume_streams(&mut self, mut meanwhile: impl FnMut(&mut Daemon)) {
+    pub fn restore_streams(&mut self, mut meanwhile: impl FnMut(&mut Daemon)) {
         let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
         for slot in slots {
             meanwhile(self);
             let Some(proc) = self.procs.proc_mut(slot) else { continue };
             let specs = stream_specs(proc, self.in_force.config().supervisord.strip_ansi);
-            proc.streams.resume(slot, specs, &self.link);
+            proc.streams.restore(slot, specs, &self.link);
             proc.streams.economize(slot, &self.link);
         }
         // Before anybody writes to a log.

@@ -1,8 +1,7 @@
 //! A new binary takes over: the manager's part. The keeper's, and the whole story, is in `keeper::upgrade`.
 
 use crate::VERSION;
-use crate::control::request::{Answer, Outcome};
-use crate::manager::answers::Client;
+use crate::control::request::Client;
 use crate::manager::boot::{self, Snapshot};
 use crate::manager::daemon::Daemon;
 use crate::model::config::Config;
@@ -24,7 +23,7 @@ pub struct Upgrade {
 struct Wanted {
     binary: PathBuf,
     /// Who asked; nobody did if a signal was the reason.
-    client: Option<Client>,
+    client: Option<Client<String>>,
 }
 
 /// What an upgrade leads to.
@@ -38,7 +37,7 @@ pub enum Decision {
 
 impl Daemon {
     /// Begins an upgrade to `binary`, or to whatever now lies where this daemon was started from.
-    pub fn begin_upgrade(&mut self, binary: Option<PathBuf>, client: Option<Client>) {
+    pub fn begin_upgrade(&mut self, binary: Option<PathBuf>, client: Option<Client<String>>) {
         let binary = binary.unwrap_or_else(|| self.boot.binary.clone());
         if let Err(problem) = self.try_upgrade(&binary) {
             let text = format!("cannot upgrade to {}: {problem}", binary.display());
@@ -95,11 +94,11 @@ impl Daemon {
     pub fn answer_upgrade(&mut self) {
         if let Some(Wanted { binary, client }) = self.upgrade.wanted.take() {
             let text = format!("{} passed its check and takes over", binary.display());
-            self.answer_if_asked(client, Ok(Answer::Text(text)));
+            self.answer_if_asked(client, Ok(text));
         }
     }
 
-    fn answer_if_asked(&mut self, client: Option<Client>, outcome: Outcome) {
+    fn answer_if_asked(&mut self, client: Option<Client<String>>, outcome: Result<String, Fault>) {
         if let Some(client) = client {
             self.answers.post(client, outcome);
         }
@@ -151,8 +150,7 @@ fn open_executable(path: &Path) -> Result<File, String> {
     Ok(file)
 }
 
-/// A candidate looks around: whether it understands what the running daemon left in shared memory. The exit
-/// status.
+/// A candidate's check: whether it understands what the running daemon left in shared memory. Returns the exit status.
 pub fn look_around(link: &Link) -> u8 {
     let started = boot::read(link, Place::Boot).and_then(|bytes| boot::boot::<Config>(&bytes));
     let in_force = boot::read(link, Place::Snapshot).and_then(|bytes| Snapshot::parse(&bytes));

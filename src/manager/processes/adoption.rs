@@ -1,16 +1,16 @@
-//! Programs that outlived their keeper: found, checked, and taken over or ended.
+//! Programs that outlived their keeper: found, checked, and adopted or ended.
 //!
-//! The table in `processinfomapfile` says what was alive. A program is believed to be the one in the table if the
-//! machine was not started anew since and the kernel created it at the very tick the table says; from then on it
-//! is held by a pidfd, so that no signal ever reaches whoever gets its pid later.
+//! The table in `processinfomapfile` says what was alive. A program is believed to be the one in the table if the machine
+//! was not started anew since, and the kernel created the program at the very tick that the table says. From then on a
+//! pidfd refers to it, so no signal ever reaches a later process with its pid.
 //!
-//! It is no child that we could wait for: the pidfd tells of its end. Its exit status stands in `/proc` until its
-//! parent has collected it, and from Linux 6.15 on the pidfd knows it afterwards. On older kernels it stays unknown
-//! if the parent was faster than us, and we say so.
+//! An adopted program is no child of the keeper, so nobody here can wait for it: its pidfd reports its end. Its exit
+//! status stands in `/proc` until its parent has collected it, and from Linux 6.15 on the pidfd knows it afterwards. On
+//! older kernels the status stays unknown if the parent was faster, and the log says so.
 //!
-//! Its pipes have lived on, because with `exitkillall=false` a program holds both ends of each. They are taken up
-//! again through `/proc`, with whatever it wrote meanwhile. A program that has closed them since, or forbids
-//! looking, runs on without a log until it is started again.
+//! Its pipes have lived on, because with `exitkillall=false` a program holds both ends of each. They are opened again
+//! through `/proc`, with whatever it wrote meanwhile. A program that has closed them since, or may not be looked into,
+//! runs on without a log until it is started again.
 
 use crate::config::map_beside;
 use crate::core::info_map::{InfoMapEntry, Written};
@@ -44,15 +44,17 @@ const NOBODY_KNOWS: &str = "exit status unknown: it was adopted, and somebody el
 
 /// A program of a former daemon, with hold of it.
 #[derive(Debug)]
-pub struct Survivor {
+pub struct Adoptable {
+    /// What the table says of it.
     pub entry: InfoMapEntry,
+    /// Refers to it and to no later process with its pid.
     pub pidfd: OwnedFd,
 }
 
 /// What a former daemon has left behind, as far as this one takes it over.
 #[derive(Debug, Default)]
 struct Found {
-    survivors: Vec<Survivor>,
+    adoptable: Vec<Adoptable>,
     /// Group and name of those that a client had stopped.
     at_rest: HashSet<(Arc<str>, Arc<str>)>,
 }
@@ -62,7 +64,7 @@ pub struct Adoption {
     /// Until there are processes for them.
     found: Found,
     /// Readable when one of them has ended.
-    ears: Arc<OwnedFd>,
+    readiness: Arc<OwnedFd>,
     pidfds: HashMap<SlotId, OwnedFd>,
 }
 
@@ -70,18 +72,18 @@ impl Adoption {
     /// # Errors
     /// The system's.
     pub fn new() -> io::Result<Adoption> {
-        let ears = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
-        Ok(Adoption { found: Found::default(), ears, pidfds: HashMap::new() })
+        let readiness = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        Ok(Adoption { found: Found::default(), readiness, pidfds: HashMap::new() })
     }
 
     /// Becomes readable when one of them has ended.
-    pub fn ears(&self) -> Arc<OwnedFd> {
-        Arc::clone(&self.ears)
+    pub fn readiness(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.readiness)
     }
 
     fn watch(&mut self, slot: SlotId, pidfd: OwnedFd) {
         let data = epoll::EventData::new_u64(u64::from(slot));
-        if let Err(errno) = epoll::add(&self.ears, &pidfd, data, epoll::EventFlags::IN) {
+        if let Err(errno) = epoll::add(&self.readiness, &pidfd, data, epoll::EventFlags::IN) {
             ::log::error!("cannot watch the adopted program in slot {slot}: {errno}");
         }
         self.pidfds.insert(slot, pidfd);
@@ -89,7 +91,7 @@ impl Adoption {
 
     fn forget(&mut self, slot: SlotId) {
         if let Some(pidfd) = self.pidfds.remove(&slot) {
-            let _ = epoll::delete(&self.ears, &pidfd);
+            let _ = epoll::delete(&self.readiness, &pidfd);
         }
     }
 
@@ -99,11 +101,11 @@ impl Adoption {
     }
 
     /// The slots of those that have ended.
-    fn news(&self) -> Vec<SlotId> {
+    fn ended(&self) -> Vec<SlotId> {
         let mut events = Vec::with_capacity(64);
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let spare = rustix::buffer::spare_capacity(&mut events);
-        if epoll::wait(&self.ears, spare, Some(&at_once)).is_err() {
+        if epoll::wait(&self.readiness, spare, Some(&at_once)).is_err() {
             return Vec::new();
         }
         // What `watch` stored.
@@ -132,27 +134,27 @@ fn can_go_on(config: &Config, entry: &InfoMapEntry) -> Result<(), &'static str> 
 }
 
 /// Ends programs: asks them first, if there is a grace period, and kills who is left.
-fn end_all(survivors: &[Survivor], grace: Duration) {
+fn end_all(adoptable: &[Adoptable], grace: Duration) {
     let deadline = clock::monotonic() + grace;
     if !grace.is_zero() {
-        for survivor in survivors {
-            let _ = pidfd::send(&survivor.pidfd, Signal::TERM);
+        for program in adoptable {
+            let _ = pidfd::send(&program.pidfd, Signal::TERM);
         }
-        wait_for_ends(survivors, deadline);
+        wait_for_ends(adoptable, deadline);
     }
-    for survivor in survivors.iter().filter(|survivor| !pidfd::has_ended(&survivor.pidfd)) {
-        ::log::warn!("killing '{}' ({}) with SIGKILL", survivor.entry.namespec(), survivor.entry.pid);
-        let _ = pidfd::send(&survivor.pidfd, Signal::KILL);
+    for program in adoptable.iter().filter(|program| !pidfd::has_ended(&program.pidfd)) {
+        ::log::warn!("killing '{}' ({}) with SIGKILL", program.entry.namespec(), program.entry.pid);
+        let _ = pidfd::send(&program.pidfd, Signal::KILL);
     }
-    wait_for_ends(survivors, clock::monotonic() + DEATH);
+    wait_for_ends(adoptable, clock::monotonic() + DEATH);
 }
 
-fn wait_for_ends(survivors: &[Survivor], deadline: Monotonic) {
-    for survivor in survivors {
+fn wait_for_ends(adoptable: &[Adoptable], deadline: Monotonic) {
+    for program in adoptable {
         let rest = deadline.since(clock::monotonic());
         // Some seconds at most.
         let timeout = Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: rest.subsec_nanos().into() };
-        let _ = poll(&mut [PollFd::new(&survivor.pidfd, PollFlags::IN)], Some(&timeout));
+        let _ = poll(&mut [PollFd::new(&program.pidfd, PollFlags::IN)], Some(&timeout));
     }
 }
 
@@ -161,12 +163,12 @@ impl Daemon {
     ///
     /// # Errors
     /// The daemon that the table belongs to is alive.
-    pub fn find_survivors(&mut self) -> Result<(), String> {
+    pub fn find_adoptable(&mut self) -> Result<(), String> {
         let found = match self.map.open(self.map_path()) {
             Some(written) => self.found_in(written)?,
             None => Found::default(),
         };
-        self.find_who_stands_in_the_way(&found.survivors);
+        self.find_who_stands_in_the_way(&found.adoptable);
         self.adoption.found = found;
         Ok(())
     }
@@ -193,13 +195,13 @@ impl Daemon {
         let says_who = !written.boot_id.is_empty();
         for entry in written.entries {
             if entry.pid != 0 && !(says_who && entry.start_ticks != 0) {
-                found.survivors.extend(self.judge_by_looks(entry, written.at));
+                found.adoptable.extend(self.judge_by_appearance(entry, written.at));
                 continue;
             }
             let name = (entry.group.clone(), entry.program.clone());
             match (entry.pid, pidfd::open(entry.pid, entry.start_ticks)) {
                 (0, _) => drop(found.at_rest.insert(name)),
-                (_, Ok(pidfd)) => found.survivors.push(Survivor { entry, pidfd }),
+                (_, Ok(pidfd)) => found.adoptable.push(Adoptable { entry, pidfd }),
                 (pid, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
                     ::log::info!("'{}' (pid {pid}) has ended since the last run", entry.namespec());
                     if entry.stopping {
@@ -228,22 +230,19 @@ impl Daemon {
         self.in_force.begin_run_after(written.generation);
         let mut found = self.identify(written);
         if self.in_force.config().supervisord.startkillall {
-            for survivor in &found.survivors {
-                let name = survivor.entry.namespec();
-                ::log::warn!(
-                    "'{name}' (pid {}) is left from the last run (startkillall)",
-                    survivor.entry.pid
-                );
+            for program in &found.adoptable {
+                let name = program.entry.namespec();
+                ::log::warn!("'{name}' (pid {}) is left from the last run (startkillall)", program.entry.pid);
             }
-            self.end_all(&found.survivors, Duration::ZERO);
+            self.end_all(&found.adoptable, Duration::ZERO);
             return Ok(Found::default());
         }
         let config = Arc::clone(self.in_force.config());
-        let unwanted = found.survivors.extract_if(.., |survivor| match can_go_on(&config, &survivor.entry) {
+        let unwanted = found.adoptable.extract_if(.., |program| match can_go_on(&config, &program.entry) {
             Ok(()) => false,
             Err(why) => {
-                let name = survivor.entry.namespec();
-                ::log::warn!("'{name}' (pid {}) {why}: it is stopped", survivor.entry.pid);
+                let name = program.entry.namespec();
+                ::log::warn!("'{name}' (pid {}) {why}: it is stopped", program.entry.pid);
                 true
             }
         });
@@ -252,20 +251,20 @@ impl Daemon {
     }
 
     /// Ends programs. One that cannot be ended is not started a second time.
-    fn end_all(&mut self, survivors: &[Survivor], grace: Duration) {
-        end_all(survivors, grace);
-        for survivor in survivors.iter().filter(|survivor| !pidfd::has_ended(&survivor.pidfd)) {
-            self.leave_standing(&survivor.entry, "it does not end");
+    fn end_all(&mut self, adoptable: &[Adoptable], grace: Duration) {
+        end_all(adoptable, grace);
+        for program in adoptable.iter().filter(|program| !pidfd::has_ended(&program.pidfd)) {
+            self.leave_standing(&program.entry, "it does not end");
         }
     }
 
     /// Takes over what was found, now that there are processes for it. Returns the slots of those that are to
     /// stay at rest.
-    pub fn adopt_survivors(&mut self) -> HashSet<SlotId> {
-        let Found { survivors, at_rest } = std::mem::take(&mut self.adoption.found);
-        for survivor in survivors {
-            if let Some(slot) = self.procs.member(&survivor.entry.group, &survivor.entry.program) {
-                self.adopt(slot, survivor);
+    pub fn adopt_found(&mut self) -> HashSet<SlotId> {
+        let Found { adoptable, at_rest } = std::mem::take(&mut self.adoption.found);
+        for program in adoptable {
+            if let Some(slot) = self.procs.member(&program.entry.group, &program.entry.program) {
+                self.adopt(slot, program);
             }
         }
         let slots: HashSet<SlotId> =
@@ -280,7 +279,7 @@ impl Daemon {
         slots
     }
 
-    fn adopt(&mut self, slot: SlotId, Survivor { entry, pidfd }: Survivor) {
+    fn adopt(&mut self, slot: SlotId, Adoptable { entry, pidfd }: Adoptable) {
         let strip_ansi = self.in_force.config().supervisord.strip_ansi;
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         // Who wrote the table may not have said.
@@ -313,7 +312,7 @@ impl Daemon {
     }
 
     /// Gets hold again of the adopted programs that an earlier manager had.
-    pub fn resume_adopted(&mut self) {
+    pub fn restore_adopted(&mut self) {
         let slots: Vec<(SlotId, i32, u64)> = self
             .procs
             .all()
@@ -324,14 +323,14 @@ impl Daemon {
             let held = self.link.take(Place::Pidfd(slot)).map_or_else(|| pidfd::open(pid, start_ticks), Ok);
             match held {
                 Ok(held) => self.adoption.watch(slot, held),
-                Err(_) => self.survivor_ended(slot, ExitStatus::Unknown),
+                Err(_) => self.adopted_ended(slot, ExitStatus::Unknown),
             }
         }
     }
 
     /// Deals with the adopted programs that have ended.
     pub fn look_after_adopted(&mut self) {
-        for slot in self.adoption.news() {
+        for slot in self.adoption.ended() {
             let Some(proc) = self.procs.proc(slot) else { continue };
             let pid = proc.process.state.pid().unwrap_or(0);
             let status = self.adoption.pidfds.get(&slot).and_then(|held| {
@@ -341,11 +340,11 @@ impl Daemon {
                     .or_else(|| process::zombie_status(pid, proc.origin.start_ticks))
                     .or_else(from_parent)
             });
-            self.survivor_ended(slot, status.unwrap_or(ExitStatus::Unknown));
+            self.adopted_ended(slot, status.unwrap_or(ExitStatus::Unknown));
         }
     }
 
-    fn survivor_ended(&mut self, slot: SlotId, status: ExitStatus) {
+    fn adopted_ended(&mut self, slot: SlotId, status: ExitStatus) {
         self.finish_streams(slot);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let pid = proc.process.state.pid().unwrap_or(0);
@@ -362,10 +361,14 @@ impl Daemon {
     }
 
     /// Sends a signal to the program of a process, whoever its parent is.
+    ///
+    /// # Errors
+    /// ESRCH if the program has ended, though its end has not been dealt with; else what kill(2) or
+    /// pidfd_send_signal(2) says.
     pub fn send_signal(&self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) -> io::Result<()> {
         let proc = self.procs.proc(slot);
         let is_adopted = proc.is_some_and(|proc| proc.origin.adopted);
-        if !is_adopted && proc.is_some_and(|proc| self.link.tells_end(pid, proc.born_at)) {
+        if !is_adopted && proc.is_some_and(|proc| self.link.tells_end(pid, proc.spawn_head)) {
             // The keeper may have collected it, and the number be another's.
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }

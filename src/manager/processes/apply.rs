@@ -1,4 +1,4 @@
-//! A process takes an event: the core decides, and what it decided is done.
+//! Lets a process take an event: the core decides on effects, and they are carried out here.
 
 use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
 use crate::log::activity;
@@ -18,10 +18,12 @@ impl Daemon {
         self.apply_at(slot, event, clock::monotonic(), clock::wall());
     }
 
+    /// Lets a process take one event that happened at `now`, on the wall clock at `wall`: steps its state machine,
+    /// publishes the record, and carries out the effects.
     pub fn apply_at(&mut self, slot: SlotId, event: Event, now: Monotonic, wall: Wall) {
         if matches!(event, Event::Stop | Event::ShutDown) {
             // It may run by now, and then it is to be asked.
-            self.hear_birth(slot);
+            self.conclude_pending_spawn(slot);
         }
         let may_start = self.life.may_start();
         let Some(proc) = self.procs.proc_mut(slot) else { return };

@@ -1,4 +1,4 @@
-//! Groups and their members come and go.
+//! Adds groups and takes them out, with their members.
 
 use crate::core::process::Event;
 use crate::log::sinks::auto;

@@ -1,7 +1,7 @@
-//! The table of what is alive, on disk: `processinfomapfile`.
+//! The table of programs that are alive, on disk: `processinfomapfile`.
 //!
-//! It is written when the loop has dealt with everything that happened and the table has changed, at most once
-//! in [`LEAST_INTERVAL`], so that a thousand programs that start at once cost a few writes and not a thousand.
+//! It is written when the loop has dealt with everything that happened and the table has changed, at most once in
+//! [`LEAST_INTERVAL`]. So a thousand programs that start at once cost a few writes and not a thousand.
 
 use crate::control::request::{Fact, Facts, ProcessInfo, Table};
 use crate::core::info_map::{self, InfoMapEntry, KeeperIdentity, ProcessInfoMap, Written};
@@ -49,7 +49,7 @@ struct MapFile {
 
 impl InfoMap {
     /// Goes on with the file of the manager before, which has looked at it.
-    pub fn resume(&mut self, path: Option<PathBuf>) {
+    pub fn restore(&mut self, path: Option<PathBuf>) {
         self.file = MapFile { path, ..MapFile::default() };
     }
 
@@ -61,7 +61,7 @@ impl InfoMap {
         let path = path?;
         match read(&path) {
             Ok(written) => {
-                self.resume(Some(path));
+                self.restore(Some(path));
                 written
             }
             Err(why) => {
@@ -76,6 +76,7 @@ impl InfoMap {
         }
     }
 
+    /// The file that the table is written to, if one is configured.
     pub fn path(&self) -> Option<&Path> {
         self.file.path.as_deref()
     }

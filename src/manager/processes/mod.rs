@@ -1,7 +1,7 @@
-//! The table of everything that is supervised.
+//! The table of groups and processes.
 //!
-//! [`apply`] lets a process take an event, [`groups`] adds and removes. What a former daemon has left is found by
-//! [`adoption`], [`standing`] and [`unseen`]; [`info_map`] leaves the same to the next.
+//! [`apply`] lets a process take an event, [`groups`] adds and removes. [`adoption`], [`standing`] and [`unseen`] find
+//! what a former daemon has left; [`info_map`] writes down the same for the next daemon.
 
 pub mod adoption;
 pub mod apply;
@@ -49,6 +49,7 @@ pub struct ProcessManager {
 /// An active group.
 #[derive(Debug)]
 pub struct Group {
+    /// The configuration it was added with.
     pub config: Arc<GroupConfig>,
     /// In the order of the configuration.
     pub members: Vec<SlotId>,
@@ -58,6 +59,7 @@ pub struct Group {
 }
 
 impl ProcessManager {
+    /// The active groups, in the order in which they were added.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -72,14 +74,17 @@ impl ProcessManager {
         self.groups_version
     }
 
+    /// The active group of this name.
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.group_by_name.get(name).map(|index| &self.groups[*index])
     }
 
+    /// The process in a slot.
     pub fn proc(&self, slot: SlotId) -> Option<&Proc> {
         self.procs.get(slot as usize)?.as_ref()
     }
 
+    /// The process in a slot, to be changed: counts as a change of the table.
     pub fn proc_mut(&mut self, slot: SlotId) -> Option<&mut Proc> {
         self.version += 1;
         self.procs.get_mut(slot as usize)?.as_mut()
@@ -148,7 +153,7 @@ impl ProcessManager {
         for (slot, proc) in members {
             // The ledger does not tell of those that were adopted, so their pids stay out of it.
             if let Some(pid) = proc.process.state.pid().filter(|_| !proc.origin.adopted) {
-                self.claim_pid(pid, slot, proc.born_at);
+                self.claim_pid(pid, slot, proc.spawn_head);
             }
             if let Some(deadline) = proc.process.state.deadline() {
                 self.deadlines.insert((deadline, slot));
@@ -228,13 +233,13 @@ impl ProcessManager {
     /// Remembers whose pid this is from now on.
     ///
     /// If another process still has it, that one has ended and its exit comes first in the ledger.
-    pub fn claim_pid(&mut self, pid: i32, slot: SlotId, born_at: u64) {
+    pub fn claim_pid(&mut self, pid: i32, slot: SlotId, spawn_head: u64) {
         let Some(holder) = self.by_pid.get(&pid).copied() else {
             self.by_pid.insert(pid, slot);
             return;
         };
-        let holder_born_at = self.proc(holder).map_or(0, |proc| proc.born_at);
-        if holder_born_at <= born_at {
+        let holder_spawn_head = self.proc(holder).map_or(0, |proc| proc.spawn_head);
+        if holder_spawn_head <= spawn_head {
             self.shadowed.push((pid, slot));
         } else {
             self.by_pid.insert(pid, slot);

@@ -3,7 +3,7 @@
 use crate::core::process::Process;
 use crate::manager::boot::AutoLogs;
 use crate::manager::requests::waiters::Waiter;
-use crate::manager::spawn::births::Newborn;
+use crate::manager::spawn::jobs::PendingSpawn;
 use crate::manager::streams::Streams;
 use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
 pub use crate::model::exit::PastExit;
@@ -21,6 +21,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Proc {
     facts: Facts,
+    /// The pipes to its program, and where its output goes.
     pub streams: Streams,
     waiters: Vec<Waiter>,
 }
@@ -28,16 +29,20 @@ pub struct Proc {
 /// What is known of a process. Nobody outside this file can write to it.
 #[derive(Debug)]
 pub struct Facts {
+    /// The configuration it was added with.
     pub config: Arc<ProcessConfig>,
+    /// The name of its group.
     pub group: Arc<str>,
+    /// Whether it is an event listener, so that its standard output is a protocol.
     pub is_listener: bool,
+    /// Its state machine.
     pub process: Process,
     /// How often its program was started.
     pub starts: u32,
     /// One more than the number of the last ledger entry that went into it.
     pub applied: u64,
     /// The ledger's head when its program was created.
-    pub born_at: u64,
+    pub spawn_head: u64,
     /// Where its program is from.
     pub origin: Origin,
     /// That of its configuration, once somebody wanted to know.
@@ -45,9 +50,10 @@ pub struct Facts {
     /// What went wrong between the creation of its program and the first instruction.
     failure: Option<String>,
     /// Its program is being created, and the loop does not wait for that.
-    pub newborn: Option<Newborn>,
+    pub pending_spawn: Option<PendingSpawn>,
     /// Why the last signal to it could not be sent; empty if it could.
     pub refused_signal: String,
+    /// The files that stand for `AUTO` in its configuration.
     pub logs: AutoLogs,
     /// The last exits that this manager saw, the latest last.
     pub past: VecDeque<PastExit>,
@@ -69,6 +75,7 @@ impl Deref for Proc {
 const PAST_EXITS: usize = 10;
 
 impl Proc {
+    /// A process of a group that is being added, STOPPED.
     pub fn new(config: Arc<ProcessConfig>, group: &GroupConfig, logs: AutoLogs) -> Proc {
         let facts = Facts {
             config,
@@ -77,11 +84,11 @@ impl Proc {
             process: Process::default(),
             starts: 0,
             applied: 0,
-            born_at: 0,
+            spawn_head: 0,
             origin: Origin::default(),
             fingerprint: OnceCell::new(),
             failure: None,
-            newborn: None,
+            pending_spawn: None,
             refused_signal: String::new(),
             logs,
             past: VecDeque::new(),
@@ -92,11 +99,11 @@ impl Proc {
     }
 
     /// Goes on where an earlier manager was with it.
-    pub fn resume(&mut self, content: SlotContent) {
+    pub fn restore(&mut self, content: SlotContent) {
         self.facts.process = content.process;
         self.facts.starts = content.starts;
         self.facts.applied = content.applied;
-        self.facts.born_at = content.born_at;
+        self.facts.spawn_head = content.spawn_head;
         self.facts.origin = content.origin;
     }
 
@@ -107,7 +114,7 @@ impl Proc {
 
     /// Its program is about to be created, with the ledger's head there.
     pub fn creation_begins(&mut self, ledger_head: u64) {
-        self.facts.born_at = ledger_head;
+        self.facts.spawn_head = ledger_head;
     }
 
     /// Its program was created. `failure` is what went wrong before the first instruction.
@@ -136,16 +143,18 @@ impl Proc {
     }
 
     /// Its program is being created, and the loop does not wait for that.
-    pub fn await_newborn(&mut self, newborn: Newborn) {
-        self.facts.newborn = Some(newborn);
+    pub fn await_pending_spawn(&mut self, pending_spawn: PendingSpawn) {
+        self.facts.pending_spawn = Some(pending_spawn);
     }
 
-    pub fn newborn_mut(&mut self) -> Option<&mut Newborn> {
-        self.facts.newborn.as_mut()
+    /// Its program that is being created, if the loop does not wait for it.
+    pub fn pending_spawn_mut(&mut self) -> Option<&mut PendingSpawn> {
+        self.facts.pending_spawn.as_mut()
     }
 
-    pub fn take_newborn(&mut self) -> Option<Newborn> {
-        self.facts.newborn.take()
+    /// Forgets that its program is being created, and returns what was known of that.
+    pub fn take_pending_spawn(&mut self) -> Option<PendingSpawn> {
+        self.facts.pending_spawn.take()
     }
 
     /// A signal to it could not be sent.
@@ -163,6 +172,7 @@ impl Proc {
         self.waiters.extract_if(.., |waiter| is_over(waiter)).collect()
     }
 
+    /// Whether anybody waits for a change of its state.
     pub fn has_waiters(&self) -> bool {
         !self.waiters.is_empty()
     }
@@ -203,6 +213,7 @@ impl Proc {
         self.remember(PastExit { at, pid, status, expected, lasted });
     }
 
+    /// Its state, as clients see it.
     pub fn state(&self) -> ProcessState {
         self.process.state.kind()
     }

@@ -1,13 +1,13 @@
-//! Programs that a former daemon may have left running and that are not taken over: nobody is started beside them.
+//! Programs that a former daemon may have left running and that are not adopted: nobody is started beside them.
 //!
 //! Two copies of a program do more harm than none: both write to the same files and listen at the same address. Where it
-//! is not certain whose a process is it is neither touched nor doubled. The program of its name cannot be started before
-//! it has ended, and `spawnerr` says so with its pid.
+//! is not certain whose a process is, it is neither touched nor started a second time. The program of its name cannot be
+//! started before the process has ended, and `spawnerr` says so with the pid.
 
 use crate::core::info_map::InfoMapEntry;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::SlotId;
-use crate::manager::processes::adoption::Survivor;
+use crate::manager::processes::adoption::Adoptable;
 use crate::model::config::ProcessConfig;
 use crate::model::namespec;
 use crate::model::time::Wall;
@@ -32,6 +32,7 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Whether the process is alive: the pid alone might be another's by now.
     pub fn lives(&self) -> bool {
         process::lives(self.pid, self.start_ticks)
     }
@@ -86,13 +87,13 @@ impl Daemon {
 
     /// Finds programs of a former daemon that no table names: there is none, it is not to be believed, or they were
     /// started just before their keeper was killed.
-    pub fn find_who_stands_in_the_way(&mut self, survivors: &[Survivor]) {
+    pub fn find_who_stands_in_the_way(&mut self, adoptable: &[Adoptable]) {
         if self.in_force.config().supervisord.exitkillall && self.map_path().is_none() {
             // They end with their keeper.
             return;
         }
         for orphan in orphans::find() {
-            let is_known = survivors.iter().any(|survivor| survivor.entry.pid == orphan.pid)
+            let is_known = adoptable.iter().any(|program| program.entry.pid == orphan.pid)
                 || self.in_force.in_the_way().iter().any(|standing| standing.pid == orphan.pid);
             if is_known || orphan.server_url != self.url_for(&orphan) {
                 continue;
@@ -130,7 +131,7 @@ impl Daemon {
     /// The process that a table means which does not say when the kernel created it. It is taken over if it was started
     /// when the table says, as the user and with the file of the program that is configured; a stranger if it was
     /// started at another time and as somebody else or with another file. In between nobody can tell.
-    pub fn judge_by_looks(&mut self, mut entry: InfoMapEntry, written: Wall) -> Option<Survivor> {
+    pub fn judge_by_appearance(&mut self, mut entry: InfoMapEntry, written: Wall) -> Option<Adoptable> {
         let (name, pid) = (entry.namespec(), entry.pid);
         let held = pidfd::hold(pid);
         let start_ticks = process::start_ticks(pid).filter(|ticks| process::lives(pid, *ticks));
@@ -152,7 +153,7 @@ impl Daemon {
         let started_meanwhile = after_start && created <= written.0.saturating_add(slack);
         let looks_like_it = self.looks_like(pid, &config);
         match held {
-            Ok(pidfd) if at_start && looks_like_it => return Some(Survivor { entry, pidfd }),
+            Ok(pidfd) if at_start && looks_like_it => return Some(Adoptable { entry, pidfd }),
             Ok(_) if !looks_like_it && !started_meanwhile => {
                 ::log::info!("'{name}' has ended since the last run: pid {pid} is somebody else's");
             }

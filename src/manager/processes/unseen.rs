@@ -1,8 +1,8 @@
-//! Programs that have ended without anybody having told.
+//! Programs that have ended although no ledger entry says so.
 //!
-//! The ledger tells of every end, unless what it says was lost: how far a manager had come in it stands in memory that
-//! somebody else may have written to. A program that is not there any more, and of whose end the rest of the ledger says
-//! nothing, has ended all the same; only how stays unknown.
+//! The ledger has an entry for every end, unless a manager's position in it was lost: that position stands in memory that
+//! somebody else may have written to. A program that is gone, and whose end the rest of the ledger does not contain, has
+//! ended all the same. Its exit status stays unknown.
 
 use crate::core::process::Event;
 use crate::manager::daemon::Daemon;

@@ -1,13 +1,14 @@
-//! Carrying out what was decided: changes of the configuration in force, of logs and of inputs.
+//! Carries out changes: of the configuration in force, of logs and of standard inputs.
 
-use crate::config;
-use crate::control::request::{Answer, BulkStatus, Outcome};
+use crate::config::{self, Reread};
+use crate::control::ask::Applied;
+use crate::control::request::BulkStatus;
 use crate::log::activity;
 use crate::log::source::LogSource;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::SlotId;
 use crate::manager::requests::orders::names;
-use crate::manager::requests::policy::{Member, Members};
+use crate::manager::requests::policy::{Member, Members, Removal};
 use crate::manager::requests::views::log_source;
 use crate::manager::streams::StdinError;
 use crate::model::config::GroupConfig;
@@ -32,7 +33,7 @@ impl LastReread {
 impl Daemon {
     /// Reads the configuration and says what it would change. Only the groups are taken over, and only to be
     /// added when somebody asks for that.
-    pub(super) fn reload_config(&mut self) -> Outcome {
+    pub(super) fn reload_config(&mut self) -> Result<Reread, Fault> {
         let read = config::load(&self.boot.args, &self.surroundings());
         self.last_reread.problem =
             read.as_ref().err().and_then(|errors| errors.first().place()).unwrap_or_default();
@@ -43,53 +44,52 @@ impl Daemon {
         let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
         let reread = config::diff(&active, &fresh.groups);
         self.in_force.reread(fresh.groups);
-        Ok(Answer::Reread(reread))
+        Ok(reread)
     }
 
-    pub(super) fn add_request(&mut self, group: &Arc<GroupConfig>) -> Outcome {
+    pub(super) fn add_request(&mut self, group: &Arc<GroupConfig>) -> Result<(), Fault> {
         self.add_group(group).map_err(|problem| Fault::with(FaultCode::Failed, problem))?;
         let saved = self.save();
         self.autostart(&group.name, &saved);
-        Ok(Answer::Done)
+        Ok(())
     }
 
-    pub(super) fn remove_request(&mut self, group: &str) -> Outcome {
-        self.remove_group(group);
-        self.announce_removal(group);
-        Ok(Answer::Done)
-    }
-
-    pub(super) fn remove_member_request(&mut self, group: &str, name: &str) -> Outcome {
-        self.remove_member(group, name);
+    pub(super) fn remove_request(&mut self, removal: Removal<'_>) {
+        let group = match removal {
+            Removal::Group(group) => {
+                self.remove_group(group);
+                group
+            }
+            Removal::Member { group, name } => {
+                self.remove_member(group, name);
+                group
+            }
+        };
         if self.procs.group(group).is_none() {
             self.announce_removal(group);
         }
-        Ok(Answer::Done)
     }
 
-    pub(super) fn clear_log(&self) -> Outcome {
+    pub(super) fn clear_log(&self) -> Result<(), Fault> {
         match activity::path() {
-            Some(path) if path.exists() => {
-                activity::clear().map_err(|error| {
-                    Fault::with(FaultCode::Failed, format!("could not clear {}: {error}", path.display()))
-                })?;
-                Ok(Answer::Done)
-            }
+            Some(path) if path.exists() => activity::clear().map_err(|error| {
+                Fault::with(FaultCode::Failed, format!("could not clear {}: {error}", path.display()))
+            }),
             _ => Err(Fault::new(FaultCode::NoFile)),
         }
     }
 
     /// Clears the logs of every process that is meant, whatever comes of one of them.
-    pub(super) fn clear_logs_of(&self, members: Members<'_>) -> Outcome {
+    pub(super) fn clear_logs_of(&self, members: Members<'_>) -> Result<Applied, Fault> {
         let members = match members {
-            Members::One { slot, .. } => return self.clear_process_logs(slot).map(|()| Answer::Done),
+            Members::One { slot, .. } => return self.clear_process_logs(slot).map(|()| Applied::One),
             Members::Several(members) => members,
         };
         let cleared = members.into_iter().filter_map(|Member { slot, .. }| {
             let (group, name, _) = names(self.procs.proc(slot)?);
             Some(BulkStatus { name, group, outcome: self.clear_process_logs(slot) })
         });
-        Ok(Answer::Bulk(cleared.collect()))
+        Ok(Applied::Several(cleared.collect()))
     }
 
     fn clear_process_logs(&self, slot: SlotId) -> Result<(), Fault> {
@@ -111,10 +111,10 @@ impl Daemon {
         Ok(())
     }
 
-    pub(super) fn send_stdin(&self, slot: SlotId, sent: &str, bytes: &[u8]) -> Outcome {
+    pub(super) fn send_stdin(&self, slot: SlotId, sent: &str, bytes: &[u8]) -> Result<(), Fault> {
         let Some(proc) = self.procs.proc(slot) else { return Err(Fault::with(FaultCode::BadName, sent)) };
         match proc.streams.write_stdin(bytes) {
-            Ok(()) => Ok(Answer::Done),
+            Ok(()) => Ok(()),
             Err(StdinError::Closed) => Err(Fault::with(FaultCode::NoFile, sent)),
             Err(StdinError::Full) => {
                 let text = format!("{sent} does not read its standard input, nothing was sent");

@@ -1,4 +1,4 @@
-//! What clients see of a process: `getProcessInfo` and its description.
+//! The description of a process in `getProcessInfo`, as Supervisor words it.
 
 use crate::core::process::Process;
 use crate::model::state::ProcessState;

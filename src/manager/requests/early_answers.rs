@@ -1,10 +1,10 @@
 //! Answers while a manager takes over.
 //!
-//! To find every pipe and every log again takes longer than everything else in a takeover, the more so with many
-//! programs, and clients are not to wait for that. Nor is the takeover to wait for them, however many there are and
-//! however much they ask: programs have to be restarted.
+//! Finding every pipe and every log again takes longer than everything else in a takeover, the more so with many
+//! programs. Clients are not to wait for that. Nor is the takeover to wait for clients, however many there are and
+//! however much they ask, because programs have to be restarted. So the two share the time.
 
-use crate::control::request::{Call, Request};
+use crate::control::ask::Call;
 use crate::manager::daemon::Daemon;
 use crate::manager::inputs::LoopInputs;
 use crate::rt;
@@ -35,9 +35,9 @@ impl<'a> EarlyAnswers<'a> {
     pub fn answer(&mut self, daemon: &mut Daemon) {
         let others = self.begun.elapsed().saturating_sub(self.answering);
         let turn = (HEAD_START + others).saturating_sub(self.answering);
-        let resumed = Instant::now();
+        let since = Instant::now();
         let mut has_answered = false;
-        while resumed.elapsed() < turn && rt::lend_a_hand() {
+        while since.elapsed() < turn && rt::lend_a_hand() {
             // At once: whoever asked first does not wait until everybody has been heard.
             while let Ok(call) = self.inputs.calls.try_recv() {
                 if self.is_known(&call, daemon) {
@@ -52,13 +52,13 @@ impl<'a> EarlyAnswers<'a> {
             // Whoever got an answer was woken on this processor, most probably.
             std::thread::yield_now();
         }
-        self.answering += resumed.elapsed();
+        self.answering += since.elapsed();
     }
 
     fn is_known(&self, call: &Call, daemon: &Daemon) -> bool {
-        match &call.request {
-            Request::State | Request::Pid | Request::Identification => true,
-            Request::ProcessInfo(_) | Request::AllProcessInfo => {
+        match call {
+            Call::State(..) | Call::Pid(..) | Call::Identification(..) => true,
+            Call::ProcessInfo(..) | Call::AllProcessInfo(..) => {
                 self.tells_processes && !daemon.link.has_entries()
             }
             _ => false,

@@ -1,4 +1,4 @@
-//! What people see of the daemon while it happens, and when they ask.
+//! What the page, the REST interface and the metrics show of the daemon: changes as they happen, and overviews.
 
 use crate::control::overview::{Alive, Change, DaemonView, Overview, ProcessView};
 use crate::control::request::Target;
@@ -12,7 +12,7 @@ use crate::model::time::{Monotonic, Wall};
 use crate::sys::{clock, process};
 
 impl Daemon {
-    /// Tells viewers that a process has changed its state, `now` and `at` on the two clocks.
+    /// Publishes that a process has changed its state, at `now` on the monotonic and `at` on the wall clock.
     pub fn show_changes(&mut self, slot: SlotId, changes: &[StateChange], now: Monotonic, at: Wall) {
         self.measure(slot, changes, now);
         let Some(proc) = self.procs.proc(slot) else { return };
@@ -29,7 +29,7 @@ impl Daemon {
         }
     }
 
-    /// Takes down how long it took to get a program up, or up again.
+    /// Measures how long it took to get a program up, or up again.
     fn measure(&mut self, slot: SlotId, changes: &[StateChange], now: Monotonic) {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         for change in changes {
@@ -54,20 +54,20 @@ impl Daemon {
         }
     }
 
-    /// Tells viewers what there is to know of a process now, though its state is the same.
+    /// Publishes what there is to know of a process now, though its state is the same.
     pub fn show_process(&self, slot: SlotId) {
         if let Some(proc) = self.procs.proc(slot) {
             self.http.feed().publish_process(|| self.process_view(proc, clock::wall()));
         }
     }
 
-    /// Tells viewers of the processes of a group that was added.
+    /// Publishes the processes of a group that was added.
     pub fn show_group(&self, group: &str) {
         let members = self.procs.group(group).map(|group| group.members.as_slice()).unwrap_or_default();
         members.iter().for_each(|slot| self.show_process(*slot));
     }
 
-    /// Tells viewers what the daemon as a whole does.
+    /// Publishes what the daemon as a whole does.
     pub fn show_daemon(&self) {
         self.http.feed().publish_daemon(&self.daemon_view());
     }

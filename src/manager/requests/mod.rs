@@ -1,8 +1,8 @@
 //! What clients ask for, and the answers.
 //!
-//! [`policy`] decides what a request leads to, by rules that look at the table and change nothing; [`orders`] and
+//! [`policy`] decides what a request leads to, by rules that look at the table and change nothing. [`orders`] and
 //! [`changes`] carry it out, [`views`] answers what is only asked. An order that waits leaves a [`waiters::Waiter`] with the
-//! process.
+//! process. Each request comes with a client that takes its type of answer and no other; see [`crate::control::ask`].
 
 pub mod changes;
 pub mod description;
@@ -16,44 +16,25 @@ pub mod views;
 pub mod waiters;
 
 use crate::config::ConfigSource;
-use crate::control::request::{Answer, Call, Fact, Outcome, Request};
-use crate::manager::answers::Client;
+use crate::control::ask::{self, Call};
+use crate::control::request::{Client, Fact, Facts};
 use crate::manager::daemon::Daemon;
 use crate::manager::life::start::activity_source;
-use crate::manager::processes::SlotId;
-use crate::manager::requests::policy::{Decision, Table, decide};
+use crate::manager::requests::policy::{Order, Table, admit};
 use crate::manager::requests::views::{history, readable_source};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec;
 use crate::sys::clock;
-use std::path::Path;
 use std::sync::Arc;
 
 impl Daemon {
     /// Answers a request, now or when what it waits for has happened.
     pub fn handle(&mut self, call: Call) {
-        let (request, client) = Client::of(call);
-        self.carry_out(&request, client);
+        match admit(self.life.state(), &call) {
+            Ok(()) => self.carry_out(call),
+            Err(fault) => self.answers.refuse(call, fault),
+        }
         self.answer_clients();
-    }
-
-    fn carry_out(&mut self, request: &Request, client: Client) {
-        let outcome = match decide(self.table(), request) {
-            Err(fault) => Err(fault),
-            Ok(Decision::Order(order, members, wait)) => return self.order(order, members, wait, client),
-            Ok(Decision::Signal(members, signal)) => return self.signal_request(members, signal, client),
-            Ok(Decision::Upgrade(binary)) => {
-                return self.begin_upgrade(binary.map(Path::to_path_buf), Some(client));
-            }
-            Ok(Decision::Answer) => self.answer(request),
-            Ok(Decision::AnswerAbout(slot)) => self.answer_about(slot, request),
-            Ok(Decision::AddGroup(group)) => self.add_request(&group),
-            Ok(Decision::RemoveGroup(group)) => self.remove_request(group),
-            Ok(Decision::RemoveMember { group, name }) => self.remove_member_request(group, name),
-            Ok(Decision::ClearLogs(members)) => self.clear_logs_of(members),
-            Ok(Decision::SendStdin { slot, sent, bytes }) => self.send_stdin(slot, sent, bytes),
-        };
-        self.answers.post(client, outcome);
     }
 
     /// What the rules for requests look at.
@@ -61,77 +42,144 @@ impl Daemon {
         Table { state: self.life.state(), procs: &self.procs, configured: &self.in_force.config().groups }
     }
 
-    /// Everything that is answered at once and is not about one process.
-    fn answer(&mut self, request: &Request) -> Outcome {
-        match request {
-            Request::State => Ok(Answer::State(self.life.state())),
-            Request::Pid => Ok(Answer::Number(i64::from(self.link.keeper_pid()))),
-            Request::Identification => {
-                Ok(Answer::Text(self.in_force.config().supervisord.identifier.clone()))
+    fn carry_out(&mut self, call: Call) {
+        match call {
+            // Orders, which may take a while.
+            Call::Start(ask::Start(target, wait), client) => {
+                let members = self.table().start(&target);
+                self.order(Order::Start, members, wait, client);
             }
-            Request::AllProcessInfo => Ok(Answer::Processes(self.all_process_info())),
-            Request::Table(table) => Ok(Answer::Rows(self.rows(*table))),
-            Request::AllConfigInfo => Ok(Answer::Configs(self.all_config_info())),
-            Request::ReloadConfig => self.reload_config(),
-            Request::Shutdown => {
-                self.begin_shutdown();
-                Ok(Answer::Done)
+            Call::Stop(ask::Stop(target, wait), client) => {
+                let members = self.table().stop(&target);
+                self.order(Order::Stop, members, wait, client);
             }
-            Request::Restart => {
-                self.begin_restart().map_err(|problem| Fault::with(FaultCode::CantReread, problem))?;
-                Ok(Answer::Done)
+            Call::Upgrade(ask::Upgrade(binary), client) => self.begin_upgrade(binary, Some(client)),
+
+            // Changes that are done at once.
+            Call::Signal(ask::Signal(target, signal), client) => self.answer(client, |daemon| {
+                let members = daemon.table().signal(&target)?;
+                daemon.signal_members(members, signal)
+            }),
+            Call::AddProcessGroup(ask::AddProcessGroup(name), client) => self.answer(client, |daemon| {
+                let group = daemon.table().add_group(&name)?;
+                daemon.add_request(&group)
+            }),
+            Call::RemoveProcessGroup(ask::RemoveProcessGroup(name), client) => {
+                self.answer(client, |daemon| {
+                    let removal = daemon.table().remove_group(&name)?;
+                    daemon.remove_request(removal);
+                    Ok(())
+                });
             }
-            Request::MainLog => Ok(Answer::Log(activity_source(&self.in_force.config().supervisord.logfile))),
-            Request::ResolveName(name) => {
-                let names = self.procs.all().map(|(_, proc)| (&*proc.group, &*proc.config.name));
-                let found = namespec::bearer(name, names);
-                Ok(Answer::Text(found.unwrap_or_else(|| name.clone())))
+            Call::RemoveProcess(ask::RemoveProcess(target), client) => self.answer(client, |daemon| {
+                let removal = daemon.table().remove(&target)?;
+                daemon.remove_request(removal);
+                Ok(())
+            }),
+            Call::ClearProcessLogs(ask::ClearProcessLogs(target), client) => {
+                self.answer(client, |daemon| {
+                    let members = daemon.table().clear_logs(&target)?;
+                    daemon.clear_logs_of(members)
+                });
             }
-            Request::ClearLog => self.clear_log(),
-            Request::SendRemoteCommEvent { kind, data } => {
-                self.announce_remote(kind, data);
-                Ok(Answer::Done)
+            Call::SendProcessStdin(ask::SendProcessStdin(target, bytes), client) => {
+                self.answer(client, |daemon| {
+                    let (slot, sent) = daemon.table().send_stdin(&target)?;
+                    daemon.send_stdin(slot, sent, &bytes)
+                });
             }
-            Request::Keeper => Ok(Answer::Facts(vec![
-                ("keeper_pid", Fact::Number(i64::from(self.link.keeper_pid()))),
-                ("manager_pid", Fact::Number(i64::from(crate::sys::process::own_pid()))),
-                ("manager_starts", Fact::Number(i64::from(self.link.manager_starts()))),
-                ("manager_version", Fact::Text(crate::VERSION.to_string())),
-                ("upgrade", Fact::Text(self.upgrade_state())),
-            ])),
-            Request::UpgradeState => Ok(Answer::Text(self.upgrade_state())),
-            Request::ConfigProblem => Ok(Answer::Text(self.last_reread.problem().to_string())),
-            Request::Overview(target) => Ok(Answer::Overview(Box::new(self.overview(target)?))),
-            Request::Daemon => Ok(Answer::Overview(Box::new(self.overview_of_daemon()))),
-            Request::Alive => Ok(Answer::Alive(self.alive())),
-            Request::ConfigSource => Ok(Answer::ConfigSource(Box::new(ConfigSource {
-                args: self.boot.args.clone(),
-                surroundings: self.surroundings(),
-                active: self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect(),
-            }))),
-            // The policy decides these otherwise.
-            Request::Start(..)
-            | Request::Stop(..)
-            | Request::Signal(..)
-            | Request::Upgrade(_)
-            | Request::AddProcessGroup(_)
-            | Request::RemoveProcessGroup(_)
-            | Request::RemoveProcess(_)
-            | Request::ClearProcessLogs(_)
-            | Request::SendProcessStdin(..)
-            | Request::ProcessInfo(_)
-            | Request::ProcessLog(..)
-            | Request::ProcessHistory(_) => Err(Fault::new(FaultCode::IncorrectParameters)),
+            Call::SendRemoteCommEvent(ask::SendRemoteCommEvent(event), client) => {
+                self.answer(client, |daemon| {
+                    daemon.announce_remote(&event.kind, &event.data);
+                    Ok(())
+                });
+            }
+            Call::ClearLog(ask::ClearLog, client) => self.answer(client, |daemon| daemon.clear_log()),
+            Call::ReloadConfig(ask::ReloadConfig, client) => {
+                self.answer(client, Daemon::reload_config);
+            }
+            Call::Shutdown(ask::Shutdown, client) => self.answer(client, |daemon| {
+                daemon.begin_shutdown();
+                Ok(())
+            }),
+            Call::Restart(ask::Restart, client) => self.answer(client, |daemon| {
+                daemon.begin_restart().map_err(|problem| Fault::with(FaultCode::CantReread, problem))
+            }),
+
+            // Questions about processes.
+            Call::ProcessInfo(ask::ProcessInfo(target), client) => self.answer(client, |daemon| {
+                let (_, proc) = daemon.table().one(&target)?;
+                Ok(Box::new(daemon.process_info(proc, clock::wall())))
+            }),
+            Call::AllProcessInfo(ask::AllProcessInfo, client) => {
+                self.answer(client, |daemon| Ok(daemon.all_process_info()));
+            }
+            Call::AllConfigInfo(ask::AllConfigInfo, client) => {
+                self.answer(client, |daemon| Ok(daemon.all_config_info()));
+            }
+            Call::ProcessHistory(ask::ProcessHistory(target), client) => self.answer(client, |daemon| {
+                let (slot, proc) = daemon.table().one(&target)?;
+                Ok(history(proc, daemon.events.why_unknown(slot)))
+            }),
+            Call::Table(ask::Table(table), client) => self.answer(client, |daemon| Ok(daemon.rows(table))),
+            Call::Log(ask::Log(log), client) => self.answer(client, |daemon| match log {
+                Some((target, stream)) => Ok(readable_source(daemon.table().one(&target)?.1, stream)),
+                None => Ok(activity_source(&daemon.in_force.config().supervisord.logfile)),
+            }),
+            Call::ResolveName(ask::ResolveName(name), client) => self.answer(client, |daemon| {
+                let names = daemon.procs.all().map(|(_, proc)| (&*proc.group, &*proc.config.name));
+                Ok(namespec::bearer(&name, names).unwrap_or(name))
+            }),
+            Call::Alive(ask::Alive, client) => self.answer(client, |daemon| Ok(daemon.alive())),
+            Call::Overview(ask::Overview(target), client) => {
+                self.answer(client, |daemon| Ok(Box::new(daemon.overview(&target)?)));
+            }
+
+            // Questions about the daemon.
+            Call::Daemon(ask::Daemon, client) => {
+                self.answer(client, |daemon| Ok(Box::new(daemon.overview_of_daemon())));
+            }
+            Call::State(ask::State, client) => self.answer(client, |daemon| Ok(daemon.life.state())),
+            Call::Pid(ask::Pid, client) => {
+                self.answer(client, |daemon| Ok(i64::from(daemon.link.keeper_pid())));
+            }
+            Call::Identification(ask::Identification, client) => {
+                self.answer(client, |daemon| Ok(daemon.in_force.config().supervisord.identifier.clone()))
+            }
+            Call::Keeper(ask::Keeper, client) => self.answer(client, |daemon| Ok(daemon.keeper_facts())),
+            Call::UpgradeState(ask::UpgradeState, client) => {
+                self.answer(client, |daemon| Ok(daemon.upgrade_state()));
+            }
+            Call::ConfigProblem(ask::ConfigProblem, client) => {
+                self.answer(client, |daemon| Ok(daemon.last_reread.problem().to_string()));
+            }
+            Call::ConfigSource(ask::ConfigSource, client) => {
+                self.answer(client, |daemon| Ok(Box::new(daemon.config_source())));
+            }
         }
     }
 
-    /// What is asked about one process.
-    fn answer_about(&self, slot: SlotId, request: &Request) -> Outcome {
-        let Some(proc) = self.procs.proc(slot) else { return Err(Fault::new(FaultCode::BadName)) };
-        match request {
-            Request::ProcessLog(_, stream) => Ok(Answer::Log(readable_source(proc, *stream))),
-            Request::ProcessHistory(_) => Ok(Answer::Facts(history(proc, self.events.why_unknown(slot)))),
-            _ => Ok(Answer::Process(Box::new(self.process_info(proc, clock::wall())))),
+    /// Does something for a client, and answers what came of it.
+    fn answer<T: 'static>(&mut self, client: Client<T>, work: impl FnOnce(&mut Daemon) -> Result<T, Fault>) {
+        let outcome = work(self);
+        self.answers.post(client, outcome);
+    }
+
+    fn keeper_facts(&self) -> Facts {
+        vec![
+            ("keeper_pid", Fact::Number(i64::from(self.link.keeper_pid()))),
+            ("manager_pid", Fact::Number(i64::from(crate::sys::process::own_pid()))),
+            ("manager_starts", Fact::Number(i64::from(self.link.manager_starts()))),
+            ("manager_version", Fact::Text(crate::VERSION.to_string())),
+            ("upgrade", Fact::Text(self.upgrade_state())),
+        ]
+    }
+
+    fn config_source(&self) -> ConfigSource {
+        ConfigSource {
+            args: self.boot.args.clone(),
+            surroundings: self.surroundings(),
+            active: self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect(),
         }
     }
 }

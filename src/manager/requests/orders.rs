@@ -1,8 +1,8 @@
-//! Carrying out what was decided: orders for processes.
+//! Carries out orders for processes: start, stop, signal.
 
-use crate::control::request::{Answer, Wait};
+use crate::control::ask::Applied;
+use crate::control::request::{BulkStatus, Client, Wait};
 use crate::core::process::{Event, Reach};
-use crate::manager::answers::Client;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
 use crate::manager::requests::policy::{Member, Members, Next, Order, after_start, after_stop};
@@ -14,10 +14,17 @@ use std::sync::Arc;
 
 impl Daemon {
     /// Carries out an order for one process, or for several.
-    pub(super) fn order(&mut self, order: Order, members: Members<'_>, wait: Wait, client: Client) {
+    pub(super) fn order(
+        &mut self,
+        order: Order,
+        members: Result<Members<'_>, Fault>,
+        wait: Wait,
+        client: Client<Applied>,
+    ) {
         let (slot, sent) = match members {
-            Members::One { slot, sent } => (slot, sent),
-            Members::Several(members) => return self.order_several(order, members, wait, client),
+            Ok(Members::One { slot, sent }) => (slot, sent),
+            Ok(Members::Several(members)) => return self.order_several(order, members, wait, client),
+            Err(fault) => return self.answers.post(client, Err(fault)),
         };
         let next = match order {
             Order::Start => match self.begin_start(slot) {
@@ -27,7 +34,7 @@ impl Daemon {
             Order::Stop => self.stop(slot, sent, wait),
         };
         match next {
-            Next::Answer(outcome) => self.answers.post(client, outcome.map(|()| Answer::Done)),
+            Next::Answer(outcome) => self.answers.post(client, outcome.map(|()| Applied::One)),
             Next::Wait(wants) => {
                 self.wait_for(
                     slot,
@@ -37,7 +44,7 @@ impl Daemon {
         }
     }
 
-    fn order_several(&mut self, order: Order, members: Vec<Member>, wait: Wait, client: Client) {
+    fn order_several(&mut self, order: Order, members: Vec<Member>, wait: Wait, client: Client<Applied>) {
         let begun: Vec<(SlotId, Result<(), Fault>)> = self.spawn_together(|daemon| {
             let mut begin = |member: Member| match (member.refused, order) {
                 (Some(fault), _) => Err(fault),
@@ -101,23 +108,18 @@ impl Daemon {
         next
     }
 
-    /// Sends a signal to one process, or to several.
-    pub(super) fn signal_request(&mut self, members: Members<'_>, signal: Signal, client: Client) {
+    /// Sends a signal to one process, or to several, whatever comes of one of them.
+    pub(super) fn signal_members(&self, members: Members<'_>, signal: Signal) -> Result<Applied, Fault> {
         let members = match members {
+            Members::One { slot, sent } => return self.signal(slot, sent, signal).map(|()| Applied::One),
             Members::Several(members) => members,
-            Members::One { slot, sent } => {
-                let outcome = self.signal(slot, sent, signal).map(|()| Answer::Done);
-                return self.answers.post(client, outcome);
-            }
         };
-        let batch = Batch::open(client);
-        for Member { slot, refused } in members {
-            let Some(proc) = self.procs.proc(slot) else { continue };
-            let (group, name, namespec) = names(proc);
+        let sent = members.into_iter().filter_map(|Member { slot, refused }| {
+            let (group, name, namespec) = names(self.procs.proc(slot)?);
             let outcome = refused.map_or_else(|| self.signal(slot, &namespec, signal), Err);
-            batch.borrow_mut().add(&group, &name, outcome);
-        }
-        batch.borrow_mut().close(&mut self.answers);
+            Some(BulkStatus { name, group, outcome })
+        });
+        Ok(Applied::Several(sent.collect()))
     }
 
     /// Sends a signal to a process; never to its group, and without any change of state.

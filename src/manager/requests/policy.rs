@@ -2,56 +2,47 @@
 //!
 //! The rules look at the table and change nothing. A request that is refused leaves everything as it is.
 
-use crate::control::request::{Request, Target, Wait};
+use crate::control::ask::Call;
+use crate::control::request::{Target, Wait};
 use crate::manager::processes::{Proc, ProcessManager, SlotId};
 use crate::manager::requests::waiters::Wants;
 use crate::model::config::GroupConfig;
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec::Namespec;
-use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
-use std::path::Path;
 use std::sync::Arc;
 
 /// What the rules look at.
 #[derive(Clone, Copy)]
 pub struct Table<'a> {
+    /// What the daemon is doing.
     pub state: SupervisorState,
+    /// The active groups and processes.
     pub procs: &'a ProcessManager,
     /// The groups of the last reread.
     pub configured: &'a [Arc<GroupConfig>],
 }
 
-/// What is to be done.
+/// What is to be taken out, all of it at rest.
 #[derive(Debug)]
-pub enum Decision<'r> {
-    /// Nothing but to answer.
-    Answer,
-    /// The same, about this process.
-    AnswerAbout(SlotId),
-    Order(Order, Members<'r>, Wait),
-    Signal(Members<'r>, Signal),
-    AddGroup(Arc<GroupConfig>),
-    /// Take out a group that is at rest.
-    RemoveGroup(&'r str),
-    /// Take out a process that is at rest.
-    RemoveMember {
+pub enum Removal<'r> {
+    /// A group, by its name.
+    Group(&'r str),
+    /// One process, which its group forgets until it is added anew.
+    Member {
+        /// Its group.
         group: &'r str,
+        /// Its name in the group.
         name: &'r str,
     },
-    ClearLogs(Members<'r>),
-    SendStdin {
-        slot: SlotId,
-        sent: &'r str,
-        bytes: &'r [u8],
-    },
-    Upgrade(Option<&'r Path>),
 }
 
 /// What can be asked of processes and may take a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
+    /// To RUNNING.
     Start,
+    /// To STOPPED.
     Stop,
 }
 
@@ -59,7 +50,12 @@ pub enum Order {
 #[derive(Debug)]
 pub enum Members<'r> {
     /// The answer is about it alone. The client named it `sent`.
-    One { slot: SlotId, sent: &'r str },
+    One {
+        /// The process.
+        slot: SlotId,
+        /// What a fault quotes.
+        sent: &'r str,
+    },
     /// Each gets a line of the answer, in this order.
     Several(Vec<Member>),
 }
@@ -67,6 +63,7 @@ pub enum Members<'r> {
 /// One of several.
 #[derive(Debug)]
 pub struct Member {
+    /// Which process.
     pub slot: SlotId,
     /// What stands in the way of this one.
     pub refused: Option<Fault>,
@@ -75,80 +72,28 @@ pub struct Member {
 /// How an order for a process goes on once it was given.
 #[derive(Debug, PartialEq)]
 pub enum Next {
+    /// It has happened, or cannot.
     Answer(Result<(), Fault>),
     /// The answer comes when this has happened.
     Wait(Wants),
 }
 
-/// Decides what a request leads to.
+/// Whether a request is dealt with at all. Once the daemon is on its way down it answers questions about itself and refuses
+/// everything else.
 ///
 /// # Errors
-/// The fault that it is refused with.
-pub fn decide<'r>(table: Table<'_>, request: &'r Request) -> Result<Decision<'r>, Fault> {
-    admit(table.state, request)?;
-    match request {
-        Request::Start(target, wait) => {
-            Ok(Decision::Order(Order::Start, table.members(target, Rule::Start)?, *wait))
-        }
-        Request::Stop(target, wait) => {
-            Ok(Decision::Order(Order::Stop, table.members(target, Rule::Stop)?, *wait))
-        }
-        Request::Signal(target, signal) => {
-            Ok(Decision::Signal(table.members(target, Rule::Signal)?, *signal))
-        }
-        Request::AddProcessGroup(name) => table.add(name),
-        Request::RemoveProcessGroup(name) => table.remove_group(name),
-        Request::RemoveProcess(target) => table.remove(target),
-        Request::ClearProcessLogs(target @ Target::Name { sent, .. }) => {
-            let (slot, _) = table.one(target)?;
-            Ok(Decision::ClearLogs(Members::One { slot, sent }))
-        }
-        Request::ClearProcessLogs(target) => {
-            let member = |slot| Member { slot, refused: None };
-            Ok(Decision::ClearLogs(Members::Several(
-                table.several(target)?.into_iter().map(member).collect(),
-            )))
-        }
-        Request::SendProcessStdin(target, bytes) => table.send_stdin(target, bytes),
-        Request::ProcessInfo(target) | Request::ProcessLog(target, _) | Request::ProcessHistory(target) => {
-            Ok(Decision::AnswerAbout(table.one(target)?.0))
-        }
-        Request::Upgrade(binary) => Ok(Decision::Upgrade(binary.as_deref())),
-        Request::State
-        | Request::Pid
-        | Request::Identification
-        | Request::AllProcessInfo
-        | Request::Table(_)
-        | Request::AllConfigInfo
-        | Request::ReloadConfig
-        | Request::Shutdown
-        | Request::Restart
-        | Request::MainLog
-        | Request::ClearLog
-        | Request::ResolveName(_)
-        | Request::SendRemoteCommEvent { .. }
-        | Request::Keeper
-        | Request::UpgradeState
-        | Request::ConfigProblem
-        | Request::Overview(_)
-        | Request::Daemon
-        | Request::Alive
-        | Request::ConfigSource => Ok(Decision::Answer),
-    }
-}
-
-/// Once the daemon is on its way down it answers questions and refuses orders.
-fn admit(state: SupervisorState, request: &Request) -> Result<(), Fault> {
+/// SHUTDOWN_STATE.
+pub fn admit(state: SupervisorState, call: &Call) -> Result<(), Fault> {
     let always = matches!(
-        request,
-        Request::State
-            | Request::Pid
-            | Request::Identification
-            | Request::SendRemoteCommEvent { .. }
-            | Request::Overview(_)
-            | Request::Daemon
-            | Request::Alive
-            | Request::ResolveName(_)
+        call,
+        Call::State(..)
+            | Call::Pid(..)
+            | Call::Identification(..)
+            | Call::SendRemoteCommEvent(..)
+            | Call::Overview(..)
+            | Call::Daemon(..)
+            | Call::Alive(..)
+            | Call::ResolveName(..)
     );
     if always || state == SupervisorState::Running {
         Ok(())
@@ -275,6 +220,43 @@ impl<'a> Table<'a> {
         Ok(slots)
     }
 
+    /// The processes that a start is about, in the order in which they are to be started.
+    ///
+    /// # Errors
+    /// BAD_NAME, or what stands in the way of the one process that is meant.
+    pub fn start(self, target: &Target) -> Result<Members<'_>, Fault> {
+        self.members(target, Rule::Start)
+    }
+
+    /// The processes that a stop is about, in the order in which they are to be stopped.
+    ///
+    /// # Errors
+    /// As [`Table::start`].
+    pub fn stop(self, target: &Target) -> Result<Members<'_>, Fault> {
+        self.members(target, Rule::Stop)
+    }
+
+    /// The processes that are to be sent a signal.
+    ///
+    /// # Errors
+    /// As [`Table::start`].
+    pub fn signal(self, target: &Target) -> Result<Members<'_>, Fault> {
+        self.members(target, Rule::Signal)
+    }
+
+    /// The processes whose logs are to be emptied.
+    ///
+    /// # Errors
+    /// BAD_NAME. A name is taken to be that of one process.
+    pub fn clear_logs(self, target: &Target) -> Result<Members<'_>, Fault> {
+        if let Target::Name { sent, .. } = target {
+            let (slot, _) = self.one(target)?;
+            return Ok(Members::One { slot, sent });
+        }
+        let member = |slot| Member { slot, refused: None };
+        Ok(Members::Several(self.several(target)?.into_iter().map(member).collect()))
+    }
+
     /// Of several only those take part to whom the rule applies. The last ones to be started are the first to be stopped.
     fn members<'r>(self, target: &'r Target, rule: Rule) -> Result<Members<'r>, Fault> {
         if let Target::Name { sent, namespec: Namespec { process: Some(_), .. } } = target {
@@ -293,28 +275,39 @@ impl<'a> Table<'a> {
         Ok(Members::Several(slots.into_iter().filter_map(member).collect()))
     }
 
-    fn add<'r>(self, name: &str) -> Result<Decision<'r>, Fault> {
+    /// A group that is to become active.
+    ///
+    /// # Errors
+    /// BAD_NAME if the last reread has no such group; ALREADY_ADDED.
+    pub fn add_group(self, name: &str) -> Result<Arc<GroupConfig>, Fault> {
         // As in Supervisor the file is asked first: a group that runs but stands there no more is unknown.
         let group = self.configured.iter().find(|group| *group.name == *name);
         let group = group.ok_or_else(|| Fault::with(FaultCode::BadName, name))?;
         if self.procs.group(name).is_some() {
             return Err(Fault::with(FaultCode::AlreadyAdded, name));
         }
-        Ok(Decision::AddGroup(Arc::clone(group)))
+        Ok(Arc::clone(group))
     }
 
-    fn remove_group(self, name: &str) -> Result<Decision<'_>, Fault> {
+    /// A group that is to be taken out.
+    ///
+    /// # Errors
+    /// BAD_NAME; STILL_RUNNING unless all of it is at rest.
+    pub fn remove_group(self, name: &str) -> Result<Removal<'_>, Fault> {
         let group = self.procs.group(name).ok_or_else(|| Fault::with(FaultCode::BadName, name))?;
         let is_at_rest =
             |slot: &SlotId| self.procs.proc(*slot).is_none_or(|proc| may_be_removed(proc.state()));
         if !group.members.iter().all(is_at_rest) {
             return Err(Fault::with(FaultCode::StillRunning, name));
         }
-        Ok(Decision::RemoveGroup(name))
+        Ok(Removal::Group(name))
     }
 
-    /// Forgets processes that are at rest until their group is added anew.
-    fn remove(self, target: &Target) -> Result<Decision<'_>, Fault> {
+    /// What is to be forgotten until its group is added anew: one process, or with `group:*` all of a group.
+    ///
+    /// # Errors
+    /// BAD_NAME; STILL_RUNNING unless all of it is at rest; INCORRECT_PARAMETERS for anything but a name.
+    pub fn remove(self, target: &Target) -> Result<Removal<'_>, Fault> {
         let Target::Name { sent, namespec } = target else {
             return Err(Fault::new(FaultCode::IncorrectParameters));
         };
@@ -323,10 +316,14 @@ impl<'a> Table<'a> {
         if !may_be_removed(proc.state()) {
             return Err(Fault::with(FaultCode::StillRunning, sent));
         }
-        Ok(Decision::RemoveMember { group: &namespec.group, name })
+        Ok(Removal::Member { group: &namespec.group, name })
     }
 
-    fn send_stdin<'r>(self, target: &'r Target, bytes: &'r [u8]) -> Result<Decision<'r>, Fault> {
+    /// The process whose standard input is to be written to, and how the client named it.
+    ///
+    /// # Errors
+    /// BAD_NAME; NOT_RUNNING; NO_FILE if its standard input is a socket; INCORRECT_PARAMETERS for several.
+    pub fn send_stdin(self, target: &Target) -> Result<(SlotId, &str), Fault> {
         let (slot, proc) = self.one(target)?;
         let Target::Name { sent, .. } = target else {
             return Err(Fault::new(FaultCode::IncorrectParameters));
@@ -338,7 +335,7 @@ impl<'a> Table<'a> {
             // Its standard input is its socket.
             return Err(Fault::with(FaultCode::NoFile, sent));
         }
-        Ok(Decision::SendStdin { slot, sent, bytes })
+        Ok((slot, sent))
     }
 }
 

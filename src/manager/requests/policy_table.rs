@@ -1,14 +1,14 @@
-//! The rules for requests as a table: what each leads to, given one process in every state.
+//! The rules for requests as a table: what each request leads to, given one process in every state.
 
-use super::policy::{Decision, Members, Next, Order, Table, after_start, after_stop, decide};
+use super::policy::{Members, Next, Removal, Table, admit, after_start, after_stop};
 use super::waiters::Wants;
-use crate::control::request::{Request, Target, Wait};
+use crate::control::ask::{self, Ask, Call, RemoteCommEvent};
+use crate::control::request::{Client, Target, Wait};
 use crate::core::process::{Process, State};
 use crate::core::sample;
-use crate::manager::processes::{Proc, ProcessManager};
+use crate::manager::processes::{Proc, ProcessManager, SlotId};
 use crate::model::config::{FcgiAddress, FcgiSocket, GroupConfig, GroupKind, ProcessConfig};
 use crate::model::fault::{Fault, FaultCode};
-use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::stream::Stream;
 use crate::model::time::Monotonic;
@@ -26,7 +26,7 @@ fn every_state() -> Vec<Row> {
         ("stopped", State::Stopped, 1),
         ("starting", State::Starting { pid: Some(3), up_at: LATER }, 3),
         // Nobody has created its program so far.
-        ("newborn", State::Starting { pid: None, up_at: LATER }, 4),
+        ("spawning", State::Starting { pid: None, up_at: LATER }, 4),
         ("backoff", State::Backoff { retry_at: LATER }, 6),
         ("stopping", State::Stopping { pid: 4, kill_at: LATER, start_after: false, then: 0 }, 7),
         ("exited", State::Exited { start_at: None }, 2),
@@ -72,171 +72,184 @@ fn table() -> (ProcessManager, Vec<Arc<GroupConfig>>) {
     (procs, configured)
 }
 
-/// A decision in words.
-fn shown(procs: &ProcessManager, decision: Result<Decision<'_>, Fault>) -> String {
-    let name = |slot| procs.proc(slot).unwrap().namespec();
-    let members = |members: Members<'_>| match members {
-        Members::One { slot, sent } => format!("one {} as '{sent}'", name(slot)),
-        Members::Several(members) => {
-            let each = members.into_iter().map(|member| match member.refused {
-                Some(fault) => format!("{} ({fault})", name(member.slot)),
-                None => name(member.slot),
-            });
-            each.collect::<Vec<_>>().join(", ")
+/// Decisions in words.
+struct Words<'a>(Table<'a>);
+
+impl Words<'_> {
+    fn name(&self, slot: SlotId) -> String {
+        self.0.procs.proc(slot).unwrap().namespec()
+    }
+
+    fn members(&self, members: Result<Members<'_>, Fault>) -> String {
+        match members {
+            Err(fault) => fault.to_string(),
+            Ok(Members::One { slot, sent }) => format!("one {} as '{sent}'", self.name(slot)),
+            Ok(Members::Several(members)) => {
+                let each = members.into_iter().map(|member| match member.refused {
+                    Some(fault) => format!("{} ({fault})", self.name(member.slot)),
+                    None => self.name(member.slot),
+                });
+                each.collect::<Vec<_>>().join(", ")
+            }
         }
-    };
-    match decision {
-        Err(fault) => fault.to_string(),
-        Ok(Decision::Answer) => "answer".to_string(),
-        Ok(Decision::AnswerAbout(slot)) => format!("answer about {}", name(slot)),
-        Ok(Decision::Order(Order::Start, those, _)) => format!("start {}", members(those)),
-        Ok(Decision::Order(Order::Stop, those, _)) => format!("stop {}", members(those)),
-        Ok(Decision::Signal(those, signal)) => format!("send {signal} to {}", members(those)),
-        Ok(Decision::AddGroup(group)) => format!("add {}", group.name),
-        Ok(Decision::RemoveGroup(group)) => format!("remove {group}"),
-        Ok(Decision::RemoveMember { group, name }) => format!("remove {name} of {group}"),
-        Ok(Decision::ClearLogs(those)) => format!("clear {}", members(those)),
-        Ok(Decision::SendStdin { slot, sent, bytes }) => {
-            format!("send {} bytes to {} as '{sent}'", bytes.len(), name(slot))
+    }
+
+    fn removal(&self, removal: Result<Removal<'_>, Fault>) -> String {
+        match removal {
+            Err(fault) => fault.to_string(),
+            Ok(Removal::Group(group)) => format!("group {group}"),
+            Ok(Removal::Member { group, name }) => format!("{name} of {group}"),
         }
-        Ok(Decision::Upgrade(binary)) => format!("upgrade to {binary:?}"),
     }
 }
 
 #[track_caller]
-fn check(state: SupervisorState, rows: Vec<(Request, &str)>) {
+fn check(rows: impl FnOnce(Table<'_>, &Words<'_>) -> Vec<(String, &'static str)>) {
     let (procs, configured) = table();
-    for (request, expected) in rows {
-        let table = Table { state, procs: &procs, configured: &configured };
-        assert_eq!(shown(&procs, decide(table, &request)), expected, "{request:?}");
+    let table = Table { state: SupervisorState::Running, procs: &procs, configured: &configured };
+    for (number, (decision, expected)) in rows(table, &Words(table)).into_iter().enumerate() {
+        assert_eq!(decision, expected, "row {number}");
     }
 }
 
 #[test]
 fn orders_and_what_stands_in_their_way() {
-    let start = |target: &str| Request::Start(Target::parse(target), Wait::Yes);
-    let stop = |target: &str| Request::Stop(Target::parse(target), Wait::Yes);
-    let send = |target: &str| Request::Signal(Target::parse(target), Signal::HUP);
-    let group = || Target::Group("g".to_string());
-    check(
-        SupervisorState::Running,
+    let group = |name: &str| Target::Group(name.to_string());
+    check(|table, words| {
+        let start_of = |target: Target| words.members(table.start(&target));
+        let stop_of = |target: Target| words.members(table.stop(&target));
+        let send_to = |target: Target| words.members(table.signal(&target));
+        let start = |target: &str| start_of(Target::parse(target));
+        let stop = |target: &str| stop_of(Target::parse(target));
+        let send = |target: &str| send_to(Target::parse(target));
         vec![
-            (start("g:stopped"), "start one g:stopped as 'g:stopped'"),
-            (start("g:exited"), "start one g:exited as 'g:exited'"),
-            (start("g:pausing"), "start one g:pausing as 'g:pausing'"),
-            (start("g:fatal"), "start one g:fatal as 'g:fatal'"),
-            (start("g:stopping"), "start one g:stopping as 'g:stopping'"),
+            (start("g:stopped"), "one g:stopped as 'g:stopped'"),
+            (start("g:exited"), "one g:exited as 'g:exited'"),
+            (start("g:pausing"), "one g:pausing as 'g:pausing'"),
+            (start("g:fatal"), "one g:fatal as 'g:fatal'"),
+            (start("g:stopping"), "one g:stopping as 'g:stopping'"),
             (start("g:running"), "ALREADY_STARTED: g:running"),
             (start("g:starting"), "ALREADY_STARTED: g:starting"),
-            (start("g:newborn"), "ALREADY_STARTED: g:newborn"),
+            (start("g:spawning"), "ALREADY_STARTED: g:spawning"),
             (start("g:backoff"), "ALREADY_STARTED: g:backoff"),
             (start("g:unknown"), "FAILED: g:unknown is in an unknown process state"),
-            (start("rest"), "start one rest as 'rest'"),
+            (start("rest"), "one rest as 'rest'"),
             (start("running"), "BAD_NAME: running"),
             (start("g:no"), "BAD_NAME: g:no"),
             (start("no:*"), "BAD_NAME: no:*"),
-            (stop("g:running"), "stop one g:running as 'g:running'"),
-            (stop("g:newborn"), "stop one g:newborn as 'g:newborn'"),
-            (stop("g:backoff"), "stop one g:backoff as 'g:backoff'"),
-            (stop("g:stopping"), "stop one g:stopping as 'g:stopping'"),
-            (stop("g:pausing"), "stop one g:pausing as 'g:pausing'"),
+            (stop("g:running"), "one g:running as 'g:running'"),
+            (stop("g:spawning"), "one g:spawning as 'g:spawning'"),
+            (stop("g:backoff"), "one g:backoff as 'g:backoff'"),
+            (stop("g:stopping"), "one g:stopping as 'g:stopping'"),
+            (stop("g:pausing"), "one g:pausing as 'g:pausing'"),
             (stop("g:stopped"), "NOT_RUNNING: g:stopped"),
             (stop("g:exited"), "NOT_RUNNING: g:exited"),
             (stop("g:fatal"), "NOT_RUNNING: g:fatal"),
-            (send("g:running"), "send SIGHUP to one g:running as 'g:running'"),
-            (send("g:stopping"), "send SIGHUP to one g:stopping as 'g:stopping'"),
-            (send("g:newborn"), "NOT_RUNNING: g:newborn"),
+            (send("g:running"), "one g:running as 'g:running'"),
+            (send("g:stopping"), "one g:stopping as 'g:stopping'"),
+            (send("g:spawning"), "NOT_RUNNING: g:spawning"),
             (send("g:backoff"), "NOT_RUNNING: g:backoff"),
             (send("g:unknown"), "NOT_RUNNING: g:unknown"),
             // Several: in the order of their priorities, stopped the other way round, and only those it applies to.
             (
                 start("g:*"),
-                "start g:stopped, g:exited, g:stopping, g:pausing, g:fatal, \
+                "g:stopped, g:exited, g:stopping, g:pausing, g:fatal, \
                  g:unknown (FAILED: g:unknown is in an unknown process state)",
             ),
             (
-                Request::Start(Target::All, Wait::No),
-                "start rest, g:stopped, g:exited, g:stopping, g:pausing, g:fatal, \
+                start_of(Target::All),
+                "rest, g:stopped, g:exited, g:stopping, g:pausing, g:fatal, \
                  g:unknown (FAILED: g:unknown is in an unknown process state)",
             ),
-            (
-                Request::Stop(group(), Wait::No),
-                "stop g:pausing, g:stopping, g:backoff, g:running, g:newborn, g:starting",
-            ),
-            (
-                Request::Signal(group(), Signal::HUP),
-                "send SIGHUP to g:starting, g:newborn (NOT_RUNNING: g:newborn), g:running, g:stopping",
-            ),
-            (Request::Stop(Target::Group("no".to_string()), Wait::No), "BAD_NAME: no"),
-        ],
-    );
+            (stop_of(group("g")), "g:pausing, g:stopping, g:backoff, g:running, g:spawning, g:starting"),
+            (send_to(group("g")), "g:starting, g:spawning (NOT_RUNNING: g:spawning), g:running, g:stopping"),
+            (stop_of(group("no")), "BAD_NAME: no"),
+        ]
+    });
 }
 
 #[test]
 fn changes_and_what_stands_in_their_way() {
-    let add = |name: &str| Request::AddProcessGroup(name.to_string());
-    let remove_group = |name: &str| Request::RemoveProcessGroup(name.to_string());
-    let remove = |target: &str| Request::RemoveProcess(Target::parse(target));
-    let stdin = |target: &str| Request::SendProcessStdin(Target::parse(target), vec![0; 7]);
-    let clear = |target: &str| Request::ClearProcessLogs(Target::parse(target));
-    check(
-        SupervisorState::Running,
+    check(|table, words| {
+        let add = |name: &str| match table.add_group(name) {
+            Ok(group) => group.name.to_string(),
+            Err(fault) => fault.to_string(),
+        };
+        let stdin = |target: &str| match table.send_stdin(&Target::parse(target)) {
+            Ok((slot, sent)) => format!("{} as '{sent}'", words.name(slot)),
+            Err(fault) => fault.to_string(),
+        };
+        let remove_group = |name: &str| words.removal(table.remove_group(name));
+        let remove_of = |target: Target| words.removal(table.remove(&target));
+        let clear_of = |target: Target| words.members(table.clear_logs(&target));
+        let remove = |target: &str| remove_of(Target::parse(target));
+        let clear = |target: &str| clear_of(Target::parse(target));
         vec![
-            (add("new"), "add new"),
+            (add("new"), "new"),
             (add("g"), "ALREADY_ADDED: g"),
             (add("no"), "BAD_NAME: no"),
-            (remove_group("rest"), "remove rest"),
+            (remove_group("rest"), "group rest"),
             (remove_group("g"), "STILL_RUNNING: g"),
             (remove_group("new"), "BAD_NAME: new"),
-            (remove("g:stopped"), "remove stopped of g"),
-            (remove("g:pausing"), "remove pausing of g"),
-            (remove("g:unknown"), "remove unknown of g"),
+            (remove("g:stopped"), "stopped of g"),
+            (remove("g:pausing"), "pausing of g"),
+            (remove("g:unknown"), "unknown of g"),
             (remove("g:running"), "STILL_RUNNING: g:running"),
             (remove("g:backoff"), "STILL_RUNNING: g:backoff"),
             (remove("g:stopping"), "STILL_RUNNING: g:stopping"),
-            (remove("rest:*"), "remove rest"),
+            (remove("rest:*"), "group rest"),
             (remove("no:*"), "BAD_NAME: no"),
-            (Request::RemoveProcess(Target::All), "INCORRECT_PARAMETERS"),
-            (stdin("g:running"), "send 7 bytes to g:running as 'g:running'"),
-            (stdin("g:starting"), "send 7 bytes to g:starting as 'g:starting'"),
+            (remove_of(Target::All), "INCORRECT_PARAMETERS"),
+            (stdin("g:running"), "g:running as 'g:running'"),
+            (stdin("g:starting"), "g:starting as 'g:starting'"),
             (stdin("g:stopping"), "NOT_RUNNING: g:stopping"),
             (stdin("fcgi"), "NO_FILE: fcgi"),
-            (clear("g:fatal"), "clear one g:fatal as 'g:fatal'"),
+            (clear("g:fatal"), "one g:fatal as 'g:fatal'"),
             (clear("g:*"), "BAD_NAME: g:*"),
-            (Request::ClearProcessLogs(Target::Group("rest".to_string())), "clear rest"),
-            (Request::Upgrade(None), "upgrade to None"),
-        ],
-    );
+            (clear_of(Target::Group("rest".to_string())), "rest"),
+        ]
+    });
 }
 
 #[test]
 fn on_the_way_down_questions_about_the_daemon_are_answered_and_nothing_else() {
+    fn call<R: Ask>(request: R) -> Call {
+        request.into_call(Client::channel().0)
+    }
     let target = || Target::parse("g:running");
-    let refused = "SHUTDOWN_STATE";
-    let rows = || {
-        vec![
-            (Request::State, "answer"),
-            (Request::Pid, "answer"),
-            (Request::Identification, "answer"),
-            (Request::Overview(Target::All), "answer"),
-            (Request::Daemon, "answer"),
-            (Request::Alive, "answer"),
-            (Request::ResolveName("x".to_string()), "answer"),
-            (Request::SendRemoteCommEvent { kind: String::new(), data: String::new() }, "answer"),
-            (Request::ProcessInfo(target()), refused),
-            (Request::AllProcessInfo, refused),
-            (Request::ProcessLog(target(), Stream::Stdout), refused),
-            (Request::Stop(target(), Wait::No), refused),
-            (Request::Shutdown, refused),
-            (Request::Restart, refused),
-            (Request::ReloadConfig, refused),
-            (Request::Upgrade(None), refused),
-            (Request::Keeper, refused),
-        ]
-    };
-    check(SupervisorState::Shutdown, rows());
-    check(SupervisorState::Restarting, rows());
-    check(SupervisorState::Running, vec![(Request::ProcessInfo(target()), "answer about g:running")]);
+    let event = RemoteCommEvent { kind: String::new(), data: String::new() };
+    let answered = [
+        call(ask::State),
+        call(ask::Pid),
+        call(ask::Identification),
+        call(ask::Overview(Target::All)),
+        call(ask::Daemon),
+        call(ask::Alive),
+        call(ask::ResolveName("x".to_string())),
+        call(ask::SendRemoteCommEvent(event)),
+    ];
+    let refused = [
+        call(ask::ProcessInfo(target())),
+        call(ask::AllProcessInfo),
+        call(ask::Log(Some((target(), Stream::Stdout)))),
+        call(ask::Stop(target(), Wait::No)),
+        call(ask::Shutdown),
+        call(ask::Restart),
+        call(ask::ReloadConfig),
+        call(ask::Upgrade(None)),
+        call(ask::Keeper),
+    ];
+    for state in [SupervisorState::Shutdown, SupervisorState::Restarting] {
+        for call in &answered {
+            assert_eq!(admit(state, call), Ok(()), "{call:?}");
+        }
+        for call in &refused {
+            assert_eq!(admit(state, call), Err(Fault::new(FaultCode::ShutdownState)), "{call:?}");
+        }
+    }
+    for call in answered.iter().chain(&refused) {
+        assert_eq!(admit(SupervisorState::Running, call), Ok(()), "{call:?}");
+    }
 }
 
 #[test]

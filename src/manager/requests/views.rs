@@ -1,11 +1,11 @@
-//! What clients are told of processes: in Supervisor's words, and in more.
+//! What clients see of processes: Supervisor's own fields, and more.
 
 use crate::control::request::{ConfigInfo, Fact, Facts, ProcessInfo, Processes};
 use crate::log::source::LogSource;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::Proc;
 use crate::manager::requests::description::description;
-use crate::manager::spawn::births;
+use crate::manager::spawn::jobs;
 use crate::model::config::ChildLog;
 use crate::model::raw;
 use crate::model::state::ProcessState;
@@ -36,6 +36,7 @@ impl ProcessListCache {
 }
 
 impl Daemon {
+    /// What `getProcessInfo` answers about a process at this moment.
     pub fn process_info(&self, proc: &Proc, now: Wall) -> ProcessInfo {
         let process = &proc.process;
         let path = |stream| match log_source(proc, stream) {
@@ -106,7 +107,7 @@ impl Daemon {
     }
 }
 
-/// What happens to a process by itself, and in what time.
+/// What happens to a process by itself, and in how long.
 pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
     use crate::core::process::State;
     let what = match proc.process.state {
@@ -123,18 +124,18 @@ pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
 
 /// What a row of `status` says about a program beyond the usual.
 fn note(proc: &Proc) -> Cow<'static, str> {
-    match &proc.newborn {
-        Some(newborn) => newborn.waits_for(&proc.config).into(),
+    match &proc.pending_spawn {
+        Some(pending_spawn) => pending_spawn.waits_for(&proc.config).into(),
         None if proc.is_mute() => ", adopted, output not logged".into(),
         None => "".into(),
     }
 }
 
-/// The same, for people who ask.
+/// The same as a whole sentence.
 pub fn note_in_full(proc: &Proc) -> Cow<'static, str> {
-    if let Some(newborn) = &proc.newborn {
-        let since = clock::monotonic().since(newborn.since).as_secs();
-        let (what, patience) = (newborn.waits_for(&proc.config), births::PATIENCE.as_secs());
+    if let Some(pending_spawn) = &proc.pending_spawn {
+        let since = clock::monotonic().since(pending_spawn.since).as_secs();
+        let (what, patience) = (pending_spawn.waits_for(&proc.config), jobs::PATIENCE.as_secs());
         return format!(
             "its program does not run yet: {what} has taken {since} s; after {patience} s it is given up"
         )
@@ -150,7 +151,7 @@ pub fn note_in_full(proc: &Proc) -> Cow<'static, str> {
     .into()
 }
 
-/// The same, with what is said of a signal that could not be sent, and of a listener that is not talked to any more.
+/// Everything to note about a process: also a signal that could not be sent, and a listener that gets no more events.
 fn notes(proc: &Proc, why_unknown: Option<String>) -> Vec<String> {
     let mut notes: Vec<String> =
         Some(note_in_full(proc).to_string()).filter(|note| !note.is_empty()).into_iter().collect();

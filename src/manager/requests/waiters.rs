@@ -1,24 +1,27 @@
 //! Requests that wait for a process, and how its changes of state answer them.
 //!
-//! Nothing is ever asked again: the transition that a client waits for completes the reply.
+//! Nothing is polled: the transition that a client waits for completes the reply.
 
-use crate::control::request::{Answer, BulkStatus};
-use crate::manager::answers::{Answers, Client};
+use crate::control::ask::Applied;
+use crate::control::request::{BulkStatus, Client};
+use crate::manager::answers::Answers;
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::state::ProcessState;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Somebody who waits for one process.
+/// A client that waits for one process.
 #[derive(Debug)]
 pub struct Waiter {
+    /// What it waits for.
     pub wants: Wants,
     /// How the process is named if the answer is a fault.
     pub namespec: String,
+    /// Where the answer goes.
     pub reply: Reply,
 }
 
-/// What somebody waits for.
+/// What a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wants {
     /// RUNNING. The process is on its way there.
@@ -32,11 +35,15 @@ pub enum Wants {
 /// Where the answer goes.
 #[derive(Debug)]
 pub enum Reply {
-    Single(Client),
+    /// The answer is about this process alone.
+    Single(Client<Applied>),
     /// One of several in a bulk request.
     Member {
+        /// The request under way.
         batch: Rc<RefCell<Batch>>,
+        /// The group of the process, for its line of the answer.
         group: String,
+        /// The name of the process, for its line of the answer.
         name: String,
     },
 }
@@ -48,12 +55,12 @@ pub struct Batch {
     results: Vec<BulkStatus>,
     open: usize,
     /// Who asked, until everything has come in.
-    client: Option<Client>,
+    client: Option<Client<Applied>>,
 }
 
 impl Batch {
     /// Starts with one open part, which [`Batch::close`] ends, so that early answers do not finish it.
-    pub fn open(client: Client) -> Rc<RefCell<Batch>> {
+    pub fn open(client: Client<Applied>) -> Rc<RefCell<Batch>> {
         Rc::new(RefCell::new(Batch { results: Vec::new(), open: 1, client: Some(client) }))
     }
 
@@ -77,7 +84,7 @@ impl Batch {
         if self.open == 0
             && let Some(client) = self.client.take()
         {
-            answers.post(client, Ok(Answer::Bulk(std::mem::take(&mut self.results))));
+            answers.post(client, Ok(Applied::Several(std::mem::take(&mut self.results))));
         }
     }
 }
@@ -114,9 +121,10 @@ impl Waiter {
         self.answer(Err(fault), answers);
     }
 
+    /// Answers, alone or as one of several.
     pub fn answer(self, outcome: Result<(), Fault>, answers: &mut Answers) {
         match self.reply {
-            Reply::Single(client) => answers.post(client, outcome.map(|()| Answer::Done)),
+            Reply::Single(client) => answers.post(client, outcome.map(|()| Applied::One)),
             Reply::Member { batch, group, name } => {
                 let mut batch = batch.borrow_mut();
                 batch.add(&group, &name, outcome);

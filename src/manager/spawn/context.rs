@@ -18,9 +18,11 @@ pub struct SpawnContext {
     pub environment: Vec<(OsString, OsString)>,
     /// `SUPERVISOR_SERVER_URL`, unless the program has its own.
     pub server_url: Option<String>,
+    /// The limit on descriptors that programs are to see; the daemon's own is higher.
     pub descriptors: Limit,
     /// What the programs' limit on the size of files is, if the daemon has lifted its own.
     pub file_size: Option<Limit>,
+    /// What programs get as their `oom_score_adj`, if the keeper has one of its own.
     pub oom_score_adj: Option<CString>,
     /// The keeper, if no program is to outlive it.
     pub dies_with: Option<i32>,
@@ -61,6 +63,9 @@ impl SpawnContext {
     }
 
     /// Splits a program's command and finds its file.
+    ///
+    /// # Errors
+    /// The command cannot be understood, or there is no such executable file; the text is that of `spawnerr`.
     pub fn resolve(&self, config: &ProcessConfig) -> Result<command::Command, CommandError> {
         let own = config.environment.get("PATH").map(String::as_str);
         let path = own.or_else(|| {

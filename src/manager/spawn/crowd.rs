@@ -1,9 +1,9 @@
-//! Several programs that are due at once are created side by side, by one thread for each processor.
+//! Creates several programs that are due at once side by side, with one thread for each processor.
 
 use crate::core::process::{Event, State};
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
-use crate::manager::spawn::births::{Delivery, Job, Trouble};
+use crate::manager::spawn::jobs::{Delivery, Job, Trouble};
 use crate::sys::clock;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Daemon {
         let rest = self.create_side_by_side(slots);
         for slot in self.spawns.unheard.take().into_iter().flatten() {
             self.begin_streams(slot);
-            self.link.pulse();
+            self.link.beat();
         }
         rest
     }
@@ -126,5 +126,5 @@ struct Crowd {
 
 /// Whether a process is to get a program and nobody is about to create it.
 fn waits_for_program(proc: &Proc) -> bool {
-    matches!(proc.process.state, State::Starting { pid: None, .. }) && proc.newborn.is_none()
+    matches!(proc.process.state, State::Starting { pid: None, .. }) && proc.pending_spawn.is_none()
 }

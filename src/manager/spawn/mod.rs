@@ -1,25 +1,25 @@
-//! Creating the programs of processes: one by one, or several at a time where several are due.
+//! Creates the programs of processes: one by one, or several at a time where several are due.
 //!
-//! A thread that creates a program stands still until the program is executed, and so would all processors but one.
-//! What is due at once (the start of a group, a crowd that died together) is therefore created by one thread for
-//! each processor. The loop prepares one process after the other and hears in the same order how each went, so log
-//! lines and events come as if there were no threads at all. They live as long as the crowd does: an idle daemon has
-//! none of them. Logs are opened when the whole crowd runs: what programs write until then is in their pipes.
+//! A thread that creates a program stands still until the program is executed; with one thread all processors but one
+//! would idle. So one thread for each processor creates what is due at once: the start of a group, programs that died
+//! together. The loop prepares one process after the other and takes their outcomes in the same order, so log lines and
+//! events come as if there were no threads at all. The threads live as long as the crowd does: an idle daemon has none of
+//! them. Logs are opened when the whole crowd runs; what programs write until then waits in their pipes.
 //!
-//! One by one the loop creates them itself, if nobody can hold that up; else a thread does it (`births.rs`), and the
-//! loop does not wait for it longer than for a moment.
+//! A single program is created by the loop itself if nobody can hold that up. Otherwise a thread does it (`jobs.rs`), and
+//! the loop waits for it no longer than [`MOMENT`].
 
-pub mod births;
 pub mod context;
 mod crowd;
-mod newborns;
+pub mod jobs;
+mod pending;
 pub mod sockets;
 
 use crate::config::command::{self, CommandError};
 use crate::core::process::Event;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::SlotId;
-use crate::manager::spawn::births::{Created, Delivery, Doomed, Job, Outcome, Recipe, Trouble, hire};
+use crate::manager::spawn::jobs::{AbandonedSpawn, Created, Delivery, Job, Outcome, Recipe, Trouble, hire};
 use crate::manager::streams::ProgramEnds;
 use crate::manager::streams::stream_specs;
 use crate::manager::streams::thrift;
@@ -58,9 +58,9 @@ pub struct Spawns {
     /// Those that have their programs and wait for the rest of the crowd to have theirs, so that nobody's program has to
     /// wait for somebody else's logs.
     unheard: Option<Vec<SlotId>>,
-    /// The processes with a newborn.
+    /// The processes with a pending spawn.
     waiting: Vec<SlotId>,
-    doomed: Vec<Doomed>,
+    abandoned: Vec<AbandonedSpawn>,
     /// Rung when a program was created that the loop did not wait for.
     bell: (async_channel::Sender<()>, async_channel::Receiver<()>),
 }
@@ -82,12 +82,12 @@ impl Spawns {
             gathered: None,
             unheard: None,
             waiting: Vec::new(),
-            doomed: Vec::new(),
+            abandoned: Vec::new(),
             bell: async_channel::bounded(1),
         })
     }
 
-    /// Waits until there is something for [`Daemon::hear_births`].
+    /// Waits until there is something for [`Daemon::conclude_pending_spawns`].
     pub async fn ring(&self) {
         // We hold the sender.
         let _ = self.bell.1.recv().await;
@@ -205,8 +205,8 @@ impl Daemon {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let start_ticks = if self.map.is_kept() { process::start_ticks(pid).unwrap_or(0) } else { 0 };
         proc.program_created(start_ticks, self.in_force.generation(), failure);
-        let born_at = proc.born_at;
-        self.procs.claim_pid(pid, slot, born_at);
+        let spawn_head = proc.spawn_head;
+        self.procs.claim_pid(pid, slot, spawn_head);
         self.link.set_known(pid, true);
         self.apply(slot, spawned(pid));
         self.show_process(slot);
@@ -252,7 +252,7 @@ impl Daemon {
         };
         proc.creation_begins(self.link.head());
         // Thousands may be started in one turn.
-        self.link.pulse();
+        self.link.beat();
         Ok(job)
     }
 

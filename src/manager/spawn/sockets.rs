@@ -9,7 +9,8 @@ use crate::files::socket::{self, SocketError as FileError, SocketSpec};
 use crate::model::config::{FcgiAddress, FcgiSocket, GroupConfig, ProcessConfig};
 use crate::shm::layout::Place;
 use crate::shm::link::Link;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use crate::sys::inet;
+use rustix::net::{SocketAddrUnix, SocketType};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
@@ -66,7 +67,7 @@ impl std::error::Error for SocketError {}
 
 impl Sockets {
     /// Finds the sockets that an earlier manager left with the keeper.
-    pub fn resume(records: Vec<SocketRecord>, link: &Link) -> Sockets {
+    pub fn restore(records: Vec<SocketRecord>, link: &Link) -> Sockets {
         let take = |record: SocketRecord| {
             let fd = link.take(Place::Socket(record.place));
             if fd.is_none() {
@@ -228,15 +229,9 @@ fn listen(address: &FcgiAddress, backlog: u16) -> Result<(OwnedFd, Option<(u64, 
 fn listen_tcp(host: &str, port: u16, backlog: u16) -> io::Result<OwnedFd> {
     let host = if host.is_empty() || host == "*" { "0.0.0.0" } else { host };
     let found: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-    // As in Supervisor a name means IPv4 where it means both.
-    let address = found.iter().find(|address| address.is_ipv4()).or(found.first());
-    let address = address.ok_or_else(|| io::Error::other(format!("{host} has no address")))?;
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let fd = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    rustix::net::sockopt::set_socket_reuseaddr(&fd, true)?;
-    rustix::net::bind(&fd, address)?;
-    rustix::net::listen(&fd, i32::from(backlog))?;
-    Ok(fd)
+    let address =
+        inet::preferred(&found).ok_or_else(|| io::Error::other(format!("{host} has no address")))?;
+    Ok(inet::listen(&address, i32::from(backlog))?)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A program's standard input, with what waits for it.
+//! A program's standard input, and the bytes that wait until the program reads.
 
 use crate::manager::events::mailbox::Mailbox;
 use crate::manager::streams::lock;
@@ -119,7 +119,7 @@ impl Input {
         if is_idle { self.write_now(waiting) } else { Ok(()) }
     }
 
-    pub(super) fn resume(&self, number: u64) -> bool {
+    pub(super) fn restore(&self, number: u64) -> bool {
         let holds = self.0.mailbox.as_ref().is_some_and(|mailbox| mailbox.holds(number));
         if holds {
             let _ = self.write_now(lock(&self.0.waiting));

@@ -1,4 +1,4 @@
-//! A program's pipes, and what becomes of what it writes.
+//! A program's pipes, and where its output goes.
 
 mod input;
 pub mod keeper_store;
@@ -60,7 +60,9 @@ type Output = Arc<Mutex<LogStream>>;
 /// The program's ends of its pipes, for one start.
 #[derive(Debug)]
 pub struct ProgramEnds {
+    /// The reading end of its standard input.
     pub stdin: OwnedFd,
+    /// The writing end of its standard output.
     pub stdout: OwnedFd,
     /// `None`: standard error goes where standard output goes.
     pub stderr: Option<OwnedFd>,
@@ -69,6 +71,7 @@ pub struct ProgramEnds {
 /// What the two outputs of a process are to become.
 #[derive(Debug)]
 pub struct Specs {
+    /// Standard output.
     pub stdout: StreamSpec,
     /// `None` with `redirect_stderr`.
     pub stderr: Option<StreamSpec>,
@@ -235,7 +238,7 @@ impl Streams {
     }
 
     /// Finds the pipes that an earlier manager left with the keeper.
-    pub fn resume(&mut self, slot: u32, specs: Specs, link: &Link) {
+    pub fn restore(&mut self, slot: u32, specs: Specs, link: &Link) {
         let (Some(stdin), Some(stdout)) = (link.take(Place::Stdin(slot)), link.take(Place::Stdout(slot)))
         else {
             return;
@@ -244,10 +247,10 @@ impl Streams {
         *self = Streams {
             stdin: Some(Input::new(stdin, mailbox.clone())),
             mailbox,
-            stdout: Some(resumed_output(slot, specs.stdout, stdout, link)),
+            stdout: Some(restored_output(slot, specs.stdout, stdout, link)),
             stderr: specs
                 .stderr
-                .and_then(|spec| Some(resumed_output(slot, spec, link.take(Place::Stderr(slot))?, link))),
+                .and_then(|spec| Some(restored_output(slot, spec, link.take(Place::Stderr(slot))?, link))),
             pid: Arc::default(),
             read: Default::default(),
             kept: Default::default(),
@@ -347,6 +350,7 @@ impl Streams {
         stdout.chain(self.stderr.iter().map(|stream| (Stream::Stderr, stream)))
     }
 
+    /// Opens the logs anew by their names.
     pub fn reopen(&self) {
         self.outputs().for_each(|stream| lock(stream).reopen());
     }
@@ -356,27 +360,35 @@ impl Streams {
         self.stdout.iter().chain(&self.stderr)
     }
 
+    /// Standard output, if its pipe is open. Locked: the drain of busy logs waits meanwhile.
     pub fn stdout(&self) -> Option<MutexGuard<'_, LogStream>> {
         self.stdout.as_ref().map(|stream| lock(stream))
     }
 
+    /// Standard error, as [`Streams::stdout`]; `None` with `redirect_stderr`, too.
     pub fn stderr(&self) -> Option<MutexGuard<'_, LogStream>> {
         self.stderr.as_ref().map(|stream| lock(stream))
     }
 
     /// Sends bytes to the program, later if it does not read now.
+    ///
+    /// # Errors
+    /// Its standard input is closed, or too much waits to be read by the program; nothing was taken then.
     pub fn write_stdin(&self, bytes: &[u8]) -> Result<(), StdinError> {
         self.stdin.as_ref().ok_or(StdinError::Closed)?.queue(bytes)
     }
 
     /// Sends an event to a listener, however long it is, later if it does not read now.
+    ///
+    /// # Errors
+    /// Its standard input is closed.
     pub fn deliver(&self, number: u64, bytes: &[u8]) -> Result<(), StdinError> {
         self.stdin.as_ref().ok_or(StdinError::Closed)?.deliver(number, bytes)
     }
 
     /// Goes on with the delivery that an earlier manager had begun. False if it had not.
-    pub fn resume_delivery(&self, number: u64) -> bool {
-        self.stdin.as_ref().is_some_and(|stdin| stdin.resume(number))
+    pub fn restore_delivery(&self, number: u64) -> bool {
+        self.stdin.as_ref().is_some_and(|stdin| stdin.restore(number))
     }
 
     /// Closes everything, here and in the keeper.
@@ -443,7 +455,7 @@ fn new_stream(slot: u32, spec: StreamSpec, pipe: OwnedFd) -> LogStream {
     stream
 }
 
-fn resumed_output(slot: u32, spec: StreamSpec, pipe: OwnedFd, link: &Link) -> Output {
+fn restored_output(slot: u32, spec: StreamSpec, pipe: OwnedFd, link: &Link) -> Output {
     let id = stream_id(slot, spec.channel);
     let (log_or_spool, queue) = (link.take(place_of_log(id)), link.take(place_of_queue(id)));
     let mut stream = LogStream::new(spec, pipe);

@@ -1,8 +1,8 @@
-//! Doing without conveniences while descriptors are scarce.
+//! What the daemon does without while descriptors are scarce.
 //!
 //! A program with two outputs and two log files takes seven descriptors of ours. Some of them only make things faster or
-//! survive a manager, and 1,024 are a common hard limit. So with every group that is added it is reckoned what all
-//! processes take, and if that is too much, everybody does with less. A limit that is hit nevertheless has the same effect.
+//! survive a manager, and 1,024 are a common hard limit. So with every group that is added the manager adds up what all
+//! processes take. If that is too much, all of them do with less. A limit that is hit nevertheless has the same effect.
 
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::Proc;
@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU8, Ordering::*};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Thrift {
+    /// Descriptors are plentiful: everything is done.
     Nothing,
     /// Nobody keeps programs' ends of their pipes open: a death wakes up more than the loop.
     Ends,

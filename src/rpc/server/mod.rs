@@ -122,7 +122,7 @@ impl Server {
 
     async fn perform(&self, plan: Plan) -> Result<Reply, Fault> {
         match plan {
-            Plan::Ask(question) => (question.reply)(self.handle.post(question.request).await?),
+            Plan::Ask(question) => question.put(&self.handle).await,
             Plan::ApiVersion => Ok(Reply::Text(API_VERSION.to_string())),
             Plan::OwnVersion => Ok(Reply::Text(crate::VERSION.to_string())),
             Plan::SupervisorVersion => Ok(Reply::Text(self.version.to_string())),

@@ -3,11 +3,12 @@
 use super::args::{Args, incorrect};
 use super::reply::Reply;
 use crate::control::ask::{self, Ask};
-use crate::control::request::{self, Answer, Request, Target, Wait};
+use crate::control::request::{self, Handle, Target, Wait};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::signal::Signal;
 use crate::model::stream::Stream;
 use crate::rpc::wire::Value;
+use std::pin::Pin;
 
 /// What a call asks for.
 #[derive(Debug)]
@@ -44,10 +45,30 @@ pub enum Plan {
 }
 
 /// A request to the loop, and the conversion of its answer.
-#[derive(Debug)]
-pub struct Question {
-    pub request: Request,
-    pub reply: fn(Answer) -> Result<Reply, Fault>,
+pub struct Question(Box<dyn FnOnce(Handle) -> Answering + Send>);
+
+/// A question that the loop has been asked.
+type Answering = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
+
+impl Question {
+    fn new<R: Ask + Send + 'static>(request: R) -> Question
+    where
+        R::Answer: Send,
+        Reply: From<R::Answer>,
+    {
+        Question(Box::new(|handle| Box::pin(async move { handle.call(request).await.map(Reply::from) })))
+    }
+
+    /// Asks the loop, and awaits the result.
+    pub async fn put(self, handle: &Handle) -> Result<Reply, Fault> {
+        (self.0)(handle.clone()).await
+    }
+}
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Question")
+    }
 }
 
 /// One call of a multicall.
@@ -60,13 +81,13 @@ pub enum Element {
 pub(super) type Planned = Result<Plan, Fault>;
 
 /// A request, when nothing is left of the arguments.
-pub(super) fn ask<R: Ask>(args: Args, request: R) -> Planned
+pub(super) fn ask<R: Ask + Send + 'static>(args: Args, request: R) -> Planned
 where
+    R::Answer: Send,
     Reply: From<R::Answer>,
 {
     args.end()?;
-    let reply = |answer| Ok(Reply::from(ask::typed::<R>(answer)?));
-    Ok(Plan::Ask(Question { request: request.into_request(), reply }))
+    Ok(Plan::Ask(Question::new(request)))
 }
 
 /// A plan for a call without arguments.
@@ -75,16 +96,18 @@ pub(super) fn plain(args: Args, plan: Plan) -> Planned {
     Ok(plan)
 }
 
-pub(super) fn about_target<R: Ask>(mut args: Args, request: fn(Target) -> R) -> Planned
+pub(super) fn about_target<R: Ask + Send + 'static>(mut args: Args, request: fn(Target) -> R) -> Planned
 where
+    R::Answer: Send,
     Reply: From<R::Answer>,
 {
     let target = args.target()?;
     ask(args, request(target))
 }
 
-pub(super) fn about_group<R: Ask>(mut args: Args, request: fn(String) -> R) -> Planned
+pub(super) fn about_group<R: Ask + Send + 'static>(mut args: Args, request: fn(String) -> R) -> Planned
 where
+    R::Answer: Send,
     Reply: From<R::Answer>,
 {
     let group = args.text()?;
@@ -92,24 +115,33 @@ where
 }
 
 /// `name, wait=true` with the name of one process (or `group:*`).
-pub(super) fn target_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
+pub(super) fn target_and_wait<R: Ask + Send + 'static>(
+    mut args: Args,
+    request: fn(Target, Wait) -> R,
+) -> Planned
 where
+    R::Answer: Send,
     Reply: From<R::Answer>,
 {
     let (target, wait) = (args.target()?, args.wait());
     ask(args, request(target, wait))
 }
 
-pub(super) fn group_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
+pub(super) fn group_and_wait<R: Ask + Send + 'static>(
+    mut args: Args,
+    request: fn(Target, Wait) -> R,
+) -> Planned
 where
+    R::Answer: Send,
     Reply: From<R::Answer>,
 {
     let (group, wait) = (Target::Group(args.text()?), args.wait());
     ask(args, request(group, wait))
 }
 
-pub(super) fn all_and_wait<R: Ask>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
+pub(super) fn all_and_wait<R: Ask + Send + 'static>(mut args: Args, request: fn(Target, Wait) -> R) -> Planned
 where
+    R::Answer: Send,
     Reply: From<R::Answer>,
 {
     let wait = args.wait();
@@ -170,7 +202,7 @@ pub(super) fn send_stdin(mut args: Args) -> Planned {
 
 pub(super) fn send_event(mut args: Args) -> Planned {
     let (kind, data) = (args.printed()?, args.printed()?);
-    ask(args, ask::SendRemoteCommEvent { kind, data })
+    ask(args, ask::SendRemoteCommEvent(ask::RemoteCommEvent { kind, data }))
 }
 
 pub(super) fn restart_process(mut args: Args) -> Planned {

@@ -1,12 +1,12 @@
-//! Creating programs beside the loop.
+//! Creates programs in threads beside the loop.
 //!
-//! From the change of user on a child is in the hands of its user: a signal can stop it, a directory or a file can lie
-//! where every look takes for ever. Whoever creates it stands still meanwhile, so that is a [thread](hire) of its own.
-//! The loop waits for the [`Delivery`] a short while, which nearly always is enough, and then goes on without it: the
-//! process is STARTING without a pid. What takes too long is given up.
+//! From the change of user on, a child is in the hands of its user: a signal can stop it, or its directory or file can
+//! lie where every lookup takes for ever. The thread that creates it stands still meanwhile, so that is a [thread](hire)
+//! of its own. The loop waits for the [`Delivery`] a short while, which nearly always is enough. Then it goes on without
+//! it: the process is STARTING without a pid (see `pending`). A creation that takes too long is given up.
 //!
-//! A child that is given up gets SIGKILL. Where it hangs in the kernel it is there until that lets go of it, but it
-//! does not execute anything any more, so nobody has to wait for its end.
+//! A child that is given up gets SIGKILL. If it hangs in the kernel, it stays until the kernel lets go of it. It executes
+//! nothing any more, so nobody has to wait for its end.
 
 use crate::manager::spawn::context::SpawnContext;
 use crate::model::config::ProcessConfig;
@@ -28,13 +28,19 @@ const STACK_BYTES: usize = 1 << 20;
 
 /// A program that is to be created, with everything that takes.
 pub struct Job {
+    /// The process that it is for.
     pub slot: u32,
+    /// What it is made by.
     pub recipe: Recipe,
+    /// The program's end of its standard input.
     pub stdin: OwnedFd,
+    /// The program's end of its standard output.
     pub stdout: OwnedFd,
     /// `None`: where standard output goes.
     pub stderr: Option<OwnedFd>,
+    /// Listening sockets that it gets from descriptor 3 on.
     pub listeners: Vec<OwnedFd>,
+    /// Where the outcome arrives.
     pub delivery: Arc<Delivery>,
 }
 
@@ -50,12 +56,20 @@ pub enum Recipe {
     /// Nobody can hold up its creation.
     Ready(Box<Program>),
     /// Its file is still to be looked for, which may take a while, too.
-    Open { context: Arc<SpawnContext>, config: Arc<ProcessConfig>, group: Arc<str> },
+    Open {
+        /// What is the same for every program.
+        context: Arc<SpawnContext>,
+        /// The process that it is for.
+        config: Arc<ProcessConfig>,
+        /// The name of that process' group.
+        group: Arc<str>,
+    },
 }
 
 /// A program that was created.
 #[derive(Debug)]
 pub struct Created {
+    /// The pid that the kernel gave it; it may have ended.
     pub pid: i32,
     /// What went wrong before its first instruction.
     pub failure: Option<String>,
@@ -66,15 +80,20 @@ pub struct Created {
 pub enum Trouble {
     /// There is nothing to execute; as `spawnerr` says it.
     Command(String),
+    /// The system refused.
     System(io::Error),
     /// Nobody wants it any more.
     Abandoned,
 }
 
+/// What came of a job.
 pub type Outcome = Result<Created, Trouble>;
 
 impl Job {
     /// Creates the program. A manager that dies meanwhile leaves a slot that says how far it came.
+    ///
+    /// # Errors
+    /// Why there is no program. One that could not be executed is [`Created`], with its failure.
     pub fn carry_out(self, spawner: &mut Spawner, link: &Link) -> Outcome {
         let program = match self.recipe {
             Recipe::Ready(program) => program,
@@ -90,7 +109,7 @@ impl Job {
             stderr: self.stderr.as_ref().unwrap_or(&self.stdout).as_fd(),
             listeners: &listeners,
         };
-        let pid = self.delivery.begin(|| link.announce_birth(self.slot)).ok_or(Trouble::Abandoned)?;
+        let pid = self.delivery.begin(|| link.announce_spawn(self.slot)).ok_or(Trouble::Abandoned)?;
         let (pid, failure) =
             spawner.spawn(&program, stdio, pid, &self.delivery.progress).map_err(Trouble::System)?;
         let describe = |failure: Failure| failure.describe(&program);
@@ -122,6 +141,7 @@ struct State {
 }
 
 impl Delivery {
+    /// For a job that has not begun. `bell` is rung for an outcome that nobody waits for any more.
     pub fn new(bell: async_channel::Sender<()>) -> Arc<Delivery> {
         let (state, came) = (Mutex::default(), Condvar::new());
         Arc::new(Delivery { state, came, progress: Progress::default(), bell })
@@ -222,12 +242,12 @@ pub fn hire(
         // Nobody wants it at the end of the manager.
         let _ = home.send(spawner);
     };
-    thread::Builder::new().name("births".into()).stack_size(STACK_BYTES).spawn(work).map(drop)
+    thread::Builder::new().name("spawner".into()).stack_size(STACK_BYTES).spawn(work).map(drop)
 }
 
 /// A program whose creation the loop does not wait for.
 #[derive(Debug)]
-pub struct Newborn {
+pub struct PendingSpawn {
     /// `None` if a former manager was about to create it: then nobody tells when it is executed.
     pub delivery: Option<Arc<Delivery>>,
     /// Since when it has been waited for.
@@ -236,7 +256,7 @@ pub struct Newborn {
     pub look_at: Option<Monotonic>,
 }
 
-impl Newborn {
+impl PendingSpawn {
     /// When it needs attention even though nothing happens.
     pub fn deadline(&self) -> Monotonic {
         let give_up_at = self.since + PATIENCE;
@@ -265,10 +285,12 @@ impl Newborn {
 
 /// A child that is not to be executed any more and may not have ended yet.
 #[derive(Debug)]
-pub struct Doomed {
+pub struct AbandonedSpawn {
+    /// The process for which it was created.
     pub slot: u32,
     /// 0 if it had none when it was given up.
     pub pid: i32,
+    /// Where its outcome arrives; `None` if a former manager created it.
     pub delivery: Option<Arc<Delivery>>,
 }
 
@@ -277,22 +299,22 @@ mod tests {
     use super::*;
 
     fn delivery() -> (Arc<Delivery>, async_channel::Receiver<()>) {
-        let (bell, ears) = async_channel::bounded(1);
-        (Delivery::new(bell), ears)
+        let (bell, rings) = async_channel::bounded(1);
+        (Delivery::new(bell), rings)
     }
 
     #[test]
     fn the_bell_rings_for_what_nobody_waits_for_any_more() {
         let created = || Ok(Created { pid: 5, failure: None });
-        let (prompt, ears) = delivery();
+        let (prompt, rings) = delivery();
         prompt.deliver(created());
         assert!(matches!(prompt.wait(Duration::ZERO), Some(Ok(Created { pid: 5, .. }))));
-        assert!(ears.try_recv().is_err());
+        assert!(rings.try_recv().is_err());
 
-        let (late, ears) = delivery();
+        let (late, rings) = delivery();
         assert!(late.wait(Duration::ZERO).is_none() && !late.is_over());
         late.deliver(created());
-        assert!(ears.try_recv().is_ok() && late.is_over());
+        assert!(rings.try_recv().is_ok() && late.is_over());
         assert!(matches!(late.take(), Some(Ok(_))) && late.take().is_none());
     }
 

@@ -1,6 +1,6 @@
-//! The process that was started in the foreground, when the keeper is another one: it stands in for the keeper.
+//! The foreground proxy: the process that was started in the foreground, while the keeper is another one.
 //!
-//! It passes signals on, and ends when the keeper tells it to, with the status that the keeper tells it. See `detach`.
+//! It passes signals on to the keeper, and ends with the exit status that the keeper sends it. `detach` says why.
 
 use crate::keeper::boot::block_signals;
 use crate::model::signal::Signal;
@@ -11,22 +11,22 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Signals that wait to be passed on.
-pub struct Held(OwnedFd);
+pub struct HeldSignals(OwnedFd);
 
 /// Keeps signals from doing anything to this process. To be called before there is a daemon: whoever sees that
 /// it is up may signal us at once.
 ///
 /// # Errors
 /// Out of descriptors.
-pub fn hold_signals() -> io::Result<Held> {
-    block_signals().map(Held)
+pub fn hold_signals() -> io::Result<HeldSignals> {
+    block_signals().map(HeldSignals)
 }
 
-/// Stands in for a keeper until it says, by one byte on `told`, that the daemon has ended, and returns that: the
-/// exit status.
-pub fn attend(Held(received): &Held, keeper: &OwnedFd, told: &OwnedFd) -> u8 {
+/// Stands in for a keeper until the daemon has ended: the keeper writes the exit status as one byte into the pipe
+/// `ended`. Returns that status, or 1 if the keeper was killed.
+pub fn stand_in_for(HeldSignals(received): &HeldSignals, keeper: &OwnedFd, ended: &OwnedFd) -> u8 {
     loop {
-        let mut fds = [PollFd::new(received, PollFlags::IN), PollFd::new(told, PollFlags::IN)];
+        let mut fds = [PollFd::new(received, PollFlags::IN), PollFd::new(ended, PollFlags::IN)];
         if poll(&mut fds, None).is_err() {
             continue;
         }
@@ -35,7 +35,7 @@ pub fn attend(Held(received): &Held, keeper: &OwnedFd, told: &OwnedFd) -> u8 {
         }
         if !fds[1].revents().is_empty() {
             let mut status = [0];
-            return match rustix::io::read(told, &mut status) {
+            return match rustix::io::read(ended, &mut status) {
                 Ok(1) => status[0],
                 // The keeper has been killed, and the programs are on their own.
                 _ => 1,
