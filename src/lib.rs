@@ -3,8 +3,9 @@
 //!
 //! Read `ARCHITECTURE.md` first. The modules stand in suggested reading order.
 
-// Tests share modules of which each uses a part; the library alone can say that what it offers is used.
-#![warn(unreachable_pub)]
+// Tests share modules of which each uses a part; the library alone can say that what it offers is used and
+// described.
+#![warn(unreachable_pub, missing_docs, clippy::missing_errors_doc)]
 
 pub mod model;
 

@@ -347,6 +347,14 @@ fn what_must_stay_absent_is_absent() {
     }
 }
 
+/// One style: a reader finds the file of a module where the others of its folder are.
+#[test]
+fn the_file_of_a_module_is_inside_of_its_folder() {
+    let beside: Vec<String> =
+        sources().iter().filter(|path| path.with_extension("").is_dir()).map(|path| relative(path)).collect();
+    assert!(beside.is_empty(), "beside a folder of the same name instead of being its mod.rs: {beside:?}");
+}
+
 /// Whether code puts something in the place of a part of the daemon.
 fn replaces(code: &str, part: &str) -> bool {
     ["self", "daemon"].iter().any(|daemon| {

@@ -145,6 +145,7 @@ impl InForce {
     }
 
     #[cfg(test)]
+    /// The proof, where a test has nothing to save.
     pub fn saved_for_test() -> Saved {
         Saved(())
     }
