@@ -43,6 +43,9 @@ pub(crate) mod service;
 
 /// Our own version: what `supervisord version`, `ctl keeper`, the metrics and so on say.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit of which this binary was built: twelve hexadecimal digits, `development` in a build for development, or
+/// `unknown` if neither the checkout nor the builder said it.
+pub const COMMIT: &str = env!("SUPERVISORD_COMMIT");
 /// The release of Supervisor whose place this program takes: what `-v`, `ctl version` and `getSupervisorVersion` say.
 /// Clients compare it to find out what they can ask for.
 pub const SUPERVISOR_VERSION: &str = "4.3.0";

@@ -10,7 +10,7 @@ mod options;
 
 use crate::config::args::{CheckArgs, CtlArgs, DaemonArgs, InitArgs, ServiceAction, ServiceArgs};
 use crate::config::repr;
-use crate::{SUPERVISOR_VERSION, VERSION};
+use crate::{COMMIT, SUPERVISOR_VERSION, VERSION};
 use argh::FromArgs;
 use getopt::{Given, Handled, Opt};
 use std::ffi::OsString;
@@ -144,7 +144,10 @@ fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
     }
     match part {
         None => Ok(Invocation::Daemon(args)),
-        Some("version") => Err(Exit::success(format!("{VERSION}\n"))),
+        // The bare version is the first word, for scripts.
+        Some("version") => Err(Exit::success(format!(
+            "{VERSION} (commit {COMMIT}, in place of Supervisor {SUPERVISOR_VERSION})\n"
+        ))),
         Some("ctl") => ctl_of_daemon(&format!("{progname} ctl"), args, rest),
         Some("completions") => completions(&format!("{progname} completions"), rest),
         Some("man") => man(&format!("{progname} man"), rest),

@@ -33,8 +33,16 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
     {
         session.screen.line(&format!("{label:<18}{}", members.number(name)))?;
     }
-    for (label, name) in [("version", "manager_version"), ("upgrade", "upgrade")] {
-        session.screen.line(&format!("{label:<18}{}", members.text(name)))?;
+    for (label, name) in [
+        ("version", "manager_version"),
+        ("commit", "commit"),
+        ("as Supervisor", "supervisor_version"),
+        ("upgrade", "upgrade"),
+    ] {
+        // A daemon of an earlier release does not say all of it.
+        if members.get(name).is_some() {
+            session.screen.line(&format!("{label:<18}{}", members.text(name)))?;
+        }
     }
     Ok(())
 }

@@ -164,6 +164,8 @@ fn why(process: &ProcessView) -> String {
 #[derive(Debug, Serialize)]
 pub(crate) struct Daemon<'a> {
     version: &'static str,
+    commit: &'static str,
+    supervisor_version: &'static str,
     identification: &'a str,
     node: &'a str,
     state: i32,
@@ -177,6 +179,8 @@ pub(crate) struct Daemon<'a> {
 pub(crate) fn daemon(daemon: &DaemonView) -> Daemon<'_> {
     Daemon {
         version: crate::VERSION,
+        commit: crate::COMMIT,
+        supervisor_version: crate::SUPERVISOR_VERSION,
         identification: &daemon.identifier,
         node: &daemon.nodename,
         state: daemon.state.code(),

@@ -233,8 +233,13 @@ fn daemon(page: &mut Page, context: &Context, overview: &Overview, measured: &Ha
     page.histogram("supervisord_restart_duration_seconds", help, &restarts);
 
     let daemon = &overview.daemon;
-    page.metric("supervisord_build_info", "gauge", "Always 1; the version stands in the label.");
-    page.sample("supervisord_build_info", &[("version", crate::VERSION)], 1);
+    page.metric("supervisord_build_info", "gauge", "Always 1; the versions stand in the labels.");
+    let build = [
+        ("version", crate::VERSION),
+        ("commit", crate::COMMIT),
+        ("supervisor_version", crate::SUPERVISOR_VERSION),
+    ];
+    page.sample("supervisord_build_info", &build, 1);
     page.metric("supervisord_state", "gauge", "What the daemon does: 1 RUNNING, 0 RESTARTING, -1 SHUTDOWN.");
     page.sample("supervisord_state", &[], daemon.state.code());
     page.metric("supervisord_manager_starts_total", "counter", "How many managers the keeper has started.");

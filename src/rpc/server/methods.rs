@@ -425,10 +425,19 @@ pub static GO: [Method; 8] = [
 const OWN_NAMESPACE: &str = "supervisord";
 
 /// The methods of the namespace `supervisord`, which Supervisor does not have.
-pub static OWN: [Method; 6] = [
+pub static OWN: [Method; 7] = [
     method("getVersion", Reads, "string", &[], "The version of the daemon itself.", |args| {
         plan::plain(args, Plan::OwnVersion)
     }),
+    method(
+        "getBuild",
+        Reads,
+        "struct",
+        &[],
+        "The version of the daemon itself, the commit it was built from, and the version of Supervisor whose place \
+         it takes.",
+        |args| plan::plain(args, Plan::Build),
+    ),
     method(
         "getProcessHistory",
         Reads,

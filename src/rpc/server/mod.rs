@@ -14,7 +14,7 @@ use crate::config::Reread;
 use crate::control::ask::{self, Applied};
 use crate::control::audit::{Audit, Caller};
 use crate::control::orders::{self, Restarted};
-use crate::control::request::{Handle, Target};
+use crate::control::request::{Fact, Handle, Target};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::signal::Signal;
 use crate::rpc::wire::{Call, Value};
@@ -125,6 +125,11 @@ impl Server {
             Plan::Ask(question) => question.put(&self.handle).await,
             Plan::ApiVersion => Ok(Reply::Text(API_VERSION.to_string())),
             Plan::OwnVersion => Ok(Reply::Text(crate::VERSION.to_string())),
+            Plan::Build => Ok(Reply::Facts(vec![
+                ("version", Fact::Text(crate::VERSION.to_string())),
+                ("commit", Fact::Text(crate::COMMIT.to_string())),
+                ("supervisor_version", Fact::Text(self.version.to_string())),
+            ])),
             Plan::SupervisorVersion => Ok(Reply::Text(self.version.to_string())),
             Plan::Read { log, offset, length } => {
                 logs::read(self.handle.call(log).await?, offset, length).await

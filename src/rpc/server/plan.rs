@@ -18,6 +18,7 @@ pub enum Plan {
     ApiVersion,
     SupervisorVersion,
     OwnVersion,
+    Build,
     /// Answer with part of a log.
     Read {
         log: ask::Log,
