@@ -113,10 +113,12 @@ pub fn parse(arguments: Vec<OsString>) -> Invocation {
     let progname = words.next().unwrap_or_else(|| "supervisord".to_string());
     let words: Vec<String> = words.collect();
     let name = Path::new(&progname).file_name().map(|name| name.to_string_lossy().into_owned());
-    let result = match name.as_deref() {
-        Some("supervisorctl") => ctl(&progname, &words),
-        Some("pidproxy") => Ok(Invocation::PidProxy(words)),
-        Some("echo_supervisord_conf") => Ok(Invocation::Init(InitArgs::default())),
+    let result = match (name.as_deref(), words.split_first()) {
+        (Some("supervisorctl"), _) => ctl(&progname, &words),
+        (Some("pidproxy"), _) => Ok(Invocation::PidProxy(words)),
+        (Some("echo_supervisord_conf"), _) => Ok(Invocation::Init(InitArgs::default())),
+        // A script in the place of a link cannot choose the program's name: the name is its first word.
+        (_, Some((word, words))) if word == "supervisorctl" => ctl(word, words),
         _ => daemon(&progname, &words),
     };
     result.unwrap_or_else(Invocation::Exit)
@@ -532,6 +534,9 @@ mod tests {
         // The original's name has the original's rules.
         assert_eq!(ctl_args(&["supervisorctl", "status", "-v"]).action, ["status", "-v"]);
         check_exit(&["supervisorctl", "-v", "status"], 2, "Error: option -v not recognized");
+        // Under whatever name a script finds the file.
+        assert_eq!(ctl_args(&["/x/other", "supervisorctl", "status", "-v"]).action, ["status", "-v"]);
+        check_exit(&["supervisord", "supervisorctl", "-v"], 2, "Error: option -v not recognized");
     }
 
     #[test]
