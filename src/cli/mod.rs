@@ -201,7 +201,7 @@ fn completions(progname: &str, rest: &[String]) -> Result<Invocation, Exit> {
     }
 }
 
-/// Prints a manual page: the daemon's, or the client's.
+/// Prints a manual page: the daemon's, the client's, or that of the configuration.
 fn man(progname: &str, rest: &[String]) -> Result<Invocation, Exit> {
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     match rest[..] {
@@ -211,7 +211,8 @@ fn man(progname: &str, rest: &[String]) -> Result<Invocation, Exit> {
         ["ctl" | "supervisorctl"] => {
             Err(Exit::success(crate::ctl::man::ctl_page(&options_help(options::CTL))))
         }
-        _ => Err(Exit::usage(progname, "the pages are supervisord and supervisorctl")),
+        ["supervisord.conf"] => Err(Exit::success(crate::ctl::man::configuration_page())),
+        _ => Err(Exit::usage(progname, "the pages are supervisord, supervisorctl and supervisord.conf")),
     }
 }
 
@@ -310,7 +311,7 @@ fn daemon_help(progname: &str) -> String {
          [options] ctl|check|init|service|version|completions|man [options]\n\nOptions:\n{}\nctl -- control a running daemon (see '{progname} ctl \
          -h')\ncheck -- read the configuration and report everything that is wrong\ninit -- print a \
          commented configuration\nservice -- install, uninstall, start, stop or show the systemd service\nversion -- print the version of this program (-v prints that of the Supervisor it replaces)\ncompletions -- print completions for bash, zsh or fish\nman -- print a manual page \
-         (supervisord or supervisorctl)\n\n",
+         (supervisord, supervisorctl or supervisord.conf)\n\n",
         options_help(options::DAEMON)
     )
 }

@@ -1,5 +1,6 @@
 //! The manual pages: `supervisord man`.
 
+use crate::config::schema::{self, KINDS, Key, Kind};
 use crate::ctl::commands::COMMANDS;
 
 /// The page of the client, for `man -l -`.
@@ -39,9 +40,49 @@ pub(crate) fn daemon_page(options: &str) -> String {
     page
 }
 
+/// The page of the configuration file: every section and every key of the schema.
+pub(crate) fn configuration_page() -> String {
+    let mut page =
+        head_in_section(5, "SUPERVISORD.CONF", "supervisord.conf", "what supervisord runs, and how");
+    page.push_str(CONFIGURATION);
+    for kind in &KINDS {
+        page.push_str(&section_of(kind));
+    }
+    page.push_str(CONFIGURATION_END);
+    page
+}
+
+/// A section and its keys. Those that it shares with a program are described there.
+fn section_of(kind: &Kind) -> String {
+    let is_like_program = ["eventlistener:", "fcgi-program:"].contains(&kind.prefix);
+    let is_its_own = |key: &&Key| !is_like_program || !schema::knows("program:x", key.name);
+    let keys: String = kind.keys().filter(is_its_own).map(entry).collect();
+    format!(".SH [{}{}]\n{}\n{keys}", escape(kind.prefix), escape(kind.example), escape(kind.help))
+}
+
+fn entry(key: &Key) -> String {
+    let value = key.example.or(key.default).unwrap_or_default();
+    let default = match key.default {
+        Some("") => " Default: empty.".to_string(),
+        Some(default) => format!(" Default: {}.", escape(default)),
+        None => String::new(),
+    };
+    let new = if key.new { " Supervisor does not know it." } else { "" };
+    format!(
+        ".TP\n\\fB{}\\fR=\\fI{}\\fR\n{}.{default}{new}\n",
+        escape(key.name),
+        escape(value),
+        escape(key.help)
+    )
+}
+
 fn head(title: &str, name: &str, what: &str) -> String {
+    head_in_section(1, title, name, what)
+}
+
+fn head_in_section(section: u8, title: &str, name: &str, what: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    format!(".TH {title} 1 \"\" \"supervisord {version}\"\n.SH NAME\n{name} \\- {what}\n")
+    format!(".TH {title} {section} \"\" \"supervisord {version}\"\n.SH NAME\n{name} \\- {what}\n")
 }
 
 fn synopsis(lines: &[&str]) -> String {
@@ -160,6 +201,22 @@ or its whole URL. For a server that other users could have chosen, only the whol
 If set, the client uses no colours, not even on a terminal.
 ";
 
+const CONFIGURATION: &str = "\
+.SH DESCRIPTION
+Sections in brackets, below them a key and a value in a line. A line that begins with a blank goes on with the value above. A
+semicolon behind a blank begins a comment. \\fB%(here)s\\fR is the directory of the file, \\fB%(ENV_X)s\\fR the
+environment variable X, and \\fB%%\\fR a percent sign.
+.PP
+Files of Supervisor are read as they are. \\fBsupervisord check\\fR says what is wrong with a file, \\fBsupervisord
+init\\fR prints one with every key, and \\fBsupervisorctl update\\fR applies what changed.
+";
+
+const CONFIGURATION_END: &str = "\
+.SH SEE ALSO
+.BR supervisord (1),
+.BR supervisorctl (1)
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +229,20 @@ mod tests {
         }
         assert!(page.contains("\\-c/\\-\\-configuration FILENAME"));
         assert!(daemon_page("-n -- x").contains("\\fB\\-n\\fR\nx."));
+    }
+
+    #[test]
+    fn the_page_of_the_configuration_holds_every_key_once() {
+        let page = configuration_page();
+        for kind in &KINDS {
+            assert!(page.contains(&format!(".SH [{}", escape(kind.prefix))), "{}", kind.prefix);
+            for key in kind.keys() {
+                assert!(page.contains(&format!("\\fB{}\\fR=", escape(key.name))), "{}", key.name);
+            }
+        }
+        assert_eq!(page.matches("\\fBautorestart\\fR=").count(), 1);
+        let line = "\\fBstartsecs\\fR=\\fI1\\fR\n";
+        assert!(page.contains(line), "{page}");
     }
 
     #[test]
