@@ -11,7 +11,13 @@ export SUPERVISOR_VENV
 TOOLS_VENV ?= $(CURDIR)/.venv-tools
 export TOOLS_VENV
 
-.PHONY: help run prepare test soak check fmt lint docs deny bench clean
+# Where `make install` puts things: under $(DESTDIR)$(PREFIX).
+PREFIX ?= /usr/local
+export PREFIX
+DESTDIR ?=
+export DESTDIR
+
+.PHONY: help run prepare test soak check fmt lint docs deny deep bench install dist check-dist clean
 
 help:
 	@echo "make run     build, then supervise the sample programs of conf/supervisord.conf in the foreground"
@@ -19,7 +25,11 @@ help:
 	@echo "make soak    the long tests: a thousand kills of the manager, and one at each of its system calls"
 	@echo "make check   what the automatic checks run: format, lints, documentation, tests"
 	@echo "make deny    what dependencies may be: cargo-deny if it is installed, else the same by our own tests"
+	@echo "make deep    what is checked once a night: dependencies, the oldest compiler, fuzz targets"
 	@echo "make bench   measure process life and logs against a bare spawn loop and the original"
+	@echo "make install PREFIX=/usr/local DESTDIR=   the binary under its four names, manual pages, completions, sample, unit"
+	@echo "make dist    tarballs, wheel, packages, images and lists of parts, into dist/"
+	@echo "make check-dist   install each of them into a root of its own and use it (as root, on Debian)"
 	@echo "make clean   remove what was built and installed here"
 
 run:
@@ -57,11 +67,25 @@ deny:
 		cargo test --locked --test dependencies; \
 	fi
 
+# Dependencies, the oldest compiler, and a minute for each fuzz target.
+deep:
+	.ci/deep
+
 bench: prepare
 	cargo bench --locked --bench life
 	cargo bench --locked --bench logs
 	cargo bench --locked --bench chaos
 
+install:
+	cargo build --locked --release
+	packaging/install target/release/supervisord
+
+dist:
+	packaging/dist
+
+check-dist:
+	packaging/check
+
 clean:
 	cargo clean
-	rm -rf .venv .venv-tools conf/run/*
+	rm -rf .venv .venv-tools .venv-dist dist conf/run/*
