@@ -17,13 +17,14 @@ export PREFIX
 DESTDIR ?=
 export DESTDIR
 
-.PHONY: help run prepare test soak check fmt lint docs deny deep bench install dist check-dist clean
+.PHONY: help run prepare test soak check fmt lint docs docs-book deny deep bench install dist check-dist clean
 
 help:
 	@echo "make run     build, then supervise the sample programs of conf/supervisord.conf in the foreground"
 	@echo "make test    install what the tests need, then run all of them"
 	@echo "make soak    the long tests: a thousand kills of the manager, and one at each of its system calls"
 	@echo "make check   what the automatic checks run: format, lints, documentation, tests"
+	@echo "make docs-book  the book of docs/book as pages in target/book; needs mdbook"
 	@echo "make deny    what dependencies may be: cargo-deny if it is installed, else the same by our own tests"
 	@echo "make deep    what is checked once a night: dependencies, the oldest compiler, fuzz targets"
 	@echo "make bench   measure process life and logs against a bare spawn loop and the original"
@@ -57,6 +58,16 @@ lint:
 docs:
 	# Private items are documented, so links to them lead somewhere.
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
+
+# Examples, links and the reference are checked by `cargo test --test book`, which needs no mdbook.
+MDBOOK_VERSION := 0.5.4
+docs-book:
+	@if [ "$$(mdbook --version 2>/dev/null)" != "mdbook v$(MDBOOK_VERSION)" ]; then \
+		echo "mdbook $(MDBOOK_VERSION) is not installed: cargo install mdbook --locked --version $(MDBOOK_VERSION)" >&2; \
+		exit 1; \
+	fi
+	mdbook build docs/book
+	@echo "target/book/index.html"
 
 # Known vulnerabilities are in a database that cargo-deny downloads: `cargo deny check advisories`.
 deny:

@@ -406,7 +406,7 @@ fn what_documents_name_exists() {
             .iter()
             .map(|name| root.join(name))
             .collect();
-    for folder in ["docs", "docs/decisions"] {
+    for folder in ["docs", "docs/decisions", "docs/book/src"] {
         let files = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
         documents.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     }
