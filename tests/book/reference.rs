@@ -110,12 +110,15 @@ fn kinds() -> Vec<Kind> {
             let (name, example) =
                 setting.trim().split_once('=').unwrap_or_else(|| panic!("no setting: {line}"));
             let help = help.trim();
-            kinds[at].keys.push(Key {
-                name: name.trim().to_string(),
-                example: example.trim().to_string(),
-                help: help.trim_end_matches(" (not in Supervisor)").to_string(),
-                is_new: help.ends_with("(not in Supervisor)"),
-            });
+            // The sample shows one key with two values.
+            if kinds[at].keys.iter().all(|key| key.name != name.trim()) {
+                kinds[at].keys.push(Key {
+                    name: name.trim().to_string(),
+                    example: example.trim().to_string(),
+                    help: help.trim_end_matches(" (not in Supervisor)").to_string(),
+                    is_new: help.ends_with("(not in Supervisor)"),
+                });
+            }
         } else if line.starts_with("; ") {
             comments.push(plain.to_string());
             continue;
