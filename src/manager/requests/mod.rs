@@ -171,8 +171,8 @@ impl Daemon {
             ("manager_pid", Fact::Number(i64::from(crate::sys::process::own_pid()))),
             ("manager_starts", Fact::Number(i64::from(self.link.manager_starts()))),
             ("manager_version", Fact::Text(crate::VERSION.to_string())),
-                    ("commit", Fact::Text(crate::COMMIT.to_string())),
-                    ("supervisor_version", Fact::Text(crate::SUPERVISOR_VERSION.to_string())),
+            ("commit", Fact::Text(crate::COMMIT.to_string())),
+            ("supervisor_version", Fact::Text(crate::SUPERVISOR_VERSION.to_string())),
             ("upgrade", Fact::Text(self.upgrade_state())),
         ]
     }
