@@ -466,7 +466,8 @@ mod tests {
     #[test]
     fn help_and_version_act_when_they_are_reached() {
         check_exit(&["supervisord", "-v"], 0, "4.3.0");
-        check_exit(&["supervisord", "version"], 0, VERSION);
+        let versions = format!("{VERSION} (commit {COMMIT}, in place of Supervisor {SUPERVISOR_VERSION})");
+        check_exit(&["supervisord", "version"], 0, &versions);
         check_exit(&["supervisord", "-nv", "-m", "9"], 0, "4.3.0");
         check_exit(
             &["supervisord", "-m", "9", "-v"],

@@ -137,8 +137,14 @@ mod tests {
             assert_eq!(run_aside(|| 1).await.unwrap(), 1);
             assert!(run_aside(|| panic!("as intended")).await.is_err());
             let (sender, receiver) = async_channel::bounded(1);
-            let abandoned = run_aside(move || sender.try_send(()).unwrap());
+            let (go, told) = std::sync::mpsc::channel::<()>();
+            let abandoned = run_aside(move || {
+                told.recv().unwrap();
+                sender.try_send(()).unwrap();
+            });
+            // The work waits until nobody waits for it.
             assert!(futures_lite::future::poll_once(Box::pin(abandoned)).await.is_none());
+            go.send(()).unwrap();
             receiver.recv().await.unwrap();
         });
     }
