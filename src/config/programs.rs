@@ -217,6 +217,14 @@ fn process(
         sockets: shared.sockets.clone(),
         essential: shared.essential,
         program: program_name.into(),
+        kind: Default::default(),
+        max_runtime: None,
+        restart: Default::default(),
+        dependencies: Default::default(),
+        readiness: None,
+        health_check: None,
+        watchdog: None,
+        notify: false,
     })
 }
 

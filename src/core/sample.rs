@@ -45,5 +45,13 @@ pub(crate) fn config() -> ProcessConfig {
         sockets: Vec::new(),
         essential: false,
         program: "x".into(),
+        kind: Default::default(),
+        max_runtime: None,
+        restart: Default::default(),
+        dependencies: Default::default(),
+        readiness: None,
+        health_check: None,
+        watchdog: None,
+        notify: false,
     }
 }

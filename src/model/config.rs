@@ -3,6 +3,9 @@
 //! Only `config` makes these values; everybody else reads them. Keys keep their spelling. Nothing here records where a
 //! value came from; `config::Document` does.
 
+use crate::model::dependency::Dependencies;
+use crate::model::probe::{HealthCheck, Probe, Readiness};
+use crate::model::restart::RestartPolicy;
 use crate::model::signal::Signal;
 use crate::model::syslog::{SyslogOptions, SyslogTarget};
 use serde::{Deserialize, Serialize};
@@ -436,6 +439,59 @@ pub struct ProcessConfig {
     pub essential: bool,
     /// The name of its section: `web` for every process of `[program:web]`.
     pub program: Arc<str>,
+    /// Whether it is a job that ends, rather than a service. Not in Supervisor, as everything below.
+    #[serde(default, rename = "type", skip_serializing_if = "ProgramType::is_default")]
+    pub kind: ProgramType,
+    /// How long it may run. `None`: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_runtime: Option<Duration>,
+    /// How soon, and how often, it is started again by itself.
+    #[serde(default, skip_serializing_if = "RestartPolicy::is_default")]
+    pub restart: RestartPolicy,
+    /// What it waits for before it starts.
+    #[serde(default, skip_serializing_if = "Dependencies::is_default")]
+    pub dependencies: Dependencies,
+    /// When it is ready. `None`: once it has stayed up for `startsecs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<Box<Readiness>>,
+    /// How its health is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<Box<HealthCheck>>,
+    /// How long it may be silent on the notify socket. `None`: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<Duration>,
+    /// Whether it gets a notify socket though no other key needs it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub notify: bool,
+}
+
+impl ProcessConfig {
+    /// Whether it gets a notify socket.
+    pub fn wants_notify_socket(&self) -> bool {
+        let by_readiness = self.readiness.as_ref().is_some_and(|readiness| readiness.ready == Probe::Notify);
+        self.notify || self.watchdog.is_some() || by_readiness
+    }
+
+    /// Whether it is a job: STARTING while it runs, EXITED after a good end.
+    pub fn is_oneshot(&self) -> bool {
+        self.kind == ProgramType::Oneshot
+    }
+}
+
+/// What a program is: `type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProgramType {
+    /// A service, which is up as long as it runs.
+    #[default]
+    Simple,
+    /// A job, which is done when it has ended.
+    Oneshot,
+}
+
+impl ProgramType {
+    fn is_default(&self) -> bool {
+        *self == ProgramType::Simple
+    }
 }
 
 /// When a process that ended is started again.

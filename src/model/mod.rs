@@ -6,12 +6,15 @@
 
 pub mod colour;
 pub mod config;
+pub mod dependency;
 pub mod event;
 pub mod exit;
 pub mod fault;
 pub mod namespec;
 pub mod percent;
+pub mod probe;
 pub mod raw;
+pub mod restart;
 pub mod signal;
 pub mod state;
 pub mod stream;
