@@ -7,11 +7,8 @@
 pub mod events;
 pub mod info_map;
 pub mod process;
+pub mod restart;
 pub mod shutdown;
 
-#[cfg(test)]
-mod process_table;
-#[cfg(test)]
-mod process_walk;
 #[cfg(test)]
 pub(crate) mod sample;

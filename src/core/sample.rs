@@ -1,6 +1,7 @@
 //! A configuration for the tests of the state machine.
 
 use crate::model::config::{Autorestart, ChildLog, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
+use crate::model::probe::{HealthAction, HealthCheck, Probe, Readiness};
 use crate::model::signal::Signal;
 use std::time::Duration;
 
@@ -54,4 +55,26 @@ pub(crate) fn config() -> ProcessConfig {
         watchdog: None,
         notify: false,
     }
+}
+
+/// `ready=tcp:5432`, `ready_timeout=5`.
+pub(crate) fn readiness(waits_for_startsecs: bool) -> Box<Readiness> {
+    Box::new(Readiness {
+        ready: Probe::Tcp { host: "127.0.0.1".to_string(), port: 5432 },
+        ready_interval: Duration::from_secs(1),
+        ready_timeout: Duration::from_secs(5),
+        waits_for_startsecs,
+    })
+}
+
+/// `health=tcp:5432`, `health_retries=1`.
+pub(crate) fn health(health_action: HealthAction) -> Box<HealthCheck> {
+    Box::new(HealthCheck {
+        health: Probe::Tcp { host: "127.0.0.1".to_string(), port: 5432 },
+        health_interval: Duration::from_secs(10),
+        health_timeout: Duration::from_secs(3),
+        health_retries: 1,
+        health_start_period: Duration::ZERO,
+        health_action,
+    })
 }

@@ -47,11 +47,15 @@ pub enum Kind {
     GroupAdded,
     /// A group is no longer active.
     GroupRemoved,
+    /// The health check of a process has succeeded, for the first time or again. Not in Supervisor, as the next one.
+    Healthy,
+    /// The health check of a process has failed too often.
+    Unhealthy,
 }
 
 impl Kind {
     /// Every kind, each at the index that is its number in [`Kinds`].
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Starting,
         Kind::Running,
         Kind::Backoff,
@@ -72,6 +76,8 @@ impl Kind {
         Kind::Tick3600,
         Kind::GroupAdded,
         Kind::GroupRemoved,
+        Kind::Healthy,
+        Kind::Unhealthy,
     ];
 
     /// The name on the wire (Supervisor, events.py, EventTypes).
@@ -97,6 +103,8 @@ impl Kind {
             Kind::Tick3600 => "TICK_3600",
             Kind::GroupAdded => "PROCESS_GROUP_ADDED",
             Kind::GroupRemoved => "PROCESS_GROUP_REMOVED",
+            Kind::Healthy => "PROCESS_HEALTHY",
+            Kind::Unhealthy => "PROCESS_UNHEALTHY",
         }
     }
 
@@ -174,7 +182,7 @@ impl Kinds {
     }
 }
 
-/// Twenty kinds fit into 32 bits.
+/// 22 kinds fit into 32 bits.
 fn bit(kind: Kind) -> u32 {
     1 << kind as u32
 }
@@ -190,7 +198,7 @@ mod tests {
 
     #[test]
     fn abstract_types_mean_their_subtypes() {
-        assert_eq!(meant("EVENT").len(), 20);
+        assert_eq!(meant("EVENT").len(), 22);
         assert_eq!(meant("PROCESS_STATE").len(), 8);
         assert_eq!(meant("PROCESS_LOG"), ["PROCESS_LOG_STDOUT", "PROCESS_LOG_STDERR"]);
         assert_eq!(meant("TICK"), ["TICK_5", "TICK_60", "TICK_3600"]);

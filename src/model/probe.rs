@@ -110,3 +110,21 @@ pub struct Health {
 
 /// What `environment` calls the socket for [`Probe::Notify`], sd_notify(3).
 pub const NOTIFY_VARIABLE: &str = "NOTIFY_SOCKET";
+
+impl Health {
+    /// What is known after one more try; `retries` failures in a row mean that it is not well. Also whether it is well
+    /// now, if that has changed.
+    pub fn step(self, result: Result<(), String>, retries: u32) -> (Health, Option<bool>) {
+        let (failures, problem) = match result {
+            Ok(()) => (0, String::new()),
+            Err(problem) => (self.failures.saturating_add(1), problem),
+        };
+        let is_healthy = match failures {
+            0 => Some(true),
+            n if n >= retries => Some(false),
+            _ => self.is_healthy,
+        };
+        let change = is_healthy.filter(|_| is_healthy != self.is_healthy);
+        (Health { is_healthy, failures, problem }, change)
+    }
+}

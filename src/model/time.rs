@@ -54,3 +54,43 @@ impl Wall {
         (self.0 / 1_000_000) as i64
     }
 }
+
+/// A length of time as a configuration would write it: `500ms`, `60s`, `5m`, `2h`, `3d`.
+pub fn in_short(time: Duration) -> String {
+    // Unit and the least number of seconds that it is used for: `60s` and `90s` say more to people than `1m`.
+    const UNITS: [(u64, u64, &str); 3] = [(86_400, 86_400, "d"), (3600, 3600, "h"), (60, 120, "m")];
+    if time.subsec_nanos() != 0 {
+        return match time.as_secs() {
+            0 => format!("{}ms", time.as_millis()),
+            _ => format!("{}s", time.as_secs_f64()),
+        };
+    }
+    let seconds = time.as_secs();
+    let unit = UNITS.iter().find(|(length, least, _)| seconds >= *least && seconds % length == 0);
+    match unit {
+        Some((length, _, unit)) => format!("{}{unit}", seconds / length),
+        None => format!("{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_people_would() {
+        for (millis, text) in [
+            (0, "0s"),
+            (500, "500ms"),
+            (1500, "1.5s"),
+            (60_000, "60s"),
+            (90_000, "90s"),
+            (300_000, "5m"),
+            (3_600_000, "1h"),
+            (5_400_000, "90m"),
+            (172_800_000, "2d"),
+        ] {
+            assert_eq!(in_short(Duration::from_millis(millis)), text);
+        }
+    }
+}

@@ -9,6 +9,7 @@
 //! maps the memory of an earlier release makes it longer, so managers and keepers of both releases work together
 //! without a new version.
 
+use crate::model::restart::MOST_COUNTED_STARTS;
 use crate::shm::cursor::Cursor;
 use crate::sys::memory::{Field, Mode, ReadWrite, Shareable};
 use std::os::fd::BorrowedFd;
@@ -226,6 +227,17 @@ pub struct ManagerMemory<M = ReadWrite> {
     /// Where the outputs of each slot are that have a spool: standard output and standard error. For managers
     /// among themselves.
     pub cursors: Field<[[Cursor; 2]; SLOTS], M>,
+    // Added after 1.0.0:
+    /// What the records of a slot have no room for, twice as they are; of use if [`CURRENT_HAS_DETAIL`] is set.
+    pub details: [[Detail<M>; 2]; SLOTS],
+    /// What the last probe of each slot found wrong, twice as the records; of use if the detail says so.
+    pub problems: [[Text<M>; 2]; SLOTS],
+    /// When each slot was started by itself, twice as the records; the detail says how many there are.
+    pub automatic_starts: [[[U64<M>; MOST_COUNTED_STARTS as usize]; 2]; SLOTS],
+    /// The command that tries whether each slot is ready or well, if one is running; 0 for none. The kernel writes it.
+    pub probes: [I32<M>; SLOTS],
+    /// Until when each slot's program has to say that it is alive, on the monotonic clock in nanoseconds; 0 for no matter.
+    pub alive_until: [U64<M>; SLOTS],
 }
 
 /// Added to a state's number on the wire, of which the lowest is −1, so that 0 is none of them.
@@ -302,7 +314,7 @@ pub struct Slot<M = ReadWrite> {
     pub phase: U64<M>,
     /// Written by the kernel when a program is created.
     pub pid: I32<M>,
-    /// Which of the two records counts; the other one is written next.
+    /// In the lowest bit, which of the two records counts; the other one is written next. Also [`CURRENT_HAS_DETAIL`].
     pub current: U32<M>,
     /// The ledger's head when the program was about to be created: its exit has this number or a higher one.
     pub spawn_head: U64<M>,
@@ -354,6 +366,48 @@ pub struct Record<M = ReadWrite> {
     /// Why it could not be started, as clients see it.
     pub spawnerr: Text<M>,
 }
+
+/// What a [`Record`] has no room for.
+#[repr(C)]
+#[derive(Default)]
+pub struct Detail<M = ReadWrite> {
+    /// `DETAIL_*`.
+    pub flags: U32<M>,
+    /// While it has failed and is to end: how many further stop signals were sent.
+    pub then: U32<M>,
+    /// How often its health check has failed in a row.
+    pub health_failures: U32<M>,
+    /// How many automatic starts are counted.
+    pub n_starts: U32<M>,
+}
+
+/// In [`Detail::flags`]: the mask of what the state is in truth.
+pub const DETAIL_STATE: u32 = 0xf;
+/// It waits for others.
+pub const DETAIL_WAITING: u32 = 1;
+/// It has failed and is to end.
+pub const DETAIL_FAILING: u32 = 2;
+/// It is at rest until what it depends on is as it wants it.
+pub const DETAIL_PARKED: u32 = 3;
+/// In [`Detail::flags`] from this bit on: why it has failed, as the place in [`Cause::ALL`] plus one.
+///
+/// [`Cause::ALL`]: crate::core::process::Cause::ALL
+pub const DETAIL_CAUSE_SHIFT: u32 = 4;
+/// Flag in [`Detail::flags`]: it is ready, and `startsecs` are not over.
+pub const DETAIL_READY: u32 = 1 << 8;
+/// Flag in [`Detail::flags`]: it does not wait for what it depends on.
+pub const DETAIL_ALONE: u32 = 1 << 9;
+/// Flag in [`Detail::flags`]: once it has stopped, it starts when what it depends on is as it wants it.
+pub const DETAIL_RETURNS: u32 = 1 << 10;
+/// Flag in [`Detail::flags`]: it is known whether it is well.
+pub const DETAIL_HEALTH_KNOWN: u32 = 1 << 11;
+/// Flag in [`Detail::flags`]: it is well.
+pub const DETAIL_HEALTHY: u32 = 1 << 12;
+/// Flag in [`Detail::flags`]: its last probe has found something wrong.
+pub const DETAIL_HAS_PROBLEM: u32 = 1 << 13;
+
+/// Bit in [`Slot::current`]: the record that counts has a [`Detail`]. A manager of an earlier release clears it.
+pub const CURRENT_HAS_DETAIL: u32 = 2;
 
 /// See [`Record::failures`]. A process that fails waits a second longer each time, so it never fails as often as fits below.
 pub const SENT_SHIFT: u32 = 24;

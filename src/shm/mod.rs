@@ -5,6 +5,7 @@
 //! the output of a program has come. [`handshake`] tells a process which side it is.
 
 pub mod cursor;
+mod details;
 pub mod handshake;
 pub mod layout;
 pub mod link;

@@ -1,11 +1,12 @@
 //! The slots: the record of each process that the manager leaves in shared memory, so that another manager can
 //! continue.
 
-use crate::core::process::{Process, Reach, State};
+use crate::core::process::{After, NEVER, Process, Reach, State};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
+use crate::shm::details;
 use crate::shm::layout::*;
 use crate::shm::link::Link;
 use std::sync::atomic::{AtomicI32, Ordering::*};
@@ -113,8 +114,12 @@ impl Link {
         if phase == PHASE_FREE {
             return None;
         }
-        let record = &slot.records[(slot.current.load(Acquire) & 1) as usize];
-        let process = read_record(record);
+        let current = slot.current.load(Acquire);
+        let record = &slot.records[(current & 1) as usize];
+        let mut process = read_record(record);
+        if current & CURRENT_HAS_DETAIL != 0 {
+            details::read(self.memory.get(), number, current & 1, &mut process);
+        }
         let pid = slot.pid.load(Acquire);
         let waits_for_program = matches!(process.state, State::Starting { pid: None, .. });
         let spawned = match (waits_for_program, phase, pid) {
@@ -190,7 +195,8 @@ impl Link {
         record.start_ticks.store(origin.start_ticks, Relaxed);
         record.starts.store(starts, Relaxed);
         record.applied.store(applied, Relaxed);
-        slot.current.store(next, Release);
+        let has_detail = details::write(self.memory.get(), number, next, process);
+        slot.current.store(if has_detail { next | CURRENT_HAS_DETAIL } else { next }, Release);
         // Then the phase is that of whoever creates the program, in another thread perhaps.
         let is_being_created = matches!(process.state, State::Starting { pid: None, .. })
             && slot.phase.load(Relaxed) & 0xff != PHASE_RUNNING;
@@ -231,16 +237,23 @@ fn set_phase(slot: &Slot, phase: u64) {
     slot.phase.store((generation << 8) | phase, Release);
 }
 
-fn write_record(record: &Record, process: &Process) {
+pub(super) fn write_record(record: &Record, process: &Process) {
     let (pid, deadline, flags) = match &process.state {
-        State::Starting { pid, up_at } => (pid.unwrap_or(0), up_at.0, 0),
-        State::Running { pid } | State::Unknown { pid } => (*pid, 0, 0),
+        State::Waiting { give_up_at } => (0, give_up_at.0, 0),
+        State::Starting { pid, up_at, .. } => (pid.unwrap_or(0), up_at.0, 0),
+        State::Running { pid, until } => (*pid, if *until == NEVER { 0 } else { until.0 }, 0),
+        State::Failing { pid, kill_at, .. } => (*pid, kill_at.0, 0),
+        State::Unknown { pid } => (*pid, 0, 0),
         State::Backoff { retry_at } => (0, retry_at.0, 0),
         State::Exited { start_at: Some(start_at) } => (PAUSE, start_at.0, 0),
-        State::Stopping { pid, kill_at, start_after, .. } => {
-            (*pid, kill_at.0, if *start_after { FLAG_START_AFTER } else { 0 })
+        State::Stopping { pid, kill_at, after, .. } => {
+            (*pid, kill_at.0, if *after == After::Start { FLAG_START_AFTER } else { 0 })
         }
-        State::Stopped | State::Exited { start_at: None } | State::Fatal => (0, 0, 0),
+        State::Fatal { retry_at: Some(retry_at) } => (0, retry_at.0, 0),
+        State::Stopped
+        | State::Parked { .. }
+        | State::Exited { start_at: None }
+        | State::Fatal { retry_at: None } => (0, 0, 0),
     };
     let kind = if pid == PAUSE { ProcessState::Backoff } else { process.state.kind() };
     record.state.store(kind.code() as u32, Relaxed);
@@ -265,23 +278,26 @@ fn failures_and_sent(process: &Process) -> u32 {
     }
 }
 
-fn read_record(record: &Record) -> Process {
+pub(super) fn read_record(record: &Record) -> Process {
     let failures = record.failures.load(Relaxed);
     let pid = record.pid.load(Relaxed);
     let deadline = Monotonic(record.deadline.load(Relaxed));
     let kind = ProcessState::from_code(record.state.load(Relaxed) as i32).unwrap_or(ProcessState::Stopped);
     let state = match kind {
         ProcessState::Stopped => State::Stopped,
-        ProcessState::Starting => State::Starting { pid: (pid != 0).then_some(pid), up_at: deadline },
-        ProcessState::Running => State::Running { pid },
+        ProcessState::Starting => {
+            State::Starting { pid: (pid != 0).then_some(pid), up_at: deadline, is_ready: false }
+        }
+        ProcessState::Running => State::Running { pid, until: written(deadline).unwrap_or(NEVER) },
         ProcessState::Backoff if pid == PAUSE => State::Exited { start_at: Some(deadline) },
         ProcessState::Backoff => State::Backoff { retry_at: deadline },
         ProcessState::Stopping => {
-            let start_after = record.flags.load(Relaxed) & FLAG_START_AFTER != 0;
-            State::Stopping { pid, kill_at: deadline, start_after, then: (failures >> SENT_SHIFT) as u8 }
+            let starts = record.flags.load(Relaxed) & FLAG_START_AFTER != 0;
+            let after = if starts { After::Start } else { After::Rest };
+            State::Stopping { pid, kill_at: deadline, after, then: (failures >> SENT_SHIFT) as u8 }
         }
         ProcessState::Exited => State::Exited { start_at: None },
-        ProcessState::Fatal => State::Fatal,
+        ProcessState::Fatal => State::Fatal { retry_at: written(deadline) },
         ProcessState::Unknown => State::Unknown { pid },
     };
     Process {
@@ -292,7 +308,13 @@ fn read_record(record: &Record) -> Process {
         stop: Wall(record.stop.load(Relaxed)),
         exit: decode_exit(record.exit.load(Relaxed)),
         spawnerr: record.spawnerr.get(),
+        ..Process::default()
     }
+}
+
+/// A deadline that was written; 0 is none.
+fn written(deadline: Monotonic) -> Option<Monotonic> {
+    (deadline.0 != 0).then_some(deadline)
 }
 
 fn encode_exit(exit: Option<ExitStatus>) -> u32 {
@@ -322,14 +344,16 @@ mod tests {
     fn records_keep_every_state() {
         let states = [
             State::Stopped,
-            State::Starting { pid: None, up_at: Monotonic(5) },
-            State::Starting { pid: Some(7), up_at: Monotonic(5) },
-            State::Running { pid: 7 },
+            State::Starting { pid: None, up_at: Monotonic(5), is_ready: false },
+            State::Starting { pid: Some(7), up_at: Monotonic(5), is_ready: false },
+            State::Running { pid: 7, until: NEVER },
+            State::Running { pid: 7, until: Monotonic(5) },
             State::Backoff { retry_at: Monotonic(9) },
-            State::Stopping { pid: 7, kill_at: Monotonic(9), start_after: true, then: 200 },
+            State::Stopping { pid: 7, kill_at: Monotonic(9), after: After::Start, then: 200 },
             State::Exited { start_at: None },
             State::Exited { start_at: Some(Monotonic(9)) },
-            State::Fatal,
+            State::Fatal { retry_at: None },
+            State::Fatal { retry_at: Some(Monotonic(9)) },
             State::Unknown { pid: 7 },
         ];
         for state in states {
@@ -341,6 +365,7 @@ mod tests {
                 stop: Wall(13),
                 exit: Some(ExitStatus::Code(4)),
                 spawnerr: "Bad exit code 4".to_string(),
+                ..Process::default()
             };
             let record = Record::default();
             write_record(&record, &process);

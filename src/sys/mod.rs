@@ -21,6 +21,7 @@ pub mod orphans;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;
+pub mod random;
 pub mod schedule;
 pub mod signals;
 pub mod socket;

@@ -15,6 +15,11 @@ pub fn state_change(process: &str, group: &str, change: StateChange) -> String {
     }
 }
 
+/// Of a health check: as of a change of state, from the state that the process is in.
+pub fn health(process: &str, group: &str, state: ProcessState, pid: i32) -> String {
+    format!("processname:{process} groupname:{group} from_state:{state} pid:{pid}")
+}
+
 /// Of what a program wrote between capture tokens.
 pub fn communication(process: &str, group: &str, pid: i32, data: &str) -> String {
     format!("processname:{process} groupname:{group} pid:{pid}\n{data}")

@@ -145,6 +145,16 @@ impl Daemon {
         }
     }
 
+    /// Tells of what a health check has found out.
+    pub fn announce_health(&mut self, slot: SlotId, is_healthy: bool, pid: i32) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let kind = if is_healthy { Kind::Healthy } else { Kind::Unhealthy };
+        if self.events.pools.wants(kind) {
+            let payload = payload::health(&proc.config.name, &proc.group, proc.state(), pid);
+            self.feed(Input::Publish { kind, payload });
+        }
+    }
+
     /// A group was added: its own pool hears of that, too.
     pub fn announce_group(&mut self, group: &GroupConfig) {
         if let GroupKind::EventListener(config) = &group.kind {

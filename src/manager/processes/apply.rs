@@ -1,6 +1,6 @@
 //! Lets a process take an event: the core decides on effects, and they are carried out here.
 
-use crate::core::process::{Circumstances, Effect, Event, Reach, StateChange, step};
+use crate::core::process::{Circumstances, Effect, Event, Needs, Reach, StateChange, step};
 use crate::log::activity;
 use crate::manager::daemon::{Daemon, in_words};
 use crate::manager::processes::SlotId;
@@ -8,7 +8,7 @@ use crate::manager::requests::waiters::{Waiter, Wants};
 use crate::model::signal::Signal;
 use crate::model::time::{Monotonic, Wall};
 use crate::shm::slots::PendingEffects;
-use crate::sys::{clock, process, signals};
+use crate::sys::{clock, process, random, signals};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,10 @@ impl Daemon {
         // Of our own children nobody gets the number before they are collected.
         let may_have_stragglers = !(proc.origin.adopted && matches!(event, Event::Exited { .. }))
             || self.adoption.leads_anybody(slot);
-        let at = Circumstances { now, wall, may_start, may_have_stragglers };
+        let jitters = config.restart.restart_jitter > 0;
+        let chance = if jitters { random::number() } else { 0 };
+        let needs = Needs::Met;
+        let at = Circumstances { now, wall, may_start, may_have_stragglers, needs, chance };
         let ended = match &event {
             Event::Exited { status, .. } => Some(*status),
             _ => None,
@@ -47,6 +50,7 @@ impl Daemon {
                     self.announce(slot, *change);
                     changes.push(*change);
                 }
+                Effect::PublishHealth { is_healthy, pid } => self.announce_health(slot, *is_healthy, *pid),
                 Effect::Kill { signal, reach, .. } => pending.signal = Some((*signal, *reach)),
                 Effect::KillStragglers { .. } => pending.kill_stragglers = true,
                 // Before it is committed: after a crash in between it is started again rather than running unknown.
@@ -58,7 +62,7 @@ impl Daemon {
         self.show_changes(slot, &changes, now, wall);
         for effect in effects {
             match effect {
-                Effect::Log(..) | Effect::Abandon => {}
+                Effect::Log(..) | Effect::Abandon | Effect::PublishHealth { .. } => {}
                 Effect::Publish(change) => self.publish(slot, change),
                 // Committed before: after a crash in between it is sent twice rather than never.
                 Effect::Kill { pid, signal, reach } => {
@@ -103,9 +107,9 @@ impl Daemon {
 
     /// Answers those who wait for a start that a later stop has withdrawn.
     fn disappoint_waiters(&mut self, slot: SlotId) {
-        use crate::core::process::State;
+        use crate::core::process::{After, State};
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        if !proc.has_waiters() || matches!(proc.process.state, State::Stopping { start_after: true, .. }) {
+        if !proc.has_waiters() || matches!(proc.process.state, State::Stopping { after: After::Start, .. }) {
             return;
         }
         let withdrawn = |waiter: &mut Waiter| waiter.wants == Wants::UpAfterStop;

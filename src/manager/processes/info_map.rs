@@ -5,7 +5,7 @@
 
 use crate::control::request::{Fact, Facts, ProcessInfo, Table};
 use crate::core::info_map::{self, InfoMapEntry, KeeperIdentity, ProcessInfoMap, Written};
-use crate::core::process::State;
+use crate::core::process::{After, State};
 use crate::files::location::{Location, Missing};
 use crate::files::replace;
 use crate::files::trust::Control;
@@ -217,7 +217,7 @@ impl Daemon {
     pub fn note(&mut self, slot: SlotId) {
         let Some(proc) = self.procs.proc(slot) else { return };
         let state = &proc.process.state;
-        let stopping = matches!(state, State::Stopping { start_after: false, .. });
+        let stopping = matches!(state, State::Stopping { after: After::Rest, .. });
         // What ends because the daemon does is not meant to stay stopped.
         let by_hand = *state == State::Stopped && proc.starts > 0 && self.life.is_running();
         let pid = state.pid().or(by_hand.then_some(0));

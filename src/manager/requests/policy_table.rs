@@ -4,7 +4,7 @@ use super::policy::{Members, Next, Removal, Table, admit, after_start, after_sto
 use super::waiters::Wants;
 use crate::control::ask::{self, Ask, Call, RemoteCommEvent};
 use crate::control::request::{Client, Target, Wait};
-use crate::core::process::{Process, State};
+use crate::core::process::{After, NEVER, Process, State};
 use crate::core::sample;
 use crate::manager::processes::{Proc, ProcessManager, SlotId};
 use crate::model::config::{FcgiAddress, FcgiSocket, GroupConfig, GroupKind, ProcessConfig};
@@ -22,16 +22,16 @@ type Row = (&'static str, State, i64);
 /// Its members are configured in another order than their priorities ask for.
 fn every_state() -> Vec<Row> {
     vec![
-        ("running", State::Running { pid: 2 }, 5),
+        ("running", State::Running { pid: 2, until: NEVER }, 5),
         ("stopped", State::Stopped, 1),
-        ("starting", State::Starting { pid: Some(3), up_at: LATER }, 3),
+        ("starting", State::Starting { pid: Some(3), up_at: LATER, is_ready: false }, 3),
         // Nobody has created its program so far.
-        ("spawning", State::Starting { pid: None, up_at: LATER }, 4),
+        ("spawning", State::Starting { pid: None, up_at: LATER, is_ready: false }, 4),
         ("backoff", State::Backoff { retry_at: LATER }, 6),
-        ("stopping", State::Stopping { pid: 4, kill_at: LATER, start_after: false, then: 0 }, 7),
+        ("stopping", State::Stopping { pid: 4, kill_at: LATER, after: After::Rest, then: 0 }, 7),
         ("exited", State::Exited { start_at: None }, 2),
         ("pausing", State::Exited { start_at: Some(LATER) }, 8),
-        ("fatal", State::Fatal, 9),
+        ("fatal", State::Fatal { retry_at: None }, 9),
         ("unknown", State::Unknown { pid: 5 }, 10),
     ]
 }
@@ -50,7 +50,7 @@ fn group(name: &str, priority: i64, rows: &[Row]) -> Arc<GroupConfig> {
 /// Groups that are active, and one more that is only configured.
 fn table() -> (ProcessManager, Vec<Arc<GroupConfig>>) {
     let rest = vec![("rest", State::Stopped, 999)];
-    let fcgi = vec![("fcgi", State::Running { pid: 6 }, 999)];
+    let fcgi = vec![("fcgi", State::Running { pid: 6, until: NEVER }, 999)];
     let mut procs = ProcessManager::default();
     let mut configured = Vec::new();
     for (name, priority, rows) in [("g", 2, every_state()), ("rest", 1, rest), ("fcgi", 3, fcgi)] {

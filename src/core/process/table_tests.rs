@@ -1,18 +1,21 @@
 //! The whole table of [`step`]: every state against every event, compared with a text that people read.
 //!
-//! After an intended change, `UPDATE_GOLDEN=1 cargo test --lib process_table` writes the text anew. Review the
+//! After an intended change, `UPDATE_GOLDEN=1 cargo test --lib every_state` writes the text anew. Review the
 //! difference.
 
-use super::process::{Circumstances, Effect, Event, KILLED, Process, Reach, State, step};
-use super::sample;
-use crate::model::config::{Autorestart, ProcessConfig};
+use super::{After, Cause, Circumstances, Effect, Event, KILLED, NEVER, Needs, Process, Reach, State, step};
+use crate::core::sample;
+use crate::model::config::{Autorestart, ProcessConfig, ProgramType};
+use crate::model::dependency::DependsRestart;
 use crate::model::exit::ExitStatus;
+use crate::model::probe::HealthAction;
+use crate::model::restart::Backoff;
 use crate::model::signal::Signal;
 use crate::model::time::{Monotonic, Wall};
 use std::fmt::Write;
 use std::time::Duration;
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/core/process_table.golden");
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/core/process/table.golden");
 
 /// Every process of the table was started at this moment.
 const STARTED: Monotonic = Monotonic(1_000_000_000_000);
@@ -30,19 +33,38 @@ fn states() -> Vec<(&'static str, State)> {
     let due = at(5.0);
     vec![
         ("STOPPED", State::Stopped),
-        ("STARTING, spawn under way", State::Starting { pid: None, up_at: due }),
-        ("STARTING", State::Starting { pid: Some(PID), up_at: due }),
-        ("RUNNING", State::Running { pid: PID }),
+        ("STARTING, spawn under way", State::Starting { pid: None, up_at: due, is_ready: false }),
+        ("STARTING", State::Starting { pid: Some(PID), up_at: due, is_ready: false }),
+        ("RUNNING", State::Running { pid: PID, until: NEVER }),
         ("BACKOFF", State::Backoff { retry_at: due }),
-        ("STOPPING", State::Stopping { pid: PID, kill_at: due, start_after: false, then: 0 }),
+        ("STOPPING", State::Stopping { pid: PID, kill_at: due, after: After::Rest, then: 0 }),
         (
             "STOPPING, to be started again",
-            State::Stopping { pid: PID, kill_at: due, start_after: true, then: 0 },
+            State::Stopping { pid: PID, kill_at: due, after: After::Start, then: 0 },
         ),
         ("EXITED", State::Exited { start_at: None }),
         ("EXITED, to be started again", State::Exited { start_at: Some(due) }),
-        ("FATAL", State::Fatal),
+        ("FATAL", State::Fatal { retry_at: None }),
         ("UNKNOWN", State::Unknown { pid: PID }),
+    ]
+}
+
+/// The states that only some keys lead to.
+fn further_states() -> Vec<(&'static str, State)> {
+    let due = at(5.0);
+    let failing = |cause, was_up| State::Failing { pid: PID, kill_at: due, then: 0, cause, was_up };
+    vec![
+        ("STARTING, waiting", State::Waiting { give_up_at: due }),
+        ("STARTING, ready", State::Starting { pid: Some(PID), up_at: due, is_ready: true }),
+        ("RUNNING, for so long", State::Running { pid: PID, until: due }),
+        ("STARTING, not ready in time", failing(Cause::NotReady, false)),
+        ("STARTING, for too long", failing(Cause::Overtime, false)),
+        ("RUNNING, for too long", failing(Cause::Overtime, true)),
+        ("RUNNING, unhealthy", failing(Cause::Unhealthy, true)),
+        ("STOPPING, to return", State::Stopping { pid: PID, kill_at: due, after: After::Return, then: 0 }),
+        ("FATAL, to be tried again", State::Fatal { retry_at: Some(due) }),
+        ("FATAL, to return", State::Parked { is_fatal: true }),
+        ("STOPPED, to return", State::Parked { is_fatal: false }),
     ]
 }
 
@@ -75,30 +97,112 @@ fn events() -> Vec<(&'static str, f64, Event)> {
     ]
 }
 
-/// The configurations that make a difference, each with what it is called.
-fn configs() -> Vec<(&'static str, ProcessConfig, bool)> {
-    let usual = sample::config();
+/// The events that only some keys bring about.
+fn further_events() -> Vec<(&'static str, f64, Event)> {
+    let problem = || Err("connection refused".to_string());
     vec![
-        ("usual", usual.clone(), true),
-        ("autorestart=false", ProcessConfig { autorestart: Autorestart::Never, ..usual.clone() }, true),
-        ("autorestart=true", ProcessConfig { autorestart: Autorestart::Always, ..usual.clone() }, true),
-        ("startsecs=0", ProcessConfig { startsecs: Duration::ZERO, ..usual.clone() }, true),
-        ("startretries=0", ProcessConfig { startretries: 0, ..usual.clone() }, true),
-        (
-            "stopasgroup and killasgroup",
-            ProcessConfig { stopasgroup: true, killasgroup: true, ..usual.clone() },
-            true,
+        ("StartAlone", 2.0, Event::StartAlone),
+        ("NeedsChanged", 2.0, Event::NeedsChanged),
+        ("Readiness ok", 2.0, Event::Readiness(Ok(()))),
+        ("Readiness bad", 2.0, Event::Readiness(problem())),
+        ("Checked ok", 2.0, Event::Checked(Ok(()))),
+        ("Checked bad", 2.0, Event::Checked(problem())),
+        ("Silent", 2.0, Event::Silent),
+    ]
+}
+
+/// A configuration, and what surrounds it.
+struct Case {
+    title: &'static str,
+    config: ProcessConfig,
+    may_start: bool,
+    needs: Needs<'static>,
+}
+
+/// The configurations that make a difference, each with what it is called.
+fn cases() -> Vec<Case> {
+    let case = |title, config| Case { title, config, may_start: true, needs: Needs::Met };
+    let usual = sample::config();
+    let with = |change: fn(&mut ProcessConfig)| {
+        let mut config = sample::config();
+        change(&mut config);
+        config
+    };
+    vec![
+        case("usual", usual.clone()),
+        case("autorestart=false", with(|c| c.autorestart = Autorestart::Never)),
+        case("autorestart=true", with(|c| c.autorestart = Autorestart::Always)),
+        case("startsecs=0", with(|c| c.startsecs = Duration::ZERO)),
+        case("startretries=0", with(|c| c.startretries = 0)),
+        case("stopasgroup and killasgroup", with(|c| (c.stopasgroup, c.killasgroup) = (true, true))),
+        Case { may_start: false, ..case("the daemon is going down", usual.clone()) },
+    ]
+}
+
+/// The same for what Supervisor does not have.
+fn further_cases() -> Vec<Case> {
+    let case = |title, config| Case { title, config, may_start: true, needs: Needs::Met };
+    let usual = sample::config();
+    let with = |change: fn(&mut ProcessConfig)| {
+        let mut config = sample::config();
+        change(&mut config);
+        config
+    };
+    let failed = Needs::Failed("depends on db, which is FATAL");
+    vec![
+        case("usual, further states and events", usual.clone()),
+        case("type=oneshot", with(|c| c.kind = ProgramType::Oneshot)),
+        case(
+            "type=oneshot, max_runtime=8",
+            with(|c| (c.kind, c.max_runtime) = (ProgramType::Oneshot, Some(Duration::from_secs(8)))),
         ),
-        ("the daemon is going down", usual, false),
+        case("max_runtime=8", with(|c| c.max_runtime = Some(Duration::from_secs(8)))),
+        case("ready, ready_timeout=5", with(|c| c.readiness = Some(sample::readiness(false)))),
+        case("ready, startsecs written", with(|c| c.readiness = Some(sample::readiness(true)))),
+        case(
+            "health, health_retries=1",
+            with(|c| c.health_check = Some(sample::health(HealthAction::Restart))),
+        ),
+        case("health_action=stop", with(|c| c.health_check = Some(sample::health(HealthAction::Stop)))),
+        case("health_action=none", with(|c| c.health_check = Some(sample::health(HealthAction::None)))),
+        case(
+            "health_action=signal:HUP",
+            with(|c| c.health_check = Some(sample::health(HealthAction::Signal(Signal::HUP)))),
+        ),
+        Case { needs: Needs::Unmet, ..case("dependencies that do not hold", usual.clone()) },
+        Case { needs: failed, ..case("dependencies that have failed", usual) },
+        Case {
+            needs: Needs::Unmet,
+            ..case(
+                "depends_restart=restart, dependency_timeout=9",
+                with(|c| {
+                    c.dependencies.depends_restart = DependsRestart::Restart;
+                    c.dependencies.dependency_timeout = Some(Duration::from_secs(9));
+                }),
+            )
+        },
+        Case {
+            needs: Needs::Unmet,
+            ..case("depends_restart=stop", with(|c| c.dependencies.depends_restart = DependsRestart::Stop))
+        },
+        case("restart_delay=2", with(|c| c.restart.restart_delay = Some(Duration::from_secs(2)))),
+        case("restart_backoff=exponential", with(|c| c.restart.restart_backoff = Backoff::Exponential)),
+        case("restart_reset=60", with(|c| c.restart.restart_reset = Some(Duration::from_secs(60)))),
+        case("stay_down_exitcodes=3", with(|c| c.restart.stay_down_exitcodes = vec![3])),
+        case("retry_fatal_after=30", with(|c| c.restart.retry_fatal_after = Duration::from_secs(30))),
     ]
 }
 
 /// One line of the table: what becomes of it and what is to be done.
-fn row(state: State, event: Event, second: f64, config: &ProcessConfig, may_start: bool) -> String {
+fn row(state: &State, event: &Event, second: f64, case: &Case) -> String {
+    let (state, event) = (state.clone(), event.clone());
     let process = Process { state, failures: 1, started: STARTED, start: Wall(1), ..Process::default() };
-    let circumstances =
-        Circumstances { now: at(second), wall: Wall(9), may_start, may_have_stragglers: true };
-    let (after, effects) = step(process.clone(), event, config, circumstances);
+    let circumstances = Circumstances {
+        may_start: case.may_start,
+        needs: case.needs,
+        ..Circumstances::at(at(second), Wall(9))
+    };
+    let (after, effects) = step(process.clone(), event, &case.config, circumstances);
     if after == process && effects.is_empty() {
         return "nothing".to_string();
     }
@@ -112,6 +216,9 @@ fn row(state: State, event: Event, second: f64, config: &ProcessConfig, may_star
     if after.spawnerr != process.spawnerr {
         let _ = write!(text, ", spawnerr {:?}", after.spawnerr);
     }
+    if after.health != process.health {
+        let _ = write!(text, ", health {:?}, {} failures", after.health.is_healthy, after.health.failures);
+    }
     for effect in &effects {
         text += "\n        ";
         text += &show(effect);
@@ -123,21 +230,35 @@ fn describe(state: &State) -> String {
     let name = state.kind();
     let second = |moment: Monotonic| moment.since(STARTED).as_secs_f64();
     match state {
-        State::Starting { pid: None, up_at } => format!("{name} without a pid, up at {}", second(*up_at)),
-        State::Starting { pid: Some(_), up_at } => format!("{name}, up at {}", second(*up_at)),
+        State::Waiting { give_up_at: NEVER } => format!("{name}, waiting"),
+        State::Waiting { give_up_at } => format!("{name}, waiting until {}", second(*give_up_at)),
+        State::Starting { up_at: NEVER, pid, .. } => {
+            format!("{name}{}", if pid.is_none() { " without a pid" } else { "" })
+        }
+        State::Starting { pid: None, up_at, .. } => format!("{name} without a pid, up at {}", second(*up_at)),
+        State::Starting { up_at, is_ready, .. } => {
+            format!("{name}, {}up at {}", if *is_ready { "ready, " } else { "" }, second(*up_at))
+        }
+        State::Running { until, .. } if *until != NEVER => format!("{name} until {}", second(*until)),
+        State::Failing { kill_at, cause, .. } => {
+            format!("{name}, failing ({cause:?}), kill at {}", second(*kill_at))
+        }
         State::Backoff { retry_at } => format!("{name}, retry at {}", second(*retry_at)),
-        State::Stopping { kill_at, start_after, .. } => {
-            format!(
-                "{name}, kill at {}{}",
-                second(*kill_at),
-                if *start_after { ", to be started again" } else { "" }
-            )
+        State::Stopping { kill_at, after, .. } => {
+            let after = match after {
+                After::Rest => "",
+                After::Start => ", to be started again",
+                After::Return => ", to return",
+            };
+            format!("{name}, kill at {}{after}", second(*kill_at))
         }
         State::Exited { start_at: Some(start_at) } => format!("{name}, start at {}", second(*start_at)),
+        State::Fatal { retry_at: Some(retry_at) } => format!("{name}, tried again at {}", second(*retry_at)),
+        State::Parked { .. } => format!("{name}, to return"),
         State::Stopped
         | State::Running { .. }
         | State::Exited { start_at: None }
-        | State::Fatal
+        | State::Fatal { retry_at: None }
         | State::Unknown { .. } => name.to_string(),
     }
 }
@@ -151,6 +272,8 @@ fn show(effect: &Effect) -> String {
         }
         Effect::KillStragglers { .. } => "kill what is left of the process group".to_string(),
         Effect::Log(level, text) => format!("log {level:?}: {text}"),
+        Effect::PublishHealth { is_healthy: true, .. } => "publish healthy".to_string(),
+        Effect::PublishHealth { is_healthy: false, .. } => "publish unhealthy".to_string(),
         Effect::Publish(change) => {
             let expected = if change.expected { ", expected" } else { "" };
             format!(
@@ -165,20 +288,43 @@ fn show(effect: &Effect) -> String {
 fn table() -> String {
     let mut text =
         "Started at second 0; deadlines, where there are any, at second 5; one failure before.\n".to_string();
-    let usual = sample::config();
-    for (title, config, may_start) in configs() {
-        let _ = write!(text, "\n==== {title}\n");
-        let in_full = title == "usual";
-        for (state_name, state) in states() {
-            for (event_name, second, event) in events() {
-                let shown = row(state.clone(), event.clone(), second, &config, may_start);
-                if in_full || shown != row(state.clone(), event, second, &usual, true) {
+    write_cases(&mut text, &cases(), &states(), &events());
+    let all_states: Vec<_> = states().into_iter().chain(further_states()).collect();
+    let all_events: Vec<_> = events().into_iter().chain(further_events()).collect();
+    write_cases(&mut text, &further_cases(), &all_states, &all_events);
+    text
+}
+
+type Named<T> = (&'static str, T);
+
+fn write_cases(
+    text: &mut String,
+    cases: &[Case],
+    states: &[Named<State>],
+    events: &[(&'static str, f64, Event)],
+) {
+    for case in cases {
+        let _ = write!(text, "\n==== {}\n", case.title);
+        let in_full = case.title == cases[0].title;
+        for (state_name, state) in states {
+            for (event_name, second, event) in events {
+                let shown = row(state, event, *second, case);
+                // What nothing comes of is the same everywhere, and was said of the usual configuration.
+                let is_known = shown == "nothing" || is_in_first_table(case, state_name, event_name);
+                let differs = shown != row(state, event, *second, &cases[0]);
+                if (in_full && !is_known) || differs || case.title == "usual" {
                     let _ = writeln!(text, "{state_name} + {event_name}\n     => {shown}");
                 }
             }
         }
     }
-    text
+}
+
+/// Whether the first table has shown that already.
+fn is_in_first_table(case: &Case, state: &str, event: &str) -> bool {
+    case.title != "usual"
+        && states().iter().any(|(name, _)| *name == state)
+        && events().iter().any(|(name, _, _)| *name == event)
 }
 
 #[test]
@@ -201,8 +347,7 @@ fn drive(config: &ProcessConfig, steps: &[(f64, Event)]) -> (Process, Vec<Effect
     let mut process = Process::default();
     let mut all = Vec::new();
     for (second, event) in steps {
-        let circumstances =
-            Circumstances { now: at(*second), wall: Wall(9), may_start: true, may_have_stragglers: true };
+        let circumstances = Circumstances::at(at(*second), Wall(9));
         let (after, effects) = step(process, event.clone(), config, circumstances);
         process = after;
         all.extend(effects);
@@ -230,7 +375,7 @@ fn backoff_to_fatal_after_startretries() {
             (4.0, Event::SpawnFailed("no room".into())),
         ],
     );
-    assert_eq!(process.state, State::Fatal);
+    assert_eq!(process.state, State::Fatal { retry_at: None });
     assert_eq!(process.failures, 0, "the next start has all its retries");
     assert_eq!(effects.iter().filter(|effect| **effect == Effect::Spawn).count(), 3, "startretries + 1");
 }
@@ -241,15 +386,7 @@ fn the_waits_grow_by_a_second() {
     let mut process = Process::default();
     let mut now = 0.0;
     for wait in [1.0, 2.0, 3.0] {
-        let go = |process, event, now| {
-            step(
-                process,
-                event,
-                &config,
-                Circumstances { now: at(now), wall: Wall(9), may_start: true, may_have_stragglers: true },
-            )
-            .0
-        };
+        let go = |process, event, now| step(process, event, &config, Circumstances::at(at(now), Wall(9))).0;
         let event = if wait == 1.0 { Event::Start } else { Event::Tick };
         process = go(process, event, now);
         process = go(process, Event::SpawnFailed("no room".into()), now);
@@ -270,7 +407,7 @@ fn staying_up_forgets_the_failures() {
             (6.0, Event::Tick),
         ],
     );
-    assert_eq!((process.state, process.failures), (State::Running { pid: 1 }, 0));
+    assert_eq!((process.state, process.failures), (State::Running { pid: 1, until: NEVER }, 0));
 }
 
 /// The clock that decides is that of the exit: a late tick makes no difference.
@@ -291,7 +428,7 @@ fn a_start_while_stopping_is_carried_out_after_the_end_unless_it_is_withdrawn() 
         (7.1, Event::Start),
     ];
     let (process, _) = drive(&sample::config(), &[&begin[..], &[(8.0, exits(0))]].concat());
-    assert_eq!(process.state, State::Starting { pid: None, up_at: at(13.0) });
+    assert_eq!(process.state, State::Starting { pid: None, up_at: at(13.0), is_ready: false });
     let (process, _) =
         drive(&sample::config(), &[&begin[..], &[(7.2, Event::Stop), (8.0, exits(0))]].concat());
     assert_eq!(process.state, State::Stopped);
@@ -308,8 +445,7 @@ fn what_ends_at_once_is_started_once_a_second() {
         let mut starts = Vec::new();
         let mut now = 0.0;
         let mut go = |process: Process, event: Event, now: f64| {
-            let circumstances =
-                Circumstances { now: at(now), wall: Wall(9), may_start: true, may_have_stragglers: true };
+            let circumstances = Circumstances::at(at(now), Wall(9));
             let (process, effects) = step(process, event, &config, circumstances);
             starts.extend(effects.contains(&Effect::Spawn).then_some(now));
             process
@@ -334,7 +470,7 @@ fn a_pause_is_ended_by_whoever_asks() {
         ProcessConfig { startsecs: Duration::ZERO, autorestart: Autorestart::Always, ..sample::config() };
     let begin = [(0.0, Event::Start), (0.0, Event::Spawned(1)), (0.1, exits(0))];
     let (process, effects) = drive(&config, &[&begin[..], &[(0.2, Event::Start)]].concat());
-    assert_eq!(process.state, State::Starting { pid: None, up_at: at(0.2) });
+    assert_eq!(process.state, State::Starting { pid: None, up_at: at(0.2), is_ready: false });
     assert_eq!(effects.last(), Some(&Effect::Spawn));
     let (process, effects) =
         drive(&config, &[&begin[..], &[(0.2, Event::Stop), (1.0, Event::Tick)]].concat());
@@ -352,16 +488,11 @@ fn signals_of_a_list_have_a_grace_period_each() {
         stopwaitsecs: Duration::from_secs(2),
         ..sample::config()
     };
-    let mut process = Process { state: State::Running { pid: PID }, ..Process::default() };
+    let mut process = Process { state: State::Running { pid: PID, until: NEVER }, ..Process::default() };
     let mut sent = Vec::new();
     let mut event = Event::Stop;
     for second in 0..9 {
-        let circumstances = Circumstances {
-            now: at(f64::from(second)),
-            wall: Wall(1),
-            may_start: true,
-            may_have_stragglers: true,
-        };
+        let circumstances = Circumstances::at(at(f64::from(second)), Wall(1));
         let (after, effects) = step(process, event, &config, circumstances);
         process = after;
         event = Event::Tick;
@@ -373,9 +504,9 @@ fn signals_of_a_list_have_a_grace_period_each() {
     let expected = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::KILL, Signal::KILL];
     assert_eq!(sent, [0, 2, 4, 6, 8].into_iter().zip(expected).collect::<Vec<_>>());
     // Whoever has lost patience does not wait for the others.
-    let stopping = State::Stopping { pid: PID, kill_at: at(5.0), start_after: false, then: 0 };
+    let stopping = State::Stopping { pid: PID, kill_at: at(5.0), after: After::Rest, then: 0 };
     let process = Process { state: stopping, ..Process::default() };
-    let now = Circumstances { now: at(1.0), wall: Wall(1), may_start: true, may_have_stragglers: true };
+    let now = Circumstances::at(at(1.0), Wall(1));
     let (after, _) = step(process, Event::Escalate, &config, now);
     assert!(matches!(after.state, State::Stopping { then: KILLED, .. }), "{after:?}");
 }
@@ -385,8 +516,8 @@ fn signals_of_a_list_have_a_grace_period_each() {
 fn stragglers_are_killed_only_where_there_may_be_any() {
     let config = ProcessConfig { killasgroup: true, ..sample::config() };
     for may_have_stragglers in [true, false] {
-        let process = Process { state: State::Running { pid: PID }, ..Process::default() };
-        let now = Circumstances { now: at(9.0), wall: Wall(9), may_start: true, may_have_stragglers };
+        let process = Process { state: State::Running { pid: PID, until: NEVER }, ..Process::default() };
+        let now = Circumstances { may_have_stragglers, ..Circumstances::at(at(9.0), Wall(9)) };
         let (_, effects) = step(process, exits(0), &config, now);
         assert_eq!(effects.contains(&Effect::KillStragglers { pid: PID }), may_have_stragglers);
     }

@@ -5,8 +5,8 @@
 //! program is alive at a time, only that one is signalled, and no state is skipped between two changes. A walk that
 //! fails prints its seed and its last steps.
 
-use super::process::{Circumstances, Effect, Event, Pid, Process, State, step};
-use super::sample;
+use super::{After, Circumstances, Effect, Event, Pid, Process, State, step};
+use crate::core::sample;
 use crate::model::config::{Autorestart, ProcessConfig};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
@@ -52,7 +52,7 @@ struct Model {
 
 impl Model {
     /// What becomes of an event; whether something is to be spawned.
-    fn expect(&mut self, event: &Event, config: &ProcessConfig, at: Circumstances) -> bool {
+    fn expect(&mut self, event: &Event, config: &ProcessConfig, at: Circumstances<'_>) -> bool {
         use ProcessState::*;
         let now = at.now;
         let due = self.deadline.is_some_and(|deadline| now >= deadline);
@@ -110,7 +110,7 @@ impl Model {
         false
     }
 
-    fn begin(&mut self, at: Circumstances) -> bool {
+    fn begin(&mut self, at: Circumstances<'_>) -> bool {
         if at.may_start {
             (self.kind, self.started, self.deadline) = (ProcessState::Starting, at.now, None);
         }
@@ -229,19 +229,14 @@ impl Walk {
     }
 
     fn happen(&mut self, event: Event) {
-        let at = Circumstances {
-            now: self.now,
-            wall: Wall(self.now.0),
-            may_start: self.may_start,
-            may_have_stragglers: true,
-        };
+        let at = Circumstances { may_start: self.may_start, ..Circumstances::at(self.now, Wall(self.now.0)) };
         if self.path.len() == 12 {
             self.path.pop_front();
         }
         self.path.push_back(format!("{:?} at {:?} + {event:?}", self.process.state, self.now));
 
         // A start that was asked for during a stop comes to pass with the end.
-        let waits_for_end = matches!(self.process.state, State::Stopping { start_after: true, .. });
+        let waits_for_end = matches!(self.process.state, State::Stopping { after: After::Start, .. });
         self.asked_to_start = event == Event::Start || waits_for_end;
         let expects_spawn = self.model.expect(&event, &self.config, at);
         let dead = matches!(event, Event::Exited { .. }).then(|| self.process.state.pid()).flatten();
@@ -293,6 +288,7 @@ impl Walk {
                 assert_ne!(change.from, change.to, "a change that is none");
                 self.published = change.to;
             }
+            Effect::PublishHealth { .. } => panic!("nobody checks its health"),
             Effect::Log(_, text) => assert!(!text.is_empty()),
         }
     }
@@ -335,7 +331,7 @@ fn a_million_random_steps() {
 #[test]
 fn unknown_is_left_by_an_exit_only() {
     let config = sample::config();
-    let at = Circumstances { now: Monotonic(5), wall: Wall(5), may_start: true, may_have_stragglers: true };
+    let at = Circumstances::at(Monotonic(5), Wall(5));
     for event in [Event::Start, Event::Stop, Event::ShutDown, Event::Tick] {
         let process = Process { state: State::Unknown { pid: 5 }, ..Process::default() };
         let (after, effects) = step(process.clone(), event, &config, at);

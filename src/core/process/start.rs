@@ -1,0 +1,268 @@
+//! A process comes up: the wait for what it depends on, its program, and how it becomes RUNNING.
+
+use super::step::Step;
+use super::{After, Cause, Effect, NEVER, Needs, Pid, State};
+use crate::core::restart;
+use crate::model::config::Level;
+use crate::model::dependency::DependsRestart;
+use crate::model::probe::{Health, HealthAction};
+use crate::model::time::{Monotonic, Wall, in_short};
+use std::time::Duration;
+
+impl Step<'_> {
+    /// Somebody asked for it: no pause, and everything that was counted is forgotten.
+    pub(super) fn start(&mut self, alone: bool) {
+        if !self.at.may_start {
+            return;
+        }
+        self.process.is_alone = alone;
+        self.process.automatic_starts.clear();
+        self.process.failures = 0;
+        self.enter();
+    }
+
+    /// It comes up by itself, unless it has done so too often.
+    pub(super) fn start_again(&mut self) {
+        if !self.at.may_start {
+            return;
+        }
+        if let Some(limit) = self.config.restart.restart_limit {
+            let now = self.at.now;
+            if !restart::count_start(&mut self.process.automatic_starts, limit, now) {
+                let within = in_short(limit.within);
+                let why = format!("started {} times within {within}, its restart_limit", limit.starts);
+                return self.refuse(why, None);
+            }
+        }
+        if matches!(self.process.state, State::Fatal { .. }) {
+            self.process.failures = 0;
+        }
+        self.enter();
+    }
+
+    /// Any state at rest -> STARTING: its program is created if nothing has to come first.
+    fn enter(&mut self) {
+        match self.at.needs {
+            Needs::Met => self.begin(),
+            _ if self.process.is_alone => self.begin(),
+            Needs::Unmet => {
+                self.process.spawnerr.clear();
+                self.process.exit = None;
+                let timeout = self.config.dependencies.dependency_timeout;
+                let give_up_at = timeout.map_or(NEVER, |timeout| self.at.now + timeout);
+                self.change(State::Waiting { give_up_at }, 0);
+            }
+            Needs::Failed(why) => self.refuse(why.to_string(), Some(State::Parked { is_fatal: true })),
+        }
+    }
+
+    /// STOPPED, EXITED, FATAL or BACKOFF -> STARTING, or the end of a wait: its program is to be created.
+    pub(super) fn begin(&mut self) {
+        if !self.at.may_start {
+            return;
+        }
+        self.process.started = self.at.now;
+        self.process.start = self.at.wall;
+        self.process.exit = None;
+        self.process.spawnerr.clear();
+        self.process.health = Health::default();
+        let state = State::Starting { pid: None, up_at: self.up_at(), is_ready: false };
+        if self.process.state.kind() == state.kind() {
+            self.process.state = state;
+        } else {
+            self.change(state, 0);
+        }
+        self.effects.push(Effect::Spawn);
+    }
+
+    /// When a start that begins now is over.
+    fn up_at(&self) -> Monotonic {
+        let end = self.config.max_runtime.map_or(NEVER, |most| self.at.now + most);
+        match &self.config.readiness {
+            _ if self.config.is_oneshot() => end,
+            Some(readiness) => end.min(self.at.now + readiness.ready_timeout),
+            None => self.at.now + self.config.startsecs,
+        }
+    }
+
+    /// Whether nothing but time makes it RUNNING.
+    fn is_up_by_time(&self) -> bool {
+        self.config.readiness.is_none() && !self.config.is_oneshot()
+    }
+
+    pub(super) fn spawned(&mut self, pid: Pid, up_at: Monotonic) {
+        self.process.state = State::Starting { pid: Some(pid), up_at, is_ready: false };
+        self.log(Level::Info, format!("spawned: '{}' with pid {pid}", self.config.name));
+        if self.config.startsecs.is_zero() && self.is_up_by_time() {
+            self.up(pid);
+        }
+    }
+
+    /// What held it up is not to count as having stayed up.
+    pub(super) fn spawned_late(&mut self, pid: Pid) {
+        self.process.started = self.at.now;
+        self.process.start = self.at.wall;
+        self.spawned(pid, self.up_at());
+    }
+
+    /// STOPPED, EXITED or FATAL -> RUNNING, without a start.
+    pub(super) fn adopt(&mut self, pid: Pid, started: Monotonic, start: Wall) {
+        self.process.started = started;
+        self.process.start = start;
+        self.process.exit = None;
+        self.process.spawnerr.clear();
+        self.process.health = Health::default();
+        let until = self.until();
+        if matches!(self.process.state, State::Waiting { .. }) {
+            self.process.state = State::Starting { pid: Some(pid), up_at: until, is_ready: false };
+        }
+        if self.config.is_oneshot() {
+            // A job is never RUNNING while it runs.
+            let state = State::Starting { pid: Some(pid), up_at: until, is_ready: false };
+            if self.process.state.kind() == state.kind() {
+                self.process.state = state;
+            } else {
+                self.change(state, pid);
+            }
+        } else {
+            self.change(State::Running { pid, until }, pid);
+        }
+        self.log(Level::Info, format!("adopted: '{}' with pid {pid}", self.config.name));
+    }
+
+    /// The end of `max_runtime`.
+    fn until(&self) -> Monotonic {
+        self.config.max_runtime.map_or(NEVER, |most| self.process.started + most)
+    }
+
+    /// The deadline of a start has come.
+    pub(super) fn start_is_over(&mut self, pid: Pid, is_ready: bool) {
+        if self.config.is_oneshot() {
+            return self.fail(pid, Cause::Overtime, false);
+        }
+        match &self.config.readiness {
+            Some(readiness) if !is_ready => {
+                let is_late = self.at.now >= self.process.started + readiness.ready_timeout;
+                let cause = if is_late { Cause::NotReady } else { Cause::Overtime };
+                self.fail(pid, cause, false);
+            }
+            _ => self.up(pid),
+        }
+    }
+
+    /// Its `ready` was tried.
+    pub(super) fn readiness(&mut self, pid: Pid, result: Result<(), String>) {
+        let Some(readiness) = &self.config.readiness else { return };
+        if let Err(problem) = result {
+            self.process.health.problem = problem;
+            return;
+        }
+        self.process.health.problem.clear();
+        let up_at = self.process.started + self.config.startsecs;
+        if readiness.waits_for_startsecs && self.at.now < up_at {
+            self.process.state = State::Starting { pid: Some(pid), up_at, is_ready: true };
+        } else {
+            self.up(pid);
+        }
+    }
+
+    /// STARTING -> RUNNING.
+    pub(super) fn up(&mut self, pid: Pid) {
+        self.forget_failures();
+        self.change(State::Running { pid, until: self.until() }, pid);
+        let name = &self.config.name;
+        let how = if self.config.readiness.is_some() {
+            "it is ready".to_string()
+        } else {
+            // As in Supervisor, process.py, transition().
+            format!(
+                "process has stayed up for > than {} seconds (startsecs)",
+                self.config.startsecs.as_secs()
+            )
+        };
+        self.log(Level::Info, format!("success: {name} entered RUNNING state, {how}"));
+    }
+
+    /// It is RUNNING, which forgets failures unless `restart_reset` says that it must run for some time.
+    pub(super) fn forget_failures(&mut self) {
+        if self.config.restart.restart_reset.is_none() {
+            self.process.failures = 0;
+        }
+    }
+
+    /// STARTING (waiting) -> FATAL: `dependency_timeout` is over.
+    pub(super) fn wait_is_over(&mut self) {
+        let timeout = in_short(self.config.dependencies.dependency_timeout.unwrap_or(Duration::ZERO));
+        let why = format!("waited for its dependencies longer than {timeout} (dependency_timeout)");
+        self.refuse(why, Some(State::Parked { is_fatal: true }));
+    }
+
+    /// What it depends on has changed.
+    pub(super) fn needs_changed(&mut self, state: &State) {
+        let holds = self.at.needs == Needs::Met;
+        match state {
+            State::Waiting { .. } => match self.at.needs {
+                Needs::Met => self.begin(),
+                Needs::Unmet => {}
+                Needs::Failed(why) => self.refuse(why.to_string(), Some(State::Parked { is_fatal: true })),
+            },
+            State::Parked { .. } if holds => self.enter_if_allowed(),
+            State::Starting { .. } | State::Running { .. } | State::Failing { .. }
+                if !holds && !self.process.is_alone =>
+            {
+                self.needs_are_lost(state);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn enter_if_allowed(&mut self) {
+        if self.at.may_start {
+            self.enter();
+        }
+    }
+
+    /// It is up, or about to be, and what it depends on is not any more.
+    fn needs_are_lost(&mut self, state: &State) {
+        let after = match self.config.dependencies.depends_restart {
+            DependsRestart::None => return,
+            DependsRestart::Restart => After::Start,
+            DependsRestart::Stop => After::Return,
+        };
+        let name = &self.config.name;
+        let what = if after == After::Start { "restarting" } else { "stopping" };
+        self.log(Level::Info, format!("{what} {name}, because what it depends on is not up any more"));
+        match state {
+            State::Starting { pid: None, .. } => self.abandon(after),
+            State::Starting { pid: Some(pid), .. } | State::Running { pid, .. } => self.stop(*pid, after),
+            State::Failing { pid, kill_at, then, .. } => self.go_on_stopping(*pid, *kill_at, *then, after),
+            _ => {}
+        }
+    }
+
+    /// Its `health` was tried.
+    pub(super) fn checked(&mut self, pid: Pid, result: Result<(), String>) {
+        let Some(check) = &self.config.health_check else { return };
+        let action = check.health_action;
+        let (health, change) = std::mem::take(&mut self.process.health).step(result, check.health_retries);
+        self.process.health = health;
+        let Some(is_healthy) = change else { return };
+        self.effects.push(Effect::PublishHealth { is_healthy, pid });
+        let name = &self.config.name;
+        if is_healthy {
+            return self.log(Level::Info, format!("healthy: {name}"));
+        }
+        let (failures, problem) = (self.process.health.failures, &self.process.health.problem);
+        self.log(Level::Warn, format!("unhealthy: {name} ({failures} failures in a row; {problem})"));
+        match action {
+            HealthAction::None => {}
+            HealthAction::Restart => self.fail(pid, Cause::Unhealthy, true),
+            HealthAction::Stop => self.stop(pid, After::Rest),
+            HealthAction::Signal(signal) => {
+                let reach = super::Reach::Process;
+                self.log_kill(pid, signal, reach);
+                self.effects.push(Effect::Kill { pid, signal, reach });
+            }
+        }
+    }
+}
