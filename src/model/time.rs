@@ -66,7 +66,7 @@ pub fn in_short(time: Duration) -> String {
         };
     }
     let seconds = time.as_secs();
-    let unit = UNITS.iter().find(|(length, least, _)| seconds >= *least && seconds % length == 0);
+    let unit = UNITS.iter().find(|(length, least, _)| seconds >= *least && seconds.is_multiple_of(*length));
     match unit {
         Some((length, _, unit)) => format!("{}{unit}", seconds / length),
         None => format!("{seconds}s"),
