@@ -14,7 +14,9 @@ fn build(n: u32, of: impl Fn(u32) -> (String, String, String)) -> Graph {
     let texts: Vec<_> = (0..n).map(of).collect();
     let all: Vec<_> = texts
         .iter()
-        .map(|(group, name, needs)| (Arc::<str>::from(&**group), Arc::<str>::from(&**name), dependencies(needs)))
+        .map(|(group, name, needs)| {
+            (Arc::<str>::from(&**group), Arc::<str>::from(&**name), dependencies(needs))
+        })
         .collect();
     let members: Vec<_> = (0..n)
         .zip(&all)

@@ -16,7 +16,8 @@ pub(super) fn dependencies(text: &str) -> Dependencies {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     let depends_on = items.map(|item| {
         let (item, is_soft) = item.strip_suffix('?').map_or((item, false), |item| (item, true));
-        let split = item.rsplit_once(':').and_then(|(target, word)| Some((target, Condition::from_word(word)?)));
+        let split =
+            item.rsplit_once(':').and_then(|(target, word)| Some((target, Condition::from_word(word)?)));
         let (target, condition) = split.unwrap_or((item, Condition::Ready));
         Dependency { target: target.into(), condition, is_soft }
     });
@@ -24,7 +25,13 @@ pub(super) fn dependencies(text: &str) -> Dependencies {
 }
 
 /// Adds a process: its group, its program and itself have these names.
-pub(super) fn add(graph: &mut Graph, id: u32, names: [&str; 3], needs: &str, standing: Standing) -> Vec<Change> {
+pub(super) fn add(
+    graph: &mut Graph,
+    id: u32,
+    names: [&str; 3],
+    needs: &str,
+    standing: Standing,
+) -> Vec<Change> {
     let [group, program, name] = names.map(Arc::<str>::from);
     let dependencies = &dependencies(needs);
     graph.add(Member { id, group: &group, program: &program, name: &name, dependencies, standing })
@@ -42,8 +49,13 @@ fn change(id: u32, verdict: Verdict) -> Change {
 #[test]
 fn every_condition_against_every_standing() {
     use Verdict::*;
-    let moving =
-        [ProcessState::Starting, ProcessState::Backoff, ProcessState::Stopping, ProcessState::Exited, ProcessState::Fatal];
+    let moving = [
+        ProcessState::Starting,
+        ProcessState::Backoff,
+        ProcessState::Stopping,
+        ProcessState::Exited,
+        ProcessState::Fatal,
+    ];
     // Each row: hard ready, healthy, done, exited. A soft one is met instead of failed.
     let mut table = vec![
         (UP, [Met, Unmet, Unmet, Unmet]),

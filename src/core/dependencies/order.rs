@@ -81,13 +81,18 @@ impl Graph {
             Vertex::Set(id) => {
                 let Some(set) = self.set_at(id) else { return Vec::new() };
                 let kinds = [false, true].into_iter().filter(|is_soft| follows(*is_soft));
-                return kinds.flat_map(|is_soft| set.outsiders(is_soft)).copied().map(Vertex::Process).collect();
+                return kinds
+                    .flat_map(|is_soft| set.outsiders(is_soft))
+                    .copied()
+                    .map(Vertex::Process)
+                    .collect();
             }
         };
         let mut vertices = Vec::new();
         for (set_id, set) in self.sets_around(id) {
             vertices.push(Vertex::Set(set_id));
-            let insiders = set.insiders().iter().filter(|(insider, is_soft)| **insider != id && follows(**is_soft));
+            let insiders =
+                set.insiders().iter().filter(|(insider, is_soft)| **insider != id && follows(**is_soft));
             vertices.extend(insiders.map(|(insider, _)| Vertex::Process(*insider)));
         }
         vertices

@@ -116,9 +116,9 @@ impl StopOrder {
         let mut batch = Vec::new();
         while batch.is_empty() {
             while let Some(&first) = self.under_way.front()
-                && !self.stages[first].process.is_some_and(|id| {
-                    self.stages[first].progress == Progress::UnderWay && is_active(id)
-                })
+                && !self.stages[first]
+                    .process
+                    .is_some_and(|id| self.stages[first].progress == Progress::UnderWay && is_active(id))
             {
                 self.under_way.pop_front();
                 self.rest(first);

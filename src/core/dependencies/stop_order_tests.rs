@@ -239,7 +239,8 @@ fn stop(processes: &[Stopped], chances: &[u32], tells: bool, may_have_cycles: bo
             let batch = order.next(|id| left.contains(&id));
             for id in &batch {
                 assert!(left.contains(id) && handed.insert(*id), "{id} is active, and not stopped twice");
-                let mut former = left.iter().filter(|former| **former != *id && rules.is_before(**former, *id));
+                let mut former =
+                    left.iter().filter(|former| **former != *id && rules.is_before(**former, *id));
                 assert!(may_have_cycles || former.next().is_none(), "{id} is too early");
             }
             under_way.extend(batch.iter().copied());
