@@ -22,7 +22,7 @@ export DESTDIR
 help:
 	@echo "make run     build, then supervise the sample programs of conf/supervisord.conf in the foreground"
 	@echo "make test    install what the tests need, then run all of them"
-	@echo "make soak    the long tests: a thousand kills of the manager, and one at each of its system calls"
+	@echo "make soak    the long tests: a thousand kills of the manager, one at each of its system calls, long walks"
 	@echo "make check   what the automatic checks run: format, lints, documentation, tests"
 	@echo "make docs-book  the book of docs/book as pages in target/book; needs mdbook"
 	@echo "make deny    what dependencies may be: cargo-deny if it is installed, else the same by our own tests"
@@ -46,6 +46,7 @@ test: prepare
 soak: prepare
 	cargo test --locked --test e2e -- --ignored
 	KILL_POINTS_STEP=1 cargo test --locked --test kill_points -- --nocapture
+	DEPENDENCY_STEPS=1000000 cargo test --locked --lib core::dependencies::walk_tests
 
 check: fmt lint docs test
 
