@@ -7,11 +7,13 @@
 pub mod capabilities;
 pub mod clock;
 pub mod daemonize;
+pub mod datagram;
 pub mod environment;
 pub mod errno;
 pub mod exec;
 pub mod fd;
 pub mod inet;
+pub mod kin;
 pub mod limits;
 mod listeners;
 pub mod localtime;

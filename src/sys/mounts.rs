@@ -134,6 +134,17 @@ fn doubtful(table: &str) -> HashSet<u64> {
     table.lines().filter_map(mount).collect()
 }
 
+/// Whether something has this name, as far as the kernel knows without asking anybody; `None` if it would have to ask,
+/// or cannot tell. Links are followed, and nothing is opened.
+pub fn exists_in_cache(path: &Path) -> Option<bool> {
+    let (flags, cached) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::CACHED);
+    match rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), cached) {
+        Ok(_) => Some(true),
+        Err(rustix::io::Errno::NOENT) => Some(false),
+        Err(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +156,21 @@ mod tests {
                      99 27 0:50 / /mnt/a\\040b rw shared:7 master:3 - nfs4 server:/x rw,hard\n\
                      103 27 0:51 / /run/user/1000/doc rw - fuse.portal portal rw\n";
         assert_eq!(doubtful(table), HashSet::from([99, 103]));
+    }
+
+    #[test]
+    fn the_cache_says_only_what_is_so() {
+        let files = tempfile::tempdir().unwrap();
+        let path = files.path().join("file");
+        assert_ne!(exists_in_cache(&path), Some(true));
+        std::fs::write(&path, "x").unwrap();
+        assert_ne!(exists_in_cache(&path), Some(false));
+        let link = files.path().join("link");
+        std::os::unix::fs::symlink("nothing", &link).unwrap();
+        assert_ne!(exists_in_cache(&link), Some(true));
+        std::fs::remove_file(&path).unwrap();
+        assert_ne!(exists_in_cache(&path), Some(true));
+        assert_eq!(exists_in_cache(Path::new("file\0")), None);
     }
 
     #[test]
