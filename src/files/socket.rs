@@ -5,7 +5,7 @@ use crate::files::trust::Control;
 use nix::sched::CloneFlags;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
@@ -93,6 +93,25 @@ pub struct Bound {
 /// # Errors
 /// Why there is none. A socket that somebody listens on stays, and so does everything that is no socket.
 pub fn listen(path: &Path, spec: &SocketSpec) -> Result<Bound, SocketError> {
+    publish(path, spec, |fd| Ok(rustix::net::listen(fd, spec.backlog)?))
+}
+
+/// Makes a socket that receives datagrams from everybody, each with its sender. It is made as by [`listen`].
+///
+/// # Errors
+/// As for [`listen`].
+pub fn receive(path: &Path) -> Result<Bound, SocketError> {
+    let spec = SocketSpec { kind: SocketType::DGRAM, mode: 0o666, owner: (None, None), backlog: 0 };
+    // Before it has its name: what is sent before that has no sender.
+    publish(path, &spec, |fd| Ok(sockopt::set_socket_passcred(fd, true)?))
+}
+
+/// Makes a socket, prepares it, and gives it its name.
+fn publish(
+    path: &Path,
+    spec: &SocketSpec,
+    prepare: impl FnOnce(&OwnedFd) -> io::Result<()>,
+) -> Result<Bound, SocketError> {
     let at = Location::of(path, Missing::Fail)?;
     at.judge_directory()?;
     if SocketAddrUnix::new(Path::new(at.name())).is_err() {
@@ -101,7 +120,7 @@ pub fn listen(path: &Path, spec: &SocketSpec) -> Result<Bound, SocketError> {
     let workshop = Workshop::beside(&at)?;
     let fd = rustix::net::socket_with(AddressFamily::UNIX, spec.kind, SocketFlags::CLOEXEC, None)?;
     let made = workshop.make(&fd, spec)?;
-    rustix::net::listen(&fd, spec.backlog)?;
+    prepare(&fd)?;
     let mut removed_stale = false;
     for _ in 0..STALE_RETRIES {
         match workshop.publish(&at) {
@@ -308,6 +327,23 @@ mod tests {
             UnixStream::connect(&path).unwrap();
             assert!(matches!(listen(&path, &PLAIN), Err(SocketError::InUse)));
             assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing temporary is left");
+        }
+    }
+
+    #[test]
+    fn everybody_can_send_to_one_that_receives() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        for round in 0..2 {
+            let bound = receive(&path).unwrap();
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o666);
+            assert_eq!(bound.removed_stale, round == 1);
+            assert!(sockopt::socket_passcred(&bound.fd).unwrap());
+            assert!(matches!(receive(&path), Err(SocketError::InUse)));
+            let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+            sender.send_to(b"hello", &path).unwrap();
+            let mut buffer = [0; 8];
+            assert_eq!(rustix::io::read(&bound.fd, &mut buffer).unwrap(), 5);
         }
     }
 
