@@ -17,6 +17,8 @@ pub mod sys;
 pub mod files;
 pub mod rt;
 
+pub mod probe;
+
 pub mod config;
 
 #[allow(unsafe_code)]

@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it knows, from the ground up: a room knows only rooms that stand above its own line.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("model", &[]),
     ("core", &["model"]),
     ("sys", &["model"]),
     ("files", &["sys"]),
     ("rt", &["model", "sys"]),
+    ("probe", &["files", "model", "rt", "sys"]),
     ("config", &["files", "model"]),
     // The state machine's data goes into the slots as it is.
     ("shm", &["core", "model", "sys"]),
@@ -82,6 +83,7 @@ const ABSENCES: [Absence; 7] = [
             "http/net/socket.rs",
             "http/live/usage.rs",
             "http/live/watch.rs",
+            "probe/network/mod.rs",
         ],
     },
     Absence {
