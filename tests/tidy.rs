@@ -24,7 +24,10 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("http", &["config", "control", "files", "log", "model", "rpc", "rt", "sys"]),
     (
         "manager",
-        &["config", "control", "core", "files", "http", "keeper", "log", "model", "rt", "shm", "sys"],
+        &[
+            "config", "control", "core", "files", "http", "keeper", "log", "model", "probe", "rt", "shm",
+            "sys",
+        ],
     ),
     ("check", &["config", "model", "rpc", "sys"]),
     // What is asked and how it stands on the wire; never who answers.

@@ -12,8 +12,10 @@ use crate::manager::inputs::{Backlog, LoopInputs, Wakeup};
 use crate::manager::life::Life;
 use crate::manager::life::servers::Servers;
 use crate::manager::life::upgrade::{Decision, Upgrade};
+use crate::manager::probes::Probes;
 use crate::manager::processes::ProcessManager;
 use crate::manager::processes::adoption::Adoption;
+use crate::manager::processes::dependencies::Dependents;
 use crate::manager::processes::info_map::InfoMap;
 use crate::manager::requests::changes::LastReread;
 use crate::manager::requests::views::ProcessListCache;
@@ -74,6 +76,10 @@ pub struct Daemon {
     pub map: InfoMap,
     /// The list of all processes, shared by clients that ask within the same second.
     pub process_list: ProcessListCache,
+    /// What processes depend on.
+    pub dependents: Dependents,
+    /// What is found out about programs: whether they are ready, and well.
+    pub probes: Probes,
     /// Programs of a former daemon.
     pub adoption: Adoption,
     /// What came of the last time when the configuration was read again.
@@ -103,6 +109,7 @@ impl Daemon {
                 self.handle(call);
             }
             self.fire_deadlines();
+            self.fire_probes();
             self.check_pending_spawns();
             self.progress_of_group_updates();
             if self.progress_of_end() {
@@ -127,10 +134,12 @@ impl Daemon {
         match wakeup {
             Wakeup::Ledger => drain_counter(&inputs.doorbell),
             Wakeup::Signal(number) => self.stray_signal(number),
-            Wakeup::Deadline | Wakeup::Call(None) | Wakeup::Written(None) => {}
+            Wakeup::Deadline | Wakeup::Call(None) | Wakeup::Written(None) | Wakeup::Answered(None) => {}
             Wakeup::Listener => self.hear_listeners(),
             Wakeup::Adopted => self.look_after_adopted(),
             Wakeup::Created => self.conclude_pending_spawns(),
+            Wakeup::Reported => self.hear_reports(),
+            Wakeup::Answered(Some(answer)) => self.take_answer(answer),
             Wakeup::Written(Some(written)) => self.take_all_written(written),
             Wakeup::Call(Some(call)) => self.handle(call),
         }
@@ -202,6 +211,9 @@ impl Daemon {
         if self.abandoned_spawn_ended(entry.pid) {
             announce();
             return ::log::debug!("pid {}, which had been given up, is gone ({status})", entry.pid);
+        }
+        if self.probe_command_ended(entry.pid, status) {
+            return;
         }
         let Some(slot) = self.procs.release_pid(entry.pid).or_else(|| self.pending_spawn_ended(entry.pid))
         else {

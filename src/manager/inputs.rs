@@ -3,6 +3,7 @@
 use crate::control::ask::Call;
 use crate::manager::daemon::Daemon;
 use crate::manager::events::outlet::Written;
+use crate::manager::probes::Answer;
 use crate::rt;
 use crate::rt::wait;
 use futures_lite::{FutureExt, StreamExt};
@@ -25,6 +26,10 @@ pub enum Wakeup {
     Created,
     /// Output of a program is to become an event; `None` if no stream is left.
     Written(Option<Written>),
+    /// A program has reported something over the notify socket or its pipe.
+    Reported,
+    /// Somebody was asked whether a program is ready or well.
+    Answered(Option<Answer>),
     /// The earliest deadline has come.
     Deadline,
 }
@@ -50,6 +55,8 @@ pub struct LoopInputs {
     pub listeners: Arc<OwnedFd>,
     /// Readable when an adopted program has ended.
     pub adopted: Arc<OwnedFd>,
+    /// Readable when a program has reported something.
+    pub reports: Arc<OwnedFd>,
     /// Calls that came before the loop began, in their order.
     pub postponed: Vec<Call>,
 }
@@ -64,6 +71,7 @@ impl Daemon {
             self.life.deadline(),
             self.events.deadline(),
             self.map.deadline(),
+            self.probes.deadline(),
         ];
         let deadline = deadlines.into_iter().flatten().min();
         let timer = async {
@@ -84,11 +92,26 @@ impl Daemon {
             wait::readable(&inputs.adopted).await;
             Wakeup::Adopted
         };
+        let reported = async {
+            wait::readable(&inputs.reports).await;
+            Wakeup::Reported
+        };
+        let answered = async { Wakeup::Answered(self.probes.next_answer().await) };
         let created = async {
             self.spawns.ring().await;
             Wakeup::Created
         };
         let written = async { Wakeup::Written(self.events.next_written().await) };
-        ledger.or(signals).or(timer).or(listeners).or(adopted).or(created).or(calls).or(written).await
+        ledger
+            .or(signals)
+            .or(timer)
+            .or(listeners)
+            .or(adopted)
+            .or(created)
+            .or(reported)
+            .or(answered)
+            .or(calls)
+            .or(written)
+            .await
     }
 }

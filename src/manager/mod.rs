@@ -15,6 +15,7 @@ pub mod inputs;
 pub mod saved;
 
 pub mod life;
+pub mod probes;
 pub mod processes;
 pub mod requests;
 

@@ -472,6 +472,11 @@ impl ProcessConfig {
         self.notify || self.watchdog.is_some() || by_readiness
     }
 
+    /// Whether a line of its output says that it is ready.
+    pub fn is_ready_by_log(&self) -> bool {
+        self.readiness.as_ref().is_some_and(|readiness| matches!(readiness.ready, Probe::Log(_)))
+    }
+
     /// Whether it is a job: STARTING while it runs, EXITED after a good end.
     pub fn is_oneshot(&self) -> bool {
         self.kind == ProgramType::Oneshot

@@ -45,8 +45,9 @@ pub const VAULT_PLACES: usize = GLOBAL_PLACES + SLOTS * PLACES_PER_SLOT;
 /// Places of log files: that of standard output and that of standard error for each slot.
 pub const LOG_PLACES: usize = SLOTS * 2;
 
-/// All places there are: the vault, log files, programs that are not the keeper's children, and queues.
-pub const ALL_PLACES: usize = VAULT_PLACES + LOG_PLACES + SLOTS + LOG_PLACES;
+/// All places there are: the vault, log files, programs that are not the keeper's children, queues, and pipes that programs
+/// write to when they are ready.
+pub const ALL_PLACES: usize = VAULT_PLACES + LOG_PLACES + SLOTS + LOG_PLACES + SLOTS;
 
 /// The longest name of a group or a process, in bytes.
 pub const NAME_BYTES: usize = crate::model::namespec::MAX_NAME_BYTES;
@@ -99,6 +100,9 @@ pub struct KeeperMemory<M = ReadWrite> {
     pub heeds_from: U64<M>,
     /// As `logs`, what waits for syslogs on the network.
     pub queues: [I32<M>; LOG_PLACES],
+    // Added after 1.0.0:
+    /// As `vault`, the pipes that programs write to when they are ready: one per slot.
+    pub ready_pipes: [I32<M>; SLOTS],
 }
 
 // SAFETY: repr(C), fields of the mode only, and reserved ones that nobody else reaches.
@@ -114,7 +118,9 @@ impl<M> KeeperMemory<M> {
         let log = || self.logs.get(index.checked_sub(VAULT_PLACES)?);
         let pidfd = || self.pidfds.get(index.checked_sub(VAULT_PLACES + LOG_PLACES)?);
         let queue = || self.queues.get(index.checked_sub(VAULT_PLACES + LOG_PLACES + SLOTS)?);
-        self.vault.get(index).or_else(log).or_else(pidfd).or_else(queue)
+        let ready =
+            || self.ready_pipes.get(index.checked_sub(VAULT_PLACES + LOG_PLACES + SLOTS + LOG_PLACES)?);
+        self.vault.get(index).or_else(log).or_else(pidfd).or_else(queue).or_else(ready)
     }
 }
 
@@ -525,6 +531,10 @@ pub enum Place {
     /// What of a slot's output waits for syslogs on the network. As for `Log`, 0 for standard output, 1 for standard
     /// error.
     Queue(u32, u32),
+    /// Where programs say that they are ready (sd_notify(3)).
+    Notify,
+    /// The pipe that a slot's program writes to when it is ready.
+    ReadyPipe(u32),
 }
 
 impl Place {
@@ -549,6 +559,7 @@ impl Place {
             Place::Files => 9,
             Place::Resume => 10,
             Place::ForegroundProxy => 11,
+            Place::Notify => 12,
             Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
             Place::Socket(number) => u32::from(Self::FIRST_SOCKET + number),
             Place::Stdout(slot) => of_slot(slot, 0),
@@ -560,6 +571,7 @@ impl Place {
             Place::Queue(slot, channel) => {
                 (VAULT_PLACES + LOG_PLACES + SLOTS) as u32 + slot * 2 + channel.min(1)
             }
+            Place::ReadyPipe(slot) => (VAULT_PLACES + LOG_PLACES + SLOTS + LOG_PLACES) as u32 + slot,
         }
     }
 }
@@ -601,7 +613,8 @@ mod tests {
         assert_eq!(Place::Log(SLOTS as u32 - 1, 1).index() as usize, VAULT_PLACES + LOG_PLACES - 1);
         assert_eq!(Place::Pidfd(0).index() as usize, VAULT_PLACES + LOG_PLACES);
         assert_eq!(Place::Queue(0, 0).index(), Place::Pidfd(SLOTS as u32 - 1).index() + 1);
-        assert_eq!(Place::Queue(SLOTS as u32 - 1, 1).index() as usize, ALL_PLACES - 1);
+        assert_eq!(Place::ReadyPipe(0).index(), Place::Queue(SLOTS as u32 - 1, 1).index() + 1);
+        assert_eq!(Place::ReadyPipe(SLOTS as u32 - 1).index() as usize, ALL_PLACES - 1);
     }
 
     /// What an upgrade from the first release finds.

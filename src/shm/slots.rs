@@ -224,6 +224,29 @@ impl Link {
         &slot.pid
     }
 
+    /// Says that a command is about to try whether a slot's program is ready or well, and where the kernel is to write
+    /// its pid.
+    pub fn announce_probe(&self, number: u32) -> &AtomicI32 {
+        let pid = &self.memory.get().probes[number as usize];
+        pid.store(0, SeqCst);
+        pid
+    }
+
+    /// The command that tries a slot's program; 0 if there is none.
+    pub fn probe_pid(&self, number: u32) -> i32 {
+        self.memory.get().probes[number as usize].load(SeqCst)
+    }
+
+    /// Until when a slot's program has to say that it is alive; `None` if it does not have to.
+    pub fn alive_until(&self, number: u32) -> Option<Monotonic> {
+        written(Monotonic(self.memory.get().alive_until[number as usize].load(Relaxed)))
+    }
+
+    /// Notes that moment for a successor.
+    pub fn set_alive_until(&self, number: u32, until: Option<Monotonic>) {
+        self.memory.get().alive_until[number as usize].store(until.map_or(0, |until| until.0), Relaxed);
+    }
+
     /// The program that was created last for a slot; 0 if that has not come so far. The kernel writes it before the
     /// program's first instruction.
     pub fn spawned_pid(&self, number: u32) -> i32 {

@@ -100,12 +100,20 @@ impl Strangers {
     }
 }
 
+/// Opens `/dev/null`.
+///
+/// # Errors
+/// Out of descriptors, or there is none.
+pub fn null() -> io::Result<OwnedFd> {
+    Ok(std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into())
+}
+
 /// Points standard input, output and error at `/dev/null`.
 ///
 /// # Errors
 /// `/dev/null` cannot be opened.
 pub fn detach_stdio() -> io::Result<()> {
-    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let null = null()?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&null)?;
@@ -119,7 +127,7 @@ pub fn detach_stdio() -> io::Result<()> {
 /// `/dev/null` cannot be opened.
 pub fn fill_stdio() -> io::Result<()> {
     loop {
-        let file = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        let file = null()?;
         let number = std::os::fd::AsRawFd::as_raw_fd(&file);
         if number > 2 {
             return Ok(());

@@ -93,6 +93,8 @@ pub struct Stdio<'a> {
     pub stderr: BorrowedFd<'a>,
     /// Listening sockets the program is to find from descriptor 3 on, announced as `sd_listen_fds(3)` says.
     pub listeners: &'a [BorrowedFd<'a>],
+    /// A descriptor that the program is to find under this number, which is none of the others'.
+    pub other: Option<(BorrowedFd<'a>, RawFd)>,
 }
 
 /// A child that ended before it became its program.
@@ -228,7 +230,7 @@ impl Spawner {
         for (source, staged) in [stdio.stdin, stdio.stdout, stdio.stderr].into_iter().zip(&mut self.staging) {
             rustix::io::dup3(source, staged, rustix::io::DupFlags::CLOEXEC)?;
         }
-        let mut listeners = Listeners::new(stdio.listeners);
+        let mut listeners = Listeners::new(stdio.listeners, stdio.other);
         let arguments = pointers(&program.arguments);
         let mut environment = pointers(&program.environment);
         listeners.announce(&mut environment);
@@ -647,7 +649,13 @@ mod tests {
         let end = crate::sys::pipe::writing_end(&pipe, crate::sys::pipe::Ends::Own).unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let pid = AtomicI32::new(0);
-        let stdio = Stdio { stdin: null.as_fd(), stdout: end.as_fd(), stderr: end.as_fd(), listeners: &[] };
+        let stdio = Stdio {
+            stdin: null.as_fd(),
+            stdout: end.as_fd(),
+            stderr: end.as_fd(),
+            listeners: &[],
+            other: None,
+        };
         let (returned, failure) = spawner.spawn(program, stdio, &pid, &Progress::default()).unwrap();
         drop(end);
         rustix::io::ioctl_fionbio(&pipe, false).unwrap();
@@ -690,7 +698,13 @@ mod tests {
     fn what_is_forbidden_ends_before_its_exec() {
         let mut spawner = Spawner::new().unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
-        let stdio = Stdio { stdin: null.as_fd(), stdout: null.as_fd(), stderr: null.as_fd(), listeners: &[] };
+        let stdio = Stdio {
+            stdin: null.as_fd(),
+            stdout: null.as_fd(),
+            stderr: null.as_fd(),
+            listeners: &[],
+            other: None,
+        };
         let file = tempfile::tempdir().unwrap().path().join("ran");
         let progress = Progress::default();
         progress.forbid();
@@ -712,12 +726,14 @@ mod tests {
             std::fs::File::open(files.path().join(name)).unwrap()
         };
         let (zero, one, two) = (open("zero"), open("one"), open("two"));
-        let script = "cat <&0; cat <&3; cat <&4; echo; echo $LISTEN_FDS $(($LISTEN_PID - $$))";
+        let script =
+            "cat <&0; cat <&3; cat <&4; echo; echo $LISTEN_FDS $(($LISTEN_PID - $$)); echo ready >&9";
         let stdio = Stdio {
             stdin: zero.as_fd(),
             stdout: end.as_fd(),
             stderr: end.as_fd(),
             listeners: &[one.as_fd(), two.as_fd()],
+            other: Some((end.as_fd(), 9)),
         };
         let mut wanted = program("/bin/sh", &["sh", "-c", script]);
         wanted.environment = vec![c"PATH=/bin:/usr/bin".into()];
@@ -727,6 +743,6 @@ mod tests {
         rustix::io::ioctl_fionbio(&pipe, false).unwrap();
         let mut text = String::new();
         io::Read::read_to_string(&mut std::fs::File::from(pipe), &mut text).unwrap();
-        assert_eq!(text, "zeroonetwo\n2 0\n");
+        assert_eq!(text, "zeroonetwo\n2 0\nready\n");
     }
 }

@@ -265,3 +265,23 @@ fn a_cycle_waits_and_ends() {
     layers.sort_unstable();
     assert_eq!(layers, [1, 2, 3, 4]);
 }
+
+/// A start brings up what would not come by itself, and nothing else.
+#[test]
+fn what_has_to_be_started_first_is_what_has_failed() {
+    let done = Standing::Resting(Rest::Done);
+    let mut graph = Graph::new();
+    alone(&mut graph, 1, "db", "", STOPPED);
+    alone(&mut graph, 2, "migrate", "db", done);
+    alone(&mut graph, 3, "cache", "", UP);
+    alone(&mut graph, 4, "mail", "", STOPPED);
+    alone(&mut graph, 5, "api", "db, migrate:done, cache, mail?", STOPPED);
+    alone(&mut graph, 6, "web", "api", STOPPED);
+    assert_eq!(graph.to_start(&[6]), [1, 5, 6]);
+    assert_eq!(graph.to_start(&[5, 6]), [1, 5, 6]);
+    graph.set(1, STARTING);
+    assert_eq!(graph.to_start(&[6]), [5, 6], "it is on its way");
+    graph.set(2, FATAL);
+    assert_eq!(graph.to_start(&[6]), [2, 5, 6]);
+    assert_eq!(graph.to_start(&[4]), [4]);
+}

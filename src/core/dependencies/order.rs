@@ -2,6 +2,7 @@
 //!
 //! All walks keep their own stack, so a chain may be as long as it likes, and look at each edge once.
 
+use super::Verdict;
 use super::graph::Graph;
 use super::set::SetId;
 use std::collections::HashSet;
@@ -32,6 +33,32 @@ impl Graph {
     /// first. Who needs them only softly is not among it, but the order respects it.
     pub fn transitive_dependents(&self, ids: &[u32]) -> Vec<u32> {
         self.ordered(ids, |graph, vertex, strength| graph.vertices_depending(vertex, strength))
+    }
+
+    /// These, and everything that has to be started first because it will not come by itself, in an order in which they can
+    /// be started. What fulfils its condition, or is on its way, is not among it.
+    pub fn to_start(&self, ids: &[u32]) -> Vec<u32> {
+        let mut wanted: HashSet<u32> = ids.iter().copied().collect();
+        let mut seen = HashSet::new();
+        let mut rest = ids.to_vec();
+        while let Some(id) = rest.pop() {
+            for (set_id, is_soft, set) in self.sets_needed(id) {
+                // One set is the same to all its dependents but those that are in it.
+                if is_soft || (!set.is_insider(id) && !seen.insert(set_id)) {
+                    continue;
+                }
+                for member in set.seen_by(id) {
+                    let standing = self.standing(member);
+                    let fails = standing.is_some_and(|it| it.judge(set.condition) == Verdict::Failed);
+                    if fails && wanted.insert(member) {
+                        rest.push(member);
+                    }
+                }
+            }
+        }
+        let roots = ids.iter().map(|id| Vertex::Process(*id));
+        let order = post_order(roots, |vertex| self.all_vertices_needed(vertex));
+        order.into_iter().filter_map(Vertex::process).filter(|id| wanted.contains(id)).collect()
     }
 
     fn ordered(&self, ids: &[u32], next: impl Fn(&Graph, Vertex, Strength) -> Vec<Vertex>) -> Vec<u32> {

@@ -340,6 +340,8 @@ pub enum Event {
     Checked(Result<(), String>),
     /// It was silent on its notify socket for longer than `watchdog`.
     Silent,
+    /// It asks for more time, at least until then: to become ready, or to stop.
+    Extend(Monotonic),
     /// Its deadline has come.
     Tick,
 }

@@ -1,6 +1,6 @@
 //! The table: every state against every event.
 
-use super::{After, Cause, Circumstances, Effect, Event, Process, Reach, State, StateChange};
+use super::{After, Cause, Circumstances, Effect, Event, KILLED, Process, Reach, State, StateChange};
 use crate::model::config::{Level, ProcessConfig};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
@@ -148,6 +148,16 @@ impl Step<'_> {
             (Running { pid, .. }, Event::Checked(result)) => self.checked(pid, result),
             (Running { pid, .. }, Event::Silent) => self.fail(pid, Cause::Silent, true),
 
+            (Starting { pid: Some(pid), up_at, is_ready: false }, Event::Extend(until))
+                if self.config.readiness.is_some() =>
+            {
+                self.process.state = Starting { pid: Some(pid), up_at: up_at.max(until), is_ready: false };
+            }
+            // Until it is killed, which nobody puts off.
+            (Stopping { then, .. } | Failing { then, .. }, Event::Extend(until)) if then != KILLED => {
+                self.put_off(until);
+            }
+
             (Waiting { give_up_at }, Event::Tick) if now >= give_up_at => self.wait_is_over(),
             (Starting { pid: Some(pid), up_at, is_ready }, Event::Tick) if now >= up_at => {
                 self.start_is_over(pid, is_ready);
@@ -179,7 +189,8 @@ impl Step<'_> {
                 | Event::Adopted { .. }
                 | Event::Readiness(_)
                 | Event::Checked(_)
-                | Event::Silent,
+                | Event::Silent
+                | Event::Extend(_),
             ) => {}
         }
     }

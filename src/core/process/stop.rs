@@ -127,6 +127,13 @@ impl Step<'_> {
         self.effects.push(Effect::Kill { pid, signal: Signal::KILL, reach });
     }
 
+    /// The next signal is not sent before then.
+    pub(super) fn put_off(&mut self, until: Monotonic) {
+        if let State::Stopping { kill_at, .. } | State::Failing { kill_at, .. } = &mut self.process.state {
+            *kill_at = until.max(*kill_at);
+        }
+    }
+
     /// Another signal was sent, and has until then.
     fn has_sent(&mut self, next: Monotonic, sent: u8) {
         if let State::Stopping { kill_at, then, .. } | State::Failing { kill_at, then, .. } =

@@ -108,6 +108,7 @@ fn further_events() -> Vec<(&'static str, f64, Event)> {
         ("Checked ok", 2.0, Event::Checked(Ok(()))),
         ("Checked bad", 2.0, Event::Checked(problem())),
         ("Silent", 2.0, Event::Silent),
+        ("Extend", 2.0, Event::Extend(at(20.0))),
     ]
 }
 

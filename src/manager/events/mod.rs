@@ -316,7 +316,13 @@ impl Daemon {
                 // Of a listener that is not heard any more; see `hear`.
                 StreamOutput::Protocol(_) => continue,
                 StreamOutput::Communication(data) => (outlet::communication(channel), data),
-                StreamOutput::Log(data) => (outlet::log(channel), data),
+                StreamOutput::Log(data) => {
+                    self.hear_lines(slot, pid, channel, &data);
+                    if !self.makes_events(slot, channel) {
+                        continue;
+                    }
+                    (outlet::log(channel), data)
+                }
             };
             let Some(proc) = self.procs.proc(slot).filter(|_| self.events.pools.wants(kind)) else {
                 continue;
@@ -332,6 +338,14 @@ impl Daemon {
             // It is in the journal.
             receipt.acknowledge();
         }
+    }
+
+    /// Whether what a program writes becomes events by its configuration; it may be read for other reasons.
+    fn makes_events(&self, slot: SlotId, channel: Stream) -> bool {
+        self.procs.proc(slot).is_some_and(|proc| match channel {
+            Stream::Stdout => proc.config.stdout.events_enabled,
+            Stream::Stderr => proc.config.stderr.events_enabled,
+        })
     }
 
     /// Sends what can be sent now, and ticks if it is time.

@@ -5,8 +5,9 @@ use crate::log::stream::{Output, StreamOutput};
 use crate::model::event::{Kind, Kinds};
 use crate::model::stream::Stream;
 use async_channel::{Receiver, Sender};
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering::*};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much may be on its way. Beyond that pieces of logs are left out, as a full queue would; the loop is
 /// behind by seconds then.
@@ -25,6 +26,9 @@ struct Shared {
     wanted: AtomicU32,
     n_bytes: AtomicUsize,
     n_left_out: AtomicUsize,
+    /// Whose lines are heard though nobody wants events of them, and how many those are.
+    heard: Mutex<HashSet<Slot>>,
+    n_heard: AtomicUsize,
 }
 
 /// What came out of a stream.
@@ -60,6 +64,22 @@ impl Outlet {
         self.shared.wanted.store(wanted.bits(), Release);
     }
 
+    /// Says whether the loop wants to hear what the program in a slot writes, whoever else wants it.
+    pub fn hear_lines_of(&self, slot: Slot, hears: bool) {
+        let mut heard = self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if hears {
+            heard.insert(slot);
+        } else {
+            heard.remove(&slot);
+        }
+        self.shared.n_heard.store(heard.len(), Release);
+    }
+
+    fn is_heard(&self, slot: Slot) -> bool {
+        self.shared.n_heard.load(Acquire) > 0
+            && self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner).contains(&slot)
+    }
+
     /// What a stream's reader hands on to. The pid is that of the program at the time.
     pub fn of(
         &self,
@@ -74,12 +94,13 @@ impl Outlet {
     fn hand_on(&self, mut written: Written) {
         let wanted = Kinds::from_bits(self.shared.wanted.load(Acquire));
         let is_full = self.shared.n_bytes.load(Relaxed) > MOST_BYTES;
+        let is_heard = self.is_heard(written.slot);
         let pieces = &mut written.output.pieces;
         let before = pieces.len();
         pieces.retain(|output| match output {
             StreamOutput::Protocol(_) => true,
             StreamOutput::Communication(_) => wanted.contain(communication(written.channel)),
-            StreamOutput::Log(_) => wanted.contain(log(written.channel)) && !is_full,
+            StreamOutput::Log(_) => (is_heard || wanted.contain(log(written.channel))) && !is_full,
         });
         if is_full {
             self.shared.n_left_out.fetch_add(before - pieces.len(), Relaxed);

@@ -17,8 +17,10 @@ use crate::manager::launch::pidfile;
 use crate::manager::life::Life;
 use crate::manager::life::servers::Servers;
 use crate::manager::life::upgrade::{Upgrade, look_around};
+use crate::manager::probes::Probes;
 use crate::manager::processes::ProcessManager;
 use crate::manager::processes::adoption::Adoption;
+use crate::manager::processes::dependencies::Dependents;
 use crate::manager::processes::info_map::InfoMap;
 use crate::manager::requests::changes::LastReread;
 use crate::manager::requests::views::ProcessListCache;
@@ -131,6 +133,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         descriptors: boot.descriptors.within(limits::get(Limited::Descriptors).ok()),
         file_size: boot.file_size,
         oom_score_adj: for_programs.and_then(|score| CString::new(score).ok()),
+        notify_socket: None,
         dies_with: config.supervisord.exitkillall.then(|| link.keeper_pid()),
     };
     let sockets = match &snapshot {
@@ -156,6 +159,8 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         map: InfoMap::default(),
         process_list: ProcessListCache::default(),
         last_reread: LastReread::default(),
+        dependents: Dependents::default(),
+        probes: Probes::new().map_err(reason("cannot watch what programs report"))?,
         adoption: Adoption::new().map_err(reason("cannot watch adopted programs"))?,
     };
     open::set_kept_descriptors(daemon.boot.kept_descriptors.clone());
@@ -174,6 +179,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
             .map_err(reason("cannot watch for signals"))?,
         listeners: daemon.events.readiness(),
         adopted: daemon.adoption.readiness(),
+        reports: daemon.probes.readiness(),
         postponed: Vec::new(),
     };
     let done = wait::block_on(async {
@@ -286,9 +292,8 @@ impl Daemon {
             activity::stop_copying();
             let _ = fd::detach_stdio();
         }
-        self.spawn_together(|daemon| {
-            groups.iter().for_each(|group| daemon.autostart_except(&group.name, &at_rest, &saved));
-        });
+        let names: Vec<Arc<str>> = groups.iter().map(|group| Arc::clone(&group.name)).collect();
+        self.autostart_all(&names, &at_rest, &saved);
         memory::give_back_free();
     }
 
@@ -306,8 +311,13 @@ impl Daemon {
         let pidfile = &self.in_force.config().supervisord.pidfile;
         let lock = crate::manager::launch::lock::path_beside(&self.boot.config.supervisord.pidfile);
         let resume = crate::manager::life::resume::socket_beside(&self.boot.config.supervisord.pidfile);
+        let notify = self.notify_path();
         let others = self.servers.paths();
-        let named = [pidfile.as_path(), &lock, &resume].into_iter().chain(self.map.path()).chain(others);
+        let named = [pidfile.as_path(), &lock, &resume]
+            .into_iter()
+            .chain(notify.as_deref())
+            .chain(self.map.path())
+            .chain(others);
         let paths: Vec<PathBuf> = named.filter_map(removable).collect();
         if let Err(error) = boot::deposit_files(&self.link, &paths) {
             ::log::error!("could not tell the keeper which files to remove at the end: {error}");

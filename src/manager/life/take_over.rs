@@ -42,6 +42,7 @@ impl Daemon {
                 .iter()
                 .all(|(_, record)| matches!(record, SpawnRecord::None | SpawnRecord::Announced));
         let mut early_answers = EarlyAnswers::begin(inputs, tells_processes);
+        self.restore_reports();
         self.restore_streams(|daemon| early_answers.answer(daemon));
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
@@ -95,9 +96,9 @@ impl Daemon {
         for (slot, effects, last_pid) in later {
             self.do_pending(slot, effects, last_pid);
         }
-        for slot in to_start {
-            self.apply(slot, Event::Start);
-        }
+        self.start_with_needs(&to_start);
+        self.go_on_probing();
+        self.ask_all_conditions();
     }
 
     /// Rebuilds the table from the groups in force and what the slots say, without pipes and logs. Returns what was
@@ -147,7 +148,9 @@ impl Daemon {
                 self.count_in(&proc.config, proc.is_listener);
                 members.push((slot, proc));
             }
+            let slots: Vec<SlotId> = members.iter().map(|(slot, _)| *slot).collect();
             self.procs.add_group(group.config, members);
+            self.connect(&slots);
         }
         self.reckon_descriptors();
         // Their groups were being removed, or had not been added yet.

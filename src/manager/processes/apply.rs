@@ -1,5 +1,6 @@
 //! Lets a process take an event: the core decides on effects, and they are carried out here.
 
+use crate::core::dependencies::Verdict;
 use crate::core::process::{Circumstances, Effect, Event, Needs, Reach, StateChange, step};
 use crate::log::activity;
 use crate::manager::daemon::{Daemon, in_words};
@@ -26,6 +27,7 @@ impl Daemon {
             self.conclude_pending_spawn(slot);
         }
         let may_start = self.life.may_start();
+        let (verdict, failure) = self.verdict(slot);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let config = Arc::clone(&proc.config);
         // Of our own children nobody gets the number before they are collected.
@@ -33,13 +35,18 @@ impl Daemon {
             || self.adoption.leads_anybody(slot);
         let jitters = config.restart.restart_jitter > 0;
         let chance = if jitters { random::number() } else { 0 };
-        let needs = Needs::Met;
+        let needs = match verdict {
+            Verdict::Met => Needs::Met,
+            Verdict::Unmet => Needs::Unmet,
+            Verdict::Failed => Needs::Failed(&failure),
+        };
         let at = Circumstances { now, wall, may_start, may_have_stragglers, needs, chance };
         let ended = match &event {
             Event::Exited { status, .. } => Some(*status),
             _ => None,
         };
         let (process, effects) = step(proc.process.clone(), event, &config, at);
+        self.begin_event();
         self.procs.replace(slot, process);
         let (mut changes, mut pending) = (Vec::new(), PendingEffects::default());
         // Said before it is committed: after a crash in between it is said twice rather than never.
@@ -77,7 +84,9 @@ impl Daemon {
             }
         }
         self.disappoint_waiters(slot);
+        self.follow_probes(slot);
         self.check_exit_condition(slot, &changes, ended);
+        self.end_event(slot);
     }
 
     /// Publishes a process' state to the memory that survives this manager.

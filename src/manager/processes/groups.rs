@@ -40,22 +40,24 @@ impl Daemon {
         for (_, proc) in &members {
             self.count_in(&proc.config, proc.is_listener);
         }
+        let slots: Vec<SlotId> = members.iter().map(|(slot, _)| *slot).collect();
         self.procs.add_group(Arc::clone(config), members);
+        self.connect(&slots);
         self.reckon_descriptors();
         self.announce_group(config);
         self.show_group(&config.name);
         Ok(())
     }
 
-    /// Starts those members of a group that are to start by themselves, the most urgent first. Whoever takes over after
-    /// a crash has to know the group before its programs run.
+    /// Starts those members of a group that are to start by themselves, the most urgent first, and what they need.
+    /// Whoever takes over after a crash has to know the group before its programs run.
     pub fn autostart(&mut self, group: &str, saved: &Saved) {
-        self.autostart_except(group, &HashSet::new(), saved);
+        self.autostart_all(&[group.into()], &HashSet::new(), saved);
     }
 
-    /// The same without those that are to stay at rest.
-    pub fn autostart_except(&mut self, group: &str, at_rest: &HashSet<SlotId>, _: &Saved) {
-        let Some(group) = self.procs.group(group) else { return };
+    /// The members of a group that are to start by themselves, the most urgent first.
+    fn starting_by_itself(&self, group: &str, at_rest: &HashSet<SlotId>) -> Vec<SlotId> {
+        let Some(group) = self.procs.group(group) else { return Vec::new() };
         let mut slots: Vec<(i64, SlotId)> = group
             .members
             .iter()
@@ -65,11 +67,24 @@ impl Daemon {
             .collect();
         // Stable: equal priorities start in the order of the configuration.
         slots.sort_by_key(|(priority, _)| *priority);
+        slots.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    /// Starts processes, and before them what they need and what will not come by itself.
+    pub fn start_with_needs(&mut self, slots: &[SlotId]) {
+        let slots = self.with_needs(slots);
         self.spawn_together(|daemon| {
-            for (_, slot) in slots {
+            for slot in slots {
                 daemon.apply(slot, Event::Start);
             }
         });
+    }
+
+    /// The same for several groups that all are there, without those that are to stay at rest.
+    pub fn autostart_all(&mut self, groups: &[Arc<str>], at_rest: &HashSet<SlotId>, _: &Saved) {
+        let each = groups.iter().flat_map(|group| self.starting_by_itself(group, at_rest));
+        let slots: Vec<SlotId> = each.collect();
+        self.start_with_needs(&slots);
     }
 
     /// Takes out a group that is at rest.
@@ -78,6 +93,7 @@ impl Daemon {
             self.end_pause(slot);
         }
         let Some((_, procs)) = self.procs.remove_group(name) else { return };
+        self.disconnect(procs.iter().map(|(slot, proc)| (*slot, proc)));
         self.forget_pool(name);
         self.sockets.close_group(name, &self.link);
         // First out of what a successor would restore, then out of the slots.
@@ -94,6 +110,7 @@ impl Daemon {
             self.end_pause(slot);
         }
         let Some((slot, proc)) = self.procs.remove_member(group, name) else { return };
+        self.disconnect([(slot, &proc)]);
         self.forget_listener(slot);
         let saved = self.save();
         self.let_go(slot, proc, &saved);
@@ -105,6 +122,7 @@ impl Daemon {
     }
 
     fn let_go(&mut self, slot: SlotId, mut proc: Proc, _: &Saved) {
+        self.forget_probes(slot);
         self.http.feed().publish_removed(&proc.group, &proc.config.name);
         self.unnote(slot);
         self.count_out(&proc.config, proc.is_listener);

@@ -5,6 +5,7 @@
 
 pub mod adoption;
 pub mod apply;
+pub mod dependencies;
 pub mod groups;
 pub mod info_map;
 pub mod proc;

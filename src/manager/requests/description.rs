@@ -1,8 +1,9 @@
 //! The description of a process in `getProcessInfo`, as Supervisor words it.
 
-use crate::core::process::Process;
+use crate::core::process::{Process, State};
+use crate::model::config::{NO_LIMIT, ProcessConfig};
 use crate::model::state::ProcessState;
-use crate::model::time::Wall;
+use crate::model::time::{Monotonic, Wall};
 use crate::sys::localtime::local_time;
 
 /// The description of a process, in Supervisor's words.
@@ -28,6 +29,48 @@ pub fn description(process: &Process, name: &str, now: Wall) -> String {
         }
         ProcessState::Starting | ProcessState::Stopping | ProcessState::Unknown => String::new(),
     }
+}
+
+/// What a description says beyond Supervisor's words, for a process whose configuration asks for it. Behind those words if
+/// it begins with a comma, else in their place.
+pub fn further(process: &Process, config: &ProcessConfig, waiting_for: &str, now: Monotonic) -> String {
+    let soon = |at: Monotonic| at.since(now).as_millis().div_ceil(1000);
+    match &process.state {
+        State::Waiting { .. } if waiting_for.is_empty() => "waiting for its dependencies".to_string(),
+        State::Waiting { .. } => format!("waiting for {waiting_for}"),
+        State::Failing { .. } => {
+            let separator = if process.state.kind() == ProcessState::Running { ", " } else { "" };
+            format!("{separator}failed: {}", process.spawnerr)
+        }
+        State::Running { .. } if config.health_check.is_some() => match process.health.is_healthy {
+            Some(true) => ", healthy".to_string(),
+            Some(false) => format!(", unhealthy: {}", process.health.problem),
+            None => String::new(),
+        },
+        State::Starting { .. } if !process.health.problem.is_empty() => {
+            format!("not ready: {}", process.health.problem)
+        }
+        State::Backoff { retry_at } if !config.restart.is_default() => {
+            let (next, most) = (process.failures, config.startretries);
+            let of = if most == NO_LIMIT { String::new() } else { format!(" of {most}") };
+            format!(", next start in {}s, {}{of}", soon(*retry_at), ordinal(next))
+        }
+        State::Exited { start_at: Some(at) } if !config.restart.is_default() => {
+            format!(", next start in {}s", soon(*at))
+        }
+        State::Fatal { retry_at: Some(at) } => format!(", next start in {}s", soon(*at)),
+        _ => String::new(),
+    }
+}
+
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (1, tens) if tens != 11 => "st",
+        (2, tens) if tens != 12 => "nd",
+        (3, tens) if tens != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
 }
 
 /// `H:MM:SS`, with days in front from 24 hours on.
@@ -61,6 +104,13 @@ fn stop_time(stop: Wall) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ordinals() {
+        let numbers = [1, 2, 3, 4, 11, 12, 13, 21, 102, 111];
+        let words = ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th"];
+        assert_eq!(numbers.map(ordinal), words);
+    }
 
     #[test]
     fn uptimes() {

@@ -1,10 +1,11 @@
 //! What clients see of processes: Supervisor's own fields, and more.
 
 use crate::control::request::{ConfigInfo, Fact, Facts, ProcessInfo, Processes};
+use crate::core::process::State;
 use crate::log::source::LogSource;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::Proc;
-use crate::manager::requests::description::description;
+use crate::manager::requests::description::{description, further};
 use crate::manager::spawn::jobs;
 use crate::model::config::ChildLog;
 use crate::model::raw;
@@ -55,8 +56,28 @@ impl Daemon {
             stdout_logfile: path(Stream::Stdout),
             stderr_logfile: path(Stream::Stderr),
             pid: process.state.pid().unwrap_or(0),
-            description: description(process, &proc.config.name, now) + &note(proc),
+            description: self.description(proc, now),
         }
+    }
+
+    fn description(&self, proc: &Proc, now: Wall) -> String {
+        let plain = description(&proc.process, &proc.config.name, now);
+        let further = further(&proc.process, &proc.config, &self.waits_for(proc), clock::monotonic());
+        let note = note(proc);
+        let separator = match plain.is_empty() {
+            true => further.starts_with(", ").then_some(2),
+            false => Some(0),
+        };
+        format!("{plain}{}{note}", &further[separator.unwrap_or(0)..])
+    }
+
+    /// Whom it waits for; empty if it does not wait.
+    pub fn waits_for(&self, proc: &Proc) -> String {
+        if !matches!(proc.process.state, State::Waiting { .. }) {
+            return String::new();
+        }
+        let slot = self.procs.member(&proc.group, &proc.config.name);
+        slot.map(|slot| self.waiting_for(slot)).unwrap_or_default()
     }
 
     /// Everything about everybody, sorted by group and name; for a while the same one for all who ask. It lives as long
@@ -109,14 +130,22 @@ impl Daemon {
 
 /// What happens to a process by itself, and in how long.
 pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
-    use crate::core::process::State;
     let what = match proc.process.state {
+        State::Waiting { .. } => "its wait is over, and it is FATAL",
+        State::Starting { .. } if proc.config.is_oneshot() => "it is stopped, because it runs too long",
+        State::Starting { is_ready: false, .. } if proc.config.readiness.is_some() => {
+            "it is stopped if it is not ready"
+        }
         State::Starting { .. } => "it counts as RUNNING",
+        State::Running { .. } => "it is stopped, because it runs too long",
+        State::Fatal { retry_at: Some(_) } => "it is started again",
         State::Backoff { .. } | State::Exited { start_at: Some(_) } => "it is started again",
-        State::Stopping { then, .. } if usize::from(then) < proc.config.stopsignal_then.len() => {
+        State::Stopping { then, .. } | State::Failing { then, .. }
+            if usize::from(then) < proc.config.stopsignal_then.len() =>
+        {
             "it is sent its next stop signal if it has not ended"
         }
-        State::Stopping { .. } => "it is killed with SIGKILL if it has not ended",
+        State::Stopping { .. } | State::Failing { .. } => "it is killed with SIGKILL if it has not ended",
         _ => return None,
     };
     Some((what, proc.process.state.deadline()?.since(clock::monotonic())))

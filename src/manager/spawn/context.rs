@@ -2,6 +2,7 @@
 
 use crate::config::command::{self, CommandError};
 use crate::model::config::{Config, ProcessConfig};
+use crate::model::probe::NOTIFY_VARIABLE;
 use crate::model::raw;
 use crate::sys::limits::Limit;
 use crate::sys::spawn::{Program, UserChange};
@@ -9,7 +10,7 @@ use crate::sys::user;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is the same for every program of this daemon.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct SpawnContext {
     pub file_size: Option<Limit>,
     /// What programs get as their `oom_score_adj`, if the keeper has one of its own.
     pub oom_score_adj: Option<CString>,
+    /// Where programs notify us (sd_notify(3)), once there is a socket for that.
+    pub notify_socket: Option<PathBuf>,
     /// The keeper, if no program is to outlive it.
     pub dies_with: Option<i32>,
 }
@@ -86,8 +89,22 @@ impl SpawnContext {
         }
         set("SUPERVISOR_PROCESS_NAME", &config.name);
         set("SUPERVISOR_GROUP_NAME", group);
+        let notify_socket = self.notify_socket.as_ref().filter(|_| config.wants_notify_socket());
+        if let Some(path) = notify_socket.and_then(|path| path.to_str()) {
+            set(NOTIFY_VARIABLE, path);
+            if let Some(watchdog) = config.watchdog {
+                set("WATCHDOG_USEC", &watchdog.as_micros().to_string());
+            }
+        }
         for (key, value) in &config.environment {
             set(key, value);
+        }
+        if notify_socket.is_some() {
+            // The daemon's own, if somebody watches it.
+            let ours = |key: &OsString| {
+                key == "WATCHDOG_PID" || (key == "WATCHDOG_USEC" && config.watchdog.is_none())
+            };
+            merged.retain(|key, _| !ours(key));
         }
         if !config.sockets.is_empty() {
             // The daemon's own, if it was started by somebody who hands over sockets.

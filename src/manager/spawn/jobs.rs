@@ -40,6 +40,8 @@ pub struct Job {
     pub stderr: Option<OwnedFd>,
     /// Listening sockets that it gets from descriptor 3 on.
     pub listeners: Vec<OwnedFd>,
+    /// What it writes to when it is ready, and the number under which it finds that.
+    pub notification: Option<(OwnedFd, i32)>,
     /// Where the outcome arrives.
     pub delivery: Arc<Delivery>,
 }
@@ -108,6 +110,7 @@ impl Job {
             stdout: self.stdout.as_fd(),
             stderr: self.stderr.as_ref().unwrap_or(&self.stdout).as_fd(),
             listeners: &listeners,
+            other: self.notification.as_ref().map(|(fd, number)| (fd.as_fd(), *number)),
         };
         let pid = self.delivery.begin(|| link.announce_spawn(self.slot)).ok_or(Trouble::Abandoned)?;
         let (pid, failure) =

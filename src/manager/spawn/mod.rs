@@ -93,6 +93,19 @@ impl Spawns {
         let _ = self.bell.1.recv().await;
     }
 
+    /// One spawner, which goes [home](Spawns::home) afterwards.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn borrow_spawner(&mut self) -> io::Result<Spawner> {
+        self.spawner()
+    }
+
+    /// Where a spawner goes that was borrowed.
+    pub fn home(&self) -> mpsc::Sender<Spawner> {
+        self.home.0.clone()
+    }
+
     fn spawner(&mut self) -> io::Result<Spawner> {
         self.spawners.extend(self.home.1.try_iter());
         let spawner = self.spawners.pop().map_or_else(Spawner::new, Ok);
@@ -226,6 +239,10 @@ impl Daemon {
     fn prepare(&mut self, slot: SlotId) -> Result<Job, String> {
         self.may_have_another(slot)?;
         self.nobody_stands_in_the_way(slot)?;
+        let config = Arc::clone(&self.procs.proc(slot).ok_or("no such process")?.config);
+        self.provide_notify_socket(&config)?;
+        let notification =
+            self.prepare_ready_pipe(slot, &config).map_err(|error| dispatcher_error(&config.name, &error))?;
         let ends = self.prepare_streams(slot);
         let proc = self.procs.proc_mut(slot).ok_or("no such process")?;
         let name = &proc.config.name;
@@ -248,6 +265,7 @@ impl Daemon {
             stdout: ends.stdout,
             stderr: ends.stderr,
             listeners: sockets.listeners.iter().map(own).collect::<Result<_, _>>()?,
+            notification,
             delivery: Delivery::new(self.spawns.bell.0.clone()),
         };
         proc.creation_begins(self.link.head());

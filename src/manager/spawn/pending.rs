@@ -140,15 +140,21 @@ impl Daemon {
         self.procs.proc_mut(slot)?.take_pending_spawn()
     }
 
+    /// The process whose pending spawn has this pid.
+    pub fn pending_slot_of(&self, pid: i32) -> Option<SlotId> {
+        self.spawns.waiting.iter().copied().find(|slot| self.is_pending_spawn(*slot, pid))
+    }
+
+    fn is_pending_spawn(&self, slot: SlotId, pid: i32) -> bool {
+        let pending_spawn = self.procs.proc(slot).and_then(|proc| proc.pending_spawn.as_ref());
+        // Until it begins the slot has the pid of its predecessor.
+        pending_spawn.is_some_and(PendingSpawn::may_exist) && self.link.spawned_pid(slot) == pid
+    }
+
     /// A child has ended whose pid belongs to no process. Returns the process whose pending spawn it was; the pid is that
     /// process' from now on.
     pub fn pending_spawn_ended(&mut self, pid: i32) -> Option<SlotId> {
-        let is_it = |slot: &SlotId| {
-            let pending_spawn = self.procs.proc(*slot).and_then(|proc| proc.pending_spawn.as_ref());
-            // Until it begins the slot has the pid of its predecessor.
-            pending_spawn.is_some_and(PendingSpawn::may_exist) && self.link.spawned_pid(*slot) == pid
-        };
-        let slot = self.spawns.waiting.iter().copied().find(is_it)?;
+        let slot = self.pending_slot_of(pid)?;
         let pending_spawn = self.forget_pending_spawn(slot)?;
         // Whoever created it hears of its end, too, at this moment.
         let outcome = pending_spawn.delivery.and_then(|delivery| delivery.wait(LAST_MOMENT));
