@@ -1,9 +1,8 @@
 //! The decisions. Facts go in, actions come out; nothing here reads a clock, touches a descriptor or waits.
 //!
-//! Start with [`process::step`], the life of one process. [`shutdown::Phases`] decides in which order groups end,
-//! [`dependencies::Graph`] who waits for whom,
-//! [`info_map::ProcessInfoMap`] records which programs are alive, and [`events`] contains the queues of event
-//! listeners.
+//! Start with [`process::step`], the life of one process. [`dependencies::Graph`] knows who waits for whom,
+//! [`shutdown::Phases`] decides in which order groups end, [`dependencies::StopOrder`] combines the two,
+//! [`info_map::ProcessInfoMap`] records which programs are alive, and [`events`] contains the queues of event listeners.
 
 pub mod dependencies;
 pub mod events;
