@@ -1,8 +1,9 @@
 //! Judges a command that was run as a probe: how it has ended, and what it has printed.
 
 use crate::model::exit::ExitStatus;
+use crate::model::time::in_short;
 use crate::model::visible::escaped;
-use crate::probe::{in_words, read_available};
+use crate::probe::read_available;
 use std::borrow::Cow;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -90,7 +91,7 @@ pub fn judge(status: ExitStatus, output: &Output) -> Result<(), String> {
 
 /// What is told of a command that was killed because it took too long: `no end within 3s: waiting for db`.
 pub fn no_end(timeout: Duration, output: &Output) -> String {
-    output.behind(format!("no end within {}", in_words(timeout)))
+    output.behind(format!("no end within {}", in_short(timeout)))
 }
 
 #[cfg(test)]

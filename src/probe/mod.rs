@@ -7,23 +7,12 @@
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
 
 pub mod exec;
 pub mod fd;
 pub mod lines;
 pub mod network;
 pub mod notify;
-
-/// A duration as people read it: `3s`, `1.5s`, `500ms`.
-pub fn in_words(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    match (millis / 1000, millis % 1000) {
-        (0, millis) => format!("{millis}ms"),
-        (seconds, 0) => format!("{seconds}s"),
-        (seconds, millis) => format!("{seconds}.{}s", format!("{millis:03}").trim_end_matches('0')),
-    }
-}
 
 /// Reads what there is, without waiting for more whatever the flags of the descriptor are. `None` if nothing is there;
 /// 0 at the end, and if it cannot be read.
@@ -48,15 +37,6 @@ fn read_available(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_short_to_read() {
-        for (millis, expected) in
-            [(0, "0ms"), (500, "500ms"), (1000, "1s"), (1500, "1.5s"), (2050, "2.05s"), (90_000, "90s")]
-        {
-            assert_eq!(in_words(Duration::from_millis(millis)), expected);
-        }
-    }
 
     #[test]
     fn reading_never_waits() {

@@ -5,7 +5,7 @@
 
 use crate::files;
 use crate::model::probe::{HttpProbe, Probe};
-use crate::probe::in_words;
+use crate::model::time::in_short;
 use crate::probe::network::questions::Questions;
 use crate::rt::{self, Async, Timer};
 use crate::sys::mounts;
@@ -146,7 +146,7 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, String>
     let _forgets = Forgets;
     let late = async {
         Timer::after(limit).await;
-        Err(format!("no answer within {}", in_words(limit)))
+        Err(format!("no answer within {}", in_short(limit)))
     };
     work.or(late).await
 }
