@@ -102,8 +102,12 @@ requests! {
     AllConfigInfo -> Vec<request::ConfigInfo>;
     /// Start one process, a group (`group:*`), or all of them.
     Start(Target, Wait) -> Applied;
+    /// Start one process, a group (`group:*`), or all of them, whatever they depend on.
+    StartAlone(Target, Wait) -> Applied;
     /// Stop one process, a group (`group:*`), or all of them.
     Stop(Target, Wait) -> Applied;
+    /// Stop processes and, before them, all that depends on them.
+    StopWithDependents(Target, Wait) -> Applied;
     /// Send a signal to one process, a group (`group:*`), or all of them.
     Signal(Target, signal::Signal) -> Applied;
     /// Read the configuration again. Answers what differs; changes no group.
@@ -144,6 +148,11 @@ requests! {
     Overview(Target) -> Box<overview::Overview>;
     /// The state of the daemon alone: an overview without processes.
     Daemon -> Box<overview::Overview>;
+    /// How a process, a group or all processes are, in one word each, sorted by group and name.
+    Health(Target) -> Vec<overview::HealthLine>;
+    /// The processes that depend on others or that others depend on, sorted by name; of one process or group, those that
+    /// hang together with it.
+    DependencyGraph(Target) -> Vec<overview::GraphNode>;
     /// The processes that have a pid now.
     Alive -> Vec<overview::Alive>;
     /// How the configuration is read, and which groups are active.

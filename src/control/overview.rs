@@ -2,6 +2,7 @@
 //! [`ask::Overview`](struct@super::ask::Overview), and publishes changes of it to the feed.
 
 use crate::control::request::ProcessInfo;
+use crate::model::dependency::Dependency;
 use crate::model::exit::{ExitStatus, PastExit, Tally};
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Wall;
@@ -63,6 +64,137 @@ pub struct ProcessView {
     pub note: Cow<'static, str>,
     /// What will happen without a request, and how soon.
     pub next: Option<(&'static str, Duration)>,
+    /// What Supervisor does not know of a process; `None` if its configuration uses nothing of that.
+    pub life: Option<Box<LifeView>>,
+}
+
+/// What a process waits for, whether it is ready and well, and how it is restarted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LifeView {
+    /// Whether it is a job (`type=oneshot`).
+    pub is_oneshot: bool,
+    /// Whom it waits for, `db (BACKOFF)`; empty if it does not wait.
+    pub waiting_for: String,
+    /// The items of its `depends_on`.
+    pub needs: Vec<NeedView>,
+    /// How it becomes ready, as its configuration says it: `tcp:127.0.0.1:5432`. `None` without `ready`.
+    pub ready: Option<String>,
+    /// How its health is checked. `None` without `health`.
+    pub health: Option<HealthView>,
+    /// What the last probe has found wrong; empty if nothing.
+    pub problem: String,
+    /// How often it was started by itself within the time of its `restart_limit`, and how often it may be.
+    pub automatic_starts: Option<(usize, u32)>,
+    /// After how many failed starts in a row it is given up. `None`: never.
+    pub startretries: Option<u32>,
+}
+
+/// One item of `depends_on`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NeedView {
+    /// The item: what it names, the condition, whether only the order matters.
+    pub dependency: Dependency,
+    /// Whether it holds; `Failed` if it does not and will not by itself.
+    pub verdict: NeedVerdict,
+    /// The namespecs of the processes that it stands for, and their states.
+    pub processes: Vec<(String, ProcessState)>,
+}
+
+/// Whether an item of `depends_on` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeedVerdict {
+    /// It does.
+    Met,
+    /// It may come to hold by itself.
+    Unmet,
+    /// Something rests in a state from which it will not come by itself.
+    Failed,
+}
+
+/// What health checks have found out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthView {
+    /// How it is checked, as its configuration says it.
+    pub probe: String,
+    /// `None` before the first result that counts.
+    pub is_healthy: Option<bool>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// How many failures in a row make it unhealthy.
+    pub retries: u32,
+}
+
+/// A process in the graph of dependencies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GraphNode {
+    /// Its namespec.
+    pub name: String,
+    /// Its state.
+    pub state: ProcessState,
+    /// Whether it waits.
+    pub is_waiting: bool,
+    /// What it depends on.
+    pub needs: Vec<NeedView>,
+    /// The namespecs of those that depend on it directly.
+    pub dependents: Vec<String>,
+}
+
+/// One line of `ctl health`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthLine {
+    /// The group of the process.
+    pub group: Arc<str>,
+    /// Its name.
+    pub process: Arc<str>,
+    /// How it is.
+    pub word: HealthWord,
+    /// Why it is so; empty if that needs no words.
+    pub reason: String,
+}
+
+/// How a process is, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthWord {
+    /// It is up, and its health check has succeeded.
+    Healthy,
+    /// It is up, and its health check has failed too often, or it has failed in another way and is to end.
+    Unhealthy,
+    /// It is up, and nobody checks its health.
+    Running,
+    /// It is on its way up, or nothing is known about its health yet.
+    Starting,
+    /// It waits for what it depends on.
+    Waiting,
+    /// It has ended as expected, and is not to run again by itself.
+    Finished,
+    /// It is not to run: nobody has started it, or somebody has stopped it.
+    Stopped,
+    /// It could not be started, or has ended as it should not.
+    Failed,
+}
+
+impl HealthWord {
+    /// The word.
+    pub fn text(self) -> &'static str {
+        match self {
+            HealthWord::Healthy => "healthy",
+            HealthWord::Unhealthy => "unhealthy",
+            HealthWord::Running => "running",
+            HealthWord::Starting => "starting",
+            HealthWord::Waiting => "waiting",
+            HealthWord::Finished => "finished",
+            HealthWord::Stopped => "stopped",
+            HealthWord::Failed => "failed",
+        }
+    }
+
+    /// Whether such a process is no reason to call the whole unhealthy.
+    pub fn is_good(self) -> bool {
+        match self {
+            HealthWord::Healthy | HealthWord::Running | HealthWord::Finished | HealthWord::Stopped => true,
+            HealthWord::Unhealthy | HealthWord::Starting | HealthWord::Waiting | HealthWord::Failed => false,
+        }
+    }
 }
 
 /// A change of one process' state.

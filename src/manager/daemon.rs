@@ -111,6 +111,7 @@ impl Daemon {
             self.fire_deadlines();
             self.fire_probes();
             self.check_pending_spawns();
+            self.progress_of_stops();
             self.progress_of_group_updates();
             if self.progress_of_end() {
                 return End::Daemon;

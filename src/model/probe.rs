@@ -3,6 +3,7 @@
 use crate::model::signal::Signal;
 use crate::model::time::Monotonic;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,6 +37,26 @@ impl Probe {
     /// Whether the process reports by itself: then nobody asks it again and again.
     pub fn is_reported(&self) -> bool {
         matches!(self, Probe::Log(_) | Probe::Notify | Probe::Fd(_))
+    }
+}
+
+/// As a configuration would write it.
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Probe::Tcp { host, port } if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
+            Probe::Tcp { host, port } => write!(f, "tcp:{host}:{port}"),
+            Probe::Unix(path) => write!(f, "unix:{}", path.display()),
+            Probe::Http(HttpProbe { host, port, path, .. }) if host.contains(':') => {
+                write!(f, "http://[{host}]:{port}{path}")
+            }
+            Probe::Http(HttpProbe { host, port, path, .. }) => write!(f, "http://{host}:{port}{path}"),
+            Probe::Exec(command) => write!(f, "exec:{command}"),
+            Probe::Log(pattern) => write!(f, "log:{pattern}"),
+            Probe::File(path) => write!(f, "file:{}", path.display()),
+            Probe::Notify => f.write_str("notify"),
+            Probe::Fd(number) => write!(f, "fd:{number}"),
+        }
     }
 }
 

@@ -52,7 +52,8 @@ fn flags(process: &Process) -> u32 {
     };
     let alone = if process.is_alone { DETAIL_ALONE } else { 0 };
     let problem = if process.health.problem.is_empty() { 0 } else { DETAIL_HAS_PROBLEM };
-    state | health | alone | problem
+    let to_stop = if process.is_to_stop { DETAIL_TO_STOP } else { 0 };
+    state | health | alone | problem | to_stop
 }
 
 /// Adds to a process, as its record says it is, what that has no room for.
@@ -85,6 +86,7 @@ pub(super) fn read(memory: &ManagerMemory, slot: u32, number: u32, process: &mut
         (state, _) => state.clone(),
     };
     process.is_alone = flags & DETAIL_ALONE != 0;
+    process.is_to_stop = flags & DETAIL_TO_STOP != 0;
     let has_problem = flags & DETAIL_HAS_PROBLEM != 0;
     process.health = Health {
         is_healthy: (flags & DETAIL_HEALTH_KNOWN != 0).then_some(flags & DETAIL_HEALTHY != 0),
@@ -127,6 +129,7 @@ mod tests {
         let running = Process { state: State::Running { pid: 7, until: due }, ..Process::default() };
         processes.push(Process { health: unhealthy, ..running.clone() });
         processes.push(Process { health: healthy, is_alone: true, ..running.clone() });
+        processes.push(Process { is_to_stop: true, ..running.clone() });
         processes.push(Process { automatic_starts: vec![Monotonic(4), Monotonic(5)], ..running.clone() });
         processes.push(running);
         for process in processes {

@@ -411,6 +411,8 @@ pub const DETAIL_HEALTH_KNOWN: u32 = 1 << 11;
 pub const DETAIL_HEALTHY: u32 = 1 << 12;
 /// Flag in [`Detail::flags`]: its last probe has found something wrong.
 pub const DETAIL_HAS_PROBLEM: u32 = 1 << 13;
+/// Flag in [`Detail::flags`]: it is to be stopped once all that depends on it is at rest.
+pub const DETAIL_TO_STOP: u32 = 1 << 14;
 
 /// Bit in [`Slot::current`]: the record that counts has a [`Detail`]. A manager of an earlier release clears it.
 pub const CURRENT_HAS_DETAIL: u32 = 2;

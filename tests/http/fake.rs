@@ -175,7 +175,9 @@ impl Programs {
             }
             Call::AllConfigInfo(_, client) => answer(client, Ok(Vec::new())),
             Call::Start(ask::Start(target, _), client) => answer(client, self.start(&target)),
-            Call::Stop(ask::Stop(target, _), client) => {
+            Call::StartAlone(ask::StartAlone(target, _), client) => answer(client, self.start(&target)),
+            Call::StopWithDependents(ask::StopWithDependents(target, _), client)
+            | Call::Stop(ask::Stop(target, _), client) => {
                 answer(client, self.change(&target, true, false, FaultCode::NotRunning));
             }
             Call::Signal(ask::Signal(target, _), client) => {

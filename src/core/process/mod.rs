@@ -275,6 +275,8 @@ pub struct Process {
     pub health: Health,
     /// Somebody started it without what it depends on, so it does not wait for that.
     pub is_alone: bool,
+    /// It is to be stopped once all that depends on it is at rest.
+    pub is_to_stop: bool,
 }
 
 impl Default for Process {
@@ -290,6 +292,7 @@ impl Default for Process {
             automatic_starts: Vec::new(),
             health: Health::default(),
             is_alone: false,
+            is_to_stop: false,
         }
     }
 }
@@ -303,6 +306,8 @@ pub enum Event {
     StartAlone,
     /// Somebody wants it down.
     Stop,
+    /// The same, once all that depends on it is at rest. [`Event::Stop`] follows then.
+    StopLater,
     /// The daemon ends, and it is this process' turn.
     ShutDown,
     /// Do not wait for the rest of the grace period: send SIGKILL now.
@@ -334,6 +339,8 @@ pub enum Event {
     SignalFailed(String),
     /// [`Circumstances::needs`] is not what it was.
     NeedsChanged,
+    /// It was not met for a moment at least, and may be met again.
+    NeedsLost,
     /// Its `ready` was tried, or it has said that it is ready.
     Readiness(Result<(), String>),
     /// Its `health` was tried.

@@ -207,9 +207,7 @@ impl Step<'_> {
                 Needs::Failed(why) => self.refuse(why.to_string(), Some(State::Parked { is_fatal: true })),
             },
             State::Parked { .. } if holds => self.enter_if_allowed(),
-            State::Starting { .. } | State::Running { .. } | State::Failing { .. }
-                if !holds && !self.process.is_alone =>
-            {
+            State::Starting { .. } | State::Running { .. } | State::Failing { .. } if !holds => {
                 self.needs_are_lost(state);
             }
             _ => {}
@@ -223,7 +221,10 @@ impl Step<'_> {
     }
 
     /// It is up, or about to be, and what it depends on is not any more.
-    fn needs_are_lost(&mut self, state: &State) {
+    pub(super) fn needs_are_lost(&mut self, state: &State) {
+        if self.process.is_alone {
+            return;
+        }
         let after = match self.config.dependencies.depends_restart {
             DependsRestart::None => return,
             DependsRestart::Restart => After::Start,

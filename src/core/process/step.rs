@@ -29,6 +29,9 @@ impl Step<'_> {
     fn run(&mut self, event: Event) {
         use State::*;
         let now = self.at.now;
+        if matches!(event, Event::Start | Event::StartAlone | Event::Stop | Event::ShutDown) {
+            self.process.is_to_stop = false;
+        }
         match (self.process.state.clone(), event) {
             (Stopped | Exited { .. } | Fatal { .. } | Parked { .. }, Event::Start) => self.start(false),
             (Stopped | Exited { .. } | Fatal { .. } | Parked { .. }, Event::StartAlone) => self.start(true),
@@ -140,7 +143,12 @@ impl Step<'_> {
                 self.change(Unknown { pid }, pid);
             }
 
-            (state, Event::NeedsChanged) => self.needs_changed(&state),
+            (state, Event::StopLater) => self.process.is_to_stop = state.is_active(),
+
+            (state @ (Starting { .. } | Running { .. } | Failing { .. }), Event::NeedsLost) => {
+                self.needs_are_lost(&state);
+            }
+            (state, Event::NeedsChanged | Event::NeedsLost) => self.needs_changed(&state),
 
             (Starting { pid: Some(pid), is_ready: false, .. }, Event::Readiness(result)) => {
                 self.readiness(pid, result);

@@ -102,7 +102,9 @@ fn further_events() -> Vec<(&'static str, f64, Event)> {
     let problem = || Err("connection refused".to_string());
     vec![
         ("StartAlone", 2.0, Event::StartAlone),
+        ("StopLater", 2.0, Event::StopLater),
         ("NeedsChanged", 2.0, Event::NeedsChanged),
+        ("NeedsLost", 2.0, Event::NeedsLost),
         ("Readiness ok", 2.0, Event::Readiness(Ok(()))),
         ("Readiness bad", 2.0, Event::Readiness(problem())),
         ("Checked ok", 2.0, Event::Checked(Ok(()))),
@@ -219,6 +221,9 @@ fn row(state: &State, event: &Event, second: f64, case: &Case) -> String {
     }
     if after.health != process.health {
         let _ = write!(text, ", health {:?}, {} failures", after.health.is_healthy, after.health.failures);
+    }
+    if after.is_to_stop {
+        text += ", to stop";
     }
     for effect in &effects {
         text += "\n        ";

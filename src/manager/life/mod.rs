@@ -12,6 +12,7 @@ pub mod start;
 pub mod take_over;
 pub mod upgrade;
 
+use crate::core::dependencies::StopOrder;
 use crate::core::shutdown::Phases;
 use crate::manager::processes::SlotId;
 use crate::model::config::Config;
@@ -65,9 +66,17 @@ impl Life {
     }
 }
 
+/// Who is stopped when.
+enum EndOrder {
+    /// Group after group, by priority: nobody depends on anybody.
+    Phases(Phases<String>),
+    /// Dependents before what they depend on.
+    Layers(StopOrder),
+}
+
 /// How far the end has come.
 struct Ending {
-    phases: Phases<String>,
+    order: EndOrder,
     /// The groups that are stopping now.
     current: Vec<String>,
     next_report: Monotonic,

@@ -7,8 +7,8 @@ use crate::config::{self, Surroundings};
 use crate::core::process::Event;
 use crate::core::shutdown::Phases;
 use crate::manager::daemon::{Daemon, flush_messages};
-use crate::manager::life::Ending;
-use crate::manager::processes::SlotId;
+use crate::manager::life::{EndOrder, Ending};
+use crate::manager::processes::{Proc, SlotId};
 use crate::model::config::Config;
 use crate::model::event::Kind;
 use crate::model::state::ProcessState::Stopping;
@@ -21,6 +21,16 @@ use std::time::Duration;
 
 /// How often the log says who is waited for; Supervisor, supervisord.py, shutdown_report().
 const REPORT_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Whose turn it is to be stopped.
+enum Layer {
+    /// These.
+    Now(Vec<SlotId>),
+    /// Nobody, until those before have ended.
+    Later,
+    /// Nobody is left.
+    Over,
+}
 
 impl Daemon {
     /// Begins to stop everything for good. Asking again changes nothing; during a restart it makes that
@@ -43,6 +53,13 @@ impl Daemon {
             return;
         }
         ::log::warn!("asked {IMPATIENT_REQUESTS} times to exit, killing what still runs");
+        if let EndOrder::Layers(order) = &ending.order {
+            let slots: Vec<SlotId> = order.under_way().collect();
+            for slot in slots {
+                self.apply(slot, Event::Escalate);
+            }
+            return;
+        }
         let names = if ending.leaves {
             // Only what somebody is stopping: the rest is to go on.
             self.procs.groups().iter().map(|group| group.config.name.to_string()).collect()
@@ -114,12 +131,17 @@ impl Daemon {
             return;
         }
         let leaves = restart_with.is_none() && self.leaves_programs() && self.listen_for_successor();
-        let groups = self.procs.groups().iter().filter(|_| !leaves);
-        let phases = Phases::new(groups.map(|group| (group.config.priority, group.config.name.to_string())));
+        let order = if leaves || self.dependents.graph().is_none() {
+            let groups = self.procs.groups().iter().filter(|_| !leaves);
+            let named = groups.map(|group| (group.config.priority, group.config.name.to_string()));
+            EndOrder::Phases(Phases::new(named))
+        } else {
+            EndOrder::Layers(self.stop_order(self.procs.all().map(|(slot, _)| slot)))
+        };
         let (current, next_report) = (Vec::new(), clock::monotonic());
         let stopping = if leaves { self.stopping() } else { Vec::new() };
         self.life.ending =
-            Some(Ending { phases, current, next_report, n_requests: 0, restart_with, leaves, stopping });
+            Some(Ending { order, current, next_report, n_requests: 0, restart_with, leaves, stopping });
     }
 
     /// Goes on with an end that an earlier manager had begun.
@@ -141,8 +163,21 @@ impl Daemon {
     /// Stops the next groups as soon as those before are at rest. True once the daemon is to end.
     pub fn progress_of_end(&mut self) -> bool {
         while self.life.ending.is_some() {
-            if self.phase_is_over() {
-                let next = self.life.ending.as_mut().and_then(|ending| ending.phases.next());
+            if let Some(batch) = self.next_layer() {
+                match batch {
+                    Layer::Now(slots) => self.shut_down(&slots),
+                    Layer::Later => {
+                        self.report_who_is_waited_for();
+                        return false;
+                    }
+                    Layer::Over if self.end_has_come() => return true,
+                    Layer::Over => {}
+                }
+            } else if self.phase_is_over() {
+                let next = match self.life.ending.as_mut().map(|ending| &mut ending.order) {
+                    Some(EndOrder::Phases(phases)) => phases.next(),
+                    _ => None,
+                };
                 match next {
                     Some(groups) => self.begin_phase(groups),
                     None if self.end_has_come() => return true,
@@ -154,6 +189,29 @@ impl Daemon {
             }
         }
         false
+    }
+
+    /// Who is to be stopped next, if that goes by layers.
+    fn next_layer(&mut self) -> Option<Layer> {
+        let ending = self.life.ending.as_mut()?;
+        let EndOrder::Layers(order) = &mut ending.order else { return None };
+        let slots = order.next(|slot| self.procs.proc(slot).is_some_and(Proc::is_active));
+        Some(match slots.is_empty() {
+            false => Layer::Now(slots),
+            true if order.is_over() => Layer::Over,
+            true => Layer::Later,
+        })
+    }
+
+    fn shut_down(&mut self, slots: &[SlotId]) {
+        let is_impatient =
+            self.life.ending.as_ref().is_some_and(|ending| ending.n_requests >= IMPATIENT_REQUESTS);
+        for slot in slots {
+            self.apply(*slot, Event::ShutDown);
+            if is_impatient {
+                self.apply(*slot, Event::Escalate);
+            }
+        }
     }
 
     fn phase_is_over(&self) -> bool {

@@ -277,11 +277,13 @@ impl Daemon {
     /// takes over before that begins again, and later finds the groups and what is still to be started.
     pub fn start_groups(&mut self) {
         let groups = self.in_force.config().groups.clone();
-        for group in &groups {
-            if let Err(problem) = self.add_group(group) {
-                crate::crit!("could not add group '{}': {problem}", group.name);
+        self.connect_together(|daemon| {
+            for group in &groups {
+                if let Err(problem) = daemon.add_group(group) {
+                    crate::crit!("could not add group '{}': {problem}", group.name);
+                }
             }
-        }
+        });
         self.warn_of_descriptor_limit();
         self.announce_state(Kind::SupervisorRunning);
         let saved = self.save();

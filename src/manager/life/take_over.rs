@@ -99,11 +99,16 @@ impl Daemon {
         self.start_with_needs(&to_start);
         self.go_on_probing();
         self.ask_all_conditions();
+        self.continue_staged_stops();
     }
 
     /// Rebuilds the table from the groups in force and what the slots say, without pipes and logs. Returns what was
     /// under way.
     pub fn restore(&mut self, active: Vec<ActiveGroup>) -> Restored {
+        self.connect_together(|daemon| daemon.restore_table(active))
+    }
+
+    fn restore_table(&mut self, active: Vec<ActiveGroup>) -> Restored {
         let contents = self.link.contents();
         self.procs.reserve_slots(&contents.iter().map(|content| content.slot).collect::<Vec<_>>());
         // Entries are dealt with in their order, so everything before the last applied one is done.

@@ -46,8 +46,8 @@ impl Daemon {
             _ => None,
         };
         let (process, effects) = step(proc.process.clone(), event, &config, at);
-        self.begin_event();
         self.procs.replace(slot, process);
+        self.begin_event(slot);
         let (mut changes, mut pending) = (Vec::new(), PendingEffects::default());
         // Said before it is committed: after a crash in between it is said twice rather than never.
         for effect in &effects {

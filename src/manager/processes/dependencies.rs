@@ -5,13 +5,13 @@
 //! so a chain may be as long as it likes. Conditions are about what is so *now*; a manager that takes over asks everybody's
 //! conditions once, and what was missed is made up for.
 
-use crate::core::dependencies::{Change, Facts, Graph, Member, Standing, Verdict};
+use crate::core::dependencies::{Active, Change, Facts, Graph, Member, Standing, StopOrder, Verdict};
 use crate::core::process::{Event, Process, State};
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
 use crate::model::config::ProcessConfig;
 use crate::model::exit::ExitStatus;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// So many of those that a process waits for are named.
 const MOST_NAMED: usize = 3;
@@ -23,10 +23,14 @@ pub struct Dependents {
     graph: Graph,
     /// How many processes depend on something.
     n_dependents: usize,
-    changed: VecDeque<SlotId>,
+    changed: VecDeque<Change>,
+    /// Processes that come into the graph together, while they are gathered.
+    gathered: Option<Vec<SlotId>>,
     /// How many events are being taken, one inside the other.
     depth: u32,
     is_telling: bool,
+    /// The stops that go layer by layer.
+    stops: Vec<StopOrder>,
 }
 
 impl Dependents {
@@ -69,6 +73,9 @@ fn member(slot: SlotId, proc: &Proc) -> Member<'_> {
 impl Daemon {
     /// Processes have come into the table: those in these slots.
     pub fn connect(&mut self, slots: &[SlotId]) {
+        if let Some(gathered) = &mut self.dependents.gathered {
+            return gathered.extend(slots);
+        }
         let procs = &self.procs;
         let come = || slots.iter().filter_map(|slot| Some((*slot, procs.proc(*slot)?)));
         let n_new = come().filter(|(_, proc)| depends(&proc.config)).count();
@@ -84,6 +91,16 @@ impl Daemon {
         };
         dependents.n_dependents += n_new;
         self.remember(&changes);
+    }
+
+    /// Does something that may bring many processes into the table; they come into the graph when it is done, all at once.
+    pub fn connect_together<T>(&mut self, act: impl FnOnce(&mut Daemon) -> T) -> T {
+        self.dependents.gathered.get_or_insert_default();
+        let result = act(self);
+        if let Some(slots) = self.dependents.gathered.take() {
+            self.connect(&slots);
+        }
+        result
     }
 
     /// Processes have left the table.
@@ -106,7 +123,7 @@ impl Daemon {
     }
 
     fn remember(&mut self, changes: &[Change]) {
-        self.dependents.changed.extend(changes.iter().map(|change| change.id));
+        self.dependents.changed.extend(changes);
     }
 
     /// What holds for a process, and what has failed if something has.
@@ -121,9 +138,21 @@ impl Daemon {
         }
     }
 
-    /// A process is about to take an event.
-    pub(super) fn begin_event(&mut self) {
+    /// A process has come to another state, and what follows from that is about to be done.
+    pub(super) fn begin_event(&mut self, slot: SlotId) {
         self.dependents.depth += 1;
+        // Now and not only at the end: a program that is back by then was away all the same.
+        self.note_standing(slot);
+    }
+
+    fn note_standing(&mut self, slot: SlotId) {
+        if self.dependents.n_dependents > 0
+            && let Some(proc) = self.procs.proc(slot)
+        {
+            let standing = standing(&proc.process, &proc.config);
+            let changes = self.dependents.graph.set(slot, standing);
+            self.remember(&changes);
+        }
     }
 
     /// It has taken the event: its dependents are told if that matters to them, once no other event is being taken.
@@ -132,14 +161,78 @@ impl Daemon {
         if self.dependents.n_dependents == 0 {
             return;
         }
-        if let Some(proc) = self.procs.proc(slot) {
-            let standing = standing(&proc.process, &proc.config);
-            let changes = self.dependents.graph.set(slot, standing);
-            self.remember(&changes);
+        self.note_standing(slot);
+        if !self.dependents.stops.is_empty() && self.procs.proc(slot).is_none_or(|proc| !proc.is_active()) {
+            self.dependents.stops.iter_mut().for_each(|stop| stop.at_rest(slot));
         }
         if self.dependents.depth == 0 {
             self.tell_dependents();
         }
+    }
+
+    /// The order in which processes are stopped: dependents before what they depend on, and else by priority.
+    pub fn stop_order(&self, slots: impl IntoIterator<Item = SlotId>) -> StopOrder {
+        let places: HashMap<&str, usize> = self
+            .procs
+            .groups()
+            .iter()
+            .enumerate()
+            .map(|(place, group)| (&*group.config.name, place))
+            .collect();
+        let active = slots.into_iter().filter_map(|slot| {
+            let proc = self.procs.proc(slot).filter(|proc| proc.is_active())?;
+            let group = places.get(&*proc.group).copied()?;
+            let group_priority = self.procs.groups()[group].config.priority;
+            Some(Active { id: slot, group, group_priority, priority: proc.config.priority })
+        });
+        let empty = Graph::new();
+        StopOrder::new(self.dependents.graph().unwrap_or(&empty), active)
+    }
+
+    /// Stops these processes, each when all of them that depend on it are at rest. A successor goes on with that.
+    pub fn begin_staged_stop(&mut self, slots: &[SlotId]) {
+        for slot in slots {
+            self.apply(*slot, Event::StopLater);
+        }
+        let order = self.stop_order(slots.iter().copied());
+        self.dependents.stops.push(order);
+        self.progress_of_stops();
+    }
+
+    /// Goes on with stops that a former manager had begun.
+    pub fn continue_staged_stops(&mut self) {
+        let waits = self.procs.all().filter(|(_, proc)| proc.process.is_to_stop).map(|(slot, _)| slot);
+        let waits: Vec<SlotId> = waits.collect();
+        if !waits.is_empty() {
+            let order = self.stop_order(waits);
+            self.dependents.stops.push(order);
+            self.progress_of_stops();
+        }
+    }
+
+    /// Stops whoever's turn it is.
+    pub fn progress_of_stops(&mut self) {
+        if self.dependents.stops.is_empty() {
+            return;
+        }
+        let mut stops = std::mem::take(&mut self.dependents.stops);
+        for stop in &mut stops {
+            loop {
+                let batch = stop.next(|slot| self.procs.proc(slot).is_some_and(Proc::is_active));
+                if batch.is_empty() {
+                    break;
+                }
+                for slot in batch {
+                    // Unless somebody has started it meanwhile, which is the last word.
+                    if self.procs.proc(slot).is_some_and(|proc| proc.process.is_to_stop) {
+                        self.apply(slot, Event::Stop);
+                    }
+                }
+            }
+        }
+        stops.retain(|stop| !stop.is_over());
+        // Nobody begins another one meanwhile: requests are dealt with elsewhere.
+        self.dependents.stops.append(&mut stops);
     }
 
     /// Tells all whose conditions have changed.
@@ -149,8 +242,9 @@ impl Daemon {
         }
         self.dependents.is_telling = true;
         self.spawn_together(|daemon| {
-            while let Some(slot) = daemon.dependents.changed.pop_front() {
-                daemon.apply(slot, Event::NeedsChanged);
+            while let Some(change) = daemon.dependents.changed.pop_front() {
+                let is_lost = change.verdict != Verdict::Met;
+                daemon.apply(change.id, if is_lost { Event::NeedsLost } else { Event::NeedsChanged });
                 daemon.link.beat();
             }
         });
@@ -167,9 +261,11 @@ impl Daemon {
             return;
         }
         let all = self.procs.all();
-        let slots: Vec<SlotId> =
-            all.filter(|(_, proc)| depends(&proc.config)).map(|(slot, _)| slot).collect();
-        self.dependents.changed.extend(slots);
+        let dependents = all.filter(|(_, proc)| depends(&proc.config));
+        let graph = &self.dependents.graph;
+        let changes = dependents.map(|(id, _)| Change { id, verdict: graph.verdict(id) });
+        let changes: Vec<Change> = changes.collect();
+        self.dependents.changed.extend(changes);
         self.tell_dependents();
     }
 

@@ -1,6 +1,6 @@
 //! One process: what is known of it, and how that changes.
 
-use crate::core::process::Process;
+use crate::core::process::{Process, State};
 use crate::manager::boot::AutoLogs;
 use crate::manager::requests::waiters::Waiter;
 use crate::manager::spawn::jobs::PendingSpawn;
@@ -216,6 +216,11 @@ impl Proc {
     /// Its state, as clients see it.
     pub fn state(&self) -> ProcessState {
         self.process.state.kind()
+    }
+
+    /// Whether it waits for what it depends on.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.process.state, State::Waiting { .. })
     }
 
     /// Whether it keeps its group from being at rest.

@@ -132,6 +132,7 @@ impl Daemon {
             n_logged: proc.streams.n_read(),
             note: note_in_full(proc),
             next: coming(proc),
+            life: self.life_view(proc),
         }
     }
 }

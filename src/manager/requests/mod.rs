@@ -7,6 +7,7 @@
 pub mod changes;
 pub mod description;
 pub mod early_answers;
+pub mod life_view;
 pub mod live_view;
 pub mod orders;
 pub mod policy;
@@ -51,6 +52,14 @@ impl Daemon {
             }
             Call::Stop(ask::Stop(target, wait), client) => {
                 let members = self.table().stop(&target);
+                self.order(Order::Stop, members, wait, client);
+            }
+            Call::StartAlone(ask::StartAlone(target, wait), client) => {
+                let members = self.table().start_alone(&target);
+                self.order(Order::StartAlone, members, wait, client);
+            }
+            Call::StopWithDependents(ask::StopWithDependents(target, wait), client) => {
+                let members = self.table().stop(&target).map(|members| self.with_dependents(members));
                 self.order(Order::Stop, members, wait, client);
             }
             Call::Upgrade(ask::Upgrade(binary), client) => self.begin_upgrade(binary, Some(client)),
@@ -130,6 +139,12 @@ impl Daemon {
                 let names = daemon.procs.all().map(|(_, proc)| (&*proc.group, &*proc.config.name));
                 Ok(namespec::bearer(&name, names).unwrap_or(name))
             }),
+            Call::Health(ask::Health(target), client) => {
+                self.answer(client, |daemon| daemon.health(&target));
+            }
+            Call::DependencyGraph(ask::DependencyGraph(target), client) => {
+                self.answer(client, |daemon| daemon.dependency_graph(&target));
+            }
             Call::Alive(ask::Alive, client) => self.answer(client, |daemon| Ok(daemon.alive())),
             Call::Overview(ask::Overview(target), client) => {
                 self.answer(client, |daemon| Ok(Box::new(daemon.overview(&target)?)));

@@ -6,7 +6,7 @@ use crate::core::process::{Event, Reach};
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
 use crate::manager::requests::policy::{Member, Members, Next, Order, after_start, after_stop};
-use crate::manager::requests::waiters::{Batch, Reply, Waiter};
+use crate::manager::requests::waiters::{Batch, Reply, Waiter, Wants};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec;
 use crate::model::signal::Signal;
@@ -27,7 +27,7 @@ impl Daemon {
             Err(fault) => return self.answers.post(client, Err(fault)),
         };
         let next = match order {
-            Order::Start => match self.begin_start(slot) {
+            Order::Start | Order::StartAlone => match self.begin_start(slot, order) {
                 Ok(()) => self.after_start(slot, sent, wait),
                 Err(fault) => Next::Answer(Err(fault)),
             },
@@ -45,10 +45,13 @@ impl Daemon {
     }
 
     fn order_several(&mut self, order: Order, members: Vec<Member>, wait: Wait, client: Client<Applied>) {
+        if order == Order::Stop && self.dependents.graph().is_some() {
+            return self.stop_in_layers(members, wait, client);
+        }
         let begun: Vec<(SlotId, Result<(), Fault>)> = self.spawn_together(|daemon| {
             let mut begin = |member: Member| match (member.refused, order) {
                 (Some(fault), _) => Err(fault),
-                (None, Order::Start) => daemon.begin_start(member.slot),
+                (None, Order::Start | Order::StartAlone) => daemon.begin_start(member.slot, order),
                 (None, Order::Stop) => Ok(()),
             };
             members.into_iter().map(|member| (member.slot, begin(member))).collect()
@@ -59,7 +62,7 @@ impl Daemon {
             let (group, name, namespec) = names(proc);
             let next = match (order, begun) {
                 (_, Err(fault)) => Next::Answer(Err(fault)),
-                (Order::Start, Ok(())) => self.after_start(slot, &namespec, wait),
+                (Order::Start | Order::StartAlone, Ok(())) => self.after_start(slot, &namespec, wait),
                 (Order::Stop, Ok(())) => self.stop(slot, &namespec, wait),
             };
             match next {
@@ -80,12 +83,61 @@ impl Daemon {
         }
     }
 
+    /// Stops processes, dependents first: each layer waits until the former is at rest.
+    fn stop_in_layers(&mut self, members: Vec<Member>, wait: Wait, client: Client<Applied>) {
+        let batch = Batch::open(client);
+        let mut slots = Vec::with_capacity(members.len());
+        for Member { slot, refused } in members {
+            let Some(proc) = self.procs.proc(slot) else { continue };
+            let (group, name, namespec) = names(proc);
+            match (refused, wait) {
+                (Some(fault), _) => {
+                    batch.borrow_mut().add(&group, &name, Err(fault));
+                    continue;
+                }
+                (None, Wait::No) => batch.borrow_mut().add(&group, &name, Ok(())),
+                (None, Wait::Yes) => {
+                    batch.borrow_mut().expect();
+                    let reply = Reply::Member { batch: batch.clone(), group, name };
+                    self.wait_for(slot, Waiter { wants: Wants::Down, namespec, reply });
+                }
+            }
+            slots.push(slot);
+        }
+        batch.borrow_mut().close(&mut self.answers);
+        self.begin_staged_stop(&slots);
+    }
+
+    /// The processes that are meant, and all that depends on them and runs, for a stop.
+    pub(super) fn with_dependents<'r>(&self, members: Members<'r>) -> Members<'r> {
+        let Some(graph) = self.dependents.graph() else { return members };
+        let (slots, mut meant) = match &members {
+            Members::One { slot, .. } => (vec![*slot], Vec::new()),
+            Members::Several(several) => (several.iter().map(|member| member.slot).collect(), Vec::new()),
+        };
+        for slot in graph.transitive_dependents(&slots) {
+            let is_meant = slots.contains(&slot);
+            if is_meant || self.procs.proc(slot).is_some_and(Proc::is_active) {
+                meant.push(Member { slot, refused: None });
+            }
+        }
+        match members {
+            // Nobody depends on it, so it is answered as ever.
+            Members::One { .. } if meant.len() == 1 => members,
+            _ => Members::Several(meant),
+        }
+    }
+
     /// Lets a process start. Among several its program is created later.
-    fn begin_start(&mut self, slot: SlotId) -> Result<(), Fault> {
+    fn begin_start(&mut self, slot: SlotId, order: Order) -> Result<(), Fault> {
         let Some(proc) = self.procs.proc(slot) else { return Err(Fault::new(FaultCode::BadName)) };
         let config = Arc::clone(&proc.config);
         self.resolve_promptly(&config).map_err(|error| error.fault())?;
-        self.apply(slot, Event::Start);
+        if order == Order::StartAlone {
+            self.apply(slot, Event::StartAlone);
+        } else {
+            self.start_with_needs(&[slot]);
+        }
         Ok(())
     }
 

@@ -40,8 +40,10 @@ pub enum Removal<'r> {
 /// What can be asked of processes and may take a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// To RUNNING.
+    /// To RUNNING, and before it what it depends on.
     Start,
+    /// To RUNNING, whatever it depends on.
+    StartAlone,
     /// To STOPPED.
     Stop,
 }
@@ -139,6 +141,7 @@ pub fn after_stop(state: ProcessState, namespec: &str, refused_signal: &str, wai
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     Start,
+    StartAlone,
     Stop,
     Signal,
 }
@@ -148,6 +151,7 @@ impl Rule {
     fn applies_to(self, proc: &Proc) -> bool {
         match self {
             Rule::Start => !proc.state().is_running(),
+            Rule::StartAlone => !proc.state().is_running() || proc.is_waiting(),
             Rule::Stop => proc.is_active(),
             Rule::Signal => proc.state().is_signallable(),
         }
@@ -157,15 +161,17 @@ impl Rule {
     /// What stands in the way, with the process called `namespec`.
     fn allows(self, proc: &Proc, namespec: impl FnOnce() -> String) -> Result<(), Fault> {
         match (self, proc.state()) {
-            (Rule::Start, ProcessState::Starting | ProcessState::Running | ProcessState::Backoff) => {
-                Err(Fault::with(FaultCode::AlreadyStarted, namespec()))
-            }
-            (Rule::Start, ProcessState::Unknown) => {
+            (Rule::StartAlone, _) if proc.is_waiting() => Ok(()),
+            (
+                Rule::Start | Rule::StartAlone,
+                ProcessState::Starting | ProcessState::Running | ProcessState::Backoff,
+            ) => Err(Fault::with(FaultCode::AlreadyStarted, namespec())),
+            (Rule::Start | Rule::StartAlone, ProcessState::Unknown) => {
                 let text = format!("{} is in an unknown process state", namespec());
                 Err(Fault::with(FaultCode::Failed, text))
             }
             (
-                Rule::Start,
+                Rule::Start | Rule::StartAlone,
                 ProcessState::Stopped | ProcessState::Exited | ProcessState::Fatal | ProcessState::Stopping,
             ) => Ok(()),
             (Rule::Stop, _) if proc.is_active() => Ok(()),
@@ -226,6 +232,14 @@ impl<'a> Table<'a> {
     /// BAD_NAME, or what stands in the way of the one process that is meant.
     pub fn start(self, target: &Target) -> Result<Members<'_>, Fault> {
         self.members(target, Rule::Start)
+    }
+
+    /// As [`Table::start`]; who waits for others is among them.
+    ///
+    /// # Errors
+    /// As [`Table::start`].
+    pub fn start_alone(self, target: &Target) -> Result<Members<'_>, Fault> {
+        self.members(target, Rule::StartAlone)
     }
 
     /// The processes that a stop is about, in the order in which they are to be stopped.

@@ -1,0 +1,169 @@
+//! What is shown of a process beyond Supervisor: what it waits for, how it is, how it is restarted.
+
+use crate::control::overview::{
+    GraphNode, HealthLine, HealthView, HealthWord, LifeView, NeedVerdict, NeedView,
+};
+use crate::control::request::Target;
+use crate::core::dependencies::{Graph, Verdict};
+use crate::core::process::State;
+use crate::manager::daemon::Daemon;
+use crate::manager::processes::{Proc, SlotId};
+use crate::model::config::NO_LIMIT;
+use crate::model::exit::ExitStatus;
+use crate::model::fault::Fault;
+use crate::model::state::ProcessState;
+use std::collections::BTreeSet;
+
+/// So many of the processes that one item stands for are named.
+const MOST_NAMED: usize = 100;
+
+impl Daemon {
+    /// What Supervisor does not know of a process.
+    pub(super) fn life_view(&self, proc: &Proc) -> Option<Box<LifeView>> {
+        let config = &proc.config;
+        let uses_nothing = !config.is_oneshot()
+            && config.max_runtime.is_none()
+            && config.restart.is_default()
+            && config.dependencies.is_default()
+            && config.readiness.is_none()
+            && config.health_check.is_none()
+            && !config.wants_notify_socket();
+        if uses_nothing {
+            return None;
+        }
+        let slot = self.procs.member(&proc.group, &proc.config.name);
+        let graph = self.dependents.graph();
+        let needs = slot.zip(graph).map(|(slot, graph)| self.needs_view(graph, slot));
+        let health = &proc.process.health;
+        let health = config.health_check.as_ref().map(|check| HealthView {
+            probe: check.health.to_string(),
+            is_healthy: health.is_healthy,
+            failures: health.failures,
+            retries: check.health_retries,
+        });
+        let limit = config.restart.restart_limit;
+        Some(Box::new(LifeView {
+            is_oneshot: config.is_oneshot(),
+            waiting_for: self.waits_for(proc),
+            needs: needs.unwrap_or_default(),
+            ready: config.readiness.as_ref().map(|readiness| readiness.ready.to_string()),
+            health,
+            problem: proc.process.health.problem.clone(),
+            automatic_starts: limit.map(|limit| (proc.process.automatic_starts.len(), limit.starts)),
+            startretries: (config.startretries != NO_LIMIT).then_some(config.startretries),
+        }))
+    }
+
+    fn needs_view(&self, graph: &Graph, slot: SlotId) -> Vec<NeedView> {
+        let items = graph.items(slot).into_iter().map(|need| NeedView {
+            dependency: need.dependency,
+            verdict: match need.verdict {
+                Verdict::Met => NeedVerdict::Met,
+                Verdict::Unmet => NeedVerdict::Unmet,
+                Verdict::Failed => NeedVerdict::Failed,
+            },
+            processes: need
+                .processes
+                .into_iter()
+                .take(MOST_NAMED)
+                .filter_map(|slot| self.procs.proc(slot))
+                .map(|proc| (proc.namespec(), proc.state()))
+                .collect(),
+        });
+        items.collect()
+    }
+
+    /// The graph of dependencies, or the part of it that hangs together with a target.
+    ///
+    /// # Errors
+    /// BAD_NAME.
+    pub(super) fn dependency_graph(&self, target: &Target) -> Result<Vec<GraphNode>, Fault> {
+        let meant = self.meant(target)?;
+        let Some(graph) = self.dependents.graph() else { return Ok(Vec::new()) };
+        let shown: BTreeSet<SlotId> = match target {
+            Target::All => meant.into_iter().collect(),
+            _ => {
+                let needs = graph.transitive_needs(&meant).into_iter();
+                needs.chain(graph.transitive_dependents(&meant)).collect()
+            }
+        };
+        let node = |slot: SlotId| {
+            let proc = self.procs.proc(slot)?;
+            let needs = self.needs_view(graph, slot);
+            let dependents = graph.dependents(slot).into_iter().filter_map(|it| self.procs.proc(it.id));
+            let dependents: Vec<String> = dependents.map(Proc::namespec).collect();
+            let is_alone = needs.is_empty() && dependents.is_empty();
+            (!is_alone).then(|| GraphNode {
+                name: proc.namespec(),
+                state: proc.state(),
+                is_waiting: proc.is_waiting(),
+                needs,
+                dependents,
+            })
+        };
+        let mut nodes: Vec<GraphNode> = shown.into_iter().filter_map(node).collect();
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(nodes)
+    }
+
+    /// How processes are, in one word each.
+    ///
+    /// # Errors
+    /// BAD_NAME.
+    pub(super) fn health(&self, target: &Target) -> Result<Vec<HealthLine>, Fault> {
+        let procs = self.meant(target)?.into_iter().filter_map(|slot| self.procs.proc(slot));
+        let mut lines: Vec<HealthLine> = procs.map(|proc| self.health_line(proc)).collect();
+        lines.sort_by(|a, b| (&a.group, &a.process).cmp(&(&b.group, &b.process)));
+        Ok(lines)
+    }
+
+    fn meant(&self, target: &Target) -> Result<Vec<SlotId>, Fault> {
+        match target {
+            Target::All => Ok(self.procs.all().map(|(slot, _)| slot).collect()),
+            Target::Name { namespec, .. } if namespec.process.is_some() => {
+                Ok(vec![self.table().one(target)?.0])
+            }
+            Target::Name { .. } | Target::Group(_) => self.table().several(target),
+        }
+    }
+
+    fn health_line(&self, proc: &Proc) -> HealthLine {
+        let (word, reason) = health_word(proc);
+        let reason = if word == HealthWord::Waiting { self.waits_for(proc) } else { reason };
+        HealthLine { group: proc.group.clone(), process: proc.config.name.clone(), word, reason }
+    }
+}
+
+/// How a process is, and why.
+fn health_word(proc: &Proc) -> (HealthWord, String) {
+    let (process, config) = (&proc.process, &proc.config);
+    let spawnerr = || process.spawnerr.clone();
+    match &process.state {
+        State::Waiting { .. } => (HealthWord::Waiting, String::new()),
+        State::Failing { .. } => (HealthWord::Unhealthy, spawnerr()),
+        State::Running { .. } if config.health_check.is_none() => (HealthWord::Running, String::new()),
+        State::Running { .. } => match process.health.is_healthy {
+            Some(true) => (HealthWord::Healthy, String::new()),
+            Some(false) => (HealthWord::Unhealthy, process.health.problem.clone()),
+            None => (HealthWord::Starting, "its health is not known yet".to_string()),
+        },
+        State::Starting { .. } => (HealthWord::Starting, process.health.problem.clone()),
+        State::Backoff { .. } | State::Fatal { .. } => (HealthWord::Failed, spawnerr()),
+        State::Parked { is_fatal: true } => (HealthWord::Failed, spawnerr()),
+        State::Parked { is_fatal: false } => (HealthWord::Waiting, String::new()),
+        State::Stopped | State::Stopping { .. } => (HealthWord::Stopped, String::new()),
+        State::Exited { start_at: Some(_) } => (HealthWord::Starting, "it is started again".to_string()),
+        State::Exited { start_at: None } => {
+            let is_good =
+                matches!(process.exit, Some(ExitStatus::Code(code)) if config.exitcodes.contains(&code));
+            if is_good && process.spawnerr.is_empty() {
+                (HealthWord::Finished, String::new())
+            } else {
+                let status = process.exit.map(|exit| exit.to_string());
+                let why = if process.spawnerr.is_empty() { status.unwrap_or_default() } else { spawnerr() };
+                (HealthWord::Failed, why)
+            }
+        }
+        State::Unknown { .. } => (HealthWord::Failed, format!("{}", ProcessState::Unknown)),
+    }
+}
