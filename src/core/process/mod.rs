@@ -42,11 +42,17 @@ mod step;
 mod stop;
 
 #[cfg(test)]
+mod policy_model;
+#[cfg(test)]
 mod policy_tests;
+#[cfg(test)]
+mod policy_walk_tests;
 #[cfg(test)]
 mod table_tests;
 #[cfg(test)]
 mod walk_tests;
+#[cfg(test)]
+mod walks;
 
 pub use step::step;
 
