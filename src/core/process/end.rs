@@ -1,9 +1,10 @@
 //! A program has ended, or could not be started: what becomes of its process.
 
 use super::step::Step;
-use super::{After, Cause, EXITED_TOO_QUICKLY, LEAST_START_INTERVAL, Needs, Pid, State};
+use super::{After, Cause, EXITED_TOO_QUICKLY, Needs, Pid, State};
 use crate::core::restart;
 use crate::model::config::{Autorestart, Level};
+use crate::model::dependency::DependsRestart;
 use crate::model::exit::ExitStatus;
 use crate::model::state::ProcessState;
 use crate::model::time::Monotonic;
@@ -29,25 +30,32 @@ impl Step<'_> {
     /// When it is started next by itself, after so many failures in a row.
     fn after_pause(&self, failures: u32) -> Monotonic {
         let pause = restart::pause(&self.config.restart, failures, self.at.chance);
-        (self.at.now + pause).max(self.process.started + LEAST_START_INTERVAL)
+        (self.at.now + pause).max(self.least_start())
     }
 
     /// BACKOFF -> FATAL.
     pub(super) fn give_up(&mut self) {
         self.process.failures = 0;
+        self.change(State::Fatal { retry_at: self.retry_at() }, 0);
+    }
+
+    /// When it is tried again if it is FATAL now.
+    fn retry_at(&self) -> Option<Monotonic> {
         let after = self.config.restart.retry_fatal_after;
-        let retry_at = (!after.is_zero() && self.at.may_start).then(|| self.at.now + after);
-        self.change(State::Fatal { retry_at }, 0);
+        let retry_at = (self.at.now + after).max(self.least_start());
+        (!after.is_zero() && self.at.may_start).then_some(retry_at)
     }
 
     /// Any state but one of a live program -> STARTING -> BACKOFF -> FATAL: it is not started. `rest` is the FATAL state
     /// that it comes to, if not the usual one.
     pub(super) fn refuse(&mut self, why: String, rest: Option<State>) {
+        if rest.is_some() {
+            // It was counted, and is not made.
+            self.process.automatic_starts.pop();
+        }
         if self.process.state.kind() == ProcessState::Fatal {
             // Still FATAL, and perhaps for another reason.
-            let after = self.config.restart.retry_fatal_after;
-            let retry_at = (!after.is_zero()).then(|| self.at.now + after);
-            self.process.state = rest.unwrap_or(State::Fatal { retry_at });
+            self.process.state = rest.unwrap_or(State::Fatal { retry_at: self.retry_at() });
             self.process.spawnerr = why;
             return;
         }
@@ -207,14 +215,16 @@ impl Step<'_> {
     pub(super) fn go_on(&mut self, after: After) {
         match after {
             After::Rest => {}
-            After::Start => self.enter_if_allowed(),
-            After::Return if self.at.may_start => {
-                self.process.state = State::Parked { is_fatal: false };
-                if self.at.needs == Needs::Met {
-                    self.enter_if_allowed();
+            After::Start => self.start(self.process.is_alone),
+            After::Return if !self.at.may_start => {}
+            After::Return => {
+                let stays_down = self.config.dependencies.depends_restart == DependsRestart::Stop;
+                if stays_down && self.at.needs != Needs::Met {
+                    self.process.state = State::Parked { is_fatal: false };
+                } else {
+                    self.start_again();
                 }
             }
-            After::Return => {}
         }
     }
 }

@@ -19,7 +19,8 @@
 //!
 //! No process is started automatically twice within a second. A program that ends sooner stays EXITED until
 //! [`LEAST_START_INTERVAL`] has passed since its start; `Stop` makes it STOPPED meanwhile. A `Start` that somebody asks
-//! for does not wait. The original has this pace because its loop turns once a second.
+//! for does not wait. The original has this pace because its loop turns once a second. What comes back with the processes
+//! that it depends on keeps the pace, too: it is STARTING meanwhile, as if it waited for one more condition.
 //!
 //! The rules are those of Supervisor's `process.py` (`transition`, `spawn`, `finish`, `kill`), with three exceptions:
 //! the moment of the exit decides what is "too quickly", a stop during BACKOFF resets the count of failures, and
@@ -41,11 +42,17 @@ mod step;
 mod stop;
 
 #[cfg(test)]
+mod policy_model;
+#[cfg(test)]
 mod policy_tests;
+#[cfg(test)]
+mod policy_walk_tests;
 #[cfg(test)]
 mod table_tests;
 #[cfg(test)]
 mod walk_tests;
+#[cfg(test)]
+mod walks;
 
 pub use step::step;
 
@@ -82,7 +89,8 @@ pub enum State {
     Stopped,
     /// STARTING: it waits until all that it depends on is as it wants it.
     Waiting {
-        /// The end of `dependency_timeout`, or [`NEVER`].
+        /// The end of `dependency_timeout`, or [`NEVER`]. If nothing else is in its way: when [`LEAST_START_INTERVAL`]
+        /// has passed since its last start.
         give_up_at: Monotonic,
     },
     /// `pid` is `None` only between [`Effect::Spawn`] and its answer, which may take seconds where somebody holds up
@@ -162,7 +170,8 @@ pub enum After {
     Rest,
     /// It is STARTING again: somebody asked for a start meanwhile, or for a restart.
     Start,
-    /// It is STOPPED until the conditions that it depends on hold again.
+    /// It comes back by itself when the conditions that it depends on hold again. Until then it is STOPPED, or STARTING
+    /// with `depends_restart=restart`.
     Return,
 }
 

@@ -384,3 +384,134 @@ fn nothing_of_an_earlier_life_counts_as_health() {
     story.at(8.0, Event::Checked(Ok(())));
     assert_eq!(story.process.health.is_healthy, None, "it does not run yet");
 }
+
+/// What comes back with its dependency comes back by itself: it keeps the pace, and is counted.
+#[test]
+fn a_dependency_that_comes_and_goes_starts_nothing_twice_within_a_second() {
+    for mode in [DependsRestart::Restart, DependsRestart::Stop] {
+        let mut story = Story::of(|c| {
+            c.dependencies.depends_restart = mode;
+            c.restart.restart_limit = Some(RestartLimit { starts: 2, within: Duration::from_secs(60) });
+        });
+        story.at(0.0, Event::Start);
+        let mut now = 0.0;
+        for n_spawns in [2, 3] {
+            story.started(now);
+            story.needs(now + 0.1, Needs::Unmet);
+            story.at(now + 0.2, exits(0));
+            assert_eq!(*story.needs(now + 0.3, Needs::Met), State::Waiting { give_up_at: moment(now + 1.0) });
+            // It holds no more, and again, before the second is over.
+            assert_eq!(*story.needs(now + 0.4, Needs::Unmet), State::Waiting { give_up_at: NEVER });
+            story.at(now + 0.5, Event::Tick);
+            story.needs(now + 0.6, Needs::Met);
+            now += 1.0;
+            story.at(now, Event::Tick);
+            assert_eq!((story.kind(), story.n_spawns), (ProcessState::Starting, n_spawns), "{mode:?}");
+        }
+        story.started(now);
+        story.needs(now + 2.0, Needs::Unmet);
+        story.at(now + 2.1, exits(0));
+        story.needs(now + 3.0, Needs::Met);
+        assert_eq!((story.kind(), story.n_spawns), (ProcessState::Fatal, 3), "{mode:?}");
+        assert_eq!(story.process.spawnerr, "started 2 times within 60s, its restart_limit");
+        // Whoever asks does not wait, and is not counted.
+        story.at(now + 3.1, Event::Start);
+        story.started(now + 3.1);
+        story.at(now + 3.2, Event::Stop);
+        story.at(now + 3.2, Event::Start);
+        story.at(now + 3.3, exits(0));
+        assert_eq!((story.n_spawns, story.process.automatic_starts.len()), (5, 0), "{mode:?}");
+    }
+}
+
+/// The limit is about starts, not about the moments at which somebody began to wait for one.
+#[test]
+fn a_start_that_had_to_wait_is_counted_when_it_is_made() {
+    let mut story = Story::of(|c| {
+        (c.startsecs, c.autorestart) = (Duration::ZERO, Autorestart::Always);
+        c.restart.restart_limit = Some(RestartLimit { starts: 2, within: Duration::from_secs(60) });
+    });
+    story.at(0.0, Event::Start);
+    story.started(0.0);
+    story.needs(1.0, Needs::Unmet);
+    story.at(10.0, exits(1));
+    assert_eq!(story.kind(), ProcessState::Starting, "it waits for a minute");
+    story.needs(70.0, Needs::Met);
+    for second in [71.0, 72.0] {
+        story.started(second);
+        story.at(second + 0.9, exits(1));
+        story.at(second + 1.0, Event::Tick);
+    }
+    assert_eq!((story.kind(), story.n_spawns), (ProcessState::Fatal, 3), "one by a person, two by itself");
+
+    // One that was not made is not counted.
+    let mut story = Story::of(|c| {
+        c.autorestart = Autorestart::Always;
+        c.restart.restart_limit = Some(RestartLimit { starts: 1, within: Duration::from_secs(60) });
+    });
+    story.at(0.0, Event::Start);
+    story.started(0.0);
+    story.needs(1.0, DB_IS_FATAL);
+    story.at(10.0, exits(1));
+    assert_eq!(story.kind(), ProcessState::Fatal);
+    story.needs(11.0, Needs::Met);
+    assert_eq!((story.kind(), story.n_spawns), (ProcessState::Starting, 2));
+}
+
+#[test]
+fn a_fatal_one_is_not_tried_again_within_a_second_of_its_last_start() {
+    let mut story = Story::of(|c| {
+        (c.startretries, c.restart.retry_fatal_after) = (0, Duration::from_millis(100));
+    });
+    story.at(0.0, Event::Start);
+    story.at(0.0, Event::SpawnFailed("no room".into()));
+    assert_eq!(story.process.state, State::Fatal { retry_at: Some(moment(1.0)) });
+}
+
+/// The last word counts, also of whether it waits for what it depends on.
+#[test]
+fn a_start_alone_during_a_stop_does_not_wait_after_it() {
+    for (event, state) in [(Event::StartAlone, ProcessState::Starting), (Event::Start, ProcessState::Fatal)] {
+        let mut story = Story::of(|_| {});
+        story.at(0.0, if event == Event::Start { Event::StartAlone } else { Event::Start });
+        story.started(0.0);
+        story.needs = DB_IS_FATAL;
+        story.at(6.0, Event::Stop);
+        story.at(6.1, event);
+        story.at(6.2, exits(0));
+        assert_eq!(story.kind(), state);
+    }
+    // It counts anew, as after any start by a person.
+    let mut story = Story::of(|_| {});
+    story.at(0.0, Event::Start);
+    story.at(0.0, Event::SpawnFailed("no room".into()));
+    story.needs = Needs::Unmet;
+    story.at(1.0, Event::Tick);
+    assert_eq!(story.process.failures, 1);
+    story.at(2.0, Event::StartAlone);
+    assert_eq!((story.n_spawns, story.process.failures), (2, 0));
+}
+
+#[test]
+fn max_runtime_counts_while_it_is_starting_and_a_job_is_not_running_because_it_is_ready() {
+    for ready in [None, Some(sample::readiness(true))] {
+        let is_ready = ready.is_some();
+        let mut story = Story::of(|c| (c.max_runtime, c.readiness) = (Some(Duration::from_secs(2)), ready));
+        story.at(0.0, Event::Start);
+        story.started(0.0);
+        story.at(0.5, Event::Extend(moment(60.0)));
+        story.at(1.0, Event::Readiness(Ok(())));
+        assert_eq!(story.process.state.deadline(), Some(moment(2.0)), "ready: {is_ready}");
+        story.at(2.0, Event::Tick);
+        assert_eq!(story.process.spawnerr, "ran longer than 2s (max_runtime)");
+        story.at(2.1, exits(0));
+        assert_eq!(story.kind(), ProcessState::Backoff, "it was never up");
+    }
+    let mut job = Story::of(|c| {
+        (c.kind, c.readiness) = (ProgramType::Oneshot, Some(sample::readiness(false)));
+    });
+    job.at(0.0, Event::Start);
+    job.started(0.0);
+    job.at(1.0, Event::Readiness(Ok(())));
+    assert_eq!(job.kind(), ProcessState::Starting);
+}

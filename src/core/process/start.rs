@@ -1,7 +1,7 @@
 //! A process comes up: the wait for what it depends on, its program, and how it becomes RUNNING.
 
 use super::step::Step;
-use super::{After, Cause, Effect, NEVER, Needs, Pid, State};
+use super::{After, Cause, Effect, LEAST_START_INTERVAL, NEVER, Needs, Pid, State};
 use crate::core::restart;
 use crate::model::config::Level;
 use crate::model::dependency::DependsRestart;
@@ -37,22 +37,56 @@ impl Step<'_> {
         if matches!(self.process.state, State::Fatal { .. }) {
             self.process.failures = 0;
         }
+        let start_at = self.least_start();
+        if self.may_begin() && self.at.now < start_at {
+            self.process.spawnerr.clear();
+            self.process.exit = None;
+            return self.change(State::Waiting { give_up_at: start_at }, 0);
+        }
         self.enter();
+    }
+
+    /// The first moment at which it may start by itself.
+    pub(super) fn least_start(&self) -> Monotonic {
+        self.process.started + LEAST_START_INTERVAL
+    }
+
+    /// Whether nothing that it depends on is in its way.
+    fn may_begin(&self) -> bool {
+        self.process.is_alone || self.at.needs == Needs::Met
     }
 
     /// Any state at rest -> STARTING: its program is created if nothing has to come first.
     fn enter(&mut self) {
         match self.at.needs {
-            Needs::Met => self.begin(),
-            _ if self.process.is_alone => self.begin(),
-            Needs::Unmet => {
+            _ if self.may_begin() => self.begin(),
+            Needs::Failed(why) => self.refuse(why.to_string(), Some(State::Parked { is_fatal: true })),
+            Needs::Met | Needs::Unmet => {
                 self.process.spawnerr.clear();
                 self.process.exit = None;
-                let timeout = self.config.dependencies.dependency_timeout;
-                let give_up_at = timeout.map_or(NEVER, |timeout| self.at.now + timeout);
-                self.change(State::Waiting { give_up_at }, 0);
+                self.change(State::Waiting { give_up_at: self.give_up_at() }, 0);
             }
+        }
+    }
+
+    /// When a wait that begins now has lasted too long.
+    fn give_up_at(&self) -> Monotonic {
+        self.config.dependencies.dependency_timeout.map_or(NEVER, |timeout| self.at.now + timeout)
+    }
+
+    /// It waits, and its deadline has come or what it depends on has changed.
+    pub(super) fn wait(&mut self, give_up_at: Monotonic) {
+        let start_at = self.least_start();
+        match self.at.needs {
+            _ if self.may_begin() && self.at.now >= start_at => self.begin(),
+            _ if self.may_begin() => self.process.state = State::Waiting { give_up_at: start_at },
             Needs::Failed(why) => self.refuse(why.to_string(), Some(State::Parked { is_fatal: true })),
+            // It was about to start; from here on it waits for others.
+            _ if give_up_at == start_at => {
+                self.process.state = State::Waiting { give_up_at: self.give_up_at() };
+            }
+            _ if self.at.now >= give_up_at => self.wait_is_over(),
+            Needs::Met | Needs::Unmet => {}
         }
     }
 
@@ -63,6 +97,10 @@ impl Step<'_> {
         }
         self.process.started = self.at.now;
         self.process.start = self.at.wall;
+        // It was counted when its wait began, if there was one.
+        if let Some(counted) = self.process.automatic_starts.last_mut() {
+            *counted = self.at.now;
+        }
         self.process.exit = None;
         self.process.spawnerr.clear();
         self.process.health = Health::default();
@@ -81,7 +119,7 @@ impl Step<'_> {
         match &self.config.readiness {
             _ if self.config.is_oneshot() => end,
             Some(readiness) => end.min(self.at.now + readiness.ready_timeout),
-            None => self.at.now + self.config.startsecs,
+            None => end.min(self.at.now + self.config.startsecs),
         }
     }
 
@@ -131,28 +169,32 @@ impl Step<'_> {
     }
 
     /// The end of `max_runtime`.
-    fn until(&self) -> Monotonic {
+    pub(super) fn until(&self) -> Monotonic {
         self.config.max_runtime.map_or(NEVER, |most| self.process.started + most)
     }
 
     /// The deadline of a start has come.
     pub(super) fn start_is_over(&mut self, pid: Pid, is_ready: bool) {
-        if self.config.is_oneshot() {
-            return self.fail(pid, Cause::Overtime, false);
-        }
+        let lived = self.at.now.since(self.process.started);
         match &self.config.readiness {
+            _ if self.config.is_oneshot() => self.fail(pid, Cause::Overtime, false),
             Some(readiness) if !is_ready => {
-                let is_late = self.at.now >= self.process.started + readiness.ready_timeout;
+                let is_late = lived >= readiness.ready_timeout;
                 let cause = if is_late { Cause::NotReady } else { Cause::Overtime };
                 self.fail(pid, cause, false);
             }
-            _ => self.up(pid),
+            _ if lived >= self.config.startsecs => self.up(pid),
+            _ => self.fail(pid, Cause::Overtime, false),
         }
     }
 
     /// Its `ready` was tried.
     pub(super) fn readiness(&mut self, pid: Pid, result: Result<(), String>) {
         let Some(readiness) = &self.config.readiness else { return };
+        if self.config.is_oneshot() {
+            // A job is never RUNNING while it runs.
+            return;
+        }
         if let Err(problem) = result {
             self.process.health.problem = problem;
             return;
@@ -160,6 +202,7 @@ impl Step<'_> {
         self.process.health.problem.clear();
         let up_at = self.process.started + self.config.startsecs;
         if readiness.waits_for_startsecs && self.at.now < up_at {
+            let up_at = up_at.min(self.until());
             self.process.state = State::Starting { pid: Some(pid), up_at, is_ready: true };
         } else {
             self.up(pid);
@@ -191,7 +234,7 @@ impl Step<'_> {
     }
 
     /// STARTING (waiting) -> FATAL: `dependency_timeout` is over.
-    pub(super) fn wait_is_over(&mut self) {
+    fn wait_is_over(&mut self) {
         let timeout = in_short(self.config.dependencies.dependency_timeout.unwrap_or(Duration::ZERO));
         let why = format!("waited for its dependencies longer than {timeout} (dependency_timeout)");
         self.refuse(why, Some(State::Parked { is_fatal: true }));
@@ -199,24 +242,13 @@ impl Step<'_> {
 
     /// What it depends on has changed.
     pub(super) fn needs_changed(&mut self, state: &State) {
-        let holds = self.at.needs == Needs::Met;
         match state {
-            State::Waiting { .. } => match self.at.needs {
-                Needs::Met => self.begin(),
-                Needs::Unmet => {}
-                Needs::Failed(why) => self.refuse(why.to_string(), Some(State::Parked { is_fatal: true })),
-            },
-            State::Parked { .. } if holds => self.enter_if_allowed(),
-            State::Starting { .. } | State::Running { .. } | State::Failing { .. } if !holds => {
+            State::Waiting { give_up_at } => self.wait(*give_up_at),
+            State::Parked { .. } if self.at.needs == Needs::Met => self.start_again(),
+            State::Starting { .. } | State::Running { .. } | State::Failing { .. } if !self.may_begin() => {
                 self.needs_are_lost(state);
             }
             _ => {}
-        }
-    }
-
-    pub(super) fn enter_if_allowed(&mut self) {
-        if self.at.may_start {
-            self.enter();
         }
     }
 
@@ -225,13 +257,13 @@ impl Step<'_> {
         if self.process.is_alone {
             return;
         }
-        let after = match self.config.dependencies.depends_restart {
+        let what = match self.config.dependencies.depends_restart {
             DependsRestart::None => return,
-            DependsRestart::Restart => After::Start,
-            DependsRestart::Stop => After::Return,
+            DependsRestart::Restart => "restarting",
+            DependsRestart::Stop => "stopping",
         };
         let name = &self.config.name;
-        let what = if after == After::Start { "restarting" } else { "stopping" };
+        let after = After::Return;
         self.log(Level::Info, format!("{what} {name}, because what it depends on is not up any more"));
         match state {
             State::Starting { pid: None, .. } => self.abandon(after),

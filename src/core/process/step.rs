@@ -34,12 +34,12 @@ impl Step<'_> {
         }
         match (self.process.state.clone(), event) {
             (Stopped | Exited { .. } | Fatal { .. } | Parked { .. }, Event::Start) => self.start(false),
-            (Stopped | Exited { .. } | Fatal { .. } | Parked { .. }, Event::StartAlone) => self.start(true),
-            (Waiting { .. }, Event::StartAlone) => {
-                self.process.is_alone = true;
-                self.begin();
+            (Stopped | Waiting { .. } | Exited { .. } | Fatal { .. } | Parked { .. }, Event::StartAlone) => {
+                self.start(true)
             }
-            (Stopping { pid, kill_at, then, .. }, Event::Start | Event::StartAlone) => {
+            (Stopping { pid, kill_at, then, .. }, event @ (Event::Start | Event::StartAlone)) => {
+                // The last word counts here, too.
+                self.process.is_alone = event == Event::StartAlone;
                 self.process.state = Stopping { pid, kill_at, after: After::Start, then };
             }
             // It is up or on its way, or nobody knows whether it still runs.
@@ -159,14 +159,16 @@ impl Step<'_> {
             (Starting { pid: Some(pid), up_at, is_ready: false }, Event::Extend(until))
                 if self.config.readiness.is_some() =>
             {
-                self.process.state = Starting { pid: Some(pid), up_at: up_at.max(until), is_ready: false };
+                // Never beyond `max_runtime`.
+                let up_at = up_at.max(until).min(self.until());
+                self.process.state = Starting { pid: Some(pid), up_at, is_ready: false };
             }
             // Until it is killed, which nobody puts off.
             (Stopping { then, .. } | Failing { then, .. }, Event::Extend(until)) if then != KILLED => {
                 self.put_off(until);
             }
 
-            (Waiting { give_up_at }, Event::Tick) if now >= give_up_at => self.wait_is_over(),
+            (Waiting { give_up_at }, Event::Tick) if now >= give_up_at => self.wait(give_up_at),
             (Starting { pid: Some(pid), up_at, is_ready }, Event::Tick) if now >= up_at => {
                 self.start_is_over(pid, is_ready);
             }

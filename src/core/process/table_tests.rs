@@ -160,6 +160,7 @@ fn further_cases() -> Vec<Case> {
             with(|c| (c.kind, c.max_runtime) = (ProgramType::Oneshot, Some(Duration::from_secs(8)))),
         ),
         case("max_runtime=8", with(|c| c.max_runtime = Some(Duration::from_secs(8)))),
+        case("max_runtime=4", with(|c| c.max_runtime = Some(Duration::from_secs(4)))),
         case("ready, ready_timeout=5", with(|c| c.readiness = Some(sample::readiness(false)))),
         case("ready, startsecs written", with(|c| c.readiness = Some(sample::readiness(true)))),
         case(
@@ -189,10 +190,19 @@ fn further_cases() -> Vec<Case> {
             ..case("depends_restart=stop", with(|c| c.dependencies.depends_restart = DependsRestart::Stop))
         },
         case("restart_delay=2", with(|c| c.restart.restart_delay = Some(Duration::from_secs(2)))),
-        case("restart_backoff=exponential", with(|c| c.restart.restart_backoff = Backoff::Exponential)),
+        case(
+            "restart_backoff=exponential, restart_delay=3",
+            with(|c| {
+                c.restart.restart_backoff = Backoff::Exponential;
+                c.restart.restart_delay = Some(Duration::from_secs(3));
+            }),
+        ),
         case("restart_reset=60", with(|c| c.restart.restart_reset = Some(Duration::from_secs(60)))),
         case("stay_down_exitcodes=3", with(|c| c.restart.stay_down_exitcodes = vec![3])),
-        case("retry_fatal_after=30", with(|c| c.restart.retry_fatal_after = Duration::from_secs(30))),
+        case(
+            "retry_fatal_after=30, startretries=1",
+            with(|c| (c.restart.retry_fatal_after, c.startretries) = (Duration::from_secs(30), 1)),
+        ),
     ]
 }
 

@@ -5,6 +5,7 @@
 //! program is alive at a time, only that one is signalled, and no state is skipped between two changes. A walk that
 //! fails prints its seed and its last steps.
 
+use super::walks::{Chance, Path};
 use super::{After, Circumstances, Effect, Event, Pid, Process, State, step};
 use crate::core::sample;
 use crate::model::config::{Autorestart, ProcessConfig};
@@ -12,32 +13,10 @@ use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
-use std::collections::VecDeque;
 use std::time::Duration;
 
 const N_WALKS: u64 = 2000;
 const N_STEPS: usize = 500;
-
-/// SplitMix64: a few bits of chance that can be had again from the seed.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn one_in(&mut self, bound: u64) -> bool {
-        self.below(bound) == 0
-    }
-}
 
 /// What the rules say, without pids, texts and effects.
 #[derive(Debug)]
@@ -151,7 +130,7 @@ struct Walk {
     published: ProcessState,
     /// When it was told to stop, if it was.
     told_to_stop: Option<Monotonic>,
-    path: VecDeque<String>,
+    path: Path,
 }
 
 impl Walk {
@@ -159,8 +138,7 @@ impl Walk {
         let mut chance = Chance(seed);
         let seconds = |chance: &mut Chance| Duration::from_secs(chance.below(4));
         let config = ProcessConfig {
-            autorestart: [Autorestart::Never, Autorestart::Unexpected, Autorestart::Always]
-                [chance.below(3) as usize],
+            autorestart: chance.one_of(&[Autorestart::Never, Autorestart::Unexpected, Autorestart::Always]),
             startsecs: seconds(&mut chance),
             stopwaitsecs: seconds(&mut chance),
             startretries: chance.below(4) as u32,
@@ -185,7 +163,7 @@ impl Walk {
             asked_to_start: false,
             published: ProcessState::Stopped,
             told_to_stop: None,
-            path: VecDeque::new(),
+            path: Path::default(),
         }
     }
 
@@ -230,10 +208,7 @@ impl Walk {
 
     fn happen(&mut self, event: Event) {
         let at = Circumstances { may_start: self.may_start, ..Circumstances::at(self.now, Wall(self.now.0)) };
-        if self.path.len() == 12 {
-            self.path.pop_front();
-        }
-        self.path.push_back(format!("{:?} at {:?} + {event:?}", self.process.state, self.now));
+        self.path.push(&self.process.state, self.now, &event, "");
 
         // A start that was asked for during a stop comes to pass with the end.
         let waits_for_end = matches!(self.process.state, State::Stopping { after: After::Start, .. });
@@ -308,8 +283,7 @@ impl Drop for Walk {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("seed {}, configuration: {:?}", self.seed, self.config);
-            eprintln!("the last steps:");
-            self.path.iter().for_each(|line| eprintln!("  {line}"));
+            self.path.print();
         }
     }
 }
