@@ -10,6 +10,7 @@ use crate::model::config::{
     StreamConfig,
 };
 use crate::model::namespec::{self, Namespec};
+use crate::model::probe::Probe;
 use crate::sys::limits::{self, Limited};
 use nix::unistd::AccessFlags;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -32,7 +33,8 @@ pub(super) fn problems(document: &Document, config: &Config) -> Vec<Problem> {
     for group in &config.groups {
         for process in &group.processes {
             let section = check.section_of(group, process);
-            check.command(&section, process, config);
+            check.command(&section, "command", &process.command, process, config);
+            check.probes(&section, process, config);
             check.directory(&section, process);
             check.log(&section, "stdout_logfile", &process.stdout);
             check.log(&section, "stderr_logfile", &process.stderr);
@@ -183,16 +185,43 @@ impl Check<'_> {
         }
     }
 
-    fn command(&mut self, section: &str, process: &ProcessConfig, config: &Config) {
+    fn command(&mut self, section: &str, key: &str, text: &str, process: &ProcessConfig, config: &Config) {
         let own_path = process.environment.get("PATH").cloned();
         let path = own_path.or_else(|| std::env::var("PATH").ok());
         // The command runs in `directory`, or else in that of the daemon.
         let directory = process.directory.as_deref().or(config.supervisord.directory.as_deref());
-        if let Err(error) = command::resolve(&process.command, directory, path.as_deref()) {
-            self.warn(section, "command", error.to_string());
+        if let Err(error) = command::resolve(text, directory, path.as_deref()) {
+            self.warn(section, key, error.to_string());
         }
-        if let Some(text) = commands::shell_words(&process.command) {
-            self.warn(section, "command", text);
+        if let Some(text) = commands::shell_words(text) {
+            self.warn(section, key, text);
+        }
+    }
+
+    /// What a probe names that is not here now.
+    fn probes(&mut self, section: &str, process: &ProcessConfig, config: &Config) {
+        let ready = process.readiness.as_ref().map(|readiness| ("ready", &readiness.ready));
+        let health = process.health_check.as_ref().map(|check| ("health", &check.health));
+        for (key, probe) in ready.into_iter().chain(health) {
+            match probe {
+                Probe::Exec(text) => self.command(section, key, text, process, config),
+                Probe::Unix(path) | Probe::File(path) => {
+                    if let Some(directory) = path.parent().filter(|directory| !directory.is_dir()) {
+                        let text = format!("the directory {} does not exist now", directory.display());
+                        self.warn(section, key, text);
+                    }
+                }
+                Probe::Tcp { host, .. } => self.host(section, key, host),
+                Probe::Http(probe) => self.host(section, key, &probe.host),
+                Probe::Log(_) | Probe::Notify | Probe::Fd(_) => {}
+            }
+        }
+    }
+
+    fn host(&mut self, section: &str, key: &str, host: &str) {
+        if !self.has_address(host) {
+            let text = format!("the name of the host {} cannot be resolved now", repr(host));
+            self.warn(section, key, text);
         }
     }
 
@@ -215,11 +244,8 @@ impl Check<'_> {
             }
         }
         for target in &stream.more {
-            if let LogTarget::Syslog(target) = target
-                && !self.has_address(&target.host)
-            {
-                let text = format!("the name of the host {} cannot be resolved now", repr(&target.host));
-                self.warn(section, key, text);
+            if let LogTarget::Syslog(target) = target {
+                self.host(section, key, &target.host);
             }
         }
     }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub enum Severity {
     /// The daemon starts, but something is probably not as it was meant.
     Warning,
-    /// The daemon does not start.
+    /// The daemon does not start, or does not act upon one of two settings that cannot both be meant.
     Error,
 }
 

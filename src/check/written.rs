@@ -1,9 +1,11 @@
 //! Problems of the text: unknown names, keys that are set twice, secrets in files that everybody can read.
 
 use crate::check::problem::{Problem, Severity};
+use crate::config::aliases::{self, Twice};
 use crate::config::args::DaemonArgs;
 use crate::config::load::refusal;
 use crate::config::schema;
+use crate::config::secrets;
 use crate::config::trust::{self, Doubt};
 use crate::config::unknown::{self, Unknown};
 use crate::config::{Document, Place, Surroundings, repr};
@@ -15,6 +17,7 @@ use std::path::PathBuf;
 pub(super) fn problems(document: &Document, args: &DaemonArgs, surroundings: &Surroundings) -> Vec<Problem> {
     let mut found = unknown(document);
     found.extend(repeated_keys(document));
+    found.extend(keys_by_two_names(document));
     found.extend(nested_includes(document));
     found.extend(files_read_twice(document));
     found.extend(writable_files(document, args, surroundings));
@@ -74,6 +77,15 @@ fn repeated_keys(document: &Document) -> impl Iterator<Item = Problem> {
     })
 }
 
+/// Keys that were written by both of their names. The daemon starts, with one of them.
+fn keys_by_two_names(document: &Document) -> Vec<Problem> {
+    let problem = |twice: Twice<'_>| Problem {
+        severity: Severity::Error,
+        ..warning(document, Some(twice.place), twice.section, Some(twice.alias), twice.text)
+    };
+    aliases::twice(document).into_iter().map(problem).collect()
+}
+
 /// `[include]` anywhere but in the main file.
 fn nested_includes(document: &Document) -> Option<Problem> {
     let (_, place) = document.own_keys("include").find(|(key, _)| *key == "files")?;
@@ -113,7 +125,7 @@ fn readable_secrets(document: &Document) -> Vec<Problem> {
         for (key, place) in document.own_keys(section) {
             let file = document.file(place);
             let value = document.get(section, key).map(|value| value.text).unwrap_or_default();
-            if !schema::knows(section, key) || !schema::is_secret(key, value) || told.contains(&file.name) {
+            if !schema::knows(section, key) || !secrets::is_secret(key, value) || told.contains(&file.name) {
                 continue;
             }
             if let Some(mode) =

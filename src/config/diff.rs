@@ -123,12 +123,53 @@ mod tests {
             "priority=1",
             "stderr_syslog=true",
             "essential=true",
+            "type=oneshot",
+            "max_runtime=1h",
+            "restart_delay=1",
+            "restart_backoff=fixed",
+            "restart_delay_max=1m",
+            "restart_jitter=1%",
+            "restart_reset=1",
+            "restart_limit=5/60s",
+            "stay_down_exitcodes=1",
+            "retry_fatal_after=1",
+            "startretries=-1",
+            "depends_on=b?",
+            "depends_on=b?\ndependency_timeout=1",
+            "depends_on=b?\ndepends_restart=stop",
+            "ready=notify",
+            "ready=tcp:1\nready_interval=2",
+            "ready=tcp:1\nready_timeout=2",
+            "ready=tcp:1\nstartsecs=1",
+            "health=tcp:1",
+            "health=tcp:1\nhealth_interval=2",
+            "health=tcp:1\nhealth_timeout=2",
+            "health=tcp:1\nhealth_retries=2",
+            "health=tcp:1\nhealth_start_period=2",
+            "health=tcp:1\nhealth_action=none",
+            "watchdog=1",
+            "notify=true",
         ] {
             check(plain, &format!("{plain}{key}\n"), "~a");
             // Back to an automatic log, too, which Supervisor does not notice.
             check(&format!("{plain}{key}\n"), plain, "~a");
         }
         check(plain, &format!("[supervisord]\nenvironment=A=1\n{plain}"), "~a");
+        let waits = format!("{plain}depends_on=b?\n");
+        check(&waits, &format!("{waits}dependency_timeout=1\n"), "~a");
+        check(&waits, &format!("{waits}depends_restart=stop\n"), "~a");
+        for key in ["ready", "health"] {
+            for (one, other) in [("", "interval=2"), ("interval=2", "timeout=2"), ("timeout=2", "timeout=4")]
+            {
+                let with = |more: &str| {
+                    let more = if more.is_empty() { String::new() } else { format!("{key}_{more}\n") };
+                    format!("{plain}{key}=tcp:1\n{more}")
+                };
+                check(&with(one), &with(other), "~a");
+            }
+        }
+        // Without what they belong to, they mean nothing.
+        check(plain, &format!("{plain}health_action=stop\nready_timeout=1\ndepends_restart=stop\n"), "");
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! The contents of the files before they are interpreted: sections, keys and raw values, each with the place where it
 //! was written.
 
+use crate::config::aliases;
 use crate::config::error::ConfigError;
 use crate::config::ini;
 use configparser::ini::Ini;
 use indexmap::IndexMap;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-
-/// The section whose keys stand in for those missing in any other.
-const DEFAULT: &str = "DEFAULT";
 
 /// A configuration file and its includes, merged: a section may be continued anywhere, the last value of a
 /// key counts.
@@ -25,6 +24,10 @@ pub struct Document {
     joined: Vec<(String, String, Place)>,
     /// Keys that were written more than once in one section of one file: the earlier place and the key.
     repeated: Vec<(Place, String, String)>,
+    /// The names by which keys were written that relatives of Supervisor call otherwise, by section and key.
+    by_alias: HashMap<(String, String), String>,
+    /// Sections, names, places and errors of such keys whose values mean nothing here.
+    untranslatable: Vec<(String, String, Place, String)>,
 }
 
 /// A file that was read.
@@ -78,11 +81,16 @@ impl Default for Document {
             cut: Vec::new(),
             joined: Vec::new(),
             repeated: Vec::new(),
+            by_alias: HashMap::new(),
+            untranslatable: Vec::new(),
         }
     }
 }
 
 impl Document {
+    /// The section whose keys stand in for those missing in any other.
+    pub(super) const DEFAULT: &str = "DEFAULT";
+
     /// Reads one file's text. Relative to it nothing is looked for; `%(here)s` means the directory of `name`.
     ///
     /// # Errors
@@ -91,6 +99,7 @@ impl Document {
         let mut document = Document::default();
         let here = name.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
         ini::read(text, name, here, &mut document)?;
+        aliases::resolve(&mut document);
         Ok(document)
     }
 
@@ -107,7 +116,7 @@ impl Document {
 
     /// Opens a section, which may exist already.
     pub(super) fn open(&mut self, section: &str, place: Place) {
-        if section != DEFAULT {
+        if section != Self::DEFAULT {
             self.values.get_mut_map().entry(section.to_string()).or_default();
         }
         let places = self.places.entry(section.to_string()).or_default();
@@ -131,26 +140,75 @@ impl Document {
 
     /// The names of all sections but `[DEFAULT]`, in the order in which they first appear.
     pub fn sections(&self) -> impl Iterator<Item = &str> {
-        self.places.keys().map(String::as_str).filter(|section| *section != DEFAULT)
+        self.places.keys().map(String::as_str).filter(|section| *section != Self::DEFAULT)
     }
 
     /// Whether there is such a section.
     pub fn has_section(&self, section: &str) -> bool {
-        section != DEFAULT && self.places.contains_key(section)
+        section != Self::DEFAULT && self.places.contains_key(section)
     }
 
     /// The document's own copy of a section's name, if there is such a section.
     pub fn section_name(&self, section: &str) -> Option<&str> {
         let (name, _) = self.places.get_key_value(section)?;
-        (name != DEFAULT).then_some(name)
+        (name != Self::DEFAULT).then_some(name)
     }
 
     /// The value of a key: the section's own, or that of `[DEFAULT]`.
     pub fn get(&self, section: &str, key: &str) -> Option<Value<'_>> {
-        self.own(section, key).or_else(|| self.own(DEFAULT, key))
+        self.own(section, key).or_else(|| self.own(Self::DEFAULT, key))
     }
 
-    fn own(&self, section: &str, key: &str) -> Option<Value<'_>> {
+    /// The names of all sections, `[DEFAULT]` among them.
+    pub(super) fn all_sections(&self) -> Vec<String> {
+        self.places.keys().cloned().collect()
+    }
+
+    /// Whether a key was written in a section itself, by whatever name.
+    pub(super) fn has_own(&self, section: &str, key: &str) -> bool {
+        self.own(section, key).is_some()
+    }
+
+    /// Sets a key that was written by another name.
+    pub(super) fn set_by_alias(
+        &mut self,
+        section: &str,
+        key: &str,
+        alias: &str,
+        value: String,
+        place: Place,
+    ) {
+        self.set(section, key, value, place);
+        self.by_alias.insert((section.to_string(), key.to_string()), alias.to_string());
+    }
+
+    /// The name by which the key that counts in a section was written.
+    pub fn written_name<'n>(&'n self, section: &str, key: &'n str) -> &'n str {
+        if self.by_alias.is_empty() {
+            return key;
+        }
+        let holder = if self.has_own(section, key) { section } else { Self::DEFAULT };
+        self.by_alias.get(&(holder.to_string(), key.to_string())).map_or(key, String::as_str)
+    }
+
+    /// Says that the value of an alias means nothing here, and why.
+    pub(super) fn note_untranslatable(&mut self, section: &str, name: &str, place: Place, text: String) {
+        self.untranslatable.push((section.to_string(), name.to_string(), place, text));
+    }
+
+    /// Aliases whose values mean nothing here.
+    pub(super) fn untranslatable(&self) -> impl Iterator<Item = ConfigError> {
+        self.untranslatable.iter().map(|(section, name, place, text)| ConfigError {
+            text: text.clone(),
+            file: Some(self.file(*place).name.clone()),
+            line: Some(place.line),
+            section: Some(section.clone()),
+            key: Some(name.clone()),
+        })
+    }
+
+    /// The value of a key that was written in a section itself, or in `[DEFAULT]` if that is the section.
+    pub(super) fn own(&self, section: &str, key: &str) -> Option<Value<'_>> {
         let text = self.values.get_map_ref().get(section)?.get(key)?.as_deref()?;
         let place = *self.places.get(section)?.keys.get(key)?;
         Some(Value { text, place })
@@ -164,7 +222,7 @@ impl Document {
 
     /// The keys of `[DEFAULT]`, in order.
     pub fn default_keys(&self) -> impl Iterator<Item = (&str, Place)> {
-        self.own_keys(DEFAULT)
+        self.own_keys(Self::DEFAULT)
     }
 
     /// Where a section was first opened.

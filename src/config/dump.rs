@@ -8,9 +8,10 @@ use crate::config::args::DaemonArgs;
 use crate::config::document::{Document, Place};
 use crate::config::expand::{Names, Piece, expand, pieces, with_percents};
 use crate::config::schema::{self, Key, Kind};
+use crate::config::secrets;
 use crate::config::section::{Context, Extra, Scope};
 use crate::config::surroundings::Surroundings;
-use crate::config::{daemon, environment, ini, values};
+use crate::config::{daemon, environment, ini, supervision, values};
 use crate::model::config::Level;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -115,10 +116,18 @@ impl Dump<'_> {
         let own = self.own_environment(section);
         let settings = kind.keys().filter_map(|key| {
             let (value, origin) = self.setting(section, key, &own)?;
-            let secret = schema::is_secret(key.name, &value);
+            let secret = secrets::is_secret(key.name, &value);
             Some(Setting { section: section.to_string(), key: key.name, value, origin, secret })
         });
         settings.collect()
+    }
+
+    /// Whether a key of `[DEFAULT]` is not for this section, which could not have it as its own.
+    fn is_for_others(&self, section: &str, key: &str) -> bool {
+        let kind = self.document.get(section, "type").map(|value| value.text.to_lowercase());
+        supervision::FOR_SERVICES.contains(&key)
+            && kind.is_some_and(|kind| kind == "oneshot")
+            && !self.document.has_own(section, key)
     }
 
     /// The value of a key and where it is from. `None` if it has neither a value nor a default.
@@ -127,16 +136,23 @@ impl Dump<'_> {
         if let Some(value) = argument {
             return Some((value.clone(), Origin::CommandLine));
         }
+        if self.is_for_others(section, key.name) {
+            return None;
+        }
         let Some(value) = self.document.get(section, key.name) else {
             if key.name == "processinfomapfile" {
                 return self.map_file().map(|path| (path, Origin::Default));
+            }
+            // With `ready` it counts only if it is written.
+            if key.name == "startsecs" && self.document.get(section, "ready").is_some() {
+                return None;
             }
             return key.default.map(|default| (default.to_string(), Origin::Default));
         };
         // What cannot be written, for example a comment's marker from the environment, stays a name.
         let no_variables = |name: &str| !name.starts_with("ENV_");
         let attempts: [&dyn Fn(&str) -> bool; 2] = [&|_| true, &no_variables];
-        let doubled = with_percents(value.text).filter(|_| key.name == "command");
+        let doubled = with_percents(value.text).filter(|_| schema::keeps_percents(key.name));
         let template = doubled.as_deref().unwrap_or(value.text);
         let mut filled =
             attempts.into_iter().map(|wanted| self.filled_in(template, value.place, own, wanted));

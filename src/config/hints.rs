@@ -69,7 +69,7 @@ fn once_per_file<'d>(
 fn cut_in_quotes(document: &Document, section: &str, key: &str, place: Place) -> Option<Note> {
     let value = document.get(section, key)?;
     let open = |mark: char| value.text.matches(mark).count() % 2 == 1;
-    if key != "command" || value.place != place || !(open('"') || open('\'')) {
+    if !schema::keeps_percents(key) || value.place != place || !(open('"') || open('\'')) {
         return None;
     }
     let at = format!("{}:{}", document.file(place).name.display(), place.line);

@@ -8,7 +8,7 @@ use crate::config::reading::{self, Readable};
 use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::trust::{self, Doubt};
-use crate::config::{daemon, groups, hints, include, ini, servers, unknown};
+use crate::config::{aliases, daemon, dependencies, groups, hints, include, ini, servers, unknown};
 use crate::model::config::{Config, Level, Message};
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -155,6 +155,7 @@ pub(crate) fn read_document(
     let mut document = Document::default();
     read_file(&name, surroundings, readable, &mut document)?;
     let notes = include::read(&mut document, surroundings)?;
+    aliases::resolve(&mut document);
     Ok((document, notes))
 }
 
@@ -178,7 +179,9 @@ pub(crate) fn interpret(
     let variables = variables.map(|(name, value)| (name.clone(), value.clone())).collect::<Vec<_>>();
     context.environment.extend(variables);
     let rpc_namespaces = servers::rpc_namespaces(&context);
+    document.untranslatable().for_each(|error| context.error(error));
     let groups = groups::read(&context, &supervisord.environment);
+    dependencies::check(&context, &groups);
     let http_servers = servers::read(&context);
     daemon::user(&context, args, &mut supervisord);
     let (errors, said) = context.finish();
@@ -187,6 +190,7 @@ pub(crate) fn interpret(
     let path = document.files().first().map(|file| surroundings.absolute(&file.name)).unwrap_or_default();
     let mut messages: Vec<_> = notes.iter().map(Note::to_message).collect();
     messages.extend(unknown::messages(document));
+    messages.extend(aliases::messages(document));
     // As Supervisor logs them: what is worst comes first.
     messages.sort_by_key(|message| std::cmp::Reverse(message.level));
     let config = Config { path, supervisord, http_servers, rpc_namespaces, groups, messages };

@@ -7,10 +7,10 @@
 //! Only `reading` opens files, for `load` and `include`. `trust` checks who else can write to them. Only `surroundings`
 //! looks at the process and the machine. In reading order:
 //!
-//! 1. `text`, `values`, `expand` and `environment`: single values;
-//! 2. `ini` and `document`: the dialect;
+//! 1. `text`, `values`, `duration`, `probe`, `expand` and `environment`: single values;
+//! 2. `ini` and `document`: the dialect; `aliases`: keys by other names;
 //! 3. `section`: one key is looked up, expanded and parsed;
-//! 4. a file for each kind of section, and `load`;
+//! 4. a file for each kind of section, `dependencies` between them, and `load`;
 //! 5. what uses the result: `diff` for a reread, `dump` and `sample` for people.
 
 mod environment;
@@ -20,19 +20,25 @@ mod surroundings;
 mod text;
 pub(crate) mod values;
 
+pub(crate) mod aliases;
 mod document;
 mod ini;
 mod joined;
 pub(crate) mod schema;
+pub(crate) mod secrets;
 pub(crate) mod section;
 
 mod daemon;
+mod dependencies;
+mod duration;
 mod fcgi;
 mod groups;
 mod listeners;
+mod probe;
 mod programs;
 mod servers;
 mod streams;
+mod supervision;
 mod syslog;
 
 pub mod args;

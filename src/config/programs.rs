@@ -5,6 +5,7 @@ use crate::config::fcgi;
 use crate::config::schema;
 use crate::config::section::{Context, Extra, MAX_PROCESSES, Section};
 use crate::config::streams::{self, STDERR, STDOUT, Shared};
+use crate::config::supervision;
 use crate::config::text::strip;
 use crate::config::values::{self, Read, Reading};
 use crate::model::config::{Autorestart, FcgiAddress, FcgiSocket, ProcessConfig, StreamConfig, User};
@@ -88,6 +89,7 @@ struct SharedKeys {
     umask: Option<u32>,
     sockets: Vec<FcgiAddress>,
     essential: bool,
+    life: supervision::Shared,
     /// `%(program_name)s` unless the file says otherwise.
     has_process_name: bool,
 }
@@ -122,6 +124,7 @@ impl SharedKeys {
         }
         let sockets = fcgi::read_sockets(section, user.as_ref());
         let essential = section.get_or_default("essential", values::boolean);
+        let life = supervision::Shared::read(section, autorestart);
         SharedKeys {
             priority,
             autostart,
@@ -144,6 +147,7 @@ impl SharedKeys {
             umask,
             sockets,
             essential,
+            life,
             has_process_name,
         }
     }
@@ -189,6 +193,7 @@ fn process(
     let (stdout, stderr) = streams(&section, shared);
     let command = command(&section)?;
     let name = process_name(&section, shared, program_name)?;
+    let own_life = shared.life.process(&section, &shared.sockets);
     let mut environment = global.clone();
     environment.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
     Some(ProcessConfig {
@@ -217,14 +222,14 @@ fn process(
         sockets: shared.sockets.clone(),
         essential: shared.essential,
         program: program_name.into(),
-        kind: Default::default(),
-        max_runtime: None,
-        restart: Default::default(),
-        dependencies: Default::default(),
-        readiness: None,
-        health_check: None,
-        watchdog: None,
-        notify: false,
+        kind: shared.life.kind,
+        max_runtime: shared.life.max_runtime,
+        restart: shared.life.restart.clone(),
+        dependencies: own_life.dependencies,
+        readiness: own_life.readiness,
+        health_check: own_life.health_check,
+        watchdog: shared.life.watchdog,
+        notify: shared.life.notify,
     })
 }
 

@@ -1,7 +1,8 @@
 //! The table of all sections and keys: names, defaults, and a line of help. The sample, the check for unknown keys and
 //! the dump all read this table, so that none of them can forget a key.
 
-use crate::config::environment;
+use crate::config::aliases;
+use crate::config::values::Parsed;
 
 /// One key.
 #[derive(Debug)]
@@ -61,6 +62,11 @@ pub(crate) fn default(section: &str, key: &str) -> Option<&'static str> {
     kind(section)?.keys().find(|known| known.name == key)?.default
 }
 
+/// Whether a `%` that begins no form stays as it is in the values of a key: in commands, what may hold one, and parts.
+pub(super) fn keeps_percents(key: &str) -> bool {
+    ["command", "ready", "health", "restart_jitter"].contains(&key)
+}
+
 /// The priority of a program, and of the group that it makes, if its section gives none.
 pub(super) const PROGRAM_PRIORITY: i64 = 999;
 
@@ -71,66 +77,6 @@ pub(super) const POOL_PRIORITY: i64 = -1;
 /// The daemon's umask if nothing gives one. No value is the default of the key, because a daemon in the foreground then
 /// keeps the umask that it was started with.
 pub(super) const DAEMON_UMASK: u32 = 0o22;
-
-/// Words in the names of variables whose values nobody else should read.
-const SECRET_WORDS: [&str; 5] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY"];
-
-/// Last words of names that say something about a secret: where it lies, how long it is good.
-const ABOUT_SECRETS: [&str; 26] = [
-    "FILE",
-    "FILES",
-    "PATH",
-    "DIR",
-    "URL",
-    "URI",
-    "ENDPOINT",
-    "HOST",
-    "PORT",
-    "TTL",
-    "TIMEOUT",
-    "LIFETIME",
-    "EXPIRY",
-    "EXPIRES",
-    "EXPIRATION",
-    "AGE",
-    "LENGTH",
-    "SIZE",
-    "LIMIT",
-    "COUNT",
-    "ENABLED",
-    "REQUIRED",
-    "POLICY",
-    "ALGORITHM",
-    "HEADER",
-    "TYPE",
-];
-
-/// Whether a variable of this name is likely to hold something that nobody else should read.
-pub(crate) fn names_a_secret(name: &str) -> bool {
-    let name = name.to_uppercase();
-    let last = name.rsplit('_').next().unwrap_or_default();
-    SECRET_WORDS.iter().any(|word| name.contains(word)) && !ABOUT_SECRETS.contains(&last)
-}
-
-/// Whether a value should not be shown to everybody: a password, or an environment with one in it. What stands in
-/// the environment of the daemon is not in the file.
-pub(crate) fn is_secret(key: &str, value: &str) -> bool {
-    match key {
-        "password" => !value.is_empty() && !value.contains("%(ENV_"),
-        "environment" => match environment::parse(value) {
-            Ok(variables) => variables.value.iter().any(|(name, value)| is_secret_pair(name, value)),
-            Err(_) => value.split(',').any(|pair| {
-                let (name, value) = pair.split_once('=').unwrap_or_default();
-                is_secret_pair(name.trim(), value.trim().trim_matches(['"', '\'']))
-            }),
-        },
-        _ => false,
-    }
-}
-
-fn is_secret_pair(name: &str, value: &str) -> bool {
-    names_a_secret(name) && !value.is_empty() && !value.contains("%(ENV_")
-}
 
 const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {
     Key { name, default: Some(default), example: None, help, new: false }
@@ -143,6 +89,42 @@ const fn optional(name: &'static str, example: &'static str, help: &'static str)
 
 const fn new(key: Key) -> Key {
     Key { new: true, ..key }
+}
+
+/// A key by the name that relatives of Supervisor have for it.
+#[derive(Debug)]
+pub(crate) struct Alias {
+    pub name: &'static str,
+    /// The name in this table.
+    pub key: &'static str,
+    /// Makes a value of the key out of one of the alias, both as written.
+    pub value: fn(&str) -> Parsed<String>,
+}
+
+const fn alias(name: &'static str, key: &'static str, value: fn(&str) -> Parsed<String>) -> Alias {
+    Alias { name, key, value }
+}
+
+/// In any section that may have the key. If both names are there, the key counts.
+pub(crate) const ALIASES: [Alias; 8] = [
+    alias("restartpause", "restart_delay", aliases::same),
+    alias("dependent_startup_wait_for", "depends_on", aliases::list_of_words),
+    alias("liveness_check_script", "health", aliases::probe),
+    alias("liveness_check_initial_delay", "health_start_period", aliases::same),
+    alias("liveness_check_period", "health_interval", aliases::same),
+    alias("liveness_check_timeout", "health_timeout", aliases::same),
+    alias("liveness_check_failure_threshold", "health_retries", aliases::same),
+    alias("liveness_check_failure_action", "health_action", aliases::health_action),
+];
+
+/// The alias with this name.
+pub(crate) fn alias_named(name: &str) -> Option<&'static Alias> {
+    ALIASES.iter().find(|alias| alias.name == name)
+}
+
+/// The other names of a key.
+pub(crate) fn aliases_of(key: &str) -> impl Iterator<Item = &'static str> {
+    ALIASES.iter().filter(move |alias| alias.key == key).map(|alias| alias.name)
 }
 
 /// In the order in which a sample shows them.
@@ -196,21 +178,21 @@ pub(crate) const KINDS: [Kind; 11] = [
         example: "theprogramname",
         help: "A program to run. %(program_name)s, %(process_num)d, %(group_name)s, %(here)s, %(host_node_name)s and \
                %(ENV_X)s are expanded in most values; write %% for a percent sign.",
-        keys: &[PROGRAM, STREAMS, PROGRAM_END],
+        keys: &[PROGRAM, LIFE, STREAMS, PROGRAM_END],
         open: false,
     },
     Kind {
         prefix: "eventlistener:",
         example: "theeventlistenername",
         help: "A program that receives events on its stdin and answers on its stdout. It takes all keys of a program.",
-        keys: &[LISTENER, PROGRAM, STREAMS, PROGRAM_END],
+        keys: &[LISTENER, PROGRAM, LIFE, STREAMS, PROGRAM_END],
         open: false,
     },
     Kind {
         prefix: "fcgi-program:",
         example: "thefcgiprogramname",
         help: "A program that serves FastCGI on a socket that its processes share. It takes all keys of a program.",
-        keys: &[FCGI, PROGRAM, STREAMS, PROGRAM_END],
+        keys: &[FCGI, PROGRAM, LIFE, STREAMS, PROGRAM_END],
         open: false,
     },
     Kind {
@@ -379,7 +361,7 @@ const PROGRAM: &[Key] = &[
     key("autostart", "true", "start together with the daemon"),
     key("autorestart", "unexpected", "restart when it ends: true, false or unexpected"),
     key("startsecs", "1", "seconds it must stay up to count as started"),
-    key("startretries", "3", "failed starts in a row before giving up"),
+    key("startretries", "3", "failed starts in a row before giving up; -1 never"),
     key("exitcodes", "0", "expected exit codes, separated by commas"),
     key("stopsignal", "TERM", "signal that asks it to stop, or several: each after another stopwaitsecs"),
     key("stopwaitsecs", "10", "seconds before it is killed"),
@@ -387,6 +369,50 @@ const PROGRAM: &[Key] = &[
     optional("killasgroup", "false", "kill its process group; as stopasgroup if missing"),
     optional("user", "nobody", "user to run as: a name, or any number"),
     key("redirect_stderr", "false", "send stderr where stdout goes"),
+];
+
+/// How a program comes up, goes down and comes back.
+const LIFE: &[Key] = &[
+    new(key("type", "simple", "simple, or oneshot: a job that is done when it has ended")),
+    new(key("max_runtime", "0", "time after which it is stopped, and has failed; 0 never")),
+    new(key("restart_delay", "0", "least pause before an automatic start")),
+    new(key(
+        "restart_backoff",
+        "linear",
+        "growth of that pause with failures in a row: linear, exponential, fixed",
+    )),
+    new(optional(
+        "restart_delay_max",
+        "60s",
+        "longest such pause; 60s for exponential and none else if missing",
+    )),
+    new(key("restart_jitter", "0%", "random part by which a pause is lengthened at most")),
+    new(key("restart_reset", "0", "time it must run until failures are forgotten; 0: until it is RUNNING")),
+    new(optional("restart_limit", "5/60s", "automatic starts in a time; one more makes it FATAL")),
+    new(key("stay_down_exitcodes", "", "exit codes that no automatic start follows")),
+    new(key("retry_fatal_after", "0", "time after which a FATAL process is tried again; 0 never")),
+    new(key(
+        "depends_on",
+        "",
+        "what it waits for: db, cache:healthy, migrate:done; with ? if it can do without",
+    )),
+    new(key("dependency_timeout", "0", "longest wait for that; 0 none")),
+    new(key("depends_restart", "none", "what it does when that stops or restarts: none, restart, stop")),
+    new(optional("ready", "tcp:8080", "how to find out that it is ready; startsecs counts if missing")),
+    new(key("ready_interval", "1s", "pause between two tries of ready")),
+    new(key("ready_timeout", "60s", "time until it must be ready")),
+    new(optional(
+        "health",
+        "http://localhost:8080/health",
+        "how to find out that it is well while it is RUNNING",
+    )),
+    new(key("health_interval", "10s", "pause between two tries of health")),
+    new(key("health_timeout", "3s", "time that one try may take")),
+    new(key("health_retries", "3", "failures in a row that mean it is not well")),
+    new(key("health_start_period", "0", "time from RUNNING to the first try")),
+    new(key("health_action", "restart", "what follows then: restart, stop, none, or signal:NAME")),
+    new(key("watchdog", "0", "longest time without WATCHDOG=1 on the notify socket; 0 none")),
+    new(key("notify", "false", "give it a notify socket, sd_notify(3), for its status")),
 ];
 
 const STREAMS: &[Key] = &[

@@ -64,6 +64,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether anything was wrong so far.
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.borrow().is_empty()
+    }
+
     /// Counts processes that are about to be made; `false` if that would be too many.
     pub(super) fn count_processes(&self, more: i64) -> bool {
         let all = self.n_processes.get().saturating_add(more);
@@ -168,6 +173,11 @@ impl<'c> Section<'c> {
     pub(super) fn raw(&self, key: &str) -> Option<Value<'c>> {
         debug_assert!(schema::knows(self.name, key), "[{}] {key} is not in the schema", self.name);
         self.context.document.get(self.name, key)
+    }
+
+    /// Whether the key stands in the section itself, and not only in `[DEFAULT]`.
+    pub(super) fn has_own(&self, key: &str) -> bool {
+        self.context.document.has_own(self.name, key)
     }
 
     /// The value with its `%` forms expanded. `None` if the key is missing, or wrong, which is noted.
@@ -335,7 +345,7 @@ impl<'c> Section<'c> {
             file: place.map(|place| document.file(place).name.clone()),
             line: place.map(|place| place.line),
             section: Some(self.name.to_string()),
-            key: key.map(str::to_string),
+            key: key.map(|key| document.written_name(self.name, key).to_string()),
         }
     }
 

@@ -66,7 +66,7 @@ fn without_secrets(surroundings: &Surroundings) -> (Surroundings, Vec<String>) {
     let mut surroundings = surroundings.clone();
     let mut secrets = Vec::new();
     for (name, value) in &mut surroundings.environment {
-        if config::schema::names_a_secret(name) {
+        if config::secrets::names_a_secret(name) {
             secrets.push(std::mem::replace(value, MASK.to_string()));
         }
     }
@@ -102,7 +102,7 @@ fn masked_environment(text: &str) -> String {
         return MASK.to_string();
     };
     let shown = variables.iter().map(|(name, value)| {
-        let value = if config::schema::names_a_secret(name) { MASK } else { value };
+        let value = if config::secrets::names_a_secret(name) { MASK } else { value };
         format!("{name}=\"{value}\"")
     });
     shown.collect::<Vec<_>>().join(",")

@@ -2,6 +2,7 @@
 //!
 //! The daemon runs without them. The activity log has one line for each, `supervisord check` one for each place.
 
+use crate::config::aliases::is_alias;
 use crate::config::document::{Document, Place};
 use crate::config::error::ConfigError;
 use crate::config::schema::{self, KINDS, Kind};
@@ -26,16 +27,17 @@ const fn foreign(section: &'static str, key: &'static str, advice: &'static str)
 }
 
 const ON_DEPLOYMENT: &str = "no file is watched; let the deployment call 'supervisord ctl restart NAME'";
-const HEALTH: &str = "nothing checks health; an event listener such as httpok of superlance can do it";
+const FAILURES_ONLY: &str =
+    "one success is enough, and nothing follows it; an event listener can wait for PROCESS_HEALTHY";
 
-/// Every such key. One that ends with `*` stands for all that begin like it.
-const FOREIGN: [Foreign; 18] = [
+/// Every such key.
+const FOREIGN: [Foreign; 17] = [
     foreign("program:", "conf_file", "no address of this daemon shows that file"),
     foreign("program:", "cron", "nothing starts it; let a crontab call 'supervisord ctl start NAME'"),
-    foreign("program:", "depends_on", "nothing waits for it; priority sets the order of starts"),
     foreign("program:", "envfiles", "write environment, or start the daemon with --env-file"),
     foreign("program:", "killwaitsecs", "SIGKILL follows the last signal after stopwaitsecs"),
-    foreign("program:", "liveness_check_*", HEALTH),
+    foreign("program:", "liveness_check_success_action", FAILURES_ONLY),
+    foreign("program:", "liveness_check_success_threshold", FAILURES_ONLY),
     foreign("program:", "pre_start_hook", "write it into the command: sh -c 'first this; exec the program'"),
     foreign("program:", "pre_stop_hook", "nothing runs it; the program gets stopsignal at once"),
     foreign("program:", "restart_cmd_when_binary_changed", ON_DEPLOYMENT),
@@ -45,7 +47,6 @@ const FOREIGN: [Foreign; 18] = [
     foreign("program:", "restart_signal_when_binary_changed", ON_DEPLOYMENT),
     foreign("program:", "restart_signal_when_file_changed", ON_DEPLOYMENT),
     foreign("program:", "restart_when_binary_changed", ON_DEPLOYMENT),
-    foreign("program:", "restartpause", "no key sets a pause before restarts"),
     foreign("inet_http_server", "remotes", "only the programs of this daemon are shown"),
     foreign("supervisord", "daemon", "write nodaemon, which means the opposite, or start with -d"),
 ];
@@ -146,7 +147,8 @@ fn keys<'d>(
 ) -> impl Iterator<Item = Unknown<'d>> {
     let unknown = document
         .own_keys(section)
-        .filter(|(key, _)| !kind.open && !kind.keys().any(|known| known.name == *key));
+        .filter(|(key, _)| !kind.open && !kind.keys().any(|known| known.name == *key))
+        .filter(|(key, _)| !is_alias(section, key));
     unknown.map(move |(key, place)| {
         let text = key_text(section, key, kind);
         Unknown { section, key: Some(key), place: Some(place), text, kind: kind.prefix }
@@ -162,7 +164,9 @@ fn key_text(section: &str, key: &str, kind: &Kind) -> String {
     if let Some(advice) = advice(kind.prefix, key) {
         return format!("a key of other supervisors, ignored: {advice}");
     }
-    let similar = most_similar(key, kind.keys().map(|key| key.name));
+    let aliases =
+        schema::ALIASES.iter().filter(|alias| is_alias(section, alias.name)).map(|alias| alias.name);
+    let similar = most_similar(key, kind.keys().map(|key| key.name).chain(aliases));
     let elsewhere = KINDS.iter().find(|kind| kind.keys().any(|known| known.name == key));
     let suggestion = match (similar, elsewhere) {
         (None, Some(kind)) => {
@@ -180,17 +184,16 @@ fn advice(kind: &str, key: &str) -> Option<&'static str> {
         "eventlistener:" | "fcgi-program:" => "program:",
         kind => kind,
     };
-    let is_meant = |known: &&Foreign| match known.key.strip_suffix('*') {
-        Some(beginning) => key.starts_with(beginning),
-        None => known.key == key,
-    };
-    FOREIGN.iter().filter(|known| known.section == section).find(is_meant).map(|known| known.advice)
+    let is_meant = |known: &&Foreign| known.section == section && known.key == key;
+    FOREIGN.iter().find(is_meant).map(|known| known.advice)
 }
 
 /// Keys of `[DEFAULT]` that no section knows.
 fn defaults(document: &Document) -> impl Iterator<Item = Unknown<'_>> {
     let all = || KINDS.iter().flat_map(Kind::keys).map(|key| key.name);
-    let unknown = document.default_keys().filter(move |(key, _)| !all().any(|known| known == *key));
+    let unknown = document
+        .default_keys()
+        .filter(move |(key, _)| !all().any(|known| known == *key) && !is_alias(Document::DEFAULT, key));
     unknown.map(move |(key, place)| {
         let text = match advice("program:", key) {
             Some(advice) => format!("a key of other supervisors, ignored: {advice}"),
@@ -220,8 +223,8 @@ mod tests {
     #[test]
     fn every_name_is_told_once_at_its_first_place() {
         let told = lines(
-            "[supervisord]\nlogfileMaxbytes=1\ndaemon=true\n[program:a]\ncommand=cat\nxyz=1\nRestartPause=1\n\
-             [program:b]\ncommand=cat\nxyz=1\nxyz=2\nliveness_check_period=1\n[program:c]\nxyz=1\n\
+            "[supervisord]\nlogfileMaxbytes=1\ndaemon=true\n[program:a]\ncommand=cat\nxyz=1\nKillWaitSecs=1\n\
+             [program:b]\ncommand=cat\nxyz=1\nxyz=2\nliveness_check_success_action=1\n[program:c]\nxyz=1\n\
              [eventlistener:l]\nxyz=1\ncron=1\n[program-default]\ncron=1\n[programs:d]\ncommand=cat\n[DEFAULT]\nfoo=1\n",
         );
         assert_eq!(
@@ -231,10 +234,10 @@ mod tests {
                 "x.conf:3: [supervisord] daemon: a key of other supervisors, ignored: write nodaemon, which means the \
                  opposite, or start with -d",
                 "x.conf:6: [program:a] xyz: unknown key, ignored; 2 other sections have it, too",
-                "x.conf:7: [program:a] restartpause: a key of other supervisors, ignored: no key sets a pause before \
-                 restarts",
-                "x.conf:12: [program:b] liveness_check_period: a key of other supervisors, ignored: nothing checks \
-                 health; an event listener such as httpok of superlance can do it",
+                "x.conf:7: [program:a] killwaitsecs: a key of other supervisors, ignored: SIGKILL follows the last signal \
+                 after stopwaitsecs",
+                "x.conf:12: [program:b] liveness_check_success_action: a key of other supervisors, ignored: one success \
+                 is enough, and nothing follows it; an event listener can wait for PROCESS_HEALTHY",
                 "x.conf:16: [eventlistener:l] xyz: unknown key, ignored",
                 "x.conf:17: [eventlistener:l] cron: a key of other supervisors, ignored: nothing starts it; let a crontab \
                  call 'supervisord ctl start NAME'",
@@ -242,6 +245,22 @@ mod tests {
                  [program:x], or into [DEFAULT], which holds for every section",
                 "x.conf:20: [programs:d]: unknown section, ignored (did you mean '[program:d]'?)",
                 "x.conf:23: [DEFAULT] foo: unknown key, ignored",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_of_relatives_are_known() {
+        let told = lines(
+            "[program:a]\ncommand=cat\nrestartPause=1\nliveness_check_periods=1\n[supervisord]\nrestartpause=1\n\
+             [DEFAULT]\nliveness_check_timeout=1\n",
+        );
+        assert_eq!(
+            told,
+            [
+                "x.conf:4: [program:a] liveness_check_periods: unknown key, ignored (did you mean \
+                 'liveness_check_period'?)",
+                "x.conf:6: [supervisord] restartpause: unknown key, ignored",
             ]
         );
     }
@@ -258,7 +277,11 @@ mod tests {
     fn no_foreign_key_is_one_of_ours() {
         for known in &FOREIGN {
             let section = if known.section == "program:" { "program:x" } else { known.section };
-            assert!(!schema::knows(section, known.key), "{section} {}", known.key);
+            assert!(
+                !schema::knows(section, known.key) && !is_alias(section, known.key),
+                "{section} {}",
+                known.key
+            );
         }
     }
 }

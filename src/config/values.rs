@@ -37,7 +37,7 @@ impl<T> Reading<T> {
 pub(crate) type Read<T> = Parsed<Reading<T>>;
 
 /// No grace period needs to be longer than a century, and the clock's arithmetic stays far from its limits.
-const MAX_SECONDS: i128 = 100 * 366 * 24 * 3600;
+pub(super) const MAX_SECONDS: i128 = 100 * 366 * 24 * 3600;
 /// The number of times, files or bytes beyond which nothing sensible can have been meant.
 const MAX_COUNT: i128 = i32::MAX as i128;
 const MAX_BYTES: i128 = 1 << 60;
@@ -94,12 +94,13 @@ pub(crate) fn count(text: &str) -> Read<u32> {
     Ok(Reading { value: value as u32, doubt })
 }
 
-/// A number of tries. A negative one is [`NO_LIMIT`], though for Supervisor it is fewer than none.
+/// A number of tries; -1 is [`NO_LIMIT`], though for Supervisor it is fewer than none. So is any other negative number.
 pub(crate) fn tries(text: &str) -> Read<u32> {
-    if integer(text)? < 0 {
-        return Ok(Reading::doubtful(NO_LIMIT, understood(text, "no limit")));
+    match integer(text)? {
+        -1 => Ok(Reading::plain(NO_LIMIT)),
+        ..0 => Ok(Reading::doubtful(NO_LIMIT, understood(text, "no limit"))),
+        _ => count(text),
     }
-    count(text)
 }
 
 /// Whole seconds, at most a century; a negative number is no time at all.
@@ -472,7 +473,8 @@ mod tests {
         check_doubts(bytes, &[("-1", 0, "0"), ("-2KB", 0, "0")]);
         check_doubts(capture_bytes, &[("-1", 16 << 20, "no limit, which is 16MB")]);
         check_doubts(count, &[("-7", 0, "0")]);
-        check_doubts(tries, &[("-1", NO_LIMIT, "no limit")]);
+        check_doubts(tries, &[("-2", NO_LIMIT, "no limit")]);
+        check(sure(tries), &[("-1", Ok(NO_LIMIT)), ("3", Ok(3))]);
         check_doubts(seconds, &[("-1", Duration::ZERO, "0")]);
         check_doubts(umask, &[("-1", 0o777, "777"), ("12345", 0o345, "345")]);
         check_doubts(mode, &[("-1", 0o700, "0700"), ("10777", 0o777, "0777")]);

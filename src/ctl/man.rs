@@ -68,11 +68,13 @@ fn entry(key: &Key) -> String {
         None => String::new(),
     };
     let new = if key.new { " Supervisor does not know it." } else { "" };
+    let others: String = schema::aliases_of(key.name).map(|name| format!(" Also written {name}.")).collect();
     format!(
-        ".TP\n\\fB{}\\fR=\\fI{}\\fR\n{}.{default}{new}\n",
+        ".TP\n\\fB{}\\fR=\\fI{}\\fR\n{}.{default}{new}{}\n",
         escape(key.name),
         escape(value),
-        escape(key.help)
+        escape(key.help),
+        escape(&others)
     )
 }
 

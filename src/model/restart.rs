@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The restart policy of a process: the keys beside `autorestart`, `startretries` and `exitcodes`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartPolicy {
-    /// The least pause between an exit and the next automatic start. `None` if it was not written: no pause after an
+    /// The least pause between an exit and the next automatic start, never zero. `None` if there is none: no pause after an
     /// exit, and steps of a second in BACKOFF.
     pub restart_delay: Option<Duration>,
     /// How the pause grows with failures in a row.

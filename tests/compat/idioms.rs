@@ -59,7 +59,7 @@ const fn odd(program: &'static str, ours: Ours) -> Idiom {
     Idiom { program, ours, warns: true, ..USUAL }
 }
 
-const IDIOMS: [Idiom; 43] = [
+const IDIOMS: [Idiom; 44] = [
     // In the foreground nothing but the file or the command line sets the umask.
     USUAL,
     Idiom { shell: "umask 077", ..USUAL },
@@ -96,7 +96,8 @@ const IDIOMS: [Idiom; 43] = [
     program("stdout_logfile=NONE\nstderr_logfile=NONE"),
     // Negative numbers.
     Idiom { warns: true, ..daemon("minfds=-1\nminprocs=-1\nlogfile_maxbytes=-1\nlogfile_backups=-1") },
-    odd("startretries=-1", Same),
+    program("startretries=-1"),
+    odd("startretries=-5", Same),
     odd("startsecs=-1\nstopwaitsecs=-1", Same),
     odd("stdout_logfile_maxbytes=-1\nstdout_logfile_backups=-1\nstdout_capture_maxbytes=-1", Same),
     Idiom { arguments: &["-z", "-1", "-a", "-1"], warns: true, ..USUAL },

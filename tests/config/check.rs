@@ -305,14 +305,14 @@ fn a_dump_names_where_values_came_from() {
 fn what_was_understood_is_said() {
     check(
         "[supervisord]\numask=-1\n[unix_http_server]\nfile=%(here)s/s\nusername=\npassword=\n[program:a]\n\
-         command=/bin/echo %s\nprocess_name=%(program_name)s_%(process_num)d\nnumprocs=3\nstartretries=-1\n\
+         command=/bin/echo %s\nprocess_name=%(program_name)s_%(process_num)d\nnumprocs=3\nstartretries=-5\n\
          environment=A=x y\n",
         1,
         &[
             "x.conf:2: warning: [supervisord] umask: '-1' is understood as no umask at all",
             "x.conf:5: warning: [unix_http_server] username: empty, like the password: everybody is let in",
             "x.conf:8: warning: [program:a] command: '%s' is kept as it is (write '%%' for a percent sign)",
-            "x.conf:11: warning: [program:a] startretries: '-1' is understood as no limit",
+            "x.conf:11: warning: [program:a] startretries: '-5' is understood as no limit",
             "x.conf:12: warning: [program:a] environment: is understood as A=\"x y\" (separate pairs with commas \
              and put quotes around values with blanks or special characters)",
         ],
@@ -553,25 +553,87 @@ fn a_client_that_looks_elsewhere_is_told_where() {
     }
 }
 
+/// The daemon starts with one of them, and nobody should have to know with which.
+#[test]
+fn keys_that_were_written_by_two_names() {
+    let text = "[supervisord]\n[program:a]\ncommand=cat\nrestart_delay=1\nrestartPause=2\n[program:b]\ncommand=cat\n\
+                liveness_check_script=tcp://127.0.0.1:1\nhealth=tcp:2\n[program:c]\ncommand=cat\nrestartpause=3\n";
+    check(
+        text,
+        2,
+        &[
+            "x.conf:5: error: [program:a] restartpause: the same setting as restart_delay in line 4, which counts: leave one \
+             of them out",
+            "x.conf:8: error: [program:b] liveness_check_script: the same setting as health in line 9, which counts: leave \
+             one of them out",
+        ],
+    );
+    let around = config::Surroundings::of_this_process();
+    let config = config::parse(Path::new("x.conf"), text, &Default::default(), &around).expect("it is right");
+    let delays = config.groups.iter().map(|group| group.processes[0].restart.restart_delay);
+    let seconds = |n| Some(std::time::Duration::from_secs(n));
+    assert_eq!(delays.collect::<Vec<_>>(), [seconds(1), None, seconds(3)]);
+    assert_eq!(config.messages.len(), 2, "{:?}", config.messages);
+}
+
+#[test]
+fn probes_that_will_not_work_on_this_machine() {
+    check(
+        "[supervisord]\n[program:a]\ncommand=cat\nready=exec:/no/such/command\nhealth=exec:ls /tmp | grep x\n\
+         [program:b]\ncommand=cat\nready=file:/no/such/directory/x\nhealth=unix:/no/such/x.sock\n[program:c]\n\
+         command=cat\nready=http://no.such.host.invalid/\nhealth=unix:/tmp/surely-not-there.sock\n",
+        1,
+        &[
+            "x.conf:4: warning: [program:a] ready: can't find command '/no/such/command'",
+            "x.conf:5: warning: [program:a] health: no shell is involved, so the program gets \"|\" as an argument; write \
+             sh -c '...' around it, with stopasgroup=true and killasgroup=true",
+            "x.conf:8: warning: [program:b] ready: the directory /no/such/directory does not exist now",
+            "x.conf:9: warning: [program:b] health: the directory /no/such does not exist now",
+            "x.conf:12: warning: [program:c] ready: the name of the host 'no.such.host.invalid' cannot be resolved now",
+        ],
+    );
+}
+
+/// A key that was written by another name comes back by its own, with its place.
+#[test]
+fn a_dump_has_our_names_of_keys() {
+    let directory = with_config(
+        "[supervisord]\n[program:a]\ncommand=cat\nrestartPause=2\nliveness_check_script=http://h/ -H 'A: %(ENV_PATH)s'\n\
+         restart_jitter=20%\ndependent_startup_wait_for=b:exited c\n[program:b]\ncommand=cat\n[program:c]\ncommand=cat\n",
+    );
+    let output = run(directory.path(), &["check", "-c", "x.conf", "--dump"]);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    for (setting, line) in [
+        ("restart_delay=2", 4),
+        ("health=http://h/ header.A=\"/usr/bin:/bin\"", 5),
+        ("restart_jitter=20%%", 6),
+        ("depends_on=b:exited, c", 7),
+    ] {
+        let origin = format!("; x.conf:{line}");
+        let found = printed.lines().any(|line| line.starts_with(setting) && line.ends_with(&origin));
+        assert!(found, "{setting}\n{printed}");
+    }
+}
+
 #[test]
 fn what_looks_right_and_is_not_is_explained() {
     check(
         "[supervisord]\n[program:a]\ncommand=sh -c \"echo a ; echo b\"\n[program:b]\ncommand=cat x && cat y\n\
-         depends_on=a\n[program:c\ncommand=cat\n[program:d]\ncommand=cat\ncron=* * * * *\nDepends_On=a\n",
+         killWaitSecs=1\n[program:c\ncommand=cat\n[program:d]\ncommand=cat\ncron=* * * * *\nKillwaitsecs=1\n",
         1,
         &[
             "x.conf:3: warning: [program:a] command: command in [program:a] (x.conf:3) ends before the first \" ;\" or \
              \" #\", which begins a comment even between quotation marks: write it without the blank before it",
             "x.conf:3: warning: [program:a] command: can't parse command 'sh -c \"echo a': No closing quotation",
             "x.conf:5: warning: [program:b] command: set again in line 8, and the last value counts",
-            "x.conf:6: warning: [program:b] depends_on: a key of other supervisors, ignored: nothing waits for it; priority \
-             sets the order of starts",
+            "x.conf:6: warning: [program:b] killwaitsecs: a key of other supervisors, ignored: SIGKILL follows the last \
+             signal after stopwaitsecs",
             "x.conf:7: warning: [program:b] [program: unclosed section header: [program... has no ']', so what follows \
              belongs to [program:b]",
             "x.conf:11: warning: [program:d] cron: a key of other supervisors, ignored: nothing starts it; let a crontab \
              call 'supervisord ctl start NAME'",
-            "x.conf:12: warning: [program:d] depends_on: a key of other supervisors, ignored: nothing waits for it; \
-             priority sets the order of starts",
+            "x.conf:12: warning: [program:d] killwaitsecs: a key of other supervisors, ignored: SIGKILL follows the last \
+             signal after stopwaitsecs",
         ],
     );
     check(

@@ -375,6 +375,9 @@ fn indented(lines: &[String], depth: usize) -> String {
 /// A value on one line; durations in seconds.
 fn compact(value: &Value) -> String {
     match value {
+        Value::Object(fields) if fields.contains_key("secs") && fields["nanos"] != 0 => {
+            format!("{}s {}ns", fields["secs"], fields["nanos"])
+        }
         Value::Object(fields) if fields.contains_key("secs") => format!("{}s", fields["secs"]),
         value => value.to_string(),
     }

@@ -291,7 +291,7 @@ fn read_back(conf: &str) -> String {
     document.get("program:p", "environment").map(|value| value.text.replace("%%", "%")).unwrap_or_default()
 }
 
-const CONFIG_PIECES: [&str; 58] = [
+const CONFIG_PIECES: [&str; 72] = [
     "[supervisord]\n",
     "[program:a]\ncommand=x\n",
     "[program:b]\ncommand=%(ENV_B)s\n",
@@ -348,6 +348,20 @@ const CONFIG_PIECES: [&str; 58] = [
     "sockets=unix:///tmp/s\n",
     "serverurl=AUTO\n",
     "exit_when=any_fatal\n",
+    "type=oneshot\n",
+    "max_runtime=5m\n",
+    "restartPause=2\n",
+    "restart_delay=0.5\n",
+    "restart_jitter=5%\n",
+    "restart_limit=5/60s\n",
+    "depends_on=nothing?, a:exited?\n",
+    "dependency_timeout=1h\n",
+    "ready=log:100% %(ENV_A)s\n",
+    "ready=http://h/%%20 header.A=\"%(ENV_A)s\"\n",
+    "health=exec:check -p 80%(process_num)02d\n",
+    "liveness_check_script=http://h/ -H 'A: b'\n",
+    "health_action=signal:HUP\n",
+    "startretries=-1\n",
     "# comment\n",
     "junk%\n",
 ];

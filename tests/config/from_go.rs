@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use supervisord::config::Document;
+use supervisord::config::{self, Document, Surroundings};
 
 /// The cells of the rows between a heading of the document and the next.
 fn rows(heading: &str) -> Vec<Vec<String>> {
@@ -100,6 +100,35 @@ fn their_syslog_is_taken() {
         told.contains(":4: warning: [program:x] stdout_logfile: the name of the host 'no.such.host.invalid'"),
         "{told}"
     );
+}
+
+#[test]
+fn their_names_of_keys_are_understood() {
+    let rows = rows("## Keys by their names");
+    assert!(rows.len() > 10, "only {} rows", rows.len());
+    let others = "[program:a]\ncommand=cat\n[program:b]\ncommand=cat\n";
+    let config = |setting: &str| {
+        // Most of these keys belong to another one.
+        let health = if setting.contains("_script=") { "" } else { "health=tcp:1\n" };
+        let health = if setting.starts_with("health=") { "" } else { health };
+        let text = format!("[supervisord]\n{others}[program:x]\ncommand=cat\n{health}{setting}\n");
+        let around = Surroundings::of_this_process();
+        let config = config::parse(Path::new("/x.conf"), &text, &Default::default(), &around);
+        config.unwrap_or_else(|errors| panic!("{text}: {errors}"))
+    };
+    let unset = config("");
+    for row in rows {
+        let [there, here] = [&row[0], &row[1]].map(|cell| quoted(cell).next().unwrap());
+        let (theirs, ours) = (config(there), config(here));
+        assert_eq!(theirs.groups, ours.groups, "{there}");
+        assert_ne!(ours.groups, unset.groups, "{here}");
+        assert!(theirs.messages.is_empty(), "{:?}", theirs.messages);
+        let dump = check(&format!("[supervisord]\n{others}[program:x]\ncommand=cat\n{there}\n"), "--dump");
+        assert!(
+            dump.lines().any(|line| line.starts_with(here) && line.contains("x.conf:")),
+            "{here}: {dump}"
+        );
+    }
 }
 
 #[test]

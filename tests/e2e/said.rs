@@ -79,15 +79,15 @@ fn why_and_the_log_tell_one_truth() {
 fn what_nobody_reads_gets_one_line_at_start_and_reread() {
     let program = |name: &str, keys: &str| format!("[program:{name}]\ncommand=cat\n{keys}");
     let conf = [
-        program("a", "depends_on=b\nxyz=1\n"),
-        program("b", "depends_on=c\nenvFiles=/x\n"),
+        program("a", "cron=@hourly\nxyz=1\n"),
+        program("b", "cron=@daily\nenvFiles=/x\n"),
         program("c", "autostrat=1\n"),
         "[program-default]\nautostart=false\n".to_string(),
     ];
     let daemon = start(&conf.concat());
     let expected = [
-        "[program:a] depends_on: a key of other supervisors, ignored: nothing waits for it; priority sets the order of \
-         starts; 1 other section has it, too",
+        "[program:a] cron: a key of other supervisors, ignored: nothing starts it; let a crontab call 'supervisord ctl \
+         start NAME'; 1 other section has it, too",
         "[program:a] xyz: unknown key, ignored",
         "[program:b] envfiles: a key of other supervisors, ignored: write environment, or start the daemon with --env-file",
         "[program:c] autostrat: unknown key, ignored (did you mean 'autostart'?)",

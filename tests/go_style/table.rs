@@ -30,10 +30,11 @@ use Case::{Test, Try};
 
 const TAKING_OVER: &str = "the_table_of_a_go_descendant_is_taken_over_as_far_as_it_is_certain";
 const PIDPROXY: &str = "it_can_end_with_the_process_instead_of_its_command";
+const THEIR_KEYS: &str = "their_names_of_keys_are_understood";
 const NO_COPIES: &str = "whatever_is_left_of_the_table_there_are_never_two";
 
 /// In the order of the table, in which they are tried.
-const CASES: [(&str, Case); 57] = [
+const CASES: [(&str, Case); 58] = [
     ("a file with a program and a server, and nothing else", Try(nothing_else)),
     ("`ctl` without `[supervisorctl]`", Try(client_without_section)),
     ("the login of the client", Try(login)),
@@ -45,8 +46,9 @@ const CASES: [(&str, Case); 57] = [
     ("`./conf/supervisord.conf`", Try(|_| search("conf/supervisord.conf"))),
     ("keys and sections that nobody reads", Try(unknown_keys)),
     ("`[program-default]`", Try(|world| not_read(world, "[program-default]"))),
-    ("`depends_on`", Try(|world| not_read(world, "[program:web] depends_on"))),
-    ("`restartPause`", Try(|world| not_read(world, "[program:web] restartpause"))),
+    ("`depends_on`", Test("config/from_go.rs", THEIR_KEYS)),
+    ("`restartPause`", Test("config/from_go.rs", THEIR_KEYS)),
+    ("`liveness_check_script` and the like", Test("config/from_go.rs", THEIR_KEYS)),
     ("`killwaitsecs`", Try(|world| not_read(world, "[program:web] killwaitsecs"))),
     ("`user=name:group`", Test("e2e/relatives.rs", "a_program_may_have_a_group_of_its_own")),
     ("`user=54321`", Try(numeric_user)),
@@ -153,7 +155,7 @@ impl World {
              [inet_http_server:hashed]\nport=127.0.0.1:{hashed}\nusername=test1\n\
              password={{SHA}}82ab876d1387bfafe46cc1c8a2ef074eae50cb1d\n\
              [program:web]\ncommand=/bin/sh -c 'echo hello; exec sleep %(ENV_TIME)s'\nstartsecs=0\n\
-             stdout_logfile=web.log, %(here)s/copy.log\ndepends_on=date\nrestartPause=1\nkillwaitsecs=1\n\
+             stdout_logfile=web.log, %(here)s/copy.log\ndepends_on=date:exited?\nrestartPause=1\nkillwaitsecs=1\n\
              conf_file=/etc/hostname\nxyz=1\n\
              [group:shop]\nprograms=web\n\
              [program:date]\ncommand=/bin/echo +%H:%M\nstartsecs=0\nautorestart=false\nstdout_logfile=%(here)s/date.log\n\

@@ -8,7 +8,7 @@
 mod legacy;
 mod whole;
 
-use crate::config::schema::names_a_secret;
+use crate::config::secrets::names_a_secret;
 use crate::config::text::repr;
 use crate::config::values::{Read, Reading};
 use std::collections::BTreeMap;
