@@ -116,7 +116,9 @@ impl Model {
                 self.failed = None;
                 self.rest(Unknown, Back::No);
             }
-            Event::NeedsChanged | Event::NeedsLost => self.needs_changed(config, at),
+            Event::NeedsChanged => self.needs_changed(!self.is_free(at), config, at),
+            // Whatever holds by now.
+            Event::NeedsLost => self.needs_changed(!self.alone, config, at),
             Event::Readiness(Ok(())) if is_alive && self.kind == Starting && self.failed.is_none() => {
                 self.ready(config, at);
             }
@@ -374,18 +376,18 @@ impl Model {
         }
     }
 
-    fn needs_changed(&mut self, config: &ProcessConfig, at: Circumstances<'_>) {
-        let follows = config.dependencies.depends_restart != DependsRestart::None;
+    fn needs_changed(&mut self, are_lost: bool, config: &ProcessConfig, at: Circumstances<'_>) {
+        let follows = are_lost && config.dependencies.depends_restart != DependsRestart::None;
         match (self.kind, self.program) {
             (Starting, Program::None) => self.waits(config, at),
             (Stopped | Fatal, _) if self.back == Back::WithNeeds && at.needs == Needs::Met => {
                 self.rise(true, config, at);
             }
-            (Starting, Program::Ordered) if follows && !self.is_free(at) => {
+            (Starting, Program::Ordered) if follows => {
                 self.stopped();
                 self.comes_back(config, at);
             }
-            (Starting | Running, Program::Alive) if follows && !self.is_free(at) => {
+            (Starting | Running, Program::Alive) if follows => {
                 self.told_to_stop(Back::WithNeeds, config, at);
             }
             _ => {}

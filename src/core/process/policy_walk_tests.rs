@@ -178,8 +178,7 @@ impl Walk {
             9 | 10 => {
                 self.needs =
                     self.chance.one_of(&[Needs::Met, Needs::Met, Needs::Unmet, Needs::Failed(UNMET)]);
-                let is_lost = self.needs != Needs::Met && self.chance.one_in(2);
-                if is_lost { Event::NeedsLost } else { Event::NeedsChanged }
+                if self.chance.one_in(5) { Event::NeedsLost } else { Event::NeedsChanged }
             }
             11 => Event::Readiness(result(!self.chance.one_in(3))),
             12 => Event::Checked(result(self.chance.one_in(2))),
@@ -188,7 +187,7 @@ impl Walk {
             14 if self.chance.one_in(3) => {
                 Event::Extend(self.now + Duration::from_millis(self.chance.below(3000)))
             }
-            16 if self.chance.one_in(3) => Event::StopLater,
+            16 if self.chance.one_in(5) => Event::StopLater,
             15 if self.may_adopt() => {
                 self.next_pid += 1;
                 let started = self.now - Duration::from_millis(self.chance.below(3000));

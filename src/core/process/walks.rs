@@ -82,7 +82,7 @@ const STATES: [&str; 24] = [
     "Unknown",
 ];
 
-const EVENTS: [&str; 18] = [
+const EVENTS: [&str; 19] = [
     "Start",
     "StartAlone",
     "Stop",
@@ -100,6 +100,7 @@ const EVENTS: [&str; 18] = [
     "Silent",
     "Tick",
     "Extend",
+    "NeedsLost",
     "StopLater",
 ];
 
@@ -156,12 +157,13 @@ fn event_number(event: &Event) -> usize {
         Event::Adopted { .. } => 8,
         Event::Exited { .. } => 9,
         Event::SignalFailed(_) => 10,
-        Event::NeedsChanged | Event::NeedsLost => 11,
+        Event::NeedsChanged => 11,
         Event::Readiness(_) => 12,
         Event::Checked(_) => 13,
         Event::Silent => 14,
         Event::Tick => 15,
         Event::Extend(_) => 16,
-        Event::StopLater => 17,
+        Event::NeedsLost => 17,
+        Event::StopLater => 18,
     }
 }
