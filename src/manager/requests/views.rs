@@ -1,7 +1,7 @@
 //! What clients see of processes: Supervisor's own fields, and more.
 
 use crate::control::request::{ConfigInfo, Fact, Facts, ProcessInfo, Processes};
-use crate::core::process::State;
+use crate::core::process::{LEAST_START_INTERVAL, State};
 use crate::log::source::LogSource;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::Proc;
@@ -131,10 +131,17 @@ impl Daemon {
 /// What happens to a process by itself, and in how long.
 pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
     let what = match proc.process.state {
+        // What it depends on holds, and it keeps the pace.
+        State::Waiting { give_up_at } if give_up_at.since(proc.process.started) <= LEAST_START_INTERVAL => {
+            "it is started"
+        }
         State::Waiting { .. } => "its wait is over, and it is FATAL",
         State::Starting { .. } if proc.config.is_oneshot() => "it is stopped, because it runs too long",
         State::Starting { is_ready: false, .. } if proc.config.readiness.is_some() => {
             "it is stopped if it is not ready"
+        }
+        State::Starting { up_at, .. } if up_at.since(proc.process.started) < proc.config.startsecs => {
+            "it is stopped, because it runs too long"
         }
         State::Starting { .. } => "it counts as RUNNING",
         State::Running { .. } => "it is stopped, because it runs too long",
