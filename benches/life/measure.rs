@@ -1,7 +1,7 @@
 //! The measurements, and how often each is taken.
 
 use crate::bare::Bare;
-use crate::supervised::{Crew, Supervised};
+use crate::supervised::{Crew, Shape, Supervised};
 use crate::support::Side;
 use crate::table::{Goal, Row, Unit, milliseconds};
 use std::time::Duration;
@@ -13,6 +13,7 @@ pub struct Plan {
     n_crashes_original: usize,
     n_programs: usize,
     n_stops: usize,
+    n_dependents: usize,
     n_manager_kills: usize,
     idle: Duration,
 }
@@ -23,6 +24,7 @@ impl Plan {
         n_crashes_original: 10,
         n_programs: 1000,
         n_stops: 1000,
+        n_dependents: 4000,
         n_manager_kills: 50,
         idle: Duration::from_secs(60),
     };
@@ -31,6 +33,7 @@ impl Plan {
         n_crashes_original: 3,
         n_programs: 100,
         n_stops: 50,
+        n_dependents: 200,
         n_manager_kills: 5,
         idle: Duration::from_secs(5),
     };
@@ -41,10 +44,11 @@ pub struct Measure {
     pub take: fn(&Plan) -> Vec<Row>,
 }
 
-pub const ALL: [Measure; 8] = [
+pub const ALL: [Measure; 9] = [
     Measure { name: "crash", take: crash },
     Measure { name: "many", take: many },
     Measure { name: "groups", take: groups },
+    Measure { name: "depends", take: depends },
     Measure { name: "limit", take: limit },
     Measure { name: "stop", take: stop },
     Measure { name: "memory", take: memory },
@@ -121,6 +125,32 @@ fn many(plan: &Plan) -> Vec<Row> {
         goal: Some(goals[at]),
     };
     (0..3).map(row).collect()
+}
+
+/// Programs that depend on each other, from the daemon's start to the last one's first instruction. The floor is the same
+/// number without dependencies.
+fn depends(plan: &Plan) -> Vec<Row> {
+    let number = plan.n_dependents;
+    let take = |shape| {
+        let daemon = Supervised::new(Side::under_test(), Crew::Depends(shape, number));
+        let started = milliseconds(daemon.started);
+        daemon.shut_down();
+        started
+    };
+    let shapes = [Shape::Chain, Shape::Fan, Shape::Layers];
+    let row = |shape: Shape| {
+        // In turns, so that both have the machine as it is at the time.
+        let floor = take(Shape::Nobody);
+        Row {
+            what: format!("{number} programs, {shape:?}"),
+            unit: Unit::Milliseconds,
+            floor: Some(floor),
+            ours: take(shape),
+            original: None,
+            goal: Some(Goal::Ratio(1.2)),
+        }
+    };
+    shapes.map(row).into()
 }
 
 /// A hundred programs that are a group each, stopped with their daemon.

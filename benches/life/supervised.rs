@@ -32,13 +32,58 @@ pub enum Crew {
     /// One group of programs as most are: the C library is in memory once for all of them and the daemon. The others
     /// do without it.
     Ordinary(usize),
+    /// As many groups, which depend on each other or do not, and have no logs.
+    Depends(Shape, usize),
+}
+
+/// Who depends on whom.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    Nobody,
+    /// Each on the one before.
+    Chain,
+    /// All on the first.
+    Fan,
+    /// Ten layers, each program on all of the layer before.
+    Layers,
+}
+
+impl Shape {
+    /// Line by line, the configuration of so many programs.
+    fn sections(self, number: usize, command: &str) -> String {
+        let in_layer = number.div_ceil(10).max(1);
+        let depends = |at: usize| match self {
+            Shape::Chain if at > 0 => format!("depends_on=p{}\n", at - 1),
+            Shape::Fan if at > 0 => "depends_on=p0\n".to_string(),
+            Shape::Layers if at >= in_layer => format!("depends_on=layer{}:*\n", at / in_layer - 1),
+            _ => String::new(),
+        };
+        let program = |at: usize| {
+            format!(
+                "[program:p{at}]\ncommand={command}\nstartsecs=0\nautorestart=true\nstdout_logfile=NONE\n\
+                 redirect_stderr=true\n{}",
+                depends(at)
+            )
+        };
+        let mut text: String = (0..number).map(program).collect();
+        // Without dependencies, too, so that both have the same groups.
+        for layer in 0..number.div_ceil(in_layer) {
+            let members: Vec<String> =
+                (layer * in_layer..number.min((layer + 1) * in_layer)).map(|at| format!("p{at}")).collect();
+            text += &format!("[group:layer{layer}]\nprograms={}\n", members.join(","));
+        }
+        text
+    }
 }
 
 impl Crew {
     /// How many of them tell when they are born.
     fn n_births(self) -> usize {
         match self {
-            Crew::OneGroup(number) | Crew::Groups(number) | Crew::Limited(number) => number,
+            Crew::OneGroup(number)
+            | Crew::Groups(number)
+            | Crew::Limited(number)
+            | Crew::Depends(_, number) => number,
             Crew::Ordinary(_) => 0,
         }
     }
@@ -68,6 +113,7 @@ stdout_logfile=%(here)s/{name}%(process_num)d.log
         let programs: String = match self {
             Crew::OneGroup(0) | Crew::Limited(0) | Crew::Ordinary(0) => String::new(),
             Crew::OneGroup(number) | Crew::Limited(number) | Crew::Ordinary(number) => section("p", number),
+            Crew::Depends(shape, number) => shape.sections(number, &words.join(" ")),
             Crew::Groups(number) => (0..number).map(|number| section(&format!("p{number}"), 1)).collect(),
         };
         let minfds = if matches!(self, Crew::Limited(_)) { "" } else { "minfds=4096\n" };
