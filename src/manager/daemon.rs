@@ -117,6 +117,7 @@ impl Daemon {
                 return End::Daemon;
             }
             self.dispatch_events();
+            self.show_dependents();
             let saved = self.save();
             let upgrade = if self.is_saved() { self.progress_of_upgrade() } else { Decision::GoOn };
             self.answers.send(saved);

@@ -135,6 +135,11 @@ impl Feed {
         Subscription { feed: self.clone(), at: sequence, notes }
     }
 
+    /// Whether somebody follows, or may come back and go on where it was.
+    pub fn is_watched(&self) -> bool {
+        self.lock().is_watched()
+    }
+
     /// How many subscribers there are.
     pub fn n_subscribers(&self) -> usize {
         self.lock().subscribers.len()

@@ -45,7 +45,9 @@ impl Daemon {
             Event::Exited { status, .. } => Some(*status),
             _ => None,
         };
+        let health_before = proc.process.health.clone();
         let (process, effects) = step(proc.process.clone(), event, &config, at);
+        let finds_other = process.health != health_before;
         self.procs.replace(slot, process);
         self.begin_event(slot);
         let (mut changes, mut pending) = (Vec::new(), PendingEffects::default());
@@ -67,6 +69,10 @@ impl Daemon {
         }
         self.commit_with(slot, pending);
         self.show_changes(slot, &changes, now, wall);
+        if finds_other && changes.is_empty() {
+            // What a probe has found is no change of state.
+            self.show_process(slot);
+        }
         for effect in effects {
             match effect {
                 Effect::Log(..) | Effect::Abandon | Effect::PublishHealth { .. } => {}

@@ -11,7 +11,7 @@ use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
 use crate::model::config::ProcessConfig;
 use crate::model::exit::ExitStatus;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// So many of those that a process waits for are named.
 const MOST_NAMED: usize = 3;
@@ -31,6 +31,8 @@ pub struct Dependents {
     is_telling: bool,
     /// The stops that go layer by layer.
     stops: Vec<StopOrder>,
+    /// Those that look different to their dependents since the last turn of the loop.
+    look_different: BTreeSet<SlotId>,
 }
 
 impl Dependents {
@@ -90,6 +92,9 @@ impl Daemon {
             Vec::new()
         };
         dependents.n_dependents += n_new;
+        if dependents.n_dependents > 0 {
+            dependents.look_different.extend(slots);
+        }
         self.remember(&changes);
     }
 
@@ -117,8 +122,13 @@ impl Daemon {
             self.dependents.graph = Graph::new();
             return;
         }
+        // Afterwards nobody knows who depended on them.
+        let graph = &self.dependents.graph;
+        let orphans: Vec<SlotId> =
+            slots.iter().flat_map(|slot| graph.dependents(*slot)).map(|dependent| dependent.id).collect();
         let changes = self.dependents.graph.replace(&slots, &[]);
         self.remember(&changes);
+        orphans.into_iter().for_each(|slot| self.show_process(slot));
         self.tell_dependents();
     }
 
@@ -150,6 +160,9 @@ impl Daemon {
             && let Some(proc) = self.procs.proc(slot)
         {
             let standing = standing(&proc.process, &proc.config);
+            if self.dependents.graph.standing(slot) != Some(standing) {
+                self.dependents.look_different.insert(slot);
+            }
             let changes = self.dependents.graph.set(slot, standing);
             self.remember(&changes);
         }
@@ -253,6 +266,20 @@ impl Daemon {
         if !self.dependents.changed.is_empty() {
             self.tell_dependents();
         }
+    }
+
+    /// Publishes what those look like now that depend on what has changed in this turn: whom they wait for and which of
+    /// their conditions hold, though their own states are the same. Each is published once, however much has changed.
+    pub fn show_dependents(&mut self) {
+        let different = std::mem::take(&mut self.dependents.look_different);
+        // Whoever comes later reads everything. The changes themselves were published, so nobody takes this for no news.
+        if different.is_empty() || !self.http.feed().is_watched() {
+            return;
+        }
+        let Some(graph) = self.dependents.graph() else { return };
+        let dependents: BTreeSet<SlotId> =
+            different.iter().flat_map(|slot| graph.dependents(*slot)).map(|dependent| dependent.id).collect();
+        dependents.into_iter().for_each(|slot| self.show_process(slot));
     }
 
     /// A manager has taken over: everybody's conditions are asked once.
