@@ -71,6 +71,10 @@ pub struct ProcessView {
 /// What a process waits for, whether it is ready and well, and how it is restarted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LifeView {
+    /// How it is, as `ctl health` says it.
+    pub word: HealthWord,
+    /// Why it is so; empty if that needs no words.
+    pub reason: String,
     /// Whether it is a job (`type=oneshot`).
     pub is_oneshot: bool,
     /// Whom it waits for, `db (BACKOFF)`; empty if it does not wait.
@@ -116,9 +120,9 @@ pub enum NeedVerdict {
 pub struct HealthView {
     /// How it is checked, as its configuration says it.
     pub probe: String,
-    /// `None` before the first result that counts.
+    /// `None` before the first result that counts, and unless it is RUNNING.
     pub is_healthy: Option<bool>,
-    /// Failures in a row.
+    /// Failures in a row; 0 unless it is RUNNING.
     pub failures: u32,
     /// How many failures in a row make it unhealthy.
     pub retries: u32,

@@ -34,15 +34,20 @@ impl Daemon {
         let slot = self.procs.member(&proc.group, &proc.config.name);
         let graph = self.dependents.graph();
         let needs = slot.zip(graph).map(|(slot, graph)| self.needs_view(graph, slot));
-        let health = &proc.process.health;
+        // What was found out about a program that has ended says nothing any more.
+        let is_up = proc.state() == ProcessState::Running;
+        let health = Some(&proc.process.health).filter(|_| is_up);
         let health = config.health_check.as_ref().map(|check| HealthView {
             probe: check.health.to_string(),
-            is_healthy: health.is_healthy,
-            failures: health.failures,
+            is_healthy: health.and_then(|health| health.is_healthy),
+            failures: health.map_or(0, |health| health.failures),
             retries: check.health_retries,
         });
+        let HealthLine { word, reason, .. } = self.health_line(proc);
         let limit = config.restart.restart_limit;
         Some(Box::new(LifeView {
+            word,
+            reason,
             is_oneshot: config.is_oneshot(),
             waiting_for: self.waits_for(proc),
             needs: needs.unwrap_or_default(),
