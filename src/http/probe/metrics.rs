@@ -3,7 +3,7 @@
 //! Each request reads the state of the processes from the loop, and their usage from the kernel; nothing is sampled in between.
 //! Counters begin at zero with each manager, as those of any process that is restarted.
 
-use crate::control::overview::{Overview, ProcessView};
+use crate::control::overview::{HealthWord, LifeView, Overview, ProcessView};
 use crate::control::request::Target;
 use crate::http::answer::{overview, reserve_memory};
 use crate::http::context::Context;
@@ -171,6 +171,7 @@ fn processes(
         |process| Some(process.starts.saturating_sub(1)),
     );
     exits(page, overview);
+    life(page, overview);
     let used = |process: &ProcessView| measured.get(&process.info.pid).and_then(|measured| measured.used);
     page.per_process(
         ("supervisord_process_cpu_seconds_total", "counter", "Processor time the process has used."),
@@ -205,6 +206,39 @@ fn processes(
             }
         }
     }
+}
+
+/// What only processes have whose configuration asks for it. Without any of them the metric is not there.
+fn life(page: &mut Page, overview: &Overview) {
+    let mut gauge = |name: &str, help: &str, value: &dyn Fn(&LifeView) -> Option<u64>| {
+        let value = |process: &ProcessView| process.life.as_deref().and_then(value);
+        if overview.processes.iter().any(|process| value(process).is_some()) {
+            page.per_process((name, "gauge", help), overview, value);
+        }
+    };
+    gauge(
+        "supervisord_process_healthy",
+        "Whether the health check succeeds; 0 as well before its first result and while the process is not RUNNING.",
+        &|life| life.health.as_ref().map(|health| u64::from(health.is_healthy == Some(true))),
+    );
+    gauge(
+        "supervisord_process_health_check_failures",
+        "How many health checks in a row have failed.",
+        &|life| life.health.as_ref().map(|health| u64::from(health.failures)),
+    );
+    gauge("supervisord_process_waiting", "Whether the process waits for what it depends on.", &|life| {
+        (!life.needs.is_empty()).then(|| u64::from(life.word == HealthWord::Waiting))
+    });
+    gauge(
+        "supervisord_process_counted_restarts",
+        "How many automatic starts count towards restart_limit now.",
+        &|life| life.automatic_starts.map(|(count, _)| count as u64),
+    );
+    gauge(
+        "supervisord_process_restart_limit",
+        "How many automatic starts restart_limit allows within its time.",
+        &|life| life.automatic_starts.map(|(_, limit)| u64::from(limit)),
+    );
 }
 
 fn exits(page: &mut Page, overview: &Overview) {
