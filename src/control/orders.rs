@@ -14,8 +14,12 @@ use crate::model::signal::Signal;
 pub enum Order {
     /// Starts processes.
     Start(Wait),
+    /// Starts processes, whatever they depend on.
+    StartAlone(Wait),
     /// Stops processes.
     Stop(Wait),
+    /// Stops processes and, before them, all that depends on them.
+    StopWithDependents(Wait),
     /// Stops processes, waits for their end, and starts them again.
     Restart(Wait),
     /// Sends a signal.
@@ -33,7 +37,9 @@ pub async fn execute(handle: &Handle, order: Order, target: Target) -> Result<Ve
     let whom = target.clone();
     let applied = match order {
         Order::Start(wait) => handle.call(ask::Start(target, wait)).await,
+        Order::StartAlone(wait) => handle.call(ask::StartAlone(target, wait)).await,
         Order::Stop(wait) => handle.call(ask::Stop(target, wait)).await,
+        Order::StopWithDependents(wait) => handle.call(ask::StopWithDependents(target, wait)).await,
         Order::Restart(wait) => restart(handle, target, wait).await.map(|restarted| restarted.started),
         Order::Signal(signal) => handle.call(ask::Signal(target, signal)).await,
         Order::ClearLogs => handle.call(ask::ClearProcessLogs(target)).await,

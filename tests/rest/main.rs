@@ -7,6 +7,7 @@ mod web;
 
 mod contract;
 mod events;
+mod life;
 mod logs;
 mod metrics;
 mod old;

@@ -42,6 +42,10 @@ struct ActionOptions {
     wait: Option<bool>,
     /// How long to wait, in seconds.
     timeout: Option<f64>,
+    /// For `start`: whether what it depends on is started and waited for. The default is true.
+    deps: Option<bool>,
+    /// For `stop`: whether all that depends on it is stopped before it. The default is false.
+    dependents: Option<bool>,
 }
 
 /// The body of an action on several targets.
@@ -54,6 +58,8 @@ struct Selection {
     signal: Option<SignalName>,
     wait: Option<bool>,
     timeout: Option<f64>,
+    deps: Option<bool>,
+    dependents: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,6 +117,14 @@ fn options(request: &ApiRequest<'_>) -> Result<ActionOptions, Problem> {
 
 impl Task {
     fn new(action: Action, options: ActionOptions) -> Result<Task, Problem> {
+        for (key, value, means) in
+            [("deps", options.deps, Action::Start), ("dependents", options.dependents, Action::Stop)]
+        {
+            if value.is_some() && action != means {
+                let text = format!("{key} has no meaning for the action {:?}", action.name());
+                return Err(Problem::new(400, text));
+            }
+        }
         let wait = if options.wait.unwrap_or(true) { Wait::Yes } else { Wait::No };
         let order = match (action, &options.signal) {
             (Action::Signal, Some(name)) => Order::Signal(signal(name)?),
@@ -121,7 +135,9 @@ impl Task {
                 let text = format!("signal has no meaning for the action {:?}", action.name());
                 return Err(Problem::new(400, text));
             }
+            (Action::Start, None) if options.deps == Some(false) => Order::StartAlone(wait),
             (Action::Start, None) => Order::Start(wait),
+            (Action::Stop, None) if options.dependents == Some(true) => Order::StopWithDependents(wait),
             (Action::Stop, None) => Order::Stop(wait),
             (Action::Restart, None) => Order::Restart(wait),
             (Action::Clear, None) => Order::ClearLogs,
@@ -160,8 +176,8 @@ async fn execute_many(context: &Context, request: &ApiRequest<'_>) -> ApiResult 
         let text = "action must be start, stop, restart, signal or clear";
         Problem::new(400, text)
     })?;
-    let Selection { names, signal, wait, timeout, .. } = selection;
-    let task = Task::new(action, ActionOptions { signal, wait, timeout })?;
+    let Selection { names, signal, wait, timeout, deps, dependents, .. } = selection;
+    let task = Task::new(action, ActionOptions { signal, wait, timeout, deps, dependents })?;
     let (whom, targets) = match names {
         None => ("all".to_string(), vec![Target::All]),
         Some(names) if names.len() > NAMES_MAX => {

@@ -6,6 +6,7 @@
 mod route;
 
 mod act;
+mod life;
 mod read;
 
 mod events;

@@ -2,7 +2,7 @@
 
 use super::events::EventStream;
 use super::route::Read;
-use super::{DESCRIPTION, Style, logs, view};
+use super::{DESCRIPTION, Style, life, logs, view};
 use crate::config::{ConfigErrors, ConfigSource, Origin, Setting};
 use crate::control::ask;
 use crate::control::overview::Overview;
@@ -61,6 +61,16 @@ pub(crate) async fn answer(what: Read, context: &Context, request: &ApiRequest<'
             }
         }
         Read::History(target) => history(context, target).await,
+        Read::Health(target) => {
+            let reserved = reserve_memory(context).await?;
+            let lines = context.handle().call(ask::Health(target)).await?;
+            large_json(context, reserved, &life::health(&lines)).await
+        }
+        Read::Dependencies(target) => {
+            let reserved = reserve_memory(context).await?;
+            let nodes = context.handle().call(ask::DependencyGraph(target)).await?;
+            large_json(context, reserved, &life::graph(&nodes)).await
+        }
         Read::Timeline => {
             let max = match request.query.get("limit").map(|text| (text, text.parse::<usize>())) {
                 None => TIMELINE,

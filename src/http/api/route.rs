@@ -24,6 +24,10 @@ pub(crate) enum Read {
     Groups,
     Group(String),
     History(Target),
+    /// How processes are, in one word each.
+    Health(Target),
+    /// Who depends on whom.
+    Dependencies(Target),
     Timeline,
     Events(Style),
     /// Part of a log; `None` is the activity log.
@@ -124,14 +128,20 @@ fn find(path: &[&str]) -> Option<Endpoint> {
             ["processes", name, "logs", stream] => log(name, stream, Part::Range)?,
             ["processes", name, "logs", stream, "download"] => log(name, stream, Part::Whole)?,
             ["processes", name, "logs", stream, "follow"] => log(name, stream, Part::Follow)?,
+            ["processes", name, "health"] => Reads(Read::Health(one(name)?)),
+            ["processes", name, "dependencies"] => Reads(Read::Dependencies(one(name)?)),
             ["processes", name, action] => Acts(Act::On(one(name)?, Action::parse(action)?)),
             ["groups"] => Reads(Read::Groups),
             ["groups", name] => Reads(Read::Group(name.to_string())),
+            ["groups", name, "health"] => Reads(Read::Health(Target::Group(name.to_string()))),
+            ["groups", name, "dependencies"] => Reads(Read::Dependencies(Target::Group(name.to_string()))),
             ["groups", name, action] => {
                 Acts(Act::On(Target::Group(name.to_string()), Action::parse(action)?))
             }
             ["actions"] => Acts(Act::OnMany),
             ["events"] => Reads(Read::Events(Style::ServerSent)),
+            ["health"] => Reads(Read::Health(Target::All)),
+            ["dependencies"] => Reads(Read::Dependencies(Target::All)),
             ["timeline"] => Reads(Read::Timeline),
             ["history", name] => Reads(Read::History(one(name)?)),
             ["log"] => Reads(Read::Log(None, Part::Range)),
@@ -176,6 +186,14 @@ mod tests {
             ("GET", "api/v1/processes/g:*", nothing()),
             ("POST", "api/v1/processes/a/stop", Endpoint::Act(Act::On(name("a"), Action::Stop))),
             ("GET", "api/v1/processes/a/stop", only("POST")),
+            ("GET", "api/v1/health", Endpoint::Read(Read::Health(Target::All))),
+            ("GET", "api/v1/processes/a/health", Endpoint::Read(Read::Health(name("a")))),
+            ("POST", "api/v1/groups/g/health", only("GET, HEAD")),
+            (
+                "GET",
+                "api/v1/groups/g/dependencies",
+                Endpoint::Read(Read::Dependencies(Target::Group("g".into()))),
+            ),
             ("PUT", "api/v1/processes/a/stop", only("POST")),
             ("POST", "api/v1/processes/a/fry", nothing()),
             (

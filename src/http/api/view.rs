@@ -1,6 +1,7 @@
 //! The JSON of processes, the daemon, and changes.
 
 use crate::control::overview::{Change, DaemonView, Overview, ProcessView};
+use crate::http::api::life::Life;
 use crate::http::live::usage::{self, Usage};
 use crate::model::exit::{ExitStatus, PastExit};
 use crate::model::namespec;
@@ -42,6 +43,8 @@ pub(crate) struct Row<'a> {
     memory_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exits: Option<Vec<Exit>>,
+    #[serde(flatten)]
+    life: Option<Life<'a>>,
 }
 
 /// One exit.
@@ -132,6 +135,7 @@ pub(crate) fn row<'a>(process: &'a ProcessView, usage: &Usage) -> Row<'a> {
         cpu_percent: used.and_then(|used| used.cpu_percent),
         memory_bytes: used.map(|used| used.memory_bytes),
         exits: None,
+        life: process.life.as_deref().map(Life::new),
         namespec,
     }
 }
