@@ -206,10 +206,17 @@ impl Proc {
     /// Remembers that its program has ended, before the state machine hears of it.
     pub fn remember_end(&mut self, pid: i32, status: ExitStatus, at: Wall, ended: Monotonic) {
         let lasted = ended.since(self.process.started);
-        // As the state machine judges it: an end before `startsecs` is never what was expected.
-        let too_soon = self.state() == ProcessState::Starting && lasted < self.config.startsecs;
+        // As the state machine judges it: an end before it was up is never what was expected, nor one after it had failed.
+        let has_failed = match self.process.state {
+            State::Starting { .. } if self.config.is_oneshot() => false,
+            State::Starting { is_ready, .. } => {
+                lasted < self.config.startsecs || (self.config.readiness.is_some() && !is_ready)
+            }
+            State::Failing { .. } => true,
+            _ => false,
+        };
         let expected = self.state() == ProcessState::Stopping
-            || matches!(status, ExitStatus::Code(code) if !too_soon && self.config.exitcodes.contains(&code));
+            || matches!(status, ExitStatus::Code(code) if !has_failed && self.config.exitcodes.contains(&code));
         self.remember(PastExit { at, pid, status, expected, lasted });
     }
 
