@@ -84,6 +84,63 @@ directory=%(here)s
 startsecs=0
 "#;
 
+/// A shop in which one waits for another. Files say whether the database is ready and well, and whether the job has ended.
+const WAITING: &str = r#"
+[program:db]
+command=/bin/sleep 3600
+ready=file:%(here)s/ready
+ready_interval=100ms
+ready_timeout=1h
+health=file:%(here)s/well
+health_interval=100ms
+health_retries=2
+health_action=none
+
+[program:migrate]
+type=oneshot
+command=/bin/sh -c 'while [ ! -e %(here)s/migrated ]; do sleep 0.05; done'
+depends_on=db:healthy
+
+[program:mail]
+command=/bin/sleep 3600
+startsecs=3600
+
+[program:web]
+command=/bin/sleep 3600
+startsecs=0
+depends_on=db:healthy, migrate:done, mail?
+restart_limit=5/60s
+
+[program:plain]
+command=/bin/sleep 3600
+startsecs=0
+"#;
+
+/// More processes that depend on others than one picture shows, and a hundred that it does.
+const CROWD: &str = r#"
+[program:hub]
+command=/bin/sleep 3600
+autostart=false
+
+[program:spoke]
+command=/bin/sleep 3600
+process_name=%(program_name)s_%(process_num)03d
+numprocs=99
+autostart=false
+depends_on=hub
+
+[program:source]
+command=/bin/sleep 3600
+autostart=false
+
+[program:many]
+command=/bin/sleep 3600
+process_name=%(program_name)s_%(process_num)03d
+numprocs=21
+autostart=false
+depends_on=source
+"#;
+
 /// A small shop, for pictures.
 const SHOP: &str = r#"
 [program:web]
@@ -210,6 +267,16 @@ fn it_says_when_the_daemon_is_not_there() {
 #[test]
 fn its_parts_do_what_they_say() {
     run_script("parts.test.js", PROGRAMS);
+}
+
+#[test]
+fn it_shows_who_waits_for_whom_and_how_they_are() {
+    run_script("life.test.js", WAITING);
+}
+
+#[test]
+fn it_says_when_a_picture_would_show_nothing() {
+    run_script("crowd.test.js", CROWD);
 }
 
 #[test]

@@ -26,6 +26,11 @@ const PATIENCE = 20;
 
 const WORDS = {
   start: { verb: "Start", done: "started", refused: "start" },
+  startAlone: { verb: "Start without dependencies", done: "started", refused: "start", sends: "start", options: { deps: false } },
+  stopWithDependents: {
+    verb: "Stop", done: "stopped, and all that depends on it", refused: "stop", sends: "stop", options: { dependents: true },
+    question: (title) => `Stop ${title} and all that depends on it?`,
+  },
   stop: { verb: "Stop", done: "stopped", refused: "stop" },
   restart: { verb: "Restart", done: "restarted", refused: "restart" },
   signal: { verb: "Signal", done: "signalled", refused: "signal" },
@@ -44,7 +49,7 @@ export class Actions {
   /**
    * Does something, after a question if there is need for one.
    *
-   * @param {"start"|"stop"|"restart"|"signal"|"clear"} action
+   * @param {keyof WORDS} action
    * @param {Target} target
    * @param {{asks?: boolean}} options  `asks`: with a question also where a click goes without, because a key is
    *   pressed more easily by mistake
@@ -66,14 +71,14 @@ export class Actions {
 
   /** Starting undoes a stop, one process at a time; a cleared log is gone, and many processes are many. */
   #mayGoOn(action, target, asks) {
-    const { verb } = WORDS[action];
+    const { verb, question } = WORDS[action];
     if (action === "clear") {
       const text = "What is in the logs now, stdout and stderr, will be deleted. This cannot be undone.";
       return confirm({ title: `Clear the log of ${target.title}?`, text, names: listed(target), verb });
     }
-    const isHarmless = action === "start" || action === "signal";
+    const isHarmless = action === "start" || action === "startAlone" || action === "signal";
     if (isHarmless || (target.kind === "process" && !asks)) return true;
-    const title = `${verb} ${target.title}?`;
+    const title = question === undefined ? `${verb} ${target.title}?` : question(target.title);
     return confirm({ title, text: "Work that is under way there may be lost.", names: listed(target), verb });
   }
 }
@@ -83,8 +88,9 @@ function listed({ kind, names }) {
   return kind === "process" ? [] : names.map(visibleText);
 }
 
-function request(action, target, signal) {
-  const body = signal === undefined ? { timeout: PATIENCE } : { timeout: PATIENCE, signal };
+function request(wanted, target, signal) {
+  const { sends: action = wanted, options } = WORDS[wanted];
+  const body = { timeout: PATIENCE, ...(signal === undefined ? {} : { signal }), ...options };
   switch (target.kind) {
     case "process":
       return change(`${pathOf(target.names[0])}/${action}`, body);

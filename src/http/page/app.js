@@ -12,9 +12,10 @@ import { onRoute } from "./router.js";
 import { watchStatus } from "./status.js";
 import { Store } from "./store.js";
 import { bindThemeButton } from "./theme.js";
+import { GraphView } from "./graphview.js";
 
 /** The section of the document in which a view is shown. */
-const SECTIONS = { processes: "view-processes", log: "view-log", activity: "view-log", config: "view-config" };
+const SECTIONS = { processes: "view-processes", log: "view-log", activity: "view-log", config: "view-config", dependencies: "view-graph" };
 
 byId("not-loaded").remove();
 
@@ -24,6 +25,7 @@ new Feed(store);
 const processes = new ProcessView(store);
 const logs = new LogPage(store, processes);
 const config = new ConfigView();
+const graph = new GraphView(store);
 let shown = "processes";
 
 const bindings = makeBindings({ shown: () => shown, processes, logs, config, help: () => showKeys(bindings) });
@@ -45,8 +47,12 @@ function show([first, ...rest]) {
   }
   if (SECTIONS[shown] !== SECTIONS.log) logs.close();
   if (shown !== "config") config.close();
+  if (shown !== "dependencies") graph.close();
   if (shown === "log") logs.openProcess(...rest);
   else if (shown === "activity") logs.openActivity();
   else if (shown === "config") config.open();
+  else if (shown === "dependencies") graph.open(rest.length === 1 ? rest[0] : null);
   else processes.openDetails(first === "process" && rest.length === 1 ? rest[0] : null);
+  // On a telephone the links do not all fit.
+  document.querySelector("#top [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }

@@ -28,10 +28,11 @@ const STYLES: &str = concat!(
     include_str!("side.css"),
     include_str!("log.css"),
     include_str!("config.css"),
+    include_str!("graph.css"),
 );
 
 /// All files. The first one is the page itself.
-static ASSETS: [Asset; 40] = [
+static ASSETS: [Asset; 43] = [
     asset("index.html", include_bytes!("index.html")),
     asset("actions.js", include_bytes!("actions.js")),
     asset("ansi.js", include_bytes!("ansi.js")),
@@ -46,6 +47,8 @@ static ASSETS: [Asset; 40] = [
     asset("dom.js", include_bytes!("dom.js")),
     asset("feed.js", include_bytes!("feed.js")),
     asset("format.js", include_bytes!("format.js")),
+    asset("graph.js", include_bytes!("graph.js")),
+    asset("graphview.js", include_bytes!("graphview.js")),
     asset("headings.js", include_bytes!("headings.js")),
     asset("icon.svg", include_bytes!("icon.svg")),
     asset("keys.js", include_bytes!("keys.js")),
@@ -55,6 +58,7 @@ static ASSETS: [Asset; 40] = [
     asset("logstream.js", include_bytes!("logstream.js")),
     asset("logview.js", include_bytes!("logview.js")),
     asset("menu.js", include_bytes!("menu.js")),
+    asset("needs.js", include_bytes!("needs.js")),
     asset("notices.js", include_bytes!("notices.js")),
     asset("order.js", include_bytes!("order.js")),
     asset("page.css", STYLES.as_bytes()),

@@ -73,6 +73,7 @@ function everywhere({ shown, processes, help }) {
     { keys: ["1"], text: "Processes", where, run: () => go() },
     { keys: ["2"], text: "Activity log", where, run: () => go("activity") },
     { keys: ["3"], text: "Configuration", where, run: () => go("config") },
+    { keys: ["4"], text: "Dependencies, if there are any", where, when: () => !byId("nav-dependencies").hidden, run: () => go("dependencies") },
     { keys: ["d"], text: "Dark, or light", where, run: () => switchTheme() },
     { keys: ["?"], text: "This list", where, run: help },
     { keys: ["Escape"], text: "Leave a field, close, clear", where, run: () => retreat(shown, processes) },

@@ -5,7 +5,8 @@ import { make, setAttribute, setText } from "./dom.js";
 import { makeChart } from "./chart.js";
 import * as format from "./format.js";
 import { addressOf } from "./router.js";
-import { isActive, stateClass, takesSignals } from "./states.js";
+import { makeNeeds } from "./needs.js";
+import { canStartAlone, isActive, remark, stateClass, takesSignals } from "./states.js";
 import { visibleText } from "./text.js";
 import { makeTimeline } from "./timeline.js";
 
@@ -59,12 +60,13 @@ export class Details {
     const facts = make("dl", { class: "facts" });
     const cpu = makeChart("CPU", format.percent, 10);
     const memory = makeChart("Memory", format.bytes, 1 << 20);
+    const needs = makeNeeds(this.#store, this.namespec);
     const timeline = makeTimeline(this.#store, {
       most: 30, withNames: false, accepts: (change) => change.namespec === this.namespec,
     });
     const button = (action, text) => make("button", { type: "button", "data-action": action }, text);
     const buttons = {
-      start: button("start", "Start"), stop: button("stop", "Stop"), restart: button("restart", "Restart"),
+      start: button("start", "Start"), startAlone: button("startAlone", "Start without dependencies"), stop: button("stop", "Stop"), restart: button("restart", "Restart"),
       signal: button("signal", "Signal…"), clear: button("clear", "Clear log…"),
     };
     const log = (stream) => make("a", { href: addressOf("log", this.namespec, stream), class: "button" }, stream);
@@ -75,13 +77,14 @@ export class Details {
       make("div", { class: "details-state" }, state, next),
       make("div", { class: "details-buttons", role: "group", "aria-label": "Actions" }, ...Object.values(buttons)),
       make("div", { class: "details-buttons", role: "group", "aria-label": "Logs" }, make("span", { class: "label" }, "Logs"), ...Object.values(logs)),
+      needs.element,
       cpu.element,
       memory.element,
       facts,
       make("h3", {}, "Last changes"),
       timeline.element,
     );
-    this.#parts = { state, next, facts, cpu, memory, buttons, logs };
+    this.#parts = { state, next, needs, facts, cpu, memory, buttons, logs };
   }
 
   #update() {
@@ -98,6 +101,7 @@ export class Details {
     const active = isActive(process.state);
     for (const button of Object.values(buttons)) button.disabled = false;
     buttons.start.hidden = active;
+    buttons.startAlone.hidden = !canStartAlone(process);
     buttons.stop.hidden = !active;
     buttons.restart.hidden = !active;
     buttons.signal.disabled = !takesSignals(process.state);
@@ -105,6 +109,7 @@ export class Details {
     for (const [stream, link] of Object.entries(logs)) {
       setAttribute(link, "aria-disabled", process.logs[stream] ? null : "true");
     }
+    this.#parts.needs.update();
     this.#tick();
   }
 
@@ -114,6 +119,7 @@ export class Details {
     if (process === undefined || document.hidden) return;
     setText(this.#parts.next, visibleText(explanation(process, this.#store.now())));
     showFacts(this.#parts.facts, facts(process, this.#store.now()));
+    this.#parts.needs.tick();
   }
 
   async #readHistory(namespec) {
@@ -151,8 +157,7 @@ async function readHistory(namespec) {
 
 /** What went wrong and what happens next, as far as something does. */
 function explanation(process, now) {
-  const next = process.next === null ? "" : `${process.next.what} in ${format.duration((process.next.at - now) / 1000)}`;
-  return [process.why, next].filter((text) => text !== "").join(" · ");
+  return [remark(process), format.comingNext(process.next, now)].filter((text) => text !== "").join(" · ");
 }
 
 function facts(process, now) {
@@ -166,7 +171,23 @@ function facts(process, now) {
     ["Last exit", exit === null ? null : exit.text],
     ["Exited", exit?.at ? format.moment(exit.at) : null],
     ["Had run for", exit === null || exit.lasted === null ? null : format.duration(exit.lasted)],
+    ...lifeFacts(process.life),
   ].filter(([, value]) => value !== null);
+}
+
+function lifeFacts(life) {
+  if (life === null) return [];
+  const { health, ready, starts } = life;
+  const failures = health !== null && health.failures > 0 ? ` (${health.failures} failed in a row)` : "";
+  const known = { true: "healthy", false: "unhealthy", null: "not known yet" };
+  return [
+    ["Kind", life.isOneshot ? "job (oneshot)" : null],
+    ["Health", health === null ? null : `${known[health.isHealthy]}${failures}`],
+    ["Health check", health === null ? null : health.probe],
+    ["Last problem", life.problem === "" ? null : life.problem],
+    ["Ready when", ready],
+    ["Automatic starts", starts === null ? null : `${starts.count} of ${starts.limit} (restart_limit)`],
+  ];
 }
 
 function showFacts(list, entries) {

@@ -15,6 +15,11 @@ export function duration(seconds) {
   return `${Math.floor(whole / DAY)}d ${two(Math.floor((whole % DAY) / HOUR))}h`;
 }
 
+/** What will happen by itself, and when: `it is started again in 8s`. Empty if nothing will. */
+export function comingNext(next, now) {
+  return next === null ? "" : `${next.what} in ${duration((next.at - now) / 1000)}`;
+}
+
 /** An amount of bytes, in powers of 1,024 and three digits: `12.3 MiB`. */
 export function bytes(count) {
   if (count < 1024) return `${count} B`;

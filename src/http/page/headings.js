@@ -49,12 +49,13 @@ export function updateHeading(heading, { total, running, trouble }) {
 /** Counts by group. */
 export function countGroups(processes) {
   const groups = new Map();
-  for (const { group, state } of processes) {
+  for (const process of processes) {
+    const { group, state } = process;
     let counts = groups.get(group);
     if (counts === undefined) groups.set(group, (counts = { total: 0, running: 0, trouble: 0 }));
     counts.total += 1;
     if (state === "RUNNING") counts.running += 1;
-    if (isTrouble(state)) counts.trouble += 1;
+    if (isTrouble(process)) counts.trouble += 1;
   }
   return groups;
 }

@@ -7,7 +7,8 @@ import * as format from "./format.js";
 import { openMenu } from "./menu.js";
 import { go } from "./router.js";
 import { remember, remembered } from "./settings.js";
-import { STATES, isActive, takesSignals } from "./states.js";
+import { STATES, canStartAlone, isActive, takesSignals } from "./states.js";
+import { dependentsOf } from "./needs.js";
 import { ProcessTable } from "./table.js";
 import { visibleText } from "./text.js";
 import { makeTimeline } from "./timeline.js";
@@ -147,6 +148,12 @@ export class ProcessView {
       const process = this.#store.processes.get(namespec);
       if (!takesSignals(process?.state)) items.shift();
       if (!isActive(process?.state)) items.unshift(item("Restart", "restart"));
+      if (process !== undefined && canStartAlone(process)) items.unshift(item("Start without dependencies", "startAlone"));
+      const dependents = dependentsOf(this.#store, namespec);
+      if (isActive(process?.state) && dependents.some((name) => isActive(this.#store.processes.get(name).state))) {
+        const stop = () => this.#actions.run("stopWithDependents", target, { asks: true });
+        items.push({ text: "Stop with dependents…", danger: true, run: stop });
+      }
       const open = (text, ...words) => ({ text, run: () => go(...words) });
       items.unshift(open("Details", "process", namespec), open("stdout", "log", namespec, "stdout"), open("stderr", "log", namespec, "stderr"), null);
     }

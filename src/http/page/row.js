@@ -3,7 +3,7 @@
 import { make, setAttribute, setText } from "./dom.js";
 import * as format from "./format.js";
 import { exitText, uptimeText } from "./columns.js";
-import { isActive, stateClass } from "./states.js";
+import { isActive, remark, stateClass } from "./states.js";
 import { visibleText } from "./text.js";
 
 /** Where things stand in the mould. */
@@ -22,7 +22,7 @@ function makeMould() {
     { role: "row", class: "process", tabindex: -1 },
     cell("select", make("input", { type: "checkbox", tabindex: -1 })),
     make("th", { role: "rowheader", scope: "row", class: "cell-name" }, make("a", { tabindex: -1 })),
-    cell("state", make("span", {})),
+    cell("state", make("span", {}), make("span", { role: "img", hidden: true })),
     ...["uptime", "pid", "cpu", "memory", "restarts", "exit"].map((key) => cell(key)),
     cell("actions", button("primary", ""), button("restart", "Restart"), button("more", "⋯")),
   );
@@ -36,7 +36,7 @@ export class Row {
     this.cells = Object.fromEntries(CELLS.map((key, index) => [key, this.element.children[index]]));
     this.checkbox = this.cells.select.firstChild;
     this.link = this.cells.name.firstChild;
-    this.state = this.cells.state.firstChild;
+    [this.state, this.health] = this.cells.state.children;
     [this.primary, this.restart, this.more] = this.cells.actions.children;
     const name = visibleText(process.namespec);
     setAttribute(this.checkbox, "aria-label", `Select ${name}`);
@@ -62,7 +62,8 @@ export class Row {
       setText(this.cells.restarts, process.restarts === null ? "" : format.count(process.restarts));
       this.cells.restarts.classList.toggle("is-zero", process.restarts === 0);
     }
-    if (before?.exit !== process.exit || before?.why !== process.why) this.#updateExit(process, now);
+    if (before?.life !== process.life) this.#updateHealth(process.life?.health ?? null);
+    if (before?.exit !== process.exit || before?.why !== process.why || before?.life !== process.life) this.#updateExit(process, now);
     this.tick(now);
   }
 
@@ -100,10 +101,24 @@ export class Row {
     if (flash && !calm.matches) this.element.animate([{ backgroundColor: "var(--flash)" }, {}], { duration: 900, easing: "ease-out" });
   }
 
+  /** Of those whose health is checked, a mark beside the state. */
+  #updateHealth(health) {
+    const isKnown = health !== null && health.isHealthy !== null;
+    this.health.hidden = !isKnown;
+    if (!isKnown) return;
+    const word = health.isHealthy ? "healthy" : "unhealthy";
+    this.health.className = `health is-${word}`;
+    setAttribute(this.health, "aria-label", word);
+    setAttribute(this.health, "title", word);
+    setText(this.health, health.isHealthy ? "✓" : "✗");
+  }
+
   #updateExit(process, now) {
-    const text = visibleText(process.why === "" ? exitText(process, now) : process.why);
+    const said = remark(process);
+    const text = visibleText(said === "" ? exitText(process, now) : said);
     setText(this.cells.exit, text);
     setAttribute(this.cells.exit, "title", text === "" ? null : text);
-    this.cells.exit.classList.toggle("is-bad", process.why !== "" || process.exit?.isExpected === false);
+    const isBad = said === "" ? process.exit?.isExpected === false : process.why !== "" || process.life?.word === "unhealthy";
+    this.cells.exit.classList.toggle("is-bad", isBad);
   }
 }

@@ -51,7 +51,7 @@ function bannerText(store) {
 function updateTitle(store) {
   const name = store.daemon === null ? "supervisord" : visibleText(store.daemon.identification);
   let trouble = 0;
-  for (const { state } of store.processes.values()) trouble += Number(isTrouble(state));
+  for (const process of store.processes.values()) trouble += Number(isTrouble(process));
   const mark = store.connection.state === "live" ? (trouble > 0 ? `(${trouble}) ` : "") : "(!) ";
   const title = `${mark}${name}`;
   if (document.title !== title) document.title = title;

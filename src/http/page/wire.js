@@ -23,6 +23,28 @@
  * @property {string} why  what went wrong, if something did
  * @property {{what: string, at: number}|null} next  what happens by itself, and when
  * @property {{stdout: boolean, stderr: boolean}} logs  which streams are kept
+ * @property {Life|null} life  `null` if its configuration uses nothing of that
+ *
+ * @typedef {Object} Life
+ * @property {string} word  how it is: `healthy`, `unhealthy`, `waiting` …
+ * @property {string} reason  why, if that needs words
+ * @property {boolean} isOneshot
+ * @property {Need[]} needs  the items of its `depends_on`
+ * @property {string|null} ready  how it becomes ready
+ * @property {{probe: string, isHealthy: boolean|null, failures: number, retries: number}|null} health
+ * @property {string} problem  what the last probe has found wrong
+ * @property {{count: number, limit: number}|null} starts  automatic starts that count towards a limit
+ *
+ * @typedef {Object} Need
+ * @property {string} text  as in the configuration: `db:healthy?`
+ * @property {boolean} isSoft  only the order matters
+ * @property {"met"|"unmet"|"failed"} verdict
+ * @property {string[]} names  the namespecs that it stands for
+ *
+ * @typedef {Object} GraphNode
+ * @property {string} namespec
+ * @property {string} state
+ * @property {Need[]} needs
  *
  * @typedef {Object} Change
  * @property {string} namespec
@@ -59,7 +81,33 @@ export function toProcess(row) {
     why: ["BACKOFF", "FATAL", "UNKNOWN"].includes(row.statename) ? row.why : "",
     next: row.next === null ? null : { what: row.next.what, at: row.next.at_ms },
     logs: { stdout: row.stdout_logfile !== "", stderr: row.stderr_logfile !== "" },
+    life: row.word === undefined ? null : toLife(row),
   };
+}
+
+/** @returns {Life} */
+function toLife(row) {
+  const { health } = row;
+  return {
+    word: row.word,
+    reason: row.reason,
+    isOneshot: row.is_oneshot,
+    needs: row.needs.map(toNeed),
+    ready: row.ready,
+    health: health === null ? null : { probe: health.probe, isHealthy: health.is_healthy, failures: health.failures, retries: health.retries },
+    problem: row.problem,
+    starts: row.automatic_starts,
+  };
+}
+
+/** @returns {Need} */
+function toNeed({ item, is_soft: isSoft, verdict, processes }) {
+  return { text: item, isSoft, verdict, names: processes.map(({ namespec }) => namespec) };
+}
+
+/** @returns {GraphNode[]} */
+export function toGraph(answer) {
+  return answer.processes.map(({ namespec, statename, needs }) => ({ namespec, state: statename, needs: needs.map(toNeed) }));
 }
 
 /** @returns {Exit} */
