@@ -5,6 +5,7 @@ use crate::core::process::{Circumstances, Effect, Event, Needs, Reach, StateChan
 use crate::log::activity;
 use crate::manager::daemon::{Daemon, in_words};
 use crate::manager::processes::SlotId;
+use crate::manager::requests::life_view::told_reason;
 use crate::manager::requests::waiters::{Waiter, Wants};
 use crate::model::signal::Signal;
 use crate::model::time::{Monotonic, Wall};
@@ -111,9 +112,10 @@ impl Daemon {
     }
 
     fn publish(&mut self, slot: SlotId, change: StateChange) {
-        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        let Some(proc) = self.procs.proc_mut(slot).filter(|proc| proc.has_waiters()) else { return };
+        let reason = told_reason(proc);
         for mut waiter in proc.take_waiters(|_| true) {
-            match waiter.sees(change.to) {
+            match waiter.sees(change.to, &reason) {
                 Some(outcome) => waiter.answer(outcome, &mut self.answers),
                 None => proc.wait(waiter),
             }

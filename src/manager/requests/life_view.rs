@@ -3,32 +3,44 @@
 use crate::control::overview::{
     GraphNode, HealthLine, HealthView, HealthWord, LifeView, NeedVerdict, NeedView,
 };
-use crate::control::request::Target;
+use crate::control::facts;
+use crate::control::request::{Fact, Facts, Target};
 use crate::core::dependencies::{Graph, Verdict};
 use crate::core::process::State;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
-use crate::model::config::NO_LIMIT;
+use crate::model::config::{NO_LIMIT, ProcessConfig};
 use crate::model::exit::ExitStatus;
 use crate::model::fault::Fault;
 use crate::model::state::ProcessState;
+use crate::model::time::in_short;
 use std::collections::BTreeSet;
 
 /// So many of the processes that one item stands for are named.
 const MOST_NAMED: usize = 100;
 
+/// Whether the configuration of a process uses anything of what Supervisor does not have.
+pub(super) fn goes_beyond(config: &ProcessConfig) -> bool {
+    config.is_oneshot()
+        || config.max_runtime.is_some()
+        || !config.restart.is_default()
+        || !config.dependencies.is_default()
+        || config.readiness.is_some()
+        || config.health_check.is_some()
+        || config.wants_notify_socket()
+}
+
+/// What whoever waits for a start is told if it fails. Supervisor's clients know the fault by its name alone, so it is
+/// empty for what they know.
+pub fn told_reason(proc: &Proc) -> String {
+    if goes_beyond(&proc.config) { proc.process.spawnerr.clone() } else { String::new() }
+}
+
 impl Daemon {
     /// What Supervisor does not know of a process.
     pub(super) fn life_view(&self, proc: &Proc) -> Option<Box<LifeView>> {
         let config = &proc.config;
-        let uses_nothing = !config.is_oneshot()
-            && config.max_runtime.is_none()
-            && config.restart.is_default()
-            && config.dependencies.is_default()
-            && config.readiness.is_none()
-            && config.health_check.is_none()
-            && !config.wants_notify_socket();
-        if uses_nothing {
+        if !goes_beyond(config) {
             return None;
         }
         let slot = self.procs.member(&proc.group, &proc.config.name);
@@ -57,6 +69,20 @@ impl Daemon {
             automatic_starts: limit.map(|limit| (proc.process.automatic_starts.len(), limit.starts)),
             startretries: (config.startretries != NO_LIMIT).then_some(config.startretries),
         }))
+    }
+
+    /// The same for `why`, with what is so at the moment.
+    pub(super) fn life_facts(&self, proc: &Proc) -> Facts {
+        let Some(life) = self.life_view(proc) else { return Facts::new() };
+        let mut facts = facts::life(&life);
+        facts.push(("failures", Fact::Number(proc.process.failures.into())));
+        facts.push(("failing", Fact::Flag(matches!(proc.process.state, State::Failing { .. }))));
+        facts.push(("comes_back", Fact::Flag(matches!(proc.process.state, State::Parked { .. }))));
+        facts.push(("alone", Fact::Flag(proc.process.is_alone)));
+        if let Some(limit) = proc.config.restart.restart_limit {
+            facts.push(("automatic_starts_within", Fact::Text(in_short(limit.within))));
+        }
+        facts
     }
 
     fn needs_view(&self, graph: &Graph, slot: SlotId) -> Vec<NeedView> {

@@ -128,7 +128,9 @@ impl Daemon {
             }
             Call::ProcessHistory(ask::ProcessHistory(target), client) => self.answer(client, |daemon| {
                 let (slot, proc) = daemon.table().one(&target)?;
-                Ok(history(proc, daemon.events.why_unknown(slot)))
+                let mut facts = history(proc, daemon.events.why_unknown(slot));
+                facts.extend(daemon.life_facts(proc));
+                Ok(facts)
             }),
             Call::Table(ask::Table(table), client) => self.answer(client, |daemon| Ok(daemon.rows(table))),
             Call::Log(ask::Log(log), client) => self.answer(client, |daemon| match log {

@@ -5,6 +5,7 @@ use crate::control::request::{BulkStatus, Client, Wait};
 use crate::core::process::{Event, Reach};
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
+use crate::manager::requests::life_view::told_reason;
 use crate::manager::requests::policy::{Member, Members, Next, Order, after_start, after_stop};
 use crate::manager::requests::waiters::{Batch, Reply, Waiter, Wants};
 use crate::model::fault::{Fault, FaultCode};
@@ -143,7 +144,7 @@ impl Daemon {
 
     fn after_start(&self, slot: SlotId, namespec: &str, wait: Wait) -> Next {
         match self.procs.proc(slot) {
-            Some(proc) => after_start(proc.state(), namespec, wait),
+            Some(proc) => after_start(proc.state(), namespec, &told_reason(proc), wait),
             None => Next::Answer(Err(Fault::with(FaultCode::BadName, namespec))),
         }
     }

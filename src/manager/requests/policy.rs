@@ -5,7 +5,7 @@
 use crate::control::ask::Call;
 use crate::control::request::{Target, Wait};
 use crate::manager::processes::{Proc, ProcessManager, SlotId};
-use crate::manager::requests::waiters::Wants;
+use crate::manager::requests::waiters::{Wants, start_failed};
 use crate::model::config::GroupConfig;
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec::Namespec;
@@ -104,8 +104,8 @@ pub fn admit(state: SupervisorState, call: &Call) -> Result<(), Fault> {
     }
 }
 
-/// What comes of a start that has begun, by the state it has led to.
-pub fn after_start(state: ProcessState, namespec: &str, wait: Wait) -> Next {
+/// What comes of a start that has begun, by the state it has led to. `reason` is why it failed, if that is to be told.
+pub fn after_start(state: ProcessState, namespec: &str, reason: &str, wait: Wait) -> Next {
     match (state, wait) {
         (ProcessState::Running, _) => Next::Answer(Ok(())),
         (ProcessState::Starting, Wait::Yes) => Next::Wait(Wants::Up),
@@ -119,7 +119,7 @@ pub fn after_start(state: ProcessState, namespec: &str, wait: Wait) -> Next {
             | ProcessState::Stopped
             | ProcessState::Unknown,
             _,
-        ) => Next::Answer(Err(Fault::with(FaultCode::SpawnError, namespec))),
+        ) => Next::Answer(Err(start_failed(namespec, reason))),
     }
 }
 

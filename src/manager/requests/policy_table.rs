@@ -266,9 +266,11 @@ fn who_is_answered_at_once_and_who_waits() {
         (Stopped, spawn_error(), spawn_error()),
         (Unknown, spawn_error(), spawn_error()),
     ] {
-        assert_eq!(after_start(state, "x", Wait::Yes), waiting, "{state}");
-        assert_eq!(after_start(state, "x", Wait::No), not_waiting, "{state}");
+        assert_eq!(after_start(state, "x", "", Wait::Yes), waiting, "{state}");
+        assert_eq!(after_start(state, "x", "", Wait::No), not_waiting, "{state}");
     }
+    let told = Next::Answer(Err(Fault::with(FaultCode::SpawnError, "x: Bad exit code 3")));
+    assert_eq!(after_start(Backoff, "x", "Bad exit code 3", Wait::Yes), told);
     for (state, refused, waiting, not_waiting) in [
         (Stopping, "", Next::Wait(Wants::Down), Ok(())),
         (Stopped, "", Next::Answer(Ok(())), Ok(())),

@@ -89,9 +89,16 @@ impl Batch {
     }
 }
 
+/// The fault of a start that failed: `SPAWN_ERROR: job`, with the reason behind it if there is one to tell.
+pub fn start_failed(namespec: &str, reason: &str) -> Fault {
+    let separator = if reason.is_empty() { "" } else { ": " };
+    Fault::with(FaultCode::SpawnError, format!("{namespec}{separator}{reason}"))
+}
+
 impl Waiter {
-    /// What this change means to the waiter: the answer, or `None` to wait on.
-    pub fn sees(&mut self, to: ProcessState) -> Option<Result<(), Fault>> {
+    /// What this change means to the waiter: the answer, or `None` to wait on. `reason` is what a fault says about a start
+    /// that failed; empty if that is for the logs.
+    pub fn sees(&mut self, to: ProcessState, reason: &str) -> Option<Result<(), Fault>> {
         use ProcessState::*;
         match (self.wants, to) {
             (Wants::Down, Stopped | Exited | Fatal | Unknown) => Some(Ok(())),
@@ -104,7 +111,9 @@ impl Waiter {
             (Wants::UpAfterStop, Stopping | Stopped) => None,
             (Wants::Up, Starting) => None,
             (Wants::Up | Wants::UpAfterStop, Running) => Some(Ok(())),
-            (Wants::Up | Wants::UpAfterStop, Backoff | Fatal) => Some(Err(self.fault(FaultCode::SpawnError))),
+            (Wants::Up | Wants::UpAfterStop, Backoff | Fatal) => {
+                Some(Err(start_failed(&self.namespec, reason)))
+            }
             (Wants::Up, Stopped | Stopping | Exited | Unknown) | (Wants::UpAfterStop, Exited | Unknown) => {
                 Some(Err(self.fault(FaultCode::AbnormalTermination)))
             }

@@ -425,7 +425,7 @@ pub static GO: [Method; 8] = [
 const OWN_NAMESPACE: &str = "supervisord";
 
 /// The methods of the namespace `supervisord`, which Supervisor does not have.
-pub static OWN: [Method; 7] = [
+pub static OWN: [Method; 12] = [
     method("getVersion", Reads, "string", &[], "The version of the daemon itself.", |args| {
         plan::plain(args, Plan::OwnVersion)
     }),
@@ -444,8 +444,55 @@ pub static OWN: [Method; 7] = [
         "struct",
         &[NAME],
         "The last exits of a process (at, pid, status, expected, lasted_ms), what happens next, and in how \
-         many seconds; -1 if nothing is due.",
+         many seconds; -1 if nothing is due. Where the configuration asks for it, also the members that getLife \
+         has, and how often it has failed to start in a row.",
         |args| plan::about_target(args, ask::ProcessHistory),
+    ),
+    method(
+        "startProcessAlone",
+        Changes,
+        "boolean",
+        &[NAME, WAIT],
+        "Starts a process at once, whatever it depends on, by default waiting until it is RUNNING. group:* starts a \
+         group and returns an array.",
+        |args| plan::target_and_wait(args, ask::StartAlone),
+    ),
+    method(
+        "stopProcessWithDependents",
+        Changes,
+        "boolean",
+        &[NAME, WAIT],
+        "Stops a process and, before it, all that depends on it, by default waiting until they have ended. If there \
+         are several it returns an array; so does group:*.",
+        |args| plan::target_and_wait(args, ask::StopWithDependents),
+    ),
+    method(
+        "getHealth",
+        Reads,
+        "array",
+        &[NAME],
+        "How a process is, or all of a group (group:*), or all without a name; one struct of group, name, health and \
+         reason for each. health is healthy, unhealthy, running, starting, waiting, finished, stopped or failed.",
+        |args| plan::about_target_or_all(args, ask::Health),
+    ),
+    method(
+        "getDependencies",
+        Reads,
+        "array",
+        &[NAME],
+        "Who depends on whom: one struct for each process that depends on others or that others depend on, with a \
+         name only for those that hang together with it. Its members are name, state, statename, waits, needs (item, \
+         target, condition, soft, verdict, processes) and dependents.",
+        |args| plan::about_target_or_all(args, ask::DependencyGraph),
+    ),
+    method(
+        "getLife",
+        Reads,
+        "array",
+        &[NAME],
+        "What Supervisor does not know of processes, one struct for each whose configuration asks for it: oneshot, \
+         waiting_for, needs, ready, health, healthy, problem, startretries, automatic_starts.",
+        |args| plan::about_target_or_all(args, ask::Overview),
     ),
     method(
         "getKeeper",

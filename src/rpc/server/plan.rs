@@ -106,6 +106,19 @@ where
     ask(args, request(target))
 }
 
+/// `name` is optional: without it, all processes are meant.
+pub(super) fn about_target_or_all<R: Ask + Send + 'static>(
+    mut args: Args,
+    request: fn(Target) -> R,
+) -> Planned
+where
+    R::Answer: Send,
+    Reply: From<R::Answer>,
+{
+    let target = if args.is_empty() { Target::All } else { args.target()? };
+    ask(args, request(target))
+}
+
 pub(super) fn about_group<R: Ask + Send + 'static>(mut args: Args, request: fn(String) -> R) -> Planned
 where
     R::Answer: Send,

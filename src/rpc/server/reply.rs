@@ -3,6 +3,8 @@
 use super::logs::LogSlice;
 use crate::config::Reread;
 use crate::control::ask::Applied;
+use crate::control::facts;
+use crate::control::overview::{GraphNode, HealthLine, Overview};
 use crate::control::request::{BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, Processes, Rows};
 use crate::model::config::{ChildLog, NO_LIMIT, ProcessConfig, StreamConfig};
 use crate::model::fault::Fault;
@@ -39,6 +41,8 @@ pub enum Reply {
     Reread(Reread),
     /// A struct of the daemon's own methods.
     Facts(Facts),
+    /// An array of such structs.
+    FactsOfSeveral(Vec<Facts>),
     /// A part of a log, which is read while it is sent.
     Log(LogSlice),
     /// The result of the tail methods.
@@ -69,6 +73,25 @@ impl From<Applied> for Reply {
             Applied::One => Reply::Boolean(true),
             Applied::Several(statuses) => Reply::Bulk(statuses),
         }
+    }
+}
+
+impl From<Vec<HealthLine>> for Reply {
+    fn from(lines: Vec<HealthLine>) -> Reply {
+        Reply::FactsOfSeveral(lines.iter().map(facts::health).collect())
+    }
+}
+
+impl From<Vec<GraphNode>> for Reply {
+    fn from(nodes: Vec<GraphNode>) -> Reply {
+        Reply::FactsOfSeveral(nodes.iter().map(facts::node).collect())
+    }
+}
+
+/// What Supervisor does not know of the processes.
+impl From<Box<Overview>> for Reply {
+    fn from(overview: Box<Overview>) -> Reply {
+        Reply::FactsOfSeveral(facts::lives(&overview))
     }
 }
 
@@ -220,6 +243,7 @@ pub fn estimate(reply: &Reply) -> usize {
         Reply::Configs(configs) => 3000 * configs.len() + 200,
         Reply::Bulk(statuses) => 400 * statuses.len() + 200,
         Reply::Text(text) => text.len() + 200,
+        Reply::FactsOfSeveral(list) => list.iter().map(|facts| estimate_facts(facts)).sum::<usize>() + 200,
         Reply::Texts(texts) => texts.iter().map(|text| text.len() + 50).sum::<usize>() + 200,
         Reply::Several(replies) => replies.iter().map(estimate).sum(),
         Reply::Multicall(results) => {
@@ -229,11 +253,23 @@ pub fn estimate(reply: &Reply) -> usize {
     }
 }
 
+fn estimate_facts(facts: &[(&'static str, Fact)]) -> usize {
+    let fact = |(_, fact): &(&'static str, Fact)| match fact {
+        Fact::Text(text) => text.len() + 100,
+        Fact::Number(_) | Fact::Flag(_) => 100,
+        Fact::List(list) => list.iter().map(|facts| estimate_facts(facts)).sum::<usize>() + 150,
+    };
+    facts.iter().map(fact).sum::<usize>() + 30
+}
+
 fn write(writer: &mut Writer, reply: &Reply) {
     match reply {
         Reply::Boolean(truth) => writer.boolean(*truth),
         Reply::Int(number) => writer.int(*number),
         Reply::Facts(facts) => write_facts(writer, facts),
+        Reply::FactsOfSeveral(list) => {
+            writer.array(|writer| list.iter().for_each(|facts| write_facts(writer, facts)));
+        }
         Reply::Text(text) => writer.string(text),
         Reply::Texts(texts) => writer.strings(texts),
         Reply::State(state) => writer.structure(|writer| {

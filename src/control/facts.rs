@@ -1,0 +1,99 @@
+//! What Supervisor does not know of processes, as structs of names and values: the answers of the daemon's own methods.
+
+use crate::control::overview::{GraphNode, HealthLine, LifeView, NeedVerdict, NeedView, Overview};
+use crate::control::request::{Fact, Facts};
+use crate::model::state::ProcessState;
+
+/// One line of `ctl health`: group, name, how it is, and why.
+pub fn health(line: &HealthLine) -> Facts {
+    vec![
+        ("group", text(&line.group)),
+        ("name", text(&line.process)),
+        ("health", text(line.word.text())),
+        ("reason", text(&line.reason)),
+    ]
+}
+
+/// A process in the graph of dependencies. `name` is its namespec.
+pub fn node(node: &GraphNode) -> Facts {
+    let dependents = node.dependents.iter().map(|name| vec![("name", text(name))]);
+    vec![
+        ("name", text(&node.name)),
+        ("state", number(node.state.code().into())),
+        ("statename", text(node.state.name())),
+        ("waits", Fact::Flag(node.is_waiting)),
+        ("needs", needs(&node.needs)),
+        ("dependents", Fact::List(dependents.collect())),
+    ]
+}
+
+/// What a process waits for, whether it is ready and well, and how it is restarted. What its configuration does not ask
+/// for is not there.
+pub fn life(life: &LifeView) -> Facts {
+    let mut facts = vec![
+        ("oneshot", Fact::Flag(life.is_oneshot)),
+        ("waiting_for", text(&life.waiting_for)),
+        ("needs", needs(&life.needs)),
+        ("problem", text(&life.problem)),
+        ("startretries", number(life.startretries.map_or(-1, i64::from))),
+    ];
+    if let Some(ready) = &life.ready {
+        facts.push(("ready", text(ready)));
+    }
+    if let Some(health) = &life.health {
+        facts.push(("health", text(&health.probe)));
+        facts.push(("health_failures", number(health.failures.into())));
+        facts.push(("health_retries", number(health.retries.into())));
+        facts.extend(health.is_healthy.map(|is_healthy| ("healthy", Fact::Flag(is_healthy))));
+    }
+    if let Some((n_starts, limit)) = life.automatic_starts {
+        facts.push(("automatic_starts", number(i64::try_from(n_starts).unwrap_or(i64::MAX))));
+        facts.push(("automatic_starts_limit", number(limit.into())));
+    }
+    facts
+}
+
+/// The same of all processes of which there is anything to tell, with their groups and names.
+pub fn lives(overview: &Overview) -> Vec<Facts> {
+    let lives = overview.processes.iter().filter_map(|process| {
+        let mut facts = vec![("group", text(&process.info.group)), ("name", text(&process.info.name))];
+        facts.extend(life(process.life.as_deref()?));
+        Some(facts)
+    });
+    lives.collect()
+}
+
+fn needs(needs: &[NeedView]) -> Fact {
+    Fact::List(needs.iter().map(need).collect())
+}
+
+fn need(need: &NeedView) -> Facts {
+    let verdict = match need.verdict {
+        NeedVerdict::Met => "met",
+        NeedVerdict::Unmet => "unmet",
+        NeedVerdict::Failed => "failed",
+    };
+    let process = |(name, state): &(String, ProcessState)| {
+        vec![
+            ("name", text(name)),
+            ("state", number(state.code().into())),
+            ("statename", text(state.name())),
+        ]
+    };
+    vec![
+        ("item", Fact::Text(need.dependency.to_string())),
+        ("target", text(&need.dependency.target)),
+        ("condition", text(need.dependency.condition.word())),
+        ("soft", Fact::Flag(need.dependency.is_soft)),
+        ("verdict", text(verdict)),
+        ("processes", Fact::List(need.processes.iter().map(process).collect())),
+    ]
+}
+
+fn text(text: &str) -> Fact {
+    Fact::Text(text.to_string())
+}
+
+fn number(number: i64) -> Fact {
+    Fact::Number(number)
+}
