@@ -74,11 +74,7 @@ fn need(need: &NeedView) -> Facts {
         NeedVerdict::Failed => "failed",
     };
     let process = |(name, state): &(String, ProcessState)| {
-        vec![
-            ("name", text(name)),
-            ("state", number(state.code().into())),
-            ("statename", text(state.name())),
-        ]
+        vec![("name", text(name)), ("state", number(state.code().into())), ("statename", text(state.name()))]
     };
     vec![
         ("item", Fact::Text(need.dependency.to_string())),

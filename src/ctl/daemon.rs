@@ -1,5 +1,7 @@
 //! The daemon as the commands see it: one method for each call that they make.
 
+use crate::ctl::graph::Node;
+use crate::ctl::life::HealthLine;
 use crate::ctl::records::{self, BulkLine, Configured, Process, Reread};
 use crate::model::stream::Stream;
 use crate::rpc::client::{CallError, Client, Pending, Tick, http};
@@ -42,6 +44,32 @@ impl Daemon {
     pub(crate) fn all_config_info(&mut self) -> Answer<Vec<Configured>> {
         let answer = self.call("supervisor.getAllConfigInfo", vec![])?;
         records::array(&answer)?.iter().map(Configured::read).collect()
+    }
+
+    /// How every process is, by group and name.
+    pub(crate) fn health(&mut self) -> Answer<Vec<HealthLine>> {
+        let answer = self.call("supervisord.getHealth", vec![])?;
+        records::array(&answer)?.iter().map(HealthLine::read).collect()
+    }
+
+    /// Who depends on whom; of one process or group (`group:*`), those that hang together with it.
+    pub(crate) fn dependencies(&mut self, name: Option<&str>) -> Answer<Vec<Node>> {
+        let answer = self.call("supervisord.getDependencies", name.map(text).into_iter().collect())?;
+        records::array(&answer)?.iter().map(Node::read).collect()
+    }
+
+    /// What Supervisor does not know of processes, or of one: a struct for each whose configuration asks for it.
+    pub(crate) fn lives(&mut self, name: Option<&str>) -> Answer<Vec<Value>> {
+        match self.call("supervisord.getLife", name.map(text).into_iter().collect())? {
+            Value::Array(lives) => Ok(lives),
+            _ => Err(CallError::Unexpected("getLife did not answer a list".into())),
+        }
+    }
+
+    /// Whether a process is a job: EXITED is success for it. False where the daemon knows nothing of jobs.
+    pub(crate) fn is_job(&mut self, name: &str) -> bool {
+        let lives = self.lives(Some(name)).unwrap_or_default();
+        lives.iter().any(|life| records::Members::of(life).is_ok_and(|members| members.flag("oneshot")))
     }
 
     pub(crate) fn reload_config(&mut self) -> Answer<Reread> {

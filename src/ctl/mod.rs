@@ -12,6 +12,8 @@ pub(crate) mod shell;
 pub(crate) mod commands;
 pub(crate) mod orders;
 
+pub(crate) mod graph;
+pub(crate) mod life;
 pub(crate) mod names;
 pub(crate) mod render;
 pub(crate) mod tables;

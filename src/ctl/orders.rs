@@ -6,15 +6,17 @@
 use crate::ctl::daemon::{bulk, text};
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
+use crate::ctl::graph::{self, Node};
 use crate::ctl::names;
 use crate::ctl::records::{BulkLine, Process};
 use crate::ctl::session::Session;
+use crate::ctl::tables::unsupported;
 use crate::model::fault::FaultCode;
-use crate::model::namespec::Namespec;
+use crate::model::namespec::{self, Namespec};
 use crate::model::state::ProcessState;
 use crate::rpc::client::{CallError, Pending};
 use crate::rpc::wire::Value;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 /// How many calls may be under way at the same time. Each takes a connection.
@@ -26,10 +28,19 @@ const STARTING_POLL: Duration = Duration::from_millis(100);
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order<'a> {
-    Start,
+    Start {
+        /// Whether what it depends on is left as it is.
+        alone: bool,
+        /// Whether the answer comes when they run, or when jobs have ended.
+        waits: bool,
+    },
     /// The second half of a restart: that somebody else has started it meanwhile is what was wanted.
     StartAgain,
     Stop,
+    /// The first half of a restart.
+    StopToRestart,
+    /// To stop them and, before them, all that depends on them.
+    StopWithDependents,
     /// The signal as it was typed: the daemon decides whether it is one.
     Signal(&'a str),
     Clear,
@@ -43,32 +54,72 @@ enum Whom {
     All,
 }
 
+impl Whom {
+    /// The one way to write it: `name`, `group:name` or `group:*`.
+    fn canonical(&self) -> String {
+        match self {
+            Whom::Process { name } => match Namespec::parse(name) {
+                Namespec { group, process: Some(process) } => namespec::display(&group, &process),
+                Namespec { group, process: None } => format!("{group}:*"),
+            },
+            Whom::Group { name } => format!("{name}:*"),
+            Whom::All => "all".to_string(),
+        }
+    }
+}
+
 impl Order<'_> {
+    /// The usual start.
+    pub(crate) const START: Order<'static> = Order::Start { alone: false, waits: true };
+
+    fn is_start(self) -> bool {
+        matches!(self, Order::Start { .. } | Order::StartAgain)
+    }
+
+    fn is_stop(self) -> bool {
+        matches!(self, Order::Stop | Order::StopToRestart | Order::StopWithDependents)
+    }
+
+    /// Whether Supervisor has no method for it.
+    fn is_ours(self) -> bool {
+        matches!(self, Order::Start { alone: true, .. } | Order::StopWithDependents)
+    }
+
     /// The method and its arguments.
     fn call(self, whom: &Whom) -> (&'static str, Vec<Value>) {
+        let named = match whom {
+            Whom::Process { name } | Whom::Group { name } => Some(name.clone()),
+            Whom::All => None,
+        };
+        // Our own methods have one name for a process and for a group.
+        let spec = match whom {
+            Whom::Group { name } => Some(format!("{name}:*")),
+            _ => named.clone(),
+        };
         let (method, name) = match (self, whom) {
-            (Order::Start | Order::StartAgain, Whom::Process { name }) => {
-                ("supervisor.startProcess", Some(name))
+            // `plan` names the groups.
+            (Order::Start { alone: true, .. }, _) => ("supervisord.startProcessAlone", spec),
+            (Order::StopWithDependents, Whom::Process { .. } | Whom::Group { .. }) => {
+                ("supervisord.stopProcessWithDependents", spec)
             }
-            (Order::Start | Order::StartAgain, Whom::Group { name }) => {
-                ("supervisor.startProcessGroup", Some(name))
-            }
-            (Order::Start | Order::StartAgain, Whom::All) => ("supervisor.startAllProcesses", None),
-            (Order::Stop, Whom::Process { name }) => ("supervisor.stopProcess", Some(name)),
-            (Order::Stop, Whom::Group { name }) => ("supervisor.stopProcessGroup", Some(name)),
-            (Order::Stop, Whom::All) => ("supervisor.stopAllProcesses", None),
-            (Order::Signal(_), Whom::Process { name }) => ("supervisor.signalProcess", Some(name)),
-            (Order::Signal(_), Whom::Group { name }) => ("supervisor.signalProcessGroup", Some(name)),
+            (_, Whom::Process { .. }) if self.is_start() => ("supervisor.startProcess", named),
+            (_, Whom::Group { .. }) if self.is_start() => ("supervisor.startProcessGroup", named),
+            (_, Whom::All) if self.is_start() => ("supervisor.startAllProcesses", None),
+            (_, Whom::Process { .. }) if self.is_stop() => ("supervisor.stopProcess", named),
+            (_, Whom::Group { .. }) if self.is_stop() => ("supervisor.stopProcessGroup", named),
+            (_, Whom::All) if self.is_stop() => ("supervisor.stopAllProcesses", None),
+            (Order::Signal(_), Whom::Process { .. }) => ("supervisor.signalProcess", named),
+            (Order::Signal(_), Whom::Group { .. }) => ("supervisor.signalProcessGroup", named),
             (Order::Signal(_), Whom::All) => ("supervisor.signalAllProcesses", None),
             // There is no call for a group: `plan` names its members.
-            (Order::Clear, Whom::Process { name } | Whom::Group { name }) => {
-                ("supervisor.clearProcessLogs", Some(name))
-            }
-            (Order::Clear, Whom::All) => ("supervisor.clearAllProcessLogs", None),
+            (_, Whom::Process { .. } | Whom::Group { .. }) => ("supervisor.clearProcessLogs", named),
+            (_, Whom::All) => ("supervisor.clearAllProcessLogs", None),
         };
-        let mut params: Vec<Value> = name.map(|name| text(name)).into_iter().collect();
-        if let Order::Signal(signal) = self {
-            params.push(text(signal));
+        let mut params: Vec<Value> = name.map(|name| text(&name)).into_iter().collect();
+        match self {
+            Order::Signal(signal) => params.push(text(signal)),
+            Order::Start { waits: false, .. } => params.push(Value::Boolean(false)),
+            _ => {}
         }
         (method, params)
     }
@@ -76,22 +127,25 @@ impl Order<'_> {
     /// The word for success.
     fn done(self) -> &'static str {
         match self {
-            Order::Start | Order::StartAgain => "started",
-            Order::Stop => "stopped",
+            Order::Start { .. } | Order::StartAgain => "started",
+            Order::Stop | Order::StopToRestart | Order::StopWithDependents => "stopped",
             Order::Signal(_) => "signalled",
             Order::Clear => "cleared",
         }
     }
 
-    /// What a fault is called on the screen. The words are Supervisor's; what has none there shows its own text.
-    fn wording(self, code: i32, description: &str) -> String {
+    /// What a fault about `name` is called on the screen. The words are Supervisor's; what has none there shows its own
+    /// text, and so does a start whose failure has a reason.
+    fn wording(self, name: &str, code: i32, description: &str) -> String {
+        let reason = description.strip_prefix(FaultCode::SpawnError.name());
+        let reason = reason.and_then(|text| text.strip_prefix(": ")?.strip_prefix(name)?.strip_prefix(": "));
         let words = match FaultCode::from_code(code) {
             Some(FaultCode::BadName) => "no such process",
             Some(FaultCode::BadSignal) => "bad signal name",
             Some(FaultCode::NoFile) => "no such file",
             Some(FaultCode::NotExecutable) => "file is not executable",
             Some(FaultCode::AbnormalTermination) => "abnormal termination",
-            Some(FaultCode::SpawnError) => "spawn error",
+            Some(FaultCode::SpawnError) => reason.unwrap_or("spawn error"),
             Some(FaultCode::AlreadyStarted) => "already started",
             Some(FaultCode::NotRunning) => "not running",
             Some(FaultCode::Failed) if self == Order::Clear => "failed",
@@ -103,11 +157,9 @@ impl Order<'_> {
     /// The status a fault leaves behind, if any.
     fn exit(self, code: i32, whom: &Whom) -> Option<Exit> {
         match (self, FaultCode::from_code(code)) {
-            (Order::Start | Order::StartAgain, Some(FaultCode::AlreadyStarted))
-            | (Order::Stop, Some(FaultCode::NotRunning)) => None,
-            (Order::Start | Order::StartAgain, Some(FaultCode::BadName))
-                if matches!(whom, Whom::Group { .. }) =>
-            {
+            (_, Some(FaultCode::AlreadyStarted)) if self.is_start() => None,
+            (_, Some(FaultCode::NotRunning)) if self.is_stop() => None,
+            (_, Some(FaultCode::BadName)) if self.is_start() && matches!(whom, Whom::Group { .. }) => {
                 Some(Exit::INVALID_ARGS)
             }
             (_, Some(FaultCode::AbnormalTermination | FaultCode::SpawnError | FaultCode::NotRunning)) => {
@@ -127,6 +179,7 @@ pub(crate) fn carry_out(session: &mut Session, order: Order<'_>, words: &[&str])
         session.not_stopped.clear();
     }
     let targets = plan(session, order, words)?;
+    session.addressed = targets.iter().map(Whom::canonical).collect();
     if independent(&targets) {
         in_parallel(session, order, targets)
     } else {
@@ -137,7 +190,11 @@ pub(crate) fn carry_out(session: &mut Session, order: Order<'_>, words: &[&str])
 /// Turns words into targets. Wildcards that match nothing are told here.
 fn plan(session: &mut Session, order: Order<'_>, words: &[&str]) -> Result<Vec<Whom>, CtlError> {
     if words.contains(&"all") {
-        return Ok(vec![Whom::All]);
+        return Ok(match order {
+            // There is no call for all of them.
+            Order::Start { alone: true, .. } => groups(session),
+            _ => vec![Whom::All],
+        });
     }
     let mut targets = Vec::new();
     for word in words {
@@ -157,6 +214,13 @@ fn plan(session: &mut Session, order: Order<'_>, words: &[&str]) -> Result<Vec<W
         }
     }
     Ok(targets)
+}
+
+/// All groups there are.
+fn groups(session: &mut Session) -> Vec<Whom> {
+    let processes = session.known_processes();
+    let groups: BTreeSet<&str> = processes.iter().map(|process| process.group.as_str()).collect();
+    groups.into_iter().map(|group| Whom::Group { name: group.to_string() }).collect()
 }
 
 /// The names a wildcard means.
@@ -297,7 +361,11 @@ fn report(session: &mut Session, order: Order<'_>, whom: &Whom, answer: Result<V
     match (answer, whom) {
         // A process in a group of another name answers to `group:` as well; then the answer is a list.
         (Ok(answer @ Value::Array(_)), _) => report_bulk(session, order, whom, bulk(&answer)?),
-        (Ok(_), Whom::Process { name } | Whom::Group { name }) => print(session, order, whom, name, None),
+        (Ok(_), Whom::Process { name } | Whom::Group { name }) => {
+            print(session, order, whom, name, None)?;
+            let on = dependents(session, order, whom);
+            tell_who_runs_on(session, &on, &whom.canonical())
+        }
         (Ok(_), Whom::All) => Ok(()),
         (Err(CallError::Fault { code, .. }), Whom::Group { name }) if code == FaultCode::BadName.code() => {
             if let Some(exit) = order.exit(code, whom) {
@@ -316,6 +384,7 @@ fn report(session: &mut Session, order: Order<'_>, whom: &Whom, answer: Result<V
             }
             Ok(())
         }
+        (Err(problem), _) if order.is_ours() => Err(unsupported(problem)),
         (Err(problem), _) => Err(problem.into()),
     }
 }
@@ -326,14 +395,58 @@ fn report(session: &mut Session, order: Order<'_>, whom: &Whom, answer: Result<V
 /// Supervisor; they are printed by name, because people compare outputs.
 fn report_bulk(session: &mut Session, order: Order<'_>, whom: &Whom, mut lines: Vec<BulkLine>) -> Outcome {
     let last_failure = lines.iter().filter_map(|line| order.exit(line.fault()?.0, whom)).next_back();
-    lines.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
+    // Of dependents it matters who was stopped first.
+    if order != Order::StopWithDependents {
+        lines.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
+    }
+    let on = dependents(session, order, whom);
     for line in &lines {
         print(session, order, whom, &line.namespec(), line.fault())?;
+        if line.fault().is_none() {
+            tell_who_runs_on(session, &on, &line.namespec())?;
+        }
     }
     if let Some(exit) = last_failure {
         session.fail(exit);
     }
     Ok(())
+}
+
+/// What hangs together with processes that were stopped. Empty for any other order, and if the daemon knows nothing of
+/// that: it is a remark, and what was asked for is done.
+fn dependents(session: &mut Session, order: Order<'_>, whom: &Whom) -> Vec<Node> {
+    let name = match (order, whom) {
+        (Order::Stop, Whom::Process { name }) => name.clone(),
+        (Order::Stop, Whom::Group { name }) => format!("{name}:*"),
+        _ => return Vec::new(),
+    };
+    if session.knows_no_dependencies {
+        return Vec::new();
+    }
+    let answer = session.daemon.dependencies(Some(&name));
+    let unknown = FaultCode::UnknownMethod.code();
+    session.knows_no_dependencies = answer.as_ref().is_err_and(|problem| problem.fault() == Some(unknown));
+    answer.unwrap_or_default()
+}
+
+/// Says who depends on a process that was stopped, and runs on; not those that the same command is about.
+fn tell_who_runs_on(session: &mut Session, nodes: &[Node], name: &str) -> Outcome {
+    let is_addressed = |name: &str| {
+        let group = format!("{}:*", Namespec::parse(name).group);
+        session.addressed.contains(name) || session.addressed.contains(&group)
+    };
+    let mut names = graph::running_on(nodes, name);
+    names.retain(|name| !is_addressed(name));
+    let line = match names[..] {
+        [] => return Ok(()),
+        [one] => format!("  {one} depends on it and runs on"),
+        [first, second] => format!("  {first} and {second} depend on it and run on"),
+        [first, second, ref others @ ..] => {
+            let n = others.len();
+            format!("  {first}, {second} and {n} more depend on it and run on")
+        }
+    };
+    Ok(session.screen.line(&line)?)
 }
 
 /// Prints the line of one process and remembers its status.
@@ -348,7 +461,7 @@ fn print(
         return Ok(session.screen.line(&format!("{name}: {}", order.done()))?);
     };
     match (order, FaultCode::from_code(code)) {
-        (Order::Stop, known) if known != Some(FaultCode::NotRunning) => {
+        (_, known) if order.is_stop() && known != Some(FaultCode::NotRunning) => {
             session.not_stopped.insert(name.to_string());
         }
         (Order::StartAgain, Some(FaultCode::AlreadyStarted)) if !session.not_stopped.contains(name) => {
@@ -360,24 +473,31 @@ fn print(
         session.fail(exit);
     }
     // Supervisor prints a failed stop as the daemon says it.
-    if order == Order::Stop && code == FaultCode::Failed.code() {
+    if order.is_stop() && code == FaultCode::Failed.code() {
         return Ok(session.screen.line(description)?);
     }
-    Ok(session.screen.line(&format!("{name}: ERROR ({})", order.wording(code, description)))?)
+    Ok(session.screen.line(&format!("{name}: ERROR ({})", order.wording(name, code, description)))?)
 }
 
 /// Waits for the start that another client asked for, and reports its result as that of this client's request.
 fn join(session: &mut Session, name: &str) -> Outcome {
-    let mut state = session.daemon.process_info(name)?.state;
+    let mut process = session.daemon.process_info(name)?;
     // There is no call that waits for a start of others.
-    while state == i64::from(ProcessState::Starting.code()) {
+    while process.state == i64::from(ProcessState::Starting.code()) {
         std::thread::sleep(STARTING_POLL);
-        state = session.daemon.process_info(name)?.state;
+        process = session.daemon.process_info(name)?;
     }
-    if state == i64::from(ProcessState::Running.code()) {
+    if is_up(session, &process) {
         return Ok(session.screen.line(&format!("{name}: started"))?);
     }
     session.complain(&format!("{name}: ERROR (abnormal termination)"), Exit::NOT_RUNNING)
+}
+
+/// Whether a process has come to where a start leads: it runs, or it is a job that is done.
+pub(crate) fn is_up(session: &mut Session, process: &Process) -> bool {
+    let is = |state: ProcessState| process.state == i64::from(state.code());
+    let has_ended = is(ProcessState::Exited) && process.spawnerr.is_empty();
+    is(ProcessState::Running) || (has_ended && session.daemon.is_job(&process.namespec()))
 }
 
 #[cfg(test)]
@@ -406,17 +526,17 @@ mod tests {
     #[test]
     fn faults_leave_the_statuses_of_the_original() {
         for (order, code, whom, expected) in [
-            (Order::Start, 60, process("a"), None),
+            (Order::START, 60, process("a"), None),
             (Order::Stop, 70, process("a"), None),
             (Order::Signal("HUP"), 70, process("a"), Some(Exit::NOT_RUNNING)),
-            (Order::Start, 10, process("a"), Some(Exit::GENERIC)),
-            (Order::Start, 10, group("a"), Some(Exit::INVALID_ARGS)),
+            (Order::START, 10, process("a"), Some(Exit::GENERIC)),
+            (Order::START, 10, group("a"), Some(Exit::INVALID_ARGS)),
             (Order::Stop, 10, group("a"), Some(Exit::GENERIC)),
-            (Order::Start, 50, process("a"), Some(Exit::NOT_RUNNING)),
-            (Order::Start, 40, Whom::All, Some(Exit::NOT_RUNNING)),
-            (Order::Start, 20, process("a"), Some(Exit::GENERIC)),
+            (Order::START, 50, process("a"), Some(Exit::NOT_RUNNING)),
+            (Order::START, 40, Whom::All, Some(Exit::NOT_RUNNING)),
+            (Order::START, 20, process("a"), Some(Exit::GENERIC)),
             (Order::Clear, 30, process("a"), Some(Exit::GENERIC)),
-            (Order::Start, 12345, process("a"), Some(Exit::GENERIC)),
+            (Order::START, 12345, process("a"), Some(Exit::GENERIC)),
         ] {
             assert_eq!(order.exit(code, &whom), expected, "{order:?} {code}");
         }

@@ -244,6 +244,24 @@ pub(crate) fn integer(value: &Value) -> Result<i64, CallError> {
     number(value).ok_or_else(|| CallError::Unexpected("a number was expected".into()))
 }
 
+/// A value as JSON.
+pub(crate) fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Boolean(flag) => (*flag).into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Long(number) => (*number).into(),
+        Value::Double(number) => (*number).into(),
+        Value::String(text) => text.as_str().into(),
+        Value::Array(elements) => elements.iter().map(json).collect::<Vec<_>>().into(),
+        Value::Struct(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), json(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        _ => serde_json::Value::Null,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

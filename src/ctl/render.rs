@@ -2,6 +2,7 @@
 
 use crate::ctl::records::{Configured, Process};
 use crate::ctl::screen::{Screen, state_style};
+use std::collections::HashMap;
 
 /// The names' column is at least this wide, as in Supervisor.
 const NAME_WIDTH: usize = 30;
@@ -43,9 +44,17 @@ pub(crate) fn status_table(rows: &[Row], screen: &Screen) -> String {
     table
 }
 
-/// What `status --json` prints: one array, an object for each process.
-pub(crate) fn status_json(processes: &[&Process]) -> String {
-    let rows: Vec<serde_json::Value> = processes.iter().map(|process| status_row(process)).collect();
+/// What `status --json` prints: one array, an object for each process. `lives` is what Supervisor does not know of them, by
+/// namespec; it stands under `life`.
+pub(crate) fn status_json(processes: &[&Process], lives: &HashMap<String, serde_json::Value>) -> String {
+    let row = |process: &&Process| {
+        let mut row = status_row(process);
+        if let Some(life) = lives.get(&process.namespec()) {
+            row["life"] = life.clone();
+        }
+        row
+    };
+    let rows: Vec<serde_json::Value> = processes.iter().map(row).collect();
     format!("{:#}", serde_json::Value::Array(rows))
 }
 

@@ -65,6 +65,10 @@ pub(crate) struct Session {
     pub leaving: bool,
     /// The processes that could not be stopped in the first half of a restart.
     pub not_stopped: HashSet<String>,
+    /// Whom the order at hand is about, each in the one way to write it.
+    pub addressed: HashSet<String>,
+    /// Set once the daemon has turned out to know nothing of dependencies.
+    pub knows_no_dependencies: bool,
     /// The processes' names, once one command has needed them for advice.
     known: Option<Vec<Process>>,
 }
@@ -87,6 +91,8 @@ impl Session {
             exit: Exit::SUCCESS,
             leaving: false,
             not_stopped: HashSet::new(),
+            addressed: HashSet::new(),
+            knows_no_dependencies: false,
             known: None,
         })
     }
@@ -97,6 +103,7 @@ impl Session {
     /// An URL that is none.
     pub(crate) fn switch(&mut self, url: &str) -> Outcome {
         self.daemon = Daemon { client: client(&self.settings, url)?, url: Endpoint::shown(url) };
+        self.knows_no_dependencies = false;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! `clear`: empty the logs of processes.
 
-use super::{Command, Completes, carry_out};
+use super::{Command, Completes, carry_out, words};
 use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::orders::Order;
@@ -20,5 +20,5 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn run(session: &mut Session, arguments: &str) -> Outcome {
-    carry_out(session, &COMMAND, Order::Clear, arguments, Exit::GENERIC)
+    carry_out(session, &COMMAND, Order::Clear, &words(arguments), Exit::GENERIC)
 }

@@ -11,7 +11,7 @@ pub(super) const START: Command = Command {
     forms: &[("start-group <gname> ...", "Start all processes of groups, like start <gname>:*")],
     note: "",
     completes: Completes::Groups,
-    run: |session, arguments| run(session, &START, Order::Start, arguments),
+    run: |session, arguments| run(session, &START, Order::START, arguments),
 };
 
 pub(super) const STOP: Command = Command {

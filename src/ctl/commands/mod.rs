@@ -3,10 +3,12 @@
 mod add;
 mod avail;
 mod clear;
+mod deps;
 mod events;
 mod exit;
 mod fg;
 mod groups;
+mod health;
 mod help;
 mod keeper;
 mod logtail;
@@ -72,9 +74,11 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &add::COMMAND,
     &avail::COMMAND,
     &clear::COMMAND,
+    &deps::COMMAND,
     &events::COMMAND,
     &exit::COMMAND,
     &fg::COMMAND,
+    &health::COMMAND,
     &help::COMMAND,
     &keeper::COMMAND,
     &logtail::COMMAND,
@@ -107,8 +111,18 @@ pub(crate) fn find(name: &str) -> Option<&'static Command> {
 }
 
 /// The commands that Supervisor does not have. Nobody's scripts know what they print, so they may be decorated.
-const OURS: [&str; 8] =
-    ["events", "keeper", "logtail", "methods", "start-group", "stop-group", "upgrade", "why"];
+const OURS: [&str; 10] = [
+    "deps",
+    "events",
+    "health",
+    "keeper",
+    "logtail",
+    "methods",
+    "start-group",
+    "stop-group",
+    "upgrade",
+    "why",
+];
 
 impl Command {
     /// Whether Supervisor has no such command.
@@ -131,21 +145,32 @@ fn words(arguments: &str) -> Vec<&str> {
     arguments.split_whitespace().collect()
 }
 
+/// Parts words into options and the others, wherever they stand.
+///
+/// # Errors
+/// What to tell of an option that is not among the `known` ones.
+fn options<'a>(words: Vec<&'a str>, known: &[&str]) -> Result<(Vec<&'a str>, Vec<&'a str>), String> {
+    let (options, rest): (Vec<&str>, Vec<&str>) = words.into_iter().partition(|word| word.starts_with("--"));
+    match options.iter().find(|option| !known.contains(option)) {
+        Some(unknown) => Err(format!("Error: bad argument {unknown}")),
+        None => Ok((options, rest)),
+    }
+}
+
 /// Carries out an order for the processes that are named; `misused` is the status if none are.
 fn carry_out(
     session: &mut Session,
     command: &Command,
     order: Order<'_>,
-    arguments: &str,
+    words: &[&str],
     misused: Exit,
 ) -> Outcome {
     session.check()?;
-    let words = words(arguments);
     if words.is_empty() {
         let text = format!("Error: {} requires a process name", command.name);
         return session.misused(command, &text, misused);
     }
-    orders::carry_out(session, order, &words)
+    orders::carry_out(session, order, words)
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use crate::ctl::names;
 use crate::ctl::orders::{self, Order};
 use crate::ctl::records::Process;
 use crate::ctl::session::{Session, Style};
-use crate::model::state::ProcessState;
 
 pub(super) const COMMAND: Command = Command {
     name: "restart",
@@ -55,7 +54,7 @@ fn parse_rolling(option: &str) -> Option<usize> {
 }
 
 fn at_once(session: &mut Session, words: &[&str]) -> Outcome {
-    orders::carry_out(session, Order::Stop, words)?;
+    orders::carry_out(session, Order::StopToRestart, words)?;
     // What was not running can be started all the same, and its failure to stop is none.
     orders::carry_out(session, Order::StartAgain, words)
 }
@@ -68,7 +67,8 @@ fn rolling(session: &mut Session, words: &[&str], n_at_a_time: usize) -> Outcome
         at_once(session, &names)?;
         let mut failed = Vec::new();
         for name in &names {
-            if session.daemon.process_info(name)?.state != i64::from(ProcessState::Running.code()) {
+            let process = session.daemon.process_info(name)?;
+            if !orders::is_up(session, &process) {
                 failed.push(*name);
             }
         }

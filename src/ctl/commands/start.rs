@@ -1,6 +1,6 @@
 //! `start`: start processes and wait until they run.
 
-use super::{Command, Completes, carry_out};
+use super::{Command, Completes, carry_out, options, words};
 use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::orders::Order;
@@ -13,6 +13,8 @@ pub(super) const COMMAND: Command = Command {
         ("start <gname>:*", "Start all processes of a group"),
         ("start '<pattern>'", "Start all processes whose name or group matches"),
         ("start all", "Start all processes"),
+        ("start --no-deps ...", "Start them at once, without what they depend on"),
+        ("start --no-wait ...", "Do not wait until they run, or until jobs have ended"),
     ],
     note: "",
     completes: Completes::Processes,
@@ -20,5 +22,11 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn run(session: &mut Session, arguments: &str) -> Outcome {
-    carry_out(session, &COMMAND, Order::Start, arguments, Exit::INVALID_ARGS)
+    match options(words(arguments), &["--no-deps", "--no-wait"]) {
+        Ok((options, names)) => {
+            let (alone, waits) = (options.contains(&"--no-deps"), !options.contains(&"--no-wait"));
+            carry_out(session, &COMMAND, Order::Start { alone, waits }, &names, Exit::INVALID_ARGS)
+        }
+        Err(message) => session.misused(&COMMAND, &message, Exit::INVALID_ARGS),
+    }
 }

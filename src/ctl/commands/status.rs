@@ -6,13 +6,15 @@ use crate::ctl::exit::Exit;
 use crate::ctl::interrupt::Interrupt;
 use crate::ctl::names;
 use crate::ctl::orders;
-use crate::ctl::records::Process;
+use crate::ctl::records::{self, Members, Process};
 use crate::ctl::render::{self, Row};
 use crate::ctl::session::{Session, Style};
 use crate::ctl::tables::{self, Shape, Table};
-use crate::model::namespec::Namespec;
+use crate::model::namespec::{self, Namespec};
 use crate::model::state::ProcessState;
+use crate::rpc::wire::Value;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::collections::HashMap;
 use std::time::Duration;
 
 pub(super) const COMMAND: Command = Command {
@@ -106,7 +108,8 @@ fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
         orders::suggest(session, word);
     }
     if request.json {
-        session.screen.line(&render::status_json(&shown))?;
+        let lives = lives(session);
+        session.screen.line(&render::status_json(&shown, &lives))?;
     } else {
         let rows: Vec<Row> = shown.iter().map(|process| Row::from(*process)).collect();
         let table = render::status_table(&rows, &session.screen);
@@ -116,6 +119,21 @@ fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
         session.fail(Exit::STATUS_NOT_RUNNING);
     }
     Ok(())
+}
+
+/// What Supervisor does not know of processes, by namespec. None from a daemon that knows nothing of it either.
+fn lives(session: &mut Session) -> HashMap<String, serde_json::Value> {
+    let lives = session.daemon.lives(None).unwrap_or_default();
+    let life = |life: &Value| {
+        let members = Members::of(life).ok()?;
+        let name = namespec::display(&members.text("group"), &members.text("name"));
+        let mut life = records::json(life);
+        if let Some(life) = life.as_object_mut() {
+            life.retain(|name, _| !["group", "name"].contains(&name.as_str()));
+        }
+        Some((name, life))
+    };
+    lives.iter().filter_map(life).collect()
 }
 
 /// Shows it again and again, over itself on a terminal, until Ctrl-C.

@@ -1,6 +1,6 @@
 //! `stop`: stop processes and wait until they have ended.
 
-use super::{Command, Completes, carry_out};
+use super::{Command, Completes, carry_out, options, words};
 use crate::ctl::error::Outcome;
 use crate::ctl::exit::Exit;
 use crate::ctl::orders::Order;
@@ -13,6 +13,7 @@ pub(super) const COMMAND: Command = Command {
         ("stop <gname>:*", "Stop all processes of a group"),
         ("stop '<pattern>'", "Stop all processes whose name or group matches"),
         ("stop all", "Stop all processes"),
+        ("stop --dependents ...", "Stop what depends on them, too, and before them"),
     ],
     note: "",
     completes: Completes::Processes,
@@ -20,5 +21,11 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn run(session: &mut Session, arguments: &str) -> Outcome {
-    carry_out(session, &COMMAND, Order::Stop, arguments, Exit::GENERIC)
+    match options(words(arguments), &["--dependents"]) {
+        Ok((options, names)) => {
+            let order = if options.is_empty() { Order::Stop } else { Order::StopWithDependents };
+            carry_out(session, &COMMAND, order, &names, Exit::GENERIC)
+        }
+        Err(message) => session.misused(&COMMAND, &message, Exit::GENERIC),
+    }
 }

@@ -4,6 +4,7 @@ use super::{Command, Completes, status, words};
 use crate::ctl::daemon::text;
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
+use crate::ctl::life::Life;
 use crate::ctl::orders;
 use crate::ctl::records::{self, Members, Process};
 use crate::ctl::render;
@@ -71,6 +72,11 @@ fn meaning(process: &Process, history: Option<&History>) -> String {
     let waits = history.is_some_and(|history| !history.next.is_empty());
     let problem = if process.spawnerr.is_empty() { "" } else { ": " };
     let spawnerr = &process.spawnerr;
+    if let Some(life) = history.and_then(|history| history.life.as_ref())
+        && let Some(meaning) = meaning_of_life(process, life, waits)
+    {
+        return meaning;
+    }
     match state {
         Some(ProcessState::Stopped) if process.start == 0 => "it was never started".to_string(),
         Some(ProcessState::Stopped) => "it was told to stop".to_string(),
@@ -89,6 +95,37 @@ fn meaning(process: &Process, history: Option<&History>) -> String {
     }
 }
 
+/// The same where Supervisor's words would not be true of what it does not know; `None` where they are.
+fn meaning_of_life(process: &Process, life: &Life, waits: bool) -> Option<String> {
+    let spawnerr = &process.spawnerr;
+    let because = if spawnerr.is_empty() { String::new() } else { format!(": {spawnerr}") };
+    let again = if waits { "; it is tried again" } else { "" };
+    Some(match state(process)? {
+        ProcessState::Stopped if life.comes_back => {
+            "it was stopped because what it depends on is not up, and comes back when its dependencies hold"
+                .into()
+        }
+        ProcessState::Starting if !life.waiting_for.is_empty() => {
+            format!("it waits for {}", life.waiting_for)
+        }
+        ProcessState::Starting if life.is_failing => format!("it has failed and is to end{because}"),
+        ProcessState::Starting if process.pid == 0 && !process.description.is_empty() => {
+            format!("it is {}", process.description)
+        }
+        ProcessState::Starting if life.is_job => format!("it is a job and runs: {}", process.description),
+        ProcessState::Starting if !life.ready.is_empty() => "it was started and is not ready yet".into(),
+        ProcessState::Backoff => format!("it has failed and will be started again{because}"),
+        ProcessState::Exited if life.is_job && spawnerr.is_empty() => "it is a job and is done".into(),
+        ProcessState::Exited if waits => format!("it has ended and waits to be started again{because}"),
+        ProcessState::Exited => format!("it has ended and will not be started again{because}"),
+        ProcessState::Fatal if life.comes_back => {
+            format!("it could not be started{because}; it comes back when its dependencies hold")
+        }
+        ProcessState::Fatal => format!("it could not be started and was given up{because}{again}"),
+        _ => return None,
+    })
+}
+
 fn state(process: &Process) -> Option<ProcessState> {
     i32::try_from(process.state).ok().and_then(ProcessState::from_code)
 }
@@ -105,6 +142,8 @@ struct History {
     next_in_ms: Option<i64>,
     /// What is unusual about it; empty if nothing is.
     note: String,
+    /// What Supervisor does not know of it, if its configuration asks for any of that.
+    life: Option<Life>,
 }
 
 struct PastExit {
@@ -136,6 +175,7 @@ fn history(session: &mut Session, name: &str) -> Result<Option<History>, CtlErro
         next_in: members.number("next_in"),
         next_in_ms: members.get("next_in_ms").map(|_| members.number("next_in_ms")),
         note: members.text("note"),
+        life: Life::read(&members)?,
     }))
 }
 
@@ -154,6 +194,9 @@ fn tell_history(session: &mut Session, process: &Process, history: &History) -> 
     if !history.note.is_empty() {
         session.screen.line(&format!("note: {}", history.note))?;
     }
+    for line in history.life.iter().flat_map(Life::lines) {
+        session.screen.line(&line)?;
+    }
     if !history.exits.is_empty() {
         session.screen.line("last exits:")?;
     }
@@ -165,18 +208,35 @@ fn tell_history(session: &mut Session, process: &Process, history: &History) -> 
         let (pid, status) = (exit.pid, &exit.status);
         session.screen.line(&format!("  {time}  pid {pid}: {status}, {judgement}, after {seconds:.1} s"))?;
     }
-    let starts = matches!(state(process), Some(ProcessState::Backoff | ProcessState::Exited));
+    let comes_back =
+        history.life.as_ref().is_some_and(|life| life.comes_back || !life.waiting_for.is_empty());
+    let starts = match state(process) {
+        Some(ProcessState::Backoff | ProcessState::Exited | ProcessState::Fatal) => true,
+        Some(ProcessState::Starting) => process.pid == 0 && !comes_back,
+        _ => false,
+    };
     match (history.next.as_str(), history.next_in) {
         (_, 0..) if starts && let Some(millis) = history.next_in_ms => {
-            session.screen.line(&format!("next start in {}", short(millis)))?;
+            let attempt = history.life.as_ref().filter(|life| life.failures > 0).map(attempt);
+            let attempt = attempt.unwrap_or_default();
+            session.screen.line(&format!("next start in {}{attempt}", short(millis)))?;
         }
         // What runs goes on running.
         ("", _) if process.pid != 0 => {}
+        ("", _) if comes_back => session.screen.line("next: it starts when its dependencies hold")?,
         ("", _) => session.screen.line("next: nothing until a client asks for it")?,
         (next, ..0) => session.screen.line(&format!("next: {next}"))?,
         (next, seconds) => session.screen.line(&format!("next: {next} in {seconds} s"))?,
     }
     Ok(())
+}
+
+/// Which start comes next after failures: `, retry 4 of 10`.
+fn attempt(life: &Life) -> String {
+    match life.startretries {
+        ..0 => format!(", retry {}", life.failures),
+        most => format!(", retry {} of {most}", life.failures),
+    }
 }
 
 /// A time to wait: tenths of a second below ten seconds, else whole ones. Never shorter than it is.

@@ -36,7 +36,7 @@ pub fn description(process: &Process, name: &str, now: Wall) -> String {
 pub fn further(process: &Process, config: &ProcessConfig, waiting_for: &str, now: Monotonic) -> String {
     let soon = |at: Monotonic| at.since(now).as_millis().div_ceil(1000);
     match &process.state {
-        State::Waiting { .. } if waiting_for.is_empty() => "waiting for its dependencies".to_string(),
+        State::Waiting { .. } if waiting_for.is_empty() => "waiting for its next start".to_string(),
         State::Waiting { .. } => format!("waiting for {waiting_for}"),
         State::Failing { .. } => {
             let separator = if process.state.kind() == ProcessState::Running { ", " } else { "" };
@@ -47,6 +47,10 @@ pub fn further(process: &Process, config: &ProcessConfig, waiting_for: &str, now
             Some(false) => format!(", unhealthy: {}", process.health.problem),
             None => String::new(),
         },
+        State::Starting { pid: Some(pid), .. } if config.is_oneshot() => {
+            let seconds = now.since(process.started).as_secs();
+            format!("pid {pid}, running for {}", uptime(i64::try_from(seconds).unwrap_or(i64::MAX)))
+        }
         State::Starting { .. } if !process.health.problem.is_empty() => {
             format!("not ready: {}", process.health.problem)
         }

@@ -1,9 +1,9 @@
 //! What is shown of a process beyond Supervisor: what it waits for, how it is, how it is restarted.
 
+use crate::control::facts;
 use crate::control::overview::{
     GraphNode, HealthLine, HealthView, HealthWord, LifeView, NeedVerdict, NeedView,
 };
-use crate::control::facts;
 use crate::control::request::{Fact, Facts, Target};
 use crate::core::dependencies::{Graph, Verdict};
 use crate::core::process::State;
