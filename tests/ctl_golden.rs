@@ -64,6 +64,67 @@ fn orders_become_one_call_for_each_name() {
     assert!(fake.take_calls().contains(&"supervisor.stopProcessGroup(web)".to_string()));
 }
 
+#[test]
+fn options_stand_anywhere_and_choose_the_call() {
+    let fake = obliging();
+    for (line, expected, calls) in [
+        ("start cat --no-wait", "cat: started\n", vec!["supervisor.startProcess(cat,false)"]),
+        ("start --no-deps cat", "cat: started\n", vec!["supervisord.startProcessAlone(cat)"]),
+        (
+            "start --no-deps web:* --no-wait",
+            "web: started\n",
+            vec!["supervisord.startProcessAlone(web:*,false)"],
+        ),
+        (
+            "start all --no-deps",
+            "cat: started\nweb: started\n",
+            vec![
+                "supervisor.getAllProcessInfo()",
+                "supervisord.startProcessAlone(cat:*)",
+                "supervisord.startProcessAlone(web:*)",
+            ],
+        ),
+        ("stop cat --dependents", "cat: stopped\n", vec!["supervisord.stopProcessWithDependents(cat)"]),
+        ("stop --dependents all", "", vec!["supervisor.stopAllProcesses()"]),
+    ] {
+        check(&fake, line, expected, 0);
+        let mut made = fake.take_calls();
+        made.sort();
+        assert_eq!(made, calls, "{line}");
+    }
+    for (line, exit) in
+        [("start --nope cat", 2), ("stop cat --nope", 1), ("health --nope", 1), ("deps --nope", 1)]
+    {
+        let (output, _, left) = fake.run(line);
+        assert!(
+            output.starts_with("Error: bad argument --nope\n") && left == exit,
+            "{line}: {left} {output}"
+        );
+    }
+    assert_eq!(fake.take_calls(), Vec::<String>::new());
+}
+
+#[test]
+fn an_original_daemon_knows_none_of_it() {
+    let fake = Fake::start(|method, _| match method {
+        _ if method.starts_with("supervisord.") => Reply::Fault(1, "UNKNOWN_METHOD"),
+        "supervisor.getAllProcessInfo" => Reply::Value(processes()),
+        "supervisor.getVersion" => Reply::Fault(1, ""),
+        _ => Reply::Value(Value::Boolean(true)),
+    });
+    check(&fake, "stop cat web:web_0", "cat: stopped\nweb:web_0: stopped\n", 0);
+    let asked = fake.take_calls();
+    assert_eq!(asked.iter().filter(|call| call.starts_with("supervisord.")).count(), 1, "{asked:?}");
+    let unknown =
+        "ERROR: this supervisord does not know: it is an original Supervisor, or older than this client\n";
+    for line in ["start --no-deps cat", "stop --dependents cat", "health", "deps", "deps cat"] {
+        check(&fake, line, unknown, 1);
+    }
+    let (output, _, exit) = fake.run("status --json cat");
+    let rows: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert!(rows[0].get("life").is_none() && exit == 0, "{output}");
+}
+
 /// Two processes in a group and one of the same name as one of them; everybody else is nobody.
 fn with_groups() -> Fake {
     let table = || {

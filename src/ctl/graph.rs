@@ -95,12 +95,12 @@ impl Need {
         })
     }
 
-    /// `cache:healthy, which does not hold yet: cache (RUNNING)`.
+    /// `cache:healthy: does not hold yet; cache (RUNNING)`.
     pub(crate) fn in_words(&self) -> String {
-        let verdict = match (self.verdict.as_str(), self.soft) {
-            ("met", _) => "holds",
-            (_, true) => "only the order matters",
-            ("failed", _) => "does not hold, and will not by itself",
+        let verdict = match self.verdict.as_str() {
+            "met" if self.soft => "is in nobody's way",
+            "met" => "holds",
+            "failed" => "does not hold, and will not by itself",
             _ => "does not hold yet",
         };
         let named = self.processes.iter().take(MOST_NAMED);
@@ -117,9 +117,9 @@ impl Need {
     /// What a line of the tree says about it: `healthy, soft, not yet`.
     fn note(&self) -> String {
         let condition = (self.condition != "ready").then_some(self.condition.as_str());
-        let verdict = match (self.verdict.as_str(), self.soft) {
-            ("unmet", false) => Some("not yet"),
-            ("failed", false) => Some("will not hold by itself"),
+        let verdict = match self.verdict.as_str() {
+            "unmet" => Some("not yet"),
+            "failed" => Some("will not hold by itself"),
             _ => None,
         };
         let words = [condition, self.soft.then_some("soft"), verdict];

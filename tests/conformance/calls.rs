@@ -175,6 +175,48 @@ fn call_rows() -> Vec<Row> {
     ]
 }
 
+/// The methods of our own namespace, which the original does not have.
+fn own_rows() -> Vec<Row> {
+    let own = |method: &str, values: &[String], answer: &str| {
+        ours(call(&format!("supervisord.{method}"), values), "fault 1 UNKNOWN_METHOD", answer)
+    };
+    let incorrect = "fault 2 INCORRECT_PARAMETERS";
+    let mut rows = vec![
+        own("startProcessAlone", &[string("nope")], "fault 10 BAD_NAME: nope"),
+        own("startProcessAlone", &[string("cat")], "fault 60 ALREADY_STARTED: cat"),
+        own(
+            "startProcessAlone",
+            &[string("missing")],
+            "fault 20 NO_FILE: can't find command '/nonexistent/program'",
+        ),
+        own("startProcessAlone", &[], incorrect),
+        own("stopProcessWithDependents", &[string("idle")], "fault 70 NOT_RUNNING: idle"),
+        own("stopProcessWithDependents", &[string("nope:*")], "fault 10 BAD_NAME: nope:*"),
+        own("stopProcessWithDependents", &[], incorrect),
+        own("getHealth", &[string("cat")], "[{group='cat';name='cat';health='running';reason='';}]"),
+        own("getHealth", &[string("idle")], "[{group='idle';name='idle';health='stopped';reason='';}]"),
+        own("getHealth", &[string("nope")], "fault 10 BAD_NAME: nope"),
+        own("getHealth", &[string("cat"), string("idle")], incorrect),
+        own("getDependencies", &[], "[]"),
+        own("getDependencies", &[string("cat")], "[]"),
+        own("getDependencies", &[int(1)], incorrect),
+        own("getDependencies", &[string("nope")], "fault 10 BAD_NAME: nope"),
+        own("getLife", &[], "[]"),
+        own("getLife", &[string("nope")], "fault 10 BAD_NAME: nope"),
+    ];
+    for (method, signature) in [
+        ("startProcessAlone", "['boolean''string''boolean']"),
+        ("stopProcessWithDependents", "['boolean''string''boolean']"),
+        ("getHealth", "['array''string']"),
+        ("getDependencies", "['array''string']"),
+        ("getLife", "['array''string']"),
+    ] {
+        let name = string(&format!("supervisord.{method}"));
+        rows.push(ours(call("system.methodSignature", &[name]), "fault 4 SIGNATURE_UNSUPPORTED", signature));
+    }
+    rows
+}
+
 fn multicall_rows() -> Vec<Row> {
     let version = element("supervisor.getAPIVersion", "");
     let nope = element("supervisor.getProcessInfo", "<value>nope</value>");
@@ -224,6 +266,11 @@ fn logs_are_read_alike() {
 #[test]
 fn calls_are_answered_alike() {
     check(&call_rows());
+}
+
+#[test]
+fn what_the_original_does_not_have_is_answered_by_ours_alone() {
+    check(&own_rows());
 }
 
 #[test]

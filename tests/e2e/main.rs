@@ -20,6 +20,7 @@ mod guard;
 mod identity;
 mod keeper;
 mod life;
+mod life_ctl;
 mod listing;
 mod machine;
 mod order;

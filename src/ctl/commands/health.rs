@@ -17,8 +17,7 @@ pub(super) const COMMAND: Command = Command {
         ("health <name> ...", "Show how some are"),
         ("health --json ...", "Show it as JSON"),
     ],
-    note: "It exits with 0 if all that should run is up and healthy, and with 1 otherwise, as HEALTHCHECK of a container \
-           wants it. What was stopped, and jobs that are done, are no reason to fail.",
+    note: "It exits with 0 if all that should run is up and healthy, else with 1: for HEALTHCHECK of a container.",
     completes: Completes::Processes,
     run,
 };
