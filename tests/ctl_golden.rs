@@ -68,12 +68,12 @@ fn orders_become_one_call_for_each_name() {
 fn options_stand_anywhere_and_choose_the_call() {
     let fake = obliging();
     for (line, expected, calls) in [
-        ("start cat --no-wait", "cat: started\n", vec!["supervisor.startProcess(cat,false)"]),
+        ("start cat --no-wait", "cat: started\n", vec!["supervisor.startProcess(cat,Boolean(false))"]),
         ("start --no-deps cat", "cat: started\n", vec!["supervisord.startProcessAlone(cat)"]),
         (
             "start --no-deps web:* --no-wait",
             "web: started\n",
-            vec!["supervisord.startProcessAlone(web:*,false)"],
+            vec!["supervisord.startProcessAlone(web:*,Boolean(false))"],
         ),
         (
             "start all --no-deps",

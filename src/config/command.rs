@@ -115,6 +115,11 @@ fn has_execute_bit(metadata: &Metadata) -> bool {
     metadata.permissions().mode() & 0o111 != 0
 }
 
+/// A word as it stands in a command, so that [`split`] gives it back as it is.
+pub(crate) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\"'\"'"))
+}
+
 /// Splits a command into words as Python's `shlex.split` does: quotes group, a backslash escapes, within
 /// double quotes only `"` and itself. There are no comments and no expansions.
 pub(crate) fn split(command: &str) -> Result<Vec<String>, &'static str> {
@@ -160,6 +165,13 @@ pub(crate) fn split(command: &str) -> Result<Vec<String>, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quoted_words_come_back() {
+        for word in ["", "a", "a b", "it's", "\"'\\", "'", "$x `y` #z\n", "é"] {
+            assert_eq!(split(&format!("sh {}", quoted(word))), Ok(vec!["sh".to_string(), word.to_string()]));
+        }
+    }
 
     #[test]
     fn commands_split_as_in_python() {

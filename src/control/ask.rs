@@ -104,6 +104,9 @@ requests! {
     Start(Target, Wait) -> Applied;
     /// Start one process, a group (`group:*`), or all of them, whatever they depend on.
     StartAlone(Target, Wait) -> Applied;
+    /// Start a process that does not run for a single run, with more arguments behind those of its command. Answers when
+    /// it has ended, how.
+    Run(Target, Vec<String>) -> Facts;
     /// Stop one process, a group (`group:*`), or all of them.
     Stop(Target, Wait) -> Applied;
     /// Stop processes and, before them, all that depends on them.

@@ -25,6 +25,8 @@ impl Exit {
     pub const WRONG_VERSION: Exit = Exit(5);
     /// A process did not start, died, or does not run; also: there is no socket file.
     pub const NOT_RUNNING: Exit = Exit(7);
+    /// Ctrl-C has stopped what was run; what a shell reports for a death by SIGINT.
+    pub const INTERRUPTED: Exit = Exit(130);
     /// The reader of our output went away; what a shell reports for a death by SIGPIPE.
     pub const BROKEN_PIPE: Exit = Exit(141);
 }

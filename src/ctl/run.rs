@@ -85,6 +85,7 @@ fn misplaced(args: &CtlArgs) -> Option<String> {
 /// Runs the words of a command line as one command. They are joined with blanks and split again, because scripts
 /// pass `"signal HUP"` as one word.
 pub(crate) fn run_words(session: &mut Session, words: &[String]) -> Exit {
+    session.exact_words = words.get(1..).map(<[String]>::to_vec).filter(|_| words[0] == "run");
     match session.run_line(&words.join(" ")) {
         Ok(()) => session.exit,
         Err(problem) => output_failed(&problem),

@@ -82,6 +82,16 @@ impl Screen {
         self.out.flush()
     }
 
+    /// The same to standard error.
+    ///
+    /// # Errors
+    /// What the writer says, `BrokenPipe` mostly.
+    pub(crate) fn error_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let shown = if self.err_terminal && !self.raw { for_terminal(bytes) } else { Cow::Borrowed(bytes) };
+        self.err.write_all(&shown)?;
+        self.err.flush()
+    }
+
     /// Writes what was made of [shown](Screen::shown) parts and of our own sequences, as it is.
     ///
     /// # Errors
@@ -103,16 +113,7 @@ impl Screen {
 
     /// The same for bytes, which need not be text.
     pub(crate) fn shown_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
-        if !self.filters() {
-            return Cow::Borrowed(bytes);
-        }
-        match String::from_utf8_lossy(bytes) {
-            Cow::Borrowed(text) => match visible::for_terminal(text) {
-                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-            },
-            Cow::Owned(text) => Cow::Owned(visible::for_terminal(&text).into_owned().into_bytes()),
-        }
+        if self.filters() { for_terminal(bytes) } else { Cow::Borrowed(bytes) }
     }
 
     /// Whether somebody reads the advice that [`Screen::hint`] writes.
@@ -148,6 +149,17 @@ impl Screen {
     pub(crate) fn progress(&mut self, what: impl Into<String>) -> Progress<'_> {
         let what = visible::for_terminal(&what.into()).into_owned();
         Progress { screen: self, what, since: Instant::now(), shown: None, wiper: None }
+    }
+}
+
+/// Bytes, which need not be text, without what would control a terminal.
+fn for_terminal(bytes: &[u8]) -> Cow<'_, [u8]> {
+    match String::from_utf8_lossy(bytes) {
+        Cow::Borrowed(text) => match visible::for_terminal(text) {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        },
+        Cow::Owned(text) => Cow::Owned(visible::for_terminal(&text).into_owned().into_bytes()),
     }
 }
 

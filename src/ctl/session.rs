@@ -65,6 +65,8 @@ pub(crate) struct Session {
     pub leaving: bool,
     /// The processes that could not be stopped in the first half of a restart.
     pub not_stopped: HashSet<String>,
+    /// The words behind the command as they stand on the command line, for those that pass them on.
+    pub exact_words: Option<Vec<String>>,
     /// Whom the order at hand is about, each in the one way to write it.
     pub addressed: HashSet<String>,
     /// Set once the daemon has turned out to know nothing of dependencies.
@@ -91,6 +93,7 @@ impl Session {
             exit: Exit::SUCCESS,
             leaving: false,
             not_stopped: HashSet::new(),
+            exact_words: None,
             addressed: HashSet::new(),
             knows_no_dependencies: false,
             known: None,

@@ -95,6 +95,18 @@ pub struct ActiveGroup {
     pub config: Arc<GroupConfig>,
     /// The automatic log files of its processes, in their order.
     pub logs: Vec<AutoLogs>,
+    /// Its processes that are started for a single run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<SingleRun>,
+}
+
+/// A process that is started for a single run, and what it is started with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SingleRun {
+    /// Its name in its group.
+    pub name: String,
+    /// Instead of that of its configuration.
+    pub command: String,
 }
 
 /// The files that stand for `AUTO` in one process' configuration.
@@ -161,7 +173,7 @@ impl Snapshot {
                 Some(same) => Arc::clone(same),
                 None => serde_json::from_str(group.config.get())?,
             };
-            active.push(ActiveGroup { config, logs: group.logs });
+            active.push(ActiveGroup { config, logs: group.logs, runs: group.runs });
         }
         let WrittenSnapshot { sockets, exit_status, generation, groups_updating, in_the_way, .. } = written;
         Ok(Snapshot { config, active, sockets, exit_status, generation, groups_updating, in_the_way })
@@ -192,6 +204,8 @@ struct WrittenGroup<'a> {
     #[serde(borrow)]
     config: &'a RawValue,
     logs: Vec<AutoLogs>,
+    #[serde(default)]
+    runs: Vec<SingleRun>,
 }
 
 /// Of a written [`Config`] the texts of its groups.

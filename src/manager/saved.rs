@@ -106,6 +106,11 @@ impl InForce {
         self.adopt(Config { groups, ..(*self.config).clone() });
     }
 
+    /// A single run has begun or ended.
+    pub fn note_single_run(&mut self) {
+        self.n_changes += 1;
+    }
+
     /// Decides the daemon's exit status.
     pub fn exit_with(&mut self, status: u8) {
         self.n_changes += 1;
@@ -196,6 +201,7 @@ impl Daemon {
                 .iter()
                 .map(|slot| self.procs.proc(*slot).map(|proc| proc.logs.clone()).unwrap_or_default())
                 .collect(),
+            runs: group.members.iter().filter_map(|slot| self.procs.proc(*slot)?.single_run()).collect(),
         });
         Snapshot {
             sockets: self.sockets.records(),

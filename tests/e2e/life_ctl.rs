@@ -1,7 +1,9 @@
 //! Dependencies, jobs and health from the client's side: what it prints, what it waits for, and with which status it leaves.
 
 use crate::start;
-use crate::support::{Daemon, LONG, Run, flag, member, text, until};
+use crate::support::{Daemon, LONG, Run, Side, flag, kill, member, text, until};
+use nix::sys::signal::Signal;
+use std::process::Stdio;
 use supervisord::model::state::ProcessState::{Exited, Fatal, Running, Stopped};
 
 /// Both streams and the status of the client.
@@ -248,4 +250,105 @@ fn the_methods_behind_it_answer() {
     assert_eq!((health.len(), first.as_str()), (2, "stopped"));
     assert_eq!(daemon.rows("supervisord.getLife").len(), 1);
     assert_eq!(daemon.rows("supervisord.getDependencies").len(), 2);
+}
+
+/// One that would be started again whenever it ends.
+fn restless(name: &str, script: &str, more: &str) -> String {
+    format!("[program:{name}]\ncommand=/bin/sh -c '{script}' x\nautostart=false\nautorestart=true\n{more}\n")
+}
+
+#[test]
+fn run_passes_output_and_exit_status_on() {
+    let conf = restless("args", "printf \"<%%s>\" \"$@\"; echo err >&2; exit 5", "")
+        + &restless("memory", "echo in memory", "stdout_logfile=MEMORY\nstderr_logfile=NONE")
+        + &restless(
+            "much",
+            "i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done",
+            "redirect_stderr=true",
+        )
+        + &restless("killed", "kill -KILL $$", "")
+        + "[program:job]\ntype=oneshot\ncommand=/bin/sh -c 'exit 3'\nstartretries=5\nautostart=false\n"
+        + "[program:needy]\ncommand=/bin/true\nautostart=false\ndepends_on=gone\n"
+        + "[program:gone]\ncommand=/bin/false\nstartretries=0\nautostart=false\n"
+        + "[program:up]\ncommand=sleep 1000\nstartsecs=0\n";
+    let daemon = start(&conf);
+    for _ in 0..2 {
+        let run = daemon.ctl(&["run", "args", "--", "a b", "it's", "$x", ""]);
+        assert_eq!(
+            (run.stdout.as_str(), run.stderr.as_str(), run.code),
+            ("<a b><it's><$x><>", "err\n", 5),
+            "{run}"
+        );
+        assert_eq!(daemon.state_of("args"), Exited, "nothing starts it again");
+        let run = daemon.ctl(&["run", "memory"]);
+        let told = "memory: its stderr is not shown: it has no log (NONE)\n";
+        assert_eq!((run.stdout.as_str(), run.stderr.as_str(), run.code), ("in memory\n", told, 0), "{run}");
+        let run = daemon.ctl(&["run", "much"]);
+        let lines: Vec<String> = (0..3000).map(|line| line.to_string()).collect();
+        assert!(run.stdout.lines().eq(lines.iter()), "{} lines: {}", run.stdout.lines().count(), run.stderr);
+        let told = "much: its stderr is not shown: it goes where its stdout goes (redirect_stderr)\n";
+        assert_eq!((run.stderr.as_str(), run.code), (told, 0));
+    }
+    let run = daemon.ctl(&["run", "killed"]);
+    assert_eq!((run.stderr.as_str(), run.code), ("killed: terminated by SIGKILL\n", 137), "{run}");
+    check(&daemon.ctl(&["run", "job"]), "", 3);
+    assert_eq!(daemon.state_of("job"), Fatal, "a run is one start");
+    check(&daemon.ctl(&["run", "needy"]), "needy: ERROR (depends on gone, which is FATAL)\n", 7);
+    assert_eq!(daemon.state_of("needy"), Stopped);
+    check(&daemon.ctl(&["run", "up"]), "up: ERROR (already started)\n", 1);
+    check(&daemon.ctl(&["run", "nobody"]), "nobody: ERROR (no such process)\n", 1);
+    for (words, message) in [
+        (vec!["run"], "Error: run requires a process name\n"),
+        (vec!["run", "--x"], "Error: bad argument --x\n"),
+        (vec!["run", "args", "x"], "Error: arguments for the program stand behind --\n"),
+    ] {
+        let run = daemon.ctl(&words);
+        assert!(run.stdout.starts_with(message) && run.code == 1, "{run}");
+    }
+}
+
+/// The client of a run, which is ended whatever comes.
+struct Runner(std::process::Child);
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn run_in_background(daemon: &Daemon, words: &[&str]) -> Runner {
+    let mut command = Side::under_test().ctl();
+    command.arg("-c").arg(daemon.conf()).arg("run").args(words);
+    Runner(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the client starts"))
+}
+
+#[test]
+fn an_interrupted_run_stops_the_program() {
+    let script = "trap \"exit 0\" TERM; : >up; while :; do sleep 0.02; done";
+    let daemon = start(&restless("x", script, "directory=%(here)s"));
+    let mut runner = run_in_background(&daemon, &["x"]);
+    until("the program runs", LONG, || daemon.path("up").exists());
+    kill(i32::try_from(runner.0.id()).unwrap(), Signal::SIGINT);
+    assert_eq!(runner.0.wait().unwrap().code(), Some(130));
+    assert_eq!(daemon.state_of("x"), Stopped);
+}
+
+/// The next manager knows that it is a run: it does not start it again, and the arguments are gone with it.
+#[test]
+fn a_run_survives_the_manager_and_is_still_one_run() {
+    let script = "echo \"$@\" >>record; while [ ! -e end ]; do sleep 0.02; done";
+    let daemon = start(&restless("x", script, "directory=%(here)s\nstartsecs=0"));
+    let _runner = run_in_background(&daemon, &["x", "--", "with", "arguments"]);
+    assert_eq!(record(&daemon, 1), ["with arguments"]);
+    let pid = daemon.pid_of("x");
+    daemon.replace_manager();
+    assert_eq!(daemon.pid_of("x"), pid);
+    std::fs::write(daemon.path("end"), "").unwrap();
+    daemon.wait_for_state("x", Exited, LONG);
+    daemon.replace_manager();
+    assert_eq!((daemon.state_of("x"), daemon.read("record")), (Exited, "with arguments\n".to_string()));
+    std::fs::remove_file(daemon.path("end")).unwrap();
+    check(&daemon.ctl(&["start", "x"]), "x: started\n", 0);
+    assert_eq!(record(&daemon, 2), ["with arguments", ""]);
 }

@@ -22,6 +22,7 @@ mod reload;
 mod remove;
 mod reread;
 mod restart;
+mod run;
 mod shutdown;
 mod signal;
 mod start;
@@ -91,6 +92,7 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &remove::COMMAND,
     &reread::COMMAND,
     &restart::COMMAND,
+    &run::COMMAND,
     &shutdown::COMMAND,
     &signal::COMMAND,
     &start::COMMAND,
@@ -111,13 +113,14 @@ pub(crate) fn find(name: &str) -> Option<&'static Command> {
 }
 
 /// The commands that Supervisor does not have. Nobody's scripts know what they print, so they may be decorated.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "deps",
     "events",
     "health",
     "keeper",
     "logtail",
     "methods",
+    "run",
     "start-group",
     "stop-group",
     "upgrade",

@@ -137,6 +137,9 @@ impl Daemon {
                         self.link.set_stop(content.slot, config, group.config.priority);
                         let (slot, is_new) = (content.slot, content.to_start);
                         proc.restore(content);
+                        if let Some(run) = group.runs.iter().find(|run| *run.name == *config.name) {
+                            Daemon::resume_run(&mut proc, run.command.clone());
+                        }
                         (slot, is_new)
                     }
                     None => {

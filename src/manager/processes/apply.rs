@@ -50,6 +50,8 @@ impl Daemon {
         let (process, effects) = step(proc.process.clone(), event, &config, at);
         let finds_other = process.health != health_before;
         self.procs.replace(slot, process);
+        // Before its program is created once more, which is not for that run.
+        self.follow_run(slot, ended.is_some());
         self.begin_event(slot);
         let (mut changes, mut pending) = (Vec::new(), PendingEffects::default());
         // Said before it is committed: after a crash in between it is said twice rather than never.

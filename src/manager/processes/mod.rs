@@ -1,7 +1,8 @@
 //! The table of groups and processes.
 //!
 //! [`apply`] lets a process take an event, [`groups`] adds and removes. [`adoption`], [`standing`] and [`unseen`] find
-//! what a former daemon has left; [`info_map`] writes down the same for the next daemon.
+//! what a former daemon has left; [`single_run`] starts a process for
+//! once; [`info_map`] writes down the same for the next daemon.
 
 pub mod adoption;
 pub mod apply;
@@ -9,6 +10,7 @@ pub mod dependencies;
 pub mod groups;
 pub mod info_map;
 pub mod proc;
+pub mod single_run;
 pub mod standing;
 pub mod unseen;
 

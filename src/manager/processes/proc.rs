@@ -1,7 +1,8 @@
 //! One process: what is known of it, and how that changes.
 
+use crate::control::request::{self, Client};
 use crate::core::process::{Process, State};
-use crate::manager::boot::AutoLogs;
+use crate::manager::boot::{AutoLogs, SingleRun};
 use crate::manager::requests::waiters::Waiter;
 use crate::manager::spawn::jobs::PendingSpawn;
 use crate::manager::streams::Streams;
@@ -14,6 +15,7 @@ use crate::model::time::{Monotonic, Wall};
 use crate::shm::slots::{Origin, SlotContent};
 use std::cell::OnceCell;
 use std::collections::VecDeque;
+use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -24,6 +26,20 @@ pub struct Proc {
     /// The pipes to its program, and where its output goes.
     pub streams: Streams,
     waiters: Vec<Waiter>,
+    run: Option<Run>,
+}
+
+/// A single run of a process, by [`ask::Run`](struct@crate::control::ask::Run).
+#[derive(Debug)]
+pub struct Run {
+    /// The configuration that it has otherwise.
+    usual: Arc<ProcessConfig>,
+    /// The exit that was the last one before it.
+    pub last_exit: Option<PastExit>,
+    /// Who waits for its end.
+    pub client: Option<Client<request::Facts>>,
+    /// Whether it was on its way up, or up.
+    pub is_under_way: bool,
 }
 
 /// What is known of a process. Nobody outside this file can write to it.
@@ -95,7 +111,32 @@ impl Proc {
             tally: Tally::default(),
             down_since: None,
         };
-        Proc { facts, streams: Streams::default(), waiters: Vec::new() }
+        Proc { facts, streams: Streams::default(), waiters: Vec::new(), run: None }
+    }
+
+    /// From here to [`Proc::end_run`] it has another configuration, for a single run.
+    pub fn begin_run(&mut self, config: ProcessConfig, client: Option<Client<request::Facts>>) {
+        let usual = mem::replace(&mut self.facts.config, Arc::new(config));
+        let last_exit = self.past.back().cloned();
+        self.run = Some(Run { usual, last_exit, client, is_under_way: false });
+    }
+
+    /// It has its usual configuration again. Returns what there is to know of the run, if it was one.
+    pub fn end_run(&mut self) -> Option<Run> {
+        let run = self.run.take()?;
+        self.facts.config = Arc::clone(&run.usual);
+        Some(run)
+    }
+
+    /// Its single run, if there is one.
+    pub fn run_mut(&mut self) -> Option<&mut Run> {
+        self.run.as_mut()
+    }
+
+    /// What a successor has to know of a single run.
+    pub fn single_run(&self) -> Option<SingleRun> {
+        let command = self.config.command.clone();
+        self.run.as_ref().map(|_| SingleRun { name: self.config.name.to_string(), command })
     }
 
     /// Goes on where an earlier manager was with it.

@@ -62,6 +62,7 @@ impl Daemon {
                 let members = self.table().stop(&target).map(|members| self.with_dependents(members));
                 self.order(Order::Stop, members, wait, client);
             }
+            Call::Run(ask::Run(target, arguments), client) => self.run_once(&target, &arguments, client),
             Call::Upgrade(ask::Upgrade(binary), client) => self.begin_upgrade(binary, Some(client)),
 
             // Changes that are done at once.

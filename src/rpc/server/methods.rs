@@ -425,7 +425,7 @@ pub static GO: [Method; 8] = [
 const OWN_NAMESPACE: &str = "supervisord";
 
 /// The methods of the namespace `supervisord`, which Supervisor does not have.
-pub static OWN: [Method; 12] = [
+pub static OWN: [Method; 13] = [
     method("getVersion", Reads, "string", &[], "The version of the daemon itself.", |args| {
         plan::plain(args, Plan::OwnVersion)
     }),
@@ -456,6 +456,16 @@ pub static OWN: [Method; 12] = [
         "Starts a process at once, whatever it depends on, by default waiting until it is RUNNING. group:* starts a \
          group and returns an array.",
         |args| plan::target_and_wait(args, ask::StartAlone),
+    ),
+    method(
+        "runProcess",
+        Changes,
+        "struct",
+        &[NAME, ("array", "arguments")],
+        "Runs a process that does not run, once, with more arguments behind those of its command, and waits for its end. \
+         The result has its status in words, exit (its exit status, or 128 and the number of the signal that ended it; \
+         missing if it never ran) and reason, which says what went wrong.",
+        plan::run,
     ),
     method(
         "stopProcessWithDependents",

@@ -162,6 +162,21 @@ where
     ask(args, request(Target::All, wait))
 }
 
+/// `name` and, if there are any, the arguments as an array of strings.
+pub(super) fn run(mut args: Args) -> Planned {
+    let target = args.target()?;
+    let arguments = match if args.is_empty() { Value::Array(Vec::new()) } else { args.value()? } {
+        Value::Array(elements) => elements,
+        _ => return Err(incorrect()),
+    };
+    let words = arguments.into_iter().map(|argument| match argument {
+        Value::String(word) if !word.contains('\0') => Ok(word),
+        _ => Err(incorrect()),
+    });
+    let words: Vec<String> = words.collect::<Result<_, _>>()?;
+    ask(args, ask::Run(target, words))
+}
+
 /// The signal is the next and last argument, as a name or a number.
 pub(super) fn signal(mut args: Args, target: Target) -> Planned {
     let sent = match args.value()? {
