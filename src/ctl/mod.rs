@@ -12,6 +12,7 @@ pub(crate) mod shell;
 pub(crate) mod commands;
 pub(crate) mod orders;
 
+pub(crate) mod dependents;
 pub(crate) mod graph;
 pub(crate) mod life;
 pub(crate) mod names;

@@ -4,9 +4,10 @@
 //! slowest one decides how long it takes. The lines are still printed in the order of the names.
 
 use crate::ctl::daemon::{bulk, text};
+use crate::ctl::dependents;
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
-use crate::ctl::graph::{self, Node};
+use crate::ctl::graph::Node;
 use crate::ctl::names;
 use crate::ctl::records::{BulkLine, Process};
 use crate::ctl::session::Session;
@@ -363,8 +364,8 @@ fn report(session: &mut Session, order: Order<'_>, whom: &Whom, answer: Result<V
         (Ok(answer @ Value::Array(_)), _) => report_bulk(session, order, whom, bulk(&answer)?),
         (Ok(_), Whom::Process { name } | Whom::Group { name }) => {
             print(session, order, whom, name, None)?;
-            let on = dependents(session, order, whom);
-            tell_who_runs_on(session, &on, &whom.canonical())
+            let on = left_behind(session, order, whom);
+            dependents::tell_who_runs_on(session, &on, &whom.canonical())
         }
         (Ok(_), Whom::All) => Ok(()),
         (Err(CallError::Fault { code, .. }), Whom::Group { name }) if code == FaultCode::BadName.code() => {
@@ -399,11 +400,11 @@ fn report_bulk(session: &mut Session, order: Order<'_>, whom: &Whom, mut lines: 
     if order != Order::StopWithDependents {
         lines.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
     }
-    let on = dependents(session, order, whom);
+    let on = left_behind(session, order, whom);
     for line in &lines {
         print(session, order, whom, &line.namespec(), line.fault())?;
         if line.fault().is_none() {
-            tell_who_runs_on(session, &on, &line.namespec())?;
+            dependents::tell_who_runs_on(session, &on, &line.namespec())?;
         }
     }
     if let Some(exit) = last_failure {
@@ -412,41 +413,13 @@ fn report_bulk(session: &mut Session, order: Order<'_>, whom: &Whom, mut lines: 
     Ok(())
 }
 
-/// What hangs together with processes that were stopped. Empty for any other order, and if the daemon knows nothing of
-/// that: it is a remark, and what was asked for is done.
-fn dependents(session: &mut Session, order: Order<'_>, whom: &Whom) -> Vec<Node> {
-    let name = match (order, whom) {
-        (Order::Stop, Whom::Process { name }) => name.clone(),
-        (Order::Stop, Whom::Group { name }) => format!("{name}:*"),
-        _ => return Vec::new(),
-    };
-    if session.knows_no_dependencies {
-        return Vec::new();
+/// What hangs together with what a stop was about; empty for any other order.
+fn left_behind(session: &mut Session, order: Order<'_>, whom: &Whom) -> Vec<Node> {
+    match (order, whom) {
+        (Order::Stop, Whom::Process { name }) => dependents::of(session, name),
+        (Order::Stop, Whom::Group { name }) => dependents::of(session, &format!("{name}:*")),
+        _ => Vec::new(),
     }
-    let answer = session.daemon.dependencies(Some(&name));
-    let unknown = FaultCode::UnknownMethod.code();
-    session.knows_no_dependencies = answer.as_ref().is_err_and(|problem| problem.fault() == Some(unknown));
-    answer.unwrap_or_default()
-}
-
-/// Says who depends on a process that was stopped, and runs on; not those that the same command is about.
-fn tell_who_runs_on(session: &mut Session, nodes: &[Node], name: &str) -> Outcome {
-    let is_addressed = |name: &str| {
-        let group = format!("{}:*", Namespec::parse(name).group);
-        session.addressed.contains(name) || session.addressed.contains(&group)
-    };
-    let mut names = graph::running_on(nodes, name);
-    names.retain(|name| !is_addressed(name));
-    let line = match names[..] {
-        [] => return Ok(()),
-        [one] => format!("  {one} depends on it and runs on"),
-        [first, second] => format!("  {first} and {second} depend on it and run on"),
-        [first, second, ref others @ ..] => {
-            let n = others.len();
-            format!("  {first}, {second} and {n} more depend on it and run on")
-        }
-    };
-    Ok(session.screen.line(&line)?)
 }
 
 /// Prints the line of one process and remembers its status.

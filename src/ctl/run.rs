@@ -86,7 +86,9 @@ fn misplaced(args: &CtlArgs) -> Option<String> {
 /// pass `"signal HUP"` as one word.
 pub(crate) fn run_words(session: &mut Session, words: &[String]) -> Exit {
     session.exact_words = words.get(1..).map(<[String]>::to_vec).filter(|_| words[0] == "run");
-    match session.run_line(&words.join(" ")) {
+    let outcome = session.run_line(&words.join(" "));
+    session.exact_words = None;
+    match outcome {
         Ok(()) => session.exit,
         Err(problem) => output_failed(&problem),
     }

@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn run(session: &mut Session, arguments: &str) -> Outcome {
     // In the shell, quotes group as they do in a command of the configuration.
-    let typed = session.exact_words.take().map_or_else(|| command::split(arguments), Ok);
+    let typed = session.exact_words.clone().map_or_else(|| command::split(arguments), Ok);
     let words = match &typed {
         Ok(words) => words,
         Err(why) => return session.misused(&COMMAND, &format!("Error: {why}"), Exit::GENERIC),
@@ -105,7 +105,14 @@ fn run_once(session: &mut Session, name: &str, arguments: &[String]) -> Outcome 
         {
             return session.complain(&format!("{name}: ERROR ({problem})"), Exit::GENERIC);
         }
-        Err(problem) => return Err(unsupported(problem)),
+        Err(problem) => {
+            if matches!(problem, CallError::Broken(_)) {
+                session
+                    .screen
+                    .hint(&format!("{name}: it goes on by itself; status tells how, tail shows its output"));
+            }
+            return Err(unsupported(problem));
+        }
     };
     if was_stopped {
         session.fail(Exit::INTERRUPTED);

@@ -33,8 +33,13 @@ impl Daemon {
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
         self.map.restore(self.in_force.config().supervisord.processinfomapfile.clone());
+        let had_runs = active.iter().any(|group| !group.runs.is_empty());
         let restored = self.restore(active);
         self.trust_snapshot();
+        if had_runs {
+            // A run that had not begun is forgotten, and the next start of the process is none.
+            self.in_force.note_single_run();
+        }
         // What is said of an adopted program depends on its pipes, and of one that was being created on what follows.
         let tells_processes = !self.procs.all().any(|(_, proc)| proc.origin.adopted)
             && restored
