@@ -13,6 +13,7 @@ mod support;
 mod bare;
 mod measure;
 mod program;
+mod ready;
 mod supervised;
 mod table;
 
@@ -23,6 +24,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     if arguments.first().is_some_and(|word| word == program::WORD) {
         program::run(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|word| word == ready::WORD) {
+        ready::run(&arguments[1..]);
     }
     let plan = if arguments.iter().any(|word| word == "--short") { Plan::SHORT } else { Plan::FULL };
     let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with("--")).collect();

@@ -1,6 +1,7 @@
 //! The measurements, and how often each is taken.
 
 use crate::bare::Bare;
+use crate::ready::{self, How};
 use crate::supervised::{Crew, Shape, Supervised};
 use crate::support::Side;
 use crate::table::{Goal, Row, Unit, milliseconds};
@@ -14,6 +15,7 @@ pub struct Plan {
     n_programs: usize,
     n_stops: usize,
     n_dependents: usize,
+    n_ready: usize,
     n_manager_kills: usize,
     idle: Duration,
 }
@@ -25,6 +27,7 @@ impl Plan {
         n_programs: 1000,
         n_stops: 1000,
         n_dependents: 4000,
+        n_ready: 200,
         n_manager_kills: 50,
         idle: Duration::from_secs(60),
     };
@@ -34,6 +37,7 @@ impl Plan {
         n_programs: 100,
         n_stops: 50,
         n_dependents: 200,
+        n_ready: 20,
         n_manager_kills: 5,
         idle: Duration::from_secs(5),
     };
@@ -44,11 +48,12 @@ pub struct Measure {
     pub take: fn(&Plan) -> Vec<Row>,
 }
 
-pub const ALL: [Measure; 9] = [
+pub const ALL: [Measure; 10] = [
     Measure { name: "crash", take: crash },
     Measure { name: "many", take: many },
     Measure { name: "groups", take: groups },
     Measure { name: "depends", take: depends },
+    Measure { name: "ready", take: ready_to_next },
     Measure { name: "limit", take: limit },
     Measure { name: "stop", take: stop },
     Measure { name: "memory", take: memory },
@@ -151,6 +156,22 @@ fn depends(plan: &Plan) -> Vec<Row> {
         }
     };
     shapes.map(row).into()
+}
+
+/// From a program's word that it is ready to the first instruction of the one that waits for it.
+fn ready_to_next(plan: &Plan) -> Vec<Row> {
+    let rows = How::ALL.map(|how| {
+        let times: Vec<f64> = ready::measure(how, plan.n_ready).into_iter().map(milliseconds).collect();
+        [50, 99].map(|percent| Row {
+            what: format!("ready by {how:?} to the next start, p{percent}"),
+            unit: Unit::Milliseconds,
+            floor: None,
+            ours: percentile(&times, percent),
+            original: None,
+            goal: Some(Goal::AtMost(2.0)),
+        })
+    });
+    rows.into_iter().flatten().collect()
 }
 
 /// A hundred programs that are a group each, stopped with their daemon.

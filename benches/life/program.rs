@@ -27,17 +27,20 @@ pub fn now() -> u64 {
 /// Tells pid and moment to the pipe named by the argument and waits to be killed.
 pub fn run(arguments: &[String]) -> ! {
     let born = now();
-    let path = arguments.first().expect("the program is started with the path of the pipe");
-    let mut record = [0; RECORD];
-    record[..8].copy_from_slice(&u64::from(std::process::id()).to_le_bytes());
-    record[8..].copy_from_slice(&born.to_le_bytes());
-    // So small a write to a pipe is never mixed with another one.
-    let mut pipe = OpenOptions::new().write(true).open(path).expect("the bench made the pipe");
-    pipe.write_all(&record).expect("the bench reads the pipe");
-    drop(pipe);
+    tell(arguments.first().expect("the program is started with the path of the pipe"), born);
     loop {
         nix::unistd::pause();
     }
+}
+
+/// Tells the own pid and a moment to the pipe.
+pub fn tell(path: &str, moment: u64) {
+    let mut record = [0; RECORD];
+    record[..8].copy_from_slice(&u64::from(std::process::id()).to_le_bytes());
+    record[8..].copy_from_slice(&moment.to_le_bytes());
+    // So small a write to a pipe is never mixed with another one.
+    let mut pipe = OpenOptions::new().write(true).open(path).expect("the bench made the pipe");
+    pipe.write_all(&record).expect("the bench reads the pipe");
 }
 
 /// What `newborn.rs` was compiled to; `None` if this binary takes its place.

@@ -233,6 +233,7 @@ impl Programs {
             Call::Restart(_, client) => answer(client, Ok(())),
             Call::ClearLog(_, client) => answer(client, Ok(())),
             Call::SendRemoteCommEvent(_, client) => answer(client, Ok(())),
+            Call::Run(_, client) => answer(client, Ok(Vec::new())),
             Call::Health(_, client) => answer(client, Ok(Vec::new())),
             Call::DependencyGraph(_, client) => answer(client, Ok(Vec::new())),
             call @ (Call::Overview(..) | Call::Daemon(..) | Call::Alive(..) | Call::ConfigSource(..)) => {
