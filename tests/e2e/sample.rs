@@ -1,9 +1,9 @@
 //! The sample configurations work as they are.
 
-use crate::support::{LONG, Side, Start, free_ports, until};
+use crate::support::{Daemon, LONG, Side, Start, free_ports, until};
 use std::fs;
 use std::path::Path;
-use supervisord::model::state::ProcessState::Running;
+use supervisord::model::state::ProcessState::{Exited, Running};
 
 /// `make run`: a copy of conf/, with other ports, as those of the file may be in use while the tests run.
 #[test]
@@ -14,21 +14,51 @@ fn the_sample_of_make_run_comes_up() {
     assert!(text.contains("127.0.0.1:9001") && text.contains("9080"), "the ports that this test replaces");
     let text = text.replace("9001", &http).replace("9080", &web);
 
-    let mut daemon = Start::raw(Side::under_test(), &text).arguments(&["-n"]).prepare();
-    fs::create_dir(daemon.path("run")).expect("the test's directory can be written");
-    fs::create_dir(daemon.path("programs")).expect("the test's directory can be written");
-    for entry in fs::read_dir(conf.join("programs")).expect("it is there").flatten() {
-        let target = daemon.path("programs").join(entry.file_name());
-        fs::copy(entry.path(), target).expect("the test's directory can be written");
-    }
-    daemon.spawn();
-    daemon.at("run/supervisor.sock").wait_ready();
+    let daemon = beside_its_programs(&text);
     for name in ["web", "ticker", "echo", "obituary", "worker:worker_00", "worker:worker_01"] {
         daemon.wait_for_state(name, Running, LONG);
     }
     let status = daemon.ctl(&["status"]).expect(0);
     assert_eq!(status.stdout.lines().filter(|line| line.contains(" RUNNING ")).count(), 6, "{status}");
     assert!(daemon.read("run/ticker.log").starts_with("line 1\n"));
+}
+
+/// A daemon with the programs of conf/ in its directory, and a folder for what it writes.
+fn beside_its_programs(text: &str) -> Daemon {
+    let mut daemon = Start::raw(Side::under_test(), text).arguments(&["-n"]).prepare();
+    fs::create_dir(daemon.path("run")).expect("the test's directory can be written");
+    fs::create_dir(daemon.path("programs")).expect("the test's directory can be written");
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/programs");
+    for entry in fs::read_dir(programs).expect("it is there").flatten() {
+        let target = daemon.path("programs").join(entry.file_name());
+        fs::copy(entry.path(), target).expect("the test's directory can be written");
+    }
+    daemon.spawn();
+    daemon.at("run/supervisor.sock").wait_ready();
+    daemon
+}
+
+#[test]
+fn the_sample_of_what_waits_for_what_comes_up_in_its_order() {
+    if Side::under_test() == Side::Original {
+        return;
+    }
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/depends.conf");
+    let text = fs::read_to_string(conf).expect("the sample is there");
+    let [store, service] = free_ports::<2>().map(|port| port.to_string());
+    assert!(text.contains("9090") && text.contains("9091"), "the ports that this test replaces");
+    let daemon = beside_its_programs(&text.replace("9090", &store).replace("9091", &service));
+    for name in ["store", "service", "worker:worker_00", "worker:worker_01", "ticker"] {
+        daemon.wait_for_state(name, Running, LONG);
+    }
+    assert_eq!(daemon.state_of("prepare"), Exited);
+    let log = daemon.read("run/supervisord.log");
+    let spawned = log.lines().filter_map(|line| line.split("spawned: '").nth(1)?.split('\'').next());
+    let mut spawned: Vec<&str> = spawned.collect();
+    spawned[3..5].sort_unstable();
+    assert_eq!(spawned, ["store", "prepare", "service", "worker_00", "worker_01", "ticker"], "{log}");
+    assert!(log.contains("healthy: service"), "{log}");
+    assert!(!daemon.read("run/service.log").contains("404"), "it was asked when all was prepared");
 }
 
 /// As in a container, standard output is a pipe to somebody who collects it.
