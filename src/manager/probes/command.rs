@@ -34,7 +34,21 @@ pub(super) struct Command {
     output: Arc<Printed>,
     /// Nobody waits for it any more: its end is near.
     is_over: bool,
+    /// It was about a program that is not watched any more.
+    is_of_former_start: bool,
     progress: Arc<Progress>,
+}
+
+impl Command {
+    /// Whether nobody waits for it any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether it was about a program that is not watched any more. Its successor is tried when it is gone.
+    pub(super) fn is_of_former_start(&self) -> bool {
+        self.is_of_former_start
+    }
 }
 
 /// What it prints.
@@ -116,7 +130,8 @@ impl Daemon {
             while printed.pipe.readable().await.is_ok() && printed.read() {}
         })
         .detach();
-        Ok(Command { number, pid: 0, spawn_head, timeout, output, is_over: false, progress })
+        let (is_over, is_of_former_start) = (false, false);
+        Ok(Command { number, pid: 0, spawn_head, timeout, output, is_over, is_of_former_start, progress })
     }
 
     /// Whoever creates a command says what came of it.
@@ -169,8 +184,16 @@ impl Daemon {
         self.end_trial(slot, number, Err(why));
     }
 
+    /// Whoever a command is about is not watched any more.
+    pub(super) fn leave_command(&mut self, slot: SlotId) {
+        if let Some(command) = self.probes.commands.get_mut(&slot) {
+            command.is_of_former_start = true;
+        }
+        self.end_command(slot);
+    }
+
     /// Nobody waits for a command any more.
-    pub(super) fn end_command(&mut self, slot: SlotId) {
+    fn end_command(&mut self, slot: SlotId) {
         let Some(command) = self.probes.commands.get_mut(&slot) else { return };
         command.is_over = true;
         command.progress.forbid();

@@ -6,15 +6,17 @@
 //! events of the state machine, which decides what follows.
 //!
 //! Nothing here wakes the loop but the earliest of all moments at which somebody is to be asked, and answers. Checks of
-//! health with the same interval fall together. A manager that takes over asks anew; what was found out before it is in
-//! the slots.
+//! health with the same interval fall together. Only so many are asked at once, the others wait until one has answered
+//! (`queue`). A manager that takes over asks anew; what was found out before it is in the slots.
 
 mod command;
+mod queue;
 mod reports;
 
 use crate::core::process::{Event, Pid, State};
 use crate::manager::daemon::Daemon;
 use crate::manager::probes::command::Command;
+use crate::manager::probes::queue::Queue;
 use crate::manager::probes::reports::Reports;
 use crate::manager::processes::{Proc, SlotId};
 use crate::model::probe::{Probe, next_probe};
@@ -40,6 +42,7 @@ pub struct Probes {
     due: BTreeSet<(Monotonic, SlotId)>,
     /// The commands that were started and have not ended, of which there is one for each process at most.
     commands: HashMap<SlotId, Command>,
+    queue: Queue,
     reports: Reports,
     n_trials: u64,
     answers: (async_channel::Sender<Answer>, async_channel::Receiver<Answer>),
@@ -66,8 +69,8 @@ struct Watched {
 struct Trial {
     number: u64,
     began: Monotonic,
-    /// Ends a task of the runtime when it is dropped.
-    _task: Option<async_channel::Sender<()>>,
+    /// Ends a task of the runtime when it is dropped; `None` for a command.
+    task: Option<async_channel::Sender<()>>,
 }
 
 /// What a task has found out.
@@ -96,6 +99,7 @@ impl Probes {
             watched: HashMap::new(),
             due: BTreeSet::new(),
             commands: HashMap::new(),
+            queue: Queue::default(),
             reports: Reports::new()?,
             n_trials: 0,
             answers: async_channel::unbounded(),
@@ -104,6 +108,10 @@ impl Probes {
 
     /// When somebody has to be asked, or has taken too long.
     pub fn deadline(&self) -> Option<Monotonic> {
+        if self.next_in_queue().is_some() {
+            // At once: there has been room since this turn of the loop looked.
+            return Some(Monotonic(0));
+        }
         let first = self.due.first().map(|(at, _)| *at);
         first.into_iter().chain(self.reports.deadline()).min()
     }
@@ -128,7 +136,12 @@ impl Probes {
 
     fn forget(&mut self, slot: SlotId) -> Option<Watched> {
         self.set_due(slot, None);
-        self.watched.remove(&slot)
+        self.queue.leave(slot);
+        let watched = self.watched.remove(&slot)?;
+        if watched.trial.as_ref().is_some_and(|trial| trial.task.is_some()) {
+            self.queue.n_asked -= 1;
+        }
+        Some(watched)
     }
 }
 
@@ -173,7 +186,7 @@ impl Daemon {
         let knows = proc.process.health.is_healthy.is_some();
         let interval = proc.config.health_check.as_ref().map(|check| check.health_interval);
         if self.probes.forget(slot).is_some() {
-            self.end_command(slot);
+            self.leave_command(slot);
         }
         let Some((what, pid)) = wanted else { return };
         let first = match what {
@@ -200,7 +213,7 @@ impl Daemon {
     /// Nobody is to be found out about any more.
     pub fn forget_probes(&mut self, slot: SlotId) {
         self.probes.forget(slot);
-        self.end_command(slot);
+        self.leave_command(slot);
         self.forget_reports(slot);
     }
 
@@ -214,9 +227,21 @@ impl Daemon {
             if is_under_way {
                 self.command_took_too_long(slot);
             } else {
-                self.begin_trial(slot, now);
+                self.queue_trial(slot);
             }
         }
+        while let Some(slot) = self.probes.next_in_queue() {
+            self.probes.queue.leave(slot);
+            self.begin_trial(slot, now);
+        }
+    }
+
+    /// Lets a process be asked once there is room.
+    fn queue_trial(&mut self, slot: SlotId) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let Some(watched) = self.probes.watched.get(&slot) else { return };
+        let is_command = matches!(probe(proc, watched.what), Some(Probe::Exec(_)));
+        self.probes.queue.join(slot, is_command);
     }
 
     fn begin_trial(&mut self, slot: SlotId, now: Monotonic) {
@@ -229,8 +254,9 @@ impl Daemon {
         let number = self.probes.n_trials;
         let is_command = matches!(probe, Probe::Exec(_));
         let task = if is_command { None } else { Some(self.ask(slot, number, probe, timeout)) };
+        self.probes.queue.n_asked += usize::from(!is_command);
         if let Some(watched) = self.probes.watched.get_mut(&slot) {
-            watched.trial = Some(Trial { number, began: now, _task: task });
+            watched.trial = Some(Trial { number, began: now, task });
         }
         if is_command {
             self.begin_command(slot, number, timeout);
@@ -282,6 +308,7 @@ impl Daemon {
         let Some(watched) = self.probes.watched.get_mut(&slot) else { return };
         let Some(trial) = watched.trial.take_if(|trial| trial.number == number) else { return };
         let what = watched.what;
+        self.probes.queue.n_asked -= usize::from(trial.task.is_some());
         let Some(proc) = self.procs.proc(slot) else { return };
         let now = clock::monotonic();
         let next = match what {
