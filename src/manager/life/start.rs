@@ -345,6 +345,7 @@ impl Daemon {
         }
         remote::finish(LAST_MESSAGES).await;
         self.stop_listening_for_successor();
+        self.remove_notify_socket();
         self.sockets.close_all(&self.link);
         self.map.remove_file();
         pidfile::remove(&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());

@@ -3,6 +3,7 @@
 //! Socket and pipes are held by the keeper, too, so what is said while there is no manager is heard by the next one.
 
 use crate::core::process::{Event, State};
+use crate::files::socket;
 use crate::manager::daemon::Daemon;
 use crate::manager::launch::lock;
 use crate::manager::processes::{Proc, SlotId};
@@ -189,6 +190,14 @@ impl Daemon {
         self.probes.reports.socket = Some(socket);
         let path = self.notify_path();
         Arc::make_mut(&mut self.spawn_context).notify_socket = path;
+    }
+
+    /// At the end of the daemon: removes the notify socket.
+    pub fn remove_notify_socket(&self) {
+        let Some(path) = self.notify_path() else { return };
+        if let Some(identity) = socket::identity(&path) {
+            socket::remove(&path, identity);
+        }
     }
 
     /// Where the notify socket is, if there is one.
