@@ -7,7 +7,7 @@ use std::time::Duration;
 use supervisord::model::state::ProcessState::{Running, Stopped};
 
 /// A listener that notes every event in `NAME.heard`, one in a line; its second argument is what it answers.
-const NOTER: &str = r#"
+pub const NOTER: &str = r#"
 import os, sys
 name, answer = sys.argv[1], (sys.argv[2:] or ['OK'])[0]
 heard = os.open(name + '.heard', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -33,19 +33,19 @@ fn with_noter_of(side: Side, conf: &str) -> Daemon {
     daemon
 }
 
-fn noter(name: &str, settings: &str) -> String {
+pub fn noter(name: &str, settings: &str) -> String {
     format!(
         "[eventlistener:{name}]\ncommand=python3 %(here)s/noter.py {name}\ndirectory=%(here)s\nstartsecs=0\n{settings}\n"
     )
 }
 
 /// What a listener has heard, each event with its header.
-fn heard(daemon: &Daemon, name: &str) -> Vec<String> {
+pub fn heard(daemon: &Daemon, name: &str) -> Vec<String> {
     daemon.read(&format!("{name}.heard")).lines().map(str::to_string).collect()
 }
 
 /// The same without headers.
-fn payloads(daemon: &Daemon, name: &str) -> Vec<String> {
+pub fn payloads(daemon: &Daemon, name: &str) -> Vec<String> {
     let payload = |line: &String| line.split_once('|').map(|(_, payload)| payload.to_string());
     heard(daemon, name).iter().filter_map(payload).collect()
 }

@@ -1,6 +1,6 @@
 //! Adds groups and takes them out, with their members.
 
-use crate::core::process::Event;
+use crate::core::process::{Event, State};
 use crate::log::sinks::auto;
 use crate::manager::boot::AutoLogs;
 use crate::manager::daemon::Daemon;
@@ -8,7 +8,7 @@ use crate::manager::processes::{Proc, SlotId};
 use crate::manager::saved::Saved;
 use crate::model::config::{ChildLog, DaemonConfig, GroupConfig, ProcessConfig, StreamConfig};
 use crate::model::stream::Stream;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 impl Daemon {
@@ -53,6 +53,28 @@ impl Daemon {
     /// Whoever takes over after a crash has to know the group before its programs run.
     pub fn autostart(&mut self, group: &str, saved: &Saved) {
         self.autostart_all(&[group.into()], &HashSet::new(), saved);
+        // Whoever could not start because this group was not there starts now, with what it needs.
+        let waits = self.missed_by(group);
+        if !waits.is_empty() {
+            self.start_with_needs(&waits);
+        }
+    }
+
+    /// Who is FATAL for its dependencies' sake and needs a member of a group that will not come by itself.
+    fn missed_by(&self, group: &str) -> Vec<SlotId> {
+        let (Some(group), Some(graph)) = (self.procs.group(group), self.dependents.graph()) else {
+            return Vec::new();
+        };
+        let at_rest =
+            group.members.iter().filter(|slot| self.procs.proc(**slot).is_some_and(|it| !it.is_active()));
+        let needed_by =
+            at_rest.flat_map(|slot| graph.dependents(*slot)).filter(|dependent| !dependent.is_soft);
+        let is_parked = |slot: &SlotId| {
+            let proc = self.procs.proc(*slot);
+            proc.is_some_and(|proc| matches!(proc.process.state, State::Parked { is_fatal: true }))
+        };
+        let waits: BTreeSet<SlotId> = needed_by.map(|dependent| dependent.id).filter(is_parked).collect();
+        waits.into_iter().collect()
     }
 
     /// The members of a group that are to start by themselves, the most urgent first.
