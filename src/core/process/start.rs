@@ -245,6 +245,12 @@ impl Step<'_> {
         match state {
             State::Waiting { give_up_at } => self.wait(*give_up_at),
             State::Parked { .. } if self.at.needs == Needs::Met => self.start_again(),
+            State::Parked { is_fatal: true } => {
+                // Still FATAL, and perhaps for another reason.
+                if let Needs::Failed(why) = self.at.needs {
+                    self.process.spawnerr = why.to_string();
+                }
+            }
             State::Starting { .. } | State::Running { .. } | State::Failing { .. } if !self.may_begin() => {
                 self.needs_are_lost(state);
             }
