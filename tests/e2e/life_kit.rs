@@ -111,6 +111,12 @@ pub fn first(daemon: &Daemon, name: &str, what: &str) -> f64 {
     notes(daemon, name, what).first().unwrap_or_else(|| panic!("{name} has noted no {what}")).at
 }
 
+/// Now, on the clock of the records.
+pub fn uptime() -> f64 {
+    let text = std::fs::read_to_string("/proc/uptime").expect("Linux has it");
+    text.split(' ').next().and_then(|word| word.parse().ok()).expect("a number")
+}
+
 #[track_caller]
 pub fn wait_starts(daemon: &Daemon, name: &str, count: usize) {
     until(&format!("{name} starts {count} times"), LONG, || n_starts(daemon, name) >= count);

@@ -230,12 +230,6 @@ fn a_program_notifies_that_it_is_ready() {
     assert_starts(&daemon, "more", 1);
 }
 
-/// The clock of the records.
-fn uptime() -> f64 {
-    let text = std::fs::read_to_string("/proc/uptime").expect("Linux has it");
-    text.split(' ').next().and_then(|word| word.parse().ok()).expect("a number")
-}
-
 #[test]
 fn the_socket_for_notifications_is_gone_at_the_end() {
     let mut daemon = start_with(&notifier("x", "tell:READY=1", "ready=notify\n"), &[NOTIFIER_FILE]);

@@ -125,12 +125,6 @@ fn first_wait(daemon: &Daemon) -> f64 {
     wait_note(daemon, "db", "start").at
 }
 
-/// The clock of the records.
-fn uptime() -> f64 {
-    let text = std::fs::read_to_string("/proc/uptime").expect("Linux has it");
-    text.split(' ').next().and_then(|word| word.parse().ok()).expect("a number")
-}
-
 #[test]
 fn one_whose_dependency_fails_is_fatal_and_comes_back() {
     let daemon = start_with(&(db("startretries=0\n") + &app("")), &[("db.exit", "1")]);

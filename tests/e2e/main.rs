@@ -21,6 +21,7 @@ mod identity;
 mod keeper;
 mod life;
 mod life_ctl;
+mod life_health;
 mod life_kit;
 mod life_ready;
 mod life_table;

@@ -1,9 +1,9 @@
 //! Finds out for the loop whether programs are ready and well: when to ask whom, and what came of it.
 //!
 //! A process is watched for one thing at a time: until it is RUNNING for its `ready`, from then on for its `health`. What
-//! asks over the network, or for a file, is a task of the runtime; what takes a command is a child of the keeper, as
-//! programs are (`command`). What a program reports by itself comes over sockets and pipes (`reports`). Results become
-//! events of the state machine, which decides what follows.
+//! asks over the network, or for a file, is a task of the runtime unless the answer is there at once; what takes a command
+//! is a child of the keeper, as programs are (`command`). What a program reports by itself comes over sockets and pipes
+//! (`reports`). Results become events of the state machine, which decides what follows.
 //!
 //! Nothing here wakes the loop but the earliest of all moments at which somebody is to be asked, and answers. Checks of
 //! health with the same interval fall together. Only so many are asked at once, the others wait until one has answered
@@ -28,12 +28,20 @@ use futures_lite::FutureExt;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// How long one try for `ready` may take over the network, if `ready_interval` is not longer. A command has until the end of
 /// `ready_timeout`.
 const ONE_TRY: Duration = Duration::from_secs(3);
+
+/// So many tries begin in one turn of the loop.
+const MOST_IN_A_TURN: usize = 64;
+
+/// A try over the network, or for a file.
+type Asks = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// Who is watched, and what is under way.
 pub struct Probes {
@@ -69,7 +77,7 @@ struct Watched {
 struct Trial {
     number: u64,
     began: Monotonic,
-    /// Ends a task of the runtime when it is dropped; `None` for a command.
+    /// Ends a task of the runtime when it is dropped; `None` for a command, and for what was answered at once.
     task: Option<async_channel::Sender<()>>,
 }
 
@@ -132,6 +140,14 @@ impl Probes {
             self.due.remove(&(before, slot));
         }
         self.due.extend(due.map(|due| (due, slot)));
+    }
+
+    /// A try is under way.
+    fn begin(&mut self, slot: SlotId, trial: Trial) {
+        self.queue.n_asked += usize::from(trial.task.is_some());
+        if let Some(watched) = self.watched.get_mut(&slot) {
+            watched.trial = Some(trial);
+        }
     }
 
     fn forget(&mut self, slot: SlotId) -> Option<Watched> {
@@ -230,7 +246,9 @@ impl Daemon {
                 self.queue_trial(slot);
             }
         }
-        while let Some(slot) = self.probes.next_in_queue() {
+        // Those beyond have their turn when exits and requests have been looked at.
+        for _ in 0..MOST_IN_A_TURN {
+            let Some(slot) = self.probes.next_in_queue() else { break };
             self.probes.queue.leave(slot);
             self.begin_trial(slot, now);
         }
@@ -252,14 +270,22 @@ impl Daemon {
         let timeout = self.one_try(slot, what, now);
         self.probes.n_trials += 1;
         let number = self.probes.n_trials;
-        let is_command = matches!(probe, Probe::Exec(_));
-        let task = if is_command { None } else { Some(self.ask(slot, number, probe, timeout)) };
-        self.probes.queue.n_asked += usize::from(!is_command);
-        if let Some(watched) = self.probes.watched.get_mut(&slot) {
-            watched.trial = Some(Trial { number, began: now, task });
+        let mut trial = Trial { number, began: now, task: None };
+        if matches!(probe, Probe::Exec(_)) {
+            self.probes.begin(slot, trial);
+            return self.begin_command(slot, number, timeout);
         }
-        if is_command {
-            self.begin_command(slot, number, timeout);
+        let mut asks: Asks = Box::pin(async move { network::try_once(&probe, timeout).await });
+        // Most answers on the same machine are there at once. They cost no thread's waking up.
+        match asks.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => {
+                self.probes.begin(slot, trial);
+                self.end_trial(slot, number, result);
+            }
+            Poll::Pending => {
+                trial.task = Some(self.wait_for_answer(slot, number, asks));
+                self.probes.begin(slot, trial);
+            }
         }
     }
 
@@ -279,12 +305,12 @@ impl Daemon {
         }
     }
 
-    /// Lets the runtime ask. The task ends when what is returned is dropped.
-    fn ask(&self, slot: SlotId, number: u64, probe: Probe, timeout: Duration) -> async_channel::Sender<()> {
+    /// Lets the runtime wait for an answer. The task ends when what is returned is dropped.
+    fn wait_for_answer(&self, slot: SlotId, number: u64, asks: Asks) -> async_channel::Sender<()> {
         let (task, end) = async_channel::bounded::<()>(1);
         let answers = self.probes.answers.0.clone();
         let asks = async move {
-            let found = Found::Judgement(network::try_once(&probe, timeout).await);
+            let found = Found::Judgement(asks.await);
             // There is room, and without a loop nobody waits.
             let _ = answers.try_send(Answer { slot, number, found });
         };
