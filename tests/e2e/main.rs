@@ -23,6 +23,7 @@ mod life;
 mod life_ctl;
 mod life_health;
 mod life_kit;
+mod life_policy;
 mod life_ready;
 mod life_table;
 mod life_waits;
