@@ -87,6 +87,11 @@ impl Lines {
         Ok(Lines { pattern, unfinished: Vec::new(), skips: false, has_matched: false })
     }
 
+    /// Whether the beginning of a line waits for its end.
+    pub fn holds_a_line(&self) -> bool {
+        !self.has_matched && !self.unfinished.is_empty()
+    }
+
     /// Takes the next bytes of the stream; whether a line has matched, now or before. What follows the match is not
     /// looked at.
     pub fn feed(&mut self, bytes: &[u8]) -> bool {

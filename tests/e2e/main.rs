@@ -26,6 +26,7 @@ mod life_kit;
 mod life_policy;
 mod life_ready;
 mod life_table;
+mod life_takeover;
 mod life_waits;
 mod listing;
 mod machine;

@@ -311,6 +311,8 @@ impl Daemon {
 
     fn take_output(&mut self, slot: SlotId, pid: i32, channel: Stream, output: Output) {
         let Output { pieces, receipt } = output;
+        let is_event = |output: &StreamOutput| !matches!(output, StreamOutput::Log(_));
+        let makes_events = pieces.iter().any(is_event) || self.makes_events(slot, channel);
         for output in pieces {
             let (kind, data) = match output {
                 // Of a listener that is not heard any more; see `hear`.
@@ -334,9 +336,11 @@ impl Daemon {
             };
             self.feed(Input::Publish { kind, payload });
         }
-        if let Some(receipt) = receipt {
+        match receipt {
             // It is in the journal.
-            receipt.acknowledge();
+            Some(receipt) if makes_events => receipt.acknowledge(),
+            Some(receipt) => self.keep_receipt(slot, channel, receipt),
+            None => {}
         }
     }
 

@@ -4,6 +4,7 @@
 
 use crate::core::process::{Event, State};
 use crate::files::socket;
+use crate::log::spool::Receipt;
 use crate::manager::daemon::Daemon;
 use crate::manager::launch::lock;
 use crate::manager::processes::{Proc, SlotId};
@@ -27,6 +28,9 @@ use std::sync::Arc;
 /// So many messages are heard in one turn of the loop.
 const MOST_MESSAGES: usize = 64;
 
+/// A line that comes in more pieces is not heard from its beginning by a successor.
+const MOST_RECEIPTS: usize = 256;
+
 /// In place of a slot: the notify socket.
 const SOCKET: u64 = u64::MAX;
 
@@ -38,11 +42,29 @@ pub(super) struct Reports {
     /// The reading ends of the pipes of those that are not ready yet.
     pipes: HashMap<SlotId, OwnedFd>,
     /// The lines of those that are ready when one matches: standard output, standard error.
-    lines: HashMap<SlotId, [Lines; 2]>,
+    lines: HashMap<SlotId, [Heard; 2]>,
     /// Who runs and has the notify socket.
     senders: HashSet<SlotId>,
     watchdogs: HashMap<SlotId, Monotonic>,
     silences: BTreeSet<(Monotonic, SlotId)>,
+}
+
+/// The lines of a stream.
+#[derive(Debug)]
+struct Heard {
+    lines: Lines,
+    /// Of what belongs to a line that has not ended yet: a successor is to hear that line from its beginning.
+    receipts: Vec<Receipt>,
+}
+
+impl Heard {
+    fn new(lines: Lines) -> Heard {
+        Heard { lines, receipts: Vec::new() }
+    }
+
+    fn acknowledge(&mut self) {
+        self.receipts.drain(..).for_each(Receipt::acknowledge);
+    }
 }
 
 impl Reports {
@@ -91,6 +113,12 @@ impl Reports {
         link.set_alive_until(slot, at);
     }
 
+    /// Whether somebody's lines were heard.
+    fn forget_lines(&mut self, slot: SlotId) -> bool {
+        let heard = self.lines.remove(&slot);
+        heard.map(|streams| streams.into_iter().for_each(|mut heard| heard.acknowledge())).is_some()
+    }
+
     fn close_pipe(&mut self, slot: SlotId, link: &Link) {
         if self.pipes.remove(&slot).is_some() {
             // Only the keeper's is left, which would keep it open.
@@ -125,14 +153,15 @@ impl Daemon {
         }
         match pattern(proc) {
             None => {
-                if self.probes.reports.lines.remove(&slot).is_some() {
+                if self.probes.reports.forget_lines(slot) {
                     self.events.outlet.hear_lines_of(slot, false);
                 }
             }
             // From the beginning of each start.
             Some(pattern) if state.pid().is_none() || !self.probes.reports.lines.contains_key(&slot) => {
                 if let (Ok(stdout), Ok(stderr)) = (Lines::new(pattern), Lines::new(pattern)) {
-                    self.probes.reports.lines.insert(slot, [stdout, stderr]);
+                    self.probes.reports.forget_lines(slot);
+                    self.probes.reports.lines.insert(slot, [Heard::new(stdout), Heard::new(stderr)]);
                     self.events.outlet.hear_lines_of(slot, true);
                 }
             }
@@ -159,7 +188,7 @@ impl Daemon {
         reports.close_pipe(slot, &self.link);
         reports.set_silence(slot, None, &self.link);
         reports.senders.remove(&slot);
-        if reports.lines.remove(&slot).is_some() {
+        if reports.forget_lines(slot) {
             self.events.outlet.hear_lines_of(slot, false);
         }
     }
@@ -358,8 +387,20 @@ impl Daemon {
         let Some(lines) = self.probes.reports.lines.get_mut(&slot) else { return };
         let is_of_this_start =
             self.procs.proc(slot).is_some_and(|proc| proc.process.state.pid() == Some(pid));
-        if is_of_this_start && lines[usize::from(channel == Stream::Stderr)].feed(bytes) {
+        if is_of_this_start && lines[usize::from(channel == Stream::Stderr)].lines.feed(bytes) {
             self.apply(slot, Event::Readiness(Ok(())));
+        }
+    }
+
+    /// Keeps the receipt of what was heard of a line that has not ended, or acknowledges it and those before it.
+    pub fn keep_receipt(&mut self, slot: SlotId, channel: Stream, receipt: Receipt) {
+        let lines = self.probes.reports.lines.get_mut(&slot);
+        let Some(heard) = lines.map(|lines| &mut lines[usize::from(channel == Stream::Stderr)]) else {
+            return receipt.acknowledge();
+        };
+        heard.receipts.push(receipt);
+        if !heard.lines.holds_a_line() || heard.receipts.len() > MOST_RECEIPTS {
+            heard.acknowledge();
         }
     }
 }

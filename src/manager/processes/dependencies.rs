@@ -6,7 +6,7 @@
 //! conditions once, and what was missed is made up for.
 
 use crate::core::dependencies::{Active, Change, Facts, Graph, Member, Standing, StopOrder, Verdict};
-use crate::core::process::{Event, Process, State};
+use crate::core::process::{After, Event, Process, State};
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
 use crate::model::config::ProcessConfig;
@@ -214,10 +214,14 @@ impl Daemon {
 
     /// Goes on with stops that a former manager had begun.
     pub fn continue_staged_stops(&mut self) {
-        let waits = self.procs.all().filter(|(_, proc)| proc.process.is_to_stop).map(|(slot, _)| slot);
-        let waits: Vec<SlotId> = waits.collect();
-        if !waits.is_empty() {
-            let order = self.stop_order(waits);
+        let waits = |proc: &Proc| proc.process.is_to_stop;
+        // Those whose turn it was and that have not ended are waited for, as before.
+        let has_had_its_turn =
+            |proc: &Proc| matches!(proc.process.state, State::Stopping { after: After::Rest, .. });
+        if self.procs.all().any(|(_, proc)| waits(proc)) {
+            let all = self.procs.all().filter(|(_, proc)| waits(proc) || has_had_its_turn(proc));
+            let slots: Vec<SlotId> = all.map(|(slot, _)| slot).collect();
+            let order = self.stop_order(slots);
             self.dependents.stops.push(order);
             self.progress_of_stops();
         }
