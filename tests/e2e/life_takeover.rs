@@ -154,6 +154,24 @@ fn failures_of_health_are_counted_on() {
 }
 
 #[test]
+fn the_time_before_the_first_check_goes_on() {
+    let settings = "health=file:%(here)s/supervisord.conf\nhealth_start_period=4s\n";
+    let conf = program("x", settings) + &program("later", &format!("{settings}autostart=false\n"));
+    let daemon = start_with(&conf, &[]);
+    wait_state(&daemon, "x", Running);
+    take_over(&daemon);
+    begin(&daemon, "later");
+    daemon.wait_log("INFO healthy: later");
+    let pause = |name: &str| {
+        daemon.moment(&format!("healthy: {name}"))
+            - daemon.moment(&format!("success: {name} entered RUNNING"))
+    };
+    assert!(pause("x") >= 3900 && pause("later") >= 3900, "{} {}", pause("x"), pause("later"));
+    let log = daemon.log();
+    assert!(log.find("healthy: x") < log.find("healthy: later"), "{log}");
+}
+
+#[test]
 fn a_stop_in_layers_goes_on() {
     let conf = program("db", "") + &program("app", "depends_on=db\n") + &program("web", "depends_on=app\n");
     let daemon = start_with(&conf, &[("web.slow", "1"), ("app.slow", "1")]);

@@ -184,6 +184,11 @@ impl Daemon {
     /// Watches a process for what its state asks for, and nothing else. Cheap for those that nothing is to be found out
     /// about.
     pub fn follow_probes(&mut self, slot: SlotId) {
+        self.watch(slot, false);
+    }
+
+    /// Watches a process; one that `was_watched` is by a manager that takes over.
+    fn watch(&mut self, slot: SlotId, was_watched: bool) {
         let Some(proc) = self.procs.proc(slot) else { return };
         let config = &proc.config;
         if config.readiness.is_none() && config.health_check.is_none() && config.watchdog.is_none() {
@@ -198,8 +203,15 @@ impl Daemon {
         }
         let now = clock::monotonic();
         let period = proc.config.health_check.as_ref().map(|check| check.health_start_period);
+        // RUNNING since then, as far as that can be told. Whose readiness was waited for has the whole period again.
+        let since = if was_watched && proc.config.readiness.is_none() {
+            proc.process.started + proc.config.startsecs
+        } else {
+            now
+        };
         // One that has an answer already was watched by a former manager.
-        let knows = proc.process.health.is_healthy.is_some();
+        let health = &proc.process.health;
+        let knows = health.is_healthy.is_some() || health.failures > 0;
         let interval = proc.config.health_check.as_ref().map(|check| check.health_interval);
         if self.probes.forget(slot).is_some() {
             self.leave_command(slot);
@@ -208,7 +220,7 @@ impl Daemon {
         let first = match what {
             What::Readiness => now,
             What::Health if knows => next_probe(now, interval.unwrap_or_default()),
-            What::Health => now + period.unwrap_or_default(),
+            What::Health => now.max(since + period.unwrap_or_default()),
         };
         self.probes.watched.insert(slot, Watched { what, pid, due: None, trial: None });
         self.probes.set_due(slot, Some(first));
@@ -222,7 +234,7 @@ impl Daemon {
             if proc.config.readiness.is_some() || proc.config.health_check.is_some() {
                 self.end_inherited_command(slot);
             }
-            self.follow_probes(slot);
+            self.watch(slot, true);
         }
     }
 
