@@ -379,3 +379,25 @@ fn a_dependency_in_backoff_is_waited_for() {
     drop_file(&daemon, "db.exit");
     daemon.wait_for_state("app", Running, LONG + Duration::from_secs(5));
 }
+
+#[test]
+fn a_name_or_a_pattern_means_all_that_it_matches() {
+    let conf = program(
+        "w",
+        "numprocs=3\nprocess_name=%(program_name)s_%(process_num)d\nready=file:%(here)s/%(process_num)d.ready\n\
+         ready_interval=100ms\n",
+    ) + &program("name", "depends_on=w\n")
+        + &program("pattern", "depends_on=w:w_[12]\n")
+        + &program("one", "depends_on=w:w_0\n");
+    let daemon = start_with(&conf, &[]);
+    wait_description(&daemon, "name", "waiting for w:w_0 (STARTING), w:w_1 (STARTING), w:w_2 (STARTING)");
+    put(&daemon, "0.ready", "");
+    wait_state(&daemon, "one", Running);
+    wait_description(&daemon, "name", "waiting for w:w_1 (STARTING), w:w_2 (STARTING)");
+    put(&daemon, "1.ready", "");
+    wait_description(&daemon, "pattern", "waiting for w:w_2 (STARTING)");
+    assert_starts(&daemon, "name", 0);
+    put(&daemon, "2.ready", "");
+    wait_state(&daemon, "name", Running);
+    wait_state(&daemon, "pattern", Running);
+}
