@@ -1,6 +1,7 @@
 //! Programs that keep records of their own, a server that counts who asks, and how tests of program life judge from both.
 
 use crate::support::{Daemon, LONG, Side, Start, member, text, until, until_some};
+use nix::sys::signal::Signal;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
@@ -164,6 +165,16 @@ pub fn begin(daemon: &Daemon, name: &str) {
 #[track_caller]
 pub fn stop(daemon: &Daemon, name: &str) {
     daemon.call("supervisor.stopProcess", vec![text(name)]);
+}
+
+/// Kills a program that has noted its start.
+#[track_caller]
+pub fn crash(daemon: &Daemon, name: &str) {
+    let pid = until_some(&format!("{name} runs"), LONG, || {
+        let pid = daemon.pid_of(name);
+        notes(daemon, name, "start").last().is_some_and(|note| note.pid == pid).then_some(pid)
+    });
+    crate::support::kill(pid, Signal::SIGKILL);
 }
 
 /// Asserts that no two lives of a program overlap: each start but the first comes after the end of the one before, as the

@@ -5,8 +5,7 @@
 
 use crate::events::{NOTER, heard, noter};
 use crate::life_kit::*;
-use crate::support::{Daemon, LONG, flag, kill, text, until};
-use nix::sys::signal::Signal;
+use crate::support::{Daemon, LONG, flag, text, until};
 use std::time::Duration;
 use supervisord::model::state::ProcessState::{Exited, Fatal, Running, Starting, Stopped};
 
@@ -26,12 +25,6 @@ fn assert_pauses(daemon: &Daemon, name: &str, least: &[f64]) {
     for (pause, least) in pauses.iter().zip(least) {
         assert!(*pause >= least - TOLERANCE, "{name}: {pauses:?} instead of {least:?}");
     }
-}
-
-#[track_caller]
-fn crash(daemon: &Daemon, name: &str) {
-    until(&format!("{name} has a pid"), LONG, || daemon.pid_of(name) > 0);
-    kill(daemon.pid_of(name), Signal::SIGKILL);
 }
 
 const PAUSE: &str = "autorestart=true\nrestart_delay=1000s\n";

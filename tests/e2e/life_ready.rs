@@ -1,7 +1,7 @@
 //! `ready`: how a program is found to be ready, and what follows if it is not.
 
 use crate::life_kit::*;
-use crate::support::{Daemon, LONG, free_ports, has_root, kill, member, running, until};
+use crate::support::{Daemon, LONG, free_ports, has_root, member, running, until};
 use nix::sys::signal::Signal;
 use std::net::TcpListener;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -193,7 +193,7 @@ fn a_line_of_this_start_says_that_it_is_ready() {
     assert_eq!(daemon.state_of("other"), Starting);
     // The line of the start before does not count for the next one.
     drop_file(&daemon, "go");
-    kill(daemon.pid_of("out"), Signal::SIGKILL);
+    crash(&daemon, "out");
     wait_starts(&daemon, "out", 2);
     until("it is back", LONG, || daemon.pid_of("out") > 0);
     assert_eq!(daemon.state_of("out"), Starting);

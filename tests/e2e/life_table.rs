@@ -1,8 +1,7 @@
 //! Each condition of `depends_on` against each way in which a dependency fails, comes back, or is not there any more.
 
 use crate::life_kit::*;
-use crate::support::{Daemon, LONG, kill, text, until};
-use nix::sys::signal::Signal;
+use crate::support::{Daemon, LONG, text, until};
 use supervisord::model::state::ProcessState::{Exited, Fatal, Running, Starting, Stopped};
 
 const CONDITIONS: [&str; 4] = ["ready", "healthy", "done", "exited"];
@@ -141,7 +140,7 @@ fn a_dependency_that_restarts_or_crashes_when_all_are_up() {
         let mut starts = 1;
         for round in 0..2 {
             if round == 0 {
-                kill(daemon.pid_of("db"), Signal::SIGKILL);
+                crash(&daemon, "db");
             } else {
                 daemon.ctl(&["restart", "db"]).expect(0);
             }

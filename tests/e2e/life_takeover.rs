@@ -221,12 +221,12 @@ fn starts_are_counted_on() {
     for round in 1..4 {
         assert_starts(&daemon, "x", round);
         until("it has a pid", LONG, || daemon.pid_of("x") > 0);
-        kill(daemon.pid_of("x"), Signal::SIGKILL);
+        crash(&daemon, "x");
         wait_starts(&daemon, "x", round + 1);
         daemon.replace_manager();
     }
     wait_state(&daemon, "x", Running);
-    kill(daemon.pid_of("x"), Signal::SIGKILL);
+    crash(&daemon, "x");
     wait_state(&daemon, "x", Fatal);
     assert_eq!(spawnerr(&daemon, "x"), "started 3 times within 1h, its restart_limit");
     assert_starts(&daemon, "x", 4);

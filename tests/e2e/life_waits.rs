@@ -1,7 +1,7 @@
 //! Waiting for dependencies: when it begins, what ends it, and what it survives.
 
 use crate::life_kit::*;
-use crate::support::{Daemon, LONG, flag, kill, text, until};
+use crate::support::{Daemon, LONG, flag, text, until};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 use supervisord::model::state::ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopped};
@@ -42,7 +42,7 @@ fn a_condition_is_about_now_and_not_about_once() {
     let daemon = start_with(&(db("") + &app("autostart=false\n")), &[("db.ready", "")]);
     wait_state(&daemon, "db", Running);
     drop_file(&daemon, "db.ready");
-    kill(daemon.pid_of("db"), Signal::SIGKILL);
+    crash(&daemon, "db");
     wait_starts(&daemon, "db", 2);
     begin(&daemon, "app");
     wait_description(&daemon, "app", "waiting for db (STARTING)");
@@ -57,12 +57,12 @@ fn a_wait_goes_on_through_restarts_of_the_dependency() {
     wait_description(&daemon, "app", "waiting for db (STARTING)");
     for round in 2..4 {
         until("db has a pid", LONG, || daemon.pid_of("db") > 0);
-        kill(daemon.pid_of("db"), Signal::SIGKILL);
+        crash(&daemon, "db");
         wait_starts(&daemon, "db", round);
         assert_waits(&daemon, "app", 0);
     }
     // Somebody's restart is no end of it, either, and the stop in it is one for a moment only.
-    daemon.ctl(&["signal", "KILL", "db"]).expect(0);
+    crash(&daemon, "db");
     wait_description(&daemon, "app", "waiting for db (BACKOFF)");
     put(&daemon, "db.ready", "");
     wait_state(&daemon, "app", Running);
@@ -79,7 +79,7 @@ fn a_stop_or_a_restart_of_one_that_waits_leaves_no_second_copy() {
     wait_state(&daemon, "db", Running);
     drop_file(&daemon, "db.ready");
     // It was stopped: nothing brings it back.
-    daemon.ctl(&["signal", "KILL", "db"]).expect(0);
+    crash(&daemon, "db");
     wait_starts(&daemon, "db", 2);
     assert_eq!((daemon.state_of("app"), n_starts(&daemon, "app")), (Stopped, 0));
 
@@ -192,7 +192,7 @@ fn a_restart_waits_as_a_start_does() {
     let daemon = start_with(&(db("startretries=20\n") + &app("")), &[("db.ready", "")]);
     wait_state(&daemon, "app", Running);
     drop_file(&daemon, "db.ready");
-    daemon.ctl(&["signal", "KILL", "db"]).expect(0);
+    crash(&daemon, "db");
     wait_starts(&daemon, "db", 2);
     stop(&daemon, "app");
     begin(&daemon, "app");
@@ -230,7 +230,7 @@ fn what_becomes_of_dependents_when_a_dependency_stops_or_restarts() {
         assert_starts(&daemon, name, starts);
     }
     // A crash: db is back in the same moment, and was away all the same.
-    kill(daemon.pid_of("db"), Signal::SIGKILL);
+    crash(&daemon, "db");
     wait_starts(&daemon, "again", 3);
     wait_starts(&daemon, "down", 3);
     names.iter().for_each(|name| wait_state(&daemon, name, Running));
@@ -239,7 +239,7 @@ fn what_becomes_of_dependents_when_a_dependency_stops_or_restarts() {
     // What somebody has stopped stays down whatever happens to what it depends on.
     stop(&daemon, "again");
     stop(&daemon, "down");
-    kill(daemon.pid_of("db"), Signal::SIGKILL);
+    crash(&daemon, "db");
     wait_starts(&daemon, "db", 4);
     wait_state(&daemon, "db", Running);
     assert_eq!((daemon.state_of("again"), daemon.state_of("down")), (Stopped, Stopped));
@@ -259,7 +259,7 @@ fn a_soft_dependency_orders_and_nothing_else() {
     // Its failure is an end of the wait.
     put(&daemon, "db.exit", "1");
     until("db has a pid", LONG, || daemon.pid_of("db") > 0);
-    kill(daemon.pid_of("db"), Signal::SIGKILL);
+    crash(&daemon, "db");
     wait_state(&daemon, "app", Running);
     wait_state(&daemon, "db", Fatal);
 }
@@ -334,7 +334,7 @@ fn the_pace_holds_for_what_comes_back_with_its_dependency() {
     for _ in 0..2 {
         until("db is up", LONG, || daemon.pid_of("db") > 0);
         let before = n_starts(&daemon, "app");
-        kill(daemon.pid_of("db"), Signal::SIGKILL);
+        crash(&daemon, "db");
         wait_starts(&daemon, "app", before + 1);
     }
     for pair in notes(&daemon, "app", "start").windows(2) {
@@ -387,7 +387,7 @@ fn a_name_or_a_pattern_means_all_that_it_matches() {
         "numprocs=3\nprocess_name=%(program_name)s_%(process_num)d\nready=file:%(here)s/%(process_num)d.ready\n\
          ready_interval=100ms\n",
     ) + &program("name", "depends_on=w\n")
-        + &program("pattern", "depends_on=w:w_[12]\n")
+        + &program("pattern", "depends_on=w:*_2\n")
         + &program("one", "depends_on=w:w_0\n");
     let daemon = start_with(&conf, &[]);
     wait_description(&daemon, "name", "waiting for w:w_0 (STARTING), w:w_1 (STARTING), w:w_2 (STARTING)");
@@ -395,7 +395,8 @@ fn a_name_or_a_pattern_means_all_that_it_matches() {
     wait_state(&daemon, "one", Running);
     wait_description(&daemon, "name", "waiting for w:w_1 (STARTING), w:w_2 (STARTING)");
     put(&daemon, "1.ready", "");
-    wait_description(&daemon, "pattern", "waiting for w:w_2 (STARTING)");
+    wait_description(&daemon, "name", "waiting for w:w_2 (STARTING)");
+    assert_eq!(description(&daemon, "pattern"), "waiting for w:w_2 (STARTING)");
     assert_starts(&daemon, "name", 0);
     put(&daemon, "2.ready", "");
     wait_state(&daemon, "name", Running);
