@@ -115,6 +115,11 @@ impl Lines {
         self.has_matched
     }
 
+    /// Whether the beginning of a line has come, and not its end.
+    pub fn is_in_line(&self) -> bool {
+        self.skips || !self.unfinished.is_empty()
+    }
+
     /// Whether a line has matched.
     pub fn has_matched(&self) -> bool {
         self.has_matched

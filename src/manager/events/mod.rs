@@ -334,9 +334,13 @@ impl Daemon {
             };
             self.feed(Input::Publish { kind, payload });
         }
-        if let Some(receipt) = receipt {
-            // It is in the journal.
+        let Some(receipt) = receipt else { return };
+        // The events that it made are in the journal. A line of which only the beginning has come is nowhere, so a
+        // successor has to read it again; unless that would make its events twice.
+        if self.makes_events(slot, channel) {
             receipt.acknowledge();
+        } else {
+            self.keep_until_heard(slot, channel, receipt);
         }
     }
 
