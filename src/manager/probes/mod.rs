@@ -23,7 +23,7 @@ use crate::probe::network;
 use crate::rt;
 use crate::sys::clock;
 use futures_lite::FutureExt;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -40,6 +40,10 @@ pub struct Probes {
     due: BTreeSet<(Monotonic, SlotId)>,
     /// The commands that were started and have not ended, of which there is one for each process at most.
     commands: HashMap<SlotId, Command>,
+    /// Commands of a former manager whose ends have not been told.
+    inherited: HashSet<Pid>,
+    /// Whose commands have ended in this turn of the loop.
+    ended: Vec<SlotId>,
     reports: Reports,
     n_trials: u64,
     answers: (async_channel::Sender<Answer>, async_channel::Receiver<Answer>),
@@ -96,6 +100,8 @@ impl Probes {
             watched: HashMap::new(),
             due: BTreeSet::new(),
             commands: HashMap::new(),
+            inherited: HashSet::new(),
+            ended: Vec::new(),
             reports: Reports::new()?,
             n_trials: 0,
             answers: async_channel::unbounded(),
@@ -206,6 +212,7 @@ impl Daemon {
 
     /// Asks those whose time has come, and gives up what takes too long.
     pub fn fire_probes(&mut self) {
+        self.forget_ended_commands();
         let now = clock::monotonic();
         self.fire_watchdogs(now);
         while let Some((_, slot)) = self.probes.due.first().copied().filter(|(at, _)| *at <= now) {
