@@ -214,7 +214,7 @@ impl Daemon {
             announce();
             return ::log::debug!("pid {}, which had been given up, is gone ({status})", entry.pid);
         }
-        if self.probe_command_ended(entry.pid, status) {
+        if self.probe_command_ended(entry.pid, status, entry.sequence) {
             return;
         }
         let Some(slot) = self.procs.release_pid(entry.pid).or_else(|| self.pending_spawn_ended(entry.pid))

@@ -1,7 +1,8 @@
 //! Waits for the line that a program writes into a pipe when it is ready, as s6 expects it (notification-fd).
 
 use crate::probe::read_available;
-use std::os::fd::BorrowedFd;
+use rustix::pipe::{PipeFlags, SpliceFlags};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// So much is read in one turn; the rest waits for the next.
 const MOST_PIECES: usize = 16;
@@ -18,12 +19,19 @@ pub enum Notification {
     Closed,
 }
 
-/// Reads what is in the pipe, without waiting. What stands on the line does not matter; what is not the end of one is
-/// forgotten, so nothing has to be kept from one turn to the next.
-pub fn read(pipe: BorrowedFd<'_>) -> Notification {
+/// Looks what is in the pipe, without waiting. What stands on the line does not matter; what is not the end of one is
+/// forgotten, so nothing has to be kept from one turn to the next. The end of a line stays in the pipe: whoever reads it
+/// may be killed before that has had any effect, and its successor finds it again.
+pub fn look(pipe: BorrowedFd<'_>) -> Notification {
     let mut piece = [0; PIECE];
+    let aside = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok();
     for _ in 0..MOST_PIECES {
-        match read_available(pipe, &mut piece) {
+        // Without a way to look it is taken: better heard once than never.
+        let n_there = aside.as_ref().and_then(|aside| copy(pipe, aside, &mut piece));
+        if n_there.is_some_and(|n_there| piece[..n_there].contains(&b'\n')) {
+            return Notification::Ready;
+        }
+        match read_available(pipe, &mut piece[..n_there.filter(|n_there| *n_there > 0).unwrap_or(PIECE)]) {
             None => return Notification::Waiting,
             Some(0) => return Notification::Closed,
             Some(n_bytes) if piece[..n_bytes].contains(&b'\n') => return Notification::Ready,
@@ -31,6 +39,15 @@ pub fn read(pipe: BorrowedFd<'_>) -> Notification {
         }
     }
     Notification::Waiting
+}
+
+/// Copies what is next in the pipe and leaves it there: how many bytes these are. `None` if it cannot be copied.
+fn copy(pipe: BorrowedFd<'_>, (theirs, ours): &(OwnedFd, OwnedFd), piece: &mut [u8; PIECE]) -> Option<usize> {
+    match rustix::pipe::tee(pipe, ours, PIECE, SpliceFlags::NONBLOCK) {
+        Ok(n_copied) if n_copied > 0 => rustix::io::read(theirs, &mut *piece).ok(),
+        Ok(_) => Some(0),
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -49,18 +66,18 @@ mod tests {
             (&[], Notification::Closed),
         ] {
             let (ours, theirs) = rustix::pipe::pipe().unwrap();
-            assert_eq!(read(ours.as_fd()), Notification::Waiting);
+            assert_eq!(look(ours.as_fd()), Notification::Waiting);
             let mut seen = Notification::Waiting;
             for part in parts {
                 rustix::io::write(&theirs, part.as_bytes()).unwrap();
-                seen = read(ours.as_fd());
+                seen = look(ours.as_fd());
                 if !part.contains('\n') {
                     assert_eq!(seen, Notification::Waiting, "{part:?}");
                 }
             }
             drop(theirs);
             if seen == Notification::Waiting {
-                seen = read(ours.as_fd());
+                seen = look(ours.as_fd());
             }
             assert_eq!(seen, expected, "{parts:?}");
         }
@@ -76,9 +93,9 @@ mod tests {
         let n_turns = full / (MOST_PIECES * PIECE);
         assert!(n_turns > 1);
         for turn in 1..n_turns {
-            assert_eq!(read(ours.as_fd()), Notification::Waiting, "turn {turn}");
+            assert_eq!(look(ours.as_fd()), Notification::Waiting, "turn {turn}");
         }
-        assert_eq!(read(ours.as_fd()), Notification::Ready);
+        assert_eq!(look(ours.as_fd()), Notification::Ready);
     }
 
     #[test]
@@ -90,17 +107,19 @@ mod tests {
         let mut child = command.stdin(std::process::Stdio::piped()).stdout(theirs).spawn().unwrap();
         drop(command);
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        let mut seen = read(ours.as_fd());
+        let mut seen = look(ours.as_fd());
         while seen == Notification::Waiting && std::time::Instant::now() < deadline {
             std::thread::yield_now();
-            seen = read(ours.as_fd());
+            seen = look(ours.as_fd());
         }
-        assert_eq!(seen, Notification::Ready);
+        // The line stays for whoever looks next.
+        assert_eq!((seen, look(ours.as_fd())), (Notification::Ready, Notification::Ready));
+        assert_eq!(read_available(ours.as_fd(), &mut [0; 100]), Some("ready\n".len()));
         // The program has closed its end and lives on.
-        while read(ours.as_fd()) != Notification::Closed && std::time::Instant::now() < deadline {
+        while look(ours.as_fd()) != Notification::Closed && std::time::Instant::now() < deadline {
             std::thread::yield_now();
         }
-        assert_eq!(read(ours.as_fd()), Notification::Closed);
+        assert_eq!(look(ours.as_fd()), Notification::Closed);
         assert!(child.try_wait().unwrap().is_none());
         drop(child.stdin.take());
         child.wait().unwrap();

@@ -87,11 +87,6 @@ impl Lines {
         Ok(Lines { pattern, unfinished: Vec::new(), skips: false, has_matched: false })
     }
 
-    /// Whether the beginning of a line waits for its end.
-    pub fn holds_a_line(&self) -> bool {
-        !self.has_matched && !self.unfinished.is_empty()
-    }
-
     /// Takes the next bytes of the stream; whether a line has matched, now or before. What follows the match is not
     /// looked at.
     pub fn feed(&mut self, bytes: &[u8]) -> bool {
@@ -118,6 +113,11 @@ impl Lines {
         }
         self.unfinished = Vec::new();
         self.has_matched
+    }
+
+    /// Whether the beginning of a line has come, and not its end.
+    pub fn is_in_line(&self) -> bool {
+        self.skips || !self.unfinished.is_empty()
     }
 
     /// Whether a line has matched.

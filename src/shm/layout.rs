@@ -244,6 +244,8 @@ pub struct ManagerMemory<M = ReadWrite> {
     pub probes: [I32<M>; SLOTS],
     /// Until when each slot's program has to say that it is alive, on the monotonic clock in nanoseconds; 0 for no matter.
     pub alive_until: [U64<M>; SLOTS],
+    /// 1 while each slot's process is to be told that what it depends on was not as it wants it for a moment.
+    pub needs_lost: [U32<M>; SLOTS],
 }
 
 /// Added to a state's number on the wire, of which the lowest is −1, so that 0 is none of them.

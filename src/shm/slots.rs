@@ -247,6 +247,16 @@ impl Link {
         self.memory.get().alive_until[number as usize].store(until.map_or(0, |until| until.0), Relaxed);
     }
 
+    /// Notes for a successor that a process is to be told that its dependencies were not as it wants them, or that it was.
+    pub fn set_needs_lost(&self, number: u32, is_to_be_told: bool) {
+        self.memory.get().needs_lost[number as usize].store(is_to_be_told.into(), Release);
+    }
+
+    /// Whether a process is to be told that.
+    pub fn are_needs_lost(&self, number: u32) -> bool {
+        self.memory.get().needs_lost[number as usize].load(Acquire) != 0
+    }
+
     /// The program that was created last for a slot; 0 if that has not come so far. The kernel writes it before the
     /// program's first instruction.
     pub fn spawned_pid(&self, number: u32) -> i32 {

@@ -35,6 +35,18 @@ type Ancillary = [u64; 8];
 /// # Errors
 /// `WouldBlock` if there is none; others are the system's.
 pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Datagram> {
+    receive_with(socket, buffer, 0)
+}
+
+/// As [`receive`], but leaves the datagram where it is: it is the next one still, for whoever has the socket.
+///
+/// # Errors
+/// As [`receive`].
+pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Datagram> {
+    receive_with(socket, buffer, libc::MSG_PEEK)
+}
+
+fn receive_with(socket: impl AsFd, buffer: &mut [u8], how: libc::c_int) -> io::Result<Datagram> {
     let mut ancillary: Ancillary = [0; 8];
     let mut place = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: every field is a number, or a pointer that may be null.
@@ -43,7 +55,7 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Datagram> {
     header.msg_iovlen = 1;
     header.msg_control = ancillary.as_mut_ptr().cast();
     header.msg_controllen = size_of::<Ancillary>() as _;
-    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC | how;
     let n_bytes = loop {
         // SAFETY: the header leads to one place and to the room for ancillary data, both with their lengths, and both
         // outlive the call.

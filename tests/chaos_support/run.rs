@@ -27,6 +27,8 @@ pub struct Chaos<'a> {
     pub seed: u64,
     /// How often there is a pause of half a minute after an upgrade, so that the keeper follows.
     pub n_follows: usize,
+    /// Kills come after at most this time.
+    pub longest_calm: Duration,
 }
 
 /// What has happened.
@@ -43,8 +45,8 @@ pub struct Report {
 const N_PROGRAMS: usize = 48;
 const N_CLIENTS: usize = 4;
 
-/// Kills come after at most this time.
-const LONGEST_CALM_MICROS: u64 = 20_000;
+/// As long as managers are to live at most, unless they are to get further.
+pub const SHORT_CALM: Duration = Duration::from_millis(20);
 
 /// So long a candidate is left alone at most.
 const LONGEST_CHECK_MICROS: u64 = 400_000;
@@ -138,7 +140,8 @@ pub fn run(chaos: Chaos<'_>) -> Report {
     report
 }
 
-struct SetAtEnd<'a>(&'a AtomicBool);
+/// Sets it even if somebody panics.
+pub struct SetAtEnd<'a>(pub &'a AtomicBool);
 
 impl Drop for SetAtEnd<'_> {
     fn drop(&mut self) {
@@ -146,13 +149,17 @@ impl Drop for SetAtEnd<'_> {
     }
 }
 
-fn kill_again_and_again(daemon: &Daemon, chaos: Chaos<'_>, begun: Instant, report: &mut Report) {
+/// Kills managers, and now and then lets another binary take over.
+///
+/// # Panics
+/// If none comes.
+pub fn kill_again_and_again(daemon: &Daemon, chaos: Chaos<'_>, begun: Instant, report: &mut Report) {
     let mut random = Random::new(chaos.seed);
     let victim = Victim::of(daemon);
     let mut died_young = false;
     let per_follow = chaos.n_kills / (chaos.n_follows + 1);
     while report.n_kills < chaos.n_kills && begun.elapsed() < chaos.at_most {
-        std::thread::sleep(Duration::from_micros(random.below(LONGEST_CALM_MICROS)));
+        std::thread::sleep(Duration::from_micros(random.below(chaos.longest_calm.as_micros() as u64)));
         let is_up = victim.is_up();
         if !is_up && died_young {
             // A second one in a row would only make the pauses grow.

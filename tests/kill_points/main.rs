@@ -3,11 +3,12 @@
 //! is done.
 //!
 //! Creating a program, its end and the rotation of its log are tried completely; of the longer ways every fifth
-//! point, others each time. `KILL_POINTS_STEP=1` tries all of all, as `make soak` does.
+//! point or fewer, others each time. `KILL_POINTS_STEP=1` tries all of all, as `make soak` does.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod life;
 mod tracer;
 
 use dxr::Value;
@@ -27,6 +28,7 @@ type Acknowledged = bool;
 enum Share {
     Every,
     Fifth,
+    Few,
 }
 
 impl Share {
@@ -36,6 +38,7 @@ impl Share {
         let step = asked.unwrap_or(match self {
             Share::Every => 1,
             Share::Fifth => 5,
+            Share::Few => 23,
         });
         (1 + std::process::id() as usize % step, step)
     }

@@ -336,10 +336,12 @@ impl Daemon {
             };
             self.feed(Input::Publish { kind, payload });
         }
+        // A line of which only the beginning has come is nowhere, so a successor has to read it again; unless that would
+        // make events twice.
         match receipt {
             // It is in the journal.
             Some(receipt) if makes_events => receipt.acknowledge(),
-            Some(receipt) => self.keep_receipt(slot, channel, receipt),
+            Some(receipt) => self.keep_until_heard(slot, channel, receipt),
             None => {}
         }
     }

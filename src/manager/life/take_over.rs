@@ -72,6 +72,7 @@ impl Daemon {
         let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
         slots.into_iter().for_each(|slot| self.note(slot));
         self.restore_events();
+        self.note_unmet_needs();
         let of_adopted =
             |daemon: &Daemon, slot: SlotId| daemon.procs.proc(slot).is_some_and(|proc| proc.origin.adopted);
         let (later, at_once): (Vec<_>, Vec<_>) =
@@ -91,7 +92,10 @@ impl Daemon {
                     self.note_origin(slot, pid);
                     self.apply(slot, Event::Spawned(pid));
                 }
-                SpawnRecord::Failed => self.spawn_again(slot),
+                SpawnRecord::Failed => {
+                    self.tell_of_lost_needs(slot);
+                    self.spawn_again(slot);
+                }
                 SpawnRecord::None | SpawnRecord::Announced => {}
             }
             self.begin_streams(slot);

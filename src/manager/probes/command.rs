@@ -16,6 +16,7 @@ use crate::probe::exec::{self, Output};
 use crate::rt;
 use crate::sys::spawn::{Progress, Stdio};
 use crate::sys::{clock, fd, pidfd, pipe, process, signals};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -160,18 +161,34 @@ impl Daemon {
         }
     }
 
-    /// A child of the keeper has ended whose pid belongs to no process; whether it was such a command.
-    pub fn probe_command_ended(&mut self, pid: Pid, status: ExitStatus) -> bool {
-        let is_it = |slot: &SlotId| self.link.probe_pid(*slot) == pid;
-        let Some(slot) = self.probes.commands.keys().copied().find(is_it) else { return false };
+    /// A child of the keeper has ended, which the ledger tells under this number; whether it was such a command.
+    pub fn probe_command_ended(&mut self, pid: Pid, status: ExitStatus, sequence: u64) -> bool {
+        if self.probes.inherited.remove(&pid) {
+            return true;
+        }
+        // Whoever ended before it was created had the same number before.
+        let is_it = |(slot, command): (&SlotId, &Command)| {
+            (self.link.probe_pid(*slot) == pid && command.spawn_head <= sequence).then_some(*slot)
+        };
+        let Some(slot) = self.probes.commands.iter().find_map(is_it) else { return false };
         let Some(command) = self.probes.commands.remove(&slot) else { return false };
-        self.link.announce_probe(slot);
+        // A successor that reads of its end once more is to know whose it is.
+        self.probes.ended.push(slot);
         command.output.read();
         if !command.is_over {
             let judgement = exec::judge(status, &command.output.lock());
             self.end_trial(slot, command.number, judgement);
         }
         true
+    }
+
+    /// The ledger will not tell again of commands that have ended.
+    pub(super) fn forget_ended_commands(&mut self) {
+        for slot in std::mem::take(&mut self.probes.ended) {
+            if !self.probes.commands.contains_key(&slot) {
+                self.link.announce_probe(slot);
+            }
+        }
     }
 
     /// A command has run until the end of its time.
@@ -210,15 +227,30 @@ impl Daemon {
         }
     }
 
-    /// Ends what a killed manager was trying a process with.
-    pub(super) fn end_inherited_command(&self, slot: SlotId) {
+    /// Ends what a killed manager was trying a process with, and all that belongs to it. Its end is not heard of any more.
+    pub(super) fn end_inherited_command(&mut self, slot: SlotId) {
         let pid = self.link.probe_pid(slot);
-        if pid <= 0 || self.procs.has_pid(pid) {
+        if pid <= 0 {
             return;
         }
-        // It may have ended, and its number be another's: it is killed only as a child of the keeper that nobody knows.
-        let keeper = self.link.keeper_pid();
-        pidfd::kill_if(pid, || process::is_child_of(pid, keeper));
+        let is_anothers = self.procs.has_pid(pid) || self.pending_slot_of(pid).is_some();
+        if !is_anothers && pid != std::process::id() as Pid {
+            // It may have ended, and its number be another's: it is killed only as a child of the keeper that nobody
+            // knows, and of whose end the ledger has nothing to tell.
+            let (keeper, link) = (self.link.keeper_pid(), &self.link);
+            let is_there = Cell::new(false);
+            pidfd::kill_if(pid, || {
+                let is_it = process::is_child_of(pid, keeper) && !link.ends_to_come().contains(&pid);
+                if is_it {
+                    is_there.set(true);
+                    let _ = signals::send_group(pid, Signal::KILL);
+                }
+                is_it
+            });
+            if is_there.get() || link.ends_to_come().contains(&pid) {
+                self.probes.inherited.insert(pid);
+            }
+        }
         self.link.announce_probe(slot);
     }
 }

@@ -25,7 +25,7 @@ use crate::probe::network;
 use crate::rt;
 use crate::sys::clock;
 use futures_lite::FutureExt;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -33,9 +33,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// How long one try for `ready` may take over the network, if `ready_interval` is not longer. A command has until the end of
-/// `ready_timeout`.
+/// How long one try for `ready` may take over the network, if `ready_interval` is not longer.
 const ONE_TRY: Duration = Duration::from_secs(3);
+
+/// The same for a command. It can take longer, but not hold up those of others until `ready_timeout`.
+const ONE_COMMAND: Duration = Duration::from_secs(10);
 
 /// So many tries begin in one turn of the loop.
 const MOST_IN_A_TURN: usize = 64;
@@ -51,6 +53,10 @@ pub struct Probes {
     /// The commands that were started and have not ended, of which there is one for each process at most.
     commands: HashMap<SlotId, Command>,
     queue: Queue,
+    /// Commands of a former manager whose ends have not been told.
+    inherited: HashSet<Pid>,
+    /// Whose commands have ended in this turn of the loop.
+    ended: Vec<SlotId>,
     reports: Reports,
     n_trials: u64,
     answers: (async_channel::Sender<Answer>, async_channel::Receiver<Answer>),
@@ -108,6 +114,8 @@ impl Probes {
             due: BTreeSet::new(),
             commands: HashMap::new(),
             queue: Queue::default(),
+            inherited: HashSet::new(),
+            ended: Vec::new(),
             reports: Reports::new()?,
             n_trials: 0,
             answers: async_channel::unbounded(),
@@ -247,6 +255,7 @@ impl Daemon {
 
     /// Asks those whose time has come, and gives up what takes too long.
     pub fn fire_probes(&mut self) {
+        self.forget_ended_commands();
         let now = clock::monotonic();
         self.fire_watchdogs(now);
         while let Some((_, slot)) = self.probes.due.first().copied().filter(|(at, _)| *at <= now) {
@@ -309,7 +318,7 @@ impl Daemon {
             (What::Readiness, Some(readiness), _) => {
                 let end = proc.process.started + readiness.ready_timeout;
                 match readiness.ready {
-                    Probe::Exec(_) => end.since(now),
+                    Probe::Exec(_) => ONE_COMMAND.max(readiness.ready_interval).min(end.since(now)),
                     _ => ONE_TRY.max(readiness.ready_interval).min(end.since(now)),
                 }
             }

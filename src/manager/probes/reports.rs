@@ -24,12 +24,17 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// So many messages are heard in one turn of the loop.
 const MOST_MESSAGES: usize = 64;
 
 /// A line that comes in more pieces is not heard from its beginning by a successor.
 const MOST_RECEIPTS: usize = 256;
+
+/// What a program gets at least to say that it is alive, after a manager has taken over. It may have been waiting for room in
+/// the socket.
+const MOMENT_TO_SPEAK: Duration = Duration::from_millis(50);
 
 /// In place of a slot: the notify socket.
 const SOCKET: u64 = u64::MAX;
@@ -38,30 +43,31 @@ const SOCKET: u64 = u64::MAX;
 pub(super) struct Reports {
     readiness: Arc<OwnedFd>,
     /// The notify socket, once a program wants it.
-    socket: Option<OwnedFd>,
+    socket: Option<Arc<OwnedFd>>,
     /// The reading ends of the pipes of those that are not ready yet.
     pipes: HashMap<SlotId, OwnedFd>,
     /// The lines of those that are ready when one matches: standard output, standard error.
-    lines: HashMap<SlotId, [Heard; 2]>,
+    lines: HashMap<SlotId, [HeardLines; 2]>,
     /// Who runs and has the notify socket.
     senders: HashSet<SlotId>,
     watchdogs: HashMap<SlotId, Monotonic>,
     silences: BTreeSet<(Monotonic, SlotId)>,
 }
 
-/// The lines of a stream.
+/// The lines of one output.
 #[derive(Debug)]
-struct Heard {
+struct HeardLines {
     lines: Lines,
-    /// Of what belongs to a line that has not ended yet: a successor is to hear that line from its beginning.
+    /// For what has come of a line whose end has not.
     receipts: Vec<Receipt>,
 }
 
-impl Heard {
-    fn new(lines: Lines) -> Heard {
-        Heard { lines, receipts: Vec::new() }
+impl HeardLines {
+    fn new(pattern: &str) -> Result<HeardLines, String> {
+        Ok(HeardLines { lines: Lines::new(pattern)?, receipts: Vec::new() })
     }
 
+    /// What has come of them need not be read again.
     fn acknowledge(&mut self) {
         self.receipts.drain(..).for_each(Receipt::acknowledge);
     }
@@ -103,28 +109,49 @@ impl Reports {
             Some(at) => self.watchdogs.insert(slot, at),
             None => self.watchdogs.remove(&slot),
         };
-        if before == at {
-            return;
+        if before != at {
+            if let Some(before) = before {
+                self.silences.remove(&(before, slot));
+            }
+            self.silences.extend(at.map(|at| (at, slot)));
         }
-        if let Some(before) = before {
-            self.silences.remove(&(before, slot));
+        // That of an earlier start may stand there: a former manager was killed before it could take it back.
+        if before != at || link.alive_until(slot) != at {
+            link.set_alive_until(slot, at);
         }
-        self.silences.extend(at.map(|at| (at, slot)));
-        link.set_alive_until(slot, at);
     }
 
-    /// Whether somebody's lines were heard.
+    /// No line matters any more; whether one did.
     fn forget_lines(&mut self, slot: SlotId) -> bool {
-        let heard = self.lines.remove(&slot);
-        heard.map(|streams| streams.into_iter().for_each(|mut heard| heard.acknowledge())).is_some()
+        let Some(mut lines) = self.lines.remove(&slot) else { return false };
+        lines.iter_mut().for_each(HeardLines::acknowledge);
+        true
     }
 
     fn close_pipe(&mut self, slot: SlotId, link: &Link) {
-        if self.pipes.remove(&slot).is_some() {
+        if let Some(pipe) = self.pipes.remove(&slot) {
+            // The keeper's copy would go on reporting its end.
+            let _ = epoll::delete(&self.readiness, &pipe);
+            drop(pipe);
             // Only the keeper's is left, which would keep it open.
             let _ = link.drop_deposits(&[Place::ReadyPipe(slot)]);
         }
     }
+}
+
+/// Until when a process has to say that it is alive from now on, where a former manager may have noted that.
+///
+/// A program may have been unable to say anything while nobody listened: it gets a moment for that. What was over long ago
+/// was noted before a manager of a release that does not know watchdogs, and says nothing.
+fn still_alive_until(noted: Option<Monotonic>, now: Monotonic, watchdog: Duration) -> Monotonic {
+    match noted {
+        Some(at) if is_recent(at, now, watchdog) => at.max(now + MOMENT_TO_SPEAK.min(watchdog)),
+        _ => now + watchdog,
+    }
+}
+
+fn is_recent(noted: Monotonic, now: Monotonic, watchdog: Duration) -> bool {
+    noted + watchdog >= now
 }
 
 /// Where the notify socket of a daemon with this pidfile is.
@@ -159,9 +186,9 @@ impl Daemon {
             }
             // From the beginning of each start.
             Some(pattern) if state.pid().is_none() || !self.probes.reports.lines.contains_key(&slot) => {
-                if let (Ok(stdout), Ok(stderr)) = (Lines::new(pattern), Lines::new(pattern)) {
+                if let (Ok(stdout), Ok(stderr)) = (HeardLines::new(pattern), HeardLines::new(pattern)) {
                     self.probes.reports.forget_lines(slot);
-                    self.probes.reports.lines.insert(slot, [Heard::new(stdout), Heard::new(stderr)]);
+                    self.probes.reports.lines.insert(slot, [stdout, stderr]);
                     self.events.outlet.hear_lines_of(slot, true);
                 }
             }
@@ -173,12 +200,17 @@ impl Daemon {
             self.probes.reports.senders.remove(&slot);
         }
         match proc.config.watchdog.filter(|_| is_up) {
+            None if proc.config.watchdog.is_none() => {}
             None => self.probes.reports.set_silence(slot, None, &self.link),
             Some(_) if self.probes.reports.watchdogs.contains_key(&slot) => {}
             Some(watchdog) => {
-                // A former manager may have set it.
-                let at = self.link.alive_until(slot).unwrap_or_else(|| clock::monotonic() + watchdog);
+                let (noted, now) = (self.link.alive_until(slot), clock::monotonic());
+                let at = still_alive_until(noted, now, watchdog);
                 self.probes.reports.set_silence(slot, Some(at), &self.link);
+                if noted.is_some_and(|noted| is_recent(noted, now, watchdog)) {
+                    // Managers that die one after the other must not put it off for ever.
+                    self.link.set_alive_until(slot, noted);
+                }
             }
         }
     }
@@ -216,7 +248,7 @@ impl Daemon {
 
     fn use_notify_socket(&mut self, socket: OwnedFd) {
         self.probes.reports.hear(&socket, SOCKET);
-        self.probes.reports.socket = Some(socket);
+        self.probes.reports.socket = Some(Arc::new(socket));
         let path = self.notify_path();
         Arc::make_mut(&mut self.spawn_context).notify_socket = path;
     }
@@ -297,31 +329,33 @@ impl Daemon {
 
     fn hear_ready_pipe(&mut self, slot: SlotId) {
         let Some(pipe) = self.probes.reports.pipes.get(&slot) else { return };
-        let result = match fd::read(pipe.as_fd()) {
+        let result = match fd::look(pipe.as_fd()) {
             Notification::Waiting => return,
             Notification::Ready => Ok(()),
             Notification::Closed => Err("it closed its descriptor without a line".to_string()),
         };
-        self.probes.reports.close_pipe(slot, &self.link);
-        self.conclude_pending_spawn(slot);
+        match result {
+            Ok(()) => self.conclude_executed_spawn(slot),
+            Err(_) => self.conclude_pending_spawn(slot),
+        }
         self.apply(slot, Event::Readiness(result));
+        // Only now: a manager that is killed before leaves the line to its successor.
+        self.probes.reports.close_pipe(slot, &self.link);
     }
 
     fn hear_notices(&mut self) {
-        let Some(socket) = &self.probes.reports.socket else { return };
-        match notify::receive(socket, MOST_MESSAGES) {
-            Ok(messages) => {
-                for message in messages {
-                    if message.is_too_long {
-                        ::log::warn!("ignored a notification of pid {}: it is too long", message.sender.pid);
-                    } else if let Some(slot) = self.sender(message.sender) {
-                        self.take_notices(slot, &message.notices);
-                    } else {
-                        ::log::debug!("ignored a notification of pid {}, a stranger", message.sender.pid);
-                    }
-                }
+        let Some(socket) = self.probes.reports.socket.clone() else { return };
+        let heard = notify::receive(&*socket, MOST_MESSAGES, |message| {
+            if message.is_too_long {
+                ::log::warn!("ignored a notification of pid {}: it is too long", message.sender.pid);
+            } else if let Some(slot) = self.sender(message.sender) {
+                self.take_notices(slot, &message.notices);
+            } else {
+                ::log::debug!("ignored a notification of pid {}, a stranger", message.sender.pid);
             }
-            Err(error) => ::log::error!("cannot hear what programs notify: {error}"),
+        });
+        if let Err(error) = heard {
+            ::log::error!("cannot hear what programs notify: {error}");
         }
     }
 
@@ -343,7 +377,7 @@ impl Daemon {
     }
 
     fn take_notices(&mut self, slot: SlotId, notices: &Notices) {
-        self.conclude_pending_spawn(slot);
+        self.conclude_executed_spawn(slot);
         let now = clock::monotonic();
         let Some(proc) = self.procs.proc(slot) else { return };
         let config = Arc::clone(&proc.config);
@@ -392,15 +426,36 @@ impl Daemon {
         }
     }
 
-    /// Keeps the receipt of what was heard of a line that has not ended, or acknowledges it and those before it.
-    pub fn keep_receipt(&mut self, slot: SlotId, channel: Stream, receipt: Receipt) {
-        let lines = self.probes.reports.lines.get_mut(&slot);
-        let Some(heard) = lines.map(|lines| &mut lines[usize::from(channel == Stream::Stderr)]) else {
+    /// What was taken of an output need not be read again as soon as the last line in it has its end, or no line matters
+    /// any more.
+    pub fn keep_until_heard(&mut self, slot: SlotId, channel: Stream, receipt: Receipt) {
+        let Some(lines) = self.probes.reports.lines.get_mut(&slot) else { return receipt.acknowledge() };
+        let lines = &mut lines[usize::from(channel == Stream::Stderr)];
+        if !lines.lines.is_in_line() || lines.receipts.len() >= MOST_RECEIPTS {
+            // In their order: the older ones stand for what comes before.
+            lines.acknowledge();
             return receipt.acknowledge();
-        };
-        heard.receipts.push(receipt);
-        if !heard.lines.holds_a_line() || heard.receipts.len() > MOST_RECEIPTS {
-            heard.acknowledge();
+        }
+        lines.receipts.push(receipt);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_outlive_managers() {
+        let seconds = |seconds: u64| Monotonic(0) + Duration::from_secs(seconds);
+        let watchdog = Duration::from_secs(30);
+        for (noted, expected, why) in [
+            (None, seconds(130), "nobody has noted one"),
+            (Some(120), seconds(120), "it has not come"),
+            (Some(100), seconds(100) + MOMENT_TO_SPEAK, "it comes now"),
+            (Some(99), seconds(100) + MOMENT_TO_SPEAK, "it came while there was no manager"),
+            (Some(60), seconds(130), "it is older than any silence that was seen"),
+        ] {
+            assert_eq!(still_alive_until(noted.map(seconds), seconds(100), watchdog), expected, "{why}");
         }
     }
 }

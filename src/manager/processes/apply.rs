@@ -71,6 +71,8 @@ impl Daemon {
             }
         }
         self.commit_with(slot, pending);
+        // What is back by the end of this was away all the same, and nobody would see that after a crash.
+        self.note_lost_needs();
         self.show_changes(slot, &changes, now, wall);
         if finds_other && changes.is_empty() {
             // What a probe has found is no change of state.

@@ -10,8 +10,9 @@ use crate::core::process::{After, Event, Process, State};
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
 use crate::model::config::ProcessConfig;
+use crate::model::dependency::DependsRestart;
 use crate::model::exit::ExitStatus;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 /// So many of those that a process waits for are named.
 const MOST_NAMED: usize = 3;
@@ -24,6 +25,8 @@ pub struct Dependents {
     /// How many processes depend on something.
     n_dependents: usize,
     changed: VecDeque<Change>,
+    /// How many of them, the last ones, a successor would not know of.
+    n_unsaved: usize,
     /// Processes that come into the graph together, while they are gathered.
     gathered: Option<Vec<SlotId>>,
     /// How many events are being taken, one inside the other.
@@ -40,6 +43,11 @@ impl Dependents {
     pub fn graph(&self) -> Option<&Graph> {
         (self.n_dependents > 0).then_some(&self.graph)
     }
+}
+
+/// Whether a process restarts or stops with its dependencies.
+fn minds(proc: &Proc) -> bool {
+    proc.config.dependencies.depends_restart != DependsRestart::None
 }
 
 fn depends(config: &ProcessConfig) -> bool {
@@ -133,7 +141,19 @@ impl Daemon {
     }
 
     fn remember(&mut self, changes: &[Change]) {
+        self.dependents.n_unsaved += changes.len();
         self.dependents.changed.extend(changes);
+    }
+
+    /// Notes for a successor who is still to be told of a loss that may be made good by then. Whose dependency has
+    /// changed is committed, so that a loss is noted if and only if there was one.
+    pub(super) fn note_lost_needs(&mut self) {
+        let n_saved = self.dependents.changed.len() - std::mem::take(&mut self.dependents.n_unsaved);
+        for change in self.dependents.changed.range(n_saved..) {
+            if change.verdict != Verdict::Met && self.procs.proc(change.id).is_some_and(minds) {
+                self.link.set_needs_lost(change.id, true);
+            }
+        }
     }
 
     /// What holds for a process, and what has failed if something has.
@@ -204,8 +224,12 @@ impl Daemon {
 
     /// Stops these processes, each when all of them that depend on it are at rest. A successor goes on with that.
     pub fn begin_staged_stop(&mut self, slots: &[SlotId]) {
-        for slot in slots {
-            self.apply(*slot, Event::StopLater);
+        // The last dependents first: a manager that is killed meanwhile leaves an order in which nobody ends before those
+        // that depend on him.
+        let needs_first = self.with_needs(slots);
+        let meant: HashSet<SlotId> = slots.iter().copied().collect();
+        for slot in needs_first.into_iter().rev().filter(|slot| meant.contains(slot)) {
+            self.apply(slot, Event::StopLater);
         }
         let order = self.stop_order(slots.iter().copied());
         self.dependents.stops.push(order);
@@ -261,7 +285,12 @@ impl Daemon {
         self.spawn_together(|daemon| {
             while let Some(change) = daemon.dependents.changed.pop_front() {
                 let is_lost = change.verdict != Verdict::Met;
+                daemon.dependents.n_unsaved =
+                    daemon.dependents.n_unsaved.min(daemon.dependents.changed.len());
                 daemon.apply(change.id, if is_lost { Event::NeedsLost } else { Event::NeedsChanged });
+                if is_lost {
+                    daemon.told_of_lost_needs(change.id);
+                }
                 daemon.link.beat();
             }
         });
@@ -286,6 +315,41 @@ impl Daemon {
         dependents.into_iter().for_each(|slot| self.show_process(slot));
     }
 
+    /// A manager is about to go on with what its predecessor was doing: notes who is to be told of a loss, before any
+    /// dependency comes up again. Who is not up, or about to be, has nothing to lose.
+    pub fn note_unmet_needs(&self) {
+        if self.dependents.n_dependents == 0 {
+            return;
+        }
+        for (slot, proc) in self.procs.all().filter(|(_, proc)| depends(&proc.config) && minds(proc)) {
+            let is_up = matches!(
+                proc.process.state,
+                State::Starting { .. } | State::Running { .. } | State::Failing { .. }
+            );
+            if !is_up {
+                self.told_of_lost_needs(slot);
+            } else if self.dependents.graph.verdict(slot) != Verdict::Met {
+                self.link.set_needs_lost(slot, true);
+            }
+        }
+    }
+
+    /// Tells a process that a former manager was about to start if that is not to be any more.
+    pub fn tell_of_lost_needs(&mut self, slot: SlotId) {
+        if self.procs.proc(slot).is_some_and(|proc| depends(&proc.config) && minds(proc))
+            && self.link.are_needs_lost(slot)
+        {
+            self.apply(slot, Event::NeedsLost);
+            self.link.set_needs_lost(slot, false);
+        }
+    }
+
+    fn told_of_lost_needs(&self, slot: SlotId) {
+        if self.procs.proc(slot).is_some_and(minds) && self.link.are_needs_lost(slot) {
+            self.link.set_needs_lost(slot, false);
+        }
+    }
+
     /// A manager has taken over: everybody's conditions are asked once.
     pub fn ask_all_conditions(&mut self) {
         if self.dependents.n_dependents == 0 {
@@ -294,7 +358,12 @@ impl Daemon {
         let all = self.procs.all();
         let dependents = all.filter(|(_, proc)| depends(&proc.config));
         let graph = &self.dependents.graph;
-        let changes = dependents.map(|(id, _)| Change { id, verdict: graph.verdict(id) });
+        // Of a loss that is over the former manager may have told nobody.
+        let verdict = |id, proc: &Proc| match graph.verdict(id) {
+            Verdict::Met if minds(proc) && self.link.are_needs_lost(id) => Verdict::Unmet,
+            verdict => verdict,
+        };
+        let changes = dependents.map(|(id, proc)| Change { id, verdict: verdict(id, proc) });
         let changes: Vec<Change> = changes.collect();
         self.dependents.changed.extend(changes);
         self.tell_dependents();

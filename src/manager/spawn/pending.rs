@@ -80,6 +80,18 @@ impl Daemon {
         }
     }
 
+    /// As [`Daemon::conclude_pending_spawn`] for a program that is known to have been executed, because it has said
+    /// something: whoever created it is about to say so, too.
+    pub fn conclude_executed_spawn(&mut self, slot: SlotId) {
+        let pending_spawn = self.procs.proc(slot).and_then(|proc| proc.pending_spawn.as_ref());
+        let delivery = pending_spawn.and_then(|pending_spawn| pending_spawn.delivery.clone());
+        let Some(outcome) = delivery.and_then(|delivery| delivery.wait(LAST_MOMENT)) else {
+            return self.conclude_pending_spawn(slot);
+        };
+        self.forget_pending_spawn(slot);
+        self.conclude(slot, outcome, Event::SpawnedLate);
+    }
+
     /// Checks the pending spawns that are due, and gives up those that have taken too long.
     pub fn check_pending_spawns(&mut self) {
         let now = clock::monotonic();

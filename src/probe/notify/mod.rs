@@ -93,18 +93,19 @@ pub struct Message {
 /// Takes what has come, `most` messages at most, without waiting. What is left is found by the next call. Descriptors
 /// that come along are closed. Messages of which the kernel does not say who has sent them are left out.
 ///
+/// A message leaves the socket when `take` has come back from it: if this process is killed before that, whoever has the
+/// socket next finds it again.
+///
 /// # Errors
-/// The system's, if there was one before the first message.
-pub fn receive(socket: impl AsFd, most: usize) -> io::Result<Vec<Message>> {
-    let mut messages = Vec::new();
+/// The system's.
+pub fn receive(socket: impl AsFd, most: usize, mut take: impl FnMut(Message)) -> io::Result<()> {
     let mut buffer = vec![0; LONGEST];
     for _ in 0..most {
-        let mut datagram = match datagram::receive(&socket, &mut buffer) {
+        let mut datagram = match datagram::peek(&socket, &mut buffer) {
             Ok(datagram) => datagram,
-            Err(error) if error.kind() == ErrorKind::WouldBlock || !messages.is_empty() => break,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),
         };
-        let Some(sender) = datagram.sender else { continue };
         let is_too_long = datagram.is_cut;
         let notices =
             if is_too_long { Notices::default() } else { Notices::parse(&buffer[..datagram.n_bytes]) };
@@ -112,9 +113,17 @@ pub fn receive(socket: impl AsFd, most: usize) -> io::Result<Vec<Message>> {
         let is_barrier =
             notices == Notices { is_barrier: true, ..Notices::default() } && datagram.fds.len() == 1;
         let barrier = if is_barrier { datagram.fds.pop() } else { None };
-        messages.push(Message { sender, notices, is_too_long, _barrier: barrier });
+        if let Some(sender) = datagram.sender {
+            take(Message { sender, notices, is_too_long, _barrier: barrier });
+        }
+        // With it goes the last copy of its barrier.
+        match datagram::receive(&socket, &mut buffer) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
     }
-    Ok(messages)
+    Ok(())
 }
 
 /// What a message says. Of assignments with the same name the first counts; unknown ones are passed over.

@@ -16,13 +16,19 @@ fn own_uid() -> u32 {
     rustix::process::getuid().as_raw()
 }
 
+fn received(socket: impl AsFd, most: usize) -> Vec<Message> {
+    let mut messages = Vec::new();
+    receive(socket, most, |message| messages.push(message)).unwrap();
+    messages
+}
+
 /// Messages as they come, until there are so many.
 fn await_messages(socket: &OwnedFd, number: usize) -> Vec<Message> {
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut messages = Vec::new();
     while messages.len() < number {
         assert!(Instant::now() < deadline, "{messages:?}");
-        messages.extend(receive(socket, 64).unwrap());
+        messages.extend(received(socket, 64));
         std::thread::yield_now();
     }
     messages
@@ -136,7 +142,7 @@ fn messages_come_with_their_senders_in_order_and_not_too_many_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notify");
     let socket = Socket::bind(&path).unwrap();
-    assert!(receive(&socket.fd, 64).unwrap().is_empty());
+    assert!(received(&socket.fd, 64).is_empty());
     let sender = UnixDatagram::unbound().unwrap();
     sender.connect(&path).unwrap();
     for number in 0..5 {
@@ -146,7 +152,7 @@ fn messages_come_with_their_senders_in_order_and_not_too_many_at_once() {
     let inherited = socket.fd.try_clone().unwrap();
     drop(socket);
     let statuses = |most| {
-        let messages = receive(&inherited, most).unwrap();
+        let messages = received(&inherited, most);
         messages
             .into_iter()
             .map(|message| {
@@ -163,7 +169,7 @@ fn messages_come_with_their_senders_in_order_and_not_too_many_at_once() {
     long.resize(LONGEST + 1, b'x');
     sender.send(&long).unwrap();
     sender.send(&long[..LONGEST]).unwrap();
-    let messages = receive(&inherited, 64).unwrap();
+    let messages = received(&inherited, 64);
     assert!(messages[0].is_too_long && messages[0].notices == Notices::default());
     assert!(!messages[1].is_too_long && messages[1].notices.is_ready);
     assert_eq!(messages.len(), 2);
@@ -202,7 +208,7 @@ fn descriptors_are_closed_and_a_barrier_only_when_all_is_done() {
         send_with(&sender, &path, text, &vec![&write; n_fds]);
         drop(write);
         assert!(!is_closed(&read), "it is in the socket");
-        let messages = receive(&socket.fd, 64).unwrap();
+        let messages = received(&socket.fd, 64);
         assert_eq!(messages.len(), 1);
         assert_eq!(is_closed(&read), !is_held, "{text:?} with {n_fds}");
         drop(messages);
@@ -225,7 +231,7 @@ fn systemds_own_tool_is_understood() {
     let mut notices = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(20);
     let status = loop {
-        notices.extend(receive(&socket.fd, 64).unwrap().into_iter().map(|message| message.notices));
+        notices.extend(received(&socket.fd, 64).into_iter().map(|message| message.notices));
         if let Some(status) = tool.try_wait().unwrap() {
             break status;
         }
@@ -367,4 +373,16 @@ fn children_orphans_and_those_who_are_gone_speak_for_their_program() {
     let other = Shell::run("read line", &path);
     let known = |pid| (pid == other.pid()).then_some(Program { name: "x", uid: own_uid() });
     assert_eq!(program_of(message.sender, known, |_| Some("x")), None);
+}
+
+#[test]
+fn what_nobody_has_taken_to_its_end_stays() {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    rustix::net::sockopt::set_socket_passcred(&ours, true).unwrap();
+    theirs.send(b"READY=1").unwrap();
+    let is_killed = std::panic::catch_unwind(|| receive(&ours, 64, |_| panic!("killed")));
+    assert!(is_killed.is_err());
+    let messages = received(&ours, 64);
+    assert!(matches!(&messages[..], [message] if message.notices.is_ready), "{messages:?}");
+    assert!(received(&ours, 64).is_empty());
 }
