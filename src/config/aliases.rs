@@ -89,6 +89,12 @@ pub(super) fn messages(document: &Document) -> Vec<Message> {
     twice(document).into_iter().map(line).collect()
 }
 
+/// There a file that cannot be read is passed over.
+pub(super) fn files_that_may_be_missing(text: &str) -> Parsed<String> {
+    let files = text.split(',').map(strip).filter(|file| !file.is_empty());
+    Ok(files.map(|file| format!("-{file}")).collect::<Vec<_>>().join(", "))
+}
+
 /// The value of an alias that means the same.
 #[expect(clippy::unnecessary_wraps, reason = "as all the others in the table")]
 pub(super) fn same(text: &str) -> Parsed<String> {

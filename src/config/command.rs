@@ -24,12 +24,17 @@ pub struct Command {
 /// Why a command cannot be executed. Prints as the text of `spawnerr`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
-    CannotParse { command: String, why: &'static str },
+    CannotParse {
+        command: String,
+        why: &'static str,
+    },
     Empty,
     NotFound(String),
     IsDirectory(String),
     NotExecutable(String),
     NoPermission(String),
+    /// There is no environment for it; the whole text.
+    Environment(String),
 }
 
 impl fmt::Display for CommandError {
@@ -43,6 +48,7 @@ impl fmt::Display for CommandError {
             CommandError::IsDirectory(file) => write!(f, "command at {} is a directory", repr(file)),
             CommandError::NotExecutable(file) => write!(f, "command at {} is not executable", repr(file)),
             CommandError::NoPermission(file) => write!(f, "no permission to run command {}", repr(file)),
+            CommandError::Environment(text) => f.write_str(text),
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) mod values;
 
 pub(crate) mod aliases;
 mod document;
+pub mod dotenv;
 mod ini;
 mod joined;
 pub(crate) mod schema;
@@ -36,6 +37,7 @@ mod groups;
 mod listeners;
 mod probe;
 mod programs;
+mod resources;
 mod servers;
 mod streams;
 mod supervision;

@@ -2,13 +2,18 @@
 
 use crate::config::environment;
 use crate::config::fcgi;
+use crate::config::resources;
 use crate::config::schema;
 use crate::config::section::{Context, Extra, MAX_PROCESSES, Section};
 use crate::config::streams::{self, STDERR, STDOUT, Shared};
 use crate::config::supervision;
-use crate::config::text::strip;
-use crate::config::values::{self, Read, Reading};
-use crate::model::config::{Autorestart, FcgiAddress, FcgiSocket, ProcessConfig, StreamConfig, User};
+use crate::config::text::{repr, strip};
+use crate::config::values::{self, Parsed, Read, Reading};
+use crate::model::config::{
+    Autorestart, EnvironmentFile, EnvironmentSources, FcgiAddress, FcgiSocket, Inherit, ProcessConfig,
+    StreamConfig, User,
+};
+use crate::model::resources::Resources;
 use crate::model::signal::Signal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -89,6 +94,8 @@ struct SharedKeys {
     umask: Option<u32>,
     sockets: Vec<FcgiAddress>,
     essential: bool,
+    environment_sources: EnvironmentSources,
+    resources: Resources,
     life: supervision::Shared,
     /// `%(program_name)s` unless the file says otherwise.
     has_process_name: bool,
@@ -124,6 +131,7 @@ impl SharedKeys {
         }
         let sockets = fcgi::read_sockets(section, user.as_ref());
         let essential = section.get_or_default("essential", values::boolean);
+        let environment_sources = environment_sources(section);
         let life = supervision::Shared::read(section, autorestart);
         SharedKeys {
             priority,
@@ -147,9 +155,54 @@ impl SharedKeys {
             umask,
             sockets,
             essential,
+            resources: resources::read(section),
+            environment_sources,
             life,
             has_process_name,
         }
+    }
+}
+
+fn environment_sources(section: &Section<'_>) -> EnvironmentSources {
+    let absolute = |file: EnvironmentFile| EnvironmentFile {
+        path: section.context.surroundings.absolute(&file.path),
+        ..file
+    };
+    let files: Vec<EnvironmentFile> = section.get_or_default("environment_file", environment_files);
+    EnvironmentSources {
+        environment_file: files.into_iter().map(absolute).collect(),
+        below_files: Vec::new(),
+        environment_inherit: section.get_or_default("environment_inherit", inherit),
+        user_environment: section.get_or_default("user_environment", values::boolean),
+    }
+}
+
+/// `/etc/app.env, -/etc/opt.env`.
+fn environment_files(text: &str) -> Parsed<Vec<EnvironmentFile>> {
+    let file = |word: &str| {
+        let (path, may_be_missing) = match word.strip_prefix('-') {
+            Some(path) => (path.trim(), true),
+            None => (word, false),
+        };
+        if path.is_empty() {
+            return Err(format!("{} names no file", repr(word)));
+        }
+        Ok(EnvironmentFile { path: path.into(), may_be_missing })
+    };
+    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(file).collect()
+}
+
+/// `all`, `none`, or a list of names and patterns.
+fn inherit(text: &str) -> Parsed<Inherit> {
+    let words: Vec<&str> = text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    match words.as_slice() {
+        ["all"] => Ok(Inherit::All),
+        ["none"] => Ok(Inherit::None),
+        [] => Err(format!("{} is none of all, none, and names separated by commas", repr(text))),
+        words => match words.iter().find(|word| word.contains(['=', ' ', '\t', '$', '%'])) {
+            Some(word) => Err(format!("{} is no name of a variable, and no pattern with *", repr(word))),
+            None => Ok(Inherit::Some(words.iter().map(|word| word.to_string()).collect())),
+        },
     }
 }
 
@@ -194,6 +247,9 @@ fn process(
     let command = command(&section)?;
     let name = process_name(&section, shared, program_name)?;
     let own_life = shared.life.process(&section, &shared.sockets);
+    let has_files = !shared.environment_sources.environment_file.is_empty();
+    let of_daemon = global.keys().filter(|name| has_files && !own.contains_key(*name));
+    let below_files: Vec<String> = of_daemon.cloned().collect();
     let mut environment = global.clone();
     environment.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
     Some(ProcessConfig {
@@ -229,6 +285,8 @@ fn process(
         readiness: own_life.readiness,
         health_check: own_life.health_check,
         watchdog: shared.life.watchdog,
+        resources: shared.resources.clone(),
+        environment_sources: EnvironmentSources { below_files, ..shared.environment_sources.clone() },
         notify: shared.life.notify,
     })
 }

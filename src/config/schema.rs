@@ -106,7 +106,8 @@ const fn alias(name: &'static str, key: &'static str, value: fn(&str) -> Parsed<
 }
 
 /// In any section that may have the key. If both names are there, the key counts.
-pub(crate) const ALIASES: [Alias; 8] = [
+pub(crate) const ALIASES: [Alias; 9] = [
+    alias("envfiles", "environment_file", aliases::files_that_may_be_missing),
     alias("restartpause", "restart_delay", aliases::same),
     alias("dependent_startup_wait_for", "depends_on", aliases::list_of_words),
     alias("liveness_check_script", "health", aliases::probe),
@@ -455,6 +456,37 @@ const STREAMS: &[Key] = &[
 
 const PROGRAM_END: &[Key] = &[
     key("environment", "", "KEY=\"value\",KEY2=\"value2\" over that of [supervisord]"),
+    new(Key {
+        default: Some(""),
+        ..optional(
+            "environment_file",
+            "/etc/app.env, -/etc/app.local.env",
+            "files of KEY=value lines, read at each start; below environment; one behind a - may be missing",
+        )
+    }),
+    new(key(
+        "environment_inherit",
+        "all",
+        "what of the daemon's own environment it gets: all, none, or names and patterns separated by commas",
+    )),
+    new(key("user_environment", "false", "set HOME, USER, LOGNAME and SHELL to those of user")),
+    new(optional("limit_as", "1GB", "addresses it may use: a number, or soft:hard; unlimited is one, too")),
+    new(optional("limit_core", "unlimited", "size of a core dump")),
+    new(optional("limit_cpu", "3600", "seconds on processors")),
+    new(optional("limit_data", "1GB", "size of its data")),
+    new(optional("limit_fsize", "1GB", "size of files it writes")),
+    new(optional("limit_memlock", "unlimited", "memory it may lock")),
+    new(optional("limit_msgqueue", "1MB", "POSIX message queues of its user")),
+    new(optional("limit_nofile", "65536", "open files")),
+    new(optional("limit_nproc", "4096", "processes and threads of its user")),
+    new(optional("limit_rtprio", "10", "highest real-time priority")),
+    new(optional("limit_sigpending", "1024", "waiting signals of its user")),
+    new(optional("limit_stack", "8MB:16MB", "size of its stack")),
+    new(optional("nice", "5", "niceness, from -20, which is served first, to 19")),
+    new(optional("ionice", "be:4", "urgency of reads and writes: idle, be:0-7, rt:0-7")),
+    new(optional("cpu_affinity", "0-3,6", "processors it may run on")),
+    new(optional("cpu_scheduling", "batch", "other, batch, idle, fifo:1-99, rr:1-99")),
+    new(optional("oom_score_adj", "500", "from -1000, never killed for want of memory, to 1000")),
     key(
         "serverurl",
         "AUTO",

@@ -31,10 +31,9 @@ const FAILURES_ONLY: &str =
     "one success is enough, and nothing follows it; an event listener can wait for PROCESS_HEALTHY";
 
 /// Every such key.
-const FOREIGN: [Foreign; 17] = [
+const FOREIGN: [Foreign; 16] = [
     foreign("program:", "conf_file", "no address of this daemon shows that file"),
     foreign("program:", "cron", "nothing starts it; let a crontab call 'supervisord ctl start NAME'"),
-    foreign("program:", "envfiles", "write environment, or start the daemon with --env-file"),
     foreign("program:", "killwaitsecs", "SIGKILL follows the last signal after stopwaitsecs"),
     foreign("program:", "liveness_check_success_action", FAILURES_ONLY),
     foreign("program:", "liveness_check_success_threshold", FAILURES_ONLY),

@@ -53,6 +53,8 @@ pub(crate) fn config() -> ProcessConfig {
         readiness: None,
         health_check: None,
         watchdog: None,
+        environment_sources: Default::default(),
+        resources: Default::default(),
         notify: false,
     }
 }

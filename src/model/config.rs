@@ -5,6 +5,7 @@
 
 use crate::model::dependency::Dependencies;
 use crate::model::probe::{HealthCheck, Probe, Readiness};
+use crate::model::resources::Resources;
 use crate::model::restart::RestartPolicy;
 use crate::model::signal::Signal;
 use crate::model::syslog::{SyslogOptions, SyslogTarget};
@@ -460,6 +461,12 @@ pub struct ProcessConfig {
     /// How long it may be silent on the notify socket. `None`: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watchdog: Option<Duration>,
+    /// What it may use, and how the kernel ranks it.
+    #[serde(default, skip_serializing_if = "Resources::are_default")]
+    pub resources: Resources,
+    /// Where else its environment comes from.
+    #[serde(default, skip_serializing_if = "EnvironmentSources::are_default")]
+    pub environment_sources: EnvironmentSources,
     /// Whether it gets a notify socket though no other key needs it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub notify: bool,
@@ -481,6 +488,73 @@ impl ProcessConfig {
     pub fn is_oneshot(&self) -> bool {
         self.kind == ProgramType::Oneshot
     }
+}
+
+/// What a program's environment is made of besides `environment`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentSources {
+    /// Files that are read at each start, the later ones over the earlier.
+    pub environment_file: Vec<EnvironmentFile>,
+    /// The variables in `environment` that are only those of `[supervisord]`, which lies below the files. Empty if
+    /// there are no files.
+    pub below_files: Vec<String>,
+    /// What it gets of the daemon's own environment.
+    pub environment_inherit: Inherit,
+    /// Whether it gets what belongs to its user: HOME, USER, LOGNAME, SHELL.
+    pub user_environment: bool,
+}
+
+impl EnvironmentSources {
+    fn are_default(&self) -> bool {
+        *self == EnvironmentSources::default()
+    }
+}
+
+/// One file of `environment_file`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentFile {
+    /// Absolute.
+    pub path: PathBuf,
+    /// Whether the program starts without it.
+    pub may_be_missing: bool,
+}
+
+/// What a program gets of the daemon's own environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Inherit {
+    /// Everything, as in Supervisor.
+    #[default]
+    All,
+    /// Nothing.
+    None,
+    /// What has one of these names, in which `*` stands for anything.
+    Some(Vec<String>),
+}
+
+impl Inherit {
+    /// Whether a variable of this name is among it.
+    pub fn lets_through(&self, name: &str) -> bool {
+        match self {
+            Inherit::All => true,
+            Inherit::None => false,
+            Inherit::Some(patterns) => patterns.iter().any(|pattern| matches(pattern, name)),
+        }
+    }
+}
+
+/// Whether a name is what a pattern means.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((begin, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut left) = name.strip_prefix(begin) else { return false };
+    let parts: Vec<&str> = rest.split('*').collect();
+    let Some((last, between)) = parts.split_last() else { return true };
+    for part in between {
+        match left.find(part) {
+            Some(at) => left = &left[at + part.len()..],
+            None => return false,
+        }
+    }
+    left.ends_with(last)
 }
 
 /// What a program is: `type`.

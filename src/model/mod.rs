@@ -14,6 +14,7 @@ pub mod namespec;
 pub mod percent;
 pub mod probe;
 pub mod raw;
+pub mod resources;
 pub mod restart;
 pub mod signal;
 pub mod state;

@@ -25,6 +25,7 @@ pub mod pipe;
 pub mod process;
 pub mod random;
 pub mod schedule;
+pub mod settings;
 pub mod signals;
 pub mod socket;
 pub mod spawn;

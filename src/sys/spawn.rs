@@ -24,6 +24,7 @@ use crate::sys::limits::Limit;
 use crate::sys::listeners::Listeners;
 use crate::sys::process;
 use crate::sys::schedule;
+use crate::sys::settings::Setting;
 use crate::sys::signals::{self, Blocked, Changed};
 use crate::sys::user::{self, Identity};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -62,6 +63,8 @@ pub struct Program {
     pub file_size: Option<Limit>,
     /// What to write to `/proc/self/oom_score_adj`, if the keeper changed its own.
     pub oom_score_adj: Option<CString>,
+    /// What else the kernel is to be told about it, in this order.
+    pub settings: Vec<Setting>,
     /// SIGKILL the program when this process, the keeper, ends.
     pub dies_with: Option<i32>,
 }
@@ -106,6 +109,8 @@ pub struct Failure {
     pub errno: i32,
     /// It lacks the capability that this stage takes.
     pub lacks_capability: bool,
+    /// In [`Stage::Settings`]: the place of the setting.
+    pub setting: usize,
 }
 
 /// What the child was doing when it failed, or is doing.
@@ -115,6 +120,8 @@ pub enum Stage {
     Descriptors,
     /// Setting the limits that programs are to see.
     Limits,
+    /// Applying one of the program's own settings.
+    Settings,
     /// It was known beforehand that it cannot become the user.
     Impossible,
     /// Setting the supplementary groups, setgroups(2).
@@ -132,9 +139,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 9] = [
+    const ALL: [Stage; 10] = [
         Stage::Descriptors,
         Stage::Limits,
+        Stage::Settings,
         Stage::Impossible,
         Stage::Groups,
         Stage::Group,
@@ -251,6 +259,7 @@ impl Spawner {
                 .map_or(3, |highest| highest + 1),
             listeners: &mut listeners,
             changed: *self.changed.get_or_insert_with(Changed::here),
+            setting: 0,
             failure: None,
         };
         let flags = libc::CLONE_VM
@@ -312,6 +321,11 @@ impl Failure {
         let whole = match self.stage {
             Stage::Descriptors => return ["couldn't take its descriptors: ", errno_name(self.errno), "", ""],
             Stage::Limits => return ["couldn't set its limits: ", errno_name(self.errno), "", ""],
+            Stage::Settings => {
+                let (text, lack) =
+                    notes.settings.get(self.setting).map_or(("", ""), |(text, lack)| (&**text, *lack));
+                return [text, errno_name(self.errno), if self.lacks_capability { lack } else { "" }, ""];
+            }
             Stage::Directory => &notes.directory,
             Stage::Exec => &notes.exec,
             Stage::Impossible => {
@@ -337,6 +351,8 @@ struct Notes {
     impossible: Option<String>,
     directory: String,
     exec: String,
+    /// Of each setting, and what stands behind the error if a capability is missing.
+    settings: Vec<(String, &'static str)>,
 }
 
 impl Notes {
@@ -359,6 +375,7 @@ impl Notes {
             impossible,
             directory: format!("couldn't chdir to {directory}: "),
             exec: format!("couldn't exec {}: ", program.written),
+            settings: program.settings.iter().map(Setting::note).collect(),
         }
     }
 }
@@ -377,6 +394,8 @@ struct Plan<'a> {
     /// From here on every descriptor is somebody else's.
     first_unneeded: RawFd,
     changed: Changed,
+    /// The place of the setting that is being applied.
+    setting: usize,
     failure: Option<Failure>,
 }
 
@@ -387,8 +406,14 @@ extern "C" fn child_main(plan: *mut c_void) -> c_int {
     // SAFETY: this is the child of a CLONE_VFORK, with every signal blocked.
     let stage = unsafe { become_program(plan) };
     let errno = errno();
-    let lacks = |(_, number)| errno == libc::EPERM && !capabilities::is_effective(number);
-    let failure = Failure { stage, errno, lacks_capability: stage.capability().is_some_and(lacks) };
+    let setting = plan.setting;
+    let capability = match stage {
+        Stage::Settings => plan.program.settings.get(setting).and_then(Setting::capability),
+        stage => stage.capability().map(|(_, number)| number),
+    };
+    let is_refused = matches!(errno, libc::EPERM | libc::EACCES);
+    let lacks_capability = capability.is_some_and(|number| is_refused && !capabilities::is_effective(number));
+    let failure = Failure { stage, errno, lacks_capability, setting };
     complain(plan, &failure);
     plan.failure = Some(failure);
     // SAFETY: ends the child without running anything of the parent's.
@@ -428,6 +453,13 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
         }
         if let Some(score) = &program.oom_score_adj {
             write_file(c"/proc/self/oom_score_adj", score.to_bytes());
+        }
+        progress.enter(Stage::Settings);
+        for (place, setting) in program.settings.iter().enumerate() {
+            plan.setting = place;
+            if !setting.apply() {
+                return Stage::Settings;
+            }
         }
         match &program.user {
             UserChange::Stay => {}
@@ -638,6 +670,7 @@ mod tests {
             descriptors: None,
             file_size: None,
             oom_score_adj: None,
+            settings: Vec::new(),
             dies_with: None,
         }
     }
@@ -679,7 +712,7 @@ mod tests {
         let (_, failure, text) = run(&program("/nope", &["nope"]));
         assert_eq!(
             failure,
-            Some(Failure { stage: Stage::Exec, errno: libc::ENOENT, lacks_capability: false })
+            Some(Failure { stage: Stage::Exec, errno: libc::ENOENT, lacks_capability: false, setting: 0 })
         );
         assert_eq!(
             text,

@@ -6,7 +6,7 @@ use nix::unistd::{
     Gid, Uid, User, getegid, geteuid, getgid, getgrouplist, getgroups, getuid, setgid, setgroups, setuid,
 };
 use std::collections::BTreeSet;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 
 /// Why an ordinary user cannot run anything as somebody else; Supervisor, options.py, drop_privileges().
 pub const NOT_ROOT: &str = "Can't drop privilege as nonroot user";
@@ -40,6 +40,23 @@ pub fn identity(uid: u32, may_be_unlisted: bool, group: Option<u32>) -> Result<I
     let gid = group.map_or(user.gid, Gid::from_raw);
     let groups = getgrouplist(&name, gid).map_err(|_| not_found())?;
     Ok(Identity { uid, gid: gid.as_raw(), groups: groups.into_iter().map(Gid::as_raw).collect() })
+}
+
+/// What belongs to a user in an environment: HOME, USER, LOGNAME, SHELL. `None` is whoever this process is.
+///
+/// # Errors
+/// The user is in no list, so nobody knows; the text for `spawnerr`.
+pub fn variables(uid: Option<u32>) -> Result<Vec<(OsString, OsString)>, String> {
+    let uid = uid.unwrap_or_else(current_uid);
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let user = user.ok_or_else(|| format!("user_environment: there is no user with the number {uid}"))?;
+    let name = OsString::from(user.name);
+    Ok(vec![
+        ("HOME".into(), user.dir.into()),
+        ("USER".into(), name.clone()),
+        ("LOGNAME".into(), name),
+        ("SHELL".into(), user.shell.into()),
+    ])
 }
 
 /// Whether this process has the groups of an identity already, and no other.

@@ -80,7 +80,7 @@ fn what_nobody_reads_gets_one_line_at_start_and_reread() {
     let program = |name: &str, keys: &str| format!("[program:{name}]\ncommand=cat\n{keys}");
     let conf = [
         program("a", "cron=@hourly\nxyz=1\n"),
-        program("b", "cron=@daily\nenvFiles=/x\n"),
+        program("b", "cron=@daily\nenvFiles=/nowhere\n"),
         program("c", "autostrat=1\n"),
         "[program-default]\nautostart=false\n".to_string(),
     ];
@@ -89,7 +89,6 @@ fn what_nobody_reads_gets_one_line_at_start_and_reread() {
         "[program:a] cron: a key of other supervisors, ignored: nothing starts it; let a crontab call 'supervisord ctl \
          start NAME'; 1 other section has it, too",
         "[program:a] xyz: unknown key, ignored",
-        "[program:b] envfiles: a key of other supervisors, ignored: write environment, or start the daemon with --env-file",
         "[program:c] autostrat: unknown key, ignored (did you mean 'autostart'?)",
         "[program-default]: a section of other supervisors, ignored: write its keys into each [program:x], or into \
          [DEFAULT], which holds for every section",

@@ -140,16 +140,10 @@ fn the_sample_of_go_runs_and_what_is_ignored_is_named() {
             "[supervisord] logfilebackups: unknown key, ignored (did you mean 'logfile_backups'?)"
                 .to_string(),
             format!(
-                "[program:web] envfiles: {instead}write environment, or start the daemon with --env-file"
-            ),
-            format!(
                 "[program:web] pre_start_hook: {instead}write it into the command: sh -c 'first this; exec the program'"
             ),
             format!(
                 "[program:web] pre_stop_hook: {instead}nothing runs it; the program gets stopsignal at once"
-            ),
-            format!(
-                "[eventlistener:ear] envfiles: {instead}write environment, or start the daemon with --env-file"
             ),
         ]
     );

@@ -1,14 +1,19 @@
 //! What a program gets at its start: its file and words, environment, user, directory and limits.
 
 use crate::config::command::{self, CommandError};
-use crate::model::config::{Config, ProcessConfig};
+use crate::config::dotenv;
+use crate::files::open;
+use crate::manager::daemon::in_words;
+use crate::model::config::{Config, EnvironmentFile, Inherit, ProcessConfig};
 use crate::model::probe::NOTIFY_VARIABLE;
 use crate::model::raw;
 use crate::sys::limits::Limit;
+use crate::sys::settings::Setting;
 use crate::sys::spawn::{Program, UserChange};
 use crate::sys::user;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
+use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -54,13 +59,14 @@ impl SpawnContext {
             file: path_c_string(&command.file),
             written: command.file.to_string_lossy().into_owned(),
             arguments: command.words.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
-            environment: self.environment(config, group),
+            environment: self.environment(config, group).map_err(CommandError::Environment)?,
             directory: config.directory.as_deref().map(path_c_string),
             umask: config.umask,
             user: user_change(config),
             descriptors: Some(self.descriptors),
             file_size: self.file_size,
             oom_score_adj: self.oom_score_adj.clone(),
+            settings: Setting::all(&config.resources),
             dies_with: self.dies_with,
         })
     }
@@ -78,10 +84,27 @@ impl SpawnContext {
         command::resolve(&config.command, config.directory.as_deref(), path)
     }
 
-    /// As in Supervisor, process.py, _spawn_as_child(): our own environment, then the `SUPERVISOR_*`
-    /// variables, then what the file says.
-    fn environment(&self, config: &ProcessConfig, group: &str) -> Vec<CString> {
-        let mut merged: BTreeMap<OsString, OsString> = self.environment.iter().cloned().collect();
+    /// As in Supervisor, process.py, _spawn_as_child(): our own environment, then the `SUPERVISOR_*` variables, then what
+    /// the file says. The sources that it does not know lie between those.
+    fn environment(&self, config: &ProcessConfig, group: &str) -> Result<Vec<CString>, String> {
+        let sources = &config.environment_sources;
+        let inherited = self.environment.iter().filter(|(name, _)| {
+            // One that is no text is let through with everything, and by no name.
+            sources.environment_inherit == Inherit::All
+                || name.to_str().is_some_and(|name| sources.environment_inherit.lets_through(name))
+        });
+        let mut merged: BTreeMap<OsString, OsString> = inherited.cloned().collect();
+        if sources.user_environment {
+            merged.extend(user::variables(config.user.as_ref().map(|user| user.uid))?);
+        }
+        for name in &sources.below_files {
+            if let Some(value) = config.environment.get(name) {
+                merged.insert(raw::os_string(name), raw::os_string(value));
+            }
+        }
+        for file in &sources.environment_file {
+            merged.extend(variables_of(file)?);
+        }
         let mut set = |key: &str, value: &str| merged.insert(raw::os_string(key), raw::os_string(value));
         set("SUPERVISOR_ENABLED", "1");
         if let Some(url) = config.serverurl.as_ref().or(self.server_url.as_ref()) {
@@ -96,7 +119,7 @@ impl SpawnContext {
                 set("WATCHDOG_USEC", &watchdog.as_micros().to_string());
             }
         }
-        for (key, value) in &config.environment {
+        for (key, value) in config.environment.iter().filter(|(key, _)| !sources.below_files.contains(*key)) {
             set(key, value);
         }
         if notify_socket.is_some() {
@@ -112,15 +135,44 @@ impl SpawnContext {
                 !["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].iter().any(|ours| key == ours)
             });
         }
-        merged
-            .into_iter()
-            .filter_map(|(mut key, value)| {
-                key.push("=");
-                key.push(value);
-                CString::new(key.into_vec()).ok()
-            })
-            .collect()
+        let words = merged.into_iter().filter_map(|(mut key, value)| {
+            key.push("=");
+            key.push(value);
+            CString::new(key.into_vec()).ok()
+        });
+        Ok(words.collect())
     }
+}
+
+/// The longest `environment_file`; execve(2) takes less.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// What a file says. Nothing of it is told to anybody.
+fn variables_of(file: &EnvironmentFile) -> Result<Vec<(OsString, OsString)>, String> {
+    let shown = file.path.display();
+    let failed = |why: &dyn std::fmt::Display| format!("environment_file {shown}: {why}");
+    let opened = match open::to_read(&file.path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && file.may_be_missing => return Ok(Vec::new()),
+        Err(error) => return Err(failed(&in_words(&error))),
+        Ok(None) => return Err(failed(&"it is not a regular file")),
+        Ok(Some((opened, _))) => opened,
+    };
+    let mut bytes = Vec::new();
+    opened.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| failed(&in_words(&error)))?;
+    if bytes.len() as u64 > LONGEST_FILE {
+        return Err(failed(&format_args!("it is larger than {} MiB", LONGEST_FILE >> 20)));
+    }
+    let variables = dotenv::parse(&bytes).map_err(|error| failed(&error))?;
+    Ok(variables
+        .into_iter()
+        .map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value)))
+        .collect())
+}
+
+/// Whether others have to be asked for a program's environment, which may take long.
+pub fn asks_around(config: &ProcessConfig) -> bool {
+    let sources = &config.environment_sources;
+    !sources.environment_file.is_empty() || sources.user_environment
 }
 
 /// Whether a program runs as another user than the daemon, or with a group of its own.

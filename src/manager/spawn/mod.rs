@@ -118,7 +118,8 @@ impl Spawns {
     /// Whether nobody can hold up the creation of a program: no other user, and nothing to look up where a look may
     /// take long.
     fn is_quick(&mut self, config: &ProcessConfig) -> bool {
-        let goes_elsewhere = config.directory.is_some() || context::changes_user(config);
+        let goes_elsewhere =
+            config.directory.is_some() || context::changes_user(config) || context::asks_around(config);
         if goes_elsewhere || self.mounts.are_all_local() {
             return !goes_elsewhere;
         }
