@@ -263,7 +263,7 @@ stdout_prefix=true
         return;
     }
     let start = after(
-        "ulimit -f 100000; cp \"$1\" supervisord; shift; chown 65534 .
+        "cp \"$1\" supervisord; ulimit -f 100000; shift; chown 65534 .
          exec setpriv --reuid=65534 --regid=65534 --clear-groups ./supervisord \"$@\"",
         conf,
     );
