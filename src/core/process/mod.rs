@@ -34,7 +34,7 @@
 //!   of RUNNING.
 //! - What has failed while it runs on ([`State::Failing`]) keeps its state until it has ended.
 //!
-//! [`step`] is the table; `start`, `end` and `stop` are what follows from it.
+//! [`step()`] is the table; `start`, `end` and `stop` are what follows from it.
 
 mod end;
 mod start;
@@ -227,7 +227,7 @@ impl State {
         }
     }
 
-    /// When [`step`] next needs a [`Event::Tick`]; `None` if only another event can change this state.
+    /// When [`step()`] next needs a [`Event::Tick`]; `None` if only another event can change this state.
     pub fn deadline(&self) -> Option<Monotonic> {
         let deadline = match self {
             State::Waiting { give_up_at: at }
