@@ -278,26 +278,26 @@ impl Daemon {
 
     /// Tells all whose conditions have changed.
     pub fn tell_dependents(&mut self) {
-        if self.dependents.is_telling || self.dependents.changed.is_empty() {
+        if self.dependents.is_telling {
             return;
         }
-        self.dependents.is_telling = true;
-        self.spawn_together(|daemon| {
-            while let Some(change) = daemon.dependents.changed.pop_front() {
-                let is_lost = change.verdict != Verdict::Met;
-                daemon.dependents.n_unsaved =
-                    daemon.dependents.n_unsaved.min(daemon.dependents.changed.len());
-                daemon.apply(change.id, if is_lost { Event::NeedsLost } else { Event::NeedsChanged });
-                if is_lost {
-                    daemon.told_of_lost_needs(change.id);
-                }
-                daemon.link.beat();
+        // A round creates programs, and what that changes is told in the next one: a chain has a round for each link.
+        while !self.dependents.changed.is_empty() {
+            self.dependents.is_telling = true;
+            self.spawn_together(Daemon::tell_those_that_wait);
+            self.dependents.is_telling = false;
+        }
+    }
+
+    fn tell_those_that_wait(&mut self) {
+        while let Some(change) = self.dependents.changed.pop_front() {
+            let is_lost = change.verdict != Verdict::Met;
+            self.dependents.n_unsaved = self.dependents.n_unsaved.min(self.dependents.changed.len());
+            self.apply(change.id, if is_lost { Event::NeedsLost } else { Event::NeedsChanged });
+            if is_lost {
+                self.told_of_lost_needs(change.id);
             }
-        });
-        self.dependents.is_telling = false;
-        // What the creation of their programs has changed.
-        if !self.dependents.changed.is_empty() {
-            self.tell_dependents();
+            self.link.beat();
         }
     }
 
