@@ -1,7 +1,7 @@
 //! `ready`: how a program is found to be ready, and what follows if it is not.
 
 use crate::life_kit::*;
-use crate::support::{Daemon, LONG, free_ports, has_root, member, running, until};
+use crate::support::{Daemon, LONG, flag, free_ports, has_root, member, running, text, until};
 use nix::sys::signal::Signal;
 use std::net::TcpListener;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -335,4 +335,18 @@ fn commands_beyond_the_limit_wait_for_their_turn() {
     assert_eq!(counts.len(), 30);
     assert!(counts.iter().all(|count| *count <= 8), "{counts:?}");
     assert!(counts.iter().any(|count| *count > 1), "they run beside each other: {counts:?}");
+}
+
+/// The reader of the output may be quicker than the loop is with the pid of the program.
+#[test]
+fn a_line_that_is_printed_at_once_is_heard_at_every_start() {
+    let daemon = crate::start(
+        "[program:p]\ncommand=/bin/sh -c 'echo ready; exec sleep 1000'\nready=log:^ready$\nready_timeout=5s\n\
+         startretries=0\nautostart=false\n",
+    );
+    for round in 0..60 {
+        let started = daemon.try_call("supervisor.startProcess", vec![text("p"), flag(true)]);
+        assert!(started.is_ok(), "start {round}: {started:?}");
+        daemon.call("supervisor.stopProcess", vec![text("p"), flag(true)]);
+    }
 }

@@ -319,7 +319,7 @@ impl Daemon {
                 StreamOutput::Protocol(_) => continue,
                 StreamOutput::Communication(data) => (outlet::communication(channel), data),
                 StreamOutput::Log(data) => {
-                    self.hear_lines(slot, pid, channel, &data);
+                    self.hear_lines(slot, channel, &data);
                     if !self.makes_events(slot, channel) {
                         continue;
                     }

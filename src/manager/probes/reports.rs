@@ -417,11 +417,13 @@ impl Daemon {
     }
 
     /// Takes what a program has written, if a line of it may say that it is ready.
-    pub fn hear_lines(&mut self, slot: SlotId, pid: i32, channel: Stream, bytes: &[u8]) {
+    ///
+    /// Everything that comes is of this start: what a former program wrote was taken before its end was dealt with. A reader
+    /// may not know the new pid yet, so that says nothing.
+    pub fn hear_lines(&mut self, slot: SlotId, channel: Stream, bytes: &[u8]) {
         let Some(lines) = self.probes.reports.lines.get_mut(&slot) else { return };
-        let is_of_this_start =
-            self.procs.proc(slot).is_some_and(|proc| proc.process.state.pid() == Some(pid));
-        if is_of_this_start && lines[usize::from(channel == Stream::Stderr)].lines.feed(bytes) {
+        if lines[usize::from(channel == Stream::Stderr)].lines.feed(bytes) {
+            self.conclude_executed_spawn(slot);
             self.apply(slot, Event::Readiness(Ok(())));
         }
     }
