@@ -175,7 +175,8 @@ impl Daemon {
         let Some(proc) = self.procs.proc(slot) else { return };
         let state = &proc.process.state;
         let (is_up, lives) = (matches!(state, State::Running { .. }), state.pid().is_some());
-        if !matches!(state, State::Starting { is_ready: false, .. }) {
+        // One that is being stopped may be about to write: without a reader it would die of that, and not end as it should.
+        if !lives && !matches!(state, State::Starting { is_ready: false, .. }) {
             self.probes.reports.close_pipe(slot, &self.link);
         }
         match pattern(proc) {
