@@ -204,7 +204,8 @@ impl Daemon {
         let What::Exit { status, name } = entry.what else { return };
         let came_later = |slot| self.procs.proc(slot).is_some_and(|proc| proc.spawn_head > entry.sequence);
         if self.may_be_done(entry.sequence) && self.procs.slot_of_pid(entry.pid).is_none_or(came_later) {
-            // An earlier program with this pid, or one whose end is known.
+            // An earlier program with this pid, or one whose end is known. Of a probe's command nothing is known.
+            self.probe_command_ended(entry.pid, status, entry.sequence);
             return;
         }
         self.link.set_known(entry.pid, false);

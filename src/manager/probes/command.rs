@@ -163,7 +163,10 @@ impl Daemon {
 
     /// A child of the keeper has ended, which the ledger tells under this number; whether it was such a command.
     pub fn probe_command_ended(&mut self, pid: Pid, status: ExitStatus, sequence: u64) -> bool {
-        if self.probes.inherited.remove(&pid) {
+        let of_predecessor = self.probes.inherited.iter().find_map(|(slot, of)| (*of == pid).then_some(*slot));
+        if let Some(slot) = of_predecessor {
+            self.probes.inherited.remove(&slot);
+            self.probes.ended.push(slot);
             return true;
         }
         // Whoever ended before it was created had the same number before.
@@ -185,7 +188,7 @@ impl Daemon {
     /// The ledger will not tell again of commands that have ended.
     pub(super) fn forget_ended_commands(&mut self) {
         for slot in std::mem::take(&mut self.probes.ended) {
-            if !self.probes.commands.contains_key(&slot) {
+            if !self.probes.commands.contains_key(&slot) && !self.probes.inherited.contains_key(&slot) {
                 self.link.announce_probe(slot);
             }
         }
@@ -227,7 +230,8 @@ impl Daemon {
         }
     }
 
-    /// Ends what a killed manager was trying a process with, and all that belongs to it. Its end is not heard of any more.
+    /// Ends what a killed manager was trying a process with, and all that belongs to it. The slot names its pid until the
+    /// ledger has told of its end, so that the next manager knows it as well.
     pub(super) fn end_inherited_command(&mut self, slot: SlotId) {
         let pid = self.link.probe_pid(slot);
         if pid <= 0 {
@@ -248,7 +252,8 @@ impl Daemon {
                 is_it
             });
             if is_there.get() || link.ends_to_come().contains(&pid) {
-                self.probes.inherited.insert(pid);
+                self.probes.inherited.insert(slot, pid);
+                return;
             }
         }
         self.link.announce_probe(slot);

@@ -25,7 +25,7 @@ use crate::probe::network;
 use crate::rt;
 use crate::sys::clock;
 use futures_lite::FutureExt;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -53,8 +53,8 @@ pub struct Probes {
     /// The commands that were started and have not ended, of which there is one for each process at most.
     commands: HashMap<SlotId, Command>,
     queue: Queue,
-    /// Commands of a former manager whose ends have not been told.
-    inherited: HashSet<Pid>,
+    /// Commands of a former manager whose ends have not been told. No other command is started for their processes.
+    inherited: HashMap<SlotId, Pid>,
     /// Whose commands have ended in this turn of the loop.
     ended: Vec<SlotId>,
     reports: Reports,
@@ -114,7 +114,7 @@ impl Probes {
             due: BTreeSet::new(),
             commands: HashMap::new(),
             queue: Queue::default(),
-            inherited: HashSet::new(),
+            inherited: HashMap::new(),
             ended: Vec::new(),
             reports: Reports::new()?,
             n_trials: 0,
@@ -238,10 +238,8 @@ impl Daemon {
     pub fn go_on_probing(&mut self) {
         let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
         for slot in slots {
-            let Some(proc) = self.procs.proc(slot) else { continue };
-            if proc.config.readiness.is_some() || proc.config.health_check.is_some() {
-                self.end_inherited_command(slot);
-            }
+            // Whether it is still asked by commands or not: the configuration may have changed meanwhile.
+            self.end_inherited_command(slot);
             self.watch(slot, true);
         }
     }

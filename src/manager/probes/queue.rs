@@ -3,7 +3,7 @@
 //! No timer looks after the queue: whoever is being asked answers, or is given up after its time, and then the next one has
 //! its turn. The time of a try begins with the try.
 
-use super::Probes;
+use super::{Command, Probes};
 use crate::manager::processes::SlotId;
 use std::collections::{BTreeMap, HashMap};
 
@@ -61,8 +61,11 @@ impl Probes {
             if n_running >= MOST_COMMANDS {
                 return None;
             }
-            let is_free =
-                |slot: &&SlotId| self.commands.get(*slot).is_none_or(|command| !command.is_of_former_start());
+            let is_free = |slot: &&SlotId| {
+                let is_of_former_start = |command: &Command| command.is_of_former_start();
+                !self.inherited.contains_key(*slot)
+                    && !self.commands.get(*slot).is_some_and(is_of_former_start)
+            };
             self.queue.to_run.values().find(is_free).copied()
         })
     }
@@ -88,6 +91,16 @@ mod tests {
         assert_eq!(probes.next_in_queue(), Some(5), "one that joins twice waits once");
         probes.queue.leave(5);
         assert_eq!(probes.next_in_queue(), None);
+    }
+
+    #[test]
+    fn a_command_begins_when_the_one_of_a_former_manager_has_ended() {
+        let mut probes = probes();
+        probes.inherited.insert(1, 4711);
+        probes.queue.join(1, true);
+        assert_eq!(probes.next_in_queue(), None);
+        probes.inherited.remove(&1);
+        assert_eq!(probes.next_in_queue(), Some(1));
     }
 
     #[test]
