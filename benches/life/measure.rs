@@ -133,7 +133,8 @@ fn many(plan: &Plan) -> Vec<Row> {
 }
 
 /// Programs that depend on each other, from the daemon's start to the last one's first instruction. The floor is the same
-/// number without dependencies.
+/// number without dependencies, and for a chain also the same number one by one: two processors create side by side what need
+/// not come in order.
 fn depends(plan: &Plan) -> Vec<Row> {
     let number = plan.n_dependents;
     let take = |shape| {
@@ -142,12 +143,17 @@ fn depends(plan: &Plan) -> Vec<Row> {
         daemon.shut_down();
         started
     };
-    let shapes = [Shape::Chain, Shape::Fan, Shape::Layers];
-    let row = |shape: Shape| {
+    let pairs = [
+        (Shape::Chain, Shape::Nobody),
+        (Shape::Chain, Shape::OneByOne),
+        (Shape::Fan, Shape::Nobody),
+        (Shape::Layers, Shape::Nobody),
+    ];
+    let row = |(shape, other): (Shape, Shape)| {
         // In turns, so that both have the machine as it is at the time.
-        let floor = take(Shape::Nobody);
+        let floor = take(other);
         Row {
-            what: format!("{number} programs, {shape:?}"),
+            what: format!("{number} programs, {shape:?}, beside {other:?}"),
             unit: Unit::Milliseconds,
             floor: Some(floor),
             ours: take(shape),
@@ -155,7 +161,7 @@ fn depends(plan: &Plan) -> Vec<Row> {
             goal: Some(Goal::Ratio(1.2)),
         }
     };
-    shapes.map(row).into()
+    pairs.map(row).into()
 }
 
 /// From a program's word that it is ready to the first instruction of the one that waits for it.

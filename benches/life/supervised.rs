@@ -40,6 +40,8 @@ pub enum Crew {
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     Nobody,
+    /// Nobody, but each has a priority of its own: one after the other, as in a chain.
+    OneByOne,
     /// Each on the one before.
     Chain,
     /// All on the first.
@@ -59,9 +61,10 @@ impl Shape {
             _ => String::new(),
         };
         let program = |at: usize| {
+            let priority = if matches!(self, Shape::OneByOne) { at } else { 999 };
             format!(
                 "[program:p{at}]\ncommand={command}\nstartsecs=0\nautorestart=true\nstdout_logfile=NONE\n\
-                 redirect_stderr=true\n{}",
+                 redirect_stderr=true\npriority={priority}\n{}",
                 depends(at)
             )
         };

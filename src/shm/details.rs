@@ -35,7 +35,7 @@ pub(super) fn write(memory: &ManagerMemory, slot: u32, number: u32, process: &Pr
 
 fn flags(process: &Process) -> u32 {
     let state = match process.state {
-        State::Waiting { .. } => DETAIL_WAITING,
+        State::Waiting { is_asked, .. } => DETAIL_WAITING | if is_asked { DETAIL_ASKED } else { 0 },
         State::Failing { cause, .. } => {
             let cause = Cause::ALL.iter().position(|known| *known == cause).unwrap_or(0) as u32 + 1;
             DETAIL_FAILING | cause << DETAIL_CAUSE_SHIFT
@@ -64,7 +64,9 @@ pub(super) fn read(memory: &ManagerMemory, slot: u32, number: u32, process: &mut
     let then = detail.then.load(Relaxed) as u8;
     let deadline = |state: &State| state.deadline().unwrap_or(NEVER);
     process.state = match (&process.state, flags & DETAIL_STATE) {
-        (State::Starting { up_at, .. }, DETAIL_WAITING) => State::Waiting { give_up_at: *up_at },
+        (State::Starting { up_at, .. }, DETAIL_WAITING) => {
+            State::Waiting { give_up_at: *up_at, is_asked: flags & DETAIL_ASKED != 0 }
+        }
         (State::Fatal { .. }, DETAIL_PARKED) => State::Parked { is_fatal: true },
         (State::Stopped, DETAIL_PARKED) => State::Parked { is_fatal: false },
         (state @ (State::Starting { pid: Some(pid), .. } | State::Running { pid, .. }), DETAIL_FAILING) => {
@@ -113,8 +115,8 @@ mod tests {
         let unhealthy = Health { is_healthy: Some(false), failures: 3, problem: "status 503".to_string() };
         let healthy = Health { is_healthy: Some(true), ..Health::default() };
         let states = [
-            State::Waiting { give_up_at: due },
-            State::Waiting { give_up_at: NEVER },
+            State::Waiting { give_up_at: due, is_asked: false },
+            State::Waiting { give_up_at: NEVER, is_asked: true },
             State::Starting { pid: Some(7), up_at: due, is_ready: true },
             State::Starting { pid: Some(7), up_at: NEVER, is_ready: false },
             State::Stopping { pid: 7, kill_at: due, after: After::Return, then: 2 },

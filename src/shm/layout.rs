@@ -415,6 +415,8 @@ pub const DETAIL_HEALTHY: u32 = 1 << 12;
 pub const DETAIL_HAS_PROBLEM: u32 = 1 << 13;
 /// Flag in [`Detail::flags`]: it is to be stopped once all that depends on it is at rest.
 pub const DETAIL_TO_STOP: u32 = 1 << 14;
+/// Flag in [`Detail::flags`]: somebody asked for the start that it waits for.
+pub const DETAIL_ASKED: u32 = 1 << 15;
 
 /// Bit in [`Slot::current`]: the record that counts has a [`Detail`]. A manager of an earlier release clears it.
 pub const CURRENT_HAS_DETAIL: u32 = 2;

@@ -272,7 +272,7 @@ fn set_phase(slot: &Slot, phase: u64) {
 
 pub(super) fn write_record(record: &Record, process: &Process) {
     let (pid, deadline, flags) = match &process.state {
-        State::Waiting { give_up_at } => (0, give_up_at.0, 0),
+        State::Waiting { give_up_at, .. } => (0, give_up_at.0, 0),
         State::Starting { pid, up_at, .. } => (pid.unwrap_or(0), up_at.0, 0),
         State::Running { pid, until } => (*pid, if *until == NEVER { 0 } else { until.0 }, 0),
         State::Failing { pid, kill_at, .. } => (*pid, kill_at.0, 0),

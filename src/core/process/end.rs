@@ -61,7 +61,7 @@ impl Step<'_> {
         }
         let now = self.at.now;
         if !matches!(self.process.state.kind(), ProcessState::Starting | ProcessState::Backoff) {
-            self.change(State::Waiting { give_up_at: now }, 0);
+            self.change(State::Waiting { give_up_at: now, is_asked: false }, 0);
         }
         if self.process.state.kind() == ProcessState::Starting {
             self.change(State::Backoff { retry_at: now }, 0);

@@ -92,6 +92,8 @@ pub enum State {
         /// The end of `dependency_timeout`, or [`NEVER`]. If nothing else is in its way: when [`LEAST_START_INTERVAL`]
         /// has passed since its last start.
         give_up_at: Monotonic,
+        /// Somebody asked for this start, so it comes as soon as nothing is in its way.
+        is_asked: bool,
     },
     /// `pid` is `None` only between [`Effect::Spawn`] and its answer, which may take seconds where somebody holds up
     /// the creation of the program.
@@ -230,7 +232,7 @@ impl State {
     /// When [`step()`] next needs a [`Event::Tick`]; `None` if only another event can change this state.
     pub fn deadline(&self) -> Option<Monotonic> {
         let deadline = match self {
-            State::Waiting { give_up_at: at }
+            State::Waiting { give_up_at: at, .. }
             | State::Starting { pid: Some(_), up_at: at, .. }
             | State::Running { until: at, .. }
             | State::Failing { kill_at: at, .. }

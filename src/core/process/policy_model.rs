@@ -211,7 +211,7 @@ impl Model {
     /// It waits, and has to think again.
     fn waits(&mut self, config: &ProcessConfig, at: Circumstances<'_>) {
         let is_over = self.deadline.is_some_and(|deadline| at.now >= deadline);
-        let start_at = self.started + SECOND;
+        let start_at = if self.by_itself { self.started + SECOND } else { at.now };
         match (at.needs, self.back) {
             _ if self.is_free(at) && at.now >= start_at && at.may_start => self.order(at),
             _ if self.is_free(at) && at.now >= start_at => {}

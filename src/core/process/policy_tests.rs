@@ -71,7 +71,7 @@ fn exits(code: u8) -> Event {
 fn it_starts_when_its_conditions_hold_and_not_because_they_once_did() {
     let mut story = Story::of(|_| {});
     story.needs = Needs::Unmet;
-    assert_eq!(*story.at(0.0, Event::Start), State::Waiting { give_up_at: NEVER });
+    assert_eq!(*story.at(0.0, Event::Start), State::Waiting { give_up_at: NEVER, is_asked: true });
     // Its dependency restarts, several times: it waits through that.
     for second in 1..5 {
         story.needs(f64::from(second), Needs::Unmet);
@@ -86,8 +86,21 @@ fn it_starts_when_its_conditions_hold_and_not_because_they_once_did() {
     // It holds no more when it crashes: the restart waits.
     story.needs(20.0, Needs::Unmet);
     assert_eq!(story.kind(), ProcessState::Running);
-    assert_eq!(*story.at(30.0, exits(1)), State::Waiting { give_up_at: NEVER });
+    assert_eq!(*story.at(30.0, exits(1)), State::Waiting { give_up_at: NEVER, is_asked: false });
     assert_eq!(story.n_spawns, 1);
+}
+
+#[test]
+fn a_start_that_somebody_asked_for_waits_for_its_dependencies_and_for_nothing_else() {
+    let mut story = Story::of(|_| {});
+    story.at(0.0, Event::Start);
+    story.started(0.0);
+    story.at(0.1, Event::Stop);
+    story.at(0.2, exits(0));
+    story.needs(0.2, Needs::Unmet);
+    assert_eq!(*story.at(0.3, Event::Start), State::Waiting { give_up_at: NEVER, is_asked: true });
+    story.needs(0.4, Needs::Met);
+    assert_eq!(story.n_spawns, 2, "not a second after its last start");
 }
 
 #[test]
@@ -131,7 +144,7 @@ fn what_fails_for_a_dependency_comes_back_with_it_unless_it_was_stopped() {
 fn a_wait_that_takes_too_long_fails_without_retries() {
     let mut story = Story::of(|c| c.dependencies.dependency_timeout = Some(Duration::from_secs(30)));
     story.needs = Needs::Unmet;
-    assert_eq!(*story.at(0.0, Event::Start), State::Waiting { give_up_at: moment(30.0) });
+    assert_eq!(*story.at(0.0, Event::Start), State::Waiting { give_up_at: moment(30.0), is_asked: true });
     story.at(29.0, Event::Tick);
     assert_eq!(story.kind(), ProcessState::Starting);
     story.at(30.0, Event::Tick);
@@ -399,9 +412,13 @@ fn a_dependency_that_comes_and_goes_starts_nothing_twice_within_a_second() {
             story.started(now);
             story.needs(now + 0.1, Needs::Unmet);
             story.at(now + 0.2, exits(0));
-            assert_eq!(*story.needs(now + 0.3, Needs::Met), State::Waiting { give_up_at: moment(now + 1.0) });
+            let soon = State::Waiting { give_up_at: moment(now + 1.0), is_asked: false };
+            assert_eq!(*story.needs(now + 0.3, Needs::Met), soon);
             // It holds no more, and again, before the second is over.
-            assert_eq!(*story.needs(now + 0.4, Needs::Unmet), State::Waiting { give_up_at: NEVER });
+            assert_eq!(
+                *story.needs(now + 0.4, Needs::Unmet),
+                State::Waiting { give_up_at: NEVER, is_asked: false }
+            );
             story.at(now + 0.5, Event::Tick);
             story.needs(now + 0.6, Needs::Met);
             now += 1.0;

@@ -98,8 +98,6 @@ struct Walk {
     asked: bool,
     /// A stop was the last that somebody wanted.
     is_down: bool,
-    /// The next start comes of what somebody does in this very step.
-    at_once: bool,
     published: ProcessState,
     well: Option<bool>,
     /// When its stop signal was sent, and how many others after it.
@@ -130,7 +128,6 @@ impl Walk {
             by_themselves: Vec::new(),
             asked: false,
             is_down: true,
-            at_once: false,
             published: Stopped,
             well: None,
             told: None,
@@ -223,20 +220,17 @@ impl Walk {
     /// What the rules must know of an event before it is taken in.
     fn tell_of(&mut self, event: &Event) {
         let kind = self.published;
-        self.at_once = false;
         match event {
             Event::Start | Event::StartAlone => {
                 let is_alone = *event == Event::StartAlone;
                 let waits = matches!(self.process.state, State::Waiting { .. });
                 if matches!(kind, Stopped | Stopping | Exited | Fatal) || (waits && is_alone) {
-                    (self.asked, self.at_once, self.is_down) = (true, true, false);
+                    (self.asked, self.is_down) = (true, false);
                     self.alone = is_alone;
                     self.by_themselves.clear();
                 }
             }
             Event::Stop | Event::ShutDown => (self.asked, self.is_down) = (false, true),
-            // A start that was asked for during a stop comes with the end.
-            Event::Exited { .. } => self.at_once = self.asked && kind == Stopping,
             Event::Spawned(pid) | Event::SpawnedLate(pid) => {
                 (self.ordered, self.alive) = (false, Some(*pid));
                 if matches!(event, Event::SpawnedLate(_)) {
@@ -358,7 +352,7 @@ impl Walk {
         assert!(!self.is_down, "a start after a stop");
         assert!(self.alone || self.needs == Needs::Met, "a start without what it depends on");
         let pause = self.now.since(self.started);
-        assert!(self.at_once || pause >= SECOND, "by itself after only {pause:?}");
+        assert!(self.asked || pause >= SECOND, "by itself after only {pause:?}");
         if !std::mem::take(&mut self.asked) {
             self.by_themselves.push(self.now);
             if let Some(limit) = self.config.restart.restart_limit {

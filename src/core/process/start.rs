@@ -18,7 +18,7 @@ impl Step<'_> {
         self.process.is_alone = alone;
         self.process.automatic_starts.clear();
         self.process.failures = 0;
-        self.enter();
+        self.enter(true);
     }
 
     /// It comes up by itself, unless it has done so too often.
@@ -41,9 +41,9 @@ impl Step<'_> {
         if self.may_begin() && self.at.now < start_at {
             self.process.spawnerr.clear();
             self.process.exit = None;
-            return self.change(State::Waiting { give_up_at: start_at }, 0);
+            return self.change(State::Waiting { give_up_at: start_at, is_asked: false }, 0);
         }
-        self.enter();
+        self.enter(false);
     }
 
     /// The first moment at which it may start by itself.
@@ -57,14 +57,14 @@ impl Step<'_> {
     }
 
     /// Any state at rest -> STARTING: its program is created if nothing has to come first.
-    fn enter(&mut self) {
+    fn enter(&mut self, is_asked: bool) {
         match self.at.needs {
             _ if self.may_begin() => self.begin(),
             Needs::Failed(why) => self.refuse(why.to_string(), Some(State::Parked { is_fatal: true })),
             Needs::Met | Needs::Unmet => {
                 self.process.spawnerr.clear();
                 self.process.exit = None;
-                self.change(State::Waiting { give_up_at: self.give_up_at() }, 0);
+                self.change(State::Waiting { give_up_at: self.give_up_at(), is_asked }, 0);
             }
         }
     }
@@ -75,15 +75,15 @@ impl Step<'_> {
     }
 
     /// It waits, and its deadline has come or what it depends on has changed.
-    pub(super) fn wait(&mut self, give_up_at: Monotonic) {
-        let start_at = self.least_start();
+    pub(super) fn wait(&mut self, give_up_at: Monotonic, is_asked: bool) {
+        let start_at = if is_asked { self.at.now } else { self.least_start() };
         match self.at.needs {
             _ if self.may_begin() && self.at.now >= start_at => self.begin(),
-            _ if self.may_begin() => self.process.state = State::Waiting { give_up_at: start_at },
+            _ if self.may_begin() => self.process.state = State::Waiting { give_up_at: start_at, is_asked },
             Needs::Failed(why) => self.refuse(why.to_string(), Some(State::Parked { is_fatal: true })),
             // It was about to start; from here on it waits for others.
-            _ if give_up_at == start_at => {
-                self.process.state = State::Waiting { give_up_at: self.give_up_at() };
+            _ if !is_asked && give_up_at == start_at => {
+                self.process.state = State::Waiting { give_up_at: self.give_up_at(), is_asked };
             }
             _ if self.at.now >= give_up_at => self.wait_is_over(),
             Needs::Met | Needs::Unmet => {}
@@ -243,7 +243,7 @@ impl Step<'_> {
     /// What it depends on has changed.
     pub(super) fn needs_changed(&mut self, state: &State) {
         match state {
-            State::Waiting { give_up_at } => self.wait(*give_up_at),
+            State::Waiting { give_up_at, is_asked } => self.wait(*give_up_at, *is_asked),
             State::Parked { .. } if self.at.needs == Needs::Met => self.start_again(),
             State::Parked { is_fatal: true } => {
                 // Still FATAL, and perhaps for another reason.

@@ -168,7 +168,9 @@ impl Step<'_> {
                 self.put_off(until);
             }
 
-            (Waiting { give_up_at }, Event::Tick) if now >= give_up_at => self.wait(give_up_at),
+            (Waiting { give_up_at, is_asked }, Event::Tick) if now >= give_up_at => {
+                self.wait(give_up_at, is_asked);
+            }
             (Starting { pid: Some(pid), up_at, is_ready }, Event::Tick) if now >= up_at => {
                 self.start_is_over(pid, is_ready);
             }

@@ -54,7 +54,8 @@ fn further_states() -> Vec<(&'static str, State)> {
     let due = at(5.0);
     let failing = |cause, was_up| State::Failing { pid: PID, kill_at: due, then: 0, cause, was_up };
     vec![
-        ("STARTING, waiting", State::Waiting { give_up_at: due }),
+        ("STARTING, waiting", State::Waiting { give_up_at: due, is_asked: false }),
+        ("STARTING, waiting as asked", State::Waiting { give_up_at: due, is_asked: true }),
         ("STARTING, ready", State::Starting { pid: Some(PID), up_at: due, is_ready: true }),
         ("RUNNING, for so long", State::Running { pid: PID, until: due }),
         ("STARTING, not ready in time", failing(Cause::NotReady, false)),
@@ -246,8 +247,11 @@ fn describe(state: &State) -> String {
     let name = state.kind();
     let second = |moment: Monotonic| moment.since(STARTED).as_secs_f64();
     match state {
-        State::Waiting { give_up_at: NEVER } => format!("{name}, waiting"),
-        State::Waiting { give_up_at } => format!("{name}, waiting until {}", second(*give_up_at)),
+        State::Waiting { give_up_at, is_asked } => {
+            let asked = if *is_asked { " as asked" } else { "" };
+            let until = format!(" until {}", second(*give_up_at));
+            format!("{name}, waiting{asked}{}", if *give_up_at == NEVER { "" } else { &until })
+        }
         State::Starting { up_at: NEVER, pid, .. } => {
             format!("{name}{}", if pid.is_none() { " without a pid" } else { "" })
         }

@@ -125,7 +125,7 @@ impl Seen {
 fn state_number(state: &State) -> usize {
     match state {
         State::Stopped => 0,
-        State::Waiting { give_up_at } => 1 + usize::from(*give_up_at == NEVER),
+        State::Waiting { give_up_at, .. } => 1 + usize::from(*give_up_at == NEVER),
         State::Starting { pid: None, .. } => 3,
         State::Starting { is_ready, .. } => 4 + usize::from(*is_ready),
         State::Running { until, .. } => 6 + usize::from(*until != NEVER),

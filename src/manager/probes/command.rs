@@ -163,7 +163,8 @@ impl Daemon {
 
     /// A child of the keeper has ended, which the ledger tells under this number; whether it was such a command.
     pub fn probe_command_ended(&mut self, pid: Pid, status: ExitStatus, sequence: u64) -> bool {
-        let of_predecessor = self.probes.inherited.iter().find_map(|(slot, of)| (*of == pid).then_some(*slot));
+        let of_predecessor =
+            self.probes.inherited.iter().find_map(|(slot, of)| (*of == pid).then_some(*slot));
         if let Some(slot) = of_predecessor {
             self.probes.inherited.remove(&slot);
             self.probes.ended.push(slot);

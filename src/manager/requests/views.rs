@@ -132,7 +132,9 @@ impl Daemon {
 pub fn coming(proc: &Proc) -> Option<(&'static str, Duration)> {
     let what = match proc.process.state {
         // What it depends on holds, and it keeps the pace.
-        State::Waiting { give_up_at } if give_up_at.since(proc.process.started) <= LEAST_START_INTERVAL => {
+        State::Waiting { give_up_at, is_asked: false }
+            if give_up_at.since(proc.process.started) <= LEAST_START_INTERVAL =>
+        {
             "it is started"
         }
         State::Waiting { .. } => "its wait is over, and it is FATAL",
