@@ -19,7 +19,7 @@ const BUDGET: usize = 1 << 20;
 const GATHERING: Duration = Duration::from_millis(1);
 
 /// The same where each piece becomes an event, which costs a listener more than a line costs us: fewer and
-/// larger pieces reach it sooner than many small ones.
+/// larger pieces reach it sooner than many small ones. Not where somebody waits for a line (`ready=log:`).
 const GATHERING_EVENTS: Duration = Duration::from_millis(10);
 
 /// A stream that has gathered so much by its next turn is busy.
@@ -70,11 +70,11 @@ where
 }
 
 async fn run(stream: Arc<Mutex<LogStream>>, mut hand_on: HandOn) {
-    let (pipe, makes_events, is_waiting) = {
+    let (pipe, may_gather, is_waiting) = {
         let stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
-        (stream.pipe(), stream.makes_events(), stream.is_waiting())
+        (stream.pipe(), stream.may_gather_events(), stream.is_waiting())
     };
-    let gathering = if makes_events { GATHERING_EVENTS } else { GATHERING };
+    let gathering = if may_gather { GATHERING_EVENTS } else { GATHERING };
     let Some(mut watched) = watch(&stream, &pipe) else { return };
     let mut last = Instant::now() - gathering;
     // What an earlier manager left does not arrive once more.

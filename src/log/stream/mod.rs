@@ -121,9 +121,10 @@ impl LogStream {
         self.route.transform().is_some_and(|transform| transform.spec().listener)
     }
 
-    /// Whether every piece that is read becomes an event.
-    pub fn makes_events(&self) -> bool {
-        self.route.transform().is_some_and(|transform| transform.spec().events)
+    /// Whether every piece that is read becomes an event, and nobody waits for one of them.
+    pub fn may_gather_events(&self) -> bool {
+        let spec = self.route.transform().map(|transform| transform.spec());
+        spec.is_some_and(|spec| spec.events && !spec.is_awaited)
     }
 
     /// Says which process writes from now on; JSON lines name it.

@@ -64,6 +64,7 @@ impl StreamSpec {
             strip_ansi: context.strip_ansi,
             capture_maxbytes: if listener { 0 } else { config.capture_maxbytes },
             events: (config.events_enabled || process.is_ready_by_log()) && !listener,
+            is_awaited: process.is_ready_by_log(),
             listener,
             plain_lines: sinks.iter().any(SinkSpec::takes_lines),
             line_format: line_format(process, channel, config, context.group),

@@ -28,6 +28,8 @@ pub struct TransformSpec {
     pub capture_maxbytes: u64,
     /// Whether the text is wanted for PROCESS_LOG events.
     pub events: bool,
+    /// Whether somebody waits for a line of it: then little time is left for output to gather.
+    pub is_awaited: bool,
     /// Whether these are the answers of an event listener.
     pub listener: bool,
     /// Whether somebody wants whole lines as they are.
