@@ -3,7 +3,7 @@
 mod ctl_support;
 mod support;
 
-use ctl_support::fake::{Fake, HARMLESS, HOSTILE, Reply, process};
+use ctl_support::fake::{Fake, HARMLESS, HOSTILE, Reply, process, structure};
 use ctl_support::ours;
 use ctl_support::terminal::Terminal;
 use supervisord::rpc::wire::Value;
@@ -18,6 +18,11 @@ fn daemon() -> Fake {
         ])),
         "supervisor.getProcessInfo" => Reply::Value(process("cat", "cat", 20, "RUNNING", "")),
         "supervisor.getSupervisorVersion" => Reply::Value(text("9.8.7")),
+        "supervisord.getUsage" => Reply::Value(Value::Array(vec![
+            usage("small", 20, 1 << 20),
+            usage("large", 20, 9 << 30),
+            usage(HOSTILE, 20, 5 << 20),
+        ])),
         // As Supervisor.
         "supervisord.getProcessHistory" => Reply::Fault(1, "UNKNOWN_METHOD"),
         "supervisor.startProcess" => {
@@ -26,6 +31,60 @@ fn daemon() -> Fake {
         }
         _ => Reply::Value(Value::Boolean(true)),
     })
+}
+
+/// What a process uses that has as much memory, which is more than 32 bits can tell.
+fn usage(name: &str, state: i32, memory: i64) -> Value {
+    structure([
+        ("group", text(name)),
+        ("name", text(name)),
+        ("state", Value::Integer(state)),
+        ("statename", text("RUNNING")),
+        ("pid", Value::Integer(4711)),
+        ("memory_bytes", Value::Double(memory as f64)),
+    ])
+}
+
+#[test]
+fn top_sorts_and_acts_by_keys_and_leaves_the_terminal_as_it_was() {
+    let fake = daemon();
+    let mut top = ours(&fake.conf());
+    let mut top = Terminal::start(top.args(["top", "--interval=0.2"]));
+    top.expect("sorted by cpu");
+    assert!(!top.echoes());
+    top.send("m");
+    top.expect("sorted by memory");
+    let first = top.expect("small");
+    assert!(
+        first.contains("9.0G") && first.contains("]0;owned"),
+        "the largest first, and nobody's sequences: {first:?}"
+    );
+    assert!(!first.contains("\x1b]0;owned"), "{first:?}");
+    // Nothing is chosen: nothing happens.
+    top.send("X");
+    top.expect("choose a process first");
+    top.send("\x1b[B");
+    top.expect("\x1b[7mlarge");
+    top.send("X");
+    top.expect("stop large? y/n");
+    top.send("n");
+    top.expect("q end");
+    assert!(!fake.take_calls().iter().any(|call| call.contains("stopProcess")), "no is no");
+    top.send("X");
+    top.expect("stop large? y/n");
+    top.send("y");
+    top.expect("stop large: done");
+    assert!(fake.take_calls().iter().any(|call| call.contains("supervisor.stopProcess")));
+    top.send("q");
+    top.expect("\x1b[?1049l");
+    assert_eq!(top.wait(), 0);
+    // Ctrl-C leaves it in order, too.
+    let mut top = ours(&fake.conf());
+    let mut top = Terminal::start(top.arg("top"));
+    top.expect("sorted by cpu");
+    top.send("\x03");
+    top.expect("\x1b[?1049l");
+    assert_eq!(top.wait(), 0);
 }
 
 const PROMPT: &str = "supervisor> ";

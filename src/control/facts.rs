@@ -3,6 +3,7 @@
 use crate::control::overview::{GraphNode, HealthLine, LifeView, NeedVerdict, NeedView, Overview};
 use crate::control::request::{Fact, Facts};
 use crate::model::state::ProcessState;
+use crate::model::usage::Used;
 
 /// One line of `ctl health`: group, name, how it is, and why.
 pub fn health(line: &HealthLine) -> Facts {
@@ -61,6 +62,29 @@ pub fn lives(overview: &Overview) -> Vec<Facts> {
         Some(facts)
     });
     lives.collect()
+}
+
+/// What processes use of the machine, and how often they came again. `measure` finds out by their pids what they use; of those
+/// that are not alive it is 0.
+pub fn usage(overview: &Overview, measure: impl Fn(i32) -> Option<Used>) -> Vec<Facts> {
+    let usage = overview.processes.iter().map(|process| {
+        let info = &process.info;
+        let used = Some(info.pid).filter(|pid| *pid > 0).and_then(&measure);
+        vec![
+            ("group", text(&info.group)),
+            ("name", text(&info.name)),
+            ("state", number(info.state.code().into())),
+            ("statename", text(info.state.name())),
+            ("pid", number(info.pid.into())),
+            ("start", number(info.start)),
+            ("now", number(info.now)),
+            ("cpu_milliseconds", Fact::Wide(used.map_or(0, |used| used.cpu.as_millis() as u64))),
+            ("memory_bytes", Fact::Wide(used.map_or(0, |used| used.resident))),
+            ("tasks", number(used.map_or(0, |used| used.tasks.into()))),
+            ("restarts", number(process.starts.saturating_sub(1).into())),
+        ]
+    });
+    usage.collect()
 }
 
 fn needs(needs: &[NeedView]) -> Fact {

@@ -81,6 +81,8 @@ pub enum Fact {
     Text(String),
     /// An int on the wire.
     Number(i64),
+    /// A double on the wire, which has room for whole numbers beyond 32 bits, up to 2^53.
+    Wide(u64),
     /// A boolean on the wire.
     Flag(bool),
     /// An array of structs on the wire.

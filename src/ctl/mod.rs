@@ -18,6 +18,7 @@ pub(crate) mod life;
 pub(crate) mod names;
 pub(crate) mod render;
 pub(crate) mod tables;
+mod usage;
 
 pub(crate) mod daemon;
 pub(crate) mod records;

@@ -64,6 +64,13 @@ impl Screen {
         }
     }
 
+    /// Columns and lines of the terminal as it is now; 80 and 24 without one.
+    pub(crate) fn size_now(&self) -> (usize, usize) {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+        let size = size.filter(|size| self.terminal && size.ws_col > 0 && size.ws_row > 0);
+        size.map_or((80, 24), |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
+    }
+
     /// Writes a line to standard output.
     ///
     /// # Errors

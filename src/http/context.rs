@@ -15,6 +15,7 @@ use crate::http::probe::timings::Timings;
 use crate::http::wire::body;
 use crate::http::wire::request::BODY_MAX;
 use crate::rpc::server::Server;
+use crate::sys::process;
 use async_channel::{Receiver, Sender};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -113,7 +114,7 @@ impl Context {
         let usage = Usage::default();
         let feed = Feed::new(usage.clone());
         let shared = Shared {
-            server: Server::new(handle.clone(), rpc_namespaces, version),
+            server: Server::new(handle.clone(), rpc_namespaces, version, process::used),
             sampler: Sampler::new(handle.clone(), usage.clone(), feed.clone()),
             feed,
             usage,

@@ -21,4 +21,5 @@ pub mod state;
 pub mod stream;
 pub mod syslog;
 pub mod time;
+pub mod usage;
 pub mod visible;

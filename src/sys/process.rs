@@ -2,6 +2,7 @@
 
 use crate::model::exit::ExitStatus;
 use crate::model::time::{Monotonic, Wall};
+use crate::model::usage::Used;
 use crate::sys::stat::Stat;
 use crate::sys::{clock, pidfd};
 use std::fs;
@@ -227,23 +228,15 @@ pub fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_pid()
 }
 
-/// What a process has used of the machine so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Used {
-    /// Time on processors, in user and kernel mode.
-    pub cpu: std::time::Duration,
-    /// Memory that is in RAM, in bytes.
-    pub resident: u64,
-}
-
 /// What a process has used; `None` if it is gone.
 pub fn used(pid: i32) -> Option<Used> {
     let stat = Stat::of(pid)?;
     let (user, kernel): (u64, u64) = (stat.field(14)?, stat.field(15)?);
     let pages: u64 = stat.field(24)?;
+    let tasks: u32 = stat.field(20)?;
     let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
     let cpu = std::time::Duration::from_millis((user + kernel).saturating_mul(1000) / ticks_per_second);
-    Some(Used { cpu, resident: pages.saturating_mul(rustix::param::page_size() as u64) })
+    Some(Used { cpu, resident: pages.saturating_mul(rustix::param::page_size() as u64), tasks })
 }
 
 /// What tells this boot of the machine from every other one (random(4)); empty if the kernel does not say.

@@ -208,6 +208,8 @@ fn own_rows() -> Vec<Row> {
         own("getDependencies", &[string("nope")], "fault 10 BAD_NAME: nope"),
         own("getLife", &[], "[]"),
         own("getLife", &[string("nope")], "fault 10 BAD_NAME: nope"),
+        own("getUsage", &[string("nope")], "fault 10 BAD_NAME: nope"),
+        own("getUsage", &[int(1)], incorrect),
     ];
     for (method, signature) in [
         ("startProcessAlone", "['boolean''string''boolean']"),
@@ -216,6 +218,7 @@ fn own_rows() -> Vec<Row> {
         ("getHealth", "['array''string']"),
         ("getDependencies", "['array''string']"),
         ("getLife", "['array''string']"),
+        ("getUsage", "['array''string']"),
     ] {
         let name = string(&format!("supervisord.{method}"));
         rows.push(ours(call("system.methodSignature", &[name]), "fault 4 SIGNATURE_UNSUPPORTED", signature));

@@ -49,6 +49,7 @@ mod superlance;
 mod surroundings;
 mod survivors;
 mod upgrade;
+mod usage;
 mod watchdog;
 mod wire;
 

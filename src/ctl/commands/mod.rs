@@ -29,6 +29,7 @@ mod start;
 mod status;
 mod stop;
 mod tail;
+mod top;
 mod update;
 mod upgrade;
 mod version;
@@ -101,6 +102,7 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &stop::COMMAND,
     &groups::STOP,
     &tail::COMMAND,
+    &top::COMMAND,
     &update::COMMAND,
     &upgrade::COMMAND,
     &version::COMMAND,
@@ -113,7 +115,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Command> {
 }
 
 /// The commands that Supervisor does not have. Nobody's scripts know what they print, so they may be decorated.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "deps",
     "events",
     "health",
@@ -123,6 +125,7 @@ const OURS: [&str; 11] = [
     "run",
     "start-group",
     "stop-group",
+    "top",
     "upgrade",
     "why",
 ];

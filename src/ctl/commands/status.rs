@@ -1,6 +1,6 @@
 //! `status`: print the states of processes.
 
-use super::{Command, Completes, words};
+use super::{Command, Completes, top, words};
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::interrupt::Interrupt;
@@ -10,6 +10,7 @@ use crate::ctl::records::{self, Members, Process};
 use crate::ctl::render::{self, Row};
 use crate::ctl::session::{Session, Style};
 use crate::ctl::tables::{self, Shape, Table};
+use crate::ctl::usage::{Column, Meter};
 use crate::model::namespec::{self, Namespec};
 use crate::model::state::ProcessState;
 use crate::rpc::wire::Value;
@@ -26,6 +27,10 @@ pub(super) const COMMAND: Command = Command {
         ("status '<pattern>'", "Show all processes whose name or group matches"),
         ("status --json ...", "Show them as JSON; of the tables below, all of each row"),
         ("status --watch[=SECONDS] ...", "Show them again and again; Ctrl-C ends"),
+        (
+            "status --columns[=LIST] ...",
+            "Show columns: name, state, pid, cpu, memory, tasks, restarts, uptime",
+        ),
         ("status _procs ...", "Show the daemon's own table of processes; with --long, all of each row"),
         ("status _infomap ...", "Show its table of what is alive"),
         ("status _prestart ...", "Show what was alive already when it started"),
@@ -43,6 +48,8 @@ struct Request<'a> {
     json: bool,
     long: bool,
     watch: Option<Duration>,
+    /// What to show of what processes use; nothing if it is empty.
+    columns: Vec<Column>,
 }
 
 impl Request<'_> {
@@ -76,6 +83,10 @@ fn parse<'a>(words: &[&'a str]) -> Result<Request<'a>, String> {
         match *word {
             "--json" => request.json = true,
             "--long" => request.long = true,
+            "--columns" => request.columns = Column::ALL.to_vec(),
+            option if option.starts_with("--columns=") => {
+                request.columns = Column::list(option.trim_start_matches("--columns="))?;
+            }
             "--watch" => request.watch = Some(Duration::from_secs(2)),
             option if option.starts_with("--") => {
                 let seconds = option.strip_prefix("--watch=").and_then(|seconds| seconds.parse::<f64>().ok());
@@ -101,6 +112,9 @@ fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
     if let Some(table) = request.table {
         return tables::show(session, table, &request.names, request.shape());
     }
+    if !request.columns.is_empty() {
+        return show_columns(session, request);
+    }
     let processes = session.daemon.all_process_info()?;
     let (shown, problems) = select(&request.names, &processes, session.settings.style);
     for (word, line) in &problems {
@@ -116,6 +130,28 @@ fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
         session.screen.drawn(table.as_bytes())?;
     }
     if shown.iter().any(|process| is_stopped(process.state)) {
+        session.fail(Exit::STATUS_NOT_RUNNING);
+    }
+    Ok(())
+}
+
+/// What they use of the machine.
+fn show_columns(session: &mut Session, request: &Request<'_>) -> Outcome {
+    let mut meter = Meter::default();
+    let mut usages = meter.look(session)?;
+    if request.json || request.columns.contains(&Column::Cpu) {
+        // A share of a processor takes two looks.
+        pause(top::FIRST_LOOKS, None)?;
+        usages = meter.look(session)?;
+    }
+    let shown = top::shown(session, &request.names, usages)?;
+    if request.json {
+        let rows = serde_json::to_value(&shown).unwrap_or_default();
+        session.screen.line(&format!("{rows:#}"))?;
+    } else {
+        top::draw_plainly(session, &shown, &request.columns)?;
+    }
+    if shown.iter().any(|usage| is_stopped(usage.state)) {
         session.fail(Exit::STATUS_NOT_RUNNING);
     }
     Ok(())
@@ -157,7 +193,7 @@ fn watch(session: &mut Session, request: &Request<'_>, interval: Duration) -> Ou
 }
 
 /// Waits; `true` if Ctrl-C ended it.
-fn pause(interval: Duration, interrupt: Option<&Interrupt>) -> Result<bool, CtlError> {
+pub(super) fn pause(interval: Duration, interrupt: Option<&Interrupt>) -> Result<bool, CtlError> {
     let Some(interrupt) = interrupt else {
         std::thread::sleep(interval);
         return Ok(false);
@@ -237,7 +273,9 @@ mod tests {
             (vec!["a", "b"], Some(Table::InfoMap), true)
         );
         assert_eq!(parse(&["--watch=0.5"]).unwrap().watch, Some(Duration::from_millis(500)));
-        for bad in ["--watch=0", "--watch=x", "--long", "--nope"] {
+        assert_eq!(parse(&["--columns"]).unwrap().columns.len(), 8);
+        assert_eq!(parse(&["--columns=pid,cpu"]).unwrap().columns, [Column::Pid, Column::Cpu]);
+        for bad in ["--columns=nope", "--watch=0", "--watch=x", "--long", "--nope"] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }
     }

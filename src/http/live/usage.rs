@@ -10,6 +10,7 @@ use crate::control::overview::Alive;
 use crate::control::request::Handle;
 use crate::http::live::feed::Feed;
 use crate::model::namespec;
+use crate::model::usage::Used;
 use crate::rt::{self, Timer};
 use crate::sys::{clock, process};
 use async_channel::{Receiver, Sender};
@@ -97,7 +98,7 @@ impl Usage {
     }
 
     /// Records a sample of all processes that are alive. Returns those that differ noticeably from what was published.
-    fn record(&self, sample: Vec<(Alive, process::Used)>, at: Instant, wall: i64) -> Vec<Changed> {
+    fn record(&self, sample: Vec<(Alive, Used)>, at: Instant, wall: i64) -> Vec<Changed> {
         let mut table = self.lock();
         let most = (POINTS / sample.len().max(1)).clamp(12, POINTS_OF_ONE);
         let step = HOUR.as_secs() as i64 / most as i64;
@@ -138,7 +139,7 @@ impl Usage {
 }
 
 impl Record {
-    fn advance(&mut self, alive: &Alive, used: process::Used, at: Instant) {
+    fn advance(&mut self, alive: &Alive, used: Used, at: Instant) {
         let is_same = self.pid == alive.pid;
         let passed = at.duration_since(self.at).as_secs_f64();
         let cpu_percent = if is_same && passed > 0.0 {
@@ -306,9 +307,9 @@ impl Sampler {
 mod tests {
     use super::*;
 
-    fn sample(pid: i32, millis: u64, kib: u64) -> Vec<(Alive, process::Used)> {
+    fn sample(pid: i32, millis: u64, kib: u64) -> Vec<(Alive, Used)> {
         let alive = Alive { group: "g".into(), name: "a".into(), pid };
-        vec![(alive, process::Used { cpu: Duration::from_millis(millis), resident: kib << 10 })]
+        vec![(alive, Used { cpu: Duration::from_millis(millis), resident: kib << 10, tasks: 1 })]
     }
 
     #[test]

@@ -12,8 +12,9 @@ use crate::http::wire::problem::Problem;
 use crate::http::wire::response::{Body, Response};
 use crate::model::exit::ExitStatus;
 use crate::model::stream::Stream;
+use crate::model::usage::Used;
 use crate::rt;
-use crate::sys::process::{self, Used};
+use crate::sys::process;
 use std::collections::HashMap;
 use std::fmt::{Display, Write};
 

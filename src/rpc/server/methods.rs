@@ -425,7 +425,7 @@ pub static GO: [Method; 8] = [
 const OWN_NAMESPACE: &str = "supervisord";
 
 /// The methods of the namespace `supervisord`, which Supervisor does not have.
-pub static OWN: [Method; 13] = [
+pub static OWN: [Method; 14] = [
     method("getVersion", Reads, "string", &[], "The version of the daemon itself.", |args| {
         plan::plain(args, Plan::OwnVersion)
     }),
@@ -503,6 +503,16 @@ pub static OWN: [Method; 13] = [
         "What Supervisor does not know of processes, one struct for each whose configuration asks for it: oneshot, \
          waiting_for, needs, ready, health, healthy, problem, startretries, automatic_starts.",
         |args| plan::about_target_or_all(args, ask::Overview),
+    ),
+    method(
+        "getUsage",
+        Reads,
+        "array",
+        &[NAME],
+        "What a process uses of the machine now, or all of a group (group:*), or all without a name; one struct of group, \
+         name, state, statename, pid, start, now, cpu_milliseconds (since its start), memory_bytes (in RAM), tasks \
+         (threads) and restarts for each. The two sizes are doubles, because an int has 32 bits.",
+        plan::usage,
     ),
     method(
         "getKeeper",

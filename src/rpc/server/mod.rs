@@ -13,11 +13,14 @@ mod plan;
 use crate::config::Reread;
 use crate::control::ask::{self, Applied};
 use crate::control::audit::{Audit, Caller};
+use crate::control::facts;
 use crate::control::orders::{self, Restarted};
 use crate::control::request::{Fact, Handle, Target};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::signal::Signal;
+use crate::model::usage::Used;
 use crate::rpc::wire::{Call, Value};
+use crate::rt;
 use args::Args;
 pub use methods::Heavy;
 use methods::{Effect, Method};
@@ -37,7 +40,11 @@ pub struct Server {
     handle: Handle,
     namespaces: Arc<[String]>,
     version: Arc<str>,
+    measure: Measure,
 }
+
+/// What a process with this pid uses; `None` if it is gone. It may take a moment.
+pub type Measure = fn(i32) -> Option<Used>;
 
 /// Checks that the caller may use a method with this effect. Only those who could replace the daemon's code anyway may
 /// administer it: root and the daemon's own user, on this machine.
@@ -52,9 +59,9 @@ fn check_permission(caller: &Caller, effect: Effect) -> Result<(), Fault> {
 
 impl Server {
     /// `namespaces` publish the main interface, usually only `supervisor`. `version` is the result of
-    /// `getSupervisorVersion`.
-    pub fn new(handle: Handle, namespaces: &[String], version: &str) -> Server {
-        Server { handle, namespaces: namespaces.into(), version: version.into() }
+    /// `getSupervisorVersion`, and `measure` finds out what that of `getUsage` tells.
+    pub fn new(handle: Handle, namespaces: &[String], version: &str, measure: Measure) -> Server {
+        Server { handle, namespaces: namespaces.into(), version: version.into(), measure }
     }
 
     /// Carries out one call.
@@ -138,6 +145,11 @@ impl Server {
                 Ok(logs::tail(self.handle.call(log).await?, offset, length).await)
             }
             Plan::BadSignal { target, sent } => self.bad_signal(target, sent).await,
+            Plan::Usage(target) => {
+                let overview = self.handle.call(ask::Overview(target)).await?;
+                let measure = self.measure;
+                Ok(Reply::FactsOfSeveral(rt::unblock(move || facts::usage(&overview, measure)).await))
+            }
             Plan::Restart(target, wait) => {
                 let restarted = orders::restart(&self.handle, target, wait).await?;
                 let stopped = restarted.stopped.is_some();

@@ -35,6 +35,8 @@ pub enum Plan {
         target: Target,
         sent: String,
     },
+    /// What processes use of the machine now.
+    Usage(Target),
     Restart(Target, Wait),
     RestartAll(Wait),
     /// Read the configuration and update one group, or all groups for `None`.
@@ -117,6 +119,12 @@ where
 {
     let target = if args.is_empty() { Target::All } else { args.target()? };
     ask(args, request(target))
+}
+
+/// What processes use; without a name, all of them.
+pub(super) fn usage(mut args: Args) -> Planned {
+    let target = if args.is_empty() { Target::All } else { args.target()? };
+    plain(args, Plan::Usage(target))
 }
 
 pub(super) fn about_group<R: Ask + Send + 'static>(mut args: Args, request: fn(String) -> R) -> Planned

@@ -10,7 +10,7 @@ use crate::model::config::{ChildLog, NO_LIMIT, ProcessConfig, StreamConfig};
 use crate::model::fault::Fault;
 use crate::model::state::SupervisorState;
 use crate::model::stream::Stream;
-use crate::rpc::wire::{WireFault, Writer, int_member, string_member};
+use crate::rpc::wire::{Value, WireFault, Writer, int_member, string_member};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -177,6 +177,8 @@ fn fact_members(writer: &mut Writer, facts: &[(&'static str, Fact)]) {
         writer.member(name, |writer| match fact {
             Fact::Text(text) => writer.string(text),
             Fact::Number(number) => writer.int(*number),
+            // Exact up to 2^53.
+            Fact::Wide(number) => writer.value(&Value::Double(*number as f64)),
             Fact::Flag(truth) => writer.boolean(*truth),
             Fact::List(list) => writer.array(|writer| {
                 for facts in list {
@@ -256,7 +258,7 @@ pub fn estimate(reply: &Reply) -> usize {
 fn estimate_facts(facts: &[(&'static str, Fact)]) -> usize {
     let fact = |(_, fact): &(&'static str, Fact)| match fact {
         Fact::Text(text) => text.len() + 100,
-        Fact::Number(_) | Fact::Flag(_) => 100,
+        Fact::Number(_) | Fact::Wide(_) | Fact::Flag(_) => 100,
         Fact::List(list) => list.iter().map(|facts| estimate_facts(facts)).sum::<usize>() + 150,
     };
     facts.iter().map(fact).sum::<usize>() + 30
