@@ -49,7 +49,7 @@ pub(super) fn check(context: &Context<'_>, groups: &[Arc<GroupConfig>]) {
         }
     }
     for path in graph.cycles() {
-        error(path[0], format!("it makes a cycle: {}", graph.shown(&path)));
+        error(path[0], format!("it depends on itself: {}", graph.shown(&path)));
     }
 }
 
@@ -435,23 +435,23 @@ mod tests {
 
     #[test]
     fn cycles_are_told_with_their_path() {
-        check(&["a depends_on=a"], &["4: it makes a cycle: a -> a"]);
+        check(&["a depends_on=a"], &["4: it depends on itself: a -> a"]);
         check(
             &["c depends_on=a", "b depends_on=c", "a depends_on=b?", "d depends_on=a", "e"],
             // Processes are read by priority and name.
-            &["10: it makes a cycle: a -> b -> c -> a"],
+            &["10: it depends on itself: a -> b -> c -> a"],
         );
         check(
             &["w process_name=w%(process_num)d numprocs=2 depends_on=w"],
-            &["6: it makes a cycle: w:w0 -> w:w0"],
+            &["6: it depends on itself: w:w0 -> w:w0"],
         );
         check(
             &["w process_name=w%(process_num)d numprocs=2 depends_on=w:*"],
-            &["6: it makes a cycle: w:w0 -> w:w1 -> w:w0"],
+            &["6: it depends on itself: w:w0 -> w:w1 -> w:w0"],
         );
         // A process that waits for all others is no cycle, but one of those that waits for it is.
         check(&["all depends_on=*", "b", "c"], &[]);
-        check(&["all depends_on=*", "b", "c depends_on=all"], &["4: it makes a cycle: all -> c -> all"]);
+        check(&["all depends_on=*", "b", "c depends_on=all"], &["4: it depends on itself: all -> c -> all"]);
         check(
             &[
                 "a depends_on=b,c",
@@ -461,7 +461,7 @@ mod tests {
                 "x depends_on=y",
                 "y depends_on=x",
             ],
-            &["16: it makes a cycle: x -> y -> x"],
+            &["16: it depends on itself: x -> y -> x"],
         );
     }
 
@@ -469,7 +469,7 @@ mod tests {
     fn groups_and_other_sections_are_known() {
         let text = "[group:g]\nprograms=a,f\n[program:a]\ncommand=cat\n[fcgi-program:f]\ncommand=cat\n\
                     socket=unix:///tmp/x\ndepends_on=l\n[eventlistener:l]\ncommand=cat\nevents=TICK_5\ndepends_on=g:a,g:f\n";
-        assert_eq!(errors(text), ["13: it makes a cycle: l -> g:f -> l"]);
+        assert_eq!(errors(text), ["13: it depends on itself: l -> g:f -> l"]);
     }
 
     #[test]
@@ -482,7 +482,7 @@ mod tests {
         }
         let found = errors(&chain);
         assert_eq!(found.len(), 1);
-        assert!(found[0].starts_with("4: it makes a cycle: p0 -> p1 -> p2 -> "), "{}", &found[0][..60]);
+        assert!(found[0].starts_with("4: it depends on itself: p0 -> p1 -> p2 -> "), "{}", &found[0][..60]);
         assert!(found[0].ends_with(" -> p99 -> ... 9900 more ... -> p0"));
     }
 
@@ -518,7 +518,7 @@ mod tests {
         // One by one they would be nine million.
         assert_eq!(n_edges, 18_000);
         let path: Vec<String> = (0..11).map(|layer| format!("layer{}:x0", layer % 10)).collect();
-        let expected = format!("6: it makes a cycle: {}", path.join(" -> "));
+        let expected = format!("6: it depends on itself: {}", path.join(" -> "));
         assert_eq!(errors(&layers("layer0:*")), [expected]);
     }
 }
