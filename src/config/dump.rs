@@ -13,7 +13,8 @@ use crate::config::section::{Context, Extra, Scope};
 use crate::config::surroundings::Surroundings;
 use crate::config::{daemon, environment, ini, supervision, values};
 use crate::model::config::Level;
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +27,7 @@ pub struct Setting {
     /// The header without its brackets.
     pub section: String,
     /// One of the keys that such a section may have.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// As it would be written into a file: a percent sign is doubled, names that differ between the processes of a
     /// section are not expanded.
     pub value: String,
@@ -74,7 +75,7 @@ pub(crate) fn as_file(sections: Vec<(&str, Vec<Setting>)>) -> String {
     for (section, settings) in sections {
         text += &format!("\n[{section}]\n");
         for setting in settings {
-            text += &line(setting.key, &setting.value, &setting.origin.to_string());
+            text += &line(&setting.key, &setting.value, &setting.origin.to_string());
         }
     }
     text
@@ -114,12 +115,24 @@ struct Dump<'d> {
 impl Dump<'_> {
     fn section(&self, section: &str, kind: &'static Kind) -> Vec<Setting> {
         let own = self.own_environment(section);
-        let settings = kind.keys().filter_map(|key| {
-            let (value, origin) = self.setting(section, key, &own)?;
-            let secret = secrets::is_secret(key.name, &value);
-            Some(Setting { section: section.to_string(), key: key.name, value, origin, secret })
+        let settings =
+            kind.keys().flat_map(|key| self.names(section, key).into_iter().map(move |name| (key, name)));
+        let settings = settings.filter_map(|(key, name)| {
+            let (value, origin) = self.setting(section, key, &name, &own)?;
+            let secret = secrets::is_secret(&name, &value);
+            Some(Setting { section: section.to_string(), key: name, value, origin, secret })
         });
         settings.collect()
+    }
+
+    /// The names by which a section has a key.
+    fn names(&self, section: &str, key: &'static Key) -> Vec<Cow<'static, str>> {
+        if !key.is_of_many() {
+            return vec![Cow::Borrowed(key.name)];
+        }
+        let keys = self.document.own_keys(section).chain(self.document.default_keys());
+        let names: BTreeSet<&str> = keys.map(|(name, _)| name).filter(|name| key.is(name)).collect();
+        names.into_iter().map(|name| Cow::Owned(name.to_string())).collect()
     }
 
     /// Whether a key of `[DEFAULT]` is not for this section, which could not have it as its own.
@@ -131,20 +144,26 @@ impl Dump<'_> {
     }
 
     /// The value of a key and where it is from. `None` if it has neither a value nor a default.
-    fn setting(&self, section: &str, key: &Key, own: &BTreeMap<String, String>) -> Option<(String, Origin)> {
-        let argument = self.arguments.get(key.name).filter(|_| section == "supervisord");
+    fn setting(
+        &self,
+        section: &str,
+        key: &Key,
+        name: &str,
+        own: &BTreeMap<String, String>,
+    ) -> Option<(String, Origin)> {
+        let argument = self.arguments.get(name).filter(|_| section == "supervisord");
         if let Some(value) = argument {
             return Some((value.clone(), Origin::CommandLine));
         }
-        if self.is_for_others(section, key.name) {
+        if self.is_for_others(section, name) {
             return None;
         }
-        let Some(value) = self.document.get(section, key.name) else {
-            if key.name == "processinfomapfile" {
+        let Some(value) = self.document.get(section, name) else {
+            if name == "processinfomapfile" {
                 return self.map_file().map(|path| (path, Origin::Default));
             }
             // With `ready` it counts only if it is written.
-            if key.name == "startsecs" && self.document.get(section, "ready").is_some() {
+            if name == "startsecs" && self.document.get(section, "ready").is_some() {
                 return None;
             }
             return key.default.map(|default| (default.to_string(), Origin::Default));
@@ -152,11 +171,11 @@ impl Dump<'_> {
         // What cannot be written, for example a comment's marker from the environment, stays a name.
         let no_variables = |name: &str| !name.starts_with("ENV_");
         let attempts: [&dyn Fn(&str) -> bool; 2] = [&|_| true, &no_variables];
-        let doubled = with_percents(value.text).filter(|_| schema::keeps_percents(key.name));
+        let doubled = with_percents(value.text).filter(|_| schema::keeps_percents(name));
         let template = doubled.as_deref().unwrap_or(value.text);
         let mut filled =
             attempts.into_iter().map(|wanted| self.filled_in(template, value.place, own, wanted));
-        let text = filled.find(|text| survives(key.name, text)).unwrap_or_else(|| value.text.to_string());
+        let text = filled.find(|text| survives(name, text)).unwrap_or_else(|| value.text.to_string());
         Some((text, self.origin(value.place)))
     }
 

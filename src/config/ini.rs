@@ -16,6 +16,7 @@
 use crate::config::document::Document;
 use crate::config::error::ConfigError;
 use crate::config::joined::{self, Line};
+use crate::config::schema;
 use crate::config::text::{is_space, repr, strip};
 use std::path::Path;
 
@@ -163,7 +164,7 @@ impl Reader {
         self.finish();
         self.indent = 0;
         self.open =
-            Some(OpenKey { key: key.to_lowercase(), lines: value, line: number, cut: false, joined: true });
+            Some(OpenKey { key: key_name(key), lines: value, line: number, cut: false, joined: true });
         // Nothing goes on behind its end.
         self.finish();
         Ok(())
@@ -202,7 +203,7 @@ impl Reader {
             Some((key, value)) => {
                 self.finish();
                 self.open = Some(OpenKey {
-                    key: key.to_lowercase(),
+                    key: key_name(key),
                     lines: value.to_string(),
                     line: number,
                     cut: comment.is_some(),
@@ -250,6 +251,17 @@ pub(super) fn key_and_value(text: &str) -> Option<(&str, &str)> {
     let (key, value) = text.split_once(['=', ':'])?;
     let key = key.trim_end_matches(is_space);
     (!key.is_empty()).then(|| (key, strip(value)))
+}
+
+/// A key as it is compared: in lower case, as in Supervisor. What stands behind `credential.` is the name of a file, whose
+/// letters are not the same in both cases.
+fn key_name(written: &str) -> String {
+    match written.split_at_checked(schema::CREDENTIAL.len()) {
+        Some((head, name)) if head.eq_ignore_ascii_case(schema::CREDENTIAL) => {
+            format!("{}{name}", schema::CREDENTIAL)
+        }
+        _ => written.to_lowercase(),
+    }
 }
 
 #[cfg(test)]

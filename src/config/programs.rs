@@ -10,12 +10,12 @@ use crate::config::supervision;
 use crate::config::text::{repr, strip};
 use crate::config::values::{self, Parsed, Read, Reading};
 use crate::model::config::{
-    Autorestart, EnvironmentFile, EnvironmentSources, FcgiAddress, FcgiSocket, Inherit, ProcessConfig,
-    StreamConfig, User,
+    Autorestart, Credential, EnvironmentFile, EnvironmentSources, FcgiAddress, FcgiSocket, Inherit,
+    ProcessConfig, StreamConfig, User,
 };
 use crate::model::resources::Resources;
 use crate::model::signal::Signal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +95,8 @@ struct SharedKeys {
     sockets: Vec<FcgiAddress>,
     essential: bool,
     environment_sources: EnvironmentSources,
+    credentials: Vec<Credential>,
+    supplementary_groups: Vec<u32>,
     resources: Resources,
     life: supervision::Shared,
     /// `%(program_name)s` unless the file says otherwise.
@@ -156,6 +158,9 @@ impl SharedKeys {
             sockets,
             essential,
             resources: resources::read(section),
+            credentials: credentials(section),
+            supplementary_groups: section
+                .get_or_default("supplementary_groups", |text| groups(section, text)),
             environment_sources,
             life,
             has_process_name,
@@ -179,17 +184,68 @@ fn environment_sources(section: &Section<'_>) -> EnvironmentSources {
 
 /// `/etc/app.env, -/etc/opt.env`.
 fn environment_files(text: &str) -> Parsed<Vec<EnvironmentFile>> {
-    let file = |word: &str| {
-        let (path, may_be_missing) = match word.strip_prefix('-') {
-            Some(path) => (path.trim(), true),
-            None => (word, false),
-        };
-        if path.is_empty() {
-            return Err(format!("{} names no file", repr(word)));
-        }
-        Ok(EnvironmentFile { path: path.into(), may_be_missing })
+    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(environment_file).collect()
+}
+
+/// One of them, perhaps behind a `-`.
+fn environment_file(word: &str) -> Parsed<EnvironmentFile> {
+    let (path, may_be_missing) = match word.strip_prefix('-') {
+        Some(path) => (path.trim(), true),
+        None => (word, false),
     };
-    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(file).collect()
+    if path.is_empty() {
+        return Err(format!("{} names no file", repr(word)));
+    }
+    Ok(EnvironmentFile { path: path.into(), may_be_missing })
+}
+
+/// So many credentials a program may have.
+const MOST_CREDENTIALS: usize = 64;
+
+/// The longest name of one (NAME_MAX, limits.h).
+const LONGEST_NAME: usize = 255;
+
+/// Every `credential.NAME` of a section, by name.
+fn credentials(section: &Section<'_>) -> Vec<Credential> {
+    let document = section.context.document;
+    let keys = document.own_keys(section.name).chain(document.default_keys()).map(|(key, _)| key);
+    let keys: BTreeSet<&str> = keys.filter(|key| key.starts_with(schema::CREDENTIAL)).collect();
+    if keys.len() > MOST_CREDENTIALS {
+        section.error(
+            None,
+            format!("it has {} credentials, and at most {MOST_CREDENTIALS} are possible", keys.len()),
+        );
+    }
+    let credential = |key: &str| {
+        let name = &key[schema::CREDENTIAL.len()..];
+        section.ok(key, credential_name(name))?;
+        let file = section.get(key, environment_file)?;
+        let path = section.context.surroundings.absolute(&file.path);
+        Some(Credential { name: name.to_string(), path, may_be_missing: file.may_be_missing })
+    };
+    keys.into_iter().filter_map(credential).collect()
+}
+
+/// It becomes the name of a file.
+fn credential_name(name: &str) -> Parsed<()> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.starts_with('.') || name.len() > LONGEST_NAME || !name.chars().all(is_plain) {
+        return Err(format!(
+            "{} is no name for a credential: letters, digits, '.', '_' and '-' are possible, with no '.' in front",
+            repr(name)
+        ));
+    }
+    Ok(())
+}
+
+/// `adm, 1234`: names or numbers of groups.
+fn groups(section: &Section<'_>, text: &str) -> Parsed<Vec<u32>> {
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let mut groups: Vec<u32> =
+        words.map(|word| section.context.users.group_of_program(word)).collect::<Parsed<_>>()?;
+    groups.sort_unstable();
+    groups.dedup();
+    Ok(groups)
 }
 
 /// `all`, `none`, or a list of names and patterns.
@@ -286,6 +342,8 @@ fn process(
         health_check: own_life.health_check,
         watchdog: shared.life.watchdog,
         resources: shared.resources.clone(),
+        credentials: shared.credentials.clone(),
+        supplementary_groups: shared.supplementary_groups.clone(),
         environment_sources: EnvironmentSources { below_files, ..shared.environment_sources.clone() },
         notify: shared.life.notify,
     })

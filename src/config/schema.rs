@@ -52,9 +52,24 @@ pub(crate) fn kind(section: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.is_kind_of(section))
 }
 
+/// What stands in front of a name in the keys that give a program its credentials.
+pub(crate) const CREDENTIAL: &str = "credential.";
+
+impl Key {
+    /// Whether a key that was written is this one: by its name, or by one that stands for any.
+    pub(crate) fn is(&self, written: &str) -> bool {
+        self.name == written || (self.is_of_many() && written.starts_with(CREDENTIAL))
+    }
+
+    /// Whether a section may have several of it, each with a name of its own.
+    pub(crate) fn is_of_many(&self) -> bool {
+        self.name.starts_with(CREDENTIAL)
+    }
+}
+
 /// Whether a section of this name may have this key.
 pub(crate) fn knows(section: &str, key: &str) -> bool {
-    kind(section).is_some_and(|kind| kind.open || kind.keys().any(|known| known.name == key))
+    kind(section).is_some_and(|kind| kind.open || kind.keys().any(|known| known.is(key)))
 }
 
 /// What a key means where it is missing, as it would be written; `None` if no value says that.
@@ -470,6 +485,16 @@ const PROGRAM_END: &[Key] = &[
         "what of the daemon's own environment it gets: all, none, or names and patterns separated by commas",
     )),
     new(key("user_environment", "false", "set HOME, USER, LOGNAME and SHELL to those of user")),
+    new(optional(
+        "credential.NAME",
+        "/etc/app/password",
+        "file that is copied at each start to NAME in the private directory $CREDENTIALS_DIRECTORY; one behind a - may be \
+         missing",
+    )),
+    new(Key {
+        default: Some(""),
+        ..optional("supplementary_groups", "adm, 1234", "groups it is in besides those of its user")
+    }),
     new(optional("limit_as", "1GB", "addresses it may use: a number, or soft:hard; unlimited is one, too")),
     new(optional("limit_core", "unlimited", "size of a core dump")),
     new(optional("limit_cpu", "3600", "seconds on processors")),

@@ -138,7 +138,7 @@ impl Users {
     /// One of them does not exist.
     pub(super) fn user_of_program(&self, text: &str) -> Result<User, String> {
         let Some((user, group)) = text.split_once(':') else { return self.user(text) };
-        let gid = self.group(group).ok_or_else(|| format!("Invalid group {group}"))?;
+        let gid = self.group_of_program(group)?;
         Ok(User { gid: Some(gid), ..self.user(user)? })
     }
 
@@ -154,6 +154,17 @@ impl Users {
         let uid = self.user(user)?.uid;
         let gid = group.map(|group| self.group(group).ok_or(format!("Invalid group {group}"))).transpose()?;
         Ok(Owner { uid: Some(uid), gid })
+    }
+
+    /// Reads a group: a name, or any number.
+    ///
+    /// # Errors
+    /// It does not exist.
+    pub(super) fn group_of_program(&self, text: &str) -> Result<u32, String> {
+        number(text)
+            .filter(|gid| *gid != u32::MAX)
+            .or_else(|| self.group(text))
+            .ok_or_else(|| format!("Invalid group {text}"))
     }
 
     /// The user's primary group.

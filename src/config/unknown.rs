@@ -146,7 +146,7 @@ fn keys<'d>(
 ) -> impl Iterator<Item = Unknown<'d>> {
     let unknown = document
         .own_keys(section)
-        .filter(|(key, _)| !kind.open && !kind.keys().any(|known| known.name == *key))
+        .filter(|(key, _)| !kind.open && !kind.keys().any(|known| known.is(key)))
         .filter(|(key, _)| !is_alias(section, key));
     unknown.map(move |(key, place)| {
         let text = key_text(section, key, kind);
@@ -166,7 +166,7 @@ fn key_text(section: &str, key: &str, kind: &Kind) -> String {
     let aliases =
         schema::ALIASES.iter().filter(|alias| is_alias(section, alias.name)).map(|alias| alias.name);
     let similar = most_similar(key, kind.keys().map(|key| key.name).chain(aliases));
-    let elsewhere = KINDS.iter().find(|kind| kind.keys().any(|known| known.name == key));
+    let elsewhere = KINDS.iter().find(|kind| kind.keys().any(|known| known.is(key)));
     let suggestion = match (similar, elsewhere) {
         (None, Some(kind)) => {
             let name = if kind.prefix.ends_with(':') { "x" } else { "" };
@@ -189,15 +189,15 @@ fn advice(kind: &str, key: &str) -> Option<&'static str> {
 
 /// Keys of `[DEFAULT]` that no section knows.
 fn defaults(document: &Document) -> impl Iterator<Item = Unknown<'_>> {
-    let all = || KINDS.iter().flat_map(Kind::keys).map(|key| key.name);
+    let all = || KINDS.iter().flat_map(Kind::keys);
     let unknown = document
         .default_keys()
-        .filter(move |(key, _)| !all().any(|known| known == *key) && !is_alias(Document::DEFAULT, key));
+        .filter(move |(key, _)| !all().any(|known| known.is(key)) && !is_alias(Document::DEFAULT, key));
     unknown.map(move |(key, place)| {
         let text = match advice("program:", key) {
             Some(advice) => format!("a key of other supervisors, ignored: {advice}"),
             None => {
-                let similar = most_similar(key, all()).map(str::to_string);
+                let similar = most_similar(key, all().map(|key| key.name)).map(str::to_string);
                 format!("unknown key, ignored{}", did_you_mean(similar))
             }
         };

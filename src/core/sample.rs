@@ -55,6 +55,8 @@ pub(crate) fn config() -> ProcessConfig {
         watchdog: None,
         environment_sources: Default::default(),
         resources: Default::default(),
+        credentials: Vec::new(),
+        supplementary_groups: Vec::new(),
         notify: false,
     }
 }

@@ -374,9 +374,13 @@ impl Walk {
     }
 }
 
+/// The path of an open directory without links, as the kernel tells it now.
+pub(super) fn path_of(directory: &OwnedFd) -> io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+}
+
 fn shown(directory: &OwnedFd, name: &OsStr) -> PathBuf {
-    let directory = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-    directory.unwrap_or_default().join(name)
+    path_of(directory).unwrap_or_default().join(name)
 }
 
 /// Puts the components of a path on a stack, the first one on top.

@@ -9,6 +9,7 @@
 //! - [`location`] walks to a directory by descriptor, follows only links that may be followed, and does everything else
 //!   relative to that descriptor.
 //! - [`open`] opens logs for writing, reading and clearing, with the same checks for all three.
+//! - [`private`] makes directories in memory for the credentials of programs, and removes them.
 //! - [`replace`] writes whole small files (pidfile, tables), and removes them.
 //! - [`socket`] makes unix sockets, gives them away and removes them.
 //!
@@ -16,6 +17,7 @@
 
 pub mod location;
 pub mod open;
+pub mod private;
 pub mod replace;
 pub mod socket;
 pub mod trust;

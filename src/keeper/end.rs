@@ -12,7 +12,7 @@ use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Monotonic;
 use crate::shm::layout::*;
 use crate::sys::memory::ReadOnly;
-use crate::sys::{clock, limits, pidfd, process, signals};
+use crate::sys::{clock, limits, pidfd, process, signals, tree};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -38,6 +38,9 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// The longest list of files that are to be removed, in bytes.
 const MAX_LIST: usize = 64 * 1024;
+
+/// So many names are removed at most from the private directories of programs.
+const MOST_CREDENTIALS: usize = 1 << 20;
 
 /// The longest name of a file, in bytes (NAME_MAX, limits.h).
 const MAX_NAME: usize = 255;
@@ -237,6 +240,19 @@ impl Keeper {
     }
 }
 
+impl Keeper {
+    /// Nobody else removes the credentials of a program that ends while there is no daemon.
+    pub(super) fn remove_credentials_of(&self, pid: i32) {
+        let shared = Shared::of(self);
+        let Some(credentials) = shared.held(Place::Credentials) else { return };
+        let programs = Programs { shared: Shared::of(self) };
+        let of_pid = |slot: &u32| programs.shared.manager.slots[*slot as usize].pid.load(Acquire) == pid;
+        if let Some(slot) = programs.used().find(of_pid) {
+            let _ = tree::clear_beginning(credentials, format!("{slot}.").as_bytes(), MOST_CREDENTIALS);
+        }
+    }
+}
+
 /// The programs, as shared memory has them.
 struct Programs<'a> {
     shared: Shared<'a>,
@@ -344,6 +360,9 @@ impl Shared<'_> {
         }
         let mut list = [0; MAX_LIST];
         let Some(held) = self.held(Place::Files) else { return };
+        if let Some(credentials) = self.held(Place::Credentials) {
+            let _ = tree::clear(credentials, MOST_CREDENTIALS);
+        }
         let n_bytes = rustix::io::pread(held, &mut list[..MAX_LIST - 1], 0).unwrap_or(0);
         for path in list[..n_bytes].split_inclusive(|byte| *byte == 0) {
             // One that does not end with a zero did not fit.
@@ -369,7 +388,11 @@ fn unlink_without_links(path: &CStr) -> Result<(), Errno> {
         rest = &rest[slash + 1..];
     }
     let name = CStr::from_bytes_with_nul(rest).map_err(|_| Errno::INVAL)?;
-    rustix::fs::unlinkat(&directory, name, AtFlags::empty())
+    match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
+        // Only if it is empty.
+        Err(Errno::ISDIR) => rustix::fs::unlinkat(&directory, name, AtFlags::REMOVEDIR),
+        done => done,
+    }
 }
 
 /// Writes to standard error: the terminal, or the container's log.

@@ -476,6 +476,9 @@ impl Keeper {
         }
         let name = if self.is_known(dead.pid) { [0; 16] } else { name_of(dead.pid) };
         self.kill_stragglers(dead.pid);
+        if self.detached.is_some() {
+            self.remove_credentials_of(dead.pid);
+        }
         self.append(|entry| {
             entry.kind.store(ENTRY_EXIT, Relaxed);
             entry.pid.store(dead.pid, Relaxed);

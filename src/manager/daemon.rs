@@ -22,6 +22,7 @@ use crate::manager::requests::views::ProcessListCache;
 use crate::manager::saved::InForce;
 use crate::manager::spawn::Spawns;
 use crate::manager::spawn::context::SpawnContext;
+use crate::manager::spawn::credentials::Credentials;
 use crate::manager::spawn::sockets::Sockets;
 use crate::manager::streams::thrift::Needs;
 use crate::model::config::{ActivityLog, Config, Level};
@@ -70,6 +71,8 @@ pub struct Daemon {
     pub events: Events,
     /// The listening sockets of programs.
     pub sockets: Sockets,
+    /// The credentials of programs.
+    pub credentials: Credentials,
     /// The upgrade that was asked for, if any.
     pub upgrade: Upgrade,
     /// The file that says which programs are alive (`processinfomapfile`).

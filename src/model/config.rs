@@ -467,6 +467,12 @@ pub struct ProcessConfig {
     /// Where else its environment comes from.
     #[serde(default, skip_serializing_if = "EnvironmentSources::are_default")]
     pub environment_sources: EnvironmentSources,
+    /// The files of which it gets a copy at each start, by ascending name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Credential>,
+    /// The groups it is in besides those of its user, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supplementary_groups: Vec<u32>,
     /// Whether it gets a notify socket though no other key needs it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub notify: bool,
@@ -513,6 +519,17 @@ impl EnvironmentSources {
 /// One file of `environment_file`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentFile {
+    /// Absolute.
+    pub path: PathBuf,
+    /// Whether the program starts without it.
+    pub may_be_missing: bool,
+}
+
+/// One `credential.NAME`: a file with something secret in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// The name of the copy.
+    pub name: String,
     /// Absolute.
     pub path: PathBuf,
     /// Whether the program starts without it.

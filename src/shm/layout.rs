@@ -541,6 +541,8 @@ pub enum Place {
     Notify,
     /// The pipe that a slot's program writes to when it is ready.
     ReadyPipe(u32),
+    /// The directory in which programs find their credentials. It is locked as long as it is held.
+    Credentials,
 }
 
 impl Place {
@@ -566,6 +568,7 @@ impl Place {
             Place::Resume => 10,
             Place::ForegroundProxy => 11,
             Place::Notify => 12,
+            Place::Credentials => 13,
             Place::HttpListener(number) => u32::from(Self::FIRST_LISTENER + number),
             Place::Socket(number) => u32::from(Self::FIRST_SOCKET + number),
             Place::Stdout(slot) => of_slot(slot, 0),

@@ -31,4 +31,5 @@ pub mod socket;
 pub mod spawn;
 pub mod stat;
 pub mod title;
+pub mod tree;
 pub mod user;

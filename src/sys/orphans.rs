@@ -7,7 +7,9 @@
 use crate::sys::process;
 use crate::sys::stat::Stat;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 /// A program without its supervisor.
@@ -31,6 +33,21 @@ pub struct Orphan {
 pub fn find() -> Vec<Orphan> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries.filter_map(|entry| look_at(entry.ok()?.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+/// What a variable says in the environment with which each living process was executed. Reads all of `/proc`, as far as it
+/// may be read.
+pub fn values_of(variable: &str) -> Vec<OsString> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let environments = pids.filter_map(|pid| fs::read(format!("/proc/{pid}/environ")).ok());
+    let value = |environment: Vec<u8>| {
+        let mut lines = environment.split(|byte| *byte == 0);
+        let value =
+            lines.find_map(|line| line.strip_prefix(variable.as_bytes())?.strip_prefix(b"=".as_slice()));
+        value.map(|value| OsString::from_vec(value.to_vec()))
+    };
+    environments.filter_map(value).collect()
 }
 
 fn look_at(pid: i32) -> Option<Orphan> {

@@ -548,6 +548,10 @@ unsafe fn become_user(identity: &Identity, changes_groups: bool, progress: &Prog
         {
             return Err(Stage::Groups);
         }
+        if changes_groups && !has_groups(&identity.groups) {
+            *libc::__errno_location() = libc::EPERM;
+            return Err(Stage::Groups);
+        }
         progress.enter(Stage::Group);
         if group_ids() != [gid; 3] && libc::syscall(libc::SYS_setresgid, gid, gid, gid) != 0 {
             return Err(Stage::Group);
@@ -567,6 +571,22 @@ unsafe fn become_user(identity: &Identity, changes_groups: bool, progress: &Prog
         }
     }
     Ok(())
+}
+
+/// Whether the calling process has exactly these supplementary groups, each as often as it stands there.
+fn has_groups(wanted: &[u32]) -> bool {
+    // Of more than that only the number is compared.
+    let mut own = [0; 256];
+    // SAFETY: room for as many as are asked for; with 0 nothing is written.
+    let n_own = unsafe {
+        match wanted.len() {
+            0..=256 => libc::getgroups(own.len() as c_int, own.as_mut_ptr()),
+            _ => libc::getgroups(0, ptr::null_mut()),
+        }
+    };
+    let is_wanted = |group: &u32| wanted.contains(group);
+    usize::try_from(n_own).is_ok_and(|n_own| n_own == wanted.len())
+        && (wanted.len() > own.len() || own[..wanted.len()].iter().all(is_wanted))
 }
 
 /// Real, effective and saved user of the calling process.

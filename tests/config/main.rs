@@ -3,6 +3,7 @@
 mod check;
 mod compat;
 mod corpus;
+mod credentials;
 mod differential;
 mod documentation;
 mod from_go;

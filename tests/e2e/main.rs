@@ -10,6 +10,7 @@ mod support;
 mod attacks;
 mod births;
 mod copies;
+mod credentials;
 mod crowd;
 mod descriptors;
 mod environment;

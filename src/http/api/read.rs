@@ -176,7 +176,7 @@ impl Shown<'_> {
         };
         Shown {
             section: &setting.section,
-            key: setting.key,
+            key: &setting.key,
             value: &setting.value,
             origin: setting.origin.to_string(),
             file,

@@ -226,6 +226,7 @@ impl Daemon {
         self.link.set_supervisor_state(SupervisorState::Running.code());
         self.events.recall(&self.link);
         let restored = self.restore(snapshot.active);
+        self.restore_credentials();
         self.restore_streams(|_| {});
         self.clean_up_auto_logs();
         self.write_pidfile();

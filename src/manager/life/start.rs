@@ -27,6 +27,7 @@ use crate::manager::requests::views::ProcessListCache;
 use crate::manager::saved::InForce;
 use crate::manager::spawn::Spawns;
 use crate::manager::spawn::context::SpawnContext;
+use crate::manager::spawn::credentials::{self, Credentials};
 use crate::manager::spawn::sockets::Sockets;
 use crate::manager::streams::keeper_store::{set_up_handoff, set_up_transfer};
 use crate::manager::streams::thrift::Needs;
@@ -155,6 +156,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         servers: Servers::default(),
         events,
         sockets,
+        credentials: Credentials::default(),
         upgrade: Upgrade::default(),
         map: InfoMap::default(),
         process_list: ProcessListCache::default(),
@@ -255,6 +257,7 @@ impl Daemon {
             self.open_servers().and_then(|()| self.find_adoptable()).and_then(|()| self.open_sockets());
         opened.inspect_err(|_| leave_nothing(self))?;
         self.clean_up_auto_logs();
+        credentials::sweep();
         self.write_pidfile();
         self.link.set_watchdog(self.in_force.config().supervisord.manager_watchdog);
         self.list_files();
@@ -320,7 +323,8 @@ impl Daemon {
             .chain(notify.as_deref())
             .chain(self.map.path())
             .chain(others);
-        let paths: Vec<PathBuf> = named.filter_map(removable).collect();
+        let credentials = self.credentials_path().map(PathBuf::from);
+        let paths: Vec<PathBuf> = named.filter_map(removable).chain(credentials).collect();
         if let Err(error) = boot::deposit_files(&self.link, &paths) {
             ::log::error!("could not tell the keeper which files to remove at the end: {error}");
         }
@@ -346,6 +350,7 @@ impl Daemon {
         remote::finish(LAST_MESSAGES).await;
         self.stop_listening_for_successor();
         self.remove_notify_socket();
+        self.remove_credentials();
         self.sockets.close_all(&self.link);
         self.map.remove_file();
         pidfile::remove(&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());

@@ -48,6 +48,7 @@ impl Daemon {
                 .all(|(_, record)| matches!(record, SpawnRecord::None | SpawnRecord::Announced));
         let mut early_answers = EarlyAnswers::begin(inputs, tells_processes);
         self.restore_reports();
+        self.restore_credentials();
         self.restore_streams(|daemon| early_answers.answer(daemon));
         let n_running = self.procs.all().filter(|(_, proc)| proc.process.state.pid().is_some()).count();
         ::log::warn!(
@@ -107,6 +108,7 @@ impl Daemon {
         }
         self.start_with_needs(&to_start);
         self.go_on_probing();
+        self.forget_all_ended_credentials();
         self.ask_all_conditions();
         self.continue_staged_stops();
     }

@@ -95,6 +95,7 @@ impl Daemon {
         let config =
             ProcessConfig { command: command.clone(), sockets: Vec::new(), ..(*proc.config).clone() };
         let (group, context) = (Arc::clone(&proc.group), Arc::clone(&self.spawn_context));
+        let credentials = self.credentials.path_of(slot);
         let ours = pipe::output()?;
         let theirs = pipe::writing_end(&ours, pipe::Ends::Own)?;
         let nothing = fd::null()?;
@@ -107,7 +108,9 @@ impl Daemon {
         let create = {
             let progress = Arc::clone(&progress);
             move || {
-                let created = context.program(&config, &group).map_err(|error| error.to_string());
+                let created = context
+                    .program(&config, &group, credentials.as_deref())
+                    .map_err(|error| error.to_string());
                 let created = created.and_then(|program| {
                     let (out, stdin) = (theirs.as_fd(), nothing.as_fd());
                     let stdio = Stdio { stdin, stdout: out, stderr: out, listeners: &[], other: None };

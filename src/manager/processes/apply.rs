@@ -7,6 +7,7 @@ use crate::manager::daemon::{Daemon, in_words};
 use crate::manager::processes::SlotId;
 use crate::manager::requests::life_view::told_reason;
 use crate::manager::requests::waiters::{Waiter, Wants};
+use crate::manager::spawn::credentials;
 use crate::model::signal::Signal;
 use crate::model::time::{Monotonic, Wall};
 use crate::shm::slots::PendingEffects;
@@ -48,6 +49,7 @@ impl Daemon {
         };
         let health_before = proc.process.health.clone();
         let (process, effects) = step(proc.process.clone(), event, &config, at);
+        let was_adopted = proc.origin.adopted;
         let finds_other = process.health != health_before;
         self.procs.replace(slot, process);
         // Before its program is created once more, which is not for that run.
@@ -93,6 +95,11 @@ impl Daemon {
                 }
                 Effect::Spawn => self.spawn(slot),
             }
+        }
+        self.forget_ended_credentials(slot);
+        if was_adopted && ended.is_some() && !config.credentials.is_empty() {
+            // They are a former daemon's.
+            credentials::sweep();
         }
         self.disappoint_waiters(slot);
         self.follow_probes(slot);

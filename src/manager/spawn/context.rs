@@ -4,7 +4,8 @@ use crate::config::command::{self, CommandError};
 use crate::config::dotenv;
 use crate::files::open;
 use crate::manager::daemon::in_words;
-use crate::model::config::{Config, EnvironmentFile, Inherit, ProcessConfig};
+use crate::manager::spawn::credentials::DIRECTORY_VARIABLE;
+use crate::model::config::{Config, EnvironmentFile, Inherit, ProcessConfig, User};
 use crate::model::probe::NOTIFY_VARIABLE;
 use crate::model::raw;
 use crate::sys::limits::Limit;
@@ -43,11 +44,16 @@ impl SpawnContext {
         self.dies_with = config.supervisord.exitkillall.then_some(keeper_pid);
     }
 
-    /// Prepares one start of a program.
+    /// Prepares one start of a program. `credentials` is the directory that it is to find its credentials in.
     ///
     /// # Errors
     /// Its command cannot be executed.
-    pub fn program(&self, config: &ProcessConfig, group: &str) -> Result<Program, CommandError> {
+    pub fn program(
+        &self,
+        config: &ProcessConfig,
+        group: &str,
+        credentials: Option<&Path>,
+    ) -> Result<Program, CommandError> {
         let command = self.resolve(config)?;
         let c_string = |text: &str| {
             CString::new(raw::bytes(text)).map_err(|_| CommandError::CannotParse {
@@ -59,7 +65,7 @@ impl SpawnContext {
             file: path_c_string(&command.file),
             written: command.file.to_string_lossy().into_owned(),
             arguments: command.words.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
-            environment: self.environment(config, group).map_err(CommandError::Environment)?,
+            environment: self.environment(config, group, credentials).map_err(CommandError::Environment)?,
             directory: config.directory.as_deref().map(path_c_string),
             umask: config.umask,
             user: user_change(config),
@@ -86,7 +92,12 @@ impl SpawnContext {
 
     /// As in Supervisor, process.py, _spawn_as_child(): our own environment, then the `SUPERVISOR_*` variables, then what
     /// the file says. The sources that it does not know lie between those.
-    fn environment(&self, config: &ProcessConfig, group: &str) -> Result<Vec<CString>, String> {
+    fn environment(
+        &self,
+        config: &ProcessConfig,
+        group: &str,
+        credentials: Option<&Path>,
+    ) -> Result<Vec<CString>, String> {
         let sources = &config.environment_sources;
         let inherited = self.environment.iter().filter(|(name, _)| {
             // One that is no text is let through with everything, and by no name.
@@ -121,6 +132,9 @@ impl SpawnContext {
         }
         for (key, value) in config.environment.iter().filter(|(key, _)| !sources.below_files.contains(*key)) {
             set(key, value);
+        }
+        if let Some(directory) = credentials {
+            merged.insert(DIRECTORY_VARIABLE.into(), directory.into());
         }
         if notify_socket.is_some() {
             // The daemon's own, if somebody watches it.
@@ -169,29 +183,34 @@ fn variables_of(file: &EnvironmentFile) -> Result<Vec<(OsString, OsString)>, Str
         .collect())
 }
 
-/// Whether others have to be asked for a program's environment, which may take long.
+/// Whether others have to be asked for what a program gets, which may take long.
 pub fn asks_around(config: &ProcessConfig) -> bool {
     let sources = &config.environment_sources;
-    !sources.environment_file.is_empty() || sources.user_environment
+    !sources.environment_file.is_empty() || sources.user_environment || !config.credentials.is_empty()
 }
 
-/// Whether a program runs as another user than the daemon, or with a group of its own.
+/// Whether a program runs as another user than the daemon, or with groups of its own.
 pub fn changes_user(config: &ProcessConfig) -> bool {
     let changes_group = |gid: Option<u32>| gid.is_some_and(|gid| gid != user::current_gid());
-    config.user.as_ref().is_some_and(|user| user.uid != user::current_uid() || changes_group(user.gid))
+    let changes = |user: &User| user.uid != user::current_uid() || changes_group(user.gid);
+    config.user.as_ref().is_some_and(changes) || !config.supplementary_groups.is_empty()
 }
 
 /// As in Supervisor nothing changes for whoever is that user already.
 fn user_change(config: &ProcessConfig) -> UserChange {
-    let Some(wanted) = &config.user else { return UserChange::Stay };
-    let uid = wanted.uid;
     if !changes_user(config) {
         return UserChange::Stay;
     }
-    if !user::is_root() {
-        return UserChange::Impossible { uid, why: user::NOT_ROOT.to_string() };
+    let Some(wanted) = &config.user else {
+        return UserChange::Become(user::own_identity(&config.supplementary_groups));
+    };
+    let uid = wanted.uid;
+    if uid != user::current_uid()
+        && let Some(why) = user::why_not_another()
+    {
+        return UserChange::Impossible { uid, why };
     }
-    match user::identity(uid, wanted.is_number(), wanted.gid) {
+    match user::identity(uid, wanted.is_number(), wanted.gid, &config.supplementary_groups) {
         Ok(identity) => UserChange::Become(identity),
         Err(why) => UserChange::Impossible { uid, why },
     }

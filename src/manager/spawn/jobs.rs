@@ -9,10 +9,11 @@
 //! nothing any more, so nobody has to wait for its end.
 
 use crate::manager::spawn::context::SpawnContext;
+use crate::manager::spawn::credentials::Copies;
 use crate::model::config::ProcessConfig;
 use crate::model::time::Monotonic;
 use crate::shm::link::Link;
-use crate::sys::spawn::{Failure, Program, Progress, Spawner, Stage, Stdio};
+use crate::sys::spawn::{Failure, Program, Progress, Spawner, Stage, Stdio, UserChange};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -42,6 +43,8 @@ pub struct Job {
     pub listeners: Vec<OwnedFd>,
     /// What it writes to when it is ready, and the number under which it finds that.
     pub notification: Option<(OwnedFd, i32)>,
+    /// Where it is to find its credentials, if it has any.
+    pub copies: Option<Copies>,
     /// Where the outcome arrives.
     pub delivery: Arc<Delivery>,
 }
@@ -97,11 +100,30 @@ impl Job {
     /// # Errors
     /// Why there is no program. One that could not be executed is [`Created`], with its failure.
     pub fn carry_out(self, spawner: &mut Spawner, link: &Link) -> Outcome {
+        let (copies, delivery) = (self.copies.clone(), Arc::clone(&self.delivery));
+        let outcome = self.create(spawner, link);
+        if let Some(copies) = copies
+            && (outcome.is_err() || delivery.was_abandoned())
+        {
+            // Whoever abandoned it may have done so before they were made.
+            copies.remove();
+        }
+        outcome
+    }
+
+    fn create(self, spawner: &mut Spawner, link: &Link) -> Outcome {
         let program = match self.recipe {
             Recipe::Ready(program) => program,
             Recipe::Open { context, config, group } => {
-                let program = context.program(&config, &group);
-                Box::new(program.map_err(|error| Trouble::Command(error.to_string()))?)
+                let program = context.program(&config, &group, self.copies.as_ref().map(Copies::path));
+                let program = program.map_err(|error| Trouble::Command(error.to_string()))?;
+                // One that cannot become its user says so itself.
+                if let Some(copies) = &self.copies
+                    && !matches!(program.user, UserChange::Impossible { .. })
+                {
+                    copies.make(&config).map_err(Trouble::Command)?;
+                }
+                Box::new(program)
             }
         };
         let listeners: Vec<BorrowedFd<'_>> = self.listeners.iter().map(AsFd::as_fd).collect();
@@ -115,6 +137,9 @@ impl Job {
         let pid = self.delivery.begin(|| link.announce_spawn(self.slot)).ok_or(Trouble::Abandoned)?;
         let (pid, failure) =
             spawner.spawn(&program, stdio, pid, &self.delivery.progress).map_err(Trouble::System)?;
+        if let Some(copies) = &self.copies {
+            copies.belong_to(pid);
+        }
         let describe = |failure: Failure| failure.describe(&program);
         Ok(Created { pid, failure: failure.map(describe) })
     }
@@ -171,6 +196,10 @@ impl Delivery {
         state.was_abandoned = true;
         self.progress.forbid();
         state.has_begun
+    }
+
+    fn was_abandoned(&self) -> bool {
+        self.lock().was_abandoned
     }
 
     fn has_begun(&self) -> bool {

@@ -10,6 +10,7 @@
 //! the loop waits for it no longer than [`MOMENT`].
 
 pub mod context;
+pub mod credentials;
 mod crowd;
 pub mod jobs;
 mod pending;
@@ -244,11 +245,12 @@ impl Daemon {
         self.provide_notify_socket(&config)?;
         let notification =
             self.prepare_ready_pipe(slot, &config).map_err(|error| dispatcher_error(&config.name, &error))?;
+        let copies = self.prepare_credentials(slot, &config)?;
         let ends = self.prepare_streams(slot);
         let proc = self.procs.proc_mut(slot).ok_or("no such process")?;
         let name = &proc.config.name;
         let recipe = if self.spawns.is_quick(&proc.config) {
-            let program = self.spawn_context.program(&proc.config, &proc.group);
+            let program = self.spawn_context.program(&proc.config, &proc.group, None);
             Recipe::Ready(Box::new(program.map_err(|error| error.to_string())?))
         } else {
             let (config, group) = (Arc::clone(&proc.config), Arc::clone(&proc.group));
@@ -267,6 +269,7 @@ impl Daemon {
             stderr: ends.stderr,
             listeners: sockets.listeners.iter().map(own).collect::<Result<_, _>>()?,
             notification,
+            copies,
             delivery: Delivery::new(self.spawns.bell.0.clone()),
         };
         proc.creation_begins(self.link.head());
