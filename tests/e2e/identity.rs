@@ -116,6 +116,139 @@ fn an_ordinary_user_is_told_where_another_one_stands_and_what_that_takes() {
     assert!(run.stderr.contains(&place), "{run}");
 }
 
+/// Its supplementary groups, ascending.
+fn groups_of(pid: i32) -> Vec<u32> {
+    let mut groups: Vec<u32> =
+        status_of(pid, "Groups").split_whitespace().map(|number| number.parse().unwrap()).collect();
+    groups.sort_unstable();
+    groups
+}
+
+#[test]
+fn groups_may_be_added_to_those_of_the_user() {
+    if !is_root() {
+        return;
+    }
+    let daemon = start(
+        "
+[program:number]
+command=sleep 1000
+user=54321:1234
+supplementary_groups=777, 1234,778
+[program:named]
+command=sleep 1000
+user=daemon
+supplementary_groups=777
+[program:own]
+command=sleep 1000
+supplementary_groups=777
+",
+    );
+    for name in ["number", "named", "own"] {
+        daemon.wait_for_state(name, Running, LONG);
+    }
+    let pid = daemon.pid_of("number");
+    assert_eq!(status_of(pid, "Gid"), "1234 1234 1234 1234");
+    assert_eq!(groups_of(pid), [777, 778, 1234]);
+    let of_daemon = nix::unistd::User::from_name("daemon").unwrap().expect("Debian has it");
+    assert!(groups_of(daemon.pid_of("named")).contains(&of_daemon.gid.as_raw()));
+    let mut wanted = groups_of(daemon.manager());
+    wanted.push(777);
+    wanted.sort_unstable();
+    assert_eq!(groups_of(daemon.pid_of("own")), wanted);
+    assert_eq!(status_of(daemon.pid_of("own"), "Uid"), "0 0 0 0");
+}
+
+/// A daemon of an ordinary user with these capabilities.
+fn with_capabilities(conf: &str, capabilities: &[&str]) -> Daemon {
+    let list: Vec<String> = capabilities.iter().map(|name| format!("+{name}")).collect();
+    let list = if list.is_empty() { "-all".to_string() } else { list.join(",") };
+    let script = format!(
+        "cp \"$1\" supervisord; shift; exec setpriv --reuid=54321 --regid=54321 --clear-groups --inh-caps={list} \
+         --ambient-caps={list} ./supervisord \"$@\""
+    );
+    let mut daemon = Start::new(Side::under_test(), conf).under(&["sh", "-c", &script, "sh"]).prepare();
+    fs::set_permissions(daemon.directory(), PermissionsExt::from_mode(0o1777)).expect("ours");
+    daemon.start();
+    daemon
+}
+
+#[test]
+fn capabilities_do_as_well_as_root() {
+    if !is_root() {
+        return;
+    }
+    let secret = tempfile::NamedTempFile::new().expect("a file");
+    fs::set_permissions(secret.path(), PermissionsExt::from_mode(0o644)).expect("ours");
+    fs::write(secret.path(), "secret").expect("ours");
+    let conf = format!(
+        "[program:other]\ncommand=sleep 1000\nuser=54322:54323\nsupplementary_groups=777\n\
+         credential.a={}\n[program:same]\ncommand=sleep 1000\nuser=54321\n",
+        secret.path().display()
+    );
+    let mut daemon = with_capabilities(&conf, &["setuid", "setgid", "kill", "chown"]);
+    daemon.wait_for_state("other", Running, LONG);
+    let pid = daemon.pid_of("other");
+    assert_eq!(status_of(pid, "Uid"), "54322 54322 54322 54322");
+    assert_eq!(status_of(pid, "Gid"), "54323 54323 54323 54323");
+    assert_eq!(groups_of(pid), [777, 54323]);
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        assert_eq!(status_of(pid, set), "0000000000000000", "{set}");
+    }
+    let environment = fs::read(format!("/proc/{pid}/environ")).expect("we are root");
+    let directory =
+        environment.split(|byte| *byte == 0).find_map(|it| it.strip_prefix(b"CREDENTIALS_DIRECTORY="));
+    let directory =
+        std::path::PathBuf::from(String::from_utf8_lossy(directory.expect("it has one")).into_owned());
+    assert_eq!(fs::read_to_string(directory.join("a")).expect("it is there"), "secret");
+    // Everything that concerns it can be done, too.
+    daemon.ctl(&["restart", "other"]).expect(0);
+    until("its former credentials are removed", LONG, || !directory.exists());
+    assert_ne!(daemon.pid_of("other"), pid);
+    daemon.ctl(&["shutdown"]).expect(0);
+    daemon.wait_exit();
+    assert!(!directory.parent().expect("it has one").exists());
+}
+
+#[test]
+fn the_capability_that_is_missing_is_named() {
+    if !is_root() {
+        return;
+    }
+    let conf = "
+[program:other]
+command=sleep 1000
+user=54322
+startretries=0
+[program:group]
+command=sleep 1000
+user=54321:54323
+startretries=0
+[program:same]
+command=sleep 1000
+user=54321
+startsecs=0
+";
+    for (capabilities, other, group) in [
+        (&[][..], "Can't drop privilege as nonroot user", "setgid: EPERM (CAP_SETGID is missing)"),
+        (&["setuid", "setgid"], "the daemon could not send it signals (CAP_KILL is missing)", ""),
+        (&["setuid", "kill"], "", "setgid: EPERM (CAP_SETGID is missing)"),
+    ] {
+        let daemon = with_capabilities(conf, capabilities);
+        daemon.wait_for_state("same", Running, LONG);
+        for (name, why) in [("other", other), ("group", group)] {
+            if why.is_empty() {
+                daemon.wait_for_state(name, Running, LONG);
+                continue;
+            }
+            daemon.wait_for_state(name, Fatal, LONG);
+            let said: String = member(&daemon.info(name), "spawnerr");
+            let uid = if name == "other" { 54322 } else { 54321 };
+            assert_eq!(said, format!("couldn't setuid to {uid}: {why}"), "{capabilities:?}");
+        }
+    }
+}
+
 #[test]
 fn the_manager_is_not_spared_when_memory_runs_out() {
     let daemon = start("[program:x]\ncommand=sleep 1000\nstartsecs=0\n");
