@@ -6,6 +6,7 @@ mod corpus;
 mod credentials;
 mod differential;
 mod documentation;
+mod dotenv;
 mod from_go;
 mod random_configs;
 mod sample;
