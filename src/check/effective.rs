@@ -2,6 +2,7 @@
 //! the same file or address.
 
 use crate::check::commands;
+use crate::check::identity;
 use crate::check::problem::{Problem, Severity};
 use crate::config::command;
 use crate::config::{Document, repr};
@@ -12,6 +13,7 @@ use crate::model::config::{
 use crate::model::namespec::{self, Namespec};
 use crate::model::probe::Probe;
 use crate::sys::limits::{self, Limited};
+use crate::sys::user;
 use nix::unistd::AccessFlags;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::ToSocketAddrs;
@@ -36,6 +38,7 @@ pub(super) fn problems(document: &Document, config: &Config) -> Vec<Problem> {
             check.command(&section, "command", &process.command, process, config);
             check.probes(&section, process, config);
             check.directory(&section, process);
+            check.identity(&section, process, config);
             check.log(&section, "stdout_logfile", &process.stdout);
             check.log(&section, "stderr_logfile", &process.stderr);
             check.log_size(&section, "stdout_logfile_maxbytes", process.stdout.maxbytes);
@@ -77,14 +80,27 @@ impl Check<'_> {
         section.map_or_else(|| format!("{kind}:{}", process.program), |section| section.to_string())
     }
 
+    /// What it is given, and as whom it runs.
+    fn identity(&mut self, section: &str, process: &ProcessConfig, config: &Config) {
+        let user = config.supervisord.user.as_ref();
+        let daemon = user.map_or_else(user::current_uid, |user| user.uid);
+        for (severity, key, text) in identity::findings(process, daemon) {
+            self.say(severity, section, &key, text);
+        }
+    }
+
     fn warn(&mut self, section: &str, key: &str, text: String) {
+        self.say(Severity::Warning, section, key, text);
+    }
+
+    fn say(&mut self, severity: Severity, section: &str, key: &str, text: String) {
         if !self.seen.insert((section.to_string(), key.to_string(), text.clone())) {
             return;
         }
         let place = self.document.get(section, key).map(|value| value.place);
         let place = place.or_else(|| self.document.header(section));
         self.found.push(Problem {
-            severity: Severity::Warning,
+            severity,
             text,
             file: place.map(|place| self.document.file(place).name.clone()),
             line: place.map(|place| place.line),

@@ -5,6 +5,7 @@
 mod client;
 mod commands;
 mod effective;
+mod identity;
 mod problem;
 mod servers;
 mod written;
@@ -114,8 +115,8 @@ fn as_text(report: &Report) -> String {
     let mut text: String = report.problems.iter().map(|problem| format!("{problem}\n")).collect();
     let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let name = report.file.as_deref().unwrap_or("no file");
-    if report.problems.is_empty() {
-        return format!("{name}: nothing wrong\n");
+    if report.problems.iter().all(|problem| problem.severity == Severity::Hint) {
+        return text + &format!("{name}: nothing wrong\n");
     }
     let errors = counted(report.count(Severity::Error), "error");
     text += &format!("{name}: {errors}, {}\n", counted(report.count(Severity::Warning), "warning"));
@@ -127,6 +128,7 @@ fn as_json(report: &Report) -> String {
         "file": report.file,
         "errors": report.count(Severity::Error),
         "warnings": report.count(Severity::Warning),
+        "hints": report.count(Severity::Hint),
         "problems": report.problems,
     });
     format!("{object:#}\n")

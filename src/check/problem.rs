@@ -10,6 +10,8 @@ use std::path::PathBuf;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// Nothing is wrong, and something could be better. `--strict` lets it pass.
+    Hint,
     /// The daemon starts, but something is probably not as it was meant.
     Warning,
     /// The daemon does not start, or does not act upon one of two settings that cannot both be meant.
@@ -60,6 +62,7 @@ impl fmt::Display for Problem {
         f.write_str(match self.severity {
             Severity::Error => "error: ",
             Severity::Warning => "warning: ",
+            Severity::Hint => "hint: ",
         })?;
         // Some texts name the section themselves.
         if let Some(section) = &self.section

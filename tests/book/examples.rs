@@ -142,8 +142,11 @@ fn every_example_configuration_passes_the_check() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Errors are, and warnings of what is as wrong on every machine.
+/// Errors are, and warnings of what is as wrong on every machine. An example need not have everything that is hinted at.
 fn is_the_examples_fault(problem: &Value) -> bool {
+    if problem["severity"] == "hint" {
+        return false;
+    }
     let key = problem["key"].as_str().unwrap_or_default();
     let text = problem["text"].as_str().unwrap_or_default();
     problem["severity"] == "error" || !OF_THIS_MACHINE.contains(&key) || text.contains("no shell is involved")

@@ -92,3 +92,105 @@ fn a_dump_has_each_of_them_by_its_name() {
     assert_eq!(found, ["credential.TLS=/k", "credential.db=-/d"], "{dump}");
     assert!(!dump.contains("credential.NAME"), "{dump}");
 }
+
+/// What `check` says of a configuration, without the places.
+fn said(directory: &Path, text: &str, strict_status: i32) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let path = directory.join("x.conf");
+    std::fs::write(&path, format!("[supervisord]\nchildlogdir={}\n{text}", directory.display()))
+        .expect("written");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("ours");
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_supervisord"))
+        .args(["check", "--strict", "-c"])
+        .arg(&path)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .expect("the binary runs");
+    let printed = String::from_utf8_lossy(&run.stdout).replace(&*directory.to_string_lossy(), "$DIR");
+    assert_eq!(run.status.code(), Some(strict_status), "{printed}");
+    let lines = printed.lines().filter_map(|line| line.split_once(": ")).map(|(_, text)| text.to_string());
+    lines.collect()
+}
+
+#[test]
+fn a_check_tells_who_else_can_read_what_is_secret() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = |name: &str, mode: u32| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, "A=1\n").expect("written");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("ours");
+        path
+    };
+    let section = |keys: &str| {
+        let here = directory.path().display();
+        said(
+            directory.path(),
+            &format!("[program:x]\ncommand=cat\n{}\n", keys.replace("$DIR", &here.to_string())),
+            0,
+        )
+    };
+    file("private", 0o600);
+    file("open", 0o604);
+    let all =
+        "credential.a=$DIR/private\ncredential.b=-$DIR/missing\nenvironment_file=$DIR/private, -$DIR/missing";
+    assert_eq!(section(all), ["nothing wrong"]);
+    assert_eq!(
+        section("environment_file=$DIR/open"),
+        [
+            "hint: [program:x] environment_file: everybody can read '$DIR/open' (mode 0604): chmod o-r if it holds a secret",
+            "nothing wrong"
+        ]
+    );
+    let warned = |keys: &str| {
+        let here = directory.path().display();
+        let text = format!("[program:x]\ncommand=cat\n{}\n", keys.replace("$DIR", &here.to_string()));
+        said(directory.path(), &text, 1).remove(0)
+    };
+    assert_eq!(
+        warned("credential.a=$DIR/open"),
+        "warning: [program:x] credential.a: everybody can read '$DIR/open' (mode 0604): chmod o-r if it holds a secret"
+    );
+    assert_eq!(
+        warned("credential.A=$DIR/missing"),
+        "warning: [program:x] credential.A: there is no file '$DIR/missing', without which it does not start"
+    );
+    assert_eq!(
+        warned("credential.a=/dev/null"),
+        "warning: [program:x] credential.a: '/dev/null' is not a regular file"
+    );
+    let shared = file("shared", 0o640);
+    if chown(&shared, None, Some(54_321)).is_ok() {
+        let hints = section("credential.a=$DIR/shared");
+        assert!(
+            hints[0].starts_with("hint: [program:x] credential.a: the members of group 54321 can read"),
+            "{hints:?}"
+        );
+    }
+}
+
+#[test]
+fn a_check_hints_at_a_home_that_is_the_daemon_s() {
+    if !crate::support::has_root("takes root, to run programs as another user") {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let section = |keys: &str| said(directory.path(), &format!("[program:x]\ncommand=cat\n{keys}\n"), 0);
+    assert_eq!(
+        section("user=54321"),
+        [
+            "hint: [program:x] user: it runs as '54321' with the HOME that the daemon was started with: \
+             user_environment=true sets HOME, USER, LOGNAME and SHELL",
+            "nothing wrong"
+        ]
+    );
+    for keys in [
+        "user=root",
+        "user=54321\nenvironment=HOME=/",
+        "user=54321\nenvironment_inherit=none",
+        "user=daemon\nuser_environment=true",
+    ] {
+        assert_eq!(section(keys), ["nothing wrong"], "{keys}");
+    }
+}
