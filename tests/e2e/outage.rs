@@ -184,6 +184,24 @@ fn without_a_manager_the_keeper_ends_in_order() {
 }
 
 #[test]
+fn without_a_manager_the_keeper_removes_the_credentials() {
+    let conf = "[program:x]\ncommand=/bin/sh -c 'mkdir $CREDENTIALS_DIRECTORY/more; \
+                echo $CREDENTIALS_DIRECTORY >found; exec sleep 1000'\ndirectory=%(here)s\ncredential.a=/etc/passwd\n";
+    let mut daemon = start(conf);
+    let found = until_some("it has its credentials", LONG, || {
+        Some(daemon.read("found")).filter(|found| found.ends_with('\n'))
+    });
+    let directory = std::path::PathBuf::from(found.trim());
+    assert!(directory.join("more").exists());
+    let outage = Outage::begin(&daemon);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(), 0);
+    assert!(daemon.read("stderr").contains("the keeper stops the programs itself"));
+    assert!(!directory.parent().expect("it has one").exists());
+    drop(outage);
+}
+
+#[test]
 fn as_pid_1_without_a_manager_it_ends_in_order() {
     let mut daemon = Start::new(Side::under_test(), &obedient()).under(&AS_PID_1).ready();
     wait_up(&daemon);
