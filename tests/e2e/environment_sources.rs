@@ -98,11 +98,13 @@ fn what_is_no_usable_file_fails_the_start_and_holds_nobody_up() {
     let at = |name: &str| directory.path().join(name);
     nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     fs::write(at("large"), vec![b'#'; (1 << 20) + 1]).unwrap();
+    fs::File::create(at("sparse")).unwrap().set_len(1 << 30).unwrap();
     let section = |name: &str, path: &str| teller(name, &format!("environment_file={path}"));
     let conf: String = [
         section("fifo", &at("fifo").display().to_string()),
         section("device", "/dev/zero"),
         section("large", &at("large").display().to_string()),
+        section("sparse", &at("sparse").display().to_string()),
         section("directory", &directory.path().display().to_string()),
         section("missing", &at("missing").display().to_string()),
         "[program:other]\ncommand=sleep 1000\n".into(),
@@ -117,6 +119,7 @@ fn what_is_no_usable_file_fails_the_start_and_holds_nobody_up() {
     says("fifo", ": it is not a regular file");
     says("device", ": it is not a regular file");
     says("large", ": it is larger than 1 MiB");
+    says("sparse", ": it is larger than 1 MiB");
     says("missing", ": No such file or directory");
     let why = why(&daemon, "directory");
     assert!(why.starts_with("environment_file "), "{why}");
