@@ -12,6 +12,8 @@ use crate::model::config::{
 };
 use crate::model::namespec::{self, Namespec};
 use crate::model::probe::Probe;
+use crate::sys::cgroup::home;
+use crate::sys::cgroup::place::{self, Base};
 use crate::sys::limits::{self, Limited};
 use crate::sys::user;
 use nix::unistd::AccessFlags;
@@ -30,6 +32,7 @@ pub(super) fn problems(document: &Document, config: &Config) -> Vec<Problem> {
         found: Vec::new(),
         seen: HashSet::new(),
         hosts: HashMap::new(),
+        cgroups: None,
     };
     check.daemon(config);
     for group in &config.groups {
@@ -39,6 +42,7 @@ pub(super) fn problems(document: &Document, config: &Config) -> Vec<Problem> {
             check.probes(&section, process, config);
             check.directory(&section, process);
             check.identity(&section, process, config);
+            check.cgroup(&section, process);
             check.log(&section, "stdout_logfile", &process.stdout);
             check.log(&section, "stderr_logfile", &process.stderr);
             check.log_size(&section, "stdout_logfile_maxbytes", process.stdout.maxbytes);
@@ -58,6 +62,8 @@ struct Check<'d> {
     seen: HashSet<(String, String, String)>,
     /// Whether a host has an address.
     hosts: HashMap<String, bool>,
+    /// Where control groups may be made, or why they may not; once a program wants one.
+    cgroups: Option<Result<Base, String>>,
 }
 
 fn sections(document: &Document) -> HashMap<(&str, &str), &str> {
@@ -238,6 +244,32 @@ impl Check<'_> {
         if !self.has_address(host) {
             let text = format!("the name of the host {} cannot be resolved now", repr(host));
             self.warn(section, key, text);
+        }
+    }
+
+    /// Keys of a control group that have no effect from where this runs: a service may be given more than a shell.
+    fn cgroup(&mut self, section: &str, process: &ProcessConfig) {
+        if !process.wants_cgroup() {
+            return;
+        }
+        let limits = &process.resources.cgroup;
+        // No daemon is asked, so none has moved anybody.
+        let found = self.cgroups.get_or_insert_with(|| home::find(0));
+        let problems: Vec<(&str, String)> = match found {
+            Ok(base) => place::problems(base, limits),
+            Err(why) => {
+                let keys = limits.knobs().into_iter().filter(|knob| knob.value.is_some());
+                keys.map(|knob| (knob.key, format!("control groups are not available: {why}"))).collect()
+            }
+        };
+        let consequence =
+            if limits.cgroup_required { "the program cannot start" } else { "the program starts without it" };
+        for (key, why) in problems {
+            self.warn(
+                section,
+                key,
+                format!("a daemon started from here cannot apply it, and {consequence}: {why}"),
+            );
         }
     }
 

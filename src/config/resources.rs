@@ -3,6 +3,7 @@
 use crate::config::section::Section;
 use crate::config::text::repr;
 use crate::config::values::{self, Parsed, Reading};
+use crate::model::cgroup::CgroupLimits;
 use crate::model::resources::{CpuScheduling, IoPriority, Resource, ResourceLimit, Resources};
 
 /// More processors than any machine has (`CPU_SETSIZE`, sched_setaffinity(2)).
@@ -17,7 +18,65 @@ pub(super) fn read(section: &Section<'_>) -> Resources {
         cpu_affinity: section.get("cpu_affinity", cpu_affinity).unwrap_or_default(),
         cpu_scheduling: section.get("cpu_scheduling", cpu_scheduling),
         oom_score_adj: section.get("oom_score_adj", |text| number(text, -1000, 1000)),
+        cgroup: cgroup(section),
     }
+}
+
+fn cgroup(section: &Section<'_>) -> CgroupLimits {
+    CgroupLimits {
+        memory_high: section.get("memory_high", memory),
+        memory_max: section.get("memory_max", memory),
+        cpu_max: section.get("cpu_max", cpu_max),
+        cpu_weight: section.get("cpu_weight", weight),
+        pids_max: section.get("pids_max", pids_max),
+        io_weight: section.get("io_weight", weight),
+        cgroup_required: section.get_or_default("cgroup_required", values::boolean),
+    }
+}
+
+/// Whether a word means that there is no limit.
+fn is_unlimited(text: &str) -> bool {
+    ["max", "unlimited", "infinity"].contains(&text.trim())
+}
+
+/// A size above zero, or `max`.
+fn memory(text: &str) -> Parsed<u64> {
+    if is_unlimited(text) {
+        return Ok(u64::MAX);
+    }
+    match values::bytes(text)? {
+        Reading { value: 0, .. } => Err(format!("{} leaves no memory; no limit is max", repr(text))),
+        Reading { value, doubt: None } => Ok(value),
+        Reading { doubt: Some(doubt), .. } => Err(doubt),
+    }
+}
+
+/// `150%`, or `max`.
+fn cpu_max(text: &str) -> Parsed<u32> {
+    /// More processors than any machine has.
+    const MOST: u32 = 100 * 100_000;
+    if is_unlimited(text) {
+        return Ok(u32::MAX);
+    }
+    let percent = text.trim().strip_suffix('%').and_then(|number| number.trim().parse().ok());
+    percent
+        .filter(|percent| (1..=MOST).contains(percent))
+        .ok_or_else(|| format!("{} is no part of a processor such as 50% or 150%, and not max", repr(text)))
+}
+
+fn weight(text: &str) -> Parsed<u32> {
+    let number = text.trim().parse().ok().filter(|number| (1..=10_000).contains(number));
+    number.ok_or_else(|| format!("{} is no number from 1 to 10000", repr(text)))
+}
+
+fn pids_max(text: &str) -> Parsed<u64> {
+    /// More than the kernel has pids (`PID_MAX_LIMIT`).
+    const MOST: u64 = 1 << 22;
+    if is_unlimited(text) {
+        return Ok(u64::MAX);
+    }
+    let number = text.trim().parse().ok().filter(|number| (1..=MOST).contains(number));
+    number.ok_or_else(|| format!("{} is no number from 1 to {MOST}, and not max", repr(text)))
 }
 
 fn number(text: &str, least: i32, most: i32) -> Parsed<i32> {
@@ -134,6 +193,19 @@ mod tests {
             assert!(ionice(text).is_err() && cpu_scheduling(text).is_err(), "{text}");
             assert!(number(text, -20, 19).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_control_groups_get_is_in_its_ranges() {
+        assert_eq!((memory("64MB"), memory(" max ")), (Ok(64 << 20), Ok(u64::MAX)));
+        assert_eq!((cpu_max("150%"), cpu_max("1 %"), cpu_max("max")), (Ok(150), Ok(1), Ok(u32::MAX)));
+        assert_eq!((weight("1"), weight("10000")), (Ok(1), Ok(10_000)));
+        assert_eq!((pids_max("20"), pids_max("unlimited")), (Ok(20), Ok(u64::MAX)));
+        for text in ["", "0", "0%", "-1", "150", "1.5%", "10001%%", "x", "4194305"] {
+            assert!(cpu_max(text).is_err(), "{text}");
+            assert!(text == "150" || (weight(text).is_err() && pids_max(text).is_err()), "{text}");
+        }
+        assert!(memory("0").is_err() && memory("64QB").is_err() && memory("").is_err());
     }
 
     #[test]

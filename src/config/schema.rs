@@ -512,6 +512,25 @@ const PROGRAM_END: &[Key] = &[
     new(optional("cpu_affinity", "0-3,6", "processors it may run on")),
     new(optional("cpu_scheduling", "batch", "other, batch, idle, fifo:1-99, rr:1-99")),
     new(optional("oom_score_adj", "500", "from -1000, never killed for want of memory, to 1000")),
+    new(optional(
+        "memory_high",
+        "512MB",
+        "memory of all its processes, beyond which they are slowed down (cgroup v2)",
+    )),
+    new(optional(
+        "memory_max",
+        "1GB",
+        "memory of all its processes, beyond which the kernel kills (cgroup v2)",
+    )),
+    new(optional(
+        "cpu_max",
+        "150%",
+        "time on processors of all its processes; 100% is one processor (cgroup v2)",
+    )),
+    new(optional("cpu_weight", "100", "share where processors are short, 1 to 10000 (cgroup v2)")),
+    new(optional("pids_max", "100", "processes and threads it may have (cgroup v2)")),
+    new(optional("io_weight", "100", "share where a disk is busy, 1 to 10000 (cgroup v2)")),
+    new(key("cgroup_required", "false", "fail the start if one of these keys cannot be applied")),
     key(
         "serverurl",
         "AUTO",

@@ -1,6 +1,8 @@
 //! What Supervisor does not know of processes, as structs of names and values: the answers of the daemon's own methods.
 
-use crate::control::overview::{GraphNode, HealthLine, LifeView, NeedVerdict, NeedView, Overview};
+use crate::control::overview::{
+    CgroupView, GraphNode, HealthLine, LifeView, NeedVerdict, NeedView, Overview,
+};
 use crate::control::request::{Fact, Facts};
 use crate::model::state::ProcessState;
 use crate::model::usage::Used;
@@ -46,6 +48,16 @@ pub fn life(life: &LifeView) -> Facts {
         facts.push(("health_failures", number(health.failures.into())));
         facts.push(("health_retries", number(health.retries.into())));
         facts.extend(health.is_healthy.map(|is_healthy| ("healthy", Fact::Flag(is_healthy))));
+    }
+    if let Some(CgroupView { directory, usage }) = &life.cgroup {
+        facts.push(("cgroup", Fact::Text(directory.to_string_lossy().into_owned())));
+        // XML-RPC has no room for large numbers: memory in KiB, time in milliseconds.
+        let members = [
+            ("cgroup_memory_kib", usage.memory_bytes.map(|bytes| bytes >> 10)),
+            ("cgroup_cpu_ms", usage.cpu_usec.map(|usec| usec / 1000)),
+            ("cgroup_tasks", usage.tasks),
+        ];
+        facts.extend(members.into_iter().filter_map(|(name, it)| Some((name, number(fitting(it?))))));
     }
     if let Some((n_starts, limit)) = life.automatic_starts {
         facts.push(("automatic_starts", number(i64::try_from(n_starts).unwrap_or(i64::MAX))));
@@ -112,6 +124,11 @@ fn need(need: &NeedView) -> Facts {
 
 fn text(text: &str) -> Fact {
     Fact::Text(text.to_string())
+}
+
+/// What XML-RPC has room for.
+fn fitting(number: u64) -> i64 {
+    i32::try_from(number).unwrap_or(i32::MAX).into()
 }
 
 fn number(number: i64) -> Fact {

@@ -2,6 +2,7 @@
 //! [`ask::Overview`](struct@super::ask::Overview), and publishes changes of it to the feed.
 
 use crate::control::request::ProcessInfo;
+use crate::model::cgroup::CgroupUsage;
 use crate::model::dependency::Dependency;
 use crate::model::exit::{ExitStatus, PastExit, Tally};
 use crate::model::state::{ProcessState, SupervisorState};
@@ -91,6 +92,17 @@ pub struct LifeView {
     pub automatic_starts: Option<(usize, u32)>,
     /// After how many failed starts in a row it is given up. `None`: never.
     pub startretries: Option<u32>,
+    /// Its control group, while it is up and has one.
+    pub cgroup: Option<CgroupView>,
+}
+
+/// The control group of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupView {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// What is used in it.
+    pub usage: CgroupUsage,
 }
 
 /// One item of `depends_on`.

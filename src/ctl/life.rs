@@ -75,6 +75,30 @@ pub(crate) struct Life {
     pub comes_back: bool,
     /// Somebody started it without what it depends on.
     pub is_alone: bool,
+    /// Its control group, while it is up and has one.
+    pub cgroup: Option<Cgroup>,
+}
+
+/// The control group of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cgroup {
+    directory: String,
+    /// Of what the kernel counts, in words.
+    used: Vec<String>,
+}
+
+impl Cgroup {
+    fn read(members: &Members<'_>) -> Cgroup {
+        let number = |name: &str| members.get(name).map(|_| members.number(name));
+        let memory = number("cgroup_memory_kib").map(|kib| format!("memory {kib} KiB"));
+        // A float holds the milliseconds of 285,000 years.
+        let cpu = number("cgroup_cpu_ms").map(|ms| format!("processor time {:.3} s", ms as f64 / 1000.0));
+        let tasks = number("cgroup_tasks").map(|n| format!("tasks {n}"));
+        Cgroup {
+            directory: members.text("cgroup"),
+            used: [memory, cpu, tasks].into_iter().flatten().collect(),
+        }
+    }
 }
 
 impl Life {
@@ -115,6 +139,7 @@ impl Life {
             is_failing: members.flag("failing"),
             comes_back: members.flag("comes_back"),
             is_alone: members.flag("alone"),
+            cgroup: members.get("cgroup").map(|_| Cgroup::read(members)),
         }))
     }
 
@@ -156,6 +181,12 @@ impl Life {
         }
         if let Some((n_starts, limit, within)) = &self.automatic_starts {
             lines.push(format!("automatic starts: {n_starts} of {limit} within {within}"));
+        }
+        if let Some(Cgroup { directory, used }) = &self.cgroup {
+            lines.push(format!("control group: {directory}"));
+            if !used.is_empty() {
+                lines.push(format!("  {}", used.join(", ")));
+            }
         }
         lines
     }

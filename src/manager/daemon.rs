@@ -21,6 +21,7 @@ use crate::manager::requests::changes::LastReread;
 use crate::manager::requests::views::ProcessListCache;
 use crate::manager::saved::InForce;
 use crate::manager::spawn::Spawns;
+use crate::manager::spawn::cgroups::CgroupEnd;
 use crate::manager::spawn::context::SpawnContext;
 use crate::manager::spawn::credentials::Credentials;
 use crate::manager::spawn::sockets::Sockets;
@@ -231,9 +232,11 @@ impl Daemon {
         // What it wrote last stands in its log, and was heard, before anybody hears of its end.
         self.finish_streams(slot);
         announce();
+        let CgroupEnd { oom, hint } = self.end_cgroup(slot, status);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        let why = proc.end_was_recorded(entry.sequence);
-        proc.remember_end(entry.pid, status, entry.wall, entry.monotonic);
+        let why = proc.end_was_recorded(entry.sequence).or_else(|| oom.clone());
+        let reason = oom.or(hint).unwrap_or_default();
+        proc.remember_end(entry.pid, status, reason, entry.wall, entry.monotonic);
         self.apply_at(slot, Event::Exited { status, why }, entry.monotonic, entry.wall);
     }
 

@@ -490,6 +490,11 @@ impl ProcessConfig {
         self.readiness.as_ref().is_some_and(|readiness| matches!(readiness.ready, Probe::Log(_)))
     }
 
+    /// Whether it gets a control group of its own.
+    pub fn wants_cgroup(&self) -> bool {
+        !self.resources.cgroup.are_default()
+    }
+
     /// Whether it is a job: STARTING while it runs, EXITED after a good end.
     pub fn is_oneshot(&self) -> bool {
         self.kind == ProgramType::Oneshot

@@ -19,6 +19,8 @@ pub struct PastExit {
     pub expected: bool,
     /// The time from its start to its end.
     pub lasted: Duration,
+    /// What is known of it besides the status: `killed by the kernel for want of memory (memory_max=64MB)`. Usually empty.
+    pub reason: String,
 }
 
 /// How often a process ended in each way.

@@ -4,6 +4,7 @@
 //! The code here only parses and prints its own values. Start with [`config::Config`] (the meaning of a file) and
 //! [`state::ProcessState`] (the state of a process).
 
+pub mod cgroup;
 pub mod colour;
 pub mod config;
 pub mod dependency;

@@ -1,8 +1,10 @@
 //! What a program may use, and how the kernel ranks it.
 
+use crate::model::cgroup::CgroupLimits;
 use serde::{Deserialize, Serialize};
 
-/// The keys `limit_*`, `nice`, `ionice`, `cpu_affinity`, `cpu_scheduling` and `oom_score_adj` of a program.
+/// The keys `limit_*`, `nice`, `ionice`, `cpu_affinity`, `cpu_scheduling` and `oom_score_adj` of a program, and those of
+/// its control group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// In the order of [`Resource::ALL`], each at most once.
@@ -17,6 +19,9 @@ pub struct Resources {
     pub cpu_scheduling: Option<CpuScheduling>,
     /// From -1000, which is never killed for want of memory, to 1000.
     pub oom_score_adj: Option<i32>,
+    /// Its control group.
+    #[serde(default, skip_serializing_if = "CgroupLimits::are_default")]
+    pub cgroup: CgroupLimits,
 }
 
 impl Resources {

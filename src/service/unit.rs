@@ -111,6 +111,8 @@ fn body(facts: &Facts) -> String {
          LimitNOFILE={soft}:{hard}\n\
          # The usual limit is for a single service.\n\
          TasksMax=infinity\n\
+         # For the limits that programs have of their own: memory_max, cpu_max and the like.\n\
+         Delegate=yes\n\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n",
@@ -178,7 +180,10 @@ mod tests {
         let exec = "ExecStart=/usr/local/bin/supervisord -n -c /etc/supervisord.conf";
         let reload = "ExecReload=/usr/local/bin/supervisord -c /etc/supervisord.conf ctl update";
         check(&facts(), &["Type=exec", exec, reload, "KillMode=mixed", "TimeoutStopSec=120"]);
-        check(&facts(), &["LimitNOFILE=65536:524288", "OOMPolicy=continue", "Restart=on-failure"]);
+        check(
+            &facts(),
+            &["LimitNOFILE=65536:524288", "OOMPolicy=continue", "Delegate=yes", "Restart=on-failure"],
+        );
         check(&Facts { programs_end_with_it: false, ..facts() }, &["KillMode=process", "!KillMode=mixed"]);
         check(&Facts { stop: Duration::from_secs(3600), ..facts() }, &["TimeoutStopSec=3630"]);
         check(&Facts { minfds: 1_000_000, ..facts() }, &["LimitNOFILE=1000000:1000000"]);

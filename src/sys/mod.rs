@@ -5,6 +5,7 @@
 //! of single calls.
 
 pub mod capabilities;
+pub mod cgroup;
 pub mod clock;
 pub mod daemonize;
 pub mod datagram;

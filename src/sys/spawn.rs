@@ -9,6 +9,10 @@
 //! - `CLONE_FILES`: the table of descriptors is shared, too, until the child takes the few it needs with
 //!   `CLOSE_RANGE_UNSHARE`.
 //!
+//! A program that has a control group of its own writes itself into it as the first thing that the child does, through a
+//! descriptor that was opened beforehand: nothing of the program has run or used anything by then. (`CLONE_INTO_CGROUP`
+//! takes `clone3`, see above.)
+//!
 //! Between clone and exec the child makes only system calls on data prepared beforehand: no allocation, no locks, no
 //! panic. A failure is reported twice: to the program's standard error in Supervisor's words, and to the caller as
 //! [`Failure`].
@@ -32,6 +36,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering::*};
 
 /// The exit status of a child that could not become its program; Supervisor's, process.py.
@@ -67,6 +72,8 @@ pub struct Program {
     pub settings: Vec<Setting>,
     /// SIGKILL the program when this process, the keeper, ends.
     pub dies_with: Option<i32>,
+    /// `cgroup.procs` of the control group that it is to be in; `None` for the daemon's.
+    pub cgroup: Option<Arc<std::fs::File>>,
 }
 
 /// Who the child is to run as.
@@ -116,6 +123,8 @@ pub struct Failure {
 /// What the child was doing when it failed, or is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// Entering its control group.
+    Cgroup,
     /// Moving descriptors to where the program finds them.
     Descriptors,
     /// Setting the limits that programs are to see.
@@ -139,7 +148,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 10] = [
+    const ALL: [Stage; 11] = [
+        Stage::Cgroup,
         Stage::Descriptors,
         Stage::Limits,
         Stage::Settings,
@@ -319,6 +329,7 @@ impl Failure {
     /// The same in pieces, for whoever must not allocate.
     fn parts<'a>(&self, notes: &'a Notes) -> [&'a str; 4] {
         let whole = match self.stage {
+            Stage::Cgroup => return ["couldn't enter its control group: ", errno_name(self.errno), "", ""],
             Stage::Descriptors => return ["couldn't take its descriptors: ", errno_name(self.errno), "", ""],
             Stage::Limits => return ["couldn't set its limits: ", errno_name(self.errno), "", ""],
             Stage::Settings => {
@@ -432,11 +443,18 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
     unsafe {
         // As Supervisor does: a group of its own, so that Ctrl-C on our terminal is not for it.
         libc::setpgid(0, 0);
+        progress.enter(Stage::Cgroup);
+        // While the caller's descriptors are still ours. What went wrong is told when we have our own.
+        let refused = if enter_cgroup(program.cgroup.as_deref()) { None } else { Some(errno()) };
         signals::default_dispositions_of(plan.changed);
         schedule::give_precedence_up();
         progress.enter(Stage::Descriptors);
         if !take_descriptors(plan) {
             return Stage::Descriptors;
+        }
+        if let Some(errno) = refused {
+            *libc::__errno_location() = errno;
+            return Stage::Cgroup;
         }
         progress.enter(Stage::Limits);
         if let Some(limit) = program.descriptors {
@@ -495,6 +513,17 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
         libc::execve(program.file.as_ptr(), plan.arguments, plan.environment);
     }
     Stage::Exec
+}
+
+/// Moves the child into a control group, before it uses anything. False with errno set if the kernel refuses.
+///
+/// # Safety
+/// In the child only, before it leaves the shared table of descriptors.
+unsafe fn enter_cgroup(procs: Option<&std::fs::File>) -> bool {
+    let Some(procs) = procs else { return true };
+    // SAFETY: the caller of `spawn` holds the descriptor open, and its table is still the child's; the bytes are a constant.
+    // 0 is whoever writes.
+    unsafe { libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) == 1 }
 }
 
 /// Leaves the shared table of descriptors and takes 0, 1 and 2. Everything else is closed by the exec, whoever
@@ -692,6 +721,7 @@ mod tests {
             oom_score_adj: None,
             settings: Vec::new(),
             dies_with: None,
+            cgroup: None,
         }
     }
 

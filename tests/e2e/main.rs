@@ -9,6 +9,7 @@ mod support;
 
 mod attacks;
 mod births;
+mod cgroups;
 mod copies;
 mod credentials;
 mod crowd;

@@ -155,6 +155,8 @@ struct PastExit {
     expected: bool,
     /// How long it had run, in milliseconds.
     lasted_ms: i64,
+    /// What is known besides the status; empty if nothing is.
+    reason: String,
 }
 
 /// Asks for the history; `None` from a daemon that keeps none.
@@ -187,6 +189,7 @@ fn past_exit(value: &crate::rpc::wire::Value) -> Result<PastExit, CallError> {
         status: members.text("status"),
         expected: members.flag("expected"),
         lasted_ms: members.number("lasted_ms"),
+        reason: members.text("reason"),
     })
 }
 
@@ -206,7 +209,9 @@ fn tell_history(session: &mut Session, process: &Process, history: &History) -> 
         let seconds = exit.lasted_ms as f64 / 1000.0;
         let time = render::utc(exit.at);
         let (pid, status) = (exit.pid, &exit.status);
-        session.screen.line(&format!("  {time}  pid {pid}: {status}, {judgement}, after {seconds:.1} s"))?;
+        let reason = if exit.reason.is_empty() { String::new() } else { format!("; {}", exit.reason) };
+        let line = format!("  {time}  pid {pid}: {status}, {judgement}, after {seconds:.1} s{reason}");
+        session.screen.line(&line)?;
     }
     let comes_back =
         history.life.as_ref().is_some_and(|life| life.comes_back || !life.waiting_for.is_empty());

@@ -1,9 +1,12 @@
 //! The JSON of what processes depend on, how they are and how they are restarted.
 
-use crate::control::overview::{GraphNode, HealthLine, HealthView, LifeView, NeedVerdict, NeedView};
+use crate::control::overview::{
+    CgroupView, GraphNode, HealthLine, HealthView, LifeView, NeedVerdict, NeedView,
+};
 use crate::model::namespec;
 use crate::model::state::ProcessState;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// The fields of a process whose configuration uses what Supervisor does not have.
 #[derive(Debug, Serialize)]
@@ -18,6 +21,17 @@ pub(crate) struct Life<'a> {
     problem: &'a str,
     automatic_starts: Option<AutomaticStarts>,
     startretries: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup: Option<Cgroup<'a>>,
+}
+
+/// The control group of a process.
+#[derive(Debug, Serialize)]
+struct Cgroup<'a> {
+    directory: Cow<'a, str>,
+    memory_bytes: Option<u64>,
+    cpu_seconds: Option<f64>,
+    tasks: Option<u64>,
 }
 
 /// One item of `depends_on`.
@@ -64,6 +78,18 @@ impl Life<'_> {
             problem: &life.problem,
             automatic_starts: life.automatic_starts.map(|(count, limit)| AutomaticStarts { count, limit }),
             startretries: life.startretries,
+            cgroup: life.cgroup.as_ref().map(Cgroup::new),
+        }
+    }
+}
+
+impl Cgroup<'_> {
+    fn new(CgroupView { directory, usage }: &CgroupView) -> Cgroup<'_> {
+        Cgroup {
+            directory: directory.to_string_lossy(),
+            memory_bytes: usage.memory_bytes,
+            cpu_seconds: usage.cpu_usec.map(|usec| usec as f64 / 1e6),
+            tasks: usage.tasks,
         }
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct Exit {
     core_dumped: bool,
     expected: Option<bool>,
     lasted_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: String,
 }
 
 /// What will happen to a process without a request.
@@ -80,7 +82,17 @@ impl Exit {
             ExitStatus::Unknown => (None, None, false),
         };
         let text = status.to_string();
-        Exit { at, pid: None, text, code, signal, core_dumped, expected: None, lasted_seconds: None }
+        Exit {
+            at,
+            pid: None,
+            text,
+            code,
+            signal,
+            core_dumped,
+            expected: None,
+            lasted_seconds: None,
+            reason: String::new(),
+        }
     }
 
     fn past(exit: &PastExit) -> Exit {
@@ -88,6 +100,7 @@ impl Exit {
             pid: Some(exit.pid),
             expected: Some(exit.expected),
             lasted_seconds: Some(rounded(exit.lasted.as_secs_f64(), 1000.0)),
+            reason: exit.reason.clone(),
             ..Exit::new(exit.status, exit.at.secs())
         }
     }
@@ -158,7 +171,9 @@ fn why(process: &ProcessView) -> String {
         (ProcessState::Exited, Some(status)) => {
             let expected = process.exits.last().is_some_and(|exit| exit.expected);
             let unexpected = if expected || process.exits.is_empty() { "" } else { "; not expected" };
-            format!("{status}{unexpected}")
+            let reason = process.exits.last().map_or("", |exit| &exit.reason);
+            let separator = if reason.is_empty() { "" } else { "; " };
+            format!("{status}{unexpected}{separator}{reason}")
         }
         _ => String::new(),
     }

@@ -34,6 +34,7 @@
  * @property {{probe: string, isHealthy: boolean|null, failures: number, retries: number}|null} health
  * @property {string} problem  what the last probe has found wrong
  * @property {{count: number, limit: number}|null} starts  automatic starts that count towards a limit
+ * @property {{directory: string, memory_bytes: number|null, cpu_seconds: number|null, tasks: number|null}|null} cgroup
  *
  * @typedef {Object} Need
  * @property {string} text  as in the configuration: `db:healthy?`
@@ -97,6 +98,7 @@ function toLife(row) {
     health: health === null ? null : { probe: health.probe, isHealthy: health.is_healthy, failures: health.failures, retries: health.retries },
     problem: row.problem,
     starts: row.automatic_starts,
+    cgroup: row.cgroup ?? null,
   };
 }
 

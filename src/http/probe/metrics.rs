@@ -240,6 +240,28 @@ fn life(page: &mut Page, overview: &Overview) {
         "How many automatic starts restart_limit allows within its time.",
         &|life| life.automatic_starts.map(|(_, limit)| u64::from(limit)),
     );
+    gauge(
+        "supervisord_process_cgroup_memory_bytes",
+        "Memory of all in the control group of the process, caches included.",
+        &|life| life.cgroup.as_ref()?.usage.memory_bytes,
+    );
+    gauge(
+        "supervisord_process_cgroup_tasks",
+        "Processes and threads in the control group of the process.",
+        &|life| life.cgroup.as_ref()?.usage.tasks,
+    );
+    let seconds = |process: &ProcessView| {
+        let usage = process.life.as_deref()?.cgroup.as_ref()?.usage;
+        Some(usage.cpu_usec? as f64 / 1e6)
+    };
+    if overview.processes.iter().any(|process| seconds(process).is_some()) {
+        let about = "Processor time of all that has been in the control group of the process.";
+        page.per_process(
+            ("supervisord_process_cgroup_cpu_seconds_total", "counter", about),
+            overview,
+            seconds,
+        );
+    }
 }
 
 fn exits(page: &mut Page, overview: &Overview) {

@@ -136,6 +136,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         oom_score_adj: for_programs.and_then(|score| CString::new(score).ok()),
         notify_socket: None,
         dies_with: config.supervisord.exitkillall.then(|| link.keeper_pid()),
+        cgroups: None,
     };
     let sockets = match &snapshot {
         Some(snapshot) => Sockets::restore(snapshot.sockets.clone(), &link),
@@ -352,6 +353,7 @@ impl Daemon {
         self.remove_notify_socket();
         self.remove_credentials();
         self.sockets.close_all(&self.link);
+        self.leave_cgroups();
         self.map.remove_file();
         pidfile::remove(&self.in_force.config().supervisord.pidfile, self.link.keeper_pid());
         self.remove_lock();

@@ -116,7 +116,11 @@ impl Daemon {
     /// Rebuilds the table from the groups in force and what the slots say, without pipes and logs. Returns what was
     /// under way.
     pub fn restore(&mut self, active: Vec<ActiveGroup>) -> Restored {
-        self.connect_together(|daemon| daemon.restore_table(active))
+        let restored = self.connect_together(|daemon| daemon.restore_table(active));
+        if self.procs.all().any(|(_, proc)| proc.config.wants_cgroup()) {
+            self.settle_cgroups();
+        }
+        restored
     }
 
     fn restore_table(&mut self, active: Vec<ActiveGroup>) -> Restored {

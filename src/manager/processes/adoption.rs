@@ -348,7 +348,7 @@ impl Daemon {
         self.finish_streams(slot);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let pid = proc.process.state.pid().unwrap_or(0);
-        proc.remember_end(pid, status, clock::wall(), clock::monotonic());
+        proc.remember_end(pid, status, String::new(), clock::wall(), clock::monotonic());
         let why = (status == ExitStatus::Unknown).then(|| NOBODY_KNOWS.to_string());
         self.apply(slot, Event::Exited { status, why });
         self.adoption.forget(slot);

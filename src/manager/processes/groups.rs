@@ -44,6 +44,7 @@ impl Daemon {
         self.procs.add_group(Arc::clone(config), members);
         self.connect(&slots);
         self.reckon_descriptors();
+        self.tell_of_cgroups(config);
         self.announce_group(config);
         self.show_group(&config.name);
         Ok(())
@@ -151,6 +152,7 @@ impl Daemon {
         proc.streams.finish();
         proc.streams.close(slot, &self.link);
         self.link.free_slot(slot);
+        self.remove_left_cgroups();
     }
 }
 

@@ -244,8 +244,9 @@ impl Proc {
         self.facts.failure.take()
     }
 
-    /// Remembers that its program has ended, before the state machine hears of it.
-    pub fn remember_end(&mut self, pid: i32, status: ExitStatus, at: Wall, ended: Monotonic) {
+    /// Remembers that its program has ended, before the state machine hears of it. `reason` is what is known besides the
+    /// status.
+    pub fn remember_end(&mut self, pid: i32, status: ExitStatus, reason: String, at: Wall, ended: Monotonic) {
         let lasted = ended.since(self.process.started);
         // As the state machine judges it: an end before it was up is never what was expected, nor one after it had failed.
         let has_failed = match self.process.state {
@@ -258,7 +259,7 @@ impl Proc {
         };
         let expected = self.state() == ProcessState::Stopping
             || matches!(status, ExitStatus::Code(code) if !has_failed && self.config.exitcodes.contains(&code));
-        self.remember(PastExit { at, pid, status, expected, lasted });
+        self.remember(PastExit { at, pid, status, expected, lasted, reason });
     }
 
     /// Its state, as clients see it.

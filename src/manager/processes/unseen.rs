@@ -7,6 +7,7 @@
 use crate::core::process::Event;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::SlotId;
+use crate::manager::spawn::cgroups::CgroupEnd;
 use crate::model::exit::ExitStatus;
 use crate::sys::{clock, process};
 
@@ -38,8 +39,15 @@ impl Daemon {
         self.link.set_known(pid, false);
         self.procs.release_pid(pid);
         self.finish_streams(slot);
+        let CgroupEnd { oom, hint } = self.end_cgroup(slot, ExitStatus::Unknown);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        proc.remember_end(pid, ExitStatus::Unknown, clock::wall(), clock::monotonic());
+        proc.remember_end(
+            pid,
+            ExitStatus::Unknown,
+            oom.or(hint).unwrap_or_default(),
+            clock::wall(),
+            clock::monotonic(),
+        );
         let why = Some(NOBODY_TOLD.to_string());
         self.apply(slot, Event::Exited { status: ExitStatus::Unknown, why });
     }

@@ -210,6 +210,7 @@ pub(super) fn history(proc: &Proc, why_unknown: Option<String>) -> Facts {
             ("status", Fact::Text(exit.status.to_string())),
             ("expected", Fact::Flag(exit.expected)),
             ("lasted_ms", Fact::Number(millis)),
+            ("reason", Fact::Text(exit.reason.clone())),
         ]
     });
     let (next, due, due_ms) = match coming(proc) {

@@ -6,17 +6,21 @@ use crate::files::open;
 use crate::manager::daemon::in_words;
 use crate::manager::spawn::credentials::DIRECTORY_VARIABLE;
 use crate::model::config::{Config, EnvironmentFile, Inherit, ProcessConfig, User};
+use crate::model::namespec;
 use crate::model::probe::NOTIFY_VARIABLE;
 use crate::model::raw;
+use crate::sys::cgroup::home::Home;
 use crate::sys::limits::Limit;
 use crate::sys::settings::Setting;
 use crate::sys::spawn::{Program, UserChange};
 use crate::sys::user;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
+use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What is the same for every program of this daemon.
 #[derive(Clone, Debug)]
@@ -35,6 +39,8 @@ pub struct SpawnContext {
     pub notify_socket: Option<PathBuf>,
     /// The keeper, if no program is to outlive it.
     pub dies_with: Option<i32>,
+    /// Where control groups are made, or why they cannot be; `None` as long as no program wanted one.
+    pub cgroups: Option<Result<Arc<Home>, String>>,
 }
 
 impl SpawnContext {
@@ -74,7 +80,42 @@ impl SpawnContext {
             oom_score_adj: self.oom_score_adj.clone(),
             settings: Setting::all(&config.resources),
             dies_with: self.dies_with,
+            cgroup: None,
         })
+    }
+
+    /// Makes the control group of one start, if the program is to have one. What cannot be applied is logged, unless it was
+    /// when the program was added.
+    ///
+    /// # Errors
+    /// It needs what cannot be had.
+    pub fn cgroup(&self, config: &ProcessConfig, group: &str) -> Result<Option<Arc<File>>, String> {
+        if !config.wants_cgroup() {
+            return Ok(None);
+        }
+        let limits = &config.resources.cgroup;
+        let home = match &self.cgroups {
+            Some(Ok(home)) => home,
+            Some(Err(why)) if limits.cgroup_required => {
+                return Err(format!("control groups are not available: {why}"));
+            }
+            Some(Err(_)) | None => return Ok(None),
+        };
+        match home.prepare(group, &config.name, limits) {
+            Ok(ready) => {
+                let known = home.problems(limits);
+                for problem in ready.problems.iter().filter(|problem| !known.contains(problem)) {
+                    ::log::warn!("'{}' starts without {problem}", namespec::display(group, &config.name));
+                }
+                Ok(Some(Arc::new(ready.procs)))
+            }
+            Err(why) if limits.cgroup_required => Err(why),
+            Err(why) => {
+                let name = namespec::display(group, &config.name);
+                ::log::warn!("'{name}' starts without a control group of its own: {why}");
+                Ok(None)
+            }
+        }
     }
 
     /// Splits a program's command and finds its file.
@@ -183,10 +224,12 @@ fn variables_of(file: &EnvironmentFile) -> Result<Vec<(OsString, OsString)>, Str
         .collect())
 }
 
-/// Whether others have to be asked for what a program gets, which may take long.
+/// Whether something has to be asked for or made that may take long before a program starts: an environment, credentials,
+/// a control group.
 pub fn asks_around(config: &ProcessConfig) -> bool {
     let sources = &config.environment_sources;
-    !sources.environment_file.is_empty() || sources.user_environment || !config.credentials.is_empty()
+    let has_sources = !sources.environment_file.is_empty() || sources.user_environment;
+    has_sources || !config.credentials.is_empty() || config.wants_cgroup()
 }
 
 /// Whether a program runs as another user than the daemon, or with groups of its own.

@@ -116,13 +116,14 @@ impl Job {
             Recipe::Ready(program) => program,
             Recipe::Open { context, config, group } => {
                 let program = context.program(&config, &group, self.copies.as_ref().map(Copies::path));
-                let program = program.map_err(|error| Trouble::Command(error.to_string()))?;
+                let mut program = program.map_err(|error| Trouble::Command(error.to_string()))?;
                 // One that cannot become its user says so itself.
                 if let Some(copies) = &self.copies
                     && !matches!(program.user, UserChange::Impossible { .. })
                 {
                     copies.make(&config).map_err(Trouble::Command)?;
                 }
+                program.cgroup = context.cgroup(&config, &group).map_err(Trouble::Command)?;
                 Box::new(program)
             }
         };
@@ -305,6 +306,7 @@ impl PendingSpawn {
         let user = || config.user.as_ref().map_or("the daemon", |user| &user.written);
         match self.delivery.as_ref().map(|delivery| delivery.stage()) {
             Some(None) => "looking for its command".to_string(),
+            Some(Some(Stage::Cgroup)) => "entering its control group".to_string(),
             Some(Some(Stage::Directory)) => {
                 let directory = config.directory.as_deref().unwrap_or(std::path::Path::new("")).display();
                 format!("changing to its directory {directory} as {}", user())

@@ -9,6 +9,7 @@
 //! A single program is created by the loop itself if nobody can hold that up. Otherwise a thread does it (`jobs.rs`), and
 //! the loop waits for it no longer than [`MOMENT`].
 
+pub mod cgroups;
 pub mod context;
 pub mod credentials;
 mod crowd;
@@ -30,9 +31,10 @@ use crate::sys::mounts::Mounts;
 use crate::sys::pipe::Ends;
 use crate::sys::spawn::Spawner;
 use crate::sys::{process, schedule};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -62,6 +64,8 @@ pub struct Spawns {
     /// The processes with a pending spawn.
     waiting: Vec<SlotId>,
     abandoned: Vec<AbandonedSpawn>,
+    /// Control groups of programs that have ended and left something behind.
+    left_cgroups: BTreeSet<PathBuf>,
     /// Rung when a program was created that the loop did not wait for.
     bell: (async_channel::Sender<()>, async_channel::Receiver<()>),
 }
@@ -84,6 +88,7 @@ impl Spawns {
             unheard: None,
             waiting: Vec::new(),
             abandoned: Vec::new(),
+            left_cgroups: BTreeSet::new(),
             bell: async_channel::bounded(1),
         })
     }
@@ -243,6 +248,7 @@ impl Daemon {
         self.nobody_stands_in_the_way(slot)?;
         let config = Arc::clone(&self.procs.proc(slot).ok_or("no such process")?.config);
         self.provide_notify_socket(&config)?;
+        self.settle_cgroups_for(&config);
         let notification =
             self.prepare_ready_pipe(slot, &config).map_err(|error| dispatcher_error(&config.name, &error))?;
         let copies = self.prepare_credentials(slot, &config)?;
