@@ -12,6 +12,7 @@ use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
 use crate::sys::cgroup::{self, home, home::Home};
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -83,6 +84,20 @@ impl Daemon {
         Some(home.of(&proc.group, &proc.config.name))
     }
 
+    /// Sends a signal to everybody in the control group of a process; SIGKILL reaches those, too, that are being created.
+    ///
+    /// # Errors
+    /// `Unsupported`: it has none, or is not in it. Others are the system's.
+    pub fn signal_all_in_cgroup(&self, slot: SlotId, signal: Signal) -> io::Result<()> {
+        let directory = self.procs.proc(slot).and_then(|proc| self.cgroup_of(proc));
+        let directory = directory.filter(|directory| cgroup::is_populated(directory));
+        let directory = directory.ok_or(io::ErrorKind::Unsupported)?;
+        if signal == Signal::KILL {
+            return cgroup::kill_all(&directory);
+        }
+        cgroup::signal_all(&directory, signal).map(drop)
+    }
+
     /// What the control group of a process uses now. `None` if it has none.
     pub fn cgroup_view(&self, proc: &Proc) -> Option<CgroupView> {
         let directory = self.cgroup_of(proc)?;
@@ -100,7 +115,11 @@ impl Daemon {
         let runs = home.runs(&proc.group, &proc.config.name);
         let killed = runs.last().map_or(0, |run| cgroup::oom_kills(run));
         // With processes of a former start in it the counter may tell of those.
-        let refused = if runs.len() == 1 { cgroup::pids_refused(&directory) } else { 0 };
+        let refused = match runs.as_slice() {
+            // Linux before 6.11 counts it where the process is, later ones where the limit is.
+            [run] => cgroup::pids_refused(&directory).max(cgroup::pids_refused(run)),
+            _ => 0,
+        };
         let end =
             CgroupEnd { oom: out_of_memory(status, killed, limits), hint: out_of_pids(refused, limits) };
         for text in end.oom.iter().chain(&end.hint) {
