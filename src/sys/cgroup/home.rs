@@ -166,7 +166,7 @@ impl Home {
         }
         if !others.is_empty() {
             self.notes.push(format!(
-                "moved {} from the control group {} to {}, as the kernel limits only what is in no common group: {}",
+                "moved {} from the control group {} to {}, because the kernel passes controllers on only from a group without processes: {}",
                 if others.len() == 1 { "a process that is not the daemon's" } else { "processes that are not the daemon's" },
                 self.location.name,
                 leaf.display(),
