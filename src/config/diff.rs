@@ -168,6 +168,15 @@ mod tests {
                 check(&with(one), &with(other), "~a");
             }
         }
+        // Only what reaches further than a process group is not said by the other two keys.
+        check(&format!("{plain}stopasgroup=true\n"), &format!("{plain}stop_scope=group\n"), "");
+        check(&format!("{plain}stopasgroup=true\n"), &format!("{plain}stop_scope=tree\n"), "~a");
+        check(
+            &format!("{plain}stop_scope=tree\n"),
+            &format!("{plain}stop_scope=tree\nstopasgroup=false\n"),
+            "~a",
+        );
+        check(plain, &format!("{plain}stop_scope=process\n"), "");
         // Without what they belong to, they mean nothing.
         check(plain, &format!("{plain}health_action=stop\nready_timeout=1\ndepends_restart=stop\n"), "");
     }

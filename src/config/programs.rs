@@ -11,7 +11,7 @@ use crate::config::text::{repr, strip};
 use crate::config::values::{self, Parsed, Read, Reading};
 use crate::model::config::{
     Autorestart, Credential, EnvironmentFile, EnvironmentSources, FcgiAddress, FcgiSocket, Inherit,
-    ProcessConfig, StreamConfig, User,
+    ProcessConfig, StopScope, StreamConfig, User,
 };
 use crate::model::resources::Resources;
 use crate::model::signal::Signal;
@@ -81,8 +81,7 @@ struct SharedKeys {
     startretries: u32,
     stopsignals: (Signal, Vec<Signal>),
     stopwaitsecs: Duration,
-    stopasgroup: bool,
-    killasgroup: bool,
+    stop_reach: StopReach,
     exitcodes: Vec<u8>,
     redirect_stderr: bool,
     numprocs: i64,
@@ -113,8 +112,7 @@ impl SharedKeys {
         let startretries = section.understand_or_default("startretries", values::tries);
         let stopsignals = section.understand_or_default("stopsignal", values::stop_signals);
         let stopwaitsecs = section.understand_or_default("stopwaitsecs", values::seconds);
-        let stopasgroup = section.get_or_default("stopasgroup", values::boolean);
-        let killasgroup = section.get("killasgroup", values::boolean).unwrap_or(stopasgroup);
+        let stop_reach = StopReach::read(section);
         let exitcodes = section.get_or_default("exitcodes", values::exit_codes);
         let redirect_stderr = section.get_or_default("redirect_stderr", values::boolean);
         let numprocs = section.understand_or_default("numprocs", numprocs);
@@ -127,10 +125,7 @@ impl SharedKeys {
         let user = section.get("user", |text| section.context.users.user_of_program(text));
         let umask = section.understand("umask", values::umask);
         let has_process_name = check_process_name(section, numprocs);
-        if stopasgroup && !killasgroup {
-            let text = "Cannot set stopasgroup=true and killasgroup=false".to_string();
-            section.error(Some("killasgroup"), text);
-        }
+        stop_reach.check(section);
         let sockets = fcgi::read_sockets(section, user.as_ref());
         let essential = section.get_or_default("essential", values::boolean);
         let environment_sources = environment_sources(section);
@@ -143,8 +138,7 @@ impl SharedKeys {
             startretries,
             stopsignals,
             stopwaitsecs,
-            stopasgroup,
-            killasgroup,
+            stop_reach,
             exitcodes,
             redirect_stderr,
             numprocs,
@@ -166,6 +160,53 @@ impl SharedKeys {
             has_process_name,
         }
     }
+}
+
+/// `stopasgroup`, `killasgroup` and `stop_scope`.
+#[derive(Clone, Copy)]
+struct StopReach {
+    stopasgroup: bool,
+    killasgroup: bool,
+    scope: Option<StopScope>,
+}
+
+impl StopReach {
+    /// Without `stop_scope` the other two say it. With it, `stopasgroup=false` still keeps stop signals to the process.
+    fn read(section: &Section<'_>) -> StopReach {
+        let scope = section.get("stop_scope", stop_scope);
+        let is_wide = scope.is_some_and(|scope| scope != StopScope::Process);
+        let stopasgroup = section.get_or_default("stopasgroup", values::boolean);
+        let stopasgroup = stopasgroup || (is_wide && section.raw("stopasgroup").is_none());
+        let killasgroup = section.get("killasgroup", values::boolean).unwrap_or(stopasgroup || is_wide);
+        StopReach { stopasgroup, killasgroup, scope }
+    }
+
+    fn check(self, section: &Section<'_>) {
+        let contradiction = match self.scope {
+            None => None,
+            Some(StopScope::Process) if self.stopasgroup => Some("stopasgroup=true"),
+            Some(StopScope::Process) => self.killasgroup.then_some("killasgroup=true"),
+            Some(_) => (!self.killasgroup).then_some("killasgroup=false"),
+        };
+        if let (Some(scope), Some(other)) = (self.scope, contradiction) {
+            let word = scope.word();
+            let text = format!("stop_scope={word} and {other} contradict each other: leave one of them out");
+            return section.error(Some("stop_scope"), text);
+        }
+        if self.stopasgroup && !self.killasgroup {
+            let text = "Cannot set stopasgroup=true and killasgroup=false".to_string();
+            section.error(Some("killasgroup"), text);
+        }
+    }
+}
+
+/// `process`, `group`, `tree`, `cgroup`.
+fn stop_scope(text: &str) -> Parsed<StopScope> {
+    let word = strip(text).to_ascii_lowercase();
+    let found = StopScope::WORDS.iter().find(|(known, _)| *known == word);
+    found
+        .map(|(_, scope)| *scope)
+        .ok_or_else(|| format!("{} is none of process, group, tree, and cgroup", repr(text)))
 }
 
 fn environment_sources(section: &Section<'_>) -> EnvironmentSources {
@@ -320,8 +361,9 @@ fn process(
         stopsignal: shared.stopsignals.0,
         stopsignal_then: shared.stopsignals.1.clone(),
         stopwaitsecs: shared.stopwaitsecs,
-        stopasgroup: shared.stopasgroup,
-        killasgroup: shared.killasgroup,
+        stopasgroup: shared.stop_reach.stopasgroup,
+        killasgroup: shared.stop_reach.killasgroup,
+        stop_scope: shared.stop_reach.scope.filter(|scope| scope.is_wide()).unwrap_or_default(),
         user: shared.user.clone(),
         umask: shared.umask,
         directory,

@@ -389,6 +389,11 @@ const PROGRAM: &[Key] = &[
 
 /// How a program comes up, goes down and comes back.
 const LIFE: &[Key] = &[
+    new(optional(
+        "stop_scope",
+        "tree",
+        "whom stop and kill reach: process, group, tree, cgroup; by stopasgroup and killasgroup if missing",
+    )),
     new(key("type", "simple", "simple, or oneshot: a job that is done when it has ended")),
     new(key("max_runtime", "0", "time after which it is stopped, and has failed; 0 never")),
     new(key("restart_delay", "0", "least pause before an automatic start")),

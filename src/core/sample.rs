@@ -34,6 +34,7 @@ pub(crate) fn config() -> ProcessConfig {
         stopwaitsecs: Duration::from_secs(10),
         stopasgroup: false,
         killasgroup: false,
+        stop_scope: Default::default(),
         user: None,
         umask: None,
         directory: None,

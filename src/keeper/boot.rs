@@ -194,6 +194,8 @@ pub fn run_if_keeper() -> Option<Kept> {
 fn assemble(inherited: Inherited) -> io::Result<Keeper> {
     fd::fill_stdio()?;
     process::set_own_name(c"supervisord");
+    // What a program has put into the background stays findable: nobody else collects it.
+    process::adopt_orphans();
     let shared = Mapping::<KeeperMemory>::map(&inherited.keeper_memory)?;
     let manager_memory = Mapping::<ManagerMemory<ReadOnly>>::map(&inherited.manager_memory)?;
     check_versions(shared.get(), manager_memory.get())?;

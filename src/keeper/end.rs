@@ -11,6 +11,7 @@ use crate::model::signal::Signal;
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::time::Monotonic;
 use crate::shm::layout::*;
+use crate::sys::descent::{Identity, Tree};
 use crate::sys::memory::ReadOnly;
 use crate::sys::{clock, limits, pidfd, process, signals, tree};
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -36,6 +37,12 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(10);
 /// The grace period of a program about which nothing is known: Supervisor's default of `stopwaitsecs`.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
+/// So long the keeper may be busy with one tree before it looks around.
+const TURN: Duration = Duration::from_millis(50);
+
+/// After so many looks what is left of trees is left alone.
+const MOST_LOOKS_BEHIND: u32 = 1000;
+
 /// The longest list of files that are to be removed, in bytes.
 const MAX_LIST: usize = 64 * 1024;
 
@@ -55,6 +62,8 @@ pub struct End {
     unheard: Option<Unheard>,
     /// Set once the keeper does it itself.
     alone: Option<Phase>,
+    /// How often it has looked for what programs left behind that are all gone.
+    n_looks_behind: u32,
 }
 
 /// Requests that no manager has heard of.
@@ -189,6 +198,12 @@ impl Keeper {
         let Some(mut phase) = self.end.alone.filter(|phase| phase.look_at <= now) else { return false };
         let programs = Programs { shared: Shared::of(self) };
         let Some(priority) = programs.alive().map(|slot| programs.priority(slot)).max() else {
+            if programs.kill_what_trees_left() && self.end.n_looks_behind < MOST_LOOKS_BEHIND {
+                self.end.n_looks_behind += 1;
+                phase.look_at = now + LOOK_AT_MOST_EVERY;
+                self.end.alone = Some(phase);
+                return false;
+            }
             self.leave_nothing_behind();
             return true;
         };
@@ -235,6 +250,7 @@ impl Keeper {
         if let Some(slot) = programs.used().find(of_pid)
             && programs.flags(slot) & STOP_KILLS_GROUP != 0
         {
+            // The rest of its tree is looked for once all programs have ended.
             let _ = signals::send_group(pid, Signal::KILL);
         }
     }
@@ -334,7 +350,52 @@ impl Programs<'_> {
         }
     }
 
+    /// Kills who is left of the trees of programs that have ended. Whether anybody was.
+    fn kill_what_trees_left(&self) -> bool {
+        let mut found = false;
+        for slot in self.used().filter(|slot| self.reaches_tree(*slot, STOP_KILLS_GROUP)) {
+            for mark in &self.shared.manager.tree_marks[slot as usize] {
+                let mark = mark.load(Acquire);
+                if mark != 0 {
+                    let ended = Tree { mark, ..self.tree(slot) }.end(TURN);
+                    found |= !ended.killed.is_empty() || !ended.is_over;
+                }
+            }
+        }
+        found
+    }
+
+    fn reaches_tree(&self, slot: u32, flag: u32) -> bool {
+        const TREE: u32 = STOP_MEANS_TREE;
+        self.flags(slot) & (TREE | flag) == TREE | flag
+    }
+
+    /// The tree of a slot, but for its program.
+    fn tree(&self, slot: u32) -> Tree {
+        Tree {
+            mark: self.shared.manager.tree_marks[slot as usize][0].load(Acquire),
+            keeper: process::own_pid(),
+            is_anywhere: self.adopted(slot).is_some(),
+            ..Tree::default()
+        }
+    }
+
+    /// Sends a signal to a program, its descendants, and its group. Unlike everything else here this allocates memory.
+    fn send_to_tree(&self, slot: u32, pid: i32, signal: Signal) {
+        let tree = Tree { main: Identity::of(pid), group: pid, ..self.tree(slot) };
+        if signal == Signal::KILL {
+            tree.end(TURN);
+        } else {
+            let members = tree.members();
+            self.send(slot, pid, signal, false);
+            tree.signal_descendants(&members, signal);
+        }
+    }
+
     fn send(&self, slot: u32, pid: i32, signal: Signal, group: bool) {
+        if group && self.flags(slot) & STOP_MEANS_TREE != 0 {
+            return self.send_to_tree(slot, pid, signal);
+        }
         // It may have just ended.
         let _ = if let Some(pidfd) = self.adopted(slot) {
             if group { pidfd::send_group(pidfd, pid, signal) } else { pidfd::send(pidfd, signal) }

@@ -17,6 +17,7 @@ use crate::manager::processes::ProcessManager;
 use crate::manager::processes::adoption::Adoption;
 use crate::manager::processes::dependencies::Dependents;
 use crate::manager::processes::info_map::InfoMap;
+use crate::manager::processes::trees::Trees;
 use crate::manager::requests::changes::LastReread;
 use crate::manager::requests::views::ProcessListCache;
 use crate::manager::saved::InForce;
@@ -86,6 +87,8 @@ pub struct Daemon {
     pub probes: Probes,
     /// Programs of a former daemon.
     pub adoption: Adoption,
+    /// What programs with a wide `stop_scope` have started.
+    pub trees: Trees,
     /// What came of the last time when the configuration was read again.
     pub last_reread: LastReread,
 }
@@ -114,10 +117,11 @@ impl Daemon {
             }
             self.fire_deadlines();
             self.fire_probes();
+            self.go_on_sweeping();
             self.check_pending_spawns();
             self.progress_of_stops();
             self.progress_of_group_updates();
-            if self.progress_of_end() {
+            if self.progress_of_end() && self.trees.are_swept() {
                 return End::Daemon;
             }
             self.dispatch_events();
@@ -225,7 +229,10 @@ impl Daemon {
         let Some(slot) = self.procs.release_pid(entry.pid).or_else(|| self.pending_spawn_ended(entry.pid))
         else {
             announce();
-            ::log::info!("reaped unknown pid {} ({status})", entry.pid);
+            // What a program leaves behind becomes the keeper's child whatever the keeper's pid is. Supervisor collects it as
+            // PID 1 only, and only then anybody expects the line.
+            let level = if self.link.keeper_pid() == 1 { Level::Info } else { Level::Debug };
+            activity::write(level, &format!("reaped unknown pid {} ({status})", entry.pid));
             ::log::debug!("pid {} was called '{name}'", entry.pid);
             return;
         };

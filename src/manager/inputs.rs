@@ -72,6 +72,7 @@ impl Daemon {
             self.events.deadline(),
             self.map.deadline(),
             self.probes.deadline(),
+            self.trees.deadline(),
         ];
         let deadline = deadlines.into_iter().flatten().min();
         let timer = async {

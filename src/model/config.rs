@@ -382,6 +382,55 @@ pub enum FcgiAddress {
     },
 }
 
+/// Whom stop signals and SIGKILL reach (`stop_scope`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopScope {
+    /// The process alone.
+    #[default]
+    Process,
+    /// Its process group.
+    Group,
+    /// All that it has started, and what that has started.
+    Tree,
+    /// Everybody in its control group.
+    Cgroup,
+}
+
+impl StopScope {
+    /// All of them, with the words of the configuration.
+    pub const WORDS: [(&'static str, StopScope); 4] = [
+        ("process", StopScope::Process),
+        ("group", StopScope::Group),
+        ("tree", StopScope::Tree),
+        ("cgroup", StopScope::Cgroup),
+    ];
+
+    /// The word of the configuration.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, scope)| *scope == self).map_or("", |(word, _)| word)
+    }
+
+    /// Whether it reaches further than a process group.
+    pub fn is_wide(self) -> bool {
+        matches!(self, StopScope::Tree | StopScope::Cgroup)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == StopScope::default()
+    }
+}
+
+impl ProcessConfig {
+    /// Whom SIGKILL reaches, and stop signals unless `stopasgroup` is off.
+    pub fn scope(&self) -> StopScope {
+        match self.stop_scope {
+            wide if wide.is_wide() => wide,
+            _ if self.killasgroup => StopScope::Group,
+            _ => StopScope::Process,
+        }
+    }
+}
+
 /// One process: what a program section means for one `process_num`.
 ///
 /// Two configurations are "unchanged" for `reread` exactly if these values are equal.
@@ -415,6 +464,10 @@ pub struct ProcessConfig {
     pub stopasgroup: bool,
     /// Whether SIGKILL goes to its whole process group. Always true if `stopasgroup` is.
     pub killasgroup: bool,
+    /// Who counts as its process group for the two above: [`StopScope::Tree`] or [`StopScope::Cgroup`], or the group itself
+    /// if it is any other. Not in Supervisor.
+    #[serde(default, skip_serializing_if = "StopScope::is_default")]
+    pub stop_scope: StopScope,
     /// The user it runs as. `None` is the daemon's.
     pub user: Option<User>,
     /// Its file mode mask, at most 0o777. `None` is that of the daemon.

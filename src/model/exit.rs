@@ -21,7 +21,12 @@ pub struct PastExit {
     pub lasted: Duration,
     /// What is known of it besides the status: `killed by the kernel for want of memory (memory_max=64MB)`. Usually empty.
     pub reason: String,
+    /// Who was left of its tree and had to be killed: pid and name of the first [`MOST_LEFT_NAMED`].
+    pub left_behind: Vec<(i32, String)>,
 }
+
+/// So many of those whom a program left behind are named.
+pub const MOST_LEFT_NAMED: usize = 20;
 
 /// How often a process ended in each way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -59,6 +59,8 @@ impl Signal {
     pub const QUIT: Signal = Signal(3);
     /// Ends a process that nothing else has ended. It cannot be caught.
     pub const KILL: Signal = Signal(9);
+    /// Makes a process stand still, and cannot be ignored.
+    pub const STOP: Signal = Signal(19);
     /// The first of two signals whose meaning is up to the program.
     pub const USR1: Signal = Signal(10);
     /// The second of them. The daemon opens its logs again.

@@ -246,6 +246,9 @@ pub struct ManagerMemory<M = ReadWrite> {
     pub alive_until: [U64<M>; SLOTS],
     /// 1 while each slot's process is to be told that what it depends on was not as it wants it for a moment.
     pub needs_lost: [U32<M>; SLOTS],
+    /// By what the tree of each slot's program is known, and that of an earlier one of which somebody may be left; 0 for
+    /// none.
+    pub tree_marks: [[U64<M>; 2]; SLOTS],
 }
 
 /// Added to a state's number on the wire, of which the lowest is −1, so that 0 is none of them.
@@ -314,6 +317,9 @@ pub struct StopHint<M = ReadWrite> {
 pub const STOP_ASKS_GROUP: u32 = 1;
 /// [`StopHint::flags`]: SIGKILL goes to the program's process group.
 pub const STOP_KILLS_GROUP: u32 = 2;
+
+/// [`StopHint::flags`]: where it says the process group, it means the whole tree.
+pub const STOP_MEANS_TREE: u32 = 4;
 
 /// One configured process.
 #[repr(C)]

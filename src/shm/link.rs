@@ -360,6 +360,7 @@ impl Link {
         let Some(hint) = self.memory.get().stops.get(slot as usize) else { return };
         let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
         let flags = flag(config.stopasgroup, STOP_ASKS_GROUP) | flag(config.killasgroup, STOP_KILLS_GROUP);
+        let flags = flags | flag(config.stop_scope.is_wide(), STOP_MEANS_TREE);
         // Signals are positive.
         hint.signal.store(config.stopsignal.raw() as u32, Relaxed);
         hint.flags.store(flags, Relaxed);

@@ -43,7 +43,7 @@ pub struct SlotContent {
 /// What the state machine has decided and the manager has yet to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PendingEffects {
-    /// A signal that is to be sent, and to whom.
+    /// A signal that is to be sent, and to whom. [`Reach::Tree`] is read as [`Reach::ProcessGroup`].
     pub signal: Option<(Signal, Reach)>,
     /// What the program left behind in its process group is to be killed.
     pub kill_stragglers: bool,
@@ -53,7 +53,8 @@ impl PendingEffects {
     fn flags(self) -> u32 {
         let stragglers = if self.kill_stragglers { FLAG_STRAGGLERS } else { 0 };
         let signal = self.signal.map_or(0, |(signal, reach)| {
-            let group = if reach == Reach::ProcessGroup { FLAG_PENDING_TO_GROUP } else { 0 };
+            // Which of the two it was says the configuration.
+            let group = if reach == Reach::Process { 0 } else { FLAG_PENDING_TO_GROUP };
             // Signals have small positive numbers.
             (signal.raw() as u32 & PENDING_SIGNAL_MAX) << PENDING_SIGNAL_SHIFT | group
         });
@@ -156,6 +157,7 @@ impl Link {
         slot.group.set(group);
         slot.name.set(name);
         slot.pid.store(0, Relaxed);
+        self.set_tree_mark(number, 0);
         self.commit(number, &Process::default(), Origin::default(), 0, 0);
         if to_start {
             let record = &slot.records[(slot.current.load(Relaxed) & 1) as usize];
@@ -245,6 +247,23 @@ impl Link {
     /// Notes that moment for a successor.
     pub fn set_alive_until(&self, number: u32, until: Option<Monotonic>) {
         self.memory.get().alive_until[number as usize].store(until.map_or(0, |until| until.0), Relaxed);
+    }
+
+    /// By what the tree of a slot's present program is known, and that of an earlier one of which somebody may be left; 0
+    /// for none.
+    pub fn tree_marks(&self, number: u32) -> [u64; 2] {
+        let [present, former] = &self.memory.get().tree_marks[number as usize];
+        [present.load(Acquire), former.load(Acquire)]
+    }
+
+    /// Says by what the tree of the program is known that is about to be created.
+    pub fn set_tree_mark(&self, number: u32, mark: u64) {
+        self.memory.get().tree_marks[number as usize][0].store(mark, Release);
+    }
+
+    /// Says that what an earlier program has left is being killed; 0: nobody is left of it.
+    pub fn set_former_tree_mark(&self, number: u32, mark: u64) {
+        self.memory.get().tree_marks[number as usize][1].store(mark, Release);
     }
 
     /// Notes for a successor that a process is to be told that its dependencies were not as it wants them, or that it was.

@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod daemonize;
 pub mod datagram;
+pub mod descent;
 pub mod environment;
 pub mod errno;
 pub mod exec;

@@ -3,6 +3,7 @@
 use crate::model::exit::ExitStatus;
 use crate::model::time::{Monotonic, Wall};
 use crate::model::usage::Used;
+use crate::sys::descent::Identity;
 use crate::sys::stat::Stat;
 use crate::sys::{clock, pidfd};
 use std::fs;
@@ -125,6 +126,11 @@ pub fn left_behind(leader: i32, ended: Monotonic) -> Vec<Straggler> {
 }
 
 impl Straggler {
+    /// Who it is.
+    pub fn identity(&self) -> Identity {
+        Identity { pid: self.pid, start_ticks: self.start_ticks }
+    }
+
     /// Kills it, if it still is who it was.
     pub fn kill(&self, leader: i32) {
         let is_it = || {
@@ -159,12 +165,7 @@ pub fn set_oom_score_adj(score: &str) -> io::Result<()> {
 
 /// Whether a process is in this process group, and not on its way to its end.
 fn is_alive_in_group(stat: &Stat, leader: i32) -> bool {
-    /// A flag of a task that ends, from the kernel's `sched.h`.
-    const EXITING: u64 = 4;
-    const KILLED: u64 = 1 << (libc::SIGKILL - 1);
-    // Field 31 holds the signals that are pending for its first task.
-    let pending: u64 = stat.field(31).unwrap_or(0);
-    stat.group() == Some(leader) && stat.is_alive() && stat.flags() & EXITING == 0 && pending & KILLED == 0
+    stat.group() == Some(leader) && stat.is_alive() && !stat.is_on_its_way_out()
 }
 
 /// Whether this thread is the only one of the process. Where the system does not say, because `/proc` is missing, it is
@@ -194,6 +195,12 @@ pub fn is_traced(pid: i32) -> bool {
 /// Sets the name other programs see for this process; cut at 15 bytes.
 pub fn set_own_name(name: &std::ffi::CStr) {
     let _ = rustix::thread::set_name(name);
+}
+
+/// Makes whoever descends from this process and loses its parent a child of this process, instead of the one with pid 1.
+/// Stays so across exec.
+pub fn adopt_orphans() {
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
 /// Asks for SIGKILL when the parent ends, and tells whether it still is `parent`.

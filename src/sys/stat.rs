@@ -45,6 +45,16 @@ impl Stat {
         self.text(3).is_some_and(|state| !["Z", "X"].contains(&state))
     }
 
+    /// Whether it is ending, or has been killed and will end.
+    pub fn is_on_its_way_out(&self) -> bool {
+        /// A flag of a task that ends, from the kernel's `sched.h`.
+        const EXITING: u64 = 4;
+        const KILLED: u64 = 1 << (libc::SIGKILL - 1);
+        // Field 31 holds the signals that are pending for its first task.
+        let pending: u64 = self.field(31).unwrap_or(0);
+        self.text(3) == Some("X") || self.flags() & EXITING != 0 || pending & KILLED != 0
+    }
+
     /// The pid of its parent.
     pub fn parent(&self) -> Option<i32> {
         self.field(4)

@@ -47,6 +47,7 @@ mod signals;
 mod sockets;
 mod start;
 mod stop;
+mod stop_scope;
 mod superlance;
 mod surroundings;
 mod survivors;

@@ -56,7 +56,7 @@ mod walks;
 
 pub use step::step;
 
-use crate::model::config::Level;
+use crate::model::config::{Level, ProcessConfig};
 use crate::model::exit::ExitStatus;
 use crate::model::probe::Health;
 use crate::model::signal::Signal;
@@ -375,17 +375,19 @@ pub enum Effect {
     Abandon,
     /// Send a signal. If that fails although the process is there, answer with [`Event::SignalFailed`].
     Kill {
-        /// The process, or the process group that it leads.
+        /// The process: alone, or with those that `reach` says.
         pid: Pid,
         /// A stop signal, or SIGKILL.
         signal: Signal,
-        /// Whether its whole process group gets it.
+        /// Who else gets it.
         reach: Reach,
     },
-    /// Kill what its leader left behind in the process group `pid`.
+    /// Kill what is left of the process group `pid`, or of the whole tree of that program.
     KillStragglers {
-        /// The number of the leader that has ended.
+        /// The number of the program that has ended, and of the group that it led.
         pid: Pid,
+        /// Whether those outside the group are meant, too.
+        reach: Reach,
     },
     /// Write this line to the activity log.
     Log(Level, String),
@@ -407,6 +409,28 @@ pub enum Reach {
     Process,
     /// Every member of the process group that it leads.
     ProcessGroup,
+    /// It and all that it has started, in whatever group or session that is by now.
+    Tree,
+}
+
+impl Reach {
+    /// Whom the stop signals of a process reach.
+    pub fn of_stop(config: &ProcessConfig) -> Reach {
+        Reach::with(config.stopasgroup, config)
+    }
+
+    /// Whom its SIGKILL reaches.
+    pub fn of_kill(config: &ProcessConfig) -> Reach {
+        Reach::with(config.killasgroup, config)
+    }
+
+    fn with(is_wide: bool, config: &ProcessConfig) -> Reach {
+        match (is_wide, config.stop_scope.is_wide()) {
+            (false, _) => Reach::Process,
+            (true, false) => Reach::ProcessGroup,
+            (true, true) => Reach::Tree,
+        }
+    }
 }
 
 /// A change of state, with the values that belong to it at that moment.

@@ -314,7 +314,7 @@ impl Walk {
                 assert_eq!(Some(*pid), self.alive, "who gets a signal");
                 self.check_signal(*signal, event);
             }
-            Effect::KillStragglers { pid } => assert_eq!(Some(*pid), dead, "whose stragglers are killed"),
+            Effect::KillStragglers { pid, .. } => assert_eq!(Some(*pid), dead, "whose stragglers are killed"),
             Effect::Publish(change) => {
                 assert_eq!(change.from, self.published, "a change begins where the last one ended");
                 let adopted = matches!(event, Event::Adopted { .. });

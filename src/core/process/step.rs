@@ -208,8 +208,10 @@ impl Step<'_> {
     }
 
     pub(super) fn kill_stragglers(&mut self, pid: super::Pid) {
-        if self.config.killasgroup && self.at.may_have_stragglers {
-            self.effects.push(Effect::KillStragglers { pid });
+        let reach = Reach::of_kill(self.config);
+        // A tree has no number that could be another's by now.
+        if reach == Reach::Tree || (reach == Reach::ProcessGroup && self.at.may_have_stragglers) {
+            self.effects.push(Effect::KillStragglers { pid, reach });
         }
     }
 
@@ -247,14 +249,11 @@ impl Step<'_> {
         let whom = match reach {
             Reach::Process => "",
             Reach::ProcessGroup => "process group ",
+            Reach::Tree => "process tree ",
         };
         self.log(
             Level::Debug,
             format!("killing {} (pid {pid}) {whom}with signal {signal}", self.config.name),
         );
     }
-}
-
-pub(super) fn reach(as_group: bool) -> Reach {
-    if as_group { Reach::ProcessGroup } else { Reach::Process }
 }

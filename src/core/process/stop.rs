@@ -1,7 +1,7 @@
 //! A process goes down: because somebody wants it, or because it has failed while it runs on.
 
-use super::step::{Step, reach};
-use super::{After, Cause, Effect, KILLED, LEAST_KILL_INTERVAL, Pid, State};
+use super::step::Step;
+use super::{After, Cause, Effect, KILLED, LEAST_KILL_INTERVAL, Pid, Reach, State};
 use crate::model::config::Level;
 use crate::model::signal::Signal;
 use crate::model::time::{Monotonic, in_short};
@@ -18,7 +18,7 @@ impl Step<'_> {
     /// The first stop signal, which the log tells of.
     fn log_stop_signal(&mut self, pid: Pid) -> Effect {
         let signal = self.config.stopsignal;
-        let reach = reach(self.config.stopasgroup);
+        let reach = Reach::of_stop(self.config);
         self.log_kill(pid, signal, reach);
         Effect::Kill { pid, signal, reach }
     }
@@ -110,7 +110,7 @@ impl Step<'_> {
         let Some(signal) = self.config.stopsignal_then.get(usize::from(then)).copied() else {
             return self.kill();
         };
-        let reach = reach(self.config.stopasgroup);
+        let reach = Reach::of_stop(self.config);
         self.log(Level::Info, format!("'{}' ({pid}) has not ended, next is {signal}", self.config.name));
         self.log_kill(pid, signal, reach);
         self.has_sent(self.at.now + self.config.stopwaitsecs, then.saturating_add(1));
@@ -120,7 +120,7 @@ impl Step<'_> {
     /// The grace period is over, or was cut short.
     pub(super) fn kill(&mut self) {
         let (State::Stopping { pid, .. } | State::Failing { pid, .. }) = self.process.state else { return };
-        let reach = reach(self.config.killasgroup);
+        let reach = Reach::of_kill(self.config);
         self.log(Level::Warn, format!("killing '{}' ({pid}) with SIGKILL", self.config.name));
         self.log_kill(pid, Signal::KILL, reach);
         self.has_sent(self.at.now + self.config.stopwaitsecs.max(LEAST_KILL_INTERVAL), KILLED);

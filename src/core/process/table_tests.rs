@@ -5,7 +5,7 @@
 
 use super::{After, Cause, Circumstances, Effect, Event, KILLED, NEVER, Needs, Process, Reach, State, step};
 use crate::core::sample;
-use crate::model::config::{Autorestart, ProcessConfig, ProgramType};
+use crate::model::config::{Autorestart, ProcessConfig, ProgramType, StopScope};
 use crate::model::dependency::DependsRestart;
 use crate::model::exit::ExitStatus;
 use crate::model::probe::HealthAction;
@@ -139,6 +139,10 @@ fn cases() -> Vec<Case> {
         case("startsecs=0", with(|c| c.startsecs = Duration::ZERO)),
         case("startretries=0", with(|c| c.startretries = 0)),
         case("stopasgroup and killasgroup", with(|c| (c.stopasgroup, c.killasgroup) = (true, true))),
+        case(
+            "stop_scope=tree",
+            with(|c| (c.stopasgroup, c.killasgroup, c.stop_scope) = (true, true, StopScope::Tree)),
+        ),
         Case { may_start: false, ..case("the daemon is going down", usual.clone()) },
     ]
 }
@@ -288,8 +292,14 @@ fn show(effect: &Effect) -> String {
         Effect::Spawn => "spawn".to_string(),
         Effect::Abandon => "see to it that what was spawned never runs".to_string(),
         Effect::Kill { signal, reach, .. } => {
-            format!("{signal} to the {}", if *reach == Reach::Process { "process" } else { "process group" })
+            let whom = match reach {
+                Reach::Process => "process",
+                Reach::ProcessGroup => "process group",
+                Reach::Tree => "process tree",
+            };
+            format!("{signal} to the {whom}")
         }
+        Effect::KillStragglers { reach: Reach::Tree, .. } => "kill what is left of the tree".to_string(),
         Effect::KillStragglers { .. } => "kill what is left of the process group".to_string(),
         Effect::Log(level, text) => format!("log {level:?}: {text}"),
         Effect::PublishHealth { is_healthy: true, .. } => "publish healthy".to_string(),
@@ -539,6 +549,9 @@ fn stragglers_are_killed_only_where_there_may_be_any() {
         let process = Process { state: State::Running { pid: PID, until: NEVER }, ..Process::default() };
         let now = Circumstances { may_have_stragglers, ..Circumstances::at(at(9.0), Wall(9)) };
         let (_, effects) = step(process, exits(0), &config, now);
-        assert_eq!(effects.contains(&Effect::KillStragglers { pid: PID }), may_have_stragglers);
+        assert_eq!(
+            effects.contains(&Effect::KillStragglers { pid: PID, reach: Reach::ProcessGroup }),
+            may_have_stragglers
+        );
     }
 }

@@ -257,7 +257,7 @@ impl Walk {
                 );
                 self.told_to_stop = Some(self.now);
             }
-            Effect::KillStragglers { pid } => assert_eq!(Some(*pid), dead, "whose stragglers are killed"),
+            Effect::KillStragglers { pid, .. } => assert_eq!(Some(*pid), dead, "whose stragglers are killed"),
             Effect::Publish(change) => {
                 assert_eq!(change.from, self.published, "a change begins where the last one ended");
                 assert_ne!(change.from, change.to, "a change that is none");

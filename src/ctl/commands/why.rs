@@ -157,6 +157,8 @@ struct PastExit {
     lasted_ms: i64,
     /// What is known besides the status; empty if nothing is.
     reason: String,
+    /// Who was left of its tree and was killed: `sh (12), sleep (13)`.
+    left_behind: String,
 }
 
 /// Asks for the history; `None` from a daemon that keeps none.
@@ -190,6 +192,7 @@ fn past_exit(value: &crate::rpc::wire::Value) -> Result<PastExit, CallError> {
         expected: members.flag("expected"),
         lasted_ms: members.number("lasted_ms"),
         reason: members.text("reason"),
+        left_behind: members.text("left_behind"),
     })
 }
 
@@ -212,6 +215,9 @@ fn tell_history(session: &mut Session, process: &Process, history: &History) -> 
         let reason = if exit.reason.is_empty() { String::new() } else { format!("; {}", exit.reason) };
         let line = format!("  {time}  pid {pid}: {status}, {judgement}, after {seconds:.1} s{reason}");
         session.screen.line(&line)?;
+        if !exit.left_behind.is_empty() {
+            session.screen.line(&format!("    left behind and killed: {}", exit.left_behind))?;
+        }
     }
     let comes_back =
         history.life.as_ref().is_some_and(|life| life.comes_back || !life.waiting_for.is_empty());

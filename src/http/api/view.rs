@@ -60,6 +60,16 @@ pub(crate) struct Exit {
     lasted_seconds: Option<f64>,
     #[serde(skip_serializing_if = "str::is_empty")]
     reason: String,
+    /// Who was left of its tree and was killed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_behind: Vec<LeftBehind>,
+}
+
+/// Somebody whom a program left behind.
+#[derive(Debug, Serialize)]
+pub(crate) struct LeftBehind {
+    pid: i32,
+    name: String,
 }
 
 /// What will happen to a process without a request.
@@ -92,6 +102,7 @@ impl Exit {
             expected: None,
             lasted_seconds: None,
             reason: String::new(),
+            left_behind: Vec::new(),
         }
     }
 
@@ -101,8 +112,15 @@ impl Exit {
             expected: Some(exit.expected),
             lasted_seconds: Some(rounded(exit.lasted.as_secs_f64(), 1000.0)),
             reason: exit.reason.clone(),
+            left_behind: exit.left_behind.iter().map(LeftBehind::new).collect(),
             ..Exit::new(exit.status, exit.at.secs())
         }
+    }
+}
+
+impl LeftBehind {
+    fn new((pid, name): &(i32, String)) -> LeftBehind {
+        LeftBehind { pid: *pid, name: name.clone() }
     }
 }
 

@@ -101,6 +101,7 @@ impl Daemon {
             }
             self.begin_streams(slot);
         }
+        self.resume_sweeps();
         self.find_unseen_ends();
         self.restore_adopted();
         for (slot, effects, last_pid) in later {

@@ -298,6 +298,7 @@ impl Daemon {
             ::log::error!("could not leave '{}' with the keeper: {error}", entry.namespec());
         }
         self.adoption.watch(slot, pidfd);
+        self.recognize_tree(slot, entry.pid);
         let age = Duration::from_nanos(clock::wall().0.saturating_sub(entry.start_time.0));
         let started = clock::monotonic() - age;
         self.apply(slot, Event::Adopted { pid: entry.pid, started, start: entry.start_time });
@@ -374,9 +375,9 @@ impl Daemon {
         }
         match (is_adopted, self.adoption.pidfds.get(&slot), reach) {
             (false, _, Reach::Process) => signals::send(pid, signal),
-            (false, _, Reach::ProcessGroup) => signals::send_group(pid, signal),
+            (false, _, Reach::ProcessGroup | Reach::Tree) => signals::send_group(pid, signal),
             (true, Some(held), Reach::Process) => pidfd::send(held, signal),
-            (true, Some(held), Reach::ProcessGroup) => pidfd::send_group(held, pid, signal),
+            (true, Some(held), Reach::ProcessGroup | Reach::Tree) => pidfd::send_group(held, pid, signal),
             // It has ended, and that is about to be dealt with.
             (true, None, _) => Err(io::Error::from_raw_os_error(libc::ESRCH)),
         }

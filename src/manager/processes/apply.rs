@@ -89,8 +89,8 @@ impl Daemon {
                     self.kill(slot, pid, signal, reach);
                     self.link.mark_done(slot);
                 }
-                Effect::KillStragglers { pid } => {
-                    kill_stragglers(&config.name, pid, now);
+                Effect::KillStragglers { pid, reach } => {
+                    self.kill_left_behind(slot, pid, reach, now);
                     self.link.mark_done(slot);
                 }
                 Effect::Spawn => self.spawn(slot),
@@ -149,18 +149,33 @@ impl Daemon {
         let Some(proc) = self.procs.proc(slot) else { return };
         if pending.kill_stragglers {
             let age = Duration::from_nanos(clock::wall().0.saturating_sub(proc.process.stop.0));
-            kill_stragglers(&proc.config.name, last_pid, clock::monotonic() - age);
+            let reach = Reach::of_kill(&proc.config);
+            self.kill_left_behind(slot, last_pid, reach, clock::monotonic() - age);
         }
+        let Some(proc) = self.procs.proc(slot) else { return };
         if let (Some((signal, reach)), Some(pid)) = (pending.signal, proc.process.state.pid()) {
-            self.kill(slot, pid, signal, reach);
+            let is_tree = reach != Reach::Process && proc.config.stop_scope.is_wide();
+            self.kill(slot, pid, signal, if is_tree { Reach::Tree } else { reach });
         }
         if pending != PendingEffects::default() {
             self.link.mark_done(slot);
         }
     }
 
+    fn kill_left_behind(&mut self, slot: SlotId, pid: i32, reach: Reach, ended: Monotonic) {
+        if reach == Reach::Tree {
+            return self.sweep_tree(slot, pid, ended);
+        }
+        let Some(proc) = self.procs.proc(slot) else { return };
+        kill_stragglers(&proc.config.name, pid, ended);
+    }
+
     fn kill(&mut self, slot: SlotId, pid: i32, signal: Signal, reach: Reach) {
-        let Err(error) = self.send_signal(slot, pid, signal, reach) else { return };
+        let sent = match reach {
+            Reach::Tree => self.signal_tree(slot, pid, signal),
+            Reach::Process | Reach::ProcessGroup => self.send_signal(slot, pid, signal, reach),
+        };
+        let Err(error) = sent else { return };
         if error.raw_os_error() == Some(libc::ESRCH) {
             let name = self.procs.proc(slot).map_or("", |proc| &proc.config.name);
             ::log::debug!(

@@ -1,7 +1,7 @@
 //! The table of groups and processes.
 //!
 //! [`apply`] lets a process take an event, [`groups`] adds and removes. [`adoption`], [`standing`] and [`unseen`] find
-//! what a former daemon has left; [`single_run`] starts a process for
+//! what a former daemon has left; [`trees`] signals what a program has started; [`single_run`] starts a process for
 //! once; [`info_map`] writes down the same for the next daemon.
 
 pub mod adoption;
@@ -12,6 +12,7 @@ pub mod info_map;
 pub mod proc;
 pub mod single_run;
 pub mod standing;
+pub mod trees;
 pub mod unseen;
 
 use crate::core::process::Process;

@@ -8,7 +8,7 @@ use crate::manager::spawn::jobs::PendingSpawn;
 use crate::manager::streams::Streams;
 use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
 pub use crate::model::exit::PastExit;
-use crate::model::exit::{ExitStatus, Tally};
+use crate::model::exit::{ExitStatus, MOST_LEFT_NAMED, Tally};
 use crate::model::namespec;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
@@ -259,7 +259,16 @@ impl Proc {
         };
         let expected = self.state() == ProcessState::Stopping
             || matches!(status, ExitStatus::Code(code) if !has_failed && self.config.exitcodes.contains(&code));
-        self.remember(PastExit { at, pid, status, expected, lasted, reason });
+        self.remember(PastExit { at, pid, status, expected, lasted, reason, left_behind: Vec::new() });
+    }
+
+    /// Somebody was left of the program that had this pid, and was killed.
+    pub fn remember_left_behind(&mut self, pid: i32, killed: impl Iterator<Item = (i32, String)>) {
+        let is_it = |exit: &&mut PastExit| exit.pid == pid;
+        if let Some(exit) = self.facts.past.iter_mut().rev().find(is_it) {
+            let room = MOST_LEFT_NAMED.saturating_sub(exit.left_behind.len());
+            exit.left_behind.extend(killed.take(room));
+        }
     }
 
     /// Its state, as clients see it.

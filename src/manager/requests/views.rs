@@ -8,6 +8,7 @@ use crate::manager::processes::Proc;
 use crate::manager::requests::description::{description, further};
 use crate::manager::spawn::jobs;
 use crate::model::config::ChildLog;
+use crate::model::exit::PastExit;
 use crate::model::raw;
 use crate::model::state::ProcessState;
 use crate::model::stream::Stream;
@@ -200,18 +201,28 @@ fn notes(proc: &Proc, why_unknown: Option<String>) -> Vec<String> {
     notes
 }
 
+/// `sh (12), sleep (13)`: who was left of a tree and was killed.
+fn left_behind(exit: &PastExit) -> String {
+    let named: Vec<String> = exit.left_behind.iter().map(|(pid, name)| format!("{name} ({pid})")).collect();
+    named.join(", ")
+}
+
 /// What a process did before and what happens next.
 pub(super) fn history(proc: &Proc, why_unknown: Option<String>) -> Facts {
     let exits = proc.past.iter().map(|exit| {
         let millis = i64::try_from(exit.lasted.as_millis()).unwrap_or(i64::MAX);
-        vec![
+        let mut facts = vec![
             ("at", Fact::Number(exit.at.secs())),
             ("pid", Fact::Number(i64::from(exit.pid))),
             ("status", Fact::Text(exit.status.to_string())),
             ("expected", Fact::Flag(exit.expected)),
             ("lasted_ms", Fact::Number(millis)),
             ("reason", Fact::Text(exit.reason.clone())),
-        ]
+        ];
+        if !exit.left_behind.is_empty() {
+            facts.push(("left_behind", Fact::Text(left_behind(exit))));
+        }
+        facts
     });
     let (next, due, due_ms) = match coming(proc) {
         Some((what, delay)) => {

@@ -14,6 +14,7 @@ use crate::model::config::ProcessConfig;
 use crate::model::time::Monotonic;
 use crate::shm::link::Link;
 use crate::sys::spawn::{Failure, Program, Progress, Spawner, Stage, Stdio, UserChange};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -45,6 +46,8 @@ pub struct Job {
     pub notification: Option<(OwnedFd, i32)>,
     /// Where it is to find its credentials, if it has any.
     pub copies: Option<Copies>,
+    /// `SUPERVISOR_TREE=…`, if its descendants are to be known by that.
+    pub tree_mark: Option<CString>,
     /// Where the outcome arrives.
     pub delivery: Arc<Delivery>,
 }
@@ -112,7 +115,7 @@ impl Job {
     }
 
     fn create(self, spawner: &mut Spawner, link: &Link) -> Outcome {
-        let program = match self.recipe {
+        let mut program = match self.recipe {
             Recipe::Ready(program) => program,
             Recipe::Open { context, config, group } => {
                 let program = context.program(&config, &group, self.copies.as_ref().map(Copies::path));
@@ -127,6 +130,7 @@ impl Job {
                 Box::new(program)
             }
         };
+        program.environment.extend(self.tree_mark);
         let listeners: Vec<BorrowedFd<'_>> = self.listeners.iter().map(AsFd::as_fd).collect();
         let stdio = Stdio {
             stdin: self.stdin.as_fd(),

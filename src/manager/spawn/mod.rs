@@ -223,7 +223,8 @@ impl Daemon {
 
     fn begin_life(&mut self, slot: SlotId, Created { pid, failure }: Created, spawned: fn(i32) -> Event) {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
-        let start_ticks = if self.map.is_kept() { process::start_ticks(pid).unwrap_or(0) } else { 0 };
+        let wants_ticks = self.map.is_kept() || proc.config.stop_scope.is_wide();
+        let start_ticks = if wants_ticks { process::start_ticks(pid).unwrap_or(0) } else { 0 };
         proc.program_created(start_ticks, self.in_force.generation(), failure);
         let spawn_head = proc.spawn_head;
         self.procs.claim_pid(pid, slot, spawn_head);
@@ -249,6 +250,7 @@ impl Daemon {
         let config = Arc::clone(&self.procs.proc(slot).ok_or("no such process")?.config);
         self.provide_notify_socket(&config)?;
         self.settle_cgroups_for(&config);
+        let tree_mark = self.announce_tree(slot, &config);
         let notification =
             self.prepare_ready_pipe(slot, &config).map_err(|error| dispatcher_error(&config.name, &error))?;
         let copies = self.prepare_credentials(slot, &config)?;
@@ -276,6 +278,7 @@ impl Daemon {
             listeners: sockets.listeners.iter().map(own).collect::<Result<_, _>>()?,
             notification,
             copies,
+            tree_mark,
             delivery: Delivery::new(self.spawns.bell.0.clone()),
         };
         proc.creation_begins(self.link.head());

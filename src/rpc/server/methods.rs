@@ -443,8 +443,8 @@ pub static OWN: [Method; 14] = [
         Reads,
         "struct",
         &[NAME],
-        "The last exits of a process (at, pid, status, expected, lasted_ms), what happens next, and in how \
-         many seconds; -1 if nothing is due. Where the configuration asks for it, also the members that getLife \
+        "The last exits of a process (at, pid, status, expected, lasted_ms; left_behind if somebody of its tree \
+         had to be killed), what happens next, and in how many seconds; -1 if nothing is due. Where the configuration asks for it, also the members that getLife \
          has, and how often it has failed to start in a row.",
         |args| plan::about_target(args, ask::ProcessHistory),
     ),

@@ -1,0 +1,234 @@
+//! Whole trees: signals for all that a program has started, and the end of what is left of it (`stop_scope`).
+//!
+//! What belongs to a tree is looked up when it is to be signalled; see [`crate::sys::descent`]. Who goes to the background by
+//! two forks is the keeper's child from then on, and is known by the mark that each start of a program puts into its
+//! environment. The mark stands in shared memory, so that a successor finds the same.
+//!
+//! After the end of a program what is left gets SIGKILL at once. Who cannot be reached in one turn of the loop, because
+//! it multiplies, is looked for again, in pauses and not for ever: that is a sweep. It has a mark of its own in shared
+//! memory, because the next run of the program may have begun.
+
+use crate::core::process::Reach;
+use crate::manager::daemon::Daemon;
+use crate::manager::processes::SlotId;
+use crate::model::config::{ProcessConfig, StopScope};
+use crate::model::exit::MOST_LEFT_NAMED;
+use crate::model::signal::Signal;
+use crate::model::time::Monotonic;
+use crate::sys::descent::{self, Identity, Member, Tree};
+use crate::sys::{clock, random};
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::io;
+use std::time::Duration;
+
+/// So long one turn of the loop may be busy with a tree.
+const TURN: Duration = Duration::from_millis(50);
+
+/// The pause before what is left is looked for again: doubled each time, up to the second value.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// After so many looks a sweep is given up, half a minute later.
+const MOST_LOOKS: u32 = 36;
+
+/// So many looks in a row have to find nobody.
+const QUIET_LOOKS: u32 = 2;
+
+/// What is known of trees beyond what the kernel and shared memory tell.
+#[derive(Debug, Default)]
+pub struct Trees {
+    /// Who was found when a program was told to stop. Some of them may have lost the mark.
+    told: HashMap<SlotId, Vec<Identity>>,
+    sweeps: Vec<Sweep>,
+}
+
+/// What is left of a program that has ended is being killed.
+#[derive(Debug)]
+struct Sweep {
+    slot: SlotId,
+    name: String,
+    /// The pid that the program had.
+    pid: i32,
+    tree: Tree,
+    next: Monotonic,
+    n_looks: u32,
+    n_quiet: u32,
+}
+
+impl Trees {
+    /// When a sweep goes on.
+    pub fn deadline(&self) -> Option<Monotonic> {
+        self.sweeps.iter().map(|sweep| sweep.next).min()
+    }
+
+    /// Whether nothing is left to be killed.
+    pub fn are_swept(&self) -> bool {
+        self.sweeps.is_empty()
+    }
+}
+
+impl Daemon {
+    /// Says by what the descendants of the next program of a process are known; `None` if nobody will ask.
+    pub fn announce_tree(&self, slot: SlotId, config: &ProcessConfig) -> Option<CString> {
+        if !config.stop_scope.is_wide() {
+            self.link.set_tree_mark(slot, 0);
+            return None;
+        }
+        if config.stop_scope == StopScope::Cgroup {
+            ::log::warn!(
+                "'{}' gets no control group of its own: stop_scope=cgroup reaches what stop_scope=tree would",
+                config.name
+            );
+        }
+        let mark = (u64::from(random::number()) << 32 | u64::from(random::number())).max(1);
+        self.link.set_tree_mark(slot, mark);
+        CString::new(descent::setting(mark)).ok()
+    }
+
+    /// Takes over the mark of a program that a former daemon has started.
+    pub fn recognize_tree(&self, slot: SlotId, pid: i32) {
+        let Some(proc) = self.procs.proc(slot).filter(|proc| proc.config.stop_scope.is_wide()) else {
+            return;
+        };
+        let mark = descent::mark_of(pid).unwrap_or(0);
+        if mark == 0 {
+            ::log::warn!(
+                "'{}' (pid {pid}) was started without a mark: whoever leaves its process group is not found",
+                proc.config.name
+            );
+        }
+        self.link.set_tree_mark(slot, mark);
+    }
+
+    /// The tree of a process' program that has not been collected yet.
+    pub fn tree(&self, slot: SlotId, pid: i32) -> Tree {
+        let proc = self.procs.proc(slot);
+        let is_adopted = proc.is_some_and(|proc| proc.origin.adopted);
+        // The keeper may have collected it, and the number be another's.
+        let is_gone = !is_adopted && proc.is_some_and(|proc| self.link.tells_end(pid, proc.spawn_head));
+        let start_ticks = proc.map_or(0, |proc| proc.origin.start_ticks);
+        let main = Identity::of(pid).filter(|main| start_ticks == 0 || main.start_ticks == start_ticks);
+        let main = main.filter(|_| !is_gone);
+        Tree {
+            main,
+            group: if main.is_some() { pid } else { 0 },
+            mark: self.link.tree_marks(slot)[0],
+            keeper: self.link.keeper_pid(),
+            is_anywhere: is_adopted,
+            known: self.trees.told.get(&slot).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Sends a signal to a program and to all that it has started.
+    ///
+    /// # Errors
+    /// As [`Daemon::send_signal`], about the program itself.
+    pub fn signal_tree(&mut self, slot: SlotId, pid: i32, signal: Signal) -> io::Result<()> {
+        let is_cgroup = self.procs.proc(slot).is_some_and(|proc| proc.config.stop_scope == StopScope::Cgroup);
+        if is_cgroup && self.signal_cgroup(slot, signal).is_ok() {
+            return Ok(());
+        }
+        let tree = self.tree(slot, pid);
+        if signal == Signal::KILL {
+            // Its end comes later, and what is left then is looked for.
+            let ended = tree.end(TURN);
+            let others = ended.killed.iter().filter(|member| member.identity.pid != pid);
+            for member in others.take(MOST_LEFT_NAMED) {
+                ::log::debug!("killed '{}' ({}), of the same tree", member.name, member.identity.pid);
+            }
+            return self.send_signal(slot, pid, signal, Reach::Process);
+        }
+        let members = tree.members();
+        self.send_signal(slot, pid, signal, Reach::Process)?;
+        tree.signal_descendants(&members, signal);
+        self.trees.told.insert(slot, members);
+        Ok(())
+    }
+
+    /// Where a signal for a whole control group goes.
+    ///
+    /// # Errors
+    /// `Unsupported`: the program has none of its own, so its tree gets the signal.
+    fn signal_cgroup(&self, _slot: SlotId, _signal: Signal) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Kills what is left of the tree of a program, which had this pid and ended at `ended`.
+    pub fn sweep_tree(&mut self, slot: SlotId, pid: i32, ended: Monotonic) {
+        let known = self.trees.told.remove(&slot).unwrap_or_default();
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let mark = self.link.tree_marks(slot)[0];
+        let mut tree = Tree {
+            mark,
+            keeper: self.link.keeper_pid(),
+            is_anywhere: proc.origin.adopted,
+            known,
+            ..Tree::default()
+        };
+        tree.known.extend(descent::left_in_group(pid, ended));
+        let name = proc.config.name.to_string();
+        self.link.set_former_tree_mark(slot, mark);
+        let now = clock::monotonic();
+        self.sweep(Sweep { slot, name, pid, tree, next: now, n_looks: 0, n_quiet: 0 });
+    }
+
+    /// Goes on with what a former manager had begun.
+    pub fn resume_sweeps(&mut self) {
+        let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            let mark = self.link.tree_marks(slot)[1];
+            let Some(proc) = self.procs.proc(slot).filter(|_| mark != 0) else { continue };
+            let tree = Tree { mark, keeper: self.link.keeper_pid(), ..Tree::default() };
+            let name = proc.config.name.to_string();
+            let now = clock::monotonic();
+            self.sweep(Sweep { slot, name, pid: 0, tree, next: now, n_looks: 0, n_quiet: 0 });
+        }
+    }
+
+    /// Looks again for those that are left, where that is due.
+    pub fn go_on_sweeping(&mut self) {
+        if self.trees.sweeps.is_empty() {
+            return;
+        }
+        let now = clock::monotonic();
+        let due: Vec<Sweep> = self.trees.sweeps.extract_if(.., |sweep| sweep.next <= now).collect();
+        due.into_iter().for_each(|sweep| self.sweep(sweep));
+    }
+
+    fn sweep(&mut self, mut sweep: Sweep) {
+        let ended = sweep.tree.end(TURN);
+        self.link.beat();
+        self.tell_left_behind(&sweep, &ended.killed);
+        let is_quiet = ended.killed.is_empty() && ended.is_over;
+        sweep.n_quiet = if is_quiet { sweep.n_quiet + 1 } else { 0 };
+        sweep.n_looks += 1;
+        // Where the first look finds nobody, there is nobody.
+        let is_over = sweep.n_quiet >= QUIET_LOOKS || (is_quiet && sweep.n_looks == 1);
+        if !is_over && sweep.n_looks < MOST_LOOKS {
+            let pause = FIRST_PAUSE.saturating_mul(1 << (sweep.n_looks - 1).min(16)).min(LONGEST_PAUSE);
+            sweep.next = clock::monotonic() + pause;
+            return self.trees.sweeps.push(sweep);
+        }
+        if !is_over {
+            ::log::error!("what '{}' left behind cannot be killed; it is left alone now", sweep.name);
+        }
+        if self.link.tree_marks(sweep.slot)[1] == sweep.tree.mark {
+            self.link.set_former_tree_mark(sweep.slot, 0);
+        }
+    }
+
+    fn tell_left_behind(&mut self, sweep: &Sweep, killed: &[Member]) {
+        for member in killed.iter().take(MOST_LEFT_NAMED) {
+            let (name, pid) = (&member.name, member.identity.pid);
+            ::log::warn!("killing '{name}' ({pid}) with SIGKILL, left behind by '{}'", sweep.name);
+        }
+        if let more @ 1.. = killed.len().saturating_sub(MOST_LEFT_NAMED) {
+            ::log::warn!("killing {more} more with SIGKILL, left behind by '{}'", sweep.name);
+        }
+        let named = killed.iter().map(|member| (member.identity.pid, member.name.clone()));
+        if let Some(proc) = self.procs.proc_mut(sweep.slot).filter(|_| !killed.is_empty()) {
+            proc.remember_left_behind(sweep.pid, named);
+        }
+    }
+}

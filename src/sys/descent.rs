@@ -1,0 +1,421 @@
+//! All that a program has started: whom a signal for its whole tree reaches.
+//!
+//! A process belongs to a tree if it is the program, descends from one that belongs to it, or was left to the keeper and
+//! says whose it is. The keeper adopts what loses its parent ([`crate::sys::process::adopt_orphans`]), so somebody who
+//! went to the background by two forks is among its children, and there two things tell whose it is: the mark in its
+//! environment, which is another one at each start of a program, and the program's process group.
+//!
+//! Everything here looks at the moment when it is called. Whoever is found is signalled by descriptor, after its start
+//! time was compared: a number that the kernel has given to somebody else meanwhile reaches nobody.
+
+use crate::model::signal::Signal;
+use crate::model::time::Monotonic;
+use crate::sys::stat::Stat;
+use crate::sys::{clock, pidfd, process, signals};
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::Read;
+use std::time::Duration;
+
+/// The variable that holds the mark of a program's present run.
+pub const MARK_VARIABLE: &str = "SUPERVISOR_TREE";
+
+/// Nobody's environment is read further than this; execve(2) takes less than twice as much.
+const LONGEST_ENVIRONMENT: u64 = 4 << 20;
+
+/// No tree is followed further. A signal for more processes takes several rounds.
+const MOST_MEMBERS: usize = 16_384;
+
+/// How often those who are new are looked for before those who stand still are killed.
+const MOST_PASSES: usize = 64;
+
+/// `SUPERVISOR_TREE=…`.
+pub fn setting(mark: u64) -> String {
+    format!("{MARK_VARIABLE}={mark:016x}")
+}
+
+/// The mark in a process' environment as that was when it was executed; `None` if it has none, or may not be looked at.
+pub fn mark_of(pid: i32) -> Option<u64> {
+    let mut environment = Vec::new();
+    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
+    file.take(LONGEST_ENVIRONMENT).read_to_end(&mut environment).ok()?;
+    let value = environment
+        .split(|byte| *byte == 0)
+        .find_map(|word| word.strip_prefix(MARK_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
+    u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok().filter(|mark| *mark != 0)
+}
+
+/// By what the members of a tree are known.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    /// The program; `None` if it has ended.
+    pub main: Option<Identity>,
+    /// The number of the program's process group while that is nobody else's; 0 otherwise.
+    pub group: i32,
+    /// What stands in its environment; 0 if it has no mark.
+    pub mark: u64,
+    /// Who adopts its orphans.
+    pub keeper: i32,
+    /// Its orphans may have been adopted by somebody else: they are looked for among all processes.
+    pub is_anywhere: bool,
+    /// Members that were found before.
+    pub known: Vec<Identity>,
+}
+
+/// A process and no later one with its pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Its pid.
+    pub pid: i32,
+    /// When it was created, in clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+/// A process that was found in a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who it is.
+    pub identity: Identity,
+    /// At most 15 bytes.
+    pub name: String,
+}
+
+impl Identity {
+    /// Who has this pid now.
+    pub fn of(pid: i32) -> Option<Identity> {
+        Some(Identity { pid, start_ticks: Stat::of(pid)?.start_ticks()? })
+    }
+
+    /// What the kernel says of it; `None` if it is gone.
+    fn stat(self) -> Option<Stat> {
+        Stat::of(self.pid).filter(|stat| stat.start_ticks() == Some(self.start_ticks))
+    }
+
+    /// Sends it a signal, unless it is gone. Whether it got it.
+    pub fn send(self, signal: Signal) -> bool {
+        let Identity { pid, start_ticks } = self;
+        match pidfd::open(pid, start_ticks) {
+            Ok(held) => pidfd::send(held, signal).is_ok(),
+            // Linux before 5.3: the pid may become another's in between, in a moment.
+            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+                process::lives(pid, start_ticks) && signals::send(pid, signal).is_ok()
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+impl Member {
+    fn of(identity: Identity) -> Member {
+        Member { identity, name: process::name(identity.pid) }
+    }
+}
+
+/// What has come of the end of a tree.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Who got SIGKILL.
+    pub killed: Vec<Member>,
+    /// Whether nobody was left who had not got it. False: look again.
+    pub is_over: bool,
+}
+
+impl Tree {
+    /// Its members that are alive and not on their way to their end, parents before their children; the program is the
+    /// first one, if it is alive.
+    pub fn members(&self) -> Vec<Identity> {
+        self.members_among(&Family::look())
+    }
+
+    fn members_among(&self, family: &Family) -> Vec<Identity> {
+        let mut found = Vec::new();
+        let mut seen = HashSet::from([0, self.keeper, process::own_pid()]);
+        let mut waiting: Vec<Identity> = self.main.into_iter().chain(self.known.iter().copied()).collect();
+        waiting.extend(self.orphans(family));
+        let mut at = 0;
+        while let Some(next) = waiting.get(at).copied().filter(|_| found.len() < MOST_MEMBERS) {
+            at += 1;
+            if !seen.insert(next.pid) {
+                continue;
+            }
+            let Some(stat) = next.stat() else { continue };
+            if is_staying(next.pid, &stat) {
+                found.push(next);
+            }
+            // A program whose first thread has ended goes on in others, which may have children.
+            let children = family.children(next.pid).into_iter().filter_map(|pid| child_of(next.pid, pid));
+            let children: Vec<Identity> = children.collect();
+            // They are its own if the number was nobody else's meanwhile.
+            if next.stat().is_some() {
+                waiting.extend(children);
+            }
+        }
+        found
+    }
+
+    /// Those who belong to it and whose parents are gone.
+    fn orphans(&self, family: &Family) -> Vec<Identity> {
+        let adopted = if self.is_anywhere { all_pids() } else { family.children(self.keeper) };
+        let look = |pid: i32| {
+            let stat = Stat::of(pid)?;
+            let identity = Identity { pid, start_ticks: stat.start_ticks()? };
+            let is_in_group = self.group > 0 && stat.group() == Some(self.group);
+            let is_ours = is_in_group || (self.mark != 0 && mark_of(pid) == Some(self.mark));
+            is_ours.then_some(identity)
+        };
+        adopted.into_iter().filter_map(look).collect()
+    }
+
+    fn is_main(&self, member: &Identity) -> bool {
+        self.main.as_ref() == Some(member)
+    }
+
+    /// Sends a signal to every member but the program itself.
+    pub fn signal_descendants(&self, members: &[Identity], signal: Signal) {
+        for member in members.iter().filter(|member| !self.is_main(member)) {
+            member.send(signal);
+        }
+    }
+
+    /// Kills all members, the program too. They are made to stand still first, until nobody new is found: who stands
+    /// still starts nobody. Takes not much longer than `within`; if that is too short, those found so far are killed.
+    pub fn end(&self, within: Duration) -> Ended {
+        let deadline = clock::monotonic() + within;
+        let mut halted: HashSet<Identity> = HashSet::new();
+        let mut ended = Ended::default();
+        if self.group > 0 {
+            // All at once, so that nobody is born meanwhile.
+            let _ = signals::send_group(self.group, Signal::STOP);
+        }
+        for _ in 0..MOST_PASSES {
+            let members = self.members();
+            let is_full = members.len() >= MOST_MEMBERS;
+            let fresh: Vec<Identity> = members.into_iter().filter(|member| halted.insert(*member)).collect();
+            if fresh.is_empty() {
+                ended.is_over = !is_full;
+                break;
+            }
+            let reached = fresh.into_iter().filter(|member| member.send(Signal::STOP));
+            ended.killed.extend(reached.map(Member::of));
+            if clock::monotonic() >= deadline {
+                break;
+            }
+        }
+        for member in &ended.killed {
+            member.identity.send(Signal::KILL);
+        }
+        if self.group > 0 {
+            let _ = signals::send_group(self.group, Signal::KILL);
+        }
+        ended
+    }
+
+    /// The memory of all members together, in bytes: each page that several of them have counts once, if the kernel tells
+    /// their proportional shares (`smaps_rollup`); else each member's pages in RAM count for it.
+    pub fn memory(&self) -> u64 {
+        self.members().iter().map(|member| memory_of(member.pid)).fold(0, u64::saturating_add)
+    }
+}
+
+/// The proportional share of a process in RAM, or what it has there; 0 if it is gone.
+fn memory_of(pid: i32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    proportional(&rollup).or_else(|| process::used(pid).map(|used| used.resident)).unwrap_or(0)
+}
+
+/// `Pss:   123 kB`, in bytes.
+fn proportional(rollup: &str) -> Option<u64> {
+    let value = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kilobytes: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+/// Whether a process has not ended and nobody has killed it yet.
+fn is_staying(pid: i32, stat: &Stat) -> bool {
+    if stat.is_zombie() {
+        // Only its first thread may have ended.
+        return pidfd::is_alive(pid);
+    }
+    !stat.is_on_its_way_out()
+}
+
+fn child_of(parent: i32, pid: i32) -> Option<Identity> {
+    let stat = Stat::of(pid).filter(|stat| stat.parent() == Some(parent))?;
+    Some(Identity { pid, start_ticks: stat.start_ticks()? })
+}
+
+fn all_pids() -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Who is whose child.
+enum Family {
+    /// The kernel says it of each process (`/proc/PID/task/TID/children`).
+    Told,
+    /// It does not (`CONFIG_PROC_CHILDREN`): everybody was asked for the parent.
+    Asked(HashMap<i32, Vec<i32>>),
+}
+
+impl Family {
+    fn look() -> Family {
+        if fs::exists("/proc/thread-self/children").unwrap_or(false) {
+            return Family::Told;
+        }
+        Family::Asked(Family::ask())
+    }
+
+    fn ask() -> HashMap<i32, Vec<i32>> {
+        let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+        for pid in all_pids() {
+            if let Some(parent) = Stat::of(pid).and_then(|stat| stat.parent()) {
+                children.entry(parent).or_default().push(pid);
+            }
+        }
+        children
+    }
+
+    fn children(&self, pid: i32) -> Vec<i32> {
+        match self {
+            Family::Asked(children) => children.get(&pid).cloned().unwrap_or_default(),
+            Family::Told => {
+                let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+                let lists = threads
+                    .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+                let pids = |list: String| -> Vec<i32> {
+                    list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+                };
+                lists.flat_map(pids).collect()
+            }
+        }
+    }
+}
+
+/// The members of the process group that a program led which ended at `ended`, as identities.
+pub fn left_in_group(leader: i32, ended: Monotonic) -> Vec<Identity> {
+    if signals::send_group(leader, Signal::from_raw(0)).is_err() {
+        return Vec::new();
+    }
+    process::left_behind(leader, ended).iter().map(process::Straggler::identity).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, ChildStdout, Command, Stdio};
+
+    const MARK: u64 = 0xfeed_0000_0000_0001;
+
+    /// A shell that leads a group, with a mark, and the lines that it writes.
+    struct Shell {
+        child: Child,
+        lines: std::io::Lines<BufReader<ChildStdout>>,
+        mark: u64,
+    }
+
+    impl Shell {
+        fn run(script: &str, mark: u64) -> Shell {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+            let mut child = command.env(MARK_VARIABLE, format!("{mark:016x}")).spawn().unwrap();
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            Shell { child, lines, mark }
+        }
+
+        fn pid(&mut self) -> i32 {
+            self.lines.next().unwrap().unwrap().trim().parse().unwrap()
+        }
+
+        fn tree(&self, mark: u64) -> Tree {
+            let main = Identity::of(self.child.id() as i32);
+            Tree { main, group: 0, mark, keeper: process::own_pid(), is_anywhere: true, known: Vec::new() }
+        }
+    }
+
+    /// A test that fails leaves nobody behind, either.
+    impl Drop for Shell {
+        fn drop(&mut self) {
+            let main = Identity::of(self.child.id() as i32);
+            let tree = Tree { main, mark: self.mark, is_anywhere: true, ..Tree::default() };
+            tree.end(Duration::from_secs(20));
+            let _ = self.child.wait();
+        }
+    }
+
+    fn pids(members: &[Identity]) -> Vec<i32> {
+        members.iter().map(|member| member.pid).collect()
+    }
+
+    /// A child, one that left the session by two forks, and a child of that without the mark.
+    const FAMILY: &str = "sh -c 'echo $$; exec sleep 1000' &\n\
+         (setsid sh -c 'echo $$; env -i sleep 1000 & wait' &)\nwait";
+
+    #[test]
+    fn whoever_a_program_has_started_is_in_its_tree() {
+        for family in [Family::Told, Family::Asked(HashMap::new())] {
+            let mut shell = Shell::run(FAMILY, MARK);
+            let (child, escaped) = (shell.pid(), shell.pid());
+            let tree = shell.tree(MARK);
+            let look = || match family {
+                Family::Told => Family::Told,
+                Family::Asked(_) => Family::Asked(Family::ask()),
+            };
+            // The shell in between ends, and env(1) becomes what it was told to.
+            let deadline = std::time::Instant::now() + Duration::from_secs(20);
+            loop {
+                let (found, family) = (pids(&tree.members_among(&look())), look());
+                let is_complete = found.first() == Some(&(shell.child.id() as i32))
+                    && found.len() == 4
+                    && [child, escaped].iter().all(|pid| found.contains(pid))
+                    && family.children(escaped).iter().any(|pid| {
+                        found.contains(pid) && mark_of(*pid).is_none() && process::name(*pid) == "sleep"
+                    });
+                if is_complete {
+                    break;
+                }
+                assert!(std::time::Instant::now() < deadline, "{found:?}");
+                std::thread::yield_now();
+            }
+            // By the mark of another start the one who escaped is somebody else's.
+            let found = pids(&shell.tree(MARK + 1).members_among(&look()));
+            assert!(found.contains(&child) && !found.contains(&escaped), "{found:?}");
+            let ended = tree.end(Duration::from_secs(20));
+            assert!(ended.is_over && ended.killed.len() == 4, "{ended:?}");
+            shell.child.wait().unwrap();
+            assert!(tree.members().is_empty());
+        }
+    }
+
+    #[test]
+    fn whoever_has_the_number_by_now_is_not_signalled() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let own = Identity::of(child.id() as i32).unwrap();
+        let former = Identity { start_ticks: own.start_ticks - 1, ..own };
+        assert!(!former.send(Signal::KILL));
+        assert!(child.try_wait().unwrap().is_none());
+        let tree = Tree { known: vec![former], keeper: process::own_pid(), ..Tree::default() };
+        assert!(tree.members().is_empty());
+        assert!(tree.end(Duration::from_secs(20)).killed.is_empty());
+        assert!(child.try_wait().unwrap().is_none());
+        let tree = Tree { known: vec![own], keeper: process::own_pid(), ..Tree::default() };
+        assert_eq!(tree.end(Duration::from_secs(20)).killed[0].name, "sleep");
+        assert!(!child.wait().unwrap().success());
+        assert!(!own.send(Signal::KILL));
+    }
+
+    #[test]
+    fn memory_is_summed_up() {
+        let mut shell = Shell::run("echo 1; sleep 1000 & wait", MARK + 7);
+        shell.pid();
+        let tree = shell.tree(MARK + 7);
+        let memory = tree.memory();
+        assert!((32 << 10..1 << 30).contains(&memory), "{memory}");
+        tree.end(Duration::from_secs(20));
+        shell.child.wait().unwrap();
+        assert_eq!(tree.memory(), 0);
+        assert_eq!(proportional("Rss: 5 kB\nPss:   3 kB\nPss_Anon: 1 kB\n"), Some(3072));
+        assert_eq!(proportional("Rss: 5 kB\n"), None);
+    }
+}

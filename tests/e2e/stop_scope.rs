@@ -1,0 +1,211 @@
+//! `stop_scope`: whom stop signals and SIGKILL reach.
+
+use crate::start;
+use crate::support::{Daemon, LONG, Side, Start, flag, kill, running, text, until, wait_gone};
+use nix::sys::signal::Signal;
+use supervisord::model::state::ProcessState::{Exited, Running, Stopped, Stopping};
+
+/// The daemon, and the pids of a program, its child, and one that has left group and session by two forks. All of them
+/// execute `trap` first. The program ends when there is a file `over`.
+fn family(trap: &str, keys: &str) -> (Daemon, [i32; 3]) {
+    let daemon = start(&format!(
+        "[program:x]\ncommand=sh script\ndirectory=%(here)s\nstartsecs=0\nautorestart=false\nautostart=false\n\
+         {keys}\n"
+    ));
+    let member = |file: &str| {
+        format!("{trap}; echo $$ > {file}.new; mv {file}.new {file}; while :; do sleep 0.02; done")
+    };
+    let script = format!(
+        "{trap}\nsh -c '{}' &\n(setsid sh -c '{}' &)\necho $$ > main.new; mv main.new main\n\
+         while ! test -e over; do sleep 0.02; done\n",
+        member("child"),
+        member("escaped")
+    );
+    std::fs::write(daemon.path("script"), script).unwrap();
+    daemon.call("supervisor.startProcess", vec![text("x")]);
+    let pids = ["main", "child", "escaped"].map(|file| {
+        until("everybody runs", LONG, || daemon.path(file).exists());
+        daemon.read(file).trim().parse().expect("a pid")
+    });
+    (daemon, pids)
+}
+
+fn end(pids: &[i32]) {
+    for pid in pids {
+        kill(*pid, Signal::SIGKILL);
+    }
+    wait_gone(pids, LONG);
+}
+
+#[test]
+fn group_is_as_the_keys_of_supervisor_say_it() {
+    let (daemon, [_, child, escaped]) = family(":", "stop_scope=group");
+    daemon.call("supervisor.stopProcess", vec![text("x")]);
+    wait_gone(&[child], LONG);
+    assert!(running(escaped));
+    end(&[escaped]);
+}
+
+#[test]
+fn a_stop_reaches_the_whole_tree() {
+    let (daemon, pids) = family(":", "stop_scope=tree\nstopwaitsecs=1000");
+    daemon.call("supervisor.stopProcess", vec![text("x")]);
+    wait_gone(&pids, LONG);
+    assert!(!daemon.log().contains("with SIGKILL"), "{}", daemon.log());
+}
+
+#[test]
+fn who_ignores_the_signal_is_killed_wherever_it_is() {
+    let (daemon, pids) = family("trap \"\" TERM", "stop_scope=tree\nstopwaitsecs=1");
+    daemon.call("supervisor.stopProcess", vec![text("x")]);
+    wait_gone(&pids, LONG);
+    assert!(daemon.log().contains("killing 'x'"), "{}", daemon.log());
+}
+
+#[test]
+fn what_is_left_after_an_end_is_killed_and_named() {
+    let (daemon, [main, child, escaped]) = family(":", "stop_scope=tree");
+    std::fs::write(daemon.path("over"), "").unwrap();
+    wait_gone(&[main, child, escaped], LONG);
+    daemon.wait_for_state("x", Exited, LONG);
+    for pid in [child, escaped] {
+        let line = format!("killing 'sh' ({pid}) with SIGKILL, left behind by 'x'");
+        until("it is named", LONG, || daemon.log().contains(&line));
+    }
+    let why = daemon.ctl(&["why", "x"]).expect(0).stdout;
+    assert!(why.contains(&format!("sh ({escaped})")), "{why}");
+}
+
+#[test]
+fn with_stopasgroup_off_the_stop_signal_is_for_the_process_alone() {
+    let keys = "stop_scope=tree\nstopasgroup=false\nstopwaitsecs=1000";
+    let (daemon, [main, child, escaped]) = family("trap \"touch told; exit 0\" TERM", keys);
+    // The program itself does not end by it.
+    std::fs::write(daemon.path("script"), "").unwrap();
+    daemon.call("supervisor.stopProcess", vec![text("x")]);
+    wait_gone(&[main, child, escaped], LONG);
+    // Who was told does not have to be killed.
+    assert!(daemon.log().contains(&format!("({escaped}) with SIGKILL, left behind")), "{}", daemon.log());
+}
+
+/// By restarts, removal and the end of the daemon as by a stop.
+#[test]
+fn every_kind_of_end_takes_the_tree_along() {
+    for (number, way) in ["max_runtime", "remove", "restart", "shutdown"].into_iter().enumerate() {
+        let keys = if way == "max_runtime" { "stop_scope=tree\nmax_runtime=1" } else { "stop_scope=tree" };
+        let (mut daemon, pids) = family("trap \"\" TERM", &format!("stopwaitsecs={}\n{keys}", number % 2));
+        match way {
+            "remove" => {
+                daemon.call("supervisor.stopProcess", vec![text("x")]);
+                daemon.call("supervisor.removeProcessGroup", vec![text("x")]);
+            }
+            "restart" => drop(daemon.ctl(&["restart", "x"])),
+            "shutdown" => {
+                daemon.signal(Signal::SIGTERM);
+                assert_eq!(daemon.wait_exit(), 0);
+            }
+            _ => {}
+        }
+        wait_gone(&pids, LONG);
+    }
+}
+
+#[test]
+fn a_successor_kills_the_tree_that_its_predecessor_has_asked_to_end() {
+    let (daemon, pids) = family("trap \"\" TERM", "stop_scope=tree\nstopwaitsecs=3");
+    daemon.call("supervisor.stopProcess", vec![text("x"), flag(false)]);
+    daemon.wait_for_state("x", Stopping, LONG);
+    daemon.replace_manager();
+    assert!(pids.iter().all(|pid| running(*pid)));
+    daemon.wait_for_state("x", Stopped, LONG);
+    wait_gone(&pids, LONG);
+}
+
+#[test]
+fn what_ends_while_there_is_no_manager_leaves_nobody() {
+    let (daemon, pids) = family(":", "stop_scope=tree");
+    let manager = daemon.manager();
+    kill(manager, Signal::SIGSTOP);
+    std::fs::write(daemon.path("over"), "").unwrap();
+    wait_gone(&pids[..1], LONG);
+    assert!(running(pids[2]));
+    kill(manager, Signal::SIGKILL);
+    wait_gone(&pids, LONG);
+}
+
+/// Managers cannot come up any more: the keeper stops everything itself.
+#[test]
+fn the_keeper_alone_reaches_the_tree_too() {
+    for trap in [":", "trap \"\" TERM"] {
+        let (mut daemon, pids) = family(trap, "stop_scope=tree\nstopwaitsecs=1");
+        kill(daemon.manager(), Signal::SIGSTOP);
+        let keeper = daemon.keeper();
+        for _ in 0..3 {
+            daemon.signal(Signal::SIGTERM);
+            until("the keeper has taken the signal", LONG, || {
+                let status = std::fs::read_to_string(format!("/proc/{keeper}/status")).unwrap_or_default();
+                let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+                pending.is_some_and(|set| set.trim().chars().all(|digit| digit == '0'))
+            });
+        }
+        wait_gone(&pids, LONG);
+        daemon.wait_exit();
+        assert!(daemon.read("stderr").contains("the manager does not react"), "{}", daemon.read("stderr"));
+    }
+}
+
+/// A program that multiplies as fast as its limit allows, outside of its group and its session.
+#[test]
+fn a_fork_bomb_ends() {
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("skipped: takes root, for a user of its own");
+    }
+    let daemon = start(
+        "[program:x]\ncommand=sh script\ndirectory=%(here)s\nstartsecs=0\nautorestart=false\nstop_scope=tree\n\
+         user=64731\nlimit_nproc=60\nautostart=false\nstopwaitsecs=0\nstderr_logfile=NONE\n",
+    );
+    let bomb = "bomb() { while :; do (setsid sh -c '. ./script' &) 2>/dev/null; sleep 0.01; done; }\nbomb\n";
+    std::fs::write(daemon.path("script"), bomb).unwrap();
+    let n_alive = || {
+        let of_bomb = |pid: &i32| {
+            use std::os::unix::fs::MetadataExt;
+            std::fs::metadata(format!("/proc/{pid}")).is_ok_and(|it| it.uid() == 64731) && running(*pid)
+        };
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        pids.filter(of_bomb).count()
+    };
+    for event in ["stop", "end"] {
+        daemon.call("supervisor.startProcess", vec![text("x")]);
+        daemon.wait_for_state("x", Running, LONG);
+        until("it has multiplied", LONG, || n_alive() > 30);
+        match event {
+            "stop" => drop(daemon.call("supervisor.stopProcess", vec![text("x")])),
+            _ => kill(daemon.pid_of("x"), Signal::SIGKILL),
+        }
+        until("nobody is left", LONG, || n_alive() == 0);
+    }
+}
+
+#[test]
+fn cgroup_says_what_it_does_instead() {
+    let (daemon, pids) = family(":", "stop_scope=cgroup");
+    daemon.wait_log("WARN 'x' gets no control group of its own");
+    daemon.call("supervisor.stopProcess", vec![text("x")]);
+    wait_gone(&pids, LONG);
+}
+
+#[test]
+fn spellings_that_contradict_each_other_are_refused() {
+    for keys in [
+        "stop_scope=process\nstopasgroup=true",
+        "stop_scope=process\nkillasgroup=true",
+        "stop_scope=tree\nkillasgroup=false",
+        "stop_scope=group\nkillasgroup=false",
+        "stop_scope=all",
+    ] {
+        let conf = format!("[program:x]\ncommand=cat\n{keys}\n");
+        let (run, _daemon) = Start::new(Side::under_test(), &conf).run();
+        assert!(run.code == 2 && run.stderr.contains("stop_scope"), "{keys}: {run}");
+    }
+}
