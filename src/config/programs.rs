@@ -383,6 +383,7 @@ fn process(
         readiness: own_life.readiness,
         health_check: own_life.health_check,
         watchdog: shared.life.watchdog,
+        memory_limit: shared.life.memory_limit,
         resources: shared.resources.clone(),
         credentials: shared.credentials.clone(),
         supplementary_groups: shared.supplementary_groups.clone(),

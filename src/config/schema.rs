@@ -432,6 +432,12 @@ const LIFE: &[Key] = &[
     new(key("health_retries", "3", "failures in a row that mean it is not well")),
     new(key("health_start_period", "0", "time from RUNNING to the first try")),
     new(key("health_action", "restart", "what follows then: restart, stop, none, or signal:NAME")),
+    new(optional(
+        "memory_limit",
+        "512MB",
+        "memory that it and all it has started may use together; no limit if missing",
+    )),
+    new(key("memory_action", "restart", "what follows more than that: restart, stop, or signal:NAME")),
     new(key("watchdog", "0", "longest time without WATCHDOG=1 on the notify socket; 0 none")),
     new(key("notify", "false", "give it a notify socket, sd_notify(3), for its status")),
 ];

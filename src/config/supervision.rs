@@ -6,7 +6,7 @@ use crate::config::probe;
 use crate::config::section::Section;
 use crate::config::text::{repr, strip};
 use crate::config::values::{self, Parsed, Read, Reading, not_one_of};
-use crate::model::config::{Autorestart, FcgiAddress, ProgramType};
+use crate::model::config::{Autorestart, FcgiAddress, MemoryLimit, ProgramType};
 use crate::model::dependency::{Condition, Dependencies, Dependency, DependsRestart};
 use crate::model::probe::{HealthAction, HealthCheck, Probe, Readiness};
 use crate::model::restart::{Backoff, MOST_COUNTED_STARTS, RestartLimit, RestartPolicy};
@@ -19,6 +19,7 @@ pub(super) struct Shared {
     pub max_runtime: Option<Duration>,
     pub restart: RestartPolicy,
     pub watchdog: Option<Duration>,
+    pub memory_limit: Option<MemoryLimit>,
     pub notify: bool,
     dependency_timeout: Option<Duration>,
     depends_restart: DependsRestart,
@@ -40,7 +41,8 @@ pub(super) struct Own {
 }
 
 /// Keys without effect unless another key is there.
-const COMPANIONS: [(&str, &[&str]); 3] = [
+const COMPANIONS: [(&str, &[&str]); 4] = [
+    ("memory_limit", &["memory_action"]),
     ("depends_on", &["dependency_timeout", "depends_restart"]),
     ("ready", &["ready_interval", "ready_timeout"]),
     (
@@ -68,6 +70,7 @@ impl Shared {
             health_retries: section.get_or_default("health_retries", health_retries),
             health_start_period: section.get_or_default("health_start_period", duration),
             health_action: section.understand_or_default("health_action", health_action),
+            memory_limit: memory_limit(section),
             watchdog: section.get_or_default("watchdog", duration::limit),
             notify: section.get_or_default("notify", values::boolean),
         };
@@ -221,6 +224,29 @@ fn health_action(text: &str) -> Read<HealthAction> {
             _ => Err(not_one_of(text, "health_action", "restart, stop, none or signal:NAME")),
         },
     }
+}
+
+fn memory_limit(section: &Section<'_>) -> Option<MemoryLimit> {
+    let action = section.understand_or_default("memory_action", memory_action);
+    let bytes = section.understand("memory_limit", memory_size)?;
+    Some(MemoryLimit { bytes, action })
+}
+
+/// `512MB`.
+fn memory_size(text: &str) -> Read<u64> {
+    let reading = values::bytes(text)?;
+    if reading.value == 0 {
+        return Err(format!("{} leaves no memory; without memory_limit there is no limit", repr(text)));
+    }
+    Ok(reading)
+}
+
+fn memory_action(text: &str) -> Read<HealthAction> {
+    let is_action = |word: &str| ["restart", "stop"].contains(&word) || word.starts_with("signal:");
+    if !is_action(&text.to_lowercase()) {
+        return Err(not_one_of(text, "memory_action", "restart, stop or signal:NAME"));
+    }
+    health_action(text)
 }
 
 /// A `%` behind a number begins no form.

@@ -4,6 +4,7 @@ use crate::control::overview::{
     CgroupView, GraphNode, HealthLine, LifeView, NeedVerdict, NeedView, Overview,
 };
 use crate::control::request::{Fact, Facts};
+use crate::model::size::in_bytes;
 use crate::model::state::ProcessState;
 use crate::model::usage::Used;
 
@@ -58,6 +59,10 @@ pub fn life(life: &LifeView) -> Facts {
             ("cgroup_tasks", usage.tasks),
         ];
         facts.extend(members.into_iter().filter_map(|(name, it)| Some((name, number(fitting(it?))))));
+    }
+    if let Some(memory) = &life.memory {
+        facts.extend(memory.used.map(|used| ("memory", text(&in_bytes(used)))));
+        facts.push(("memory_limit", text(&in_bytes(memory.limit))));
     }
     if let Some((n_starts, limit)) = life.automatic_starts {
         facts.push(("automatic_starts", number(i64::try_from(n_starts).unwrap_or(i64::MAX))));

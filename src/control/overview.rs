@@ -86,6 +86,8 @@ pub struct LifeView {
     pub ready: Option<String>,
     /// How its health is checked. `None` without `health`.
     pub health: Option<HealthView>,
+    /// How much memory it uses and may use. `None` without `memory_limit`.
+    pub memory: Option<MemoryView>,
     /// What the last probe has found wrong; empty if nothing.
     pub problem: String,
     /// How often it was started by itself within the time of its `restart_limit`, and how often it may be.
@@ -103,6 +105,15 @@ pub struct CgroupView {
     pub directory: PathBuf,
     /// What is used in it.
     pub usage: CgroupUsage,
+}
+
+/// The memory of a process and all that it has started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryView {
+    /// When it was measured last, in bytes. `None` if it does not run, or was not measured yet.
+    pub used: Option<u64>,
+    /// Its `memory_limit`, in bytes.
+    pub limit: u64,
 }
 
 /// One item of `depends_on`.

@@ -1,6 +1,8 @@
 //! A configuration for the tests of the state machine.
 
-use crate::model::config::{Autorestart, ChildLog, ProcessConfig, StreamConfig, StreamFormat, Timestamps};
+use crate::model::config::{
+    Autorestart, ChildLog, MemoryLimit, ProcessConfig, StreamConfig, StreamFormat, Timestamps,
+};
 use crate::model::probe::{HealthAction, HealthCheck, Probe, Readiness};
 use crate::model::signal::Signal;
 use std::time::Duration;
@@ -52,6 +54,7 @@ pub(crate) fn config() -> ProcessConfig {
         restart: Default::default(),
         dependencies: Default::default(),
         readiness: None,
+        memory_limit: None,
         health_check: None,
         watchdog: None,
         environment_sources: Default::default(),
@@ -70,6 +73,11 @@ pub(crate) fn readiness(waits_for_startsecs: bool) -> Box<Readiness> {
         ready_timeout: Duration::from_secs(5),
         waits_for_startsecs,
     })
+}
+
+/// `memory_limit=512MB`.
+pub(crate) fn memory_limit(action: HealthAction) -> Option<MemoryLimit> {
+    Some(MemoryLimit { bytes: 512 << 20, action })
 }
 
 /// `health=tcp:5432`, `health_retries=1`.

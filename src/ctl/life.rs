@@ -61,6 +61,10 @@ pub(crate) struct Life {
     pub is_healthy: Option<bool>,
     pub health_failures: i64,
     pub health_retries: i64,
+    /// What it and all that it has started used when that was measured last, `480MB`; empty if it was not.
+    pub memory: String,
+    /// What they may use together; empty without `memory_limit`.
+    pub memory_limit: String,
     /// What the last probe has found wrong; empty if nothing.
     pub problem: String,
     /// Failed starts in a row.
@@ -132,6 +136,8 @@ impl Life {
             is_healthy: members.get("healthy").map(|_| members.flag("healthy")),
             health_failures: members.number("health_failures"),
             health_retries: members.number("health_retries"),
+            memory: members.text("memory"),
+            memory_limit: members.text("memory_limit"),
             problem: members.text("problem"),
             failures: members.number("failures"),
             startretries: members.number("startretries"),
@@ -161,6 +167,11 @@ impl Life {
                 None => "not known yet",
             };
             lines.push(format!("health: {}, {how}", self.health));
+        }
+        match (self.memory.as_str(), self.memory_limit.as_str()) {
+            (_, "") => {}
+            ("", limit) => lines.push(format!("memory: not measured yet, at most {limit}")),
+            (used, limit) => lines.push(format!("memory: {used}, at most {limit}")),
         }
         if self.health_failures > 0 && self.is_healthy != Some(false) {
             lines.push(format!(

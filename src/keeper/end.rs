@@ -38,10 +38,10 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(10);
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// So long the keeper may be busy with one tree before it looks around.
-const TURN: Duration = Duration::from_millis(50);
+const TURN: Duration = Duration::from_secs(1);
 
 /// After so many looks what is left of trees is left alone.
-const MOST_LOOKS_BEHIND: u32 = 1000;
+const MOST_LOOKS_BEHIND: u32 = 100;
 
 /// The longest list of files that are to be removed, in bytes.
 const MAX_LIST: usize = 64 * 1024;
@@ -376,6 +376,7 @@ impl Programs<'_> {
             mark: self.shared.manager.tree_marks[slot as usize][0].load(Acquire),
             keeper: process::own_pid(),
             is_anywhere: self.adopted(slot).is_some(),
+            programs: self.alive().filter_map(|slot| self.pid(slot)).collect(),
             ..Tree::default()
         }
     }

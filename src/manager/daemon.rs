@@ -17,6 +17,7 @@ use crate::manager::processes::ProcessManager;
 use crate::manager::processes::adoption::Adoption;
 use crate::manager::processes::dependencies::Dependents;
 use crate::manager::processes::info_map::InfoMap;
+use crate::manager::processes::memory::Memory;
 use crate::manager::processes::trees::Trees;
 use crate::manager::requests::changes::LastReread;
 use crate::manager::requests::views::ProcessListCache;
@@ -89,6 +90,8 @@ pub struct Daemon {
     pub adoption: Adoption,
     /// What programs with a wide `stop_scope` have started.
     pub trees: Trees,
+    /// How much memory programs with a `memory_limit` use.
+    pub memory: Memory,
     /// What came of the last time when the configuration was read again.
     pub last_reread: LastReread,
 }
@@ -118,6 +121,7 @@ impl Daemon {
             self.fire_deadlines();
             self.fire_probes();
             self.go_on_sweeping();
+            self.measure_memory();
             self.check_pending_spawns();
             self.progress_of_stops();
             self.progress_of_group_updates();
@@ -149,6 +153,7 @@ impl Daemon {
             Wakeup::Adopted => self.look_after_adopted(),
             Wakeup::Created => self.conclude_pending_spawns(),
             Wakeup::Reported => self.hear_reports(),
+            Wakeup::Measured(measured) => self.take_measured(measured),
             Wakeup::Answered(Some(answer)) => self.take_answer(answer),
             Wakeup::Written(Some(written)) => self.take_all_written(written),
             Wakeup::Call(Some(call)) => self.handle(call),

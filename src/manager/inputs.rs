@@ -4,6 +4,7 @@ use crate::control::ask::Call;
 use crate::manager::daemon::Daemon;
 use crate::manager::events::outlet::Written;
 use crate::manager::probes::Answer;
+use crate::manager::processes::memory::Measured;
 use crate::rt;
 use crate::rt::wait;
 use futures_lite::{FutureExt, StreamExt};
@@ -28,6 +29,8 @@ pub enum Wakeup {
     Written(Option<Written>),
     /// A program has reported something over the notify socket or its pipe.
     Reported,
+    /// Programs with a `memory_limit` were measured.
+    Measured(Vec<Measured>),
     /// Somebody was asked whether a program is ready or well.
     Answered(Option<Answer>),
     /// The earliest deadline has come.
@@ -73,6 +76,7 @@ impl Daemon {
             self.map.deadline(),
             self.probes.deadline(),
             self.trees.deadline(),
+            self.memory.deadline(),
         ];
         let deadline = deadlines.into_iter().flatten().min();
         let timer = async {
@@ -102,6 +106,7 @@ impl Daemon {
             self.spawns.ring().await;
             Wakeup::Created
         };
+        let measured = async { Wakeup::Measured(self.memory.next_measured().await) };
         let written = async { Wakeup::Written(self.events.next_written().await) };
         ledger
             .or(signals)
@@ -111,6 +116,7 @@ impl Daemon {
             .or(created)
             .or(reported)
             .or(answered)
+            .or(measured)
             .or(calls)
             .or(written)
             .await

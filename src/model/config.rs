@@ -4,7 +4,7 @@
 //! value came from; `config::Document` does.
 
 use crate::model::dependency::Dependencies;
-use crate::model::probe::{HealthCheck, Probe, Readiness};
+use crate::model::probe::{HealthAction, HealthCheck, Probe, Readiness};
 use crate::model::resources::Resources;
 use crate::model::restart::RestartPolicy;
 use crate::model::signal::Signal;
@@ -420,6 +420,15 @@ impl StopScope {
     }
 }
 
+/// The keys `memory_limit` and `memory_action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryLimit {
+    /// How much a program and all that it has started may use together.
+    pub bytes: u64,
+    /// What follows if it is more, twice in a row. Never [`HealthAction::None`].
+    pub action: HealthAction,
+}
+
 impl ProcessConfig {
     /// Whom SIGKILL reaches, and stop signals unless `stopasgroup` is off.
     pub fn scope(&self) -> StopScope {
@@ -508,6 +517,9 @@ pub struct ProcessConfig {
     /// When it is ready. `None`: once it has stayed up for `startsecs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness: Option<Box<Readiness>>,
+    /// How much memory it may use. `None`: nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<MemoryLimit>,
     /// How its health is checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<Box<HealthCheck>>,

@@ -18,6 +18,7 @@ pub mod raw;
 pub mod resources;
 pub mod restart;
 pub mod signal;
+pub mod size;
 pub mod state;
 pub mod stream;
 pub mod syslog;

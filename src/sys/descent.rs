@@ -29,6 +29,9 @@ const MOST_MEMBERS: usize = 16_384;
 /// How often those who are new are looked for before those who stand still are killed.
 const MOST_PASSES: usize = 64;
 
+/// So many looks in a row have to find nobody new.
+const QUIET_PASSES: usize = 2;
+
 /// `SUPERVISOR_TREE=…`.
 pub fn setting(mark: u64) -> String {
     format!("{MARK_VARIABLE}={mark:016x}")
@@ -60,6 +63,8 @@ pub struct Tree {
     pub is_anywhere: bool,
     /// Members that were found before.
     pub known: Vec<Identity>,
+    /// Children of the keeper that are programs themselves: their environments need not be read.
+    pub programs: HashSet<i32>,
 }
 
 /// A process and no later one with its pid.
@@ -157,6 +162,9 @@ impl Tree {
     fn orphans(&self, family: &Family) -> Vec<Identity> {
         let adopted = if self.is_anywhere { all_pids() } else { family.children(self.keeper) };
         let look = |pid: i32| {
+            if self.programs.contains(&pid) {
+                return None;
+            }
             let stat = Stat::of(pid)?;
             let identity = Identity { pid, start_ticks: stat.start_ticks()? };
             let is_in_group = self.group > 0 && stat.group() == Some(self.group);
@@ -180,34 +188,56 @@ impl Tree {
     /// Kills all members, the program too. They are made to stand still first, until nobody new is found: who stands
     /// still starts nobody. Takes not much longer than `within`; if that is too short, those found so far are killed.
     pub fn end(&self, within: Duration) -> Ended {
+        let mut halted = HashSet::new();
+        let is_over = self.halt(&mut halted, within);
+        Ended { killed: self.kill(&halted), is_over }
+    }
+
+    /// Makes members stand still, and adds them to those who do. Whether nobody new was found in the end; false if
+    /// `within` was too short for that.
+    pub fn halt(&self, halted: &mut HashSet<Identity>, within: Duration) -> bool {
         let deadline = clock::monotonic() + within;
-        let mut halted: HashSet<Identity> = HashSet::new();
-        let mut ended = Ended::default();
         if self.group > 0 {
             // All at once, so that nobody is born meanwhile.
             let _ = signals::send_group(self.group, Signal::STOP);
         }
+        let mut n_quiet = 0;
         for _ in 0..MOST_PASSES {
             let members = self.members();
             let is_full = members.len() >= MOST_MEMBERS;
-            let fresh: Vec<Identity> = members.into_iter().filter(|member| halted.insert(*member)).collect();
-            if fresh.is_empty() {
-                ended.is_over = !is_full;
-                break;
+            let mut is_quiet = true;
+            for member in members {
+                if halted.insert(member) {
+                    is_quiet = false;
+                    member.send(Signal::STOP);
+                }
             }
-            let reached = fresh.into_iter().filter(|member| member.send(Signal::STOP));
-            ended.killed.extend(reached.map(Member::of));
+            n_quiet = if is_quiet { n_quiet + 1 } else { 0 };
+            // Who is executing something has no environment for a moment.
+            let is_sure = halted.is_empty() || n_quiet == QUIET_PASSES;
+            if is_quiet && is_sure {
+                return !is_full;
+            }
             if clock::monotonic() >= deadline {
                 break;
             }
         }
-        for member in &ended.killed {
-            member.identity.send(Signal::KILL);
-        }
+        false
+    }
+
+    /// Kills those who stand still. Returns who could be.
+    pub fn kill(&self, halted: &HashSet<Identity>) -> Vec<Member> {
+        let mut killed: Vec<Member> = halted.iter().copied().map(Member::of).collect();
+        // The youngest first: where a process group loses its last tie to its session, the kernel lets those of it go on who
+        // stand still (setpgid(2), SIGHUP and SIGCONT).
+        let age = |member: &Member| (member.identity.start_ticks, member.identity.pid);
+        killed.sort_by_key(|member| std::cmp::Reverse(age(member)));
+        killed.retain(|member| member.identity.send(Signal::KILL));
+        killed.reverse();
         if self.group > 0 {
             let _ = signals::send_group(self.group, Signal::KILL);
         }
-        ended
+        killed
     }
 
     /// The memory of all members together, in bytes: each page that several of them have counts once, if the kernel tells
@@ -215,6 +245,17 @@ impl Tree {
     pub fn memory(&self) -> u64 {
         self.members().iter().map(|member| memory_of(member.pid)).fold(0, u64::saturating_add)
     }
+}
+
+/// Those whom the keeper has adopted, by their marks. `programs` are children of the keeper from birth.
+pub fn adopted(keeper: i32, programs: &HashSet<i32>) -> HashMap<u64, Vec<Identity>> {
+    let mut by_mark: HashMap<u64, Vec<Identity>> = HashMap::new();
+    for pid in Family::look().children(keeper).into_iter().filter(|pid| !programs.contains(pid)) {
+        if let (Some(identity), Some(mark)) = (Identity::of(pid), mark_of(pid)) {
+            by_mark.entry(mark).or_default().push(identity);
+        }
+    }
+    by_mark
 }
 
 /// The proportional share of a process in RAM, or what it has there; 0 if it is gone.
@@ -330,7 +371,7 @@ mod tests {
 
         fn tree(&self, mark: u64) -> Tree {
             let main = Identity::of(self.child.id() as i32);
-            Tree { main, group: 0, mark, keeper: process::own_pid(), is_anywhere: true, known: Vec::new() }
+            Tree { main, group: 0, mark, keeper: process::own_pid(), is_anywhere: true, ..Tree::default() }
         }
     }
 
@@ -356,7 +397,10 @@ mod tests {
     fn whoever_a_program_has_started_is_in_its_tree() {
         for family in [Family::Told, Family::Asked(HashMap::new())] {
             let mut shell = Shell::run(FAMILY, MARK);
-            let (child, escaped) = (shell.pid(), shell.pid());
+            let (one, other) = (shell.pid(), shell.pid());
+            // They write in any order.
+            let leads_session = |pid: i32| Stat::of(pid).is_some_and(|stat| stat.session() == Some(pid));
+            let (child, escaped) = if leads_session(one) { (other, one) } else { (one, other) };
             let tree = shell.tree(MARK);
             let look = || match family {
                 Family::Told => Family::Told,

@@ -209,3 +209,44 @@ fn spellings_that_contradict_each_other_are_refused() {
         assert!(run.code == 2 && run.stderr.contains("stop_scope"), "{keys}: {run}");
     }
 }
+
+/// A program that hands its memory to a child; nobody of the two alone has as much as both.
+fn greedy(keys: &str) -> Daemon {
+    let daemon = start(&format!(
+        "[program:x]\ncommand=sh script\ndirectory=%(here)s\nstartsecs=0\nautostart=false\n{keys}\n"
+    ));
+    let script = "sh -c 'x=$(head -c 12000000 /dev/zero | tr \"\\\\0\" x); sleep 1000; echo $x' &\necho $$ >> pids\nwait\n";
+    std::fs::write(daemon.path("script"), script).unwrap();
+    daemon.call("supervisor.startProcess", vec![text("x")]);
+    daemon
+}
+
+#[test]
+fn over_its_memory_it_is_started_anew_also_by_a_successor() {
+    let daemon = greedy("memory_limit=8MB\nstop_scope=tree");
+    let first = daemon.pid_of("x");
+    daemon.replace_manager();
+    until("it was started anew", LONG, || ![0, first].contains(&daemon.pid_of("x")));
+    let log = daemon.log();
+    assert!(log.contains("failed: x (used ") && log.contains("more than 8MB (memory_limit)"), "{log}");
+    let rest = daemon.ctl(&["why", "x"]).expect(0).stdout;
+    assert!(rest.contains("at most 8MB"), "{rest}");
+}
+
+#[test]
+fn over_its_memory_it_is_stopped_and_why_says_so() {
+    let daemon = greedy("memory_limit=8MB\nmemory_action=stop");
+    daemon.wait_for_state("x", Stopped, LONG);
+    let why = daemon.ctl(&["why", "x"]).expect(0).stdout;
+    assert!(why.contains("it was stopped: it used ") && why.contains("(memory_limit)"), "{why}");
+}
+
+#[test]
+fn below_its_limit_nothing_happens_and_why_knows_the_figure() {
+    let daemon = greedy("memory_limit=1GB");
+    until("it was measured", LONG, || {
+        let why = daemon.ctl(&["why", "x"]).expect(0).stdout;
+        why.lines().any(|line| line.starts_with("memory: ") && line.contains("MB, at most 1GB"))
+    });
+    assert_eq!(daemon.state_of("x"), Running);
+}

@@ -149,7 +149,7 @@ impl Step<'_> {
         self.process.spawnerr = why;
         let again = match cause {
             // That is what was asked for.
-            Cause::Unhealthy | Cause::Silent => true,
+            Cause::Unhealthy | Cause::Silent | Cause::Memory => true,
             Cause::Overtime | Cause::NotReady => self.config.autorestart != Autorestart::Never,
         };
         self.rest(pid, status, false, again);

@@ -188,11 +188,14 @@ pub enum Cause {
     Unhealthy,
     /// It was silent on its notify socket for longer than `watchdog`.
     Silent,
+    /// It used more memory than `memory_limit`.
+    Memory,
 }
 
 impl Cause {
     /// All of them, in the order of their numbers in shared memory, which count from 1.
-    pub const ALL: [Cause; 4] = [Cause::NotReady, Cause::Overtime, Cause::Unhealthy, Cause::Silent];
+    pub const ALL: [Cause; 5] =
+        [Cause::NotReady, Cause::Overtime, Cause::Unhealthy, Cause::Silent, Cause::Memory];
 }
 
 impl State {
@@ -358,6 +361,8 @@ pub enum Event {
     Checked(Result<(), String>),
     /// It was silent on its notify socket for longer than `watchdog`.
     Silent,
+    /// It and all that it has started use more memory than `memory_limit`, so many bytes, and did before.
+    OverMemory(u64),
     /// It asks for more time, at least until then: to become ready, or to stop.
     Extend(Monotonic),
     /// Its deadline has come.

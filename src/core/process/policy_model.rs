@@ -125,6 +125,13 @@ impl Model {
             Event::Extend(until) if is_alive => self.extended(*until, config),
             Event::Checked(result) if self.is_up() => self.checked(result.is_ok(), config, at),
             Event::Silent if self.is_up() => self.fails(Failed::NotWell, config, at),
+            Event::OverMemory(_) if is_alive && matches!(self.kind, Starting | Running) => {
+                match config.memory_limit.filter(|_| self.failed.is_none()).map(|limit| limit.action) {
+                    Some(HealthAction::Restart) => self.fails(Failed::NotWell, config, at),
+                    Some(HealthAction::Stop) => self.told_to_stop(Back::No, config, at),
+                    Some(HealthAction::None | HealthAction::Signal(_)) | None => {}
+                }
+            }
             Event::Tick if self.deadline.is_some_and(|deadline| at.now >= deadline) => self.due(config, at),
             _ => {}
         }

@@ -8,7 +8,7 @@ use super::policy_model::{Back, Model, Program};
 use super::walks::{Chance, Path, Seen};
 use super::{After, Circumstances, Effect, Event, Needs, Pid, Process, State, step};
 use crate::core::sample;
-use crate::model::config::{Autorestart, ProcessConfig, ProgramType};
+use crate::model::config::{Autorestart, MemoryLimit, ProcessConfig, ProgramType};
 use crate::model::dependency::{Dependencies, DependsRestart};
 use crate::model::exit::ExitStatus;
 use crate::model::probe::{HealthAction, HealthCheck, Readiness};
@@ -51,6 +51,8 @@ fn config(chance: &mut Chance) -> ProcessConfig {
         health_retries: 1 + chance.below(2) as u32,
         ..*sample::health(chance.one_of(&actions))
     };
+    let memory_limit =
+        MemoryLimit { bytes: 1 << 20, action: chance.one_of(&[actions[0], actions[1], actions[3]]) };
     ProcessConfig {
         autorestart: chance.one_of(&[Autorestart::Never, Autorestart::Unexpected, Autorestart::Always]),
         startsecs: chance.one_of(&lengths),
@@ -62,6 +64,7 @@ fn config(chance: &mut Chance) -> ProcessConfig {
         readiness: maybe(chance, 3, Box::new(readiness)),
         health_check: maybe(chance, 2, Box::new(health_check)),
         watchdog: maybe(chance, 2, SECOND),
+        memory_limit: maybe(chance, 3, memory_limit),
         dependencies: Dependencies {
             dependency_timeout: maybe(chance, 2, lengths[4]),
             depends_restart: chance.one_of(&[
@@ -180,6 +183,7 @@ impl Walk {
             11 => Event::Readiness(result(!self.chance.one_in(3))),
             12 => Event::Checked(result(self.chance.one_in(2))),
             13 if self.config.watchdog.is_some() && self.chance.one_in(3) => Event::Silent,
+            13 if self.config.memory_limit.is_some() && self.chance.one_in(3) => Event::OverMemory(2 << 20),
             14 if self.chance.one_in(5) => Event::Escalate,
             14 if self.chance.one_in(3) => {
                 Event::Extend(self.now + Duration::from_millis(self.chance.below(3000)))
@@ -369,6 +373,10 @@ impl Walk {
         let others = &self.config.stopsignal_then;
         let n_others = others.len() as u32;
         match (signal, self.told) {
+            (Signal::HUP, _) if matches!(event, Event::OverMemory(_)) => {
+                let limit = self.config.memory_limit.expect("its memory is limited");
+                assert_eq!(limit.action, HealthAction::Signal(Signal::HUP));
+            }
             (Signal::HUP, _) => {
                 let check = self.config.health_check.as_ref().expect("its health is checked");
                 assert_eq!(check.health_action, HealthAction::Signal(Signal::HUP));

@@ -155,6 +155,10 @@ impl Step<'_> {
             }
             (Running { pid, .. }, Event::Checked(result)) => self.checked(pid, result),
             (Running { pid, .. }, Event::Silent) => self.fail(pid, Cause::Silent, true),
+            (Running { pid, .. }, Event::OverMemory(bytes)) => self.over_memory(pid, bytes, true),
+            (Starting { pid: Some(pid), .. }, Event::OverMemory(bytes)) => {
+                self.over_memory(pid, bytes, false);
+            }
 
             (Starting { pid: Some(pid), up_at, is_ready: false }, Event::Extend(until))
                 if self.config.readiness.is_some() =>
@@ -202,6 +206,7 @@ impl Step<'_> {
                 | Event::Readiness(_)
                 | Event::Checked(_)
                 | Event::Silent
+                | Event::OverMemory(_)
                 | Event::Extend(_),
             ) => {}
         }

@@ -3,7 +3,9 @@
 use super::step::Step;
 use super::{After, Cause, Effect, KILLED, LEAST_KILL_INTERVAL, Pid, Reach, State};
 use crate::model::config::Level;
+use crate::model::probe::HealthAction;
 use crate::model::signal::Signal;
+use crate::model::size::in_bytes;
 use crate::model::time::{Monotonic, in_short};
 
 impl Step<'_> {
@@ -31,6 +33,34 @@ impl Step<'_> {
     /// It runs and has failed. It keeps its state until it has ended.
     pub(super) fn fail(&mut self, pid: Pid, cause: Cause, was_up: bool) {
         self.process.spawnerr = self.describe(cause);
+        self.end_failed(pid, cause, was_up);
+    }
+
+    /// It and all that it has started use more than `memory_limit`.
+    pub(super) fn over_memory(&mut self, pid: Pid, bytes: u64, was_up: bool) {
+        let Some(limit) = self.config.memory_limit else { return };
+        let (used, most) = (in_bytes(bytes), in_bytes(limit.bytes));
+        let why = format!("used {used} of memory, more than {most} (memory_limit)");
+        if limit.action == HealthAction::Restart {
+            self.process.spawnerr = why;
+            return self.end_failed(pid, Cause::Memory, was_up);
+        }
+        self.log(Level::Warn, format!("over its limit: {} ({why})", self.config.name));
+        match limit.action {
+            HealthAction::Signal(signal) => {
+                let reach = Reach::Process;
+                self.log_kill(pid, signal, reach);
+                self.effects.push(Effect::Kill { pid, signal, reach });
+            }
+            HealthAction::Restart | HealthAction::Stop | HealthAction::None => {
+                self.process.spawnerr = why;
+                self.stop(pid, After::Rest);
+            }
+        }
+    }
+
+    /// What went wrong stands in `spawnerr`.
+    fn end_failed(&mut self, pid: Pid, cause: Cause, was_up: bool) {
         self.log(Level::Warn, format!("failed: {} ({})", self.config.name, self.process.spawnerr));
         let kill_at = self.at.now + self.config.stopwaitsecs;
         let signal = self.log_stop_signal(pid);
@@ -52,6 +82,8 @@ impl Step<'_> {
                 format!("ran longer than {} (max_runtime)", limit(self.config.max_runtime))
             }
             Cause::Unhealthy => format!("unhealthy: {problem}"),
+            // Told with what it used.
+            Cause::Memory => String::new(),
             Cause::Silent => {
                 format!("no WATCHDOG=1 within {} (watchdog)", limit(self.config.watchdog))
             }

@@ -112,6 +112,7 @@ fn further_events() -> Vec<(&'static str, f64, Event)> {
         ("Checked bad", 2.0, Event::Checked(problem())),
         ("Silent", 2.0, Event::Silent),
         ("Extend", 2.0, Event::Extend(at(20.0))),
+        ("OverMemory", 2.0, Event::OverMemory(600 << 20)),
     ]
 }
 
@@ -177,6 +178,12 @@ fn further_cases() -> Vec<Case> {
         case(
             "health_action=signal:HUP",
             with(|c| c.health_check = Some(sample::health(HealthAction::Signal(Signal::HUP)))),
+        ),
+        case("memory_limit=512MB", with(|c| c.memory_limit = sample::memory_limit(HealthAction::Restart))),
+        case("memory_action=stop", with(|c| c.memory_limit = sample::memory_limit(HealthAction::Stop))),
+        case(
+            "memory_action=signal:HUP",
+            with(|c| c.memory_limit = sample::memory_limit(HealthAction::Signal(Signal::HUP))),
         ),
         Case { needs: Needs::Unmet, ..case("dependencies that do not hold", usual.clone()) },
         Case { needs: failed, ..case("dependencies that have failed", usual) },

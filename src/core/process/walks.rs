@@ -55,7 +55,7 @@ impl Path {
 #[derive(Default)]
 pub(super) struct Seen([[bool; EVENTS.len()]; STATES.len()]);
 
-const STATES: [&str; 24] = [
+const STATES: [&str; 25] = [
     "Stopped",
     "Waiting",
     "Waiting for ever",
@@ -80,9 +80,10 @@ const STATES: [&str; 24] = [
     "Parked, STOPPED",
     "Parked, FATAL",
     "Unknown",
+    "Failing, memory",
 ];
 
-const EVENTS: [&str; 19] = [
+const EVENTS: [&str; 20] = [
     "Start",
     "StartAlone",
     "Stop",
@@ -102,6 +103,7 @@ const EVENTS: [&str; 19] = [
     "Extend",
     "NeedsLost",
     "StopLater",
+    "OverMemory",
 ];
 
 impl Seen {
@@ -141,6 +143,7 @@ fn state_number(state: &State) -> usize {
         State::Fatal { retry_at } => 19 + usize::from(retry_at.is_some()),
         State::Parked { is_fatal } => 21 + usize::from(*is_fatal),
         State::Unknown { .. } => 23,
+        State::Failing { cause: Cause::Memory, .. } => 24,
     }
 }
 
@@ -165,5 +168,6 @@ fn event_number(event: &Event) -> usize {
         Event::Extend(_) => 16,
         Event::NeedsLost => 17,
         Event::StopLater => 18,
+        Event::OverMemory(_) => 19,
     }
 }

@@ -105,6 +105,11 @@ fn meaning_of_life(process: &Process, life: &Life, waits: bool) -> Option<String
             "it was stopped because what it depends on is not up, and comes back when its dependencies hold"
                 .into()
         }
+        // A stop that a client has asked for leaves what went wrong before.
+        ProcessState::Stopped | ProcessState::Stopping if spawnerr.ends_with("(memory_limit)") => {
+            let has_ended = process.pid == 0;
+            format!("{}: it {spawnerr}", if has_ended { "it was stopped" } else { "it is being stopped" })
+        }
         ProcessState::Starting if !life.waiting_for.is_empty() => {
             format!("it waits for {}", life.waiting_for)
         }

@@ -18,6 +18,8 @@ pub(crate) struct Life<'a> {
     needs: Vec<Need<'a>>,
     ready: Option<&'a str>,
     health: Option<Health<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<Memory>,
     problem: &'a str,
     automatic_starts: Option<AutomaticStarts>,
     startretries: Option<u32>,
@@ -60,6 +62,12 @@ struct Health<'a> {
 }
 
 #[derive(Debug, Serialize)]
+struct Memory {
+    used_bytes: Option<u64>,
+    limit_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
 struct AutomaticStarts {
     count: usize,
     limit: u32,
@@ -75,6 +83,7 @@ impl Life<'_> {
             needs: life.needs.iter().map(Need::new).collect(),
             ready: life.ready.as_deref(),
             health: life.health.as_ref().map(Health::new),
+            memory: life.memory.map(|memory| Memory { used_bytes: memory.used, limit_bytes: memory.limit }),
             problem: &life.problem,
             automatic_starts: life.automatic_starts.map(|(count, limit)| AutomaticStarts { count, limit }),
             startretries: life.startretries,

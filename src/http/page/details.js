@@ -177,13 +177,14 @@ function facts(process, now) {
 
 function lifeFacts(life) {
   if (life === null) return [];
-  const { health, ready, starts, cgroup } = life;
+  const { health, memory, ready, starts, cgroup } = life;
   const failures = health !== null && health.failures > 0 ? ` (${health.failures} failed in a row)` : "";
   const known = { true: "healthy", false: "unhealthy", null: "not known yet" };
   return [
     ["Kind", life.isOneshot ? "job (oneshot)" : null],
     ["Health", health === null ? null : `${known[health.isHealthy]}${failures}`],
     ["Health check", health === null ? null : health.probe],
+    ["Memory limit", memory === null ? null : `${memory.used === null ? "not measured yet" : format.bytes(memory.used)} of ${format.bytes(memory.limit)}`],
     ["Last problem", life.problem === "" ? null : life.problem],
     ["Ready when", ready],
     ["Automatic starts", starts === null ? null : `${starts.count} of ${starts.limit} (restart_limit)`],

@@ -32,6 +32,7 @@
  * @property {Need[]} needs  the items of its `depends_on`
  * @property {string|null} ready  how it becomes ready
  * @property {{probe: string, isHealthy: boolean|null, failures: number, retries: number}|null} health
+ * @property {{used: number|null, limit: number}|null} memory  in bytes, of all that it has started, too
  * @property {string} problem  what the last probe has found wrong
  * @property {{count: number, limit: number}|null} starts  automatic starts that count towards a limit
  * @property {{directory: string, memory_bytes: number|null, cpu_seconds: number|null, tasks: number|null}|null} cgroup
@@ -96,6 +97,7 @@ function toLife(row) {
     needs: row.needs.map(toNeed),
     ready: row.ready,
     health: health === null ? null : { probe: health.probe, isHealthy: health.is_healthy, failures: health.failures, retries: health.retries },
+    memory: row.memory === undefined ? null : { used: row.memory.used_bytes, limit: row.memory.limit_bytes },
     problem: row.problem,
     starts: row.automatic_starts,
     cgroup: row.cgroup ?? null,

@@ -227,6 +227,14 @@ fn life(page: &mut Page, overview: &Overview) {
         "How many health checks in a row have failed.",
         &|life| life.health.as_ref().map(|health| u64::from(health.failures)),
     );
+    gauge(
+        "supervisord_process_tree_memory_bytes",
+        "What a process with memory_limit and all that it has started used when that was measured last.",
+        &|life| life.memory?.used,
+    );
+    gauge("supervisord_process_memory_limit_bytes", "What they may use together.", &|life| {
+        Some(life.memory?.limit)
+    });
     gauge("supervisord_process_waiting", "Whether the process waits for what it depends on.", &|life| {
         (!life.needs.is_empty()).then(|| u64::from(life.word == HealthWord::Waiting))
     });

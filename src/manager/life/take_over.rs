@@ -71,7 +71,10 @@ impl Daemon {
     /// Goes on with every process that was there before.
     pub fn revive(&mut self, Restored { spawned, to_start, pending }: Restored) {
         let slots: Vec<SlotId> = self.procs.all().map(|(slot, _)| slot).collect();
-        slots.into_iter().for_each(|slot| self.note(slot));
+        for slot in slots {
+            self.note(slot);
+            self.follow_memory(slot);
+        }
         self.restore_events();
         self.note_unmet_needs();
         let of_adopted =

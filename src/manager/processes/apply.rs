@@ -103,6 +103,7 @@ impl Daemon {
         }
         self.disappoint_waiters(slot);
         self.follow_probes(slot);
+        self.follow_memory(slot);
         self.check_exit_condition(slot, &changes, ended);
         self.end_event(slot);
     }

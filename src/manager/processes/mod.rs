@@ -1,7 +1,7 @@
 //! The table of groups and processes.
 //!
 //! [`apply`] lets a process take an event, [`groups`] adds and removes. [`adoption`], [`standing`] and [`unseen`] find
-//! what a former daemon has left; [`trees`] signals what a program has started; [`single_run`] starts a process for
+//! what a former daemon has left; [`memory`] measures; [`trees`] signals what a program has started; [`single_run`] starts a process for
 //! once; [`info_map`] writes down the same for the next daemon.
 
 pub mod adoption;
@@ -9,6 +9,7 @@ pub mod apply;
 pub mod dependencies;
 pub mod groups;
 pub mod info_map;
+pub mod memory;
 pub mod proc;
 pub mod single_run;
 pub mod standing;
@@ -20,7 +21,7 @@ use crate::model::config::{GroupConfig, GroupKind};
 pub use crate::model::exit::PastExit;
 use crate::model::time::Monotonic;
 pub use proc::Proc;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The number of a slot in the memory shared with the keeper; with it a process is found at once.
@@ -254,6 +255,11 @@ impl ProcessManager {
     /// Whose program has this pid.
     pub fn slot_of_pid(&self, pid: i32) -> Option<SlotId> {
         self.by_pid.get(&pid).copied()
+    }
+
+    /// The pids of all programs.
+    pub fn pids(&self) -> HashSet<i32> {
+        self.by_pid.keys().copied().collect()
     }
 
     /// Whether a process is known by this pid.

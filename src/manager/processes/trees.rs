@@ -17,7 +17,7 @@ use crate::model::signal::Signal;
 use crate::model::time::Monotonic;
 use crate::sys::descent::{self, Identity, Member, Tree};
 use crate::sys::{clock, random};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::io;
 use std::time::Duration;
@@ -25,12 +25,15 @@ use std::time::Duration;
 /// So long one turn of the loop may be busy with a tree.
 const TURN: Duration = Duration::from_millis(50);
 
-/// The pause before what is left is looked for again: doubled each time, up to the second value.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The pause before what is left is looked for again.
+const PAUSE: Duration = Duration::from_millis(10);
 
-/// After so many looks a sweep is given up, half a minute later.
-const MOST_LOOKS: u32 = 36;
+/// So long, and so many times at most, it is looked for.
+const PATIENCE: Duration = Duration::from_secs(30);
+const MOST_LOOKS: u32 = 1000;
+
+/// Who stands still in so many turns of the loop is killed, though there are still new ones.
+const MOST_TURNS: u32 = 40;
 
 /// So many looks in a row have to find nobody.
 const QUIET_LOOKS: u32 = 2;
@@ -51,9 +54,31 @@ struct Sweep {
     /// The pid that the program had.
     pid: i32,
     tree: Tree,
+    /// Those found so far, who stand still.
+    halted: HashSet<Identity>,
     next: Monotonic,
+    give_up_at: Monotonic,
     n_looks: u32,
+    n_turns: u32,
     n_quiet: u32,
+}
+
+impl Sweep {
+    fn new(slot: SlotId, name: &str, pid: i32, tree: Tree) -> Sweep {
+        let next = clock::monotonic();
+        Sweep {
+            slot,
+            name: name.to_string(),
+            pid,
+            tree,
+            halted: HashSet::new(),
+            next,
+            give_up_at: next + PATIENCE,
+            n_looks: 0,
+            n_turns: 0,
+            n_quiet: 0,
+        }
+    }
 }
 
 impl Trees {
@@ -71,7 +96,7 @@ impl Trees {
 impl Daemon {
     /// Says by what the descendants of the next program of a process are known; `None` if nobody will ask.
     pub fn announce_tree(&self, slot: SlotId, config: &ProcessConfig) -> Option<CString> {
-        if !config.stop_scope.is_wide() {
+        if !config.stop_scope.is_wide() && config.memory_limit.is_none() {
             self.link.set_tree_mark(slot, 0);
             return None;
         }
@@ -117,6 +142,7 @@ impl Daemon {
             keeper: self.link.keeper_pid(),
             is_anywhere: is_adopted,
             known: self.trees.told.get(&slot).cloned().unwrap_or_default(),
+            programs: self.procs.pids(),
         }
     }
 
@@ -164,13 +190,12 @@ impl Daemon {
             keeper: self.link.keeper_pid(),
             is_anywhere: proc.origin.adopted,
             known,
+            programs: self.procs.pids(),
             ..Tree::default()
         };
         tree.known.extend(descent::left_in_group(pid, ended));
-        let name = proc.config.name.to_string();
         self.link.set_former_tree_mark(slot, mark);
-        let now = clock::monotonic();
-        self.sweep(Sweep { slot, name, pid, tree, next: now, n_looks: 0, n_quiet: 0 });
+        self.sweep(Sweep::new(slot, &proc.config.name, pid, tree));
     }
 
     /// Goes on with what a former manager had begun.
@@ -180,9 +205,7 @@ impl Daemon {
             let mark = self.link.tree_marks(slot)[1];
             let Some(proc) = self.procs.proc(slot).filter(|_| mark != 0) else { continue };
             let tree = Tree { mark, keeper: self.link.keeper_pid(), ..Tree::default() };
-            let name = proc.config.name.to_string();
-            let now = clock::monotonic();
-            self.sweep(Sweep { slot, name, pid: 0, tree, next: now, n_looks: 0, n_quiet: 0 });
+            self.sweep(Sweep::new(slot, &proc.config.name, 0, tree));
         }
     }
 
@@ -197,17 +220,25 @@ impl Daemon {
     }
 
     fn sweep(&mut self, mut sweep: Sweep) {
-        let ended = sweep.tree.end(TURN);
+        sweep.tree.programs = self.procs.pids();
+        let is_complete = sweep.tree.halt(&mut sweep.halted, TURN);
         self.link.beat();
-        self.tell_left_behind(&sweep, &ended.killed);
-        let is_quiet = ended.killed.is_empty() && ended.is_over;
+        sweep.n_turns += 1;
+        if !is_complete && sweep.n_turns < MOST_TURNS && clock::monotonic() < sweep.give_up_at {
+            // Those who stand still count towards whatever limits it, until all of it does.
+            sweep.next = clock::monotonic();
+            return self.trees.sweeps.push(sweep);
+        }
+        let killed = sweep.tree.kill(&std::mem::take(&mut sweep.halted));
+        sweep.n_turns = 0;
+        self.tell_left_behind(&sweep, &killed);
+        let is_quiet = killed.is_empty() && is_complete;
         sweep.n_quiet = if is_quiet { sweep.n_quiet + 1 } else { 0 };
         sweep.n_looks += 1;
         // Where the first look finds nobody, there is nobody.
         let is_over = sweep.n_quiet >= QUIET_LOOKS || (is_quiet && sweep.n_looks == 1);
-        if !is_over && sweep.n_looks < MOST_LOOKS {
-            let pause = FIRST_PAUSE.saturating_mul(1 << (sweep.n_looks - 1).min(16)).min(LONGEST_PAUSE);
-            sweep.next = clock::monotonic() + pause;
+        if !is_over && sweep.n_looks < MOST_LOOKS && clock::monotonic() < sweep.give_up_at {
+            sweep.next = clock::monotonic() + PAUSE;
             return self.trees.sweeps.push(sweep);
         }
         if !is_over {

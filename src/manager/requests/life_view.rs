@@ -2,7 +2,7 @@
 
 use crate::control::facts;
 use crate::control::overview::{
-    GraphNode, HealthLine, HealthView, HealthWord, LifeView, NeedVerdict, NeedView,
+    GraphNode, HealthLine, HealthView, HealthWord, LifeView, MemoryView, NeedVerdict, NeedView,
 };
 use crate::control::request::{Fact, Facts, Target};
 use crate::core::dependencies::{Graph, Verdict};
@@ -26,6 +26,7 @@ pub(super) fn goes_beyond(config: &ProcessConfig) -> bool {
         || !config.restart.is_default()
         || !config.dependencies.is_default()
         || config.readiness.is_some()
+        || config.memory_limit.is_some()
         || config.health_check.is_some()
         || config.wants_notify_socket()
         || config.wants_cgroup()
@@ -66,6 +67,10 @@ impl Daemon {
             needs: needs.unwrap_or_default(),
             ready: config.readiness.as_ref().map(|readiness| readiness.ready.to_string()),
             health,
+            memory: config.memory_limit.map(|limit| MemoryView {
+                used: slot.and_then(|slot| self.memory.used(slot)),
+                limit: limit.bytes,
+            }),
             problem: proc.process.health.problem.clone(),
             automatic_starts: limit.map(|limit| (proc.process.automatic_starts.len(), limit.starts)),
             startretries: (config.startretries != NO_LIMIT).then_some(config.startretries),
