@@ -15,6 +15,33 @@ pub(super) fn shell_words(command: &str) -> Option<String> {
     ))
 }
 
+/// A hint about a command that stands between the daemon and the program that is meant, and does not pass signals on;
+/// `None` if it is another one.
+pub(super) fn wrapper(command: &str) -> Option<String> {
+    const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "zsh"];
+    const RUNNERS: [&str; 5] = ["npm", "npx", "yarn", "yarnpkg", "pnpm"];
+    let words = command::split(command).ok()?;
+    let name = words.first()?.rsplit('/').next()?;
+    if RUNNERS.contains(&name) {
+        return Some(format!(
+            "{name} starts the program as a child and does not reliably pass signals on, so the program may outlive a \
+             stop: write stop_scope=tree, or the program itself instead of {name}"
+        ));
+    }
+    let takes_script =
+        |word: &&String| word.starts_with('-') && !word.starts_with("--") && word.ends_with('c');
+    let at =
+        words.iter().skip(1).take_while(|word| word.starts_with('-')).position(|word| takes_script(&word))?;
+    let script = words.get(at + 2).filter(|_| SHELLS.contains(&name))?;
+    let has_exec = script.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "exec");
+    (!has_exec).then(|| {
+        format!(
+            "{name} does not pass signals on, so what it runs may outlive a stop: write exec before the last command, or \
+             stop_scope=tree"
+        )
+    })
+}
+
 fn is_operator(word: &str) -> bool {
     let rest = word.trim_start_matches(|c: char| c.is_ascii_digit());
     OPERATORS.contains(&word)
@@ -35,6 +62,29 @@ fn looks_like_target(arrow: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wrappers_are_found() {
+        for (command, expected) in [
+            ("sh -c 'cd /srv && ./server'", Some("sh does not pass")),
+            ("/bin/bash -lc \"./a; ./b\"", Some("bash does not pass")),
+            ("bash -e -c ./a", Some("bash does not pass")),
+            ("npm run start", Some("npm starts")),
+            ("/usr/bin/yarn start", Some("yarn starts")),
+            ("sh -c 'cd /srv && exec ./server'", None),
+            ("sh -c 'exec ./server'", None),
+            ("sh script", None),
+            ("sh --rc", None),
+            ("bash", None),
+            ("python -c 'import x'", None),
+            ("cat", None),
+            ("'", None),
+        ] {
+            let found = wrapper(command);
+            assert_eq!(found.is_some(), expected.is_some(), "{command}: {found:?}");
+            assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{command}");
+        }
+    }
 
     #[test]
     fn what_only_a_shell_does_is_found() {

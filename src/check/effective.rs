@@ -8,7 +8,7 @@ use crate::config::command;
 use crate::config::{Document, repr};
 use crate::model::config::{
     ActivityLog, ChildLog, Config, ExitWhen, GroupConfig, GroupKind, HttpAddress, LogTarget, ProcessConfig,
-    StreamConfig,
+    StopScope, StreamConfig,
 };
 use crate::model::namespec::{self, Namespec};
 use crate::model::probe::Probe;
@@ -39,6 +39,7 @@ pub(super) fn problems(document: &Document, config: &Config) -> Vec<Problem> {
         for process in &group.processes {
             let section = check.section_of(group, process);
             check.command(&section, "command", &process.command, process, config);
+            check.wrapper(&section, process);
             check.probes(&section, process, config);
             check.directory(&section, process);
             check.identity(&section, process, config);
@@ -217,6 +218,14 @@ impl Check<'_> {
         }
         if let Some(text) = commands::shell_words(text) {
             self.warn(section, key, text);
+        }
+    }
+
+    /// A job ends by itself, and so do those that it waits for.
+    fn wrapper(&mut self, section: &str, process: &ProcessConfig) {
+        let is_alone = process.scope() == StopScope::Process && !process.is_oneshot();
+        if let Some(text) = commands::wrapper(&process.command).filter(|_| is_alone) {
+            self.say(Severity::Hint, section, "command", text);
         }
     }
 

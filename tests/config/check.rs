@@ -644,6 +644,15 @@ fn what_looks_right_and_is_not_is_explained() {
            sh -c '...' around it, with stopasgroup=true and killasgroup=true",
         ],
     );
+    check(
+        "[supervisord]\n[program:b]\ncommand=sh -c 'cat x; cat y'\n[program:c]\ncommand=sh -c 'cat x; exec cat y'\n\
+         [program:d]\ncommand=sh -c 'cat x; cat y'\nstop_scope=tree\n",
+        0,
+        &[
+            "x.conf:3: hint: [program:b] command: sh does not pass signals on, so what it runs may outlive a stop: write exec \
+             before the last command, or stop_scope=tree",
+        ],
+    );
     let directory = with_config("[supervisord]\n[program:a]\ncommand=cat %(ENV_NOBODY_SET_IT)s\n");
     let output = run(directory.path(), &["check", "-c", "x.conf"]);
     let printed = String::from_utf8_lossy(&output.stdout);
