@@ -268,7 +268,9 @@ impl Check<'_> {
             Ok(base) => place::problems(base, limits),
             Err(why) => {
                 let keys = limits.knobs().into_iter().filter(|knob| knob.value.is_some());
-                keys.map(|knob| (knob.key, format!("control groups are not available: {why}"))).collect()
+                let scope = (process.stop_scope == StopScope::Cgroup).then_some("stop_scope");
+                let keys = keys.map(|knob| knob.key).chain(scope);
+                keys.map(|key| (key, format!("control groups are not available: {why}"))).collect()
             }
         };
         let consequence =

@@ -557,7 +557,7 @@ impl ProcessConfig {
 
     /// Whether it gets a control group of its own.
     pub fn wants_cgroup(&self) -> bool {
-        !self.resources.cgroup.are_default()
+        !self.resources.cgroup.are_default() || self.stop_scope == StopScope::Cgroup
     }
 
     /// Whether it is a job: STARTING while it runs, EXITED after a good end.

@@ -4,6 +4,7 @@ use crate::start;
 use crate::support::{Daemon, LONG, Side, Start, flag, kill, running, text, until, wait_gone};
 use nix::sys::signal::Signal;
 use supervisord::model::state::ProcessState::{Exited, Running, Stopped, Stopping};
+use supervisord::sys::cgroup::home;
 
 /// The daemon, and the pids of a program, its child, and one that has left group and session by two forks. All of them
 /// execute `trap` first. The program ends when there is a file `over`.
@@ -188,11 +189,29 @@ fn a_fork_bomb_ends() {
 }
 
 #[test]
-fn cgroup_says_what_it_does_instead() {
+fn cgroup_reaches_all_or_says_what_it_does_instead() {
     let (daemon, pids) = family(":", "stop_scope=cgroup");
-    daemon.wait_log("WARN 'x' gets no control group of its own");
+    if let Err(why) = home::find(daemon.keeper()) {
+        daemon.wait_log(&format!(
+            "WARN 'x' starts without stop_scope=cgroup: control groups are not available: {why}"
+        ));
+    } else {
+        let group = std::fs::read_to_string(format!("/proc/{}/cgroup", pids[0])).unwrap_or_default();
+        assert!(group.contains(&format!("/supervisord.{}/x/", daemon.keeper())), "{group}");
+    }
     daemon.call("supervisor.stopProcess", vec![text("x")]);
     wait_gone(&pids, LONG);
+}
+
+/// The kernel kills whoever forks as fast as it can; nobody has to be found.
+#[test]
+fn what_is_left_in_a_control_group_is_killed_and_named() {
+    let (daemon, pids) = family(":", "stop_scope=cgroup");
+    kill(daemon.pid_of("x"), Signal::SIGKILL);
+    wait_gone(&pids, LONG);
+    daemon.wait_log("left behind by 'x'");
+    let why = daemon.ctl(&["why", "x"]).stdout;
+    assert!(why.contains("left behind and killed: "), "{why}");
 }
 
 #[test]

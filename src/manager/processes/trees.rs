@@ -16,10 +16,11 @@ use crate::model::exit::MOST_LEFT_NAMED;
 use crate::model::signal::Signal;
 use crate::model::time::Monotonic;
 use crate::sys::descent::{self, Identity, Member, Tree};
-use crate::sys::{clock, random};
+use crate::sys::{cgroup, clock, process, random};
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// So long one turn of the loop may be busy with a tree.
@@ -100,12 +101,6 @@ impl Daemon {
             self.link.set_tree_mark(slot, 0);
             return None;
         }
-        if config.stop_scope == StopScope::Cgroup {
-            ::log::warn!(
-                "'{}' gets no control group of its own: stop_scope=cgroup reaches what stop_scope=tree would",
-                config.name
-            );
-        }
         let mark = (u64::from(random::number()) << 32 | u64::from(random::number())).max(1);
         self.link.set_tree_mark(slot, mark);
         CString::new(descent::setting(mark)).ok()
@@ -152,8 +147,12 @@ impl Daemon {
     /// As [`Daemon::send_signal`], about the program itself.
     pub fn signal_tree(&mut self, slot: SlotId, pid: i32, signal: Signal) -> io::Result<()> {
         let is_cgroup = self.procs.proc(slot).is_some_and(|proc| proc.config.stop_scope == StopScope::Cgroup);
-        if is_cgroup && self.signal_cgroup(slot, signal).is_ok() {
-            return Ok(());
+        if is_cgroup {
+            match self.signal_all_in_cgroup(slot, signal) {
+                // Its tree is reached instead; why it has no control group was told.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                result => return result,
+            }
         }
         let tree = self.tree(slot, pid);
         if signal == Signal::KILL {
@@ -172,17 +171,10 @@ impl Daemon {
         Ok(())
     }
 
-    /// Where a signal for a whole control group goes.
-    ///
-    /// # Errors
-    /// `Unsupported`: the program has none of its own, so its tree gets the signal.
-    fn signal_cgroup(&self, _slot: SlotId, _signal: Signal) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
     /// Kills what is left of the tree of a program, which had this pid and ended at `ended`.
     pub fn sweep_tree(&mut self, slot: SlotId, pid: i32, ended: Monotonic) {
         let known = self.trees.told.remove(&slot).unwrap_or_default();
+        self.kill_left_in_cgroup(slot, pid);
         let Some(proc) = self.procs.proc(slot) else { return };
         let mark = self.link.tree_marks(slot)[0];
         let mut tree = Tree {
@@ -196,6 +188,28 @@ impl Daemon {
         tree.known.extend(descent::left_in_group(pid, ended));
         self.link.set_former_tree_mark(slot, mark);
         self.sweep(Sweep::new(slot, &proc.config.name, pid, tree));
+    }
+
+    /// The same by its control group, which nobody leaves by forking. Whoever is being created is reached, too.
+    fn kill_left_in_cgroup(&mut self, slot: SlotId, pid: i32) {
+        let Some(proc) = self.procs.proc(slot).filter(|proc| proc.config.stop_scope == StopScope::Cgroup)
+        else {
+            return;
+        };
+        let Some(directory) = self.cgroup_of(proc) else { return };
+        let left: Vec<(i32, String)> =
+            cgroup::processes(&directory).into_iter().map(|pid| (pid, process::name(pid))).collect();
+        if left.is_empty() {
+            return;
+        }
+        let name = Arc::clone(&proc.config.name);
+        tell(&name, left.iter().map(|(pid, name)| (*pid, name.as_str())));
+        if let Err(error) = cgroup::kill_all(&directory) {
+            ::log::error!("cannot kill what is left in {}: {error}", directory.display());
+        }
+        if let Some(proc) = self.procs.proc_mut(slot) {
+            proc.remember_left_behind(pid, left.into_iter());
+        }
     }
 
     /// Goes on with what a former manager had begun.
@@ -250,16 +264,21 @@ impl Daemon {
     }
 
     fn tell_left_behind(&mut self, sweep: &Sweep, killed: &[Member]) {
-        for member in killed.iter().take(MOST_LEFT_NAMED) {
-            let (name, pid) = (&member.name, member.identity.pid);
-            ::log::warn!("killing '{name}' ({pid}) with SIGKILL, left behind by '{}'", sweep.name);
-        }
-        if let more @ 1.. = killed.len().saturating_sub(MOST_LEFT_NAMED) {
-            ::log::warn!("killing {more} more with SIGKILL, left behind by '{}'", sweep.name);
-        }
+        tell(&sweep.name, killed.iter().map(|member| (member.identity.pid, member.name.as_str())));
         let named = killed.iter().map(|member| (member.identity.pid, member.name.clone()));
         if let Some(proc) = self.procs.proc_mut(sweep.slot).filter(|_| !killed.is_empty()) {
             proc.remember_left_behind(sweep.pid, named);
         }
+    }
+}
+
+/// Names those whom a program has left behind and who are killed now.
+fn tell<'m>(program: &str, killed: impl ExactSizeIterator<Item = (i32, &'m str)>) {
+    let more = killed.len().saturating_sub(MOST_LEFT_NAMED);
+    for (pid, name) in killed.take(MOST_LEFT_NAMED) {
+        ::log::warn!("killing '{name}' ({pid}) with SIGKILL, left behind by '{program}'");
+    }
+    if more > 0 {
+        ::log::warn!("killing {more} more with SIGKILL, left behind by '{program}'");
     }
 }

@@ -7,7 +7,7 @@ use crate::control::overview::CgroupView;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
 use crate::model::cgroup::{CgroupLimits, size};
-use crate::model::config::{GroupConfig, ProcessConfig};
+use crate::model::config::{GroupConfig, ProcessConfig, StopScope};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
 use crate::sys::cgroup::{self, home, home::Home};
@@ -66,9 +66,11 @@ impl Daemon {
             let problems = match &self.spawn_context.cgroups {
                 Some(Ok(home)) => home.problems(limits),
                 Some(Err(why)) => {
-                    let keys = limits.knobs().into_iter().filter(|knob| knob.value.is_some());
-                    let keys: Vec<&str> = keys.map(|knob| knob.key).collect();
-                    vec![format!("{}: control groups are not available: {why}", keys.join(", "))]
+                    let knobs = limits.knobs().into_iter().filter(|knob| knob.value.is_some());
+                    let scope = (config.stop_scope == StopScope::Cgroup).then_some("stop_scope=cgroup");
+                    let keys: Vec<&str> = knobs.map(|knob| knob.key).chain(scope).collect();
+                    let instead = if scope.is_some() { "; stops and kills reach its tree" } else { "" };
+                    vec![format!("{}: control groups are not available: {why}{instead}", keys.join(", "))]
                 }
                 None => Vec::new(),
             };
@@ -89,8 +91,12 @@ impl Daemon {
     /// # Errors
     /// `Unsupported`: it has none, or is not in it. Others are the system's.
     pub fn signal_all_in_cgroup(&self, slot: SlotId, signal: Signal) -> io::Result<()> {
-        let directory = self.procs.proc(slot).and_then(|proc| self.cgroup_of(proc));
-        let directory = directory.filter(|directory| cgroup::is_populated(directory));
+        let proc = self.procs.proc(slot);
+        let directory = proc.and_then(|proc| self.cgroup_of(proc));
+        // Those of a former start may be there alone.
+        let pid = proc.and_then(|proc| proc.process.state.pid());
+        let is_in = |directory: &PathBuf| pid.is_some_and(|pid| cgroup::processes(directory).contains(&pid));
+        let directory = directory.filter(is_in);
         let directory = directory.ok_or(io::ErrorKind::Unsupported)?;
         if signal == Signal::KILL {
             return cgroup::kill_all(&directory);
