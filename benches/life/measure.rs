@@ -48,8 +48,9 @@ pub struct Measure {
     pub take: fn(&Plan) -> Vec<Row>,
 }
 
-pub const ALL: [Measure; 10] = [
+pub const ALL: [Measure; 11] = [
     Measure { name: "crash", take: crash },
+    Measure { name: "keys", take: keys },
     Measure { name: "many", take: many },
     Measure { name: "groups", take: groups },
     Measure { name: "depends", take: depends },
@@ -100,6 +101,49 @@ fn crash(plan: &Plan) -> Vec<Row> {
         goal,
     };
     vec![row(50, Some(Goal::Ratio(1.2))), row(99, None)]
+}
+
+/// What a program may be given, by kinds. BIRTHS is the directory of the pipe that it tells of its birth.
+const KEYS: [(&str, &str); 4] = [
+    (
+        "environment",
+        "environment_file=BIRTHS/variables.env\nenvironment_inherit=PATH, LANG\nuser_environment=true\n",
+    ),
+    (
+        "limits and ranks",
+        "limit_nofile=1000\nlimit_core=0\nlimit_nproc=20000\nlimit_memlock=1MB\nlimit_stack=8MB\nlimit_as=4GB\n\
+         limit_fsize=1GB\nlimit_cpu=3600\nlimit_data=4GB\nlimit_msgqueue=100KB\nlimit_rtprio=0\n\
+         limit_sigpending=1000\nnice=1\nionice=be:5\ncpu_affinity=0-1\noom_score_adj=100\ncpu_scheduling=batch\n",
+    ),
+    ("a credential", "credential.token=BIRTHS/variables.env\n"),
+    ("a tree and its memory", "stop_scope=tree\nmemory_limit=1GB\n"),
+];
+
+/// From the kill of a program to its successor's first instruction, with keys and without any.
+fn keys(plan: &Plan) -> Vec<Row> {
+    let all: String = KEYS.iter().map(|(_, keys)| *keys).collect();
+    let all: &'static str = Box::leak(all.into_boxed_str());
+    KEYS.into_iter().chain([("all of these", all)]).map(|(what, keys)| keyed(plan, what, keys)).collect()
+}
+
+fn keyed(plan: &Plan, what: &str, keys: &'static str) -> Row {
+    let mut plain = Supervised::new(Side::under_test(), Crew::OneGroup(CRASHES_IN_A_ROW));
+    let mut keyed = Supervised::new(Side::under_test(), Crew::Keyed(keys, CRASHES_IN_A_ROW));
+    let (mut floor, mut ours) = (Vec::new(), Vec::new());
+    while ours.len() < plan.n_crashes {
+        floor.extend((0..CRASHES_IN_A_ROW).map(|_| milliseconds(plain.replace_one())));
+        ours.extend((0..CRASHES_IN_A_ROW).map(|_| milliseconds(keyed.replace_one())));
+    }
+    floor.sort_by(f64::total_cmp);
+    ours.sort_by(f64::total_cmp);
+    Row {
+        what: format!("crash to restart, p50, with {what}"),
+        unit: Unit::Milliseconds,
+        floor: Some(percentile(&floor, 50)),
+        ours: percentile(&ours, 50),
+        original: None,
+        goal: Some(Goal::Ratio(1.3)),
+    }
 }
 
 /// `times` are sorted and at least one.

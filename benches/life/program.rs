@@ -111,6 +111,11 @@ impl Births {
         words
     }
 
+    /// Where the pipe is.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub fn path(&self) -> PathBuf {
         self.directory.path().join("births")
     }

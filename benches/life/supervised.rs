@@ -34,6 +34,8 @@ pub enum Crew {
     Ordinary(usize),
     /// As many groups, which depend on each other or do not, and have no logs.
     Depends(Shape, usize),
+    /// One group, with these keys of each program.
+    Keyed(&'static str, usize),
 }
 
 /// Who depends on whom.
@@ -75,6 +77,13 @@ impl Shape {
                 (layer * in_layer..number.min((layer + 1) * in_layer)).map(|at| format!("p{at}")).collect();
             text += &format!("[group:layer{layer}]\nprograms={}\n", members.join(","));
         }
+        // Most of what is configured rests: so many cannot run, for want of descriptors.
+        let depends = if matches!(self, Shape::Nobody | Shape::OneByOne) { "" } else { "depends_on=p0\n" };
+        text += &format!(
+            "[program:resting]\ncommand={command}\nprocess_name=resting%(process_num)d\nnumprocs={}\n\
+             autostart=false\nstdout_logfile=NONE\nredirect_stderr=true\n{depends}",
+            number * 3 / 2
+        );
         text
     }
 }
@@ -86,6 +95,7 @@ impl Crew {
             Crew::OneGroup(number)
             | Crew::Groups(number)
             | Crew::Limited(number)
+            | Crew::Keyed(_, number)
             | Crew::Depends(_, number) => number,
             Crew::Ordinary(_) => 0,
         }
@@ -98,6 +108,12 @@ impl Crew {
             Crew::Ordinary(_) => vec!["/bin/sleep".into(), "1000000".into()],
             _ => words.iter().map(|word| word.display().to_string()).collect(),
         };
+        let keys = if let Crew::Keyed(keys, _) = self { keys } else { "" };
+        let here = births.directory();
+        if !keys.is_empty() {
+            std::fs::write(here.join("variables.env"), "A=1\nB='two'\n").expect("the directory is ours");
+        }
+        let keys = keys.replace("BIRTHS", &here.display().to_string());
         let section = |name: &str, numprocs: usize| {
             format!(
                 "
@@ -109,13 +125,16 @@ startsecs=0
 autorestart=true
 redirect_stderr=true
 stdout_logfile=%(here)s/{name}%(process_num)d.log
-",
+{keys}",
                 words.join(" ")
             )
         };
         let programs: String = match self {
             Crew::OneGroup(0) | Crew::Limited(0) | Crew::Ordinary(0) => String::new(),
-            Crew::OneGroup(number) | Crew::Limited(number) | Crew::Ordinary(number) => section("p", number),
+            Crew::OneGroup(number)
+            | Crew::Limited(number)
+            | Crew::Keyed(_, number)
+            | Crew::Ordinary(number) => section("p", number),
             Crew::Depends(shape, number) => shape.sections(number, &words.join(" ")),
             Crew::Groups(number) => (0..number).map(|number| section(&format!("p{number}"), 1)).collect(),
         };
