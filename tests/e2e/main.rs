@@ -17,6 +17,7 @@ mod descriptors;
 mod environment;
 mod environment_sources;
 mod events;
+mod exactly;
 mod exit_when;
 mod faults;
 mod guard;
