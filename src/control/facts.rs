@@ -50,6 +50,10 @@ pub fn life(life: &LifeView) -> Facts {
         facts.push(("health_retries", number(health.retries.into())));
         facts.extend(health.is_healthy.map(|is_healthy| ("healthy", Fact::Flag(is_healthy))));
     }
+    if !life.given.is_empty() {
+        let given: Vec<String> = life.given.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        facts.push(("given", Fact::Text(given.join("; "))));
+    }
     if let Some(CgroupView { directory, usage }) = &life.cgroup {
         facts.push(("cgroup", Fact::Text(directory.to_string_lossy().into_owned())));
         // XML-RPC has no room for large numbers: memory in KiB, time in milliseconds.

@@ -65,6 +65,8 @@ pub(crate) struct Life {
     pub memory: String,
     /// What they may use together; empty without `memory_limit`.
     pub memory_limit: String,
+    /// Its keys about limits, ranks, groups and credentials; empty without any.
+    pub given: String,
     /// What the last probe has found wrong; empty if nothing.
     pub problem: String,
     /// Failed starts in a row.
@@ -138,6 +140,7 @@ impl Life {
             health_retries: members.number("health_retries"),
             memory: members.text("memory"),
             memory_limit: members.text("memory_limit"),
+            given: members.text("given"),
             problem: members.text("problem"),
             failures: members.number("failures"),
             startretries: members.number("startretries"),
@@ -172,6 +175,9 @@ impl Life {
             (_, "") => {}
             ("", limit) => lines.push(format!("memory: not measured yet, at most {limit}")),
             (used, limit) => lines.push(format!("memory: {used}, at most {limit}")),
+        }
+        if !self.given.is_empty() {
+            lines.push(format!("given: {}", self.given));
         }
         if self.health_failures > 0 && self.is_healthy != Some(false) {
             lines.push(format!(

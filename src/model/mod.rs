@@ -11,6 +11,7 @@ pub mod dependency;
 pub mod event;
 pub mod exit;
 pub mod fault;
+pub mod given;
 pub mod namespec;
 pub mod percent;
 pub mod probe;

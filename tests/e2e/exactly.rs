@@ -129,6 +129,10 @@ fn check(wrapper: &[&str], circumstances: &str) {
     assert_eq!(status, texts(affinity), "{circumstances}");
     // SCHED_BATCH, sched(7).
     assert_eq!((keyed.nice.as_str(), keyed.policy.as_str()), ("5", "3"), "{circumstances}");
+    let why = daemon.ctl(&["why", "keyed"]).stdout;
+    let given = "given: limit_core=0; limit_nofile=300:400; nice=5; ionice=idle; cpu_affinity=0; cpu_scheduling=batch; \
+                 oom_score_adj=500; stop_scope=tree; credentials=token\n";
+    assert!(why.contains(given) && !why.contains("variables.env"), "{circumstances}: {why}");
     assert_eq!((keyed.oom_score.as_str(), plain.policy.as_str()), ("500", "0"), "{circumstances}");
 }
 

@@ -162,10 +162,13 @@ fn a_fork_bomb_ends() {
         return eprintln!("skipped: takes root, for a user of its own");
     }
     let daemon = start(
-        "[program:x]\ncommand=sh script\ndirectory=%(here)s\nstartsecs=0\nautorestart=false\nstop_scope=tree\n\
+        "[program:x]\ncommand=/usr/bin/perl script\ndirectory=%(here)s\nstartsecs=0\nautorestart=false\nstop_scope=tree\n\
          user=64731\nlimit_nproc=60\nautostart=false\nstopwaitsecs=0\nstderr_logfile=NONE\n",
     );
-    let bomb = "bomb() { while :; do (setsid sh -c '. ./script' &) 2>/dev/null; sleep 0.01; done; }\nbomb\n";
+    // A shell would end when it cannot fork.
+    let bomb = "use POSIX; $SIG{CHLD} = 'IGNORE'; while (1) { my $child = fork; if (defined $child && $child == 0) { \
+                setsid(); my $next = fork; exit if !defined $next || $next; exec $^X, $0 } \
+                select undef, undef, undef, 0.01 }\n";
     std::fs::write(daemon.path("script"), bomb).unwrap();
     let n_alive = || {
         let of_bomb = |pid: &i32| {

@@ -7,6 +7,7 @@ use crate::model::namespec;
 use crate::model::state::ProcessState;
 use serde::Serialize;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The fields of a process whose configuration uses what Supervisor does not have.
 #[derive(Debug, Serialize)]
@@ -23,6 +24,8 @@ pub(crate) struct Life<'a> {
     problem: &'a str,
     automatic_starts: Option<AutomaticStarts>,
     startretries: Option<u32>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    given: BTreeMap<&'static str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup: Option<Cgroup<'a>>,
 }
@@ -87,6 +90,7 @@ impl Life<'_> {
             problem: &life.problem,
             automatic_starts: life.automatic_starts.map(|(count, limit)| AutomaticStarts { count, limit }),
             startretries: life.startretries,
+            given: life.given.iter().map(|(key, value)| (*key, value.as_str())).collect(),
             cgroup: life.cgroup.as_ref().map(Cgroup::new),
         }
     }

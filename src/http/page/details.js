@@ -177,7 +177,7 @@ function facts(process, now) {
 
 function lifeFacts(life) {
   if (life === null) return [];
-  const { health, memory, ready, starts, cgroup } = life;
+  const { health, memory, ready, starts, given, cgroup } = life;
   const failures = health !== null && health.failures > 0 ? ` (${health.failures} failed in a row)` : "";
   const known = { true: "healthy", false: "unhealthy", null: "not known yet" };
   return [
@@ -188,6 +188,7 @@ function lifeFacts(life) {
     ["Last problem", life.problem === "" ? null : life.problem],
     ["Ready when", ready],
     ["Automatic starts", starts === null ? null : `${starts.count} of ${starts.limit} (restart_limit)`],
+    ["Given", given.length === 0 ? null : given.map(([key, value]) => `${key}=${value}`).join("; ")],
     ["Control group", cgroup === null ? null : cgroupUse(cgroup)],
   ];
 }

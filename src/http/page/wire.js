@@ -34,6 +34,7 @@
  * @property {{probe: string, isHealthy: boolean|null, failures: number, retries: number}|null} health
  * @property {{used: number|null, limit: number}|null} memory  in bytes, of all that it has started, too
  * @property {string} problem  what the last probe has found wrong
+ * @property {[string, string][]} given  keys and values of what its configuration gives it
  * @property {{count: number, limit: number}|null} starts  automatic starts that count towards a limit
  * @property {{directory: string, memory_bytes: number|null, cpu_seconds: number|null, tasks: number|null}|null} cgroup
  *
@@ -100,6 +101,7 @@ function toLife(row) {
     memory: row.memory === undefined ? null : { used: row.memory.used_bytes, limit: row.memory.limit_bytes },
     problem: row.problem,
     starts: row.automatic_starts,
+    given: Object.entries(row.given ?? {}),
     cgroup: row.cgroup ?? null,
   };
 }

@@ -12,6 +12,7 @@ use crate::manager::processes::{Proc, SlotId};
 use crate::model::config::{NO_LIMIT, ProcessConfig};
 use crate::model::exit::ExitStatus;
 use crate::model::fault::Fault;
+use crate::model::given::given;
 use crate::model::state::ProcessState;
 use crate::model::time::in_short;
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ pub(super) fn goes_beyond(config: &ProcessConfig) -> bool {
         || config.health_check.is_some()
         || config.wants_notify_socket()
         || config.wants_cgroup()
+        || !given(config).is_empty()
 }
 
 /// What whoever waits for a start is told if it fails. Supervisor's clients know the fault by its name alone, so it is
@@ -74,6 +76,7 @@ impl Daemon {
             problem: proc.process.health.problem.clone(),
             automatic_starts: limit.map(|limit| (proc.process.automatic_starts.len(), limit.starts)),
             startretries: (config.startretries != NO_LIMIT).then_some(config.startretries),
+            given: given(config),
             cgroup: self.cgroup_view(proc),
         }))
     }

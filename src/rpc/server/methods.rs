@@ -501,7 +501,7 @@ pub static OWN: [Method; 14] = [
         "array",
         &[NAME],
         "What Supervisor does not know of processes, one struct for each whose configuration asks for it: oneshot, \
-         waiting_for, needs, ready, health, healthy, problem, startretries, automatic_starts, cgroup.",
+         waiting_for, needs, ready, health, healthy, problem, startretries, automatic_starts, given, cgroup.",
         |args| plan::about_target_or_all(args, ask::Overview),
     ),
     method(
