@@ -251,8 +251,8 @@ fn over_its_memory_it_is_started_anew_also_by_a_successor() {
     until("it was started anew", LONG, || ![0, first].contains(&daemon.pid_of("x")));
     let log = daemon.log();
     assert!(log.contains("failed: x (used ") && log.contains("more than 8MB (memory_limit)"), "{log}");
-    let rest = daemon.ctl(&["why", "x"]).expect(0).stdout;
-    assert!(rest.contains("at most 8MB"), "{rest}");
+    let why = daemon.ctl(&["why", "x"]).expect(0).stdout;
+    assert!(why.contains("at most 8MB") && why.contains(" s; used "), "now and of the last exit: {why}");
 }
 
 #[test]

@@ -257,6 +257,11 @@ impl Proc {
             State::Failing { .. } => true,
             _ => false,
         };
+        // Whoever was ended because it had failed did not end by itself.
+        let reason = match self.process.state {
+            State::Failing { .. } if reason.is_empty() => self.process.spawnerr.clone(),
+            _ => reason,
+        };
         let expected = self.state() == ProcessState::Stopping
             || matches!(status, ExitStatus::Code(code) if !has_failed && self.config.exitcodes.contains(&code));
         self.remember(PastExit { at, pid, status, expected, lasted, reason, left_behind: Vec::new() });
