@@ -2,6 +2,7 @@
 //! the same file or address.
 
 use crate::check::commands;
+use crate::check::confinement;
 use crate::check::identity;
 use crate::check::problem::{Problem, Severity};
 use crate::config::command;
@@ -43,6 +44,10 @@ pub(super) fn problems(document: &Document, config: &Config) -> Vec<Problem> {
             check.probes(&section, process, config);
             check.directory(&section, process);
             check.identity(&section, process, config);
+            let changes_user = process.user.as_ref().is_some_and(|user| user.uid != user_of(config));
+            for (key, text) in confinement::findings(process, config, changes_user) {
+                check.warn(&section, key, text);
+            }
             check.cgroup(&section, process);
             check.log(&section, "stdout_logfile", &process.stdout);
             check.log(&section, "stderr_logfile", &process.stderr);
@@ -89,8 +94,7 @@ impl Check<'_> {
 
     /// What it is given, and as whom it runs.
     fn identity(&mut self, section: &str, process: &ProcessConfig, config: &Config) {
-        let user = config.supervisord.user.as_ref();
-        let daemon = user.map_or_else(user::current_uid, |user| user.uid);
+        let daemon = user_of(config);
         for (severity, key, text) in identity::findings(process, daemon) {
             self.say(severity, section, &key, text);
         }
@@ -358,6 +362,11 @@ impl Check<'_> {
             self.warn(&section, key, text);
         }
     }
+}
+
+/// Who the daemon runs as.
+fn user_of(config: &Config) -> u32 {
+    config.supervisord.user.as_ref().map_or_else(user::current_uid, |user| user.uid)
 }
 
 /// Whether a namespec names a process, or a group with at least one.

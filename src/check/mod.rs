@@ -4,6 +4,7 @@
 
 mod client;
 mod commands;
+mod confinement;
 mod effective;
 mod identity;
 mod problem;

@@ -26,9 +26,11 @@ pub mod dotenv;
 mod ini;
 mod joined;
 pub(crate) mod schema;
+pub mod seccomp;
 pub(crate) mod secrets;
 pub(crate) mod section;
 
+mod confinement;
 mod daemon;
 mod dependencies;
 mod duration;

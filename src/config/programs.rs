@@ -1,5 +1,6 @@
 //! The keys that `[program:x]`, `[eventlistener:x]` and `[fcgi-program:x]` share, and the processes that they define.
 
+use crate::config::confinement;
 use crate::config::environment;
 use crate::config::fcgi;
 use crate::config::resources;
@@ -13,6 +14,7 @@ use crate::model::config::{
     Autorestart, Credential, EnvironmentFile, EnvironmentSources, FcgiAddress, FcgiSocket, Inherit,
     ProcessConfig, StopScope, StreamConfig, User,
 };
+use crate::model::confinement::Confinement;
 use crate::model::resources::Resources;
 use crate::model::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,6 +99,7 @@ struct SharedKeys {
     credentials: Vec<Credential>,
     supplementary_groups: Vec<u32>,
     resources: Resources,
+    confinement: Confinement,
     life: supervision::Shared,
     /// `%(program_name)s` unless the file says otherwise.
     has_process_name: bool,
@@ -155,6 +158,7 @@ impl SharedKeys {
             credentials: credentials(section),
             supplementary_groups: section
                 .get_or_default("supplementary_groups", |text| groups(section, text)),
+            confinement: confinement::read(section),
             environment_sources,
             life,
             has_process_name,
@@ -387,6 +391,7 @@ fn process(
         resources: shared.resources.clone(),
         credentials: shared.credentials.clone(),
         supplementary_groups: shared.supplementary_groups.clone(),
+        confinement: Box::new(shared.confinement.clone()),
         environment_sources: EnvironmentSources { below_files, ..shared.environment_sources.clone() },
         notify: shared.life.notify,
     })

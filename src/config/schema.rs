@@ -542,6 +542,36 @@ const PROGRAM_END: &[Key] = &[
     new(optional("pids_max", "100", "processes and threads it may have (cgroup v2)")),
     new(optional("io_weight", "100", "share where a disk is busy, 1 to 10000 (cgroup v2)")),
     new(key("cgroup_required", "false", "fail the start if one of these keys cannot be applied")),
+    new(key("no_new_privs", "false", "never let it gain privileges by executing a file")),
+    new(optional(
+        "capabilities",
+        "NET_BIND_SERVICE, CHOWN",
+        "the only capabilities that it can have; none for none; a - in front: start without if that fails",
+    )),
+    new(optional(
+        "ambient_capabilities",
+        "NET_BIND_SERVICE",
+        "capabilities that it has though user is not root",
+    )),
+    new(optional(
+        "seccomp",
+        "@service",
+        "system calls that it can make: @service, or a file that lists them",
+    )),
+    new(Key {
+        default: Some(""),
+        ..optional(
+            "read_only_paths",
+            "/usr, /lib, /etc, -/lib64",
+            "what it can read and execute; all that no path names is forbidden; one behind a - may be missing",
+        )
+    }),
+    new(Key {
+        default: Some(""),
+        ..optional("read_write_paths", "/var/lib/app, /dev/null", "what it can also write")
+    }),
+    new(key("private_tmp", "false", "give it /tmp and /var/tmp of its own, empty and in memory")),
+    new(key("private_network", "false", "give it a network of its own, with nothing but a loopback")),
     key(
         "serverurl",
         "AUTO",

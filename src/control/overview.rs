@@ -94,7 +94,7 @@ pub struct LifeView {
     pub automatic_starts: Option<(usize, u32)>,
     /// After how many failed starts in a row it is given up. `None`: never.
     pub startretries: Option<u32>,
-    /// What its keys about limits, ranks, groups and credentials say, as [`crate::model::given::given`] tells it.
+    /// What its keys about limits, ranks, groups, credentials and confinement say, as [`crate::model::given::given`] tells it.
     pub given: Vec<(&'static str, String)>,
     /// Its control group, while it is up and has one.
     pub cgroup: Option<CgroupView>,

@@ -59,6 +59,7 @@ pub(crate) fn config() -> ProcessConfig {
         watchdog: None,
         environment_sources: Default::default(),
         resources: Default::default(),
+        confinement: Default::default(),
         credentials: Vec::new(),
         supplementary_groups: Vec::new(),
         notify: false,

@@ -65,7 +65,7 @@ pub(crate) struct Life {
     pub memory: String,
     /// What they may use together; empty without `memory_limit`.
     pub memory_limit: String,
-    /// Its keys about limits, ranks, groups and credentials; empty without any.
+    /// Its keys about limits, ranks, groups, credentials and confinement; empty without any.
     pub given: String,
     /// What the last probe has found wrong; empty if nothing.
     pub problem: String,

@@ -160,6 +160,33 @@ pub fn facts_at(path: &Path) -> io::Result<Stat> {
     Err(Errno::LOOP.into())
 }
 
+/// A descriptor that stands for whatever has this path, and reads nothing: for rules about it.
+///
+/// # Errors
+/// As [`existing`].
+pub fn place(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    if path == Path::new("/") {
+        return Ok(rustix::fs::openat(rustix::fs::CWD, path, flags, rustix::fs::Mode::empty())?);
+    }
+    let mut at = Location::of(path, Missing::Fail)?;
+    for _ in 0..TRIES {
+        let fd = at.open(flags, 0)?;
+        let stat = rustix::fs::fstat(&fd)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            at.judge(&stat)?;
+            return Ok(fd);
+        }
+        if at.is_procfs()? {
+            return at.open_procfs_link(flags);
+        }
+        if let Some(next) = at.follow()? {
+            at = next;
+        }
+    }
+    Err(Errno::LOOP.into())
+}
+
 /// Follows links to what is to be opened. `open` opens a name itself; ELOOP from it means that it is a link.
 fn find(
     path: &Path,

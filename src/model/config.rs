@@ -3,6 +3,7 @@
 //! Only `config` makes these values; everybody else reads them. Keys keep their spelling. Nothing here records where a
 //! value came from; `config::Document` does.
 
+use crate::model::confinement::Confinement;
 use crate::model::dependency::Dependencies;
 use crate::model::probe::{HealthAction, HealthCheck, Probe, Readiness};
 use crate::model::resources::Resources;
@@ -529,6 +530,9 @@ pub struct ProcessConfig {
     /// What it may use, and how the kernel ranks it.
     #[serde(default, skip_serializing_if = "Resources::are_default")]
     pub resources: Resources,
+    /// What the kernel keeps it from.
+    #[serde(default, skip_serializing_if = "Confinement::is_default")]
+    pub confinement: Box<Confinement>,
     /// Where else its environment comes from.
     #[serde(default, skip_serializing_if = "EnvironmentSources::are_default")]
     pub environment_sources: EnvironmentSources,

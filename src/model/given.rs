@@ -1,4 +1,4 @@
-//! What a program is given by its keys about limits, ranks, groups and credentials, in the words of the configuration.
+//! What a program is given by its keys about limits, ranks, groups, credentials and confinement, in the words of the configuration.
 
 use crate::model::cgroup::Controller;
 use crate::model::config::{ProcessConfig, StopScope};
@@ -41,6 +41,7 @@ pub fn given(config: &ProcessConfig) -> Vec<(&'static str, String)> {
         let names: Vec<&str> = config.credentials.iter().map(|credential| credential.name.as_str()).collect();
         given.push(("credentials", names.join(", ")));
     }
+    given.extend(config.confinement.shown());
     given
 }
 

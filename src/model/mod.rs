@@ -7,6 +7,7 @@
 pub mod cgroup;
 pub mod colour;
 pub mod config;
+pub mod confinement;
 pub mod dependency;
 pub mod event;
 pub mod exit;
@@ -22,6 +23,7 @@ pub mod signal;
 pub mod size;
 pub mod state;
 pub mod stream;
+pub mod syscalls;
 pub mod syslog;
 pub mod time;
 pub mod usage;

@@ -6,6 +6,22 @@ use std::ffi::c_int;
 /// `_LINUX_CAPABILITY_VERSION_3`: two words for each set.
 const VERSION: u32 = 0x2008_0522;
 
+/// Their numbers, capabilities(7).
+pub const CAP_SETPCAP: u32 = 8;
+/// As above.
+pub const CAP_SYS_ADMIN: u32 = 21;
+
+/// What is to be left of the capabilities of a process: a bit for each number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The only ones that may stay in any set.
+    pub most: u64,
+    /// The ambient ones, which an exec hands on; `None` leaves them as they are, as far as they may stay.
+    pub ambient: Option<u64>,
+    /// Nothing but the ambient ones stays.
+    pub only_ambient: bool,
+}
+
 #[repr(C)]
 struct Header {
     version: u32,
@@ -27,6 +43,12 @@ pub fn is_effective(number: u32) -> bool {
     word.is_some_and(|word| word.effective & 1 << (number % 32) != 0)
 }
 
+/// Whether the caller has a capability, by its number, whether it can use it now or not.
+pub fn is_permitted(number: u32) -> bool {
+    let word = sets().and_then(|words| words.get(number as usize / 32).copied());
+    word.is_some_and(|word| word.permitted & 1 << (number % 32) != 0)
+}
+
 /// Gives up all of them for good, those that an exec would hand on included; whether none is left. Sets errno if not.
 /// In a child that shares memory with its parent it changes the child only.
 pub fn drop_all() -> bool {
@@ -45,6 +67,56 @@ pub fn drop_all() -> bool {
         return false;
     }
     dropped
+}
+
+/// Takes every capability out of the bounding set that is not in `kept`. Those that the kernel does not know end the
+/// list. Sets errno if it fails.
+pub fn limit_bounding(kept: u64) -> bool {
+    for number in 0..64 {
+        // SAFETY: numbers.
+        let is_in = unsafe { libc::prctl(libc::PR_CAPBSET_READ, number as libc::c_ulong, 0, 0, 0) };
+        if is_in < 0 {
+            return true;
+        }
+        if is_in == 0 || kept & 1 << number != 0 {
+            continue;
+        }
+        // SAFETY: numbers; changes the calling thread.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number as libc::c_ulong, 0, 0, 0) } != 0 {
+            return false;
+        }
+    }
+    true
+}
+
+/// Leaves of the calling process' capabilities what is to be left. Sets errno if it does not have an ambient one that is
+/// wanted, or may not hand it on.
+pub fn keep(kept: Kept) -> bool {
+    let Some(now) = sets() else { return false };
+    let mut wanted = [Word::default(); 2];
+    for (index, word) in wanted.iter_mut().enumerate() {
+        let part = |mask: u64| (mask >> (32 * index)) as u32;
+        let most = part(kept.most);
+        let ambient = part(kept.ambient.unwrap_or(0));
+        let stays = if kept.only_ambient { 0 } else { most };
+        word.permitted = (now[index].permitted & stays) | ambient;
+        word.effective = (now[index].effective & stays) | ambient;
+        word.inheritable = (now[index].inheritable & stays) | ambient;
+    }
+    let header = Header { version: VERSION, pid: 0 };
+    // SAFETY: structures of the layout that the version stands for, and numbers.
+    unsafe {
+        if libc::syscall(libc::SYS_capset, &raw const header, wanted.as_ptr()) != 0 {
+            return false;
+        }
+        let Some(ambient) = kept.ambient else { return true };
+        let cleared = libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0;
+        cleared
+            && (0..64_u64).filter(|number| ambient & 1 << number != 0).all(|number| {
+                libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number as libc::c_ulong, 0, 0)
+                    == 0
+            })
+    }
 }
 
 fn sets() -> Option<[Word; 2]> {

@@ -68,6 +68,11 @@ impl Listeners {
         self.fds.iter().map(|(source, _)| *source).max()
     }
 
+    /// The highest number that one of them is to have; 2 if there are none.
+    pub(super) fn highest_target(&self) -> RawFd {
+        self.fds.iter().map(|(_, target)| *target).max().unwrap_or(2)
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.fds.len()

@@ -22,6 +22,7 @@
 //! child by its [`Progress`].
 
 use crate::sys::capabilities;
+use crate::sys::confine::{Confine, KeptFds, Moment, Step};
 use crate::sys::errno::errno_name;
 use crate::sys::exec::pointers;
 use crate::sys::limits::Limit;
@@ -37,12 +38,12 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::*};
 
 /// The exit status of a child that could not become its program; Supervisor's, process.py.
 const NOT_SPAWNED: c_int = 127;
 
-/// Enough for the child's few frames; measured use is under 2 KiB.
+/// Enough for the child's few frames; the largest of them holds a path, 4 KiB.
 const STACK_SIZE: usize = 64 * 1024;
 
 /// What a child is to become.
@@ -70,6 +71,8 @@ pub struct Program {
     pub oom_score_adj: Option<CString>,
     /// What else the kernel is to be told about it, in this order.
     pub settings: Vec<Setting>,
+    /// What the kernel is to keep it from.
+    pub confine: Option<Box<Confine>>,
     /// SIGKILL the program when this process, the keeper, ends.
     pub dies_with: Option<i32>,
     /// `cgroup.procs` of the control group that it is to be in; `None` for the daemon's.
@@ -116,7 +119,7 @@ pub struct Failure {
     pub errno: i32,
     /// It lacks the capability that this stage takes.
     pub lacks_capability: bool,
-    /// In [`Stage::Settings`]: the place of the setting.
+    /// In [`Stage::Settings`] and [`Stage::Confinement`]: the place of the setting or the step.
     pub setting: usize,
 }
 
@@ -127,6 +130,8 @@ pub enum Stage {
     Cgroup,
     /// Moving descriptors to where the program finds them.
     Descriptors,
+    /// Confining it.
+    Confinement,
     /// Setting the limits that programs are to see.
     Limits,
     /// Applying one of the program's own settings.
@@ -148,9 +153,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 11] = [
+    const ALL: [Stage; 12] = [
         Stage::Cgroup,
         Stage::Descriptors,
+        Stage::Confinement,
         Stage::Limits,
         Stage::Settings,
         Stage::Impossible,
@@ -187,9 +193,18 @@ pub struct Progress {
     /// One more than the place of the stage in [`Stage::ALL`]; 0 before the first one.
     stage: AtomicU8,
     forbidden: AtomicBool,
+    /// A bit for each step of its confinement that was refused and may be.
+    refused: AtomicU64,
 }
 
 impl Progress {
+    /// The keys of a program's confinement that were wished for and could not be had.
+    pub fn refused(&self, program: &Program) -> Vec<&'static str> {
+        let refused = self.refused.load(Acquire);
+        let steps = steps(program).iter().enumerate().filter(|(place, _)| refused & bit(*place) != 0);
+        steps.map(|(_, step)| step.key).collect()
+    }
+
     /// What the child is doing, or was doing last; `None` before it does anything.
     pub fn stage(&self) -> Option<Stage> {
         let number = usize::from(self.stage.load(Acquire));
@@ -254,6 +269,7 @@ impl Spawner {
         listeners.announce(&mut environment);
         let staged = [0, 1, 2].map(|i: usize| self.staging[i].as_raw_fd());
         let notes = Notes::new(program);
+        let kept = KeptFds::of(program.confine.as_deref());
         let mut plan = Plan {
             program,
             notes: &notes,
@@ -265,9 +281,11 @@ impl Spawner {
             first_unneeded: staged
                 .into_iter()
                 .chain(listeners.highest())
+                .chain(kept.highest())
                 .max()
                 .map_or(3, |highest| highest + 1),
             listeners: &mut listeners,
+            kept,
             changed: *self.changed.get_or_insert_with(Changed::here),
             setting: 0,
             failure: None,
@@ -337,7 +355,15 @@ impl Failure {
                     notes.settings.get(self.setting).map_or(("", ""), |(text, lack)| (&**text, *lack));
                 return [text, errno_name(self.errno), if self.lacks_capability { lack } else { "" }, ""];
             }
+            Stage::Confinement => {
+                let (text, lack) =
+                    notes.confinement.get(self.setting).map_or(("", ""), |(text, lack)| (&**text, *lack));
+                return [text, errno_name(self.errno), if self.lacks_capability { lack } else { "" }, ""];
+            }
             Stage::Directory => &notes.directory,
+            Stage::Exec if self.errno == libc::EACCES => {
+                return [&notes.exec, errno_name(self.errno), notes.exec_lack, ""];
+            }
             Stage::Exec => &notes.exec,
             Stage::Impossible => {
                 return [&notes.user, notes.impossible.as_deref().unwrap_or_default(), "", ""];
@@ -364,6 +390,10 @@ struct Notes {
     exec: String,
     /// Of each setting, and what stands behind the error if a capability is missing.
     settings: Vec<(String, &'static str)>,
+    /// The same of each step of its confinement.
+    confinement: Vec<(String, &'static str)>,
+    /// What stands behind EACCES of the exec.
+    exec_lack: &'static str,
 }
 
 impl Notes {
@@ -387,8 +417,26 @@ impl Notes {
             directory: format!("couldn't chdir to {directory}: "),
             exec: format!("couldn't exec {}: ", program.written),
             settings: program.settings.iter().map(Setting::note).collect(),
+            confinement: steps(program).iter().map(Step::note).collect(),
+            exec_lack: match program.confine.as_ref().and_then(|confine| confine.ruleset.as_ref()) {
+                Some(_) => {
+                    " (what it executes, and the loader of that, must lie below a path of read_only_paths or \
+                     read_write_paths)"
+                }
+                None => "",
+            },
         }
     }
+}
+
+/// There are fewer steps than bits.
+fn bit(place: usize) -> u64 {
+    1_u64.checked_shl(place as u32).unwrap_or(0)
+}
+
+/// What is done to confine a program.
+fn steps(program: &Program) -> &[Step] {
+    program.confine.as_ref().map_or(&[], |confine| &confine.steps)
 }
 
 /// Everything the child reads, and the one thing it writes.
@@ -402,10 +450,12 @@ struct Plan<'a> {
     environment: *const *const c_char,
     staged: [RawFd; 3],
     listeners: &'a mut Listeners,
+    /// What else the child needs until its exec.
+    kept: KeptFds,
     /// From here on every descriptor is somebody else's.
     first_unneeded: RawFd,
     changed: Changed,
-    /// The place of the setting that is being applied.
+    /// The place of the setting or step that is being applied.
     setting: usize,
     failure: Option<Failure>,
 }
@@ -420,10 +470,14 @@ extern "C" fn child_main(plan: *mut c_void) -> c_int {
     let setting = plan.setting;
     let capability = match stage {
         Stage::Settings => plan.program.settings.get(setting).and_then(Setting::capability),
+        Stage::Confinement => steps(plan.program).get(setting).and_then(Step::capability),
         stage => stage.capability().map(|(_, number)| number),
     };
     let is_refused = matches!(errno, libc::EPERM | libc::EACCES);
-    let lacks_capability = capability.is_some_and(|number| is_refused && !capabilities::is_effective(number));
+    let always =
+        stage == Stage::Confinement && steps(plan.program).get(setting).is_some_and(Step::always_lacks);
+    let lacks_capability =
+        always || capability.is_some_and(|number| is_refused && !capabilities::is_effective(number));
     let failure = Failure { stage, errno, lacks_capability, setting };
     complain(plan, &failure);
     plan.failure = Some(failure);
@@ -456,6 +510,9 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
             *libc::__errno_location() = errno;
             return Stage::Cgroup;
         }
+        if !confine(plan, Moment::First) {
+            return Stage::Confinement;
+        }
         progress.enter(Stage::Limits);
         if let Some(limit) = program.descriptors {
             let limit = libc::rlimit { rlim_cur: limit.soft, rlim_max: limit.hard };
@@ -479,14 +536,21 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
                 return Stage::Settings;
             }
         }
+        if !confine(plan, Moment::BeforeUser) {
+            return Stage::Confinement;
+        }
+        let keeps = program.confine.as_ref().is_some_and(|confine| confine.keeps_capabilities);
         match &program.user {
             UserChange::Stay => {}
             UserChange::Become(identity) => {
-                if let Err(stage) = become_user(identity, plan.changes_groups, progress) {
+                if let Err(stage) = become_user(identity, plan.changes_groups, keeps, progress) {
                     return stage;
                 }
             }
             UserChange::Impossible { .. } => return Stage::Impossible,
+        }
+        if !confine(plan, Moment::AfterUser) {
+            return Stage::Confinement;
         }
         // After the change of user, which clears it.
         if let Some(keeper) = program.dies_with {
@@ -510,6 +574,9 @@ unsafe fn become_program(plan: &mut Plan<'_>) -> Stage {
             libc::_exit(NOT_SPAWNED);
         }
         signals::unblock_all();
+        if !confine(plan, Moment::Last) {
+            return Stage::Confinement;
+        }
         libc::execve(program.file.as_ptr(), plan.arguments, plan.environment);
     }
     Stage::Exec
@@ -524,6 +591,28 @@ unsafe fn enter_cgroup(procs: Option<&std::fs::File>) -> bool {
     // SAFETY: the caller of `spawn` holds the descriptor open, and its table is still the child's; the bytes are a constant.
     // 0 is whoever writes.
     unsafe { libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) == 1 }
+}
+
+/// Carries out the steps of a moment; false with errno set at the first one that fails and may not.
+///
+/// # Safety
+/// In the child only, with a table of descriptors of its own.
+unsafe fn confine(plan: &mut Plan<'_>, moment: Moment) -> bool {
+    let program = plan.program;
+    for (place, step) in steps(program).iter().enumerate().filter(|(_, step)| step.moment() == moment) {
+        plan.setting = place;
+        if moment != Moment::Last {
+            plan.progress.enter(Stage::Confinement);
+        }
+        // SAFETY: by this function's contract this is the child.
+        if !unsafe { step.apply(plan.kept) } {
+            if !step.is_optional {
+                return false;
+            }
+            plan.progress.refused.fetch_or(bit(place), Release);
+        }
+    }
+    true
 }
 
 /// Leaves the shared table of descriptors and takes 0, 1 and 2. Everything else is closed by the exec, whoever
@@ -548,14 +637,16 @@ unsafe fn take_descriptors(plan: &mut Plan<'_>) -> bool {
         // Nothing else is for the program, nor to be kept open until its exec, which may take a while: what other
         // threads were about to give to programs of theirs may be among it. Listeners have to be moved first, and
         // then exec does it; Linux before 5.11 does not know that flag, there the habit of close-on-exec has to do.
-        let how = if plan.listeners.count() == 0 { 0 } else { libc::CLOSE_RANGE_CLOEXEC };
+        let keeps_none = plan.listeners.count() == 0 && plan.kept.highest().is_none();
+        let how = if keeps_none { 0 } else { libc::CLOSE_RANGE_CLOEXEC };
         libc::syscall(
             libc::SYS_close_range,
             plan.staged.len() as libc::c_uint,
             libc::c_uint::MAX,
             how as libc::c_uint,
         );
-        taken && plan.listeners.take()
+        // Out of the way of where listeners are to be.
+        taken && plan.kept.move_above(plan.listeners.highest_target()) && plan.listeners.take()
     }
 }
 
@@ -566,7 +657,12 @@ unsafe fn take_descriptors(plan: &mut Plan<'_>) -> bool {
 ///
 /// # Safety
 /// In the child only.
-unsafe fn become_user(identity: &Identity, changes_groups: bool, progress: &Progress) -> Result<(), Stage> {
+unsafe fn become_user(
+    identity: &Identity,
+    changes_groups: bool,
+    keeps_capabilities: bool,
+    progress: &Progress,
+) -> Result<(), Stage> {
     let (uid, gid) = (identity.uid, identity.gid);
     // The C library would change all threads of the process, ours included; the bare calls change the child.
     // SAFETY: the list of groups lives in `plan`; the rest are numbers.
@@ -590,7 +686,8 @@ unsafe fn become_user(identity: &Identity, changes_groups: bool, progress: &Prog
             return Err(Stage::User);
         }
         // The kernel drops them with the user, unless somebody has told it not to (`SECBIT_NO_SETUID_FIXUP`).
-        if uid != 0 && !capabilities::drop_all() {
+        // Where some are to stay, its confinement says next what becomes of the others.
+        if uid != 0 && !keeps_capabilities && !capabilities::drop_all() {
             return Err(Stage::Capabilities);
         }
         // Never run as somebody else than asked.
@@ -720,6 +817,7 @@ mod tests {
             file_size: None,
             oom_score_adj: None,
             settings: Vec::new(),
+            confine: None,
             dies_with: None,
             cgroup: None,
         }

@@ -10,6 +10,7 @@ mod support;
 mod attacks;
 mod births;
 mod cgroups;
+mod confine;
 mod copies;
 mod credentials;
 mod crowd;

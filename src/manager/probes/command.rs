@@ -1,6 +1,7 @@
 //! Commands that try whether a program is ready or well (`exec:`).
 //!
-//! A command runs as its program does: as its user, in its directory, with its environment, in a process group of its own.
+//! A command runs as its program does: as its user, in its directory, with its environment, confined as it is and in its
+//! namespaces, in a process group of its own.
 //! It is a child of the keeper, so the ledger tells of its end. The slot names its pid, by which a successor finds and ends
 //! what a killed manager has left.
 
@@ -96,6 +97,8 @@ impl Daemon {
             ProcessConfig { command: command.clone(), sockets: Vec::new(), ..(*proc.config).clone() };
         let (group, context) = (Arc::clone(&proc.group), Arc::clone(&self.spawn_context));
         let credentials = self.credentials.path_of(slot);
+        // In its network and with its files, so that it can ask it.
+        let beside = proc.process.state.pid();
         let ours = pipe::output()?;
         let theirs = pipe::writing_end(&ours, pipe::Ends::Own)?;
         let nothing = fd::null()?;
@@ -109,8 +112,12 @@ impl Daemon {
             let progress = Arc::clone(&progress);
             move || {
                 let created = context
-                    .program(&config, &group, credentials.as_deref())
-                    .map_err(|error| error.to_string());
+                    .program(&config, &group, credentials.as_deref(), beside)
+                    .map_err(|error| error.to_string())
+                    .and_then(|mut program| {
+                        program.confine = context.confine(&config, credentials.as_deref(), beside)?;
+                        Ok(program)
+                    });
                 let created = created.and_then(|program| {
                     let (out, stdin) = (theirs.as_fd(), nothing.as_fd());
                     let stdio = Stdio { stdin, stdout: out, stderr: out, listeners: &[], other: None };

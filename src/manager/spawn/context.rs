@@ -6,6 +6,7 @@ use crate::files::open;
 use crate::manager::daemon::in_words;
 use crate::manager::spawn::credentials::DIRECTORY_VARIABLE;
 use crate::model::config::{Config, EnvironmentFile, Inherit, ProcessConfig, User};
+use crate::model::confinement::is_hidden;
 use crate::model::namespec;
 use crate::model::probe::NOTIFY_VARIABLE;
 use crate::model::raw;
@@ -50,7 +51,8 @@ impl SpawnContext {
         self.dies_with = config.supervisord.exitkillall.then_some(keeper_pid);
     }
 
-    /// Prepares one start of a program. `credentials` is the directory that it is to find its credentials in.
+    /// Prepares one start of a program. `credentials` is the directory that it is to find its credentials in. `beside` is a
+    /// process whose namespaces it joins instead of getting ones of its own.
     ///
     /// # Errors
     /// Its command cannot be executed.
@@ -59,6 +61,7 @@ impl SpawnContext {
         config: &ProcessConfig,
         group: &str,
         credentials: Option<&Path>,
+        beside: Option<i32>,
     ) -> Result<Program, CommandError> {
         let command = self.resolve(config)?;
         let c_string = |text: &str| {
@@ -72,13 +75,14 @@ impl SpawnContext {
             written: command.file.to_string_lossy().into_owned(),
             arguments: command.words.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
             environment: self.environment(config, group, credentials).map_err(CommandError::Environment)?,
-            directory: config.directory.as_deref().map(path_c_string),
+            directory: directory(config, beside).as_deref().map(path_c_string),
             umask: config.umask,
             user: user_change(config),
             descriptors: Some(self.descriptors),
             file_size: self.file_size,
             oom_score_adj: self.oom_score_adj.clone(),
             settings: Setting::all(&config.resources),
+            confine: None,
             dies_with: self.dies_with,
             cgroup: None,
         })
@@ -225,11 +229,11 @@ fn variables_of(file: &EnvironmentFile) -> Result<Vec<(OsString, OsString)>, Str
 }
 
 /// Whether something has to be asked for or made that may take long before a program starts: an environment, credentials,
-/// a control group.
+/// a control group, namespaces, rules about files and system calls.
 pub fn asks_around(config: &ProcessConfig) -> bool {
     let sources = &config.environment_sources;
     let has_sources = !sources.environment_file.is_empty() || sources.user_environment;
-    has_sources || !config.credentials.is_empty() || config.wants_cgroup()
+    has_sources || config.confinement.takes_long() || !config.credentials.is_empty() || config.wants_cgroup()
 }
 
 /// Whether a program runs as another user than the daemon, or with groups of its own.
@@ -257,6 +261,13 @@ fn user_change(config: &ProcessConfig) -> UserChange {
         Ok(identity) => UserChange::Become(identity),
         Err(why) => UserChange::Impossible { uid, why },
     }
+}
+
+/// Where a program starts. Whoever joins the namespaces of another process would find itself at their root.
+fn directory(config: &ProcessConfig, beside: Option<i32>) -> Option<PathBuf> {
+    let is_moved = beside.is_some() && config.confinement.private_tmp.value;
+    let own = || std::env::current_dir().ok().filter(|path| is_moved && !is_hidden(config, path));
+    config.directory.clone().or_else(own)
 }
 
 fn path_c_string(path: &Path) -> CString {

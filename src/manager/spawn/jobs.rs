@@ -11,6 +11,7 @@
 use crate::manager::spawn::context::SpawnContext;
 use crate::manager::spawn::credentials::Copies;
 use crate::model::config::ProcessConfig;
+use crate::model::namespec;
 use crate::model::time::Monotonic;
 use crate::shm::link::Link;
 use crate::sys::spawn::{Failure, Program, Progress, Spawner, Stage, Stdio, UserChange};
@@ -115,10 +116,11 @@ impl Job {
     }
 
     fn create(self, spawner: &mut Spawner, link: &Link) -> Outcome {
+        let mut name = None;
         let mut program = match self.recipe {
             Recipe::Ready(program) => program,
             Recipe::Open { context, config, group } => {
-                let program = context.program(&config, &group, self.copies.as_ref().map(Copies::path));
+                let program = context.program(&config, &group, self.copies.as_ref().map(Copies::path), None);
                 let mut program = program.map_err(|error| Trouble::Command(error.to_string()))?;
                 // One that cannot become its user says so itself.
                 if let Some(copies) = &self.copies
@@ -126,6 +128,10 @@ impl Job {
                 {
                     copies.make(&config).map_err(Trouble::Command)?;
                 }
+                // The copies are among what it can read.
+                let copies = self.copies.as_ref().map(Copies::path);
+                program.confine = context.confine(&config, copies, None).map_err(Trouble::Command)?;
+                name = Some(namespec::display(&group, &config.name));
                 program.cgroup = context.cgroup(&config, &group).map_err(Trouble::Command)?;
                 Box::new(program)
             }
@@ -145,8 +151,23 @@ impl Job {
         if let Some(copies) = &self.copies {
             copies.belong_to(pid);
         }
+        if failure.is_none()
+            && let Some(name) = name
+        {
+            report_lacks(&name, &program, &self.delivery.progress);
+        }
         let describe = |failure: Failure| failure.describe(&program);
         Ok(Created { pid, failure: failure.map(describe) })
+    }
+}
+
+/// Logs what a program was wished to be confined by and is not.
+fn report_lacks(name: &str, program: &Program, progress: &Progress) {
+    for without in program.confine.iter().flat_map(|confine| &confine.without) {
+        ::log::warn!("'{name}' runs without {without}");
+    }
+    for key in progress.refused(program) {
+        ::log::warn!("'{name}' runs without {key}, which the kernel refuses");
     }
 }
 
@@ -316,6 +337,7 @@ impl PendingSpawn {
                 format!("changing to its directory {directory} as {}", user())
             }
             Some(Some(Stage::Exec)) | None => format!("executing {} as {}", config.command, user()),
+            Some(Some(Stage::Confinement)) => "confining it".to_string(),
             Some(Some(_)) => format!("becoming {}", user()),
         }
     }

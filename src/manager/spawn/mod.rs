@@ -10,6 +10,7 @@
 //! the loop waits for it no longer than [`MOMENT`].
 
 pub mod cgroups;
+mod confine;
 pub mod context;
 pub mod credentials;
 mod crowd;
@@ -258,8 +259,10 @@ impl Daemon {
         let proc = self.procs.proc_mut(slot).ok_or("no such process")?;
         let name = &proc.config.name;
         let recipe = if self.spawns.is_quick(&proc.config) {
-            let program = self.spawn_context.program(&proc.config, &proc.group, None);
-            Recipe::Ready(Box::new(program.map_err(|error| error.to_string())?))
+            let program = self.spawn_context.program(&proc.config, &proc.group, None, None);
+            let mut program = program.map_err(|error| error.to_string())?;
+            program.confine = self.spawn_context.confine(&proc.config, None, None)?;
+            Recipe::Ready(Box::new(program))
         } else {
             let (config, group) = (Arc::clone(&proc.config), Arc::clone(&proc.group));
             Recipe::Open { context: Arc::clone(&self.spawn_context), config, group }
