@@ -61,6 +61,24 @@ fn the_sample_of_what_waits_for_what_comes_up_in_its_order() {
     assert!(!daemon.read("run/service.log").contains("404"), "it was asked when all was prepared");
 }
 
+#[test]
+fn the_sample_of_a_confined_service_comes_up() {
+    if Side::under_test() == Side::Original {
+        return;
+    }
+    if let Some(why) = supervisord::sys::landlock::why_not() {
+        return eprintln!("skipped: {why}");
+    }
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/confined.conf");
+    let daemon = beside_its_programs(&fs::read_to_string(conf).expect("the sample is there"));
+    daemon.wait_for_state("confined", Running, LONG);
+    until("it works", LONG, || daemon.read("run/confined.log").contains("ready"));
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid_of("confined"))).expect("it runs");
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000"] {
+        assert!(status.lines().any(|there| there == line), "{line}: {status}");
+    }
+}
+
 /// As in a container, standard output is a pipe to somebody who collects it.
 #[test]
 fn the_sample_for_containers_prints_what_its_programs_print() {
