@@ -140,6 +140,10 @@ fn own_user_namespace(config: &ProcessConfig) -> Result<bool, String> {
     if wants_ambient.is_some_and(|wish| !wish.value.is_empty()) {
         return Err(format!("{lack} gives no capabilities outside of it, as ambient_capabilities wants"));
     }
+    if user::is_root() {
+        // In a user namespace it would be root of nothing, and have less than it has now.
+        return Err("CAP_SYS_ADMIN is missing".into());
+    }
     if process::is_closed() {
         // Its maps are root's to write.
         return Err(format!("{lack} cannot be had by a daemon that gave up root"));
