@@ -238,7 +238,7 @@ fn system_calls_that_are_not_allowed_fail() {
         write_script(&daemon, "unknown", connect);
         let calls = [
             ("offline", "# no network\n@service\n-socket\n"),
-            ("unknown", "@all\n-socket\ndefault ENOSYS\n"),
+            ("unknown", "@service\n-socket\ndefault ENOSYS\n"),
             ("killed", "@service\n-umask\ndefault kill\n"),
             ("wrong", "@service\n\nsokket\n"),
         ];

@@ -11,6 +11,7 @@ mod attacks;
 mod births;
 mod cgroups;
 mod confine;
+mod confinement;
 mod copies;
 mod credentials;
 mod crowd;
