@@ -103,8 +103,8 @@ fn crash(plan: &Plan) -> Vec<Row> {
     vec![row(50, Some(Goal::Ratio(1.2))), row(99, None)]
 }
 
-/// What a program may be given, by kinds. BIRTHS is the directory of the pipe that it tells of its birth.
-const KEYS: [(&str, &str); 4] = [
+/// What a program may be given, by kinds. BIRTHS is the directory of the pipe that it tells of its birth, PROGRAM its file.
+const KEYS: [(&str, &str); 7] = [
     (
         "environment",
         "environment_file=BIRTHS/variables.env\nenvironment_inherit=PATH, LANG\nuser_environment=true\n",
@@ -117,6 +117,12 @@ const KEYS: [(&str, &str); 4] = [
     ),
     ("a credential", "credential.token=BIRTHS/variables.env\n"),
     ("a tree and its memory", "stop_scope=tree\nmemory_limit=1GB\n"),
+    ("fewer rights and system calls", "no_new_privs=true\ncapabilities=none\nseccomp=@service\n"),
+    (
+        "rules about files",
+        "read_only_paths=/usr, /bin, -/lib, -/lib64, PROGRAM\nread_write_paths=BIRTHS, /dev/null\n",
+    ),
+    ("its own /tmp and network", "private_tmp=true\nprivate_network=true\n"),
 ];
 
 /// From the daemon's start to the last program's first instruction, with keys and without any.

@@ -49,7 +49,7 @@ static NEWBORN: OnceLock<Option<PathBuf>> = OnceLock::new();
 /// Decides which program is supervised, and says so. To be called once, before anything is measured; the program is
 /// there as long as what this returns.
 pub fn choose(itself: bool) -> Option<TempDir> {
-    let directory = TempDir::with_prefix("supervisord-bench-").expect("a temporary directory can be made");
+    let directory = own_directory();
     let newborn = if itself { None } else { compile(directory.path()) };
     let what = if newborn.is_some() { "as small as can be" } else { "this bench itself" };
     println!("the programs are {what}\n");
@@ -57,6 +57,13 @@ pub fn choose(itself: bool) -> Option<TempDir> {
     // Nobody asked before.
     let _ = NEWBORN.set(newborn);
     is_needed.then_some(directory)
+}
+
+/// Not below /tmp, which programs with `private_tmp` do not see.
+fn own_directory() -> TempDir {
+    let this = std::env::current_exe().expect("Linux names the running binary");
+    let here = this.parent().expect("it lies in a directory");
+    TempDir::with_prefix_in("supervisord-bench-", here).expect("a temporary directory can be made")
 }
 
 fn compile(directory: &Path) -> Option<PathBuf> {
@@ -95,8 +102,7 @@ pub struct Births {
 
 impl Births {
     pub fn new() -> Births {
-        let directory =
-            TempDir::with_prefix("supervisord-bench-").expect("a temporary directory can be made");
+        let directory = own_directory();
         let path = directory.path().join("births");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a named pipe can be made");
         // Open for writing as well, so that it never ends.

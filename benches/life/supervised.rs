@@ -113,7 +113,9 @@ impl Crew {
         if !keys.is_empty() {
             std::fs::write(here.join("variables.env"), "A=1\nB='two'\n").expect("the directory is ours");
         }
-        let keys = keys.replace("BIRTHS", &here.display().to_string());
+        let program =
+            births.command().first().map(|program| program.display().to_string()).unwrap_or_default();
+        let keys = keys.replace("BIRTHS", &here.display().to_string()).replace("PROGRAM", &program);
         let section = |name: &str, numprocs: usize| {
             format!(
                 "
