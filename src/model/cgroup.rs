@@ -110,17 +110,6 @@ pub struct CgroupUsage {
     pub tasks: Option<u64>,
 }
 
-/// A number of bytes as a configuration would have it: `64MB`, `1500KB`, `1234567`.
-pub fn size(bytes: u64) -> String {
-    match bytes {
-        0 => "0".to_string(),
-        n if n % (1 << 30) == 0 => format!("{}GB", n >> 30),
-        n if n % (1 << 20) == 0 => format!("{}MB", n >> 20),
-        n if n % (1 << 10) == 0 => format!("{}KB", n >> 10),
-        n => n.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,14 +136,5 @@ mod tests {
             CgroupLimits { cpu_max: Some(u32::MAX), ..limits }.knobs()[2].value.as_deref(),
             Some("max 100000")
         );
-    }
-
-    #[test]
-    fn sizes_as_they_are_written() {
-        for (bytes, text) in
-            [(0, "0"), (1 << 30, "1GB"), (64 << 20, "64MB"), (1536, "1536"), (3 << 10, "3KB")]
-        {
-            assert_eq!(size(bytes), text);
-        }
     }
 }

@@ -6,10 +6,11 @@
 use crate::control::overview::CgroupView;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
-use crate::model::cgroup::{CgroupLimits, size};
+use crate::model::cgroup::CgroupLimits;
 use crate::model::config::{GroupConfig, ProcessConfig, StopScope};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
+use crate::model::size::in_bytes;
 use crate::sys::cgroup::{self, home, home::Home};
 use std::collections::BTreeSet;
 use std::io;
@@ -157,7 +158,7 @@ impl Daemon {
 
 fn out_of_memory(status: ExitStatus, killed: u64, limits: &CgroupLimits) -> Option<String> {
     let limit = limits.memory_max.filter(|limit| *limit != u64::MAX);
-    let limit = limit.map_or_else(String::new, |limit| format!(" (memory_max={})", size(limit)));
+    let limit = limit.map_or_else(String::new, |limit| format!(" (memory_max={})", in_bytes(limit)));
     let was_killed = matches!(status, ExitStatus::Signal { signal: Signal::KILL, .. });
     match killed {
         0 => None,
