@@ -11,7 +11,7 @@
 //! 2. `ini` and `document`: the dialect; `aliases`: keys by other names;
 //! 3. `section`: one key is looked up, expanded and parsed;
 //! 4. a file for each kind of section, `dependencies` between them, and `load`;
-//! 5. what uses the result: `diff` for a reread, `dump` and `sample` for people.
+//! 5. what uses the result: `diff` for a reread, `update` for what follows from it, `dump` and `sample` for people.
 
 mod environment;
 mod error;
@@ -61,6 +61,7 @@ mod diff;
 pub(crate) mod dump;
 mod sample;
 mod source;
+pub mod update;
 
 pub(crate) use ctl::{CtlConfig, load_ctl};
 pub(crate) use daemon::{existing_directory, map_beside, path_with_parent};

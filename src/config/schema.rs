@@ -55,6 +55,9 @@ pub(crate) fn kind(section: &str) -> Option<&'static Kind> {
 /// What stands in front of a name in the keys that give a program its credentials.
 pub(crate) const CREDENTIAL: &str = "credential.";
 
+/// All keys of that kind together.
+pub(crate) const CREDENTIALS_KEY: &str = "credential.NAME";
+
 impl Key {
     /// Whether a key that was written is this one: by its name, or by one that stands for any.
     pub(crate) fn is(&self, written: &str) -> bool {
@@ -132,6 +135,55 @@ pub(crate) const ALIASES: [Alias; 9] = [
     alias("liveness_check_failure_threshold", "health_retries", aliases::same),
     alias("liveness_check_failure_action", "health_action", aliases::health_action),
 ];
+
+/// The keys of programs that `update` applies to a process as it runs. A change of any other key restarts it.
+const LIVE: [&str; 40] = [
+    "priority",
+    "autostart",
+    "autorestart",
+    "startsecs",
+    "startretries",
+    "exitcodes",
+    "stopsignal",
+    "stopwaitsecs",
+    "stopasgroup",
+    "killasgroup",
+    "stop_scope",
+    "essential",
+    "max_runtime",
+    "restart_delay",
+    "restart_backoff",
+    "restart_delay_max",
+    "restart_jitter",
+    "restart_reset",
+    "restart_limit",
+    "stay_down_exitcodes",
+    "retry_fatal_after",
+    "depends_on",
+    "dependency_timeout",
+    "depends_restart",
+    "ready",
+    "ready_interval",
+    "ready_timeout",
+    "health",
+    "health_interval",
+    "health_timeout",
+    "health_retries",
+    "health_start_period",
+    "health_action",
+    "memory_limit",
+    "memory_action",
+    "watchdog",
+    "stdout_logfile_maxbytes",
+    "stdout_logfile_backups",
+    "stderr_logfile_maxbytes",
+    "stderr_logfile_backups",
+];
+
+/// Whether `update` applies a change of this key to a process as it runs.
+pub(crate) fn is_live(key: &str) -> bool {
+    LIVE.contains(&key)
+}
 
 /// The alias with this name.
 pub(crate) fn alias_named(name: &str) -> Option<&'static Alias> {
@@ -497,7 +549,7 @@ const PROGRAM_END: &[Key] = &[
     )),
     new(key("user_environment", "false", "set HOME, USER, LOGNAME and SHELL to those of user")),
     new(optional(
-        "credential.NAME",
+        CREDENTIALS_KEY,
         "/etc/app/password",
         "file that is copied at each start to NAME in the private directory $CREDENTIALS_DIRECTORY; one behind a - may be \
          missing",
@@ -605,6 +657,13 @@ mod tests {
             ("include", Some("include")),
         ] {
             assert_eq!(kind(section).map(|kind| kind.prefix), prefix, "{section}");
+        }
+    }
+
+    #[test]
+    fn what_is_applied_live_is_a_key_of_programs() {
+        for key in LIVE {
+            assert!(knows("program:x", key), "{key}");
         }
     }
 

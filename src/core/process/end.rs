@@ -40,7 +40,7 @@ impl Step<'_> {
     }
 
     /// When it is tried again if it is FATAL now.
-    fn retry_at(&self) -> Option<Monotonic> {
+    pub(super) fn retry_at(&self) -> Option<Monotonic> {
         let after = self.config.restart.retry_fatal_after;
         let retry_at = (self.at.now + after).max(self.least_start());
         (!after.is_zero() && self.at.may_start).then_some(retry_at)

@@ -365,6 +365,8 @@ pub enum Event {
     OverMemory(u64),
     /// It asks for more time, at least until then: to become ready, or to stop.
     Extend(Monotonic),
+    /// It has another configuration, and goes on with that.
+    Reconfigured,
     /// Its deadline has come.
     Tick,
 }

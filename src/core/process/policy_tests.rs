@@ -532,3 +532,47 @@ fn max_runtime_counts_while_it_is_starting_and_a_job_is_not_running_because_it_i
     job.at(1.0, Event::Readiness(Ok(())));
     assert_eq!(job.kind(), ProcessState::Starting);
 }
+
+/// An update changes the configuration of what runs, and what was worked out with the old one follows.
+#[test]
+fn another_configuration_counts_at_once() {
+    let hour = Some(Duration::from_secs(3600));
+    let mut story = Story::of(|c| c.startsecs = Duration::from_secs(5));
+    story.at(0.0, Event::Start);
+    story.started(0.0);
+    story.config.startsecs = Duration::from_secs(2);
+    let expected = State::Starting { pid: Some(7), up_at: moment(2.0), is_ready: false };
+    assert_eq!(*story.at(1.0, Event::Reconfigured), expected);
+    story.at(2.0, Event::Tick);
+    story.config.max_runtime = hour;
+    let expected = State::Running { pid: 7, until: moment(3600.0) };
+    assert_eq!(*story.at(3.0, Event::Reconfigured), expected);
+    story.config.max_runtime = None;
+    assert_eq!(*story.at(4.0, Event::Reconfigured), State::Running { pid: 7, until: NEVER });
+    // Who is already late is ended at once.
+    story.config.max_runtime = Some(Duration::from_secs(1));
+    story.at(5.0, Event::Reconfigured);
+    assert!(matches!(story.at(5.0, Event::Tick), State::Failing { .. }));
+}
+
+#[test]
+fn who_gave_up_is_tried_again_if_the_configuration_says_so_by_now() {
+    let mut story = Story::of(|c| c.startretries = 0);
+    story.at(0.0, Event::Start);
+    story.at(0.0, Event::SpawnFailed("no room".into()));
+    assert_eq!(story.process.state, State::Fatal { retry_at: None });
+    story.config.restart.retry_fatal_after = Duration::from_secs(30);
+    assert_eq!(*story.at(10.0, Event::Reconfigured), State::Fatal { retry_at: Some(moment(40.0)) });
+    story.config.restart.retry_fatal_after = Duration::ZERO;
+    assert_eq!(*story.at(11.0, Event::Reconfigured), State::Fatal { retry_at: None });
+}
+
+#[test]
+fn who_waits_waits_as_long_as_the_configuration_says_by_now() {
+    let mut story = Story::of(|_| {});
+    story.needs = Needs::Unmet;
+    story.at(0.0, Event::Start);
+    story.config.dependencies.dependency_timeout = Some(Duration::from_secs(5));
+    let expected = State::Waiting { give_up_at: moment(6.0), is_asked: true };
+    assert_eq!(*story.at(1.0, Event::Reconfigured), expected);
+}

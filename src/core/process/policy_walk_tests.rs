@@ -445,6 +445,8 @@ fn can_occur(state: &str, event: &str) -> bool {
         "Spawned" | "SpawnedLate" | "SpawnFailed" => is_ordered,
         "Exited" => is_alive || state == "Unknown",
         "SignalFailed" => is_alive,
+        // A walk has one configuration; `policy_tests` tells what happens.
+        "Reconfigured" => false,
         "Adopted" => !is_alive && !is_ordered && state != "Unknown" && state != "Backoff",
         _ => true,
     }

@@ -115,11 +115,42 @@ impl Step<'_> {
 
     /// When a start that begins now is over.
     fn up_at(&self) -> Monotonic {
-        let end = self.config.max_runtime.map_or(NEVER, |most| self.at.now + most);
+        self.up_at_since(self.at.now)
+    }
+
+    /// When a start that began then is over.
+    fn up_at_since(&self, began: Monotonic) -> Monotonic {
+        let end = self.config.max_runtime.map_or(NEVER, |most| began + most);
         match &self.config.readiness {
             _ if self.config.is_oneshot() => end,
-            Some(readiness) => end.min(self.at.now + readiness.ready_timeout),
-            None => end.min(self.at.now + self.config.startsecs),
+            Some(readiness) => end.min(began + readiness.ready_timeout),
+            None => end.min(began + self.config.startsecs),
+        }
+    }
+
+    /// Its configuration has changed under it: what was worked out with the old values is worked out anew.
+    pub(super) fn reconfigured(&mut self, state: State) {
+        if self.config.restart.restart_limit.is_none() {
+            self.process.automatic_starts.clear();
+        }
+        match state {
+            State::Starting { pid: Some(pid), is_ready: false, .. } => {
+                let up_at = self.up_at_since(self.process.started);
+                self.process.state = State::Starting { pid: Some(pid), up_at, is_ready: false };
+            }
+            State::Running { pid, .. } => {
+                if self.config.health_check.is_none() {
+                    self.process.health = Health::default();
+                }
+                self.process.state = State::Running { pid, until: self.until() };
+            }
+            State::Fatal { .. } => {
+                self.process.state = State::Fatal { retry_at: self.retry_at() };
+            }
+            State::Waiting { give_up_at, is_asked } if is_asked || give_up_at != self.least_start() => {
+                self.process.state = State::Waiting { give_up_at: self.give_up_at(), is_asked };
+            }
+            _ => {}
         }
     }
 

@@ -172,6 +172,8 @@ impl Step<'_> {
                 self.put_off(until);
             }
 
+            (state, Event::Reconfigured) => self.reconfigured(state),
+
             (Waiting { give_up_at, is_asked }, Event::Tick) if now >= give_up_at => {
                 self.wait(give_up_at, is_asked);
             }

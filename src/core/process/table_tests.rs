@@ -113,6 +113,7 @@ fn further_events() -> Vec<(&'static str, f64, Event)> {
         ("Silent", 2.0, Event::Silent),
         ("Extend", 2.0, Event::Extend(at(20.0))),
         ("OverMemory", 2.0, Event::OverMemory(600 << 20)),
+        ("Reconfigured", 2.0, Event::Reconfigured),
     ]
 }
 

@@ -83,7 +83,7 @@ const STATES: [&str; 25] = [
     "Failing, memory",
 ];
 
-const EVENTS: [&str; 20] = [
+const EVENTS: [&str; 21] = [
     "Start",
     "StartAlone",
     "Stop",
@@ -104,6 +104,7 @@ const EVENTS: [&str; 20] = [
     "NeedsLost",
     "StopLater",
     "OverMemory",
+    "Reconfigured",
 ];
 
 impl Seen {
@@ -169,5 +170,6 @@ fn event_number(event: &Event) -> usize {
         Event::NeedsLost => 17,
         Event::StopLater => 18,
         Event::OverMemory(_) => 19,
+        Event::Reconfigured => 20,
     }
 }
