@@ -4,6 +4,7 @@ use crate::config::Reread;
 use crate::config::args::DaemonArgs;
 use crate::config::dump::{all_settings, as_file};
 use crate::config::load::interpret;
+use crate::config::update::{self, UpdatePlan};
 use crate::config::values::Reading;
 use crate::config::{self, ConfigErrors, Document, Setting, Surroundings};
 use crate::model::config::GroupConfig;
@@ -24,13 +25,14 @@ pub struct ConfigSource {
 }
 
 impl ConfigSource {
-    /// What a reread would find changed. Nothing is taken over.
+    /// What a reread would find changed, and what an update would do. Nothing is taken over.
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub fn preview(&self) -> Result<Reread, ConfigErrors> {
+    pub fn preview(&self) -> Result<(Reread, UpdatePlan), ConfigErrors> {
         let fresh = config::load(&self.args, &self.surroundings)?;
-        Ok(config::diff(&self.active, &fresh.groups))
+        let plan = update::plan(&self.active, &fresh.groups, |_| true);
+        Ok((config::diff(&self.active, &fresh.groups), plan))
     }
 
     /// Every effective setting of the file as it is now, with nothing secret in it: neither passwords and variables

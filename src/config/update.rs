@@ -33,6 +33,8 @@ pub struct GroupPlan {
     pub name: String,
     /// What happens to it as a whole.
     pub action: GroupAction,
+    /// How many processes it has before.
+    pub members: usize,
     /// The keys of the group itself that have changed.
     pub keys: Vec<&'static str>,
     /// What happens to its processes: those that go, then those that stay, then those that come. The others are left
@@ -138,6 +140,7 @@ fn whole(group: &GroupConfig, action: GroupAction, of_each: ProcessAction) -> Gr
     GroupPlan {
         name: group.name.to_string(),
         action,
+        members: if action == GroupAction::Add { 0 } else { group.processes.len() },
         keys: Vec::new(),
         processes: group.processes.iter().map(of_one).collect(),
     }
@@ -185,6 +188,7 @@ fn changed(old: &GroupConfig, new: &GroupConfig) -> Option<GroupPlan> {
     (!processes.is_empty() || !keys.is_empty()).then(|| GroupPlan {
         name: new.name.to_string(),
         action: GroupAction::Change,
+        members: old.processes.len(),
         keys,
         processes,
     })

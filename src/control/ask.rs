@@ -6,6 +6,7 @@
 
 use crate::config;
 use crate::config::Reread;
+use crate::config::update::{GroupAction, UpdatePlan};
 use crate::control::overview;
 use crate::control::request::{self, BulkStatus, Client, Facts, Outbox, Processes, Rows, Target, Wait};
 use crate::log::source::LogSource;
@@ -41,6 +42,31 @@ impl Applied {
             Applied::One => Vec::new(),
             Applied::Several(statuses) => statuses,
         }
+    }
+}
+
+/// What came of an [`Update`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Updated {
+    /// What was done, or would be.
+    pub plan: UpdatePlan,
+    /// Groups, with what went wrong in them.
+    pub problems: Vec<(String, String)>,
+}
+
+impl Updated {
+    /// The groups that were added, changed and removed, as a reread names them.
+    pub fn by_group(&self) -> Reread {
+        let mut found = Reread::default();
+        for group in &self.plan.groups {
+            match group.action {
+                GroupAction::Add => &mut found.added,
+                GroupAction::Remove => &mut found.removed,
+                GroupAction::Change | GroupAction::Replace => &mut found.changed,
+            }
+            .push(group.name.clone());
+        }
+        found
     }
 }
 
@@ -115,6 +141,9 @@ requests! {
     Signal(Target, signal::Signal) -> Applied;
     /// Read the configuration again. Answers what differs; changes no group.
     ReloadConfig -> Reread;
+    /// Read the configuration again and make groups what it says: these, or all for `None`. With `true` only say what would be
+    /// done. Answers when all that was to be stopped has been.
+    Update(Option<Vec<String>>, bool) -> Updated;
     /// Add a group of the configuration that was last read, and start what has `autostart`.
     AddProcessGroup(String) -> ();
     /// Remove a group, none of whose processes may run.

@@ -1,5 +1,6 @@
 //! What Supervisor does not know of processes, as structs of names and values: the answers of the daemon's own methods.
 
+use crate::config::update::{GroupPlan, ProcessPlan};
 use crate::control::overview::{
     CgroupView, GraphNode, HealthLine, LifeView, NeedVerdict, NeedView, Overview,
 };
@@ -15,6 +16,25 @@ pub fn health(line: &HealthLine) -> Facts {
         ("name", text(&line.process)),
         ("health", text(line.word.text())),
         ("reason", text(&line.reason)),
+    ]
+}
+
+/// What an update does, or would do, to one group.
+pub fn group_plan(plan: &GroupPlan, problem: &str) -> Facts {
+    let process = |process: &ProcessPlan| {
+        vec![
+            ("name", text(&process.name)),
+            ("action", text(process.action.word())),
+            ("keys", Fact::Text(process.keys.join(","))),
+        ]
+    };
+    vec![
+        ("group", text(&plan.name)),
+        ("action", text(plan.action.word())),
+        ("members", Fact::Number(plan.members as i64)),
+        ("keys", Fact::Text(plan.keys.join(","))),
+        ("problem", text(problem)),
+        ("processes", Fact::List(plan.processes.iter().map(process).collect())),
     ]
 }
 

@@ -3,8 +3,7 @@
 //! An order is one request to the loop, or several in a sequence that users rely on. Each way in writes the outcome in its
 //! own format: an XML-RPC result, JSON, or a sentence.
 
-use crate::config::Reread;
-use crate::control::ask::{self, Applied};
+use crate::control::ask::{self, Applied, Updated};
 use crate::control::request::{BulkStatus, Handle, Target, Wait};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::signal::Signal;
@@ -89,47 +88,28 @@ pub async fn restart(handle: &Handle, target: Target, wait: Wait) -> Result<Rest
     Ok(Restarted { stopped, started })
 }
 
-/// Reads the configuration again, then adds, replaces and removes groups: all that differ, or only the group `only`. The
-/// processes of a group are stopped before it is removed. Returns which groups were added, changed and removed.
+/// Reads the configuration again and makes groups what it says: all of them, or only `only`. What stays the same is not
+/// touched. Returns what was done.
 ///
 /// # Errors
-/// CANT_REREAD if the configuration is wrong, BAD_NAME if there is no group `only`, or the fault of the first group that could
-/// not be changed. The groups before that one have been changed.
-pub async fn update(handle: &Handle, only: Option<&str>) -> Result<Reread, Fault> {
-    let found = handle.call(ask::ReloadConfig).await?;
-    let found = match only {
-        Some(group) => about_one(handle, found, group).await?,
-        None => found,
-    };
-    for group in found.removed.iter().chain(&found.changed) {
-        handle.call(ask::Stop(Target::Group(group.clone()), Wait::Yes)).await?;
-        handle.call(ask::RemoveProcessGroup(group.clone())).await?;
+/// CANT_REREAD if the configuration is wrong, BAD_NAME if there is no group `only`; FAILED if a group could not be changed, and
+/// the others have been.
+pub async fn update(handle: &Handle, only: Option<&str>) -> Result<Updated, Fault> {
+    let names = only.map(|group| vec![group.to_string()]);
+    let updated = handle.call(ask::Update(names, false)).await?;
+    match updated.problems.first() {
+        Some((group, problem)) => Err(Fault::with(FaultCode::Failed, format!("{group}: {problem}"))),
+        None => Ok(updated),
     }
-    for group in found.changed.iter().chain(&found.added) {
-        handle.call(ask::AddProcessGroup(group.clone())).await?;
-    }
-    Ok(found)
-}
-
-/// Reduces a reread to one group. BAD_NAME if there is no such group.
-async fn about_one(handle: &Handle, found: Reread, group: &str) -> Result<Reread, Fault> {
-    let only = |names: Vec<String>| names.into_iter().filter(|name| name == group).collect();
-    let found =
-        Reread { added: only(found.added), changed: only(found.changed), removed: only(found.removed) };
-    if found == Reread::default() {
-        let configs = handle.call(ask::AllConfigInfo).await?;
-        if !configs.iter().any(|info| *info.group.name == *group) {
-            return Err(Fault::with(FaultCode::BadName, group));
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Reread;
+    use crate::config::update::{GroupAction, GroupPlan, UpdatePlan};
     use crate::control::ask::{Ask, Call};
-    use crate::control::request::{Client, ConfigInfo, Outbox};
+    use crate::control::request::{Client, Outbox};
     use async_channel::Receiver;
     use futures_lite::future::{block_on, zip};
     use std::fmt::Debug;
@@ -138,9 +118,7 @@ mod tests {
     #[derive(Debug)]
     enum Answer {
         Applied(Applied),
-        Done,
-        Reread(Reread),
-        Configs(Vec<ConfigInfo>),
+        Updated(Updated),
     }
 
     /// What was asked, as text.
@@ -167,17 +145,12 @@ mod tests {
             (Call::Stop(request, client), Ok(Answer::Applied(applied))) => {
                 give(&request, client, Ok(applied))
             }
-            (Call::AddProcessGroup(request, client), Ok(Answer::Done)) => give(&request, client, Ok(())),
-            (Call::RemoveProcessGroup(request, client), Ok(Answer::Done)) => give(&request, client, Ok(())),
-            (Call::ReloadConfig(request, client), Ok(Answer::Reread(reread))) => {
-                give(&request, client, Ok(reread))
+            (Call::Update(request, client), Ok(Answer::Updated(updated))) => {
+                give(&request, client, Ok(updated))
             }
-            (Call::AllConfigInfo(request, client), Ok(Answer::Configs(configs))) => {
-                give(&request, client, Ok(configs))
-            }
+            (Call::Update(request, client), Err(fault)) => give(&request, client, Err(fault)),
             (Call::Start(request, client), Err(fault)) => give(&request, client, Err(fault)),
             (Call::Stop(request, client), Err(fault)) => give(&request, client, Err(fault)),
-            (Call::RemoveProcessGroup(request, client), Err(fault)) => give(&request, client, Err(fault)),
             (call, outcome) => panic!("{outcome:?} was to be the answer to {call:?}"),
         }
     }
@@ -247,31 +220,39 @@ mod tests {
     }
 
     #[test]
-    fn an_update_removes_before_it_adds() {
+    fn an_update_tells_of_groups_as_a_reread_does() {
+        let group = |name: &str, action| GroupPlan {
+            name: name.into(),
+            action,
+            members: 1,
+            keys: vec![],
+            processes: vec![],
+        };
+        let plan = UpdatePlan {
+            groups: vec![
+                group("old", GroupAction::Remove),
+                group("c", GroupAction::Change),
+                group("pool", GroupAction::Replace),
+                group("new", GroupAction::Add),
+            ],
+        };
         let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-        let found = || Reread { added: names(&["new"]), changed: names(&["c"]), removed: names(&["old"]) };
-        let stop = |name: &str| text(&ask::Stop(Target::Group(name.to_string()), Wait::Yes));
-        let remove = |name: &str| text(&ask::RemoveProcessGroup(name.to_string()));
-        let add = |name: &str| text(&ask::AddProcessGroup(name.to_string()));
-        let (bulk, done) = (|| Ok(Answer::Applied(Applied::Several(Vec::new()))), || Ok(Answer::Done));
+        let found =
+            Reread { added: names(&["new"]), changed: names(&["c", "pool"]), removed: names(&["old"]) };
+        let done = Updated { plan: plan.clone(), problems: Vec::new() };
+        let (result, requests) =
+            run(async |handle| update(handle, None).await, vec![Ok(Answer::Updated(done))]);
+        let result = result.map(|updated| updated.by_group());
+        assert_eq!((result, requests), (Ok(found), vec![text(&ask::Update(None, false))]));
 
-        let outcomes = vec![Ok(Answer::Reread(found())), bulk(), done(), bulk(), done(), done(), done()];
-        let (result, requests) = run(async |handle| update(handle, None).await, outcomes);
-        assert_eq!(result, Ok(found()));
-        let all = [stop("old"), remove("old"), stop("c"), remove("c"), add("c"), add("new")];
-        assert_eq!(requests[1..], all);
+        let failed = Updated { plan, problems: vec![("new".to_string(), "no room".to_string())] };
+        let (result, _) =
+            run(async |handle| update(handle, Some("c")).await, vec![Ok(Answer::Updated(failed))]);
+        assert_eq!(result, Err(Fault::with(FaultCode::Failed, "new: no room")));
 
-        let outcomes = vec![Ok(Answer::Reread(found())), done()];
-        let (result, requests) = run(async |handle| update(handle, Some("new")).await, outcomes);
-        assert_eq!(result, Ok(Reread { added: names(&["new"]), ..Reread::default() }));
-        assert_eq!(requests[1..], [add("new")]);
-
-        let outcomes = vec![Ok(Answer::Reread(found())), Ok(Answer::Configs(Vec::new()))];
-        let (result, _) = run(async |handle| update(handle, Some("a")).await, outcomes);
+        let unknown = Err(Fault::with(FaultCode::BadName, "a"));
+        let (result, requests) = run(async |handle| update(handle, Some("a")).await, vec![unknown]);
         assert_eq!(result, Err(fault(FaultCode::BadName)));
-
-        let outcomes = vec![Ok(Answer::Reread(found())), bulk(), Err(fault(FaultCode::StillRunning))];
-        let (result, requests) = run(async |handle| update(handle, None).await, outcomes);
-        assert_eq!((result, requests.len()), (Err(fault(FaultCode::StillRunning)), 3));
+        assert_eq!(requests, [text(&ask::Update(Some(names(&["a"])), false))]);
     }
 }

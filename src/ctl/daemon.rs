@@ -2,7 +2,7 @@
 
 use crate::ctl::graph::Node;
 use crate::ctl::life::HealthLine;
-use crate::ctl::records::{self, BulkLine, Configured, Process, Reread};
+use crate::ctl::records::{self, BulkLine, Configured, GroupChange, Process, Reread};
 use crate::model::stream::Stream;
 use crate::rpc::client::{CallError, Client, Pending, Tick, http};
 use crate::rpc::wire::Value;
@@ -74,6 +74,20 @@ impl Daemon {
 
     pub(crate) fn reload_config(&mut self) -> Answer<Reread> {
         Reread::read(&self.call("supervisor.reloadConfig", vec![])?)
+    }
+
+    /// Reads the configuration again and makes these groups what it says, all of them if there is none; with `plan_only`
+    /// only tells what that would do.
+    pub(crate) fn update_groups(
+        &mut self,
+        groups: &[String],
+        plan_only: bool,
+        tick: Tick<'_>,
+    ) -> Answer<Vec<GroupChange>> {
+        let groups = Value::Array(groups.iter().map(|group| text(group)).collect());
+        let arguments = vec![groups, Value::Boolean(plan_only)];
+        let answer = self.client.call("supervisord.updateGroups", arguments, Some(tick))?;
+        records::array(&answer)?.iter().map(GroupChange::read).collect()
     }
 
     pub(crate) fn add_process_group(&mut self, group: &str) -> Answer<()> {

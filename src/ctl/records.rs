@@ -151,6 +151,60 @@ impl Reread {
     }
 }
 
+/// What an update does to one group, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupChange {
+    pub group: String,
+    /// `remove`, `replace`, `change` or `add`.
+    pub action: String,
+    /// How many processes it has before.
+    pub members: usize,
+    pub keys: Vec<String>,
+    /// What went wrong; empty if nothing did.
+    pub problem: String,
+    pub processes: Vec<ProcessChange>,
+}
+
+/// What an update does to one process, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProcessChange {
+    pub name: String,
+    /// `remove`, `restart`, `apply` or `add`.
+    pub action: String,
+    pub keys: Vec<String>,
+}
+
+impl GroupChange {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// [`CallError::Unexpected`] if it is no struct, or its processes are none.
+    pub(crate) fn read(value: &Value) -> Result<GroupChange, CallError> {
+        let members = Members::of(value)?;
+        let processes = members.get("processes").map_or(Ok(&[][..]), array)?;
+        Ok(GroupChange {
+            group: members.text("group"),
+            action: members.text("action"),
+            members: usize::try_from(members.number("members")).unwrap_or_default(),
+            keys: keys(&members.text("keys")),
+            problem: members.text("problem"),
+            processes: processes.iter().map(ProcessChange::read).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl ProcessChange {
+    fn read(value: &Value) -> Result<ProcessChange, CallError> {
+        let members = Members::of(value)?;
+        let keys = keys(&members.text("keys"));
+        Ok(ProcessChange { name: members.text("name"), action: members.text("action"), keys })
+    }
+}
+
+fn keys(text: &str) -> Vec<String> {
+    text.split(',').filter(|key| !key.is_empty()).map(str::to_string).collect()
+}
+
 /// The members of a struct.
 pub(crate) struct Members<'v>(&'v BTreeMap<String, Value>);
 

@@ -6,7 +6,7 @@
 use crate::config::args::DaemonArgs;
 use crate::manager::processes::standing::Standing;
 use crate::manager::spawn::sockets::SocketRecord;
-use crate::model::config::{Config, GroupConfig};
+use crate::model::config::{Config, GroupConfig, ProcessConfig};
 use crate::shm::layout::Place;
 use crate::shm::link::Link;
 use crate::sys::limits::Limit;
@@ -98,6 +98,25 @@ pub struct ActiveGroup {
     /// Its processes that are started for a single run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<SingleRun>,
+    /// Its processes that are on their way to another configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<MemberChange>,
+}
+
+/// A process that an update has stopped, or is about to stop.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MemberChange {
+    /// Its name in its group.
+    pub name: String,
+    /// The configuration that it gets when its program has ended. `None`: it is taken out of its group then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Arc<ProcessConfig>>,
+    /// Whether it is added anew when it was taken out.
+    #[serde(default)]
+    pub returns: bool,
+    /// Whether it is started then.
+    #[serde(default)]
+    pub starts: bool,
 }
 
 /// A process that is started for a single run, and what it is started with.
@@ -173,7 +192,7 @@ impl Snapshot {
                 Some(same) => Arc::clone(same),
                 None => serde_json::from_str(group.config.get())?,
             };
-            active.push(ActiveGroup { config, logs: group.logs, runs: group.runs });
+            active.push(ActiveGroup { config, logs: group.logs, runs: group.runs, changes: group.changes });
         }
         let WrittenSnapshot { sockets, exit_status, generation, groups_updating, in_the_way, .. } = written;
         Ok(Snapshot { config, active, sockets, exit_status, generation, groups_updating, in_the_way })
@@ -206,6 +225,8 @@ struct WrittenGroup<'a> {
     logs: Vec<AutoLogs>,
     #[serde(default)]
     runs: Vec<SingleRun>,
+    #[serde(default)]
+    changes: Vec<MemberChange>,
 }
 
 /// Of a written [`Config`] the texts of its groups.

@@ -19,6 +19,7 @@ use crate::manager::processes::dependencies::Dependents;
 use crate::manager::processes::info_map::InfoMap;
 use crate::manager::processes::memory::Memory;
 use crate::manager::processes::trees::Trees;
+use crate::manager::processes::update::Updates;
 use crate::manager::requests::changes::LastReread;
 use crate::manager::requests::views::ProcessListCache;
 use crate::manager::saved::InForce;
@@ -92,6 +93,8 @@ pub struct Daemon {
     pub trees: Trees,
     /// How much memory programs with a `memory_limit` use.
     pub memory: Memory,
+    /// Processes that are on their way to another configuration.
+    pub updates: Updates,
     /// What came of the last time when the configuration was read again.
     pub last_reread: LastReread,
 }
@@ -124,7 +127,7 @@ impl Daemon {
             self.measure_memory();
             self.check_pending_spawns();
             self.progress_of_stops();
-            self.progress_of_group_updates();
+            self.progress_of_updates();
             if self.progress_of_end() && self.trees.are_swept() {
                 return End::Daemon;
             }

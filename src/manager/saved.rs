@@ -106,6 +106,17 @@ impl InForce {
         self.adopt(Config { groups, ..(*self.config).clone() });
     }
 
+    /// What is to become of some process has changed.
+    pub fn note_change(&mut self) {
+        self.n_changes += 1;
+    }
+
+    /// No group is on its way to another configuration any more.
+    pub fn end_all_updates(&mut self) {
+        self.n_changes += 1;
+        self.groups_updating.clear();
+    }
+
     /// A single run has begun or ended.
     pub fn note_single_run(&mut self) {
         self.n_changes += 1;
@@ -202,6 +213,7 @@ impl Daemon {
                 .map(|slot| self.procs.proc(*slot).map(|proc| proc.logs.clone()).unwrap_or_default())
                 .collect(),
             runs: group.members.iter().filter_map(|slot| self.procs.proc(*slot)?.single_run()).collect(),
+            changes: self.member_changes(&group.members),
         });
         Snapshot {
             sockets: self.sockets.records(),

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use supervisord::config::Reread;
-use supervisord::control::ask::{self, Applied, Call};
+use supervisord::config::update::{GroupAction, GroupPlan, UpdatePlan};
+use supervisord::control::ask::{self, Applied, Call, Updated};
 use supervisord::control::request::{BulkStatus, Client, Handle, Outbox, ProcessInfo, Target, Wait};
 use supervisord::http::net::listen::{self, Listener};
 use supervisord::http::{self, Context, Limits};
@@ -186,6 +187,26 @@ impl Programs {
             Call::ReloadConfig(_, client) => {
                 let (added, changed) = (vec!["new".into()], vec!["g".into()]);
                 answer(client, Ok(Reread { added, changed, removed: Vec::new() }));
+            }
+            Call::Update(ask::Update(names, _), client) => {
+                let group = |name: &str, action| GroupPlan {
+                    name: name.into(),
+                    action,
+                    members: 1,
+                    keys: Vec::new(),
+                    processes: Vec::new(),
+                };
+                let mut groups = vec![group("g", GroupAction::Change), group("new", GroupAction::Add)];
+                let names = names.unwrap_or_else(|| vec!["g".into(), "new".into()]);
+                groups.retain(|group| names.contains(&group.name));
+                let unknown = names.iter().find(|name| !groups.iter().any(|group| group.name == **name));
+                answer(
+                    client,
+                    match unknown {
+                        Some(name) => Err(bad_name(name)),
+                        None => Ok(Updated { plan: UpdatePlan { groups }, problems: Vec::new() }),
+                    },
+                );
             }
             Call::AddProcessGroup(ask::AddProcessGroup(name), client) => answer(
                 client,

@@ -42,6 +42,15 @@ pub enum Input {
         /// Its name.
         pool: String,
     },
+    /// A listener comes to a pool, the last to be asked.
+    AddListener {
+        /// The pool's name: that of its group.
+        pool: String,
+        /// The listener's process.
+        slot: Slot,
+        /// Its name for messages.
+        name: String,
+    },
     /// A listener goes from its pool.
     RemoveListener {
         /// The listener's process.
@@ -278,6 +287,12 @@ impl Pools {
                 self.pools.retain(|existing| existing.queue.pool != pool);
                 self.index();
             }
+            Input::AddListener { pool, slot, name } => {
+                if let Some(pool) = self.pools.iter_mut().find(|existing| existing.queue.pool == pool) {
+                    pool.listeners.push(Listener::new(slot, name));
+                    self.index();
+                }
+            }
             Input::RemoveListener { slot } => {
                 if let Some((pool, listener)) = self.places.remove(&slot) {
                     self.pools[pool].listeners.remove(listener);
@@ -334,16 +349,7 @@ impl Pools {
     }
 
     fn add(&mut self, pool: String, config: PoolConfig, listeners: Vec<(Slot, String)>) {
-        let listeners = listeners.into_iter().map(|(slot, name)| Listener {
-            slot,
-            name,
-            is_running: false,
-            is_deaf: false,
-            conversation: Conversation::default(),
-            event: None,
-            n_sent: 0,
-            n_heard: 0,
-        });
+        let listeners = listeners.into_iter().map(|(slot, name)| Listener::new(slot, name));
         self.pools.retain(|existing| existing.queue.pool != pool);
         self.pools.push(Pool {
             listeners: listeners.collect(),
@@ -485,6 +491,19 @@ impl Queue {
 }
 
 impl Listener {
+    fn new(slot: Slot, name: String) -> Listener {
+        Listener {
+            slot,
+            name,
+            is_running: false,
+            is_deaf: false,
+            conversation: Conversation::default(),
+            event: None,
+            n_sent: 0,
+            n_heard: 0,
+        }
+    }
+
     fn can_take(&self) -> bool {
         self.is_running && !self.is_deaf && self.conversation.mood() == Mood::Ready
     }

@@ -6,9 +6,10 @@ use super::{Command, Completes, plan, words};
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::names;
-use crate::ctl::records::Reread;
+use crate::ctl::records::{GroupChange, ProcessChange, Reread};
 use crate::ctl::session::Session;
 use crate::model::fault::FaultCode;
+use crate::model::namespec;
 use crate::model::state::ProcessState;
 use crate::rpc::client::CallError;
 use glob::Pattern;
@@ -18,9 +19,9 @@ use std::time::Duration;
 pub(super) const COMMAND: Command = Command {
     name: "update",
     forms: &[
-        ("update", "Read the configuration again; add, remove and restart the groups it changes"),
+        ("update", "Read the configuration again; add, remove, change and restart the processes it changes"),
         ("update all", "The same"),
-        ("update --plan ...", "Only show what would happen"),
+        ("update --plan ...", "Only show what would happen, and because of which keys"),
         ("update <gname> ...", "The same for the groups of these names, or matching a pattern"),
     ],
     note: "",
@@ -43,16 +44,18 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
     };
     let reread = match session.daemon.reload_config() {
         Ok(reread) => reread,
-        Err(problem) if problem.fault() == Some(FaultCode::CantReread.code()) => {
-            let hints = place_of_problem(session);
-            return Err(CtlError::Told { line: format!("error: {problem}"), hints, exit: Exit::GENERIC });
-        }
-        Err(problem) => return Err(already_shutting_down(problem)),
+        Err(problem) => return Err(not_reread(session, problem)),
     };
     let chosen = choose(session, &reread, &words)?;
+    match by_process(session, chosen.as_ref(), plan_only)? {
+        Some(changes) if plan_only => return plan::print(session, &changes),
+        Some(changes) => return changes.iter().try_for_each(|change| tell(session, change)),
+        // An original daemon knows whole groups only.
+        None => {}
+    }
     let wanted = |group: &&String| chosen.as_ref().is_none_or(|chosen| chosen.contains(*group));
     if plan_only {
-        return plan::print(session, &reread, &wanted);
+        return plan::print_groups(session, &reread, &wanted);
     }
     // One group's trouble does not keep the others from being updated.
     for group in reread.removed.iter().filter(wanted) {
@@ -71,6 +74,56 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn not_reread(session: &mut Session, problem: CallError) -> CtlError {
+    if problem.fault() == Some(FaultCode::CantReread.code()) {
+        let hints = place_of_problem(session);
+        return CtlError::Told { line: format!("error: {problem}"), hints, exit: Exit::GENERIC };
+    }
+    already_shutting_down(problem)
+}
+
+/// Lets the daemon update groups, process by process, or tell what it would do. `None` if it cannot.
+fn by_process(
+    session: &mut Session,
+    chosen: Option<&BTreeSet<String>>,
+    plan_only: bool,
+) -> Result<Option<Vec<GroupChange>>, CtlError> {
+    let groups: Vec<String> = chosen.into_iter().flatten().cloned().collect();
+    if chosen.is_some() && groups.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let mut progress = session.screen.progress("update".to_string());
+    let answer = session.daemon.update_groups(&groups, plan_only, &mut || progress.tick());
+    drop(progress);
+    match answer {
+        Ok(changes) => Ok(Some(changes)),
+        Err(problem) if problem.fault() == Some(FaultCode::UnknownMethod.code()) => Ok(None),
+        Err(problem) => Err(not_reread(session, problem)),
+    }
+}
+
+/// Tells what has become of a group, with the lines that an update of whole groups has.
+fn tell(session: &mut Session, change: &GroupChange) -> Outcome {
+    let group = &change.group;
+    if !change.problem.is_empty() {
+        return session.complain(&format!("ERROR: {group}: {}", change.problem), Exit::GENERIC);
+    }
+    let ends = |process: &&ProcessChange| matches!(process.action.as_str(), "remove" | "restart");
+    let stopped: Vec<&ProcessChange> = change.processes.iter().filter(ends).collect();
+    if change.action == "add" {
+        return Ok(session.screen.line(&format!("{group}: added process group"))?);
+    }
+    if stopped.len() == change.members || change.action != "change" {
+        session.screen.line(&format!("{group}: stopped"))?;
+    } else {
+        for process in stopped {
+            session.screen.line(&format!("{}: stopped", namespec::display(group, &process.name)))?;
+        }
+    }
+    let what = if change.action == "remove" { "removed" } else { "updated" };
+    Ok(session.screen.line(&format!("{group}: {what} process group"))?)
 }
 
 /// The groups that the words name; `None` for all of them. Words that name none are told.

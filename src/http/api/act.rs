@@ -314,8 +314,13 @@ async fn update(context: &Context, request: &ApiRequest<'_>) -> ApiResult {
     let Update { group } = if request.body.bytes.is_empty() { Update::default() } else { body(request)? };
     let audit = audit(request, group.as_deref().unwrap_or_default());
     let result = match orders::update(context.handle(), group.as_deref()).await {
-        Ok(Reread { added, changed, removed }) => {
-            json(200, &object!({"ok": true, "added": added, "changed": changed, "removed": removed}))
+        Ok(updated) => {
+            let Reread { added, changed, removed } = updated.by_group();
+            let groups = updated.plan.groups;
+            json(
+                200,
+                &object!({"ok": true, "added": added, "changed": changed, "removed": removed, "groups": groups}),
+            )
         }
         Err(fault) => Err(fault.into()),
     };

@@ -96,8 +96,16 @@ pub(crate) async fn answer(what: Read, context: &Context, request: &ApiRequest<'
         Read::Reread => {
             let _reserved = reserve_memory(context).await?;
             let source = config_source(context).await?;
-            let found = rt::unblock(move || source.preview()).await.map_err(wrong_config)?;
-            json(200, &object!({"added": found.added, "changed": found.changed, "removed": found.removed}))
+            let (found, plan) = rt::unblock(move || source.preview()).await.map_err(wrong_config)?;
+            json(
+                200,
+                &object!({
+                    "added": found.added,
+                    "changed": found.changed,
+                    "removed": found.removed,
+                    "groups": plan.groups,
+                }),
+            )
         }
     }
 }

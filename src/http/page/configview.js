@@ -45,12 +45,8 @@ export class ConfigView {
   async update() {
     const differences = this.#differences;
     if (differences === null || isEmpty(differences)) return;
-    const names = [
-      ...differences.added.map((name) => `start ${name}`),
-      ...differences.changed.map((name) => `stop and start ${name}`),
-      ...differences.removed.map((name) => `stop ${name}`),
-    ];
-    const text = "Groups that changed are stopped and started with their new configuration; groups that are gone are stopped.";
+    const names = differences.groups.flatMap(changeLines);
+    const text = "What differs is touched, and nothing else. Everything that is not named here goes on as it is.";
     if (!(await confirm({ title: "Take over the configuration?", text, names: names.map(visibleText), verb: "Update" }))) return;
     byId("update").disabled = true;
     try {
@@ -128,10 +124,30 @@ function isEmpty({ added, changed, removed }) {
 
 function differenceList(differences) {
   if (isEmpty(differences)) return make("p", { class: "hint" }, "Nothing: the file says what is in force.");
+  const lines = new Map(differences.groups.map((group) => [group.name, changeLines(group)]));
+  const details = (name) => (lines.get(name) ?? []).map((line) => make("li", {}, visibleText(line)));
   const item = (what, name) =>
-    make("li", { class: "difference" }, make("span", { class: `what what-${what}` }, what), make("span", { class: "who" }, visibleText(name)));
+    make(
+      "li",
+      { class: "difference" },
+      make("span", { class: `what what-${what}` }, what),
+      make("span", { class: "who" }, visibleText(name)),
+      ...(what === "changed" ? [make("ul", { class: "changes" }, ...details(name))] : []),
+    );
   const items = ["added", "changed", "removed"].flatMap((what) => differences[what].map((name) => item(what, name)));
   return make("ul", {}, ...items);
+}
+
+/** What an update does, in words: a line for a group as a whole, or one for each of its processes. */
+function changeLines({ name: group, action, keys, processes }) {
+  const because = (list) => (list.length === 0 ? "" : ` (${list.join(", ")})`);
+  if (action === "add") return [`add ${group} and start it`];
+  if (action === "remove") return [`stop and remove ${group}`];
+  if (action === "replace") return [`stop ${group} and start it anew${because(keys)}`];
+  const words = { remove: "stop and remove", restart: "restart", apply: "change without a restart", add: "add" };
+  const name = (process) => (process.name === group ? group : `${group}:${process.name}`);
+  const ofGroup = keys.length === 0 ? [] : [`change ${group} without a restart${because(keys)}`];
+  return [...ofGroup, ...processes.map((process) => `${words[process.action]} ${name(process)}${because(process.keys)}`)];
 }
 
 function settingRow({ key, value, origin, is_default: isDefault }) {

@@ -2,6 +2,7 @@
 
 use async_channel::{Receiver, Sender, TrySendError};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The most a ring holds, whatever its configuration says.
@@ -10,7 +11,7 @@ pub const MAX_RING: usize = 1 << 20;
 /// The last bytes of a stream. It grows as bytes come, and is gone with the process that holds it.
 #[derive(Debug)]
 pub struct Ring {
-    capacity: usize,
+    capacity: AtomicUsize,
     held: Mutex<Held>,
 }
 
@@ -30,7 +31,20 @@ impl Ring {
             Ok(0) | Err(_) => MAX_RING,
             Ok(maxbytes) => maxbytes.min(MAX_RING),
         };
-        Ring { capacity, held: Mutex::default() }
+        Ring { capacity: AtomicUsize::new(capacity), held: Mutex::default() }
+    }
+
+    /// How many bytes it holds at most.
+    pub fn capacity(&self) -> usize {
+        self.capacity.load(Ordering::Relaxed)
+    }
+
+    /// Holds so many bytes at most from now on; the oldest that are too many go.
+    pub fn set_capacity(&self, capacity: usize) {
+        let mut held = self.lock();
+        self.capacity.store(capacity, Ordering::Relaxed);
+        let excess = held.bytes.len().saturating_sub(capacity);
+        held.bytes.drain(..excess);
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -40,9 +54,10 @@ impl Ring {
 
     /// Takes all the bytes; the oldest make room.
     pub fn write(&self, bytes: &[u8]) -> usize {
-        let newest = &bytes[bytes.len().saturating_sub(self.capacity)..];
         let mut held = self.lock();
-        let excess = (held.bytes.len() + newest.len()).saturating_sub(self.capacity);
+        let capacity = self.capacity();
+        let newest = &bytes[bytes.len().saturating_sub(capacity)..];
+        let excess = (held.bytes.len() + newest.len()).saturating_sub(capacity);
         held.bytes.drain(..excess);
         held.bytes.extend(newest);
         held.n_written += bytes.len() as u64;

@@ -365,6 +365,15 @@ impl Sink {
         }
     }
 
+    /// Keeps to the limits of another specification, if that is for the same kind of sink.
+    pub fn set_limits(&mut self, other: &SinkSpec) {
+        match (&mut self.spec, other) {
+            (SinkSpec::Path { limits, .. }, SinkSpec::Path { limits: other, .. }) => *limits = *other,
+            (SinkSpec::Memory(ring), SinkSpec::Memory(other)) => ring.set_capacity(other.capacity()),
+            _ => {}
+        }
+    }
+
     fn limits(&self) -> Limits {
         match &self.spec {
             SinkSpec::Path { limits, .. } => *limits,

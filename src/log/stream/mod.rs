@@ -199,6 +199,13 @@ impl LogStream {
         self.ends.sinks.iter_mut().for_each(Sink::reopen);
     }
 
+    /// Keeps to the limits that a specification with the same sinks has.
+    pub fn set_limits(&mut self, spec: &StreamSpec) {
+        for (sink, spec) in self.ends.sinks.iter_mut().zip(&spec.sinks) {
+            sink.set_limits(spec);
+        }
+    }
+
     /// Empties the log that can be read back; rotated files stay. Anything that is not a regular file is left
     /// alone.
     ///

@@ -374,14 +374,30 @@ impl Daemon {
         }
     }
 
+    /// A process has come to a group that is there already. If that is a pool, the process hears events from now on.
+    pub fn add_listener(&mut self, slot: SlotId) {
+        let Some(proc) = self.procs.proc(slot).filter(|proc| proc.is_listener) else { return };
+        let (pool, name) = (proc.group.to_string(), proc.config.name.to_string());
+        self.feed(Input::AddListener { pool, slot, name });
+    }
+
     /// Finds the listeners that an earlier manager had, after a takeover.
     pub fn restore_events(&mut self) {
         let groups: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
         for group in groups {
             let GroupKind::EventListener(config) = &group.kind else { continue };
             let slots = self.procs.group(&group.name).map(|group| group.members.clone()).unwrap_or_default();
-            let known =
-                self.events.pools.members().any(|(pool, members)| *pool == *group.name && members == slots);
+            // Some may have come or gone just before.
+            let heard = self.events.pools.members().find(|(pool, _)| **pool == *group.name);
+            let known = if let Some((_, mut heard)) = heard {
+                let come = slots.iter().copied().filter(|slot| !heard.contains(slot)).collect::<Vec<_>>();
+                heard.retain(|slot| !slots.contains(slot));
+                heard.into_iter().for_each(|slot| self.forget_listener(slot));
+                come.into_iter().for_each(|slot| self.add_listener(slot));
+                true
+            } else {
+                false
+            };
             if !known {
                 let name = |slot: &SlotId| Some((*slot, self.procs.proc(*slot)?.config.name.to_string()));
                 let listeners = slots.iter().filter_map(name).collect();

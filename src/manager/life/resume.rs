@@ -4,7 +4,7 @@
 //! the manager does what `update` does: it stops and takes out groups that are gone or have changed, and adds and starts
 //! groups that are new or have changed. Everything else goes on as it was.
 
-use crate::core::process::{Event, State};
+use crate::core::process::State;
 use crate::files::socket::{self, SocketError, SocketSpec};
 use crate::keeper::boot::passed_on_environment;
 use crate::keeper::detach::{Successor, WELCOME, offer};
@@ -258,30 +258,18 @@ impl Daemon {
         logs.flat_map(|logs| [&logs.stdout, &logs.stderr]).flatten().cloned().collect()
     }
 
-    /// Begins to make the active groups what the configuration says.
+    /// Begins to make the active groups what the configuration says, as `update` does.
     fn begin_group_updates(&mut self) {
         let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
-        let reread = crate::config::diff(&active, &self.in_force.config().groups);
-        for name in reread.added {
-            self.add_configured(&name);
-        }
-        let differing: Vec<String> = reread.changed.into_iter().chain(reread.removed).collect();
-        for name in &differing {
-            ::log::info!("group '{name}' was configured differently: it is stopped");
-        }
-        self.in_force.begin_update(differing);
-        for name in self.in_force.groups_updating().to_vec() {
-            for slot in self.last_first(&name) {
-                self.apply(slot, Event::Stop);
-            }
-        }
+        let plan = crate::config::update::plan(&active, &self.in_force.config().groups, |_| true);
+        self.update_groups(plan, None);
     }
 
     /// Takes out groups that were to be stopped and have, and adds those that the configuration has instead.
     pub fn progress_of_group_updates(&mut self) {
         let is_over = |name: &String| self.procs.group(name).is_none_or(|group| group.active == 0);
         let updating = self.in_force.groups_updating();
-        if !self.life.is_running() || !updating.iter().any(is_over) {
+        if updating.is_empty() || !self.life.is_running() || !updating.iter().any(is_over) {
             return;
         }
         let over: Vec<String> = updating.iter().filter(|name| is_over(name)).cloned().collect();
@@ -289,21 +277,27 @@ impl Daemon {
             self.in_force.end_update(&name);
             self.remove_group(&name);
             self.announce_removal(&name);
-            self.add_configured(&name);
+            let problem = self.add_configured(&name).err();
+            if let Some(problem) = &problem {
+                crate::crit!("could not add group '{name}': {problem}");
+            }
+            self.updates.group_is_done(&name, problem);
         }
     }
 
     /// Adds a group of the configuration, if it has one of this name.
-    fn add_configured(&mut self, name: &str) {
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    fn add_configured(&mut self, name: &str) -> Result<(), String> {
         let Some(group) = self.in_force.config().groups.iter().find(|group| *group.name == *name).cloned()
         else {
-            return;
+            return Ok(());
         };
-        if let Err(problem) = self.add_group(&group) {
-            return crate::crit!("could not add group '{name}': {problem}");
-        }
+        self.add_group(&group)?;
         let saved = self.save();
         self.autostart(name, &saved);
+        Ok(())
     }
 
     /// Removes the lock file beside the pidfile this daemon was started with.

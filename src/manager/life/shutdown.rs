@@ -277,6 +277,8 @@ impl Daemon {
         }
         let Some(Ending { restart_with: Some(config), .. }) = self.life.ending.take() else { return true };
         let groups: Vec<_> = self.procs.groups().iter().map(|group| group.config.name.clone()).collect();
+        self.updates.clear();
+        self.in_force.end_all_updates();
         for name in groups {
             self.remove_group(&name);
         }

@@ -24,6 +24,7 @@ use crate::manager::processes::dependencies::Dependents;
 use crate::manager::processes::info_map::InfoMap;
 use crate::manager::processes::memory::Memory;
 use crate::manager::processes::trees::Trees;
+use crate::manager::processes::update::Updates;
 use crate::manager::requests::changes::LastReread;
 use crate::manager::requests::views::ProcessListCache;
 use crate::manager::saved::InForce;
@@ -169,6 +170,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         adoption: Adoption::new().map_err(reason("cannot watch adopted programs"))?,
         trees: Trees::default(),
         memory: Memory::default(),
+        updates: Updates::default(),
     };
     open::set_kept_descriptors(daemon.boot.kept_descriptors.clone());
     if let Err(error) = daemon.open_activity_log(takes_over) {

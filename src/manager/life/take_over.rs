@@ -115,6 +115,7 @@ impl Daemon {
         self.forget_all_ended_credentials();
         self.ask_all_conditions();
         self.continue_staged_stops();
+        self.go_on_updating();
     }
 
     /// Rebuilds the table from the groups in force and what the slots say, without pipes and logs. Returns what was
@@ -156,6 +157,10 @@ impl Daemon {
                         self.link.set_stop(content.slot, config, group.config.priority);
                         let (slot, is_new) = (content.slot, content.to_start);
                         proc.restore(content);
+                        if let Some(change) = group.changes.iter().find(|change| *change.name == *config.name)
+                        {
+                            self.restore_change(slot, &mut proc, change);
+                        }
                         if let Some(run) = group.runs.iter().find(|run| *run.name == *config.name) {
                             Daemon::resume_run(&mut proc, run.command.clone());
                         }

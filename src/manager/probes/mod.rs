@@ -19,6 +19,7 @@ use crate::manager::probes::command::Command;
 use crate::manager::probes::queue::Queue;
 use crate::manager::probes::reports::Reports;
 use crate::manager::processes::{Proc, SlotId};
+use crate::model::config::ProcessConfig;
 use crate::model::probe::{Probe, next_probe};
 use crate::model::time::Monotonic;
 use crate::probe::network;
@@ -241,6 +242,18 @@ impl Daemon {
             // Whether it is still asked by commands or not: the configuration may have changed meanwhile.
             self.end_inherited_command(slot);
             self.watch(slot, true);
+        }
+    }
+
+    /// A process has another configuration. What is under way because of keys that have changed is given up; what follows
+    /// is asked for when the process takes its next event.
+    pub fn follow_changed_probes(&mut self, slot: SlotId, old: &ProcessConfig, new: &ProcessConfig) {
+        if (&old.readiness, &old.health_check) != (&new.readiness, &new.health_check) {
+            self.probes.forget(slot);
+            self.leave_command(slot);
+        }
+        if old.watchdog != new.watchdog {
+            self.forget_silence(slot);
         }
     }
 

@@ -216,6 +216,11 @@ impl Daemon {
         }
     }
 
+    /// Nobody has to say that it is alive.
+    pub(super) fn forget_silence(&mut self, slot: SlotId) {
+        self.probes.reports.set_silence(slot, None, &self.link);
+    }
+
     pub(super) fn forget_reports(&mut self, slot: SlotId) {
         let reports = &mut self.probes.reports;
         reports.close_pipe(slot, &self.link);

@@ -28,6 +28,9 @@ impl Daemon {
             // It may run by now, and then it is to be asked.
             self.conclude_pending_spawn(slot);
         }
+        if matches!(event, Event::Exited { .. }) {
+            self.take_next_config(slot);
+        }
         let may_start = self.life.may_start();
         let (verdict, failure) = self.verdict(slot);
         let Some(proc) = self.procs.proc_mut(slot) else { return };
@@ -105,6 +108,7 @@ impl Daemon {
         self.follow_probes(slot);
         self.follow_memory(slot);
         self.check_exit_condition(slot, &changes, ended);
+        self.follow_update(slot);
         self.end_event(slot);
     }
 

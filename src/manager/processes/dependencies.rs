@@ -140,6 +140,24 @@ impl Daemon {
         self.tell_dependents();
     }
 
+    /// A process depends on something else than before, when it had the configuration `old`.
+    pub(super) fn reconnect(&mut self, slot: SlotId, old: &ProcessConfig) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let (had, has) = (depends(old), depends(&proc.config));
+        if self.dependents.n_dependents == 0 {
+            return self.connect(&[slot]);
+        }
+        self.dependents.n_dependents -= usize::from(had);
+        self.dependents.n_dependents += usize::from(has);
+        if self.dependents.n_dependents == 0 {
+            self.dependents.graph = Graph::new();
+            return;
+        }
+        let changes = self.dependents.graph.replace(&[slot], &[member(slot, proc)]);
+        self.dependents.look_different.insert(slot);
+        self.remember(&changes);
+    }
+
     fn remember(&mut self, changes: &[Change]) {
         self.dependents.n_unsaved += changes.len();
         self.dependents.changed.extend(changes);

@@ -25,10 +25,7 @@ impl Daemon {
         for process in &config.processes {
             let Some(slot) = self.procs.unused_slot() else {
                 members.into_iter().for_each(|(slot, _)| self.procs.release_slot(slot));
-                return Err(format!(
-                    "there are {} processes, more cannot be supervised",
-                    crate::shm::layout::SLOTS
-                ));
+                return Err(too_many());
             };
             let logs = create_auto_logs(&self.in_force.config().supervisord, process);
             members.push((slot, Proc::new(Arc::clone(process), config, logs)));
@@ -129,6 +126,11 @@ impl Daemon {
         if self.procs.group(group).is_some_and(|group| group.members.len() == 1) {
             return self.remove_group(group);
         }
+        self.take_out_member(group, name);
+    }
+
+    /// Takes out one process that is at rest. Its group stays, though it may be empty.
+    pub(super) fn take_out_member(&mut self, group: &str, name: &str) {
         if let Some(slot) = self.procs.member(group, name) {
             self.end_pause(slot);
         }
@@ -144,8 +146,32 @@ impl Daemon {
         self.apply(slot, Event::ShutDown);
     }
 
+    /// Adds a process to a group that is there.
+    ///
+    /// # Errors
+    /// There are as many processes as there can be, or one of its sockets cannot be made.
+    pub(super) fn add_member(
+        &mut self,
+        group: &GroupConfig,
+        process: &Arc<ProcessConfig>,
+    ) -> Result<SlotId, String> {
+        self.sockets.ensure(&group.name, process, &self.link).map_err(|error| error.to_string())?;
+        let slot = self.procs.unused_slot().ok_or_else(too_many)?;
+        let logs = create_auto_logs(&self.in_force.config().supervisord, process);
+        let proc = Proc::new(Arc::clone(process), group, logs);
+        self.link.open_slot(slot, &proc.group, &process.name, process.autostart);
+        self.link.set_stop(slot, process, group.priority);
+        self.count_in(process, proc.is_listener);
+        self.procs.add_member(&group.name, slot, proc);
+        self.connect(&[slot]);
+        self.add_listener(slot);
+        self.show_process(slot);
+        Ok(slot)
+    }
+
     fn let_go(&mut self, slot: SlotId, mut proc: Proc, _: &Saved) {
         self.forget_probes(slot);
+        self.forget_update(slot);
         self.http.feed().publish_removed(&proc.group, &proc.config.name);
         self.unnote(slot);
         self.count_out(&proc.config, proc.is_listener);
@@ -156,8 +182,12 @@ impl Daemon {
     }
 }
 
+fn too_many() -> String {
+    format!("there are {} processes, more cannot be supervised", crate::shm::layout::SLOTS)
+}
+
 /// Makes up the files that stand for `AUTO`. A stream without one goes nowhere, and the log says so.
-fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs {
+pub(super) fn create_auto_logs(config: &DaemonConfig, process: &ProcessConfig) -> AutoLogs {
     let create = |stream, target: &StreamConfig| {
         if target.logfile != ChildLog::Auto {
             return None;

@@ -1,6 +1,6 @@
 //! The table of groups and processes.
 //!
-//! [`apply`] lets a process take an event, [`groups`] adds and removes. [`adoption`], [`standing`] and [`unseen`] find
+//! [`apply`] lets a process take an event, [`groups`] adds and removes, [`update`] makes them what the configuration says. [`adoption`], [`standing`] and [`unseen`] find
 //! what a former daemon has left; [`memory`] measures; [`trees`] signals what a program has started; [`single_run`] starts a process for
 //! once; [`info_map`] writes down the same for the next daemon.
 
@@ -15,9 +15,10 @@ pub mod single_run;
 pub mod standing;
 pub mod trees;
 pub mod unseen;
+pub mod update;
 
 use crate::core::process::Process;
-use crate::model::config::{GroupConfig, GroupKind};
+use crate::model::config::{GroupConfig, GroupKind, ProcessConfig};
 pub use crate::model::exit::PastExit;
 use crate::model::time::Monotonic;
 pub use proc::Proc;
@@ -167,6 +168,56 @@ impl ProcessManager {
         }
         self.group_by_name.insert(config.name.clone(), self.groups.len());
         self.groups.push(Group { config, members: slots, by_name, active });
+    }
+
+    /// Adds a process that has a slot to a group that is there.
+    pub fn add_member(&mut self, group: &str, slot: SlotId, proc: Proc) {
+        let Some(index) = self.group_by_name.get(group).copied() else { return };
+        self.groups_changed();
+        let group = &mut self.groups[index];
+        Arc::make_mut(&mut group.config).processes.push(Arc::clone(&proc.config));
+        group.members.push(slot);
+        group.by_name.insert(proc.config.name.clone(), slot);
+        self.procs[slot as usize] = Some(proc);
+    }
+
+    /// Gives a process another configuration. Its group says the same.
+    pub fn set_config(&mut self, slot: SlotId, config: &Arc<ProcessConfig>) {
+        self.groups_changed();
+        let Some(proc) = self.procs.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        proc.set_config(Arc::clone(config));
+        let Some(group) = self.group_by_name.get(&proc.group).map(|index| &mut self.groups[*index]) else {
+            return;
+        };
+        let place = group.members.iter().position(|member| *member == slot);
+        let processes = &mut Arc::make_mut(&mut group.config).processes;
+        if let Some(process) = place.and_then(|place| processes.get_mut(place)) {
+            *process = Arc::clone(config);
+        }
+    }
+
+    /// Takes over what a group's configuration says of the group itself, and the order of its processes. Those that it does
+    /// not have come last.
+    pub fn set_group_config(&mut self, config: &Arc<GroupConfig>) {
+        let Some(index) = self.group_by_name.get(&config.name).copied() else { return };
+        self.groups_changed();
+        let group = &mut self.groups[index];
+        let places: HashMap<&str, usize> =
+            config.processes.iter().enumerate().map(|(place, process)| (&*process.name, place)).collect();
+        let mut members: Vec<(SlotId, Arc<ProcessConfig>)> =
+            group.members.iter().copied().zip(group.config.processes.iter().cloned()).collect();
+        members.sort_by_key(|(_, process)| places.get(&*process.name).copied().unwrap_or(usize::MAX));
+        let (slots, processes): (Vec<SlotId>, Vec<_>) = members.into_iter().unzip();
+        group.members = slots;
+        let is_all = |processes: &[Arc<ProcessConfig>]| {
+            processes.len() == config.processes.len()
+                && processes.iter().zip(&config.processes).all(|(one, other)| Arc::ptr_eq(one, other))
+        };
+        group.config = if is_all(&processes) {
+            Arc::clone(config)
+        } else {
+            Arc::new(GroupConfig { processes, ..GroupConfig::clone(config) })
+        };
     }
 
     /// Takes a group out, with its processes, which must all be at rest.

@@ -42,6 +42,15 @@ pub struct Run {
     pub is_under_way: bool,
 }
 
+/// The configuration that a process gets when its program has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Next {
+    /// What it is to be from then on.
+    pub config: Arc<ProcessConfig>,
+    /// Whether it is started then.
+    pub starts: bool,
+}
+
 /// What is known of a process. Nobody outside this file can write to it.
 #[derive(Debug)]
 pub struct Facts {
@@ -75,6 +84,8 @@ pub struct Facts {
     pub past: VecDeque<PastExit>,
     /// All the exits that this manager saw.
     pub tally: Tally,
+    /// The configuration that it gets when its program has ended.
+    pub next: Option<Next>,
     /// Since when it has been on its way back after an exit that nobody asked for.
     down_since: Option<Monotonic>,
 }
@@ -109,6 +120,7 @@ impl Proc {
             logs,
             past: VecDeque::new(),
             tally: Tally::default(),
+            next: None,
             down_since: None,
         };
         Proc { facts, streams: Streams::default(), waiters: Vec::new(), run: None }
@@ -126,6 +138,37 @@ impl Proc {
         let run = self.run.take()?;
         self.facts.config = Arc::clone(&run.usual);
         Some(run)
+    }
+
+    /// It gets another configuration when its program has ended, or none after all.
+    pub fn set_next(&mut self, next: Option<Next>) {
+        self.facts.next = next;
+    }
+
+    /// It has another configuration. During a single run that is the one it has afterwards.
+    pub(super) fn set_config(&mut self, config: Arc<ProcessConfig>) {
+        match &mut self.run {
+            Some(run) => run.usual = config,
+            None => self.facts.config = config,
+        }
+        if !self.origin.adopted {
+            self.facts.fingerprint = OnceCell::new();
+        }
+    }
+
+    /// The files that stand for `AUTO` in its configuration are these from now on.
+    pub(super) fn set_logs(&mut self, logs: AutoLogs) {
+        self.facts.logs = logs;
+    }
+
+    /// The configuration that it has unless it is in a single run.
+    pub fn usual_config(&self) -> &Arc<ProcessConfig> {
+        self.run.as_ref().map_or(&self.config, |run| &run.usual)
+    }
+
+    /// Whether it is in a single run.
+    pub fn is_in_run(&self) -> bool {
+        self.run.is_some()
     }
 
     /// Its single run, if there is one.

@@ -1,8 +1,9 @@
 //! Carries out changes: of the configuration in force, of logs and of standard inputs.
 
+use crate::config::update::{self, UpdatePlan};
 use crate::config::{self, Reread};
-use crate::control::ask::Applied;
-use crate::control::request::BulkStatus;
+use crate::control::ask::{Applied, Updated};
+use crate::control::request::{BulkStatus, Client};
 use crate::log::activity;
 use crate::log::source::LogSource;
 use crate::manager::daemon::Daemon;
@@ -14,6 +15,7 @@ use crate::manager::streams::StdinError;
 use crate::model::config::GroupConfig;
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::stream::Stream;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What came of the last time when the configuration was read again.
@@ -45,6 +47,37 @@ impl Daemon {
         let reread = config::diff(&active, &fresh.groups);
         self.in_force.reread(fresh.groups);
         Ok(reread)
+    }
+
+    /// Reads the configuration again and makes groups what it says, or says what that would do.
+    pub(super) fn update_request(
+        &mut self,
+        names: Option<&[String]>,
+        plan_only: bool,
+        client: Client<Updated>,
+    ) {
+        let plan = self.reload_config().and_then(|_| self.update_plan(names));
+        match plan {
+            Ok(plan) if plan_only => self.answers.post(client, Ok(Updated { plan, problems: Vec::new() })),
+            Ok(plan) => self.update_groups(plan, Some(client)),
+            Err(fault) => self.answers.post(client, Err(fault)),
+        }
+    }
+
+    /// What makes groups what the last reread says.
+    ///
+    /// # Errors
+    /// BAD_NAME for a group that is neither active nor configured.
+    fn update_plan(&self, names: Option<&[String]>) -> Result<UpdatePlan, Fault> {
+        let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
+        let configured = &self.in_force.config().groups;
+        let Some(names) = names else { return Ok(update::plan(&active, configured, |_| true)) };
+        let known: HashSet<&str> = active.iter().chain(configured).map(|group| &*group.name).collect();
+        if let Some(unknown) = names.iter().find(|name| !known.contains(name.as_str())) {
+            return Err(Fault::with(FaultCode::BadName, unknown.clone()));
+        }
+        let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
+        Ok(update::plan(&active, configured, |group| wanted.contains(group)))
     }
 
     pub(super) fn add_request(&mut self, group: &Arc<GroupConfig>) -> Result<(), Fault> {

@@ -63,6 +63,9 @@ impl Daemon {
                 self.order(Order::Stop, members, wait, client);
             }
             Call::Run(ask::Run(target, arguments), client) => self.run_once(&target, &arguments, client),
+            Call::Update(ask::Update(groups, plan_only), client) => {
+                self.update_request(groups.as_deref(), plan_only, client);
+            }
             Call::Upgrade(ask::Upgrade(binary), client) => self.begin_upgrade(binary, Some(client)),
 
             // Changes that are done at once.

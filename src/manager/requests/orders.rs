@@ -103,6 +103,7 @@ impl Daemon {
                     self.wait_for(slot, Waiter { wants: Wants::Down, namespec, reply });
                 }
             }
+            self.withdraw_start_after_update(slot);
             slots.push(slot);
         }
         batch.borrow_mut().close(&mut self.answers);
@@ -150,6 +151,7 @@ impl Daemon {
     }
 
     fn stop(&mut self, slot: SlotId, namespec: &str, wait: Wait) -> Next {
+        self.withdraw_start_after_update(slot);
         self.apply(slot, Event::Stop);
         let Some(proc) = self.procs.proc(slot) else {
             return Next::Answer(Err(Fault::with(FaultCode::NotRunning, namespec)));

@@ -16,6 +16,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// The queue of a socket whose configuration does not say; the kernel cuts it to its own limit
 /// (`net.core.somaxconn`).
@@ -162,6 +163,18 @@ impl Sockets {
     /// It still cannot be made.
     pub fn ensure(&mut self, group: &str, process: &ProcessConfig, link: &Link) -> Result<(), SocketError> {
         self.open_for_process(group, process, link)
+    }
+
+    /// Closes the sockets of a group that none of its processes names, and removes their files. One that is named with other
+    /// permissions is another socket.
+    pub fn close_unused(&mut self, group: &str, members: &[Arc<ProcessConfig>], link: &Link) {
+        let named: Vec<&FcgiAddress> = members
+            .iter()
+            .flat_map(|process| {
+                process.sockets.iter().chain(process.fcgi_socket.iter().map(|it| &it.address))
+            })
+            .collect();
+        self.close_those(|record| record.group == group && !named.contains(&&record.address), link);
     }
 
     /// Closes the sockets of a group and removes their files.

@@ -53,6 +53,8 @@ pub struct Streams {
     /// The descriptors that the logs will need, until those are opened. Creating files takes longer than creating the
     /// program, so that comes first.
     reserved: Vec<OwnedFd>,
+    /// Whether the configuration asks for other pipes than these.
+    outdated: bool,
 }
 
 type Output = Arc<Mutex<LogStream>>;
@@ -182,6 +184,7 @@ impl Streams {
             read: Default::default(),
             kept: Default::default(),
             reserved,
+            outdated: false,
         };
         self.find_counters();
         Ok(())
@@ -255,6 +258,7 @@ impl Streams {
             read: Default::default(),
             kept: Default::default(),
             reserved: Vec::new(),
+            outdated: false,
         };
         self.find_counters();
     }
@@ -299,6 +303,26 @@ impl Streams {
             (Some(mailbox), Some(stdout)) => mailbox.collect(lock(stdout).as_fd()),
             _ => Collected::End,
         }
+    }
+
+    /// Logs keep to these limits from now on.
+    pub fn set_limits(&self, specs: &Specs) {
+        if let Some(stdout) = &self.stdout {
+            lock(stdout).set_limits(&specs.stdout);
+        }
+        if let (Some(stderr), Some(spec)) = (&self.stderr, &specs.stderr) {
+            lock(stderr).set_limits(spec);
+        }
+    }
+
+    /// The next program is to have other pipes.
+    pub fn outdate(&mut self) {
+        self.outdated = true;
+    }
+
+    /// Whether the next program is to have other pipes.
+    pub fn are_outdated(&self) -> bool {
+        self.outdated
     }
 
     /// Forgets what a listener has said, if nobody remembers how much of it was heard.

@@ -75,6 +75,21 @@ impl Args {
         self.next()
     }
 
+    /// An array of texts, without zero bytes.
+    pub fn texts(&mut self) -> Result<Vec<String>, Fault> {
+        let Value::Array(elements) = self.next()? else { return Err(incorrect()) };
+        let text = |element| match element {
+            Value::String(text) if !text.contains('\0') => Ok(text),
+            _ => Err(incorrect()),
+        };
+        elements.into_iter().map(text).collect()
+    }
+
+    /// Anything, as true or false, with Python's notion of truth.
+    pub fn flag(&mut self) -> Result<bool, Fault> {
+        Ok(is_true(&self.next()?))
+    }
+
     /// Checks that no argument is left.
     pub fn end(mut self) -> Result<(), Fault> {
         if self.values.next().is_none() { Ok(()) } else { Err(incorrect()) }

@@ -425,7 +425,7 @@ pub static GO: [Method; 8] = [
 const OWN_NAMESPACE: &str = "supervisord";
 
 /// The methods of the namespace `supervisord`, which Supervisor does not have.
-pub static OWN: [Method; 14] = [
+pub static OWN: [Method; 15] = [
     method("getVersion", Reads, "string", &[], "The version of the daemon itself.", |args| {
         plan::plain(args, Plan::OwnVersion)
     }),
@@ -503,6 +503,16 @@ pub static OWN: [Method; 14] = [
         "What Supervisor does not know of processes, one struct for each whose configuration asks for it: oneshot, \
          waiting_for, needs, ready, health, healthy, problem, startretries, automatic_starts, given, cgroup.",
         |args| plan::about_target_or_all(args, ask::Overview),
+    ),
+    method(
+        "updateGroups",
+        Changes,
+        "array",
+        &[("array", "groups"), ("boolean", "plan_only")],
+        "Reads the configuration again and makes these groups what it says, or all of them. Touches what differs and \
+         nothing else; with plan_only it touches nothing. A struct for each group: group, action, members, keys, problem, \
+         and processes, each with name, action and keys.",
+        plan::update_groups,
     ),
     method(
         "getUsage",

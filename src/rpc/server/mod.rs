@@ -162,7 +162,7 @@ impl Server {
             }
             Plan::Update(group) => {
                 let Reread { added, changed, removed } =
-                    orders::update(&self.handle, group.as_deref()).await?;
+                    orders::update(&self.handle, group.as_deref()).await?.by_group();
                 Ok(Reply::Several([added, changed, removed].into_iter().map(Reply::Texts).collect()))
             }
             Plan::ListMethods => Ok(Reply::Texts(methods::names(&self.namespaces))),

@@ -173,15 +173,7 @@ where
 /// `name` and, if there are any, the arguments as an array of strings.
 pub(super) fn run(mut args: Args) -> Planned {
     let target = args.target()?;
-    let arguments = match if args.is_empty() { Value::Array(Vec::new()) } else { args.value()? } {
-        Value::Array(elements) => elements,
-        _ => return Err(incorrect()),
-    };
-    let words = arguments.into_iter().map(|argument| match argument {
-        Value::String(word) if !word.contains('\0') => Ok(word),
-        _ => Err(incorrect()),
-    });
-    let words: Vec<String> = words.collect::<Result<_, _>>()?;
+    let words = if args.is_empty() { Vec::new() } else { args.texts()? };
     ask(args, ask::Run(target, words))
 }
 
@@ -255,6 +247,14 @@ pub(super) fn restart_all(mut args: Args) -> Planned {
 pub(super) fn update_group(mut args: Args) -> Planned {
     let group = args.text()?;
     plain(args, Plan::Update(Some(group)))
+}
+
+/// `groups` as an array of names, none of them for all; and whether only to say what would be done.
+pub(super) fn update_groups(mut args: Args) -> Planned {
+    let names = if args.is_empty() { Vec::new() } else { args.texts()? };
+    let plan_only = if args.is_empty() { false } else { args.flag()? };
+    let names = (!names.is_empty()).then_some(names);
+    ask(args, ask::Update(names, plan_only))
 }
 
 pub(super) fn table(args: Args, table: request::Table) -> Planned {

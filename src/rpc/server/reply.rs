@@ -2,7 +2,8 @@
 
 use super::logs::LogSlice;
 use crate::config::Reread;
-use crate::control::ask::Applied;
+use crate::config::update::GroupPlan;
+use crate::control::ask::{Applied, Updated};
 use crate::control::facts;
 use crate::control::overview::{GraphNode, HealthLine, Overview};
 use crate::control::request::{BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, Processes, Rows};
@@ -85,6 +86,15 @@ impl From<Vec<HealthLine>> for Reply {
 impl From<Vec<GraphNode>> for Reply {
     fn from(nodes: Vec<GraphNode>) -> Reply {
         Reply::FactsOfSeveral(nodes.iter().map(facts::node).collect())
+    }
+}
+
+/// A struct for each group.
+impl From<Updated> for Reply {
+    fn from(Updated { plan, problems }: Updated) -> Reply {
+        let problem = |group: &str| problems.iter().find(|(name, _)| name == group).map_or("", |(_, it)| it);
+        let group = |group: &GroupPlan| facts::group_plan(group, problem(&group.name));
+        Reply::FactsOfSeveral(plan.groups.iter().map(group).collect())
     }
 }
 

@@ -1,0 +1,533 @@
+//! Makes the active groups what the configuration says: process by process, and nothing that stays the same is touched.
+//!
+//! [`crate::config::update`] says what is to be done. A process that goes on gets its new configuration at once. One that
+//! is restarted has it [next](super::proc::Next): it gets it when its program has ended, and starts again. One that
+//! [leaves](Leaving) is taken out when it is at rest; some come back then, because their sockets are others.
+//!
+//! All of this is in the snapshot before anything is stopped, so a successor finishes what a killed manager had begun.
+
+use crate::config::update::{GroupAction, GroupPlan, ProcessAction, UpdatePlan, changed_keys};
+use crate::control::ask::Updated;
+use crate::control::request::Client;
+use crate::core::process::{After, Event, State};
+use crate::manager::boot::{AutoLogs, MemberChange};
+use crate::manager::daemon::Daemon;
+use crate::manager::processes::groups::create_auto_logs;
+use crate::manager::processes::proc::Next;
+use crate::manager::processes::{Proc, SlotId};
+use crate::manager::streams::stream_specs;
+use crate::model::config::{ChildLog, GroupConfig, ProcessConfig};
+use crate::model::state::ProcessState;
+use std::collections::{HashMap, HashSet};
+use std::mem;
+use std::sync::Arc;
+
+/// Processes that are on their way to another configuration, and clients that wait for that.
+#[derive(Debug, Default)]
+pub struct Updates {
+    leaving: HashMap<SlotId, Leaving>,
+    /// Those of them that have come to rest.
+    at_rest: Vec<SlotId>,
+    clients: Vec<Waiting>,
+}
+
+/// A process that is taken out of its group when it is at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Leaving {
+    /// Whether it is added anew then, as it is configured.
+    returns: bool,
+    /// Whether it is started then.
+    starts: bool,
+}
+
+/// A client that waits until all that was to be stopped has been.
+#[derive(Debug)]
+struct Waiting {
+    slots: HashSet<SlotId>,
+    groups: HashSet<String>,
+    updated: Updated,
+    client: Client<Updated>,
+}
+
+impl Updates {
+    /// Nobody is on the way to anything any more.
+    pub fn clear(&mut self) {
+        *self = Updates::default();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.leaving.is_empty() && self.clients.is_empty()
+    }
+
+    fn is_done(&mut self, slot: SlotId) {
+        self.clients.iter_mut().for_each(|client| {
+            client.slots.remove(&slot);
+        });
+    }
+
+    /// A group has become what the configuration says, or `problem` is why not.
+    pub fn group_is_done(&mut self, group: &str, problem: Option<String>) {
+        for client in self.clients.iter_mut().filter(|client| client.groups.contains(group)) {
+            client.groups.remove(group);
+            client.updated.problems.extend(problem.clone().map(|problem| (group.to_string(), problem)));
+        }
+    }
+}
+
+impl Daemon {
+    /// Carries out a plan for the groups of the last reread. The client is answered when all that was to be stopped has been
+    /// and has what comes after it.
+    pub fn update_groups(&mut self, plan: UpdatePlan, client: Option<Client<Updated>>) {
+        self.announce_plan(&plan);
+        // A successor has to know before anything is stopped.
+        self.save();
+        let updated = self.spawn_together(|daemon| daemon.carry_out_plan(plan));
+        if let Some(client) = client {
+            let (mut slots, mut groups) = (HashSet::new(), HashSet::new());
+            for group in &updated.plan.groups {
+                if self.in_force.groups_updating().contains(&group.name) {
+                    groups.insert(group.name.clone());
+                }
+                let members =
+                    group.processes.iter().filter_map(|it| self.procs.member(&group.name, &it.name));
+                slots.extend(members.filter(|slot| self.is_on_its_way(*slot)));
+            }
+            self.updates.clients.push(Waiting { slots, groups, updated, client });
+        }
+        self.progress_of_updates();
+    }
+
+    /// Whether an update of a process has not come to its end.
+    fn is_on_its_way(&self, slot: SlotId) -> bool {
+        self.updates.leaving.contains_key(&slot)
+            || self.procs.proc(slot).is_some_and(|proc| proc.next.is_some())
+    }
+
+    /// Writes down what is going to be stopped, and what is to become of it.
+    fn announce_plan(&mut self, plan: &UpdatePlan) {
+        for group in &plan.groups {
+            if matches!(group.action, GroupAction::Remove | GroupAction::Replace) {
+                if !self.in_force.groups_updating().contains(&group.name) {
+                    self.in_force.begin_update([group.name.clone()]);
+                }
+                continue;
+            }
+            let Some(configured) = self.configured_group(&group.name) else { continue };
+            let configured: HashMap<&str, &Arc<ProcessConfig>> =
+                configured.processes.iter().map(|process| (&*process.name, process)).collect();
+            for process in &group.processes {
+                let Some(slot) = self.procs.member(&group.name, &process.name) else { continue };
+                match (process.action, configured.get(&*process.name)) {
+                    (ProcessAction::Remove, _) => {
+                        self.updates.leaving.insert(slot, Leaving { returns: false, starts: false });
+                    }
+                    (ProcessAction::Restart, Some(config)) => self.announce_restart(slot, config),
+                    (ProcessAction::Apply, Some(config)) if self.is_restarted_for(slot, config) => {
+                        self.announce_restart(slot, config);
+                    }
+                    _ => {}
+                }
+            }
+            self.in_force.note_change();
+        }
+    }
+
+    /// Whether what could be applied to a process that runs needs a restart now: it is about to be ready in another way than
+    /// its program was told.
+    fn is_restarted_for(&self, slot: SlotId, config: &ProcessConfig) -> bool {
+        let probe =
+            |config: &ProcessConfig| config.readiness.as_ref().map(|readiness| readiness.ready.clone());
+        let is_starting = |proc: &&Proc| matches!(proc.process.state, State::Starting { .. });
+        self.procs.proc(slot).filter(is_starting).is_some_and(|proc| probe(&proc.config) != probe(config))
+    }
+
+    fn announce_restart(&mut self, slot: SlotId, config: &Arc<ProcessConfig>) {
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        let old = proc.usual_config();
+        // Who is at rest is started as if it were added now.
+        let starts = match proc.state() {
+            ProcessState::Stopping => {
+                matches!(proc.process.state, State::Stopping { after: After::Start, .. })
+            }
+            _ => proc.is_active() || config.autostart,
+        };
+        if old.sockets != config.sockets || old.fcgi_socket != config.fcgi_socket {
+            self.updates.leaving.insert(slot, Leaving { returns: true, starts });
+        } else {
+            proc.set_next(Some(Next { config: Arc::clone(config), starts }));
+        }
+    }
+
+    fn carry_out_plan(&mut self, mut plan: UpdatePlan) -> Updated {
+        let mut problems = Vec::new();
+        for group in &mut plan.groups {
+            match group.action {
+                GroupAction::Remove | GroupAction::Replace => {
+                    for slot in self.last_first(&group.name) {
+                        self.apply(slot, Event::Stop);
+                    }
+                }
+                GroupAction::Change => {
+                    let found = self.change_group(group);
+                    problems.extend(found.into_iter().map(|problem| (group.name.clone(), problem)));
+                }
+                GroupAction::Add => {
+                    let Some(configured) = self.configured_group(&group.name) else { continue };
+                    match self.add_group(&configured) {
+                        Ok(()) => {
+                            let saved = self.save();
+                            self.autostart(&group.name, &saved);
+                        }
+                        Err(problem) => problems.push((group.name.clone(), problem)),
+                    }
+                }
+            }
+        }
+        Updated { plan, problems }
+    }
+
+    fn configured_group(&self, name: &str) -> Option<Arc<GroupConfig>> {
+        self.in_force.config().groups.iter().find(|group| *group.name == *name).cloned()
+    }
+
+    /// Makes a group what it is configured to be. Returns what went wrong.
+    fn change_group(&mut self, plan: &mut GroupPlan) -> Vec<String> {
+        let Some(configured) = self.configured_group(&plan.name) else { return Vec::new() };
+        let by_name: HashMap<&str, &Arc<ProcessConfig>> =
+            configured.processes.iter().map(|process| (&*process.name, process)).collect();
+        let (mut problems, mut added) = (Vec::new(), Vec::new());
+        let has_other_priority = plan.keys.contains(&"priority");
+        for process in &mut plan.processes {
+            let slot = self.procs.member(&plan.name, &process.name);
+            match (slot, by_name.get(&*process.name)) {
+                (Some(slot), _) if self.updates.leaving.contains_key(&slot) => {
+                    self.apply(slot, Event::Stop);
+                    // It may have been at rest before.
+                    self.follow_update(slot);
+                }
+                (Some(slot), Some(_)) if self.procs.proc(slot).is_some_and(|proc| proc.next.is_some()) => {
+                    process.action = ProcessAction::Restart;
+                    self.restart_with_next(slot);
+                }
+                (Some(slot), Some(config)) => self.apply_config(slot, config),
+                (None, Some(config)) => match self.add_member(&configured, config) {
+                    Ok(slot) => added.push(slot),
+                    Err(problem) => problems.push(problem),
+                },
+                (_, None) => {}
+            }
+        }
+        self.procs.set_group_config(&configured);
+        if has_other_priority {
+            self.tell_keeper_how_to_stop(&plan.name);
+        }
+        if !added.is_empty() {
+            self.reckon_descriptors();
+            self.tell_of_cgroups(&configured);
+            // Whoever takes over after a crash has to know them before their programs run.
+            self.save();
+            added.retain(|slot| self.procs.proc(*slot).is_some_and(|proc| proc.config.autostart));
+            added.sort_by_key(|slot| self.procs.proc(*slot).map(|proc| proc.config.priority));
+            self.start_with_needs(&added);
+        }
+        problems
+    }
+
+    fn tell_keeper_how_to_stop(&self, group: &str) {
+        let Some(group) = self.procs.group(group) else { return };
+        for slot in &group.members {
+            if let Some(proc) = self.procs.proc(*slot) {
+                self.link.set_stop(*slot, &proc.config, group.config.priority);
+            }
+        }
+    }
+
+    /// Ends a process that has another configuration next, so that it gets that.
+    fn restart_with_next(&mut self, slot: SlotId) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let starts = proc.next.as_ref().is_some_and(|next| next.starts);
+        if proc.is_in_run() {
+            // The run goes on; what follows it is another configuration.
+            return self.take_next_config(slot);
+        }
+        match proc.process.state {
+            State::Starting { pid: Some(_), .. } | State::Running { .. } | State::Failing { .. } => {
+                self.apply(slot, Event::Stop);
+                if starts {
+                    self.apply(slot, Event::Start);
+                }
+            }
+            State::Stopping { .. } | State::Unknown { .. } => {}
+            _ => {
+                self.apply(slot, Event::Stop);
+                self.take_next_config(slot);
+                if starts {
+                    self.start_with_needs(&[slot]);
+                }
+            }
+        }
+    }
+
+    /// A process is not to be started when it gets its other configuration: somebody has stopped it.
+    pub fn withdraw_start_after_update(&mut self, slot: SlotId) {
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        if let Some(next) = proc.next.clone().filter(|next| next.starts) {
+            proc.set_next(Some(Next { starts: false, ..next }));
+            self.in_force.note_change();
+        }
+        if let Some(leaving) = self.updates.leaving.get_mut(&slot) {
+            leaving.starts = false;
+            self.in_force.note_change();
+        }
+    }
+
+    /// The program of a process has ended: it gets the configuration that it was to have next, if there is one.
+    pub(super) fn take_next_config(&mut self, slot: SlotId) {
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        if let Some(next) = proc.next.clone() {
+            proc.set_next(None);
+            self.reconfigure(slot, &next.config, Alive::No);
+            self.updates.is_done(slot);
+        } else if proc.streams.are_outdated() {
+            self.renew_streams(slot);
+        }
+    }
+
+    /// A process goes on with another configuration.
+    fn apply_config(&mut self, slot: SlotId, config: &Arc<ProcessConfig>) {
+        let lives = self.procs.proc(slot).is_some_and(|proc| proc.process.state.pid().is_some());
+        self.reconfigure(slot, config, if lives { Alive::Yes } else { Alive::No });
+        self.apply(slot, Event::Reconfigured);
+        self.show_process(slot);
+    }
+
+    /// Gives a process another configuration, and all that was made from the old one follows.
+    fn reconfigure(&mut self, slot: SlotId, config: &Arc<ProcessConfig>, alive: Alive) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let (old, is_listener) = (Arc::clone(proc.usual_config()), proc.is_listener);
+        let group_priority = self.procs.group(&proc.group).map_or(0, |group| group.config.priority);
+        let keys = changed_keys(&old, config);
+        ::log::info!("'{}' has another configuration: {}", proc.namespec(), keys.join(", "));
+        let logs = self.auto_logs_of(proc, config);
+        self.count_out(&old, is_listener);
+        self.count_in(config, is_listener);
+        self.procs.set_config(slot, config);
+        if let Some(proc) = self.procs.proc_mut(slot) {
+            proc.set_logs(logs);
+        }
+        self.link.set_stop(slot, config, group_priority);
+        if old.dependencies != config.dependencies {
+            self.reconnect(slot, &old);
+        }
+        self.follow_changed_probes(slot, &old, config);
+        let is_heard_otherwise = old.is_ready_by_log() != config.is_ready_by_log();
+        let is_logged_otherwise =
+            is_heard_otherwise || (&old.stdout, &old.stderr) != (&config.stdout, &config.stderr);
+        if alive == Alive::No && (is_logged_otherwise || old.redirect_stderr != config.redirect_stderr) {
+            self.renew_streams(slot);
+        } else if is_logged_otherwise {
+            let strip_ansi = self.in_force.config().supervisord.strip_ansi;
+            if let Some(proc) = self.procs.proc_mut(slot) {
+                let specs = stream_specs(proc, strip_ansi);
+                proc.streams.set_limits(&specs);
+                if is_heard_otherwise {
+                    proc.streams.outdate();
+                }
+            }
+        }
+    }
+
+    /// The files that stand for `AUTO` in a configuration that a process is about to get: those that it has, as far as it
+    /// still wants them.
+    fn auto_logs_of(&self, proc: &Proc, config: &ProcessConfig) -> AutoLogs {
+        let wants = |log: &ChildLog| *log == ChildLog::Auto;
+        let (stdout, stderr) =
+            (wants(&config.stdout.logfile), wants(&config.stderr.logfile) && !config.redirect_stderr);
+        let kept = AutoLogs {
+            stdout: proc.logs.stdout.clone().filter(|_| stdout),
+            stderr: proc.logs.stderr.clone().filter(|_| stderr),
+        };
+        if kept.stdout.is_some() == stdout && kept.stderr.is_some() == stderr {
+            return kept;
+        }
+        let mut missing = config.clone();
+        if kept.stdout.is_some() {
+            missing.stdout.logfile = ChildLog::None;
+        }
+        if kept.stderr.is_some() {
+            missing.stderr.logfile = ChildLog::None;
+        }
+        let made = create_auto_logs(&self.in_force.config().supervisord, &missing);
+        AutoLogs { stdout: kept.stdout.or(made.stdout), stderr: kept.stderr.or(made.stderr) }
+    }
+
+    /// Closes the pipes of a process that has no program. Its next one gets others, and logs as the configuration says.
+    fn renew_streams(&mut self, slot: SlotId) {
+        if let Some(proc) = self.procs.proc_mut(slot) {
+            proc.streams.finish();
+            proc.streams.close(slot, &self.link);
+        }
+    }
+
+    /// A process has come to another state, or is no more: whoever waits for its update may go on.
+    pub(super) fn follow_update(&mut self, slot: SlotId) {
+        if self.updates.is_empty() {
+            return;
+        }
+        let Some(proc) = self.procs.proc(slot) else { return };
+        if self.updates.leaving.contains_key(&slot) {
+            if !proc.is_active() && !self.updates.at_rest.contains(&slot) {
+                self.updates.at_rest.push(slot);
+            }
+        } else if proc.next.is_none() {
+            self.updates.is_done(slot);
+        } else if let State::Unknown { .. } = proc.process.state {
+            let (group, name) = (proc.group.to_string(), proc.config.name.clone());
+            let text = format!("{name} could not be stopped: {}", proc.refused_signal);
+            for client in &mut self.updates.clients {
+                if client.slots.remove(&slot) {
+                    client.updated.problems.push((group.clone(), text.clone()));
+                }
+            }
+        }
+    }
+
+    /// A process has been taken out.
+    pub(super) fn forget_update(&mut self, slot: SlotId) {
+        self.updates.leaving.remove(&slot);
+        self.updates.is_done(slot);
+    }
+
+    /// Goes on with updates: takes out who was to be stopped and has been, and adds who is to come instead.
+    pub fn progress_of_updates(&mut self) {
+        self.progress_of_group_updates();
+        if !self.updates.at_rest.is_empty() && self.life.is_running() {
+            for slot in mem::take(&mut self.updates.at_rest) {
+                self.take_out_leaving(slot);
+            }
+        }
+        let is_over = |waiting: &mut Waiting| waiting.slots.is_empty() && waiting.groups.is_empty();
+        let over: Vec<Waiting> = self.updates.clients.extract_if(.., is_over).collect();
+        for Waiting { updated, client, .. } in over {
+            self.answers.post(client, Ok(updated));
+        }
+    }
+
+    /// Takes out a process that has come to rest. Those of its group that come back do so together, because they may share
+    /// sockets.
+    fn take_out_leaving(&mut self, slot: SlotId) {
+        let Some(proc) = self.procs.proc(slot).filter(|proc| !proc.is_active()) else { return };
+        let (group, name) = (proc.group.to_string(), proc.config.name.to_string());
+        match self.updates.leaving.get(&slot) {
+            None => return,
+            Some(Leaving { returns: false, .. }) => {
+                self.take_out_member(&group, &name);
+                return self.close_unused_sockets(&group);
+            }
+            Some(Leaving { returns: true, .. }) => {}
+        }
+        let members = self.procs.group(&group).map(|group| group.members.clone()).unwrap_or_default();
+        let returning: Vec<(SlotId, Leaving)> = members
+            .into_iter()
+            .filter_map(|member| Some((member, *self.updates.leaving.get(&member)?)))
+            .filter(|(_, leaving)| leaving.returns)
+            .collect();
+        if returning.iter().any(|(slot, _)| self.procs.proc(*slot).is_some_and(Proc::is_active)) {
+            return;
+        }
+        let mut names = Vec::new();
+        for (slot, leaving) in returning {
+            let Some(name) = self.procs.proc(slot).map(|proc| proc.config.name.clone()) else { continue };
+            self.take_out_member(&group, &name);
+            names.push((name, leaving.starts));
+        }
+        self.close_unused_sockets(&group);
+        self.come_back(&group, &names);
+    }
+
+    fn come_back(&mut self, group: &str, names: &[(Arc<str>, bool)]) {
+        let Some(configured) = self.configured_group(group) else { return };
+        let mut to_start = Vec::new();
+        for (name, starts) in names {
+            let Some(process) = configured.processes.iter().find(|process| process.name == *name) else {
+                continue;
+            };
+            match self.add_member(&configured, process) {
+                Ok(slot) => to_start.extend(starts.then_some(slot)),
+                Err(problem) => {
+                    crate::crit!("could not add '{group}:{name}': {problem}");
+                    for client in &mut self.updates.clients {
+                        client.updated.problems.push((group.to_string(), problem.clone()));
+                    }
+                }
+            }
+        }
+        self.procs.set_group_config(&configured);
+        self.save();
+        self.start_with_needs(&to_start);
+    }
+
+    fn close_unused_sockets(&mut self, group: &str) {
+        let Some(members) = self.procs.group(group).map(|group| group.config.processes.clone()) else {
+            return;
+        };
+        self.sockets.close_unused(group, &members, &self.link);
+    }
+
+    /// What a successor has to know of the members of a group that are on their way to another configuration.
+    pub fn member_changes(&self, members: &[SlotId]) -> Vec<MemberChange> {
+        let change = |slot: &SlotId| {
+            let proc = self.procs.proc(*slot)?;
+            let leaving = self.updates.leaving.get(slot);
+            if proc.next.is_none() && leaving.is_none() {
+                return None;
+            }
+            Some(MemberChange {
+                name: proc.config.name.to_string(),
+                next: proc.next.as_ref().map(|next| Arc::clone(&next.config)),
+                returns: leaving.is_some_and(|leaving| leaving.returns),
+                starts: leaving
+                    .map_or(proc.next.as_ref().is_some_and(|next| next.starts), |leaving| leaving.starts),
+            })
+        };
+        members.iter().filter_map(change).collect()
+    }
+
+    /// Remembers what a former manager was about to do with a process.
+    pub fn restore_change(&mut self, slot: SlotId, proc: &mut Proc, change: &MemberChange) {
+        match &change.next {
+            Some(config) => proc.set_next(Some(Next { config: Arc::clone(config), starts: change.starts })),
+            None => {
+                let leaving = Leaving { returns: change.returns, starts: change.starts };
+                self.updates.leaving.insert(slot, leaving);
+            }
+        }
+    }
+
+    /// Goes on with the updates of a former manager.
+    pub fn go_on_updating(&mut self) {
+        let all = self.procs.all().map(|(slot, _)| slot);
+        let slots: Vec<SlotId> = all.filter(|slot| self.is_on_its_way(*slot)).collect();
+        for slot in slots {
+            if self.updates.leaving.contains_key(&slot) {
+                self.apply(slot, Event::Stop);
+                self.follow_update(slot);
+                continue;
+            }
+            let Some(proc) = self.procs.proc(slot) else { continue };
+            let starts = proc.next.as_ref().is_some_and(|next| next.starts);
+            match proc.process.state {
+                // It had been stopped, and was to be started again.
+                State::Stopping { after: After::Rest, .. } if starts => self.apply(slot, Event::Start),
+                _ => self.restart_with_next(slot),
+            }
+        }
+    }
+}
+
+/// Whether a process has a program while it gets another configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alive {
+    Yes,
+    No,
+}
