@@ -337,7 +337,7 @@ fn update_goes_on_when_one_group_fails_and_waits_for_what_is_stopping() {
     let reread =
         Value::Array(vec![Value::Array(vec![list(&["new"]), list(&["sick", "slow"]), list(&["gone"])])]);
     let fake = Fake::start(move |method, params| match (method, params) {
-        ("supervisor.getVersion", _) => Reply::Fault(1, ""),
+        ("supervisor.getVersion", _) | ("supervisord.updateGroups", _) => Reply::Fault(1, ""),
         ("supervisor.reloadConfig", _) => Reply::Value(reread.clone()),
         ("supervisor.stopProcessGroup", [Value::String(group)]) if group == "sick" => {
             let line = structure([
@@ -392,7 +392,74 @@ fn update_plan_changes_nothing() {
     calls.sort();
     let reading =
         ["supervisor.getAllConfigInfo()", "supervisor.getAllProcessInfo()", "supervisor.reloadConfig()"];
-    assert_eq!(calls, reading);
+    assert_eq!(calls[..3], reading);
+    // The daemon does not know this one.
+    assert!(calls[3].starts_with("supervisord.updateGroups("), "{calls:?}");
+}
+
+#[test]
+fn update_tells_what_became_of_each_process() {
+    let list = |names: &[&str]| Value::Array(names.iter().map(|name| text(name)).collect());
+    let reread = Value::Array(vec![Value::Array(vec![list(&["new"]), list(&["g", "one"]), list(&["gone"])])]);
+    let one = |name: &str, action: &str, keys: &str| {
+        structure([("name", text(name)), ("action", text(action)), ("keys", text(keys))])
+    };
+    let group = |name: &str, action: &str, members, problem: &str, processes: Vec<Value>| {
+        structure([
+            ("group", text(name)),
+            ("action", text(action)),
+            ("members", Value::Integer(members)),
+            ("keys", text(if name == "g" { "priority" } else { "" })),
+            ("problem", text(problem)),
+            ("processes", Value::Array(processes)),
+        ])
+    };
+    let answer = Value::Array(vec![
+        group("gone", "remove", 1, "", vec![one("gone", "remove", "")]),
+        group(
+            "g",
+            "change",
+            3,
+            "",
+            vec![
+                one("b", "remove", "programs"),
+                one("a", "restart", "command,user"),
+                one("c", "apply", "priority"),
+            ],
+        ),
+        group("one", "change", 1, "", vec![one("one", "restart", "command")]),
+        group("pool", "replace", 1, "", vec![one("pool", "restart", "")]),
+        group("new", "add", 0, "no room", vec![one("new", "add", "")]),
+    ]);
+    let fake = Fake::start(move |method, _| match method {
+        "supervisor.reloadConfig" => Reply::Value(reread.clone()),
+        "supervisord.updateGroups" => Reply::Value(answer.clone()),
+        "supervisor.getAllProcessInfo" => Reply::Value(Value::Array(vec![
+            process("a", "g", 20, "RUNNING", ""),
+            process("one", "one", 0, "STOPPED", ""),
+        ])),
+        _ => Reply::Value(Value::Array(vec![])),
+    });
+    check(
+        &fake,
+        "update",
+        "gone: stopped\ngone: removed process group\ng:b: stopped\ng:a: stopped\ng: updated process group\none: \
+         stopped\none: updated process group\npool: stopped\npool: updated process group\nERROR: new: no room\n",
+        1,
+    );
+    assert_eq!(
+        fake.take_calls(),
+        ["supervisor.reloadConfig()", "supervisord.updateGroups(Array([]),Boolean(false))"]
+    );
+    check(
+        &fake,
+        "update --plan one g",
+        "gone: would remove the group\ng: would take over priority of the group\ng:b: would remove it: programs\n\
+         g:a: would restart it: command, user\ng:c: would change it while it is at rest: priority\n\
+         one: would change it while it is at rest: command\npool: would stop and add anew the group\nnew: would add \
+         the group\n",
+        0,
+    );
 }
 
 #[test]

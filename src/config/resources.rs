@@ -26,7 +26,7 @@ fn cgroup(section: &Section<'_>) -> CgroupLimits {
     CgroupLimits {
         memory_high: section.get("memory_high", memory),
         memory_max: section.get("memory_max", memory),
-        cpu_max: section.get("cpu_max", cpu_max),
+        cpu_max: section.get_percent("cpu_max", cpu_max),
         cpu_weight: section.get("cpu_weight", weight),
         pids_max: section.get("pids_max", pids_max),
         io_weight: section.get("io_weight", weight),

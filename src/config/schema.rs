@@ -82,7 +82,7 @@ pub(crate) fn default(section: &str, key: &str) -> Option<&'static str> {
 
 /// Whether a `%` that begins no form stays as it is in the values of a key: in commands, what may hold one, and parts.
 pub(super) fn keeps_percents(key: &str) -> bool {
-    ["command", "ready", "health", "restart_jitter"].contains(&key)
+    ["command", "ready", "health", "restart_jitter", "cpu_max"].contains(&key)
 }
 
 /// The priority of a program, and of the group that it makes, if its section gives none.
@@ -690,6 +690,23 @@ mod tests {
         let document = Document::parse(path, text).expect(text);
         let client = ctl::interpret(&document, &CtlArgs::default(), &around, None).expect(text);
         (daemon, client)
+    }
+
+    /// Whoever takes a value from the sample or the manual gets no error.
+    #[test]
+    fn an_example_is_a_right_value() {
+        let (args, around) = (DaemonArgs::default(), Surroundings::of_this_process());
+        let kinds = KINDS.iter().filter(|kind| ["program:", "supervisord"].contains(&kind.prefix));
+        for (kind, key) in kinds.flat_map(|kind| kind.keys().map(move |key| (kind, key))) {
+            let Some(example) = key.example else { continue };
+            let header = if kind.prefix == "program:" { "[program:x]" } else { "[supervisord]" };
+            let text = LEAST.replace(&format!("{header}\n"), &format!("{header}\n{}={example}\n", key.name));
+            let text = if key.name == "command" { text.replace("command=/bin/x\n[ev", "[ev") } else { text };
+            // Who is root cannot be told here, and whether a user is there neither.
+            let is_of_machine = ["user", "socket_owner", "supplementary_groups"].contains(&key.name);
+            let read = parse(Path::new("/tmp/x.conf"), &text, &args, &around);
+            assert!(is_of_machine || read.is_ok(), "{}={example}: {}", key.name, read.unwrap_err());
+        }
     }
 
     #[test]

@@ -247,6 +247,15 @@ impl<'c> Section<'c> {
         self.ok(key, parse(&text))
     }
 
+    /// Like [`Section::get`], for a value that may end with a percent sign, which need not be doubled.
+    pub(super) fn get_percent<T>(&self, key: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
+        let written = self.raw(key)?.text;
+        match written.strip_suffix('%').is_some_and(|number| !number.contains('%')) {
+            true => self.ok(key, parse(written)),
+            false => self.get(key, parse),
+        }
+    }
+
     /// Like [`Section::get`], for a value that need not be quite right: a doubt is noted, too.
     pub(super) fn understand<T>(&self, key: &str, parse: impl FnOnce(&str) -> Read<T>) -> Option<T> {
         let text = self.text(key)?;

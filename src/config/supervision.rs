@@ -252,11 +252,9 @@ fn memory_action(text: &str) -> Read<HealthAction> {
 /// A `%` behind a number begins no form.
 fn jitter(section: &Section<'_>) -> u32 {
     const KEY: &str = "restart_jitter";
-    let written = section.raw(KEY).map(|value| value.text).unwrap_or_default();
-    let is_plain = |number: &str| !number.contains('%');
-    match written.strip_suffix('%').is_some_and(is_plain) {
-        true => section.ok(KEY, percent(written)).unwrap_or_default(),
-        false => section.get_or_default(KEY, percent),
+    match section.raw(KEY) {
+        Some(_) => section.get_percent(KEY, percent).unwrap_or_default(),
+        None => section.get_or_default(KEY, percent),
     }
 }
 

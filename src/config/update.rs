@@ -6,8 +6,8 @@
 
 use crate::config::schema;
 use crate::model::config::{
-    EnvironmentSources, GroupConfig, GroupKind, MemoryLimit, PoolConfig, ProcessConfig, StopScope,
-    StreamConfig,
+    EnvironmentSources, FcgiAddress, GroupConfig, GroupKind, MemoryLimit, PoolConfig, ProcessConfig,
+    StopScope, StreamConfig,
 };
 use crate::model::confinement::Confinement;
 use crate::model::dependency::Dependencies;
@@ -341,12 +341,12 @@ pub fn changed_keys(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static st
     }
     match (fcgi_socket, &new.fcgi_socket) {
         (Some(old), Some(new)) => {
-            keys.note("socket", old.address == new.address);
+            keys.sockets("socket", std::slice::from_ref(&old.address), std::slice::from_ref(&new.address));
             keys.note("socket_backlog", old.backlog == new.backlog);
         }
         (old, new) => keys.note("socket", old == new),
     }
-    keys.note("sockets", *sockets == new.sockets);
+    keys.sockets("sockets", sockets, &new.sockets);
     keys.note("essential", *essential == new.essential);
     keys.note("type", *kind == new.kind);
     keys.note("max_runtime", *max_runtime == new.max_runtime);
@@ -372,6 +372,23 @@ impl Keys {
     fn note(&mut self, key: &'static str, is_same: bool) {
         if !is_same && !self.0.contains(&key) {
             self.0.push(key);
+        }
+    }
+
+    fn sockets(&mut self, key: &'static str, old: &[FcgiAddress], new: &[FcgiAddress]) {
+        let permissions = |sockets: &[FcgiAddress]| -> (Vec<_>, Vec<_>) {
+            let unix = sockets.iter().filter_map(|socket| match socket {
+                FcgiAddress::Unix { owner, mode, .. } => Some((*owner, *mode)),
+                FcgiAddress::Tcp { .. } => None,
+            });
+            unix.unzip()
+        };
+        let is_same = old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old.is_same_place(new));
+        self.note(key, is_same);
+        if is_same {
+            let ((old_owners, old_modes), (owners, modes)) = (permissions(old), permissions(new));
+            self.note("socket_owner", old_owners == owners);
+            self.note("socket_mode", old_modes == modes);
         }
     }
 

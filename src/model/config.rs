@@ -383,6 +383,16 @@ pub enum FcgiAddress {
     },
 }
 
+impl FcgiAddress {
+    /// Whether two configurations ask for the same socket, whoever may use it.
+    pub fn is_same_place(&self, other: &FcgiAddress) -> bool {
+        match (self, other) {
+            (FcgiAddress::Unix { path, .. }, FcgiAddress::Unix { path: other, .. }) => path == other,
+            _ => self == other,
+        }
+    }
+}
+
 /// Whom stop signals and SIGKILL reach (`stop_scope`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopScope {

@@ -144,7 +144,7 @@ impl Sockets {
     }
 
     fn find(&self, group: &str, address: &FcgiAddress) -> Option<&OwnedFd> {
-        let is_it = |record: &SocketRecord| record.group == group && is_same_place(&record.address, address);
+        let is_it = |record: &SocketRecord| record.group == group && record.address.is_same_place(address);
         self.open.iter().find(|(record, _)| is_it(record)).map(|(_, fd)| fd)
     }
 
@@ -198,14 +198,6 @@ impl Sockets {
             }
             let _ = link.drop_deposits(&[Place::Socket(record.place)]);
         }
-    }
-}
-
-/// Whether two configurations ask for the same socket; who may use it is decided by the first.
-fn is_same_place(one: &FcgiAddress, other: &FcgiAddress) -> bool {
-    match (one, other) {
-        (FcgiAddress::Unix { path, .. }, FcgiAddress::Unix { path: other, .. }) => path == other,
-        _ => one == other,
     }
 }
 
