@@ -144,6 +144,8 @@ requests! {
     /// Read the configuration again and make groups what it says: these, or all for `None`. With `true` only say what would be
     /// done. Answers when all that was to be stopped has been.
     Update(Option<Vec<String>>, bool) -> Updated;
+    /// Read the configuration again and let processes have what it says of them from their next start on.
+    TakeConfiguration(Target) -> ();
     /// Add a group of the configuration that was last read, and start what has `autostart`.
     AddProcessGroup(String) -> ();
     /// Remove a group, none of whose processes may run.

@@ -90,6 +90,17 @@ impl Daemon {
         records::array(&answer)?.iter().map(GroupChange::read).collect()
     }
 
+    /// What an update would do.
+    pub(crate) fn preview_update(&mut self) -> Answer<Vec<GroupChange>> {
+        let answer = self.call("supervisord.previewUpdate", vec![])?;
+        records::array(&answer)?.iter().map(GroupChange::read).collect()
+    }
+
+    /// Lets a process or group have what the configuration says by now, from the next start on.
+    pub(crate) fn take_configuration(&mut self, name: &str) -> Answer<()> {
+        self.call("supervisord.takeConfiguration", vec![text(name)]).map(drop)
+    }
+
     pub(crate) fn add_process_group(&mut self, group: &str) -> Answer<()> {
         self.call("supervisor.addProcessGroup", vec![text(group)]).map(drop)
     }

@@ -210,6 +210,14 @@ fn own_rows() -> Vec<Row> {
         own("getLife", &[string("nope")], "fault 10 BAD_NAME: nope"),
         own("getUsage", &[string("nope")], "fault 10 BAD_NAME: nope"),
         own("getUsage", &[int(1)], incorrect),
+        own(
+            "updateGroups",
+            &["<array><data><value><string>nope</string></value></data></array>".to_string()],
+            "fault 10 BAD_NAME: nope",
+        ),
+        own("updateGroups", &[int(1)], incorrect),
+        own("previewUpdate", &[], "[]"),
+        own("takeConfiguration", &[string("nope")], "fault 10 BAD_NAME: nope"),
     ];
     for (method, signature) in [
         ("startProcessAlone", "['boolean''string''boolean']"),
@@ -219,6 +227,9 @@ fn own_rows() -> Vec<Row> {
         ("getDependencies", "['array''string']"),
         ("getLife", "['array''string']"),
         ("getUsage", "['array''string']"),
+        ("updateGroups", "['array''array''boolean']"),
+        ("previewUpdate", "['array']"),
+        ("takeConfiguration", "['boolean''string']"),
     ] {
         let name = string(&format!("supervisord.{method}"));
         rows.push(ours(call("system.methodSignature", &[name]), "fault 4 SIGNATURE_UNSUPPORTED", signature));

@@ -54,6 +54,7 @@ mod stop_scope;
 mod superlance;
 mod surroundings;
 mod survivors;
+mod update;
 mod update_matrix;
 mod upgrade;
 mod usage;

@@ -188,6 +188,7 @@ impl Programs {
                 let (added, changed) = (vec!["new".into()], vec!["g".into()]);
                 answer(client, Ok(Reread { added, changed, removed: Vec::new() }));
             }
+            Call::TakeConfiguration(_, client) => answer(client, Ok(())),
             Call::Update(ask::Update(names, _), client) => {
                 let group = |name: &str, action| GroupPlan {
                     name: name.into(),

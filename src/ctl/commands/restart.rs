@@ -1,12 +1,15 @@
 //! `restart`: stop and start again, all at once or a few at a time.
 
-use super::{Command, Completes, status, words};
+use super::{Command, Completes, status, update, words};
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
 use crate::ctl::names;
 use crate::ctl::orders::{self, Order};
-use crate::ctl::records::Process;
+use crate::ctl::records::{Process, ProcessChange};
 use crate::ctl::session::{Session, Style};
+use crate::ctl::tables::unsupported;
+use crate::model::fault::FaultCode;
+use crate::rpc::client::CallError;
 
 pub(super) const COMMAND: Command = Command {
     name: "restart",
@@ -19,8 +22,9 @@ pub(super) const COMMAND: Command = Command {
             "restart --rolling[=N] ...",
             "Restart one by one, or N at a time, going on only when they are RUNNING",
         ),
+        ("restart --reread ...", "Read the configuration again, and start these with what it says of them"),
     ],
-    note: "Note: restart does not read the configuration again. For that, see reread and update.",
+    note: "Note: without --reread restart does not read the configuration again. For that, see reread and update.",
     completes: Completes::Processes,
     run,
 };
@@ -32,17 +36,75 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
     if words.is_empty() {
         return session.misused(&COMMAND, "Error: restart requires a process name", Exit::GENERIC);
     }
-    match options[..] {
-        [] => at_once(session, &words),
-        [option] => match parse_rolling(option) {
-            Some(n_at_a_time) => {
-                session.screen.decorates = true;
-                rolling(session, &words, n_at_a_time)
+    let (mut n_at_a_time, mut rereads) = (None, false);
+    for option in options {
+        match (option, parse_rolling(option)) {
+            ("--reread", _) if !rereads => rereads = true,
+            (_, Some(number)) if n_at_a_time.is_none() => n_at_a_time = Some(number),
+            ("--reread", _) | (_, Some(_)) => {
+                return session.misused(&COMMAND, "Error: too many options", Exit::GENERIC);
             }
-            None => session.misused(&COMMAND, &format!("Error: bad argument {option}"), Exit::GENERIC),
-        },
-        _ => session.misused(&COMMAND, "Error: too many options", Exit::GENERIC),
+            _ => return session.misused(&COMMAND, &format!("Error: bad argument {option}"), Exit::GENERIC),
+        }
     }
+    if rereads && !take_configuration(session, &words)? {
+        return Ok(());
+    }
+    match n_at_a_time {
+        Some(n_at_a_time) => {
+            session.screen.decorates = true;
+            rolling(session, &words, n_at_a_time)?;
+        }
+        None => at_once(session, &words)?,
+    }
+    if rereads { Ok(()) } else { tell_of_changes(session, &words) }
+}
+
+/// Lets those that are meant have what the file says by now. `false` if that was told to be impossible: then nothing is to be
+/// restarted.
+fn take_configuration(session: &mut Session, words: &[&str]) -> Result<bool, CtlError> {
+    let names = expand(session, words)?;
+    for name in &names {
+        match session.daemon.take_configuration(name) {
+            Ok(()) => {}
+            Err(CallError::Fault { code, text }) if code == FaultCode::Failed.code() => {
+                session.complain(&format!("ERROR: {text}"), Exit::GENERIC)?;
+                return Ok(false);
+            }
+            Err(problem) if problem.fault() == Some(FaultCode::CantReread.code()) => {
+                return Err(update::not_reread(session, problem));
+            }
+            Err(problem) => return Err(unsupported(problem)),
+        }
+    }
+    Ok(!names.is_empty())
+}
+
+/// Tells that a process was restarted with its old configuration though the file has another one by now.
+fn tell_of_changes(session: &mut Session, words: &[&str]) -> Outcome {
+    // A daemon that cannot tell, or a file that is wrong, is no trouble of a restart.
+    let Ok(changes) = session.daemon.preview_update() else { return Ok(()) };
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let processes = session.daemon.all_process_info()?;
+    let style = session.settings.style;
+    let meant: Vec<&Process> = words.iter().flat_map(|word| find(word, &processes, style)).collect();
+    let differs = |process: &&Process| {
+        changes.iter().any(|change| {
+            let is_member = |one: &ProcessChange| one.name == process.name;
+            change.group == process.group
+                && (change.action != "change" || change.processes.iter().any(is_member))
+        })
+    };
+    let differing: Vec<String> = meant.into_iter().filter(differs).map(Process::namespec).collect();
+    let hint = match &differing[..] {
+        [] => return Ok(()),
+        [name] => format!("{name}: the file differs: run update"),
+        [name, rest @ ..] => format!("{name} and {} more: the file differs: run update", rest.len()),
+    };
+    session.screen.hint(&hint);
+    Ok(())
 }
 
 /// Reads `--rolling` or `--rolling=N`, N at least 1.
@@ -90,6 +152,7 @@ fn expand(session: &mut Session, words: &[&str]) -> Result<Vec<String>, CtlError
     let mut unknown = false;
     for word in words {
         let found = find(word, &processes, session.settings.style);
+        let found: Vec<String> = found.into_iter().map(Process::namespec).collect();
         if found.is_empty() {
             unknown = true;
             session.complain(&format!("{word}: ERROR (no such process)"), Exit::GENERIC)?;
@@ -104,14 +167,14 @@ fn expand(session: &mut Session, words: &[&str]) -> Result<Vec<String>, CtlError
     Ok(if unknown { Vec::new() } else { targets })
 }
 
-fn find(word: &str, processes: &[Process], style: Style) -> Vec<String> {
+fn find<'p>(word: &str, processes: &'p [Process], style: Style) -> Vec<&'p Process> {
     if word == "all" {
-        return processes.iter().map(Process::namespec).collect();
+        return processes.iter().collect();
     }
     if names::is_wildcard(word) {
-        return names::matching(word, processes).into_iter().map(Process::namespec).collect();
+        return names::matching(word, processes);
     }
-    status::named(word, processes, style).into_iter().map(Process::namespec).collect()
+    status::named(word, processes, style)
 }
 
 #[cfg(test)]

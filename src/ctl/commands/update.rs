@@ -76,7 +76,8 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
     Ok(())
 }
 
-fn not_reread(session: &mut Session, problem: CallError) -> CtlError {
+/// What is told when the daemon has not read the configuration.
+pub(super) fn not_reread(session: &mut Session, problem: CallError) -> CtlError {
     if problem.fault() == Some(FaultCode::CantReread.code()) {
         let hints = place_of_problem(session);
         return CtlError::Told { line: format!("error: {problem}"), hints, exit: Exit::GENERIC };

@@ -242,6 +242,22 @@ impl Daemon {
         }
     }
 
+    /// Lets a process have another configuration from its next start on.
+    pub fn configure_next_start(&mut self, slot: SlotId, config: &Arc<ProcessConfig>) {
+        let Some(proc) = self.procs.proc_mut(slot).filter(|proc| proc.usual_config() != config) else {
+            return;
+        };
+        let starts = proc.next.as_ref().is_some_and(|next| next.starts);
+        proc.set_next(Some(Next { config: Arc::clone(config), starts }));
+        let lives =
+            matches!(proc.process.state, State::Starting { .. }) || proc.process.state.pid().is_some();
+        self.in_force.note_change();
+        if !lives {
+            self.take_next_config(slot);
+            self.apply(slot, Event::Reconfigured);
+        }
+    }
+
     /// Ends a process that has another configuration next, so that it gets that.
     fn restart_with_next(&mut self, slot: SlotId) {
         let Some(proc) = self.procs.proc(slot) else { return };
@@ -519,6 +535,8 @@ impl Daemon {
             match proc.process.state {
                 // It had been stopped, and was to be started again.
                 State::Stopping { after: After::Rest, .. } if starts => self.apply(slot, Event::Start),
+                // It has that from its next start on, whenever that is.
+                State::Starting { .. } | State::Running { .. } | State::Failing { .. } if !starts => {}
                 _ => self.restart_with_next(slot),
             }
         }

@@ -3,7 +3,7 @@
 use crate::config::update::{self, UpdatePlan};
 use crate::config::{self, Reread};
 use crate::control::ask::{Applied, Updated};
-use crate::control::request::{BulkStatus, Client};
+use crate::control::request::{BulkStatus, Client, Target};
 use crate::log::activity;
 use crate::log::source::LogSource;
 use crate::manager::daemon::Daemon;
@@ -14,6 +14,7 @@ use crate::manager::requests::views::log_source;
 use crate::manager::streams::StdinError;
 use crate::model::config::GroupConfig;
 use crate::model::fault::{Fault, FaultCode};
+use crate::model::namespec::Namespec;
 use crate::model::stream::Stream;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -62,6 +63,38 @@ impl Daemon {
             Ok(plan) => self.update_groups(plan, Some(client)),
             Err(fault) => self.answers.post(client, Err(fault)),
         }
+    }
+
+    /// Reads the configuration again and lets processes have what it says of them from their next start on. Nothing else is
+    /// touched.
+    ///
+    /// # Errors
+    /// CANT_REREAD; BAD_NAME; FAILED if one of them is not configured any more, or shares sockets that have changed.
+    pub(super) fn take_configuration(&mut self, target: &Target) -> Result<(), Fault> {
+        self.reload_config()?;
+        let slots = match target {
+            Target::Name { namespec: Namespec { process: Some(_), .. }, .. } => {
+                vec![self.table().one(target)?.0]
+            }
+            _ => self.table().several(target)?,
+        };
+        let mut found = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let Some(proc) = self.procs.proc(slot) else { continue };
+            let failed = |why: &str| Fault::with(FaultCode::Failed, format!("{}: {why}", proc.namespec()));
+            let group = self.in_force.config().groups.iter().find(|group| group.name == proc.group);
+            let config =
+                group.and_then(|group| group.processes.iter().find(|it| it.name == proc.config.name));
+            let config = config.ok_or_else(|| failed("it is not configured any more: run update"))?;
+            if proc.usual_config().sockets != config.sockets
+                || proc.usual_config().fcgi_socket != config.fcgi_socket
+            {
+                return Err(failed("its sockets are configured differently: run update"));
+            }
+            found.push((slot, Arc::clone(config)));
+        }
+        found.into_iter().for_each(|(slot, config)| self.configure_next_start(slot, &config));
+        Ok(())
     }
 
     /// What makes groups what the last reread says.

@@ -73,6 +73,9 @@ impl Daemon {
                 let members = daemon.table().signal(&target)?;
                 daemon.signal_members(members, signal)
             }),
+            Call::TakeConfiguration(ask::TakeConfiguration(target), client) => {
+                self.answer(client, |daemon| daemon.take_configuration(&target));
+            }
             Call::AddProcessGroup(ask::AddProcessGroup(name), client) => self.answer(client, |daemon| {
                 let group = daemon.table().add_group(&name)?;
                 daemon.add_request(&group)

@@ -425,7 +425,7 @@ pub static GO: [Method; 8] = [
 const OWN_NAMESPACE: &str = "supervisord";
 
 /// The methods of the namespace `supervisord`, which Supervisor does not have.
-pub static OWN: [Method; 15] = [
+pub static OWN: [Method; 17] = [
     method("getVersion", Reads, "string", &[], "The version of the daemon itself.", |args| {
         plan::plain(args, Plan::OwnVersion)
     }),
@@ -503,6 +503,23 @@ pub static OWN: [Method; 15] = [
         "What Supervisor does not know of processes, one struct for each whose configuration asks for it: oneshot, \
          waiting_for, needs, ready, health, healthy, problem, startretries, automatic_starts, given, cgroup.",
         |args| plan::about_target_or_all(args, ask::Overview),
+    ),
+    method(
+        "previewUpdate",
+        Reads,
+        "array",
+        &[],
+        "What an update of all groups would do, as updateGroups answers it. Nothing is taken over.",
+        |args| plan::plain(args, Plan::PreviewUpdate),
+    ),
+    method(
+        "takeConfiguration",
+        Changes,
+        "boolean",
+        &[NAME],
+        "Reads the configuration again and lets a process, or a group (group:*), have what it says of them from their next \
+         start on.",
+        |args| plan::about_target(args, ask::TakeConfiguration),
     ),
     method(
         "updateGroups",

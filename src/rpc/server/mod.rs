@@ -160,6 +160,13 @@ impl Server {
                 let lines = stopped.into_iter().chain([started]).flat_map(Applied::into_lines);
                 Ok(Reply::Bulk(lines.collect()))
             }
+            Plan::PreviewUpdate => {
+                let source = self.handle.call(ask::ConfigSource).await?;
+                let preview = rt::unblock(move || source.preview()).await;
+                let (_, plan) = preview
+                    .map_err(|errors| Fault::with(FaultCode::CantReread, errors.first().to_string()))?;
+                Ok(Reply::from(ask::Updated { plan, problems: Vec::new() }))
+            }
             Plan::Update(group) => {
                 let Reread { added, changed, removed } =
                     orders::update(&self.handle, group.as_deref()).await?.by_group();

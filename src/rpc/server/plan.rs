@@ -39,6 +39,8 @@ pub enum Plan {
     Usage(Target),
     Restart(Target, Wait),
     RestartAll(Wait),
+    /// What an update would do, found out beside the loop.
+    PreviewUpdate,
     /// Read the configuration and update one group, or all groups for `None`.
     Update(Option<String>),
     ListMethods,
