@@ -42,17 +42,19 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
             return session.misused(&COMMAND, &format!("Error: bad argument {option}"), Exit::GENERIC);
         }
     };
+    let is_all = words.is_empty() || words.contains(&"all");
+    if is_all && let Some(changes) = by_process(session, None, plan_only)? {
+        return finish(session, &changes, plan_only);
+    }
     let reread = match session.daemon.reload_config() {
         Ok(reread) => reread,
         Err(problem) => return Err(not_reread(session, problem)),
     };
     let chosen = choose(session, &reread, &words)?;
-    match by_process(session, chosen.as_ref(), plan_only)? {
-        Some(changes) if plan_only => return plan::print(session, &changes),
-        Some(changes) => return changes.iter().try_for_each(|change| tell(session, change)),
-        // An original daemon knows whole groups only.
-        None => {}
+    if !is_all && let Some(changes) = by_process(session, chosen.as_ref(), plan_only)? {
+        return finish(session, &changes, plan_only);
     }
+    // An original daemon knows whole groups only.
     let wanted = |group: &&String| chosen.as_ref().is_none_or(|chosen| chosen.contains(*group));
     if plan_only {
         return plan::print_groups(session, &reread, &wanted);
@@ -74,6 +76,13 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn finish(session: &mut Session, changes: &[GroupChange], plan_only: bool) -> Outcome {
+    if plan_only {
+        return plan::print(session, changes);
+    }
+    changes.iter().try_for_each(|change| tell(session, change))
 }
 
 /// What is told when the daemon has not read the configuration.

@@ -200,7 +200,6 @@ impl ProcessManager {
     /// not have come last.
     pub fn set_group_config(&mut self, config: &Arc<GroupConfig>) {
         let Some(index) = self.group_by_name.get(&config.name).copied() else { return };
-        self.groups_changed();
         let group = &mut self.groups[index];
         let places: HashMap<&str, usize> =
             config.processes.iter().enumerate().map(|(place, process)| (&*process.name, place)).collect();
@@ -208,6 +207,9 @@ impl ProcessManager {
             group.members.iter().copied().zip(group.config.processes.iter().cloned()).collect();
         members.sort_by_key(|(_, process)| places.get(&*process.name).copied().unwrap_or(usize::MAX));
         let (slots, processes): (Vec<SlotId>, Vec<_>) = members.into_iter().unzip();
+        let is_changed = group.members != slots
+            || group.config.priority != config.priority
+            || group.config.kind != config.kind;
         group.members = slots;
         let is_all = |processes: &[Arc<ProcessConfig>]| {
             processes.len() == config.processes.len()
@@ -218,6 +220,9 @@ impl ProcessManager {
         } else {
             Arc::new(GroupConfig { processes, ..GroupConfig::clone(config) })
         };
+        if is_changed {
+            self.groups_changed();
+        }
     }
 
     /// Takes a group out, with its processes, which must all be at rest.

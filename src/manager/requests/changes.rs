@@ -37,6 +37,13 @@ impl Daemon {
     /// Reads the configuration and says what it would change. Only the groups are taken over, and only to be
     /// added when somebody asks for that.
     pub(super) fn reload_config(&mut self) -> Result<Reread, Fault> {
+        self.read_again()?;
+        let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
+        Ok(config::diff(&active, &self.in_force.config().groups))
+    }
+
+    /// Reads the configuration and takes over its groups, to be added or changed when somebody asks for that.
+    fn read_again(&mut self) -> Result<(), Fault> {
         let read = config::load(&self.boot.args, &self.surroundings());
         self.last_reread.problem =
             read.as_ref().err().and_then(|errors| errors.first().place()).unwrap_or_default();
@@ -44,10 +51,8 @@ impl Daemon {
         for message in &fresh.messages {
             activity::write(message.level, &message.text);
         }
-        let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
-        let reread = config::diff(&active, &fresh.groups);
         self.in_force.reread(fresh.groups);
-        Ok(reread)
+        Ok(())
     }
 
     /// Reads the configuration again and makes groups what it says, or says what that would do.
@@ -57,7 +62,7 @@ impl Daemon {
         plan_only: bool,
         client: Client<Updated>,
     ) {
-        let plan = self.reload_config().and_then(|_| self.update_plan(names));
+        let plan = self.read_again().and_then(|()| self.update_plan(names));
         match plan {
             Ok(plan) if plan_only => self.answers.post(client, Ok(Updated { plan, problems: Vec::new() })),
             Ok(plan) => self.update_groups(plan, Some(client)),
@@ -71,7 +76,7 @@ impl Daemon {
     /// # Errors
     /// CANT_REREAD; BAD_NAME; FAILED if one of them is not configured any more, or shares sockets that have changed.
     pub(super) fn take_configuration(&mut self, target: &Target) -> Result<(), Fault> {
-        self.reload_config()?;
+        self.read_again()?;
         let slots = match target {
             Target::Name { namespec: Namespec { process: Some(_), .. }, .. } => {
                 vec![self.table().one(target)?.0]
