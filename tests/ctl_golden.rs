@@ -452,7 +452,7 @@ fn update_tells_what_became_of_each_process() {
         &fake,
         "update --plan one g",
         "gone: would remove the group\ng: would take over priority of the group\ng:b: would remove it: programs\n\
-         g:a: would restart it: command, user\ng:c: would change it while it is at rest: priority\n\
+         g:a: would change it while it is at rest: command, user\ng:c: would change it while it is at rest: priority\n\
          one: would change it while it is at rest: command\npool: would stop and add anew the group\nnew: would add \
          the group\n",
         0,
