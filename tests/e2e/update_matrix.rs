@@ -246,6 +246,18 @@ fn no_key_is_forgotten() {
     }
 }
 
+/// The chapter names the keys that are applied, and no other.
+#[test]
+fn the_book_names_the_keys_that_are_applied() {
+    let chapter = include_str!("../../docs/book/src/updates.md");
+    let (_, list) = chapter.split_once("These are applied to a process as it runs:").expect("the list");
+    let (list, _) = list.split_once("\n\n").expect("its end");
+    let named: BTreeSet<&str> = list.split('`').skip(1).step_by(2).collect();
+    let applied: BTreeSet<&str> =
+        PROGRAM.iter().filter(|(.., effect)| *effect == Live).map(|(key, ..)| *key).collect();
+    assert_eq!(named, applied);
+}
+
 /// The name of the section that differs in a key.
 fn section_of(kind: &str, key: &str) -> String {
     format!("{kind}_{}", key.replace(['.', ':'], "_"))
