@@ -2,6 +2,7 @@
 //! nothing else is allowed between clone and exec, and the C library has no calls for them.
 
 use std::ffi::c_int;
+use std::sync::OnceLock;
 
 /// `_LINUX_CAPABILITY_VERSION_3`: two words for each set.
 const VERSION: u32 = 0x2008_0522;
@@ -20,6 +21,15 @@ pub struct Kept {
     pub ambient: Option<u64>,
     /// Nothing but the ambient ones stays.
     pub only_ambient: bool,
+}
+
+/// Sets of capabilities, a bit for each number.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounding {
+    /// Those that the kernel knows. A new user namespace begins with all of them.
+    pub known: u64,
+    /// Those in the bounding set of this process.
+    pub here: u64,
 }
 
 #[repr(C)]
@@ -69,24 +79,34 @@ pub fn drop_all() -> bool {
     dropped
 }
 
-/// Takes every capability out of the bounding set that is not in `kept`. Those that the kernel does not know end the
-/// list. Sets errno if it fails.
-pub fn limit_bounding(kept: u64) -> bool {
-    for number in 0..64 {
-        // SAFETY: numbers.
-        let is_in = unsafe { libc::prctl(libc::PR_CAPBSET_READ, number as libc::c_ulong, 0, 0, 0) };
-        if is_in < 0 {
-            return true;
+/// The capabilities that this kernel knows and that are in the bounding set, a bit for each. The threads of this process
+/// have all the same one, and none ever changes it, so the kernel is asked once.
+pub fn bounding() -> Bounding {
+    static ANSWER: OnceLock<Bounding> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let mut bounding = Bounding::default();
+        for number in 0..64 {
+            // SAFETY: numbers.
+            match unsafe { libc::prctl(libc::PR_CAPBSET_READ, number as libc::c_ulong, 0, 0, 0) } {
+                // Those that the kernel does not know end the list.
+                ..0 => break,
+                0 => bounding.known |= 1 << number,
+                _ => {
+                    bounding.known |= 1 << number;
+                    bounding.here |= 1 << number;
+                }
+            }
         }
-        if is_in == 0 || kept & 1 << number != 0 {
-            continue;
-        }
+        bounding
+    })
+}
+
+/// Takes capabilities out of the bounding set of the caller. Sets errno if it fails.
+pub fn drop_from_bounding(dropped: u64) -> bool {
+    (0..64).filter(|number| dropped & 1 << number != 0).all(|number: u64| {
         // SAFETY: numbers; changes the calling thread.
-        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number as libc::c_ulong, 0, 0, 0) } != 0 {
-            return false;
-        }
-    }
-    true
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number as libc::c_ulong, 0, 0, 0) == 0 }
+    })
 }
 
 /// Leaves of the calling process' capabilities what is to be left. Sets errno if it does not have an ambient one that is

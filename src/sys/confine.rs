@@ -16,6 +16,7 @@
 //!    through the exec that follows.
 
 use crate::sys::capabilities::{self, CAP_SYS_ADMIN, Kept};
+use crate::sys::syscall_filter::Filter;
 use std::ffi::{CString, c_int, c_long, c_void};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -44,6 +45,16 @@ pub struct Step {
     pub key: &'static str,
     /// The program starts though it fails.
     pub is_optional: bool,
+}
+
+impl Confine {
+    /// What system calls are filtered by.
+    pub fn filter(&self) -> Option<&Filter> {
+        self.steps.iter().find_map(|step| match &step.act {
+            Act::SystemCalls(filter) => Some(filter),
+            _ => None,
+        })
+    }
 }
 
 /// When a step is carried out.
@@ -75,7 +86,7 @@ pub enum Act {
     PrivateTmp(Box<PrivateTmp>),
     /// Makes a network namespace and sets its loopback up.
     PrivateNetwork,
-    /// Takes every capability out of the bounding set whose bit is not set.
+    /// Takes these capabilities out of the bounding set, a bit for each.
     Bounding(u64),
     /// Keeps the permitted capabilities over the change of user.
     Keep,
@@ -86,7 +97,7 @@ pub enum Act {
     /// Confines files, Landlock.
     Files,
     /// Confines system calls: a program for seccomp(2).
-    SystemCalls(Vec<seccompiler::sock_filter>),
+    SystemCalls(Filter),
 }
 
 /// What [`Act::PrivateTmp`] works with.
@@ -207,7 +218,7 @@ impl Step {
                 }
                 Act::PrivateTmp(tmp) => tmp.make(kept.ruleset),
                 Act::PrivateNetwork => libc::unshare(libc::CLONE_NEWNET) == 0 && set_loopback_up(),
-                Act::Bounding(kept) => capabilities::limit_bounding(*kept),
+                Act::Bounding(dropped) => capabilities::drop_from_bounding(*dropped),
                 Act::Keep => libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0,
                 Act::Capabilities(kept) => {
                     capabilities::keep(*kept) || {
@@ -229,7 +240,7 @@ impl Step {
                     // The layout of the kernel's structure for it, seccomp(2).
                     let program = libc::sock_fprog {
                         len: filter.len() as libc::c_ushort,
-                        filter: filter.as_ptr().cast_mut().cast::<libc::sock_filter>(),
+                        filter: filter.as_ptr().cast_mut(),
                     };
                     has_right_to_confine()
                         && libc::syscall(

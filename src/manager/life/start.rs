@@ -140,6 +140,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         notify_socket: None,
         dies_with: config.supervisord.exitkillall.then(|| link.keeper_pid()),
         cgroups: None,
+        filters: Arc::default(),
     };
     let sockets = match &snapshot {
         Some(snapshot) => Sockets::restore(snapshot.sockets.clone(), &link),

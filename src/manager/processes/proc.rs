@@ -13,6 +13,7 @@ use crate::model::namespec;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
 use crate::shm::slots::{Origin, SlotContent};
+use crate::sys::syscall_filter::Filter;
 use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::mem;
@@ -74,6 +75,8 @@ pub struct Facts {
     pub fingerprint: OnceCell<u64>,
     /// What went wrong between the creation of its program and the first instruction.
     failure: Option<String>,
+    /// What the system calls of its program are filtered by; kept for the next start.
+    filter: Option<Filter>,
     /// Its program is being created, and the loop does not wait for that.
     pub pending_spawn: Option<PendingSpawn>,
     /// Why the last signal to it could not be sent; empty if it could.
@@ -115,6 +118,7 @@ impl Proc {
             origin: Origin::default(),
             fingerprint: OnceCell::new(),
             failure: None,
+            filter: None,
             pending_spawn: None,
             refused_signal: String::new(),
             logs,
@@ -202,10 +206,17 @@ impl Proc {
     }
 
     /// Its program was created. `failure` is what went wrong before the first instruction.
-    pub fn program_created(&mut self, start_ticks: u64, generation: u32, failure: Option<String>) {
+    pub fn program_created(
+        &mut self,
+        start_ticks: u64,
+        generation: u32,
+        failure: Option<String>,
+        filter: Option<Filter>,
+    ) {
         self.facts.starts = self.starts.saturating_add(1);
         self.facts.fingerprint = OnceCell::new();
         self.facts.failure = failure;
+        self.facts.filter = filter;
         self.set_origin(start_ticks, generation);
     }
 

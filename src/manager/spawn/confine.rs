@@ -1,20 +1,18 @@
 //! What confines a program: put together here, as far as it can be, and applied by the child of its creation.
 
-use crate::config::seccomp;
 use crate::files::open;
 use crate::manager::daemon::in_words;
 use crate::manager::spawn::context::{SpawnContext, changes_user};
 use crate::model::config::ProcessConfig;
 use crate::model::confinement::{
-    Capability, ConfinedPath, Confinement, PRIVATE_DIRECTORIES, Seccomp, Wish, is_hidden,
+    Capability, ConfinedPath, Confinement, PRIVATE_DIRECTORIES, Wish, is_hidden,
 };
-use crate::model::syscalls::SyscallPolicy;
 use crate::sys::capabilities::{self, CAP_SYS_ADMIN, Kept};
 use crate::sys::confine::{Act, Bound, Confine, PrivateTmp, Step};
 use crate::sys::landlock::{self, Rules};
-use crate::sys::{pidfd, process, syscall_filter, user};
+use crate::sys::{pidfd, process, user};
 use std::ffi::{CString, c_int};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -74,13 +72,12 @@ impl SpawnContext {
             }
         }
         if let Some(wish) = &wanted.seccomp {
-            let policy = policy(&wish.value)?;
-            match syscall_filter::build(&policy) {
+            match self.filters.get(&wish.value) {
                 Ok(filter) => {
                     confine.steps.push(step(Act::SystemCalls(filter), "seccomp", wish.is_optional));
                 }
-                Err(why) if wish.is_optional => confine.without.push(format!("seccomp: {why}")),
-                Err(why) => return Err(format!("seccomp: {why}")),
+                Err(Refusal::ByKernel(why)) if wish.is_optional => confine.without.push(why),
+                Err(Refusal::ByKernel(why) | Refusal::OfPath(why)) => return Err(why),
             }
         }
         Ok(Some(Box::new(confine)))
@@ -178,7 +175,9 @@ fn capability_steps(confine: &mut Confine, config: &ProcessConfig, own_user: boo
     };
     let most = wanted.capabilities.as_ref().map(bits);
     if let (Some(most), Some(wish)) = (most, &wanted.capabilities) {
-        confine.steps.push(step(Act::Bounding(most), "capabilities", wish.is_optional));
+        let bounding = capabilities::bounding();
+        let there = if own_user { bounding.known } else { bounding.here };
+        confine.steps.push(step(Act::Bounding(there & !most), "capabilities", wish.is_optional));
     }
     let ambient = wanted.ambient_capabilities.as_ref();
     let changes_user = changes_user(config);
@@ -199,7 +198,9 @@ fn capability_steps(confine: &mut Confine, config: &ProcessConfig, own_user: boo
     }
 }
 
-enum Refusal {
+/// Why something cannot be had. Where a key is a wish, the first is put up with.
+#[derive(Debug)]
+pub(super) enum Refusal {
     ByKernel(String),
     OfPath(String),
 }
@@ -227,25 +228,6 @@ fn ruleset(wanted: &Confinement, credentials: Option<&Path>) -> Result<OwnedFd, 
         rules = rules.allow(&place, false).map_err(|error| failed(&error))?;
     }
     rules.into_fd().ok_or_else(|| Refusal::ByKernel("there are no rules".into()))
-}
-
-/// What `seccomp` says.
-fn policy(wanted: &Seccomp) -> Result<SyscallPolicy, String> {
-    let path = match wanted {
-        Seccomp::Service => return Ok(SyscallPolicy::service()),
-        Seccomp::File(path) => path,
-    };
-    let failed = |why: &dyn std::fmt::Display| format!("seccomp {}: {why}", path.display());
-    let Some((file, _)) = open::to_read(path).map_err(|error| failed(&in_words(&error)))? else {
-        return Err(failed(&"it is not a regular file"));
-    };
-    let mut bytes = Vec::new();
-    let most = seccomp::LONGEST_FILE;
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| failed(&in_words(&error)))?;
-    if bytes.len() as u64 > most {
-        return Err(failed(&format_args!("it is larger than {} KiB", most >> 10)));
-    }
-    seccomp::parse(&bytes).map_err(|why| failed(&why))
 }
 
 fn bound(path: &Path) -> Bound {

@@ -5,6 +5,7 @@ use crate::config::dotenv;
 use crate::files::open;
 use crate::manager::daemon::in_words;
 use crate::manager::spawn::credentials::DIRECTORY_VARIABLE;
+use crate::manager::spawn::filters::Filters;
 use crate::model::config::{Config, EnvironmentFile, Inherit, ProcessConfig, User};
 use crate::model::confinement::is_hidden;
 use crate::model::namespec;
@@ -42,6 +43,8 @@ pub struct SpawnContext {
     pub dies_with: Option<i32>,
     /// Where control groups are made, or why they cannot be; `None` as long as no program wanted one.
     pub cgroups: Option<Result<Arc<Home>, String>>,
+    /// The filters of system calls that were built.
+    pub filters: Arc<Filters>,
 }
 
 impl SpawnContext {

@@ -15,6 +15,7 @@ use crate::model::namespec;
 use crate::model::time::Monotonic;
 use crate::shm::link::Link;
 use crate::sys::spawn::{Failure, Program, Progress, Spawner, Stage, Stdio, UserChange};
+use crate::sys::syscall_filter::Filter;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -82,6 +83,8 @@ pub struct Created {
     pub pid: i32,
     /// What went wrong before its first instruction.
     pub failure: Option<String>,
+    /// What its system calls are filtered by.
+    pub filter: Option<Filter>,
 }
 
 /// Why none was created.
@@ -157,7 +160,8 @@ impl Job {
             report_lacks(&name, &program, &self.delivery.progress);
         }
         let describe = |failure: Failure| failure.describe(&program);
-        Ok(Created { pid, failure: failure.map(describe) })
+        let filter = program.confine.as_ref().and_then(|confine| confine.filter().cloned());
+        Ok(Created { pid, failure: failure.map(describe), filter })
     }
 }
 
@@ -365,7 +369,7 @@ mod tests {
 
     #[test]
     fn the_bell_rings_for_what_nobody_waits_for_any_more() {
-        let created = || Ok(Created { pid: 5, failure: None });
+        let created = || Ok(Created { pid: 5, failure: None, filter: None });
         let (prompt, rings) = delivery();
         prompt.deliver(created());
         assert!(matches!(prompt.wait(Duration::ZERO), Some(Ok(Created { pid: 5, .. }))));

@@ -14,6 +14,7 @@ mod confine;
 pub mod context;
 pub mod credentials;
 mod crowd;
+mod filters;
 pub mod jobs;
 mod pending;
 pub mod sockets;
@@ -222,11 +223,12 @@ impl Daemon {
         self.apply(slot, Event::SpawnFailed(why));
     }
 
-    fn begin_life(&mut self, slot: SlotId, Created { pid, failure }: Created, spawned: fn(i32) -> Event) {
+    fn begin_life(&mut self, slot: SlotId, created: Created, spawned: fn(i32) -> Event) {
+        let Created { pid, failure, filter } = created;
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let wants_ticks = self.map.is_kept() || proc.config.stop_scope.is_wide();
         let start_ticks = if wants_ticks { process::start_ticks(pid).unwrap_or(0) } else { 0 };
-        proc.program_created(start_ticks, self.in_force.generation(), failure);
+        proc.program_created(start_ticks, self.in_force.generation(), failure, filter);
         let spawn_head = proc.spawn_head;
         self.procs.claim_pid(pid, slot, spawn_head);
         self.link.set_known(pid, true);

@@ -74,7 +74,7 @@ impl Daemon {
                 if !process::has_not_executed(pid, self.link.keeper_pid()) {
                     // It was executed, or has ended, which the ledger tells.
                     self.forget_pending_spawn(slot);
-                    self.begin_life(slot, Created { pid, failure: None }, Event::SpawnedLate);
+                    self.begin_life(slot, Created { pid, failure: None, filter: None }, Event::SpawnedLate);
                 }
             }
         }
@@ -170,7 +170,7 @@ impl Daemon {
         let pending_spawn = self.forget_pending_spawn(slot)?;
         // Whoever created it hears of its end, too, at this moment.
         let outcome = pending_spawn.delivery.and_then(|delivery| delivery.wait(LAST_MOMENT));
-        let outcome = outcome.unwrap_or(Ok(Created { pid, failure: None }));
+        let outcome = outcome.unwrap_or(Ok(Created { pid, failure: None, filter: None }));
         self.conclude(slot, outcome, Event::SpawnedLate);
         self.procs.release_pid(pid)
     }
