@@ -6,43 +6,45 @@ use crate::model::resources::{CpuScheduling, IoPriority, ResourceLimit};
 use crate::model::size::in_bytes;
 
 /// The keys that are written, each with its value. Of credentials there are the names alone; what is in them, and where they
-/// come from, is nobody's business.
-pub fn given(config: &ProcessConfig) -> Vec<(&'static str, String)> {
+/// come from, is nobody's business. Where none is written, as with most programs, this allocates nothing.
+pub fn given(config: &ProcessConfig) -> impl Iterator<Item = (&'static str, String)> {
     let resources = &config.resources;
-    let mut given: Vec<(&'static str, String)> =
-        resources.limits.iter().map(|limit| (limit.resource.key(), limit_in_words(*limit))).collect();
-    given.extend(resources.nice.map(|nice| ("nice", nice.to_string())));
-    given.extend(resources.ionice.map(|priority| ("ionice", io_priority(priority))));
-    if !resources.cpu_affinity.is_empty() {
-        given.push(("cpu_affinity", joined(&resources.cpu_affinity)));
-    }
-    given.extend(resources.cpu_scheduling.map(|how| ("cpu_scheduling", scheduling(how))));
-    given.extend(resources.oom_score_adj.map(|score| ("oom_score_adj", score.to_string())));
-    let limits = &resources.cgroup;
-    for knob in limits.knobs() {
-        let Some(value) = knob.value else { continue };
+    let limits = resources.limits.iter().map(|limit| (limit.resource.key(), limit_in_words(*limit)));
+    let ranks = [
+        resources.nice.map(|nice| ("nice", nice.to_string())),
+        resources.ionice.map(|priority| ("ionice", io_priority(priority))),
+        (!resources.cpu_affinity.is_empty()).then(|| ("cpu_affinity", joined(&resources.cpu_affinity))),
+        resources.cpu_scheduling.map(|how| ("cpu_scheduling", scheduling(how))),
+        resources.oom_score_adj.map(|score| ("oom_score_adj", score.to_string())),
+    ];
+    let scope = config.stop_scope;
+    let groups = &config.supplementary_groups;
+    let rest = [
+        (scope != StopScope::default()).then(|| ("stop_scope", scope.word().to_string())),
+        (!groups.is_empty()).then(|| ("supplementary_groups", joined(groups))),
+        (!config.credentials.is_empty()).then(|| {
+            let names: Vec<&str> =
+                config.credentials.iter().map(|credential| credential.name.as_str()).collect();
+            ("credentials", names.join(", "))
+        }),
+    ];
+    let of_cgroup = resources.cgroup.knobs().into_iter().filter_map(|knob| {
+        let value = knob.value?;
         let value = match (knob.controller, value.parse::<u64>()) {
             (Controller::Memory, Ok(bytes)) => in_bytes(bytes),
-            _ if knob.key == "cpu_max" => match limits.cpu_max {
+            _ if knob.key == "cpu_max" => match resources.cgroup.cpu_max {
                 Some(percent) if percent != u32::MAX => format!("{percent}%"),
                 _ => "max".to_string(),
             },
             _ => value.trim_start_matches("default ").to_string(),
         };
-        given.push((knob.key, value));
-    }
-    if config.stop_scope != StopScope::default() {
-        given.push(("stop_scope", config.stop_scope.word().to_string()));
-    }
-    if !config.supplementary_groups.is_empty() {
-        given.push(("supplementary_groups", joined(&config.supplementary_groups)));
-    }
-    if !config.credentials.is_empty() {
-        let names: Vec<&str> = config.credentials.iter().map(|credential| credential.name.as_str()).collect();
-        given.push(("credentials", names.join(", ")));
-    }
-    given.extend(config.confinement.shown());
-    given
+        Some((knob.key, value))
+    });
+    limits
+        .chain(ranks.into_iter().flatten())
+        .chain(of_cgroup)
+        .chain(rest.into_iter().flatten())
+        .chain(config.confinement.shown())
 }
 
 fn limit_in_words(limit: ResourceLimit) -> String {
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn what_is_written_is_told_in_the_words_of_the_configuration() {
         let mut config = crate::core::sample::config();
-        assert_eq!(given(&config), []);
+        assert_eq!(given(&config).next(), None);
         let limit = |resource, soft, hard| ResourceLimit { resource, soft, hard };
         config.resources.limits = vec![
             limit(Resource::Core, 0, 0),
@@ -111,7 +113,7 @@ mod tests {
         config.stop_scope = StopScope::Tree;
         config.credentials =
             vec![Credential { name: "token".into(), path: "/etc/secret".into(), may_be_missing: false }];
-        let told: Vec<String> = given(&config).iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let told: Vec<String> = given(&config).map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(
             told,
             [

@@ -31,7 +31,7 @@ pub(super) fn goes_beyond(config: &ProcessConfig) -> bool {
         || config.health_check.is_some()
         || config.wants_notify_socket()
         || config.wants_cgroup()
-        || !given(config).is_empty()
+        || given(config).next().is_some()
 }
 
 /// What whoever waits for a start is told if it fails. Supervisor's clients know the fault by its name alone, so it is
@@ -76,7 +76,7 @@ impl Daemon {
             problem: proc.process.health.problem.clone(),
             automatic_starts: limit.map(|limit| (proc.process.automatic_starts.len(), limit.starts)),
             startretries: (config.startretries != NO_LIMIT).then_some(config.startretries),
-            given: given(config),
+            given: given(config).collect(),
             cgroup: self.cgroup_view(proc),
         }))
     }
