@@ -16,6 +16,8 @@ use crate::sys::memory::ReadOnly;
 use crate::sys::{clock, limits, pidfd, process, signals, tree};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
+use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -353,11 +355,14 @@ impl Programs<'_> {
     /// Kills who is left of the trees of programs that have ended. Whether anybody was.
     fn kill_what_trees_left(&self) -> bool {
         let mut found = false;
+        let programs = OnceCell::new();
+        let is_program = |pid: i32| programs.get_or_init(|| self.programs()).contains(&pid);
         for slot in self.used().filter(|slot| self.reaches_tree(*slot, STOP_KILLS_GROUP)) {
             for mark in &self.shared.manager.tree_marks[slot as usize] {
                 let mark = mark.load(Acquire);
                 if mark != 0 {
-                    let ended = Tree { mark, ..self.tree(slot) }.end(TURN);
+                    let tree = Tree { mark, ..self.tree(slot) };
+                    let ended = tree.end(TURN, &is_program);
                     found |= !ended.killed.is_empty() || !ended.is_over;
                 }
             }
@@ -376,18 +381,24 @@ impl Programs<'_> {
             mark: self.shared.manager.tree_marks[slot as usize][0].load(Acquire),
             keeper: process::own_pid(),
             is_anywhere: self.adopted(slot).is_some(),
-            programs: self.alive().filter_map(|slot| self.pid(slot)).collect(),
             ..Tree::default()
         }
+    }
+
+    /// The pids of all programs that are alive.
+    fn programs(&self) -> HashSet<i32> {
+        self.alive().filter_map(|slot| self.pid(slot)).collect()
     }
 
     /// Sends a signal to a program, its descendants, and its group. Unlike everything else here this allocates memory.
     fn send_to_tree(&self, slot: u32, pid: i32, signal: Signal) {
         let tree = Tree { main: Identity::of(pid), group: pid, ..self.tree(slot) };
+        let programs = self.programs();
+        let is_program = |pid: i32| programs.contains(&pid);
         if signal == Signal::KILL {
-            tree.end(TURN);
+            tree.end(TURN, &is_program);
         } else {
-            let members = tree.members();
+            let members = tree.members(&is_program);
             self.send(slot, pid, signal, false);
             tree.signal_descendants(&members, signal);
         }

@@ -63,9 +63,10 @@ pub struct Tree {
     pub is_anywhere: bool,
     /// Members that were found before.
     pub known: Vec<Identity>,
-    /// Children of the keeper that are programs themselves: their environments need not be read.
-    pub programs: HashSet<i32>,
 }
+
+/// Whether a process is a program itself, so that its environment need not be read: most children of the keeper are.
+pub type IsProgram<'a> = &'a dyn Fn(i32) -> bool;
 
 /// A process and no later one with its pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,15 +129,15 @@ pub struct Ended {
 impl Tree {
     /// Its members that are alive and not on their way to their end, parents before their children; the program is the
     /// first one, if it is alive.
-    pub fn members(&self) -> Vec<Identity> {
-        self.members_among(&Family::look())
+    pub fn members(&self, is_program: IsProgram<'_>) -> Vec<Identity> {
+        self.members_among(&Family::look(), is_program)
     }
 
-    fn members_among(&self, family: &Family) -> Vec<Identity> {
+    fn members_among(&self, family: &Family, is_program: IsProgram<'_>) -> Vec<Identity> {
         let mut found = Vec::new();
         let mut seen = HashSet::from([0, self.keeper, process::own_pid()]);
         let mut waiting: Vec<Identity> = self.main.into_iter().chain(self.known.iter().copied()).collect();
-        waiting.extend(self.orphans(family));
+        waiting.extend(self.orphans(family, is_program));
         let mut at = 0;
         while let Some(next) = waiting.get(at).copied().filter(|_| found.len() < MOST_MEMBERS) {
             at += 1;
@@ -159,10 +160,10 @@ impl Tree {
     }
 
     /// Those who belong to it and whose parents are gone.
-    fn orphans(&self, family: &Family) -> Vec<Identity> {
+    fn orphans(&self, family: &Family, is_program: IsProgram<'_>) -> Vec<Identity> {
         let adopted = if self.is_anywhere { all_pids() } else { family.children(self.keeper) };
         let look = |pid: i32| {
-            if self.programs.contains(&pid) {
+            if is_program(pid) {
                 return None;
             }
             let stat = Stat::of(pid)?;
@@ -187,15 +188,15 @@ impl Tree {
 
     /// Kills all members, the program too. They are made to stand still first, until nobody new is found: who stands
     /// still starts nobody. Takes not much longer than `within`; if that is too short, those found so far are killed.
-    pub fn end(&self, within: Duration) -> Ended {
+    pub fn end(&self, within: Duration, is_program: IsProgram<'_>) -> Ended {
         let mut halted = HashSet::new();
-        let is_over = self.halt(&mut halted, within);
+        let is_over = self.halt(&mut halted, within, is_program);
         Ended { killed: self.kill(&halted), is_over }
     }
 
     /// Makes members stand still, and adds them to those who do. Whether nobody new was found in the end; false if
     /// `within` was too short for that.
-    pub fn halt(&self, halted: &mut HashSet<Identity>, within: Duration) -> bool {
+    pub fn halt(&self, halted: &mut HashSet<Identity>, within: Duration, is_program: IsProgram<'_>) -> bool {
         let deadline = clock::monotonic() + within;
         if self.group > 0 {
             // All at once, so that nobody is born meanwhile.
@@ -203,7 +204,7 @@ impl Tree {
         }
         let mut n_quiet = 0;
         for _ in 0..MOST_PASSES {
-            let members = self.members();
+            let members = self.members(is_program);
             let is_full = members.len() >= MOST_MEMBERS;
             let mut is_quiet = true;
             for member in members {
@@ -242,15 +243,15 @@ impl Tree {
 
     /// The memory of all members together, in bytes: each page that several of them have counts once, if the kernel tells
     /// their proportional shares (`smaps_rollup`); else each member's pages in RAM count for it.
-    pub fn memory(&self) -> u64 {
-        self.members().iter().map(|member| memory_of(member.pid)).fold(0, u64::saturating_add)
+    pub fn memory(&self, is_program: IsProgram<'_>) -> u64 {
+        self.members(is_program).iter().map(|member| memory_of(member.pid)).fold(0, u64::saturating_add)
     }
 }
 
-/// Those whom the keeper has adopted, by their marks. `programs` are children of the keeper from birth.
-pub fn adopted(keeper: i32, programs: &HashSet<i32>) -> HashMap<u64, Vec<Identity>> {
+/// Those whom the keeper has adopted, by their marks.
+pub fn adopted(keeper: i32, is_program: IsProgram<'_>) -> HashMap<u64, Vec<Identity>> {
     let mut by_mark: HashMap<u64, Vec<Identity>> = HashMap::new();
-    for pid in Family::look().children(keeper).into_iter().filter(|pid| !programs.contains(pid)) {
+    for pid in Family::look().children(keeper).into_iter().filter(|pid| !is_program(*pid)) {
         if let (Some(identity), Some(mark)) = (Identity::of(pid), mark_of(pid)) {
             by_mark.entry(mark).or_default().push(identity);
         }
@@ -347,6 +348,7 @@ mod tests {
     use std::os::unix::process::CommandExt;
     use std::process::{Child, ChildStdout, Command, Stdio};
 
+    const NOBODY: IsProgram<'static> = &|_| false;
     const MARK: u64 = 0xfeed_0000_0000_0001;
 
     /// A shell that leads a group, with a mark, and the lines that it writes.
@@ -380,7 +382,7 @@ mod tests {
         fn drop(&mut self) {
             let main = Identity::of(self.child.id() as i32);
             let tree = Tree { main, mark: self.mark, is_anywhere: true, ..Tree::default() };
-            tree.end(Duration::from_secs(20));
+            tree.end(Duration::from_secs(20), NOBODY);
             let _ = self.child.wait();
         }
     }
@@ -409,7 +411,7 @@ mod tests {
             // The shell in between ends, and env(1) becomes what it was told to.
             let deadline = std::time::Instant::now() + Duration::from_secs(20);
             loop {
-                let (found, family) = (pids(&tree.members_among(&look())), look());
+                let (found, family) = (pids(&tree.members_among(&look(), NOBODY)), look());
                 let is_complete = found.first() == Some(&(shell.child.id() as i32))
                     && found.len() == 4
                     && [child, escaped].iter().all(|pid| found.contains(pid))
@@ -423,12 +425,12 @@ mod tests {
                 std::thread::yield_now();
             }
             // By the mark of another start the one who escaped is somebody else's.
-            let found = pids(&shell.tree(MARK + 1).members_among(&look()));
+            let found = pids(&shell.tree(MARK + 1).members_among(&look(), NOBODY));
             assert!(found.contains(&child) && !found.contains(&escaped), "{found:?}");
-            let ended = tree.end(Duration::from_secs(20));
+            let ended = tree.end(Duration::from_secs(20), NOBODY);
             assert!(ended.is_over && ended.killed.len() == 4, "{ended:?}");
             shell.child.wait().unwrap();
-            assert!(tree.members().is_empty());
+            assert!(tree.members(NOBODY).is_empty());
         }
     }
 
@@ -440,11 +442,11 @@ mod tests {
         assert!(!former.send(Signal::KILL));
         assert!(child.try_wait().unwrap().is_none());
         let tree = Tree { known: vec![former], keeper: process::own_pid(), ..Tree::default() };
-        assert!(tree.members().is_empty());
-        assert!(tree.end(Duration::from_secs(20)).killed.is_empty());
+        assert!(tree.members(NOBODY).is_empty());
+        assert!(tree.end(Duration::from_secs(20), NOBODY).killed.is_empty());
         assert!(child.try_wait().unwrap().is_none());
         let tree = Tree { known: vec![own], keeper: process::own_pid(), ..Tree::default() };
-        assert_eq!(tree.end(Duration::from_secs(20)).killed[0].name, "sleep");
+        assert_eq!(tree.end(Duration::from_secs(20), NOBODY).killed[0].name, "sleep");
         assert!(!child.wait().unwrap().success());
         assert!(!own.send(Signal::KILL));
     }
@@ -454,11 +456,11 @@ mod tests {
         let mut shell = Shell::run("echo 1; sleep 1000 & wait", MARK + 7);
         shell.pid();
         let tree = shell.tree(MARK + 7);
-        let memory = tree.memory();
+        let memory = tree.memory(NOBODY);
         assert!((32 << 10..1 << 30).contains(&memory), "{memory}");
-        tree.end(Duration::from_secs(20));
+        tree.end(Duration::from_secs(20), NOBODY);
         shell.child.wait().unwrap();
-        assert_eq!(tree.memory(), 0);
+        assert_eq!(tree.memory(NOBODY), 0);
         assert_eq!(proportional("Rss: 5 kB\nPss:   3 kB\nPss_Anon: 1 kB\n"), Some(3072));
         assert_eq!(proportional("Rss: 5 kB\n"), None);
     }

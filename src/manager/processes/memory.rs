@@ -115,10 +115,12 @@ impl Daemon {
         self.memory.is_under_way = true;
         let sender = self.memory.measured.0.clone();
         let measure = move || {
-            let mut adopted = descent::adopted(keeper, &programs);
+            // In a thread that has nothing else of the loop's.
+            let is_program = |pid: i32| programs.contains(&pid);
+            let mut adopted = descent::adopted(keeper, &is_program);
             let measure = |(slot, pid, mut tree): (SlotId, i32, Tree)| {
                 tree.known.extend(adopted.remove(&tree.mark).unwrap_or_default());
-                (slot, pid, tree.memory())
+                (slot, pid, tree.memory(&is_program))
             };
             trees.into_iter().map(measure).collect::<Vec<Measured>>()
         };

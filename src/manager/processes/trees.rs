@@ -137,7 +137,6 @@ impl Daemon {
             keeper: self.link.keeper_pid(),
             is_anywhere: is_adopted,
             known: self.trees.told.get(&slot).cloned().unwrap_or_default(),
-            programs: self.procs.pids(),
         }
     }
 
@@ -157,14 +156,14 @@ impl Daemon {
         let tree = self.tree(slot, pid);
         if signal == Signal::KILL {
             // Its end comes later, and what is left then is looked for.
-            let ended = tree.end(TURN);
+            let ended = tree.end(TURN, &|pid| self.procs.has_pid(pid));
             let others = ended.killed.iter().filter(|member| member.identity.pid != pid);
             for member in others.take(MOST_LEFT_NAMED) {
                 ::log::debug!("killed '{}' ({}), of the same tree", member.name, member.identity.pid);
             }
             return self.send_signal(slot, pid, signal, Reach::Process);
         }
-        let members = tree.members();
+        let members = tree.members(&|pid| self.procs.has_pid(pid));
         self.send_signal(slot, pid, signal, Reach::Process)?;
         tree.signal_descendants(&members, signal);
         self.trees.told.insert(slot, members);
@@ -182,7 +181,6 @@ impl Daemon {
             keeper: self.link.keeper_pid(),
             is_anywhere: proc.origin.adopted,
             known,
-            programs: self.procs.pids(),
             ..Tree::default()
         };
         tree.known.extend(descent::left_in_group(pid, ended));
@@ -234,8 +232,7 @@ impl Daemon {
     }
 
     fn sweep(&mut self, mut sweep: Sweep) {
-        sweep.tree.programs = self.procs.pids();
-        let is_complete = sweep.tree.halt(&mut sweep.halted, TURN);
+        let is_complete = sweep.tree.halt(&mut sweep.halted, TURN, &|pid| self.procs.has_pid(pid));
         self.link.beat();
         sweep.n_turns += 1;
         if !is_complete && sweep.n_turns < MOST_TURNS && clock::monotonic() < sweep.give_up_at {
