@@ -5,6 +5,7 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr,
 };
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
 
 /// What a kernel must have: before it, a file that is only to be read can be truncated.
 const LEAST: i32 = 3;
@@ -16,14 +17,17 @@ const BEST: ABI = ABI::V5;
 #[derive(Debug)]
 pub struct Rules(RulesetCreated);
 
-/// The version of Landlock that this kernel has; 0 for none, or if it is switched off.
+/// The version of Landlock that this kernel has; 0 for none, or if it is switched off. It stays the same until the next boot.
 pub fn version() -> i32 {
     const ASK_FOR_VERSION: u32 = 1;
-    let number = libc::SYS_landlock_create_ruleset;
-    // SAFETY: with this flag the kernel only returns a number, and the pointer has to be null.
-    let version =
-        unsafe { libc::syscall(number, std::ptr::null::<libc::c_void>(), 0_usize, ASK_FOR_VERSION) };
-    i32::try_from(version).unwrap_or(0).max(0)
+    static ANSWER: OnceLock<i32> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let number = libc::SYS_landlock_create_ruleset;
+        // SAFETY: with this flag the kernel only returns a number, and the pointer has to be null.
+        let version =
+            unsafe { libc::syscall(number, std::ptr::null::<libc::c_void>(), 0_usize, ASK_FOR_VERSION) };
+        i32::try_from(version).unwrap_or(0).max(0)
+    })
 }
 
 /// Why files cannot be confined here; `None` if they can.
