@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod confined;
 mod life;
 mod tracer;
 
