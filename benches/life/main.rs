@@ -11,6 +11,9 @@
 mod support;
 
 mod bare;
+// Children between clone and exec.
+#[allow(unsafe_code)]
+mod confined;
 mod measure;
 mod program;
 mod ready;

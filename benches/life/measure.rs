@@ -1,6 +1,7 @@
 //! The measurements, and how often each is taken.
 
 use crate::bare::Bare;
+use crate::confined::{self, Asks};
 use crate::ready::{self, How};
 use crate::supervised::{Crew, Shape, Supervised};
 use crate::support::Side;
@@ -125,39 +126,79 @@ const KEYS: [(&str, &str); 7] = [
     ("its own /tmp and network", "private_tmp=true\nprivate_network=true\n"),
 ];
 
-/// From the daemon's start to the last program's first instruction, with keys and without any.
+/// What the kernel is asked for by keys that confine; of all others it takes next to nothing.
+const ASKS: [(&str, Asks); 3] = [
+    ("fewer rights and system calls", Asks { fewer_rights: true, rules: false, namespaces: false }),
+    ("rules about files", Asks { fewer_rights: false, rules: true, namespaces: false }),
+    ("its own /tmp and network", Asks { fewer_rights: false, rules: false, namespaces: true }),
+];
+
+/// So often everybody is started in turns; the best of each is compared.
+const TURNS_OF_KEYS: usize = 9;
+
+/// The kernel gets rid of namespaces afterwards, beside whatever is measured next.
+const CLEARING: Duration = Duration::from_millis(700);
+
+/// From the daemon's start to the last program's first instruction, with keys and without any, and the same for a bare
+/// loop whose children ask the kernel for the same.
 fn keys(plan: &Plan) -> Vec<Row> {
+    let number = plan.n_programs / 5;
     let all: String = KEYS.iter().map(|(_, keys)| *keys).collect();
     let all: &'static str = Box::leak(all.into_boxed_str());
-    KEYS.into_iter().chain([("all of these", all)]).map(|(what, keys)| keyed(plan, what, keys)).collect()
-}
-
-/// So often both are started in turns; the best of each is compared.
-const TURNS: usize = 5;
-
-fn keyed(plan: &Plan, what: &str, keys: &'static str) -> Row {
-    // Of a thousand network namespaces the kernel takes longer to get rid of than anybody wants to wait.
-    let number = plan.n_programs / 5;
-    let take = |crew: Crew| {
-        let daemon = Supervised::new(Side::under_test(), crew);
+    let everything = Asks { fewer_rights: true, rules: true, namespaces: true };
+    let keys: Vec<(&str, &'static str)> =
+        [("no keys", "")].into_iter().chain(KEYS).chain([("all of these", all)]).collect();
+    let asks: Vec<(&str, Asks)> = [("no keys", Asks::default())]
+        .into_iter()
+        .chain(ASKS)
+        .chain([("all of these", everything)])
+        .collect();
+    let take = |keys: &'static str| {
+        let daemon = Supervised::new(Side::under_test(), Crew::Keyed(keys, number));
         let started = milliseconds(daemon.started);
         daemon.shut_down();
         started
     };
-    let (mut floor, mut ours) = (f64::INFINITY, f64::INFINITY);
-    for _ in 0..TURNS {
-        floor = floor.min(take(Crew::OneGroup(number)));
-        ours = ours.min(take(Crew::Keyed(keys, number)));
+    let mut ours = vec![f64::INFINITY; keys.len()];
+    let mut bare = vec![f64::INFINITY; asks.len()];
+    for _ in 0..TURNS_OF_KEYS {
+        for (best, (_, keys)) in ours.iter_mut().zip(&keys) {
+            *best = best.min(take(keys));
+            if keys.contains("private_network") {
+                std::thread::sleep(CLEARING);
+            }
+        }
+        for (best, (_, asks)) in bare.iter_mut().zip(&asks) {
+            *best = best.min(milliseconds(confined::start(*asks, number)));
+            if asks.namespaces {
+                std::thread::sleep(CLEARING);
+            }
+        }
     }
-    Row {
-        what: format!("{number} programs started, with {what}"),
+    let row = |what: String, floor: f64, ours: f64, goal| Row {
+        what,
         unit: Unit::Milliseconds,
         floor: Some(floor),
         ours,
         original: None,
-        goal: Some(Goal::Ratio(1.3)),
+        goal,
+    };
+    let mut rows = Vec::new();
+    for ((what, keys), time) in keys.iter().zip(&ours) {
+        if !keys.is_empty() {
+            let beside = format!("{number} programs started, with {what}, beside none of it");
+            rows.push(row(beside, ours[0], *time, Some(Goal::Ratio(1.3))));
+        }
+        if let Some(floor) = asks.iter().position(|(asked, _)| asked == what).map(|at| bare[at]) {
+            let beside = format!("{number} programs started, with {what}, beside a bare loop");
+            rows.push(row(beside, floor, *time, None));
+        }
     }
+    rows
 }
+
+/// So often both are started in turns; the best of each is compared.
+const TURNS: usize = 5;
 
 /// `times` are sorted and at least one.
 fn percentile(times: &[f64], percent: usize) -> f64 {

@@ -3,6 +3,7 @@
 //! It is `newborn.rs`, compiled when the bench begins, or with `--self`, or if it cannot be compiled, this very
 //! binary, which takes about half a millisecond longer to load.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -10,10 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
+use supervisord::model::confinement::PRIVATE_DIRECTORIES;
 use tempfile::TempDir;
 
 /// As first argument it makes this binary a program.
 pub const WORD: &str = "--program";
+
+/// So long a program may take to come to life; the original takes seconds.
+const PATIENCE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
 
 /// Pid and moment, each eight bytes.
 const RECORD: usize = 16;
@@ -59,10 +64,12 @@ pub fn choose(itself: bool) -> Option<TempDir> {
     is_needed.then_some(directory)
 }
 
-/// Not below /tmp, which programs with `private_tmp` do not see.
+/// Where programs with `private_tmp` see it: beside this binary, unless that lies below `/tmp` itself.
 fn own_directory() -> TempDir {
     let this = std::env::current_exe().expect("Linux names the running binary");
-    let here = this.parent().expect("it lies in a directory");
+    let beside = this.parent().expect("it lies in a directory");
+    let is_hidden = PRIVATE_DIRECTORIES.iter().any(|hidden| beside.starts_with(hidden));
+    let here = if is_hidden { Path::new("/dev/shm") } else { beside };
     TempDir::with_prefix_in("supervisord-bench-", here).expect("a temporary directory can be made")
 }
 
@@ -133,6 +140,13 @@ impl Births {
 
     /// Waits for the next birth.
     pub fn next(&mut self) -> Birth {
+        let mut ready = [PollFd::new(&self.pipe, PollFlags::IN)];
+        let told = poll(&mut ready, Some(&PATIENCE)).expect("a pipe can be waited for");
+        assert!(
+            told > 0,
+            "no program came to life within {} s: it cannot be executed, or cannot get at its pipe",
+            PATIENCE.tv_sec
+        );
         let mut record = [0; RECORD];
         self.pipe.read_exact(&mut record).expect("a pipe that is open at both ends can be read");
         let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
