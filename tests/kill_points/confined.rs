@@ -84,10 +84,14 @@ credential.token={here}/secret
             let own = credentials(pid).expect("it has a credential");
             // Beside it stands a note of whose it is.
             let name = own.file_name().and_then(|name| name.to_str()).expect("a name").to_string();
-            until(&format!("nothing of a former life's credentials is left after point {point}"), LONG, || {
-                let all = fs::read_dir(own.parent().expect("the daemon's")).expect("it is there");
-                all.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with(&name))
-            });
+            until(
+                &format!("nothing of a former life's credentials is left after point {point}"),
+                LONG,
+                || {
+                    let all = fs::read_dir(own.parent().expect("the daemon's")).expect("it is there");
+                    all.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with(&name))
+                },
+            );
             assert!(own.join("token").exists(), "point {point}");
             assert_eq!(read("wrong"), "", "point {point}");
             let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
