@@ -84,6 +84,8 @@ pub struct Snapshot {
     /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
     #[serde(rename = "renewing")]
     pub groups_updating: Vec<String>,
+    /// Groups whose update may not have been carried out.
+    pub unfinished_update: Vec<String>,
     /// Programs of a former daemon that nobody may be started beside.
     pub in_the_way: Vec<Standing>,
 }
@@ -111,6 +113,9 @@ pub struct MemberChange {
     /// The configuration that it gets when its program has ended. `None`: it is taken out of its group then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Arc<ProcessConfig>>,
+    /// The pid of that program; 0 if there is none. If it has another one, or none, it has got its configuration.
+    #[serde(default)]
+    pub pid: i32,
     /// Whether it is added anew when it was taken out.
     #[serde(default)]
     pub returns: bool,
@@ -194,8 +199,25 @@ impl Snapshot {
             };
             active.push(ActiveGroup { config, logs: group.logs, runs: group.runs, changes: group.changes });
         }
-        let WrittenSnapshot { sockets, exit_status, generation, groups_updating, in_the_way, .. } = written;
-        Ok(Snapshot { config, active, sockets, exit_status, generation, groups_updating, in_the_way })
+        let WrittenSnapshot {
+            sockets,
+            exit_status,
+            generation,
+            groups_updating,
+            unfinished_update,
+            in_the_way,
+            ..
+        } = written;
+        Ok(Snapshot {
+            config,
+            active,
+            sockets,
+            exit_status,
+            generation,
+            groups_updating,
+            unfinished_update,
+            in_the_way,
+        })
     }
 }
 
@@ -214,6 +236,8 @@ struct WrittenSnapshot<'a> {
     generation: u32,
     #[serde(default, rename = "renewing")]
     groups_updating: Vec<String>,
+    #[serde(default)]
+    unfinished_update: Vec<String>,
     #[serde(default)]
     in_the_way: Vec<Standing>,
 }

@@ -30,6 +30,8 @@ pub struct InForce {
     generation: u32,
     /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
     groups_updating: Vec<String>,
+    /// Groups whose update is being carried out.
+    unfinished_update: Vec<String>,
     /// Programs of a former daemon that were not taken over.
     in_the_way: Vec<Standing>,
     n_changes: u64,
@@ -53,6 +55,7 @@ impl InForce {
             exit_status: 0,
             generation: 1,
             groups_updating: Vec::new(),
+            unfinished_update: Vec::new(),
             in_the_way: Vec::new(),
             n_changes: 0,
             saved: None,
@@ -65,6 +68,7 @@ impl InForce {
             exit_status: snapshot.exit_status,
             generation: snapshot.generation,
             groups_updating: snapshot.groups_updating.clone(),
+            unfinished_update: snapshot.unfinished_update.clone(),
             in_the_way: snapshot.in_the_way.clone(),
             ..InForce::begin(config)
         }
@@ -115,6 +119,18 @@ impl InForce {
     pub fn end_all_updates(&mut self) {
         self.n_changes += 1;
         self.groups_updating.clear();
+        self.unfinished_update.clear();
+    }
+
+    /// Groups whose update a former manager may not have carried out.
+    pub fn unfinished_update(&self) -> &[String] {
+        &self.unfinished_update
+    }
+
+    /// An update of these groups begins to be carried out, or, with none of them, it has been.
+    pub fn carry_out_update(&mut self, groups: Vec<String>) {
+        self.n_changes += 1;
+        self.unfinished_update = groups;
     }
 
     /// A single run has begun or ended.
@@ -220,6 +236,7 @@ impl Daemon {
             exit_status: self.in_force.exit_status,
             generation: self.in_force.generation,
             groups_updating: self.in_force.groups_updating.clone(),
+            unfinished_update: self.in_force.unfinished_update.clone(),
             in_the_way: self.in_force.in_the_way.clone(),
             config: (*self.in_force.config).clone(),
             active: active.collect(),

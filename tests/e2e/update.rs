@@ -367,7 +367,7 @@ fn old_and_new_methods_agree() {
         groups.iter().map(|group| (member(group, "group"), member(group, "action"))).collect();
     let expected = [("b", "remove"), ("a", "change"), ("c", "add")];
     assert_eq!(named, expected.map(|(name, action)| (name.to_string(), action.to_string())));
-    let answer = daemon
-        .try_call("supervisord.updateGroups", vec![Value::Array(vec![Value::String("x".into())].into())]);
+    let answer =
+        daemon.try_call("supervisord.updateGroups", vec![Value::Array(vec![Value::String("x".into())])]);
     assert_eq!(answer.expect_err("there is no such group").code(), 10);
 }

@@ -316,7 +316,7 @@ fn pids(daemon: &Daemon) -> BTreeMap<(String, String), i32> {
 /// What an update would do: by group and process, the action and its keys; the group itself has an empty name.
 fn plan(daemon: &Daemon) -> BTreeMap<(String, String), (String, String)> {
     let answer =
-        daemon.call("supervisord.updateGroups", vec![Value::Array(Vec::new().into()), Value::Boolean(true)]);
+        daemon.call("supervisord.updateGroups", vec![Value::Array(Vec::new()), Value::Boolean(true)]);
     let mut found = BTreeMap::new();
     for group in Vec::<Value>::try_from_value(&answer).expect("an array") {
         let name: String = member(&group, "group");

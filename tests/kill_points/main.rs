@@ -11,6 +11,7 @@ mod support;
 mod confined;
 mod life;
 mod tracer;
+mod update;
 
 use dxr::Value;
 use nix::sys::signal::Signal;

@@ -34,8 +34,13 @@ impl Daemon {
         self.events.recall(&self.link);
         self.map.restore(self.in_force.config().supervisord.processinfomapfile.clone());
         let had_runs = active.iter().any(|group| !group.runs.is_empty());
+        let had_changes = active.iter().any(|group| !group.changes.is_empty());
         let restored = self.restore(active);
         self.trust_snapshot();
+        if had_changes {
+            // Some have their other configuration by now.
+            self.in_force.note_change();
+        }
         if had_runs {
             // A run that had not begun is forgotten, and the next start of the process is none.
             self.in_force.note_single_run();
@@ -144,10 +149,10 @@ impl Daemon {
         }
         let (mut spawned, mut pending) = (Vec::new(), Vec::new());
         let mut to_start = Vec::new();
-        for (number, group) in active.into_iter().enumerate() {
-            let mut members = Vec::new();
+        for (number, mut group) in active.into_iter().enumerate() {
+            let (mut members, mut others) = (Vec::new(), Vec::new());
             let logs = group.logs.into_iter().chain(std::iter::repeat_with(Default::default));
-            for (config, logs) in group.config.processes.iter().zip(logs) {
+            for (place, (config, logs)) in group.config.processes.iter().zip(logs).enumerate() {
                 let mut proc = Proc::new(Arc::clone(config), &group.config, logs);
                 let key = (Text::cut(&group.config.name).to_string(), Text::cut(&config.name).to_string());
                 let (slot, is_new) = match by_name.get_mut(&key).and_then(VecDeque::pop_front) {
@@ -159,7 +164,11 @@ impl Daemon {
                         proc.restore(content);
                         if let Some(change) = group.changes.iter().find(|change| *change.name == *config.name)
                         {
-                            self.restore_change(slot, &mut proc, change);
+                            let other = self.restore_change(slot, &mut proc, change);
+                            if let Some(config) = other {
+                                self.link.set_stop(slot, &config, group.config.priority);
+                                others.push((place, config));
+                            }
                         }
                         if let Some(run) = group.runs.iter().find(|run| *run.name == *config.name) {
                             Daemon::resume_run(&mut proc, run.command.clone());
@@ -179,6 +188,9 @@ impl Daemon {
                 }
                 self.count_in(&proc.config, proc.is_listener);
                 members.push((slot, proc));
+            }
+            for (place, config) in others {
+                Arc::make_mut(&mut group.config).processes[place] = config;
             }
             let slots: Vec<SlotId> = members.iter().map(|(slot, _)| *slot).collect();
             self.procs.add_group(group.config, members);

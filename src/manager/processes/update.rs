@@ -6,7 +6,7 @@
 //!
 //! All of this is in the snapshot before anything is stopped, so a successor finishes what a killed manager had begun.
 
-use crate::config::update::{GroupAction, GroupPlan, ProcessAction, UpdatePlan, changed_keys};
+use crate::config::update::{self, GroupAction, GroupPlan, ProcessAction, UpdatePlan, changed_keys};
 use crate::control::ask::Updated;
 use crate::control::request::Client;
 use crate::core::process::{After, Event, State};
@@ -28,6 +28,8 @@ pub struct Updates {
     leaving: HashMap<SlotId, Leaving>,
     /// Those of them that have come to rest.
     at_rest: Vec<SlotId>,
+    /// Those that a former manager was about to start with their new configuration.
+    to_start: Vec<SlotId>,
     clients: Vec<Waiting>,
 }
 
@@ -79,9 +81,11 @@ impl Daemon {
     /// and has what comes after it.
     pub fn update_groups(&mut self, plan: UpdatePlan, client: Option<Client<Updated>>) {
         self.announce_plan(&plan);
+        self.in_force.carry_out_update(plan.groups.iter().map(|group| group.name.clone()).collect());
         // A successor has to know before anything is stopped.
         self.save();
         let updated = self.spawn_together(|daemon| daemon.carry_out_plan(plan));
+        self.in_force.carry_out_update(Vec::new());
         if let Some(client) = client {
             let (mut slots, mut groups) = (HashSet::new(), HashSet::new());
             for group in &updated.plan.groups {
@@ -145,8 +149,9 @@ impl Daemon {
         let Some(proc) = self.procs.proc_mut(slot) else { return };
         let old = proc.usual_config();
         // Who is at rest is started as if it were added now.
-        let starts = match proc.state() {
-            ProcessState::Stopping => {
+        let starts = match (&proc.next, proc.state()) {
+            (Some(next), ProcessState::Stopping) => next.starts,
+            (None, ProcessState::Stopping) => {
                 matches!(proc.process.state, State::Stopping { after: After::Start, .. })
             }
             _ => proc.is_active() || config.autostart,
@@ -494,34 +499,52 @@ impl Daemon {
     pub fn member_changes(&self, members: &[SlotId]) -> Vec<MemberChange> {
         let change = |slot: &SlotId| {
             let proc = self.procs.proc(*slot)?;
-            let leaving = self.updates.leaving.get(slot);
-            if proc.next.is_none() && leaving.is_none() {
+            let (next, leaving) = (proc.next.as_ref(), self.updates.leaving.get(slot));
+            if next.is_none() && leaving.is_none() {
                 return None;
             }
             Some(MemberChange {
                 name: proc.config.name.to_string(),
-                next: proc.next.as_ref().map(|next| Arc::clone(&next.config)),
+                next: next.map(|next| Arc::clone(&next.config)),
+                pid: proc.process.state.pid().unwrap_or(0),
                 returns: leaving.is_some_and(|leaving| leaving.returns),
-                starts: leaving
-                    .map_or(proc.next.as_ref().is_some_and(|next| next.starts), |leaving| leaving.starts),
+                starts: leaving.map_or(next.is_some_and(|next| next.starts), |leaving| leaving.starts),
             })
         };
         members.iter().filter_map(change).collect()
     }
 
-    /// Remembers what a former manager was about to do with a process.
-    pub fn restore_change(&mut self, slot: SlotId, proc: &mut Proc, change: &MemberChange) {
-        match &change.next {
-            Some(config) => proc.set_next(Some(Next { config: Arc::clone(config), starts: change.starts })),
-            None => {
-                let leaving = Leaving { returns: change.returns, starts: change.starts };
-                self.updates.leaving.insert(slot, leaving);
-            }
+    /// Remembers what a former manager was about to do with a process, whose state is known by now. Returns the configuration
+    /// that it has, if that is another one than the snapshot says.
+    pub fn restore_change(
+        &mut self,
+        slot: SlotId,
+        proc: &mut Proc,
+        change: &MemberChange,
+    ) -> Option<Arc<ProcessConfig>> {
+        let Some(config) = &change.next else {
+            let leaving = Leaving { returns: change.returns, starts: change.starts };
+            self.updates.leaving.insert(slot, leaving);
+            return None;
+        };
+        if proc.process.state.pid().is_some_and(|pid| pid == change.pid) {
+            proc.set_next(Some(Next { config: Arc::clone(config), starts: change.starts }));
+            return None;
         }
+        // Its program has ended, and the former manager knew of that.
+        let logs = self.auto_logs_of(proc, config);
+        proc.set_config(Arc::clone(config));
+        proc.set_logs(logs);
+        if change.starts && !proc.is_active() {
+            self.updates.to_start.push(slot);
+        }
+        Some(Arc::clone(config))
     }
 
     /// Goes on with the updates of a former manager.
     pub fn go_on_updating(&mut self) {
+        let to_start = mem::take(&mut self.updates.to_start);
+        self.start_with_needs(&to_start);
         let all = self.procs.all().map(|(slot, _)| slot);
         let slots: Vec<SlotId> = all.filter(|slot| self.is_on_its_way(*slot)).collect();
         for slot in slots {
@@ -539,6 +562,13 @@ impl Daemon {
                 State::Starting { .. } | State::Running { .. } | State::Failing { .. } if !starts => {}
                 _ => self.restart_with_next(slot),
             }
+        }
+        let unfinished: HashSet<String> = self.in_force.unfinished_update().iter().cloned().collect();
+        if !unfinished.is_empty() {
+            let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
+            let configured = &self.in_force.config().groups;
+            let plan = update::plan(&active, configured, |group| unfinished.contains(group));
+            self.update_groups(plan, None);
         }
     }
 }
