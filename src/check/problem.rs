@@ -2,6 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::config::section::Note;
+use crate::model::config::Level;
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -45,7 +46,8 @@ impl From<ConfigError> for Problem {
 impl From<Note> for Problem {
     fn from(note: Note) -> Problem {
         let Note { message, file, line, section, key, .. } = note;
-        Problem { severity: Severity::Warning, text: message.text, file, line, section, key }
+        let severity = if message.level == Level::Error { Severity::Error } else { Severity::Warning };
+        Problem { severity, text: message.text, file, line, section, key }
     }
 }
 

@@ -2,12 +2,14 @@
 //! was written.
 
 use crate::config::aliases;
+use crate::config::defaults;
 use crate::config::error::ConfigError;
 use crate::config::ini;
 use configparser::ini::Ini;
 use indexmap::IndexMap;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A configuration file and its includes, merged: a section may be continued anywhere, the last value of a
 /// key counts.
@@ -28,6 +30,11 @@ pub struct Document {
     by_alias: HashMap<(String, String), String>,
     /// Sections, names, places and errors of such keys whose values mean nothing here.
     untranslatable: Vec<(String, String, Place, String)>,
+    /// By program section: the sections whose keys stand in for those missing there, the nearest first, without
+    /// `[DEFAULT]`.
+    levels: HashMap<String, Vec<Arc<str>>>,
+    /// What is wrong with how sections refer to each other.
+    errors: Vec<ConfigError>,
 }
 
 /// A file that was read.
@@ -83,6 +90,8 @@ impl Default for Document {
             repeated: Vec::new(),
             by_alias: HashMap::new(),
             untranslatable: Vec::new(),
+            levels: HashMap::new(),
+            errors: Vec::new(),
         }
     }
 }
@@ -154,9 +163,52 @@ impl Document {
         (name != Self::DEFAULT).then_some(name)
     }
 
-    /// The value of a key: the section's own, or that of `[DEFAULT]`.
+    /// The value of a key: the section's own, that of the nearest section that stands in for it, or that of `[DEFAULT]`.
     pub fn get(&self, section: &str, key: &str) -> Option<Value<'_>> {
-        self.own(section, key).or_else(|| self.own(Self::DEFAULT, key))
+        self.all_values(section, key).next().map(|(_, value)| value)
+    }
+
+    /// Says which sections stand in for keys that a program section lacks, the nearest first.
+    pub(super) fn set_levels(&mut self, section: &str, levels: Vec<Arc<str>>) {
+        self.levels.insert(section.to_string(), levels);
+    }
+
+    /// The sections that stand in for keys that a section lacks, the nearest first, without `[DEFAULT]`.
+    pub(super) fn levels(&self, section: &str) -> &[Arc<str>] {
+        self.levels.get(section).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every value that a key has for a section, the nearest first, each with the section that it stands in.
+    pub(super) fn all_values<'d, 's>(
+        &'d self,
+        section: &'s str,
+        key: &'s str,
+    ) -> impl Iterator<Item = (&'d str, Value<'d>)>
+    where
+        'd: 's,
+    {
+        let levels = self.levels(section).iter().map(|level| &**level);
+        let levels = levels.filter(move |level| defaults::stands_in(section, level, key));
+        let holders = std::iter::once(section).chain(levels).chain([Self::DEFAULT]);
+        holders.filter_map(move |holder| {
+            let (name, _) = self.places.get_key_value(holder)?;
+            Some((name.as_str(), self.own(holder, key)?))
+        })
+    }
+
+    /// The section in which the value of a key stands that counts for a section.
+    pub(super) fn holder(&self, section: &str, key: &str) -> Option<&str> {
+        self.all_values(section, key).next().map(|(holder, _)| holder)
+    }
+
+    /// The names of all keys that hold for a section, wherever they stand.
+    pub(super) fn keys_for(&self, section: &str) -> BTreeSet<&str> {
+        let own = self.own_keys(section).chain(self.default_keys()).map(|(key, _)| key);
+        let levels = self.levels(section).iter().flat_map(move |level| {
+            let keys = self.own_keys(level).map(|(key, _)| key);
+            keys.filter(move |key| defaults::stands_in(section, level, key))
+        });
+        own.chain(levels).collect()
     }
 
     /// The names of all sections, `[DEFAULT]` among them.
@@ -187,13 +239,23 @@ impl Document {
         if self.by_alias.is_empty() {
             return key;
         }
-        let holder = if self.has_own(section, key) { section } else { Self::DEFAULT };
+        let holder = self.holder(section, key).unwrap_or(Self::DEFAULT);
         self.by_alias.get(&(holder.to_string(), key.to_string())).map_or(key, String::as_str)
     }
 
     /// Says that the value of an alias means nothing here, and why.
     pub(super) fn note_untranslatable(&mut self, section: &str, name: &str, place: Place, text: String) {
         self.untranslatable.push((section.to_string(), name.to_string(), place, text));
+    }
+
+    /// Notes what is wrong with how sections refer to each other.
+    pub(super) fn note_errors(&mut self, errors: Vec<ConfigError>) {
+        self.errors.extend(errors);
+    }
+
+    /// What is wrong with how sections refer to each other.
+    pub(super) fn errors(&self) -> &[ConfigError] {
+        &self.errors
     }
 
     /// Aliases whose values mean nothing here.

@@ -5,16 +5,17 @@
 //! and names that differ between the processes of a section stay as they are.
 
 use crate::config::args::DaemonArgs;
-use crate::config::document::{Document, Place};
+use crate::config::defaults;
+use crate::config::document::{Document, Place, Value};
 use crate::config::expand::{Names, Piece, expand, pieces, with_percents};
 use crate::config::schema::{self, Key, Kind};
 use crate::config::secrets;
 use crate::config::section::{Context, Extra, Scope};
 use crate::config::surroundings::Surroundings;
-use crate::config::{daemon, environment, ini, supervision, values};
+use crate::config::{daemon, environment, ini, stop_reach, supervision, values};
 use crate::model::config::Level;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,11 @@ pub enum Origin {
         name: PathBuf,
         /// Counted from 1.
         line: u32,
+        /// The section that it stands in, if that is another one.
+        section: Option<String>,
     },
+    /// Several lines, whose values are one; the nearest to the section first.
+    Merged(Vec<Origin>),
     /// An option.
     CommandLine,
     /// The default of the key, because nothing else gives a value.
@@ -56,7 +61,14 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::File { name, line } => write!(f, "{}:{line}", name.display()),
+            Origin::File { name, line, section: None } => write!(f, "{}:{line}", name.display()),
+            Origin::File { name, line, section: Some(section) } => {
+                write!(f, "{}:{line} [{section}]", name.display())
+            }
+            Origin::Merged(origins) => {
+                let all: Vec<String> = origins.iter().map(Origin::to_string).collect();
+                f.write_str(&all.join(", "))
+            }
             Origin::CommandLine => f.write_str("command line"),
             Origin::Default => f.write_str("default"),
         }
@@ -91,7 +103,10 @@ pub(crate) fn all_settings<'d>(
     dump.environment.extend(surroundings.environment.clone());
     // The daemon's own section first: its environment can be expanded in all that follow.
     let first = document.sections().filter(|section| *section == "supervisord");
-    let others = document.sections().filter(|section| !["supervisord", "include"].contains(section));
+    // What stands in for others is shown where it does.
+    let is_shown =
+        |section: &&str| !["supervisord", "include"].contains(section) && !defaults::is_for_others(section);
+    let others = document.sections().filter(is_shown);
     let mut all = Vec::new();
     for section in first.chain(others) {
         if let Some(kind) = schema::kind(section) {
@@ -115,8 +130,17 @@ struct Dump<'d> {
 impl Dump<'_> {
     fn section(&self, section: &str, kind: &'static Kind) -> Vec<Setting> {
         let own = self.own_environment(section);
-        let settings =
-            kind.keys().flat_map(|key| self.names(section, key).into_iter().map(move |name| (key, name)));
+        let context = self.context();
+        let gives_way = match schema::knows(section, "stop_scope") && kind.for_programs.is_empty() {
+            true => stop_reach::given_way(&context.section(section).with(self.names_of(section))),
+            false => Vec::new(),
+        };
+        // Its sections are not shown.
+        let is_shown = |key: &&Key| key.name != "inherit" && !gives_way.contains(&key.name);
+        let settings = kind
+            .keys()
+            .filter(is_shown)
+            .flat_map(|key| self.names(section, key).into_iter().map(move |name| (key, name)));
         let settings = settings.filter_map(|(key, name)| {
             let (value, origin) = self.setting(section, key, &name, &own)?;
             let secret = secrets::is_secret(&name, &value);
@@ -130,9 +154,8 @@ impl Dump<'_> {
         if !key.is_of_many() {
             return vec![Cow::Borrowed(key.name)];
         }
-        let keys = self.document.own_keys(section).chain(self.document.default_keys());
-        let names: BTreeSet<&str> = keys.map(|(name, _)| name).filter(|name| key.is(name)).collect();
-        names.into_iter().map(|name| Cow::Owned(name.to_string())).collect()
+        let names = self.document.keys_for(section).into_iter().filter(|name| key.is(name));
+        names.map(|name| Cow::Owned(name.to_string())).collect()
     }
 
     /// Whether a key of `[DEFAULT]` is not for this section, which could not have it as its own.
@@ -158,7 +181,7 @@ impl Dump<'_> {
         if self.is_for_others(section, name) {
             return None;
         }
-        let Some(value) = self.document.get(section, name) else {
+        let Some((holder, value)) = self.document.all_values(section, name).next() else {
             if name == "processinfomapfile" {
                 return self.map_file().map(|path| (path, Origin::Default));
             }
@@ -166,48 +189,96 @@ impl Dump<'_> {
             if name == "startsecs" && self.document.get(section, "ready").is_some() {
                 return None;
             }
+            // With a wide `stop_scope` a missing key is true.
+            if name == "stopasgroup" && self.document.get(section, "stop_scope").is_some() {
+                return None;
+            }
             return key.default.map(|default| (default.to_string(), Origin::Default));
         };
+        if name == "environment"
+            && let Some(merged) = self.merged_environment(section, own)
+        {
+            return Some(merged);
+        }
         // What cannot be written, for example a comment's marker from the environment, stays a name.
-        let no_variables = |name: &str| !name.starts_with("ENV_");
         let attempts: [&dyn Fn(&str) -> bool; 2] = [&|_| true, &no_variables];
         let doubled = with_percents(value.text).filter(|_| schema::keeps_percents(name));
         let template = doubled.as_deref().unwrap_or(value.text);
         let mut filled =
             attempts.into_iter().map(|wanted| self.filled_in(template, value.place, own, wanted));
         let text = filled.find(|text| survives(name, text)).unwrap_or_else(|| value.text.to_string());
-        Some((text, self.origin(value.place)))
+        Some((text, self.origin(section, holder, value.place)))
+    }
+
+    /// The environment of a section that gets variables from several sections, and where they are from.
+    fn merged_environment(&self, section: &str, own: &BTreeMap<String, String>) -> Option<(String, Origin)> {
+        const KEY: &str = "environment";
+        let context = self.context();
+        let values: Vec<(&str, Value<'_>)> = self.document.all_values(section, KEY).collect();
+        let values = &values[..context.section(section).all(KEY).len()];
+        if values.len() < 2 {
+            return None;
+        }
+        let merged = |wanted: &dyn Fn(&str) -> bool| {
+            let texts: Vec<String> = values
+                .iter()
+                .rev()
+                .map(|(_, value)| self.filled_in(value.text, value.place, own, wanted))
+                .collect();
+            let parsed = texts.iter().map(|text| environment::parse(text).ok().map(|reading| reading.value));
+            match parsed.collect::<Option<Vec<_>>>() {
+                Some(all) => environment::written(&all.into_iter().flatten().collect()),
+                // Something is understood only when names are expanded for a process.
+                None => texts.join(","),
+            }
+        };
+        let mut texts = [merged(&|_| true), merged(&no_variables)].into_iter();
+        let text = texts.find(|text| survives(KEY, text)).unwrap_or_else(|| merged(&|_| false));
+        let origins = values.iter().map(|(holder, value)| self.origin(section, holder, value.place));
+        Some((text, Origin::Merged(origins.collect())))
+    }
+
+    fn context(&self) -> Context<'_> {
+        let mut context = Context::new(self.document, self.surroundings);
+        context.environment.clone_from(&self.environment);
+        context
+    }
+
+    /// The names that the first process of a section can expand.
+    fn names_of<'n>(&'n self, section: &'n str) -> Extra<'n> {
+        let name = section.split_once(':').map_or("", |(_, name)| name.trim());
+        Extra {
+            program_name: Some(name),
+            group_name: Some(name),
+            host_node_name: Some(&self.surroundings.host_node_name),
+            process: Some((0, 1)),
+            environment: None,
+        }
     }
 
     /// The default of `processinfomapfile`, the only one that depends on other values.
     fn map_file(&self) -> Option<String> {
-        let mut context = Context::new(self.document, self.surroundings);
-        context.environment.clone_from(&self.environment);
+        let context = self.context();
         let pidfile = self.arguments.get("pidfile").map(|escaped| escaped.replace("%%", "%"));
         let path = daemon::default_map_file(&context, pidfile.as_deref())?;
         Some(path.to_string_lossy().replace('%', "%%"))
     }
 
-    fn origin(&self, place: Place) -> Origin {
-        Origin::File { name: self.document.file(place).name.clone(), line: place.line }
+    fn origin(&self, section: &str, holder: &str, place: Place) -> Origin {
+        Origin::File {
+            name: self.document.file(place).name.clone(),
+            line: place.line,
+            section: (holder != section).then(|| holder.to_string()),
+        }
     }
 
     /// The variables that a section sets for its own keys: those of its first process.
     fn own_environment(&self, section: &str) -> BTreeMap<String, String> {
-        let mut context = Context::new(self.document, self.surroundings);
-        context.environment.clone_from(&self.environment);
-        let host = Some(self.surroundings.host_node_name.as_str());
-        let name = section.split_once(':').map_or("", |(_, name)| name.trim());
-        let extra = Extra {
-            program_name: Some(name),
-            group_name: Some(name),
-            host_node_name: host,
-            process: Some((0, 1)),
-            environment: None,
-        };
-        let known = schema::knows(section, "environment");
-        let text = known.then(|| context.section(section).with(extra).text("environment")).flatten();
-        text.and_then(|text| environment::parse(&text).ok()).map(|reading| reading.value).unwrap_or_default()
+        if !schema::knows(section, "environment") {
+            return BTreeMap::new();
+        }
+        let context = self.context();
+        environment::merged(&context.section(section).with(self.names_of(section)))
     }
 
     /// Replaces the wanted names that mean the same for all processes.
@@ -239,6 +310,11 @@ impl Dump<'_> {
         }
         text
     }
+}
+
+/// Whether a name is not that of a variable.
+fn no_variables(name: &str) -> bool {
+    !name.starts_with("ENV_")
 }
 
 /// A setting as it stands in a file.

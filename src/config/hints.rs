@@ -1,6 +1,7 @@
 //! Settings that have no effect, or another one than they seem to have. The daemon starts nevertheless; it warns once,
 //! and so does `check`. Keys and sections that nobody reads are in `unknown`.
 
+use crate::config::defaults;
 use crate::config::document::{Document, Place};
 use crate::config::schema;
 use crate::config::section::Note;
@@ -15,7 +16,40 @@ pub(super) fn notes(document: &Document) -> Vec<Note> {
     notes.extend(
         document.cut().filter_map(|(section, key, place)| cut_in_quotes(document, section, key, place)),
     );
+    notes.extend(defaults_by_two_names(document));
+    notes.extend(unused_defaults(document));
     notes
+}
+
+/// `[program-defaults]` by the name of relatives as well.
+fn defaults_by_two_names(document: &Document) -> Option<Note> {
+    let both = document.has_section(defaults::FOR_ALL) && document.has_section(schema::DEFAULTS_OF_RELATIVES);
+    let text = format!("means the same as [{}], whose keys count: leave one of them out", defaults::FOR_ALL);
+    both.then(|| about_section(document, schema::DEFAULTS_OF_RELATIVES, Level::Error, text))
+}
+
+/// Every `[program-defaults:NAME]` that nothing inherits.
+fn unused_defaults(document: &Document) -> Vec<Note> {
+    let used: HashSet<&str> =
+        document.sections().flat_map(|section| document.levels(section)).map(|level| &**level).collect();
+    let unused = document.sections().filter(|section| defaults::is_named(section) && !used.contains(section));
+    let note = |section: &str| {
+        let text = "is not used: no program inherits it".to_string();
+        about_section(document, section, Level::Warn, text)
+    };
+    unused.map(note).collect()
+}
+
+fn about_section(document: &Document, section: &str, level: Level, text: String) -> Note {
+    let place = document.header(section);
+    Note {
+        message: Message { level, text },
+        needs_place: true,
+        file: place.map(|place| document.file(place).name.clone()),
+        line: place.map(|place| place.line),
+        section: Some(section.to_string()),
+        key: None,
+    }
 }
 
 /// Values of several lines that Supervisor could not read.
@@ -89,5 +123,25 @@ fn note(document: &Document, section: &str, key: &str, place: Place, text: Strin
         line: Some(place.line),
         section: Some(section.to_string()),
         key: Some(key.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_written_by_one_name() {
+        let told = |text: &str| -> Vec<String> {
+            let document = Document::parse(Path::new("x.conf"), text).expect("of the dialect");
+            notes(&document).iter().map(|note| note.to_message().text).collect()
+        };
+        assert_eq!(told("[program-default]\numask=022\n"), [""; 0]);
+        assert_eq!(
+            told("[program-defaults]\numask=022\n[program-default]\numask=027\n"),
+            [
+                "x.conf:3: [program-default]: means the same as [program-defaults], whose keys count: leave one of them out"
+            ]
+        );
     }
 }

@@ -8,7 +8,7 @@ use crate::config::reading::{self, Readable};
 use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::trust::{self, Doubt};
-use crate::config::{aliases, daemon, dependencies, groups, hints, include, ini, servers, unknown};
+use crate::config::{aliases, daemon, defaults, dependencies, groups, hints, include, ini, servers, unknown};
 use crate::model::config::{Config, Level, Message};
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -90,7 +90,8 @@ pub fn parse(
     args: &DaemonArgs,
     surroundings: &Surroundings,
 ) -> Result<Config, ConfigErrors> {
-    let document = Document::parse(&surroundings.absolute(name), text)?;
+    let mut document = Document::parse(&surroundings.absolute(name), text)?;
+    defaults::resolve(&mut document, surroundings);
     interpret(&document, Vec::new(), args, surroundings).into_result()
 }
 
@@ -104,7 +105,8 @@ pub fn effective(
     args: &DaemonArgs,
     surroundings: &Surroundings,
 ) -> Result<String, ConfigErrors> {
-    let document = Document::parse(&surroundings.absolute(name), text)?;
+    let mut document = Document::parse(&surroundings.absolute(name), text)?;
+    defaults::resolve(&mut document, surroundings);
     interpret(&document, Vec::new(), args, surroundings).into_result()?;
     Ok(dump(&document, args, surroundings))
 }
@@ -156,6 +158,7 @@ pub(crate) fn read_document(
     read_file(&name, surroundings, readable, &mut document)?;
     let notes = include::read(&mut document, surroundings)?;
     aliases::resolve(&mut document);
+    defaults::resolve(&mut document, surroundings);
     Ok((document, notes))
 }
 
@@ -179,7 +182,7 @@ pub(crate) fn interpret(
     let variables = variables.map(|(name, value)| (name.clone(), value.clone())).collect::<Vec<_>>();
     context.environment.extend(variables);
     let rpc_namespaces = servers::rpc_namespaces(&context);
-    document.untranslatable().for_each(|error| context.error(error));
+    document.untranslatable().chain(document.errors().iter().cloned()).for_each(|error| context.error(error));
     let groups = groups::read(&context, &supervisord.environment);
     dependencies::check(&context, &groups);
     let http_servers = servers::read(&context);

@@ -8,7 +8,7 @@
 //! looks at the process and the machine. In reading order:
 //!
 //! 1. `text`, `values`, `duration`, `probe`, `expand` and `environment`: single values;
-//! 2. `ini` and `document`: the dialect; `aliases`: keys by other names;
+//! 2. `ini` and `document`: the dialect; `aliases`: keys by other names; `defaults`: sections that stand in for others;
 //! 3. `section`: one key is looked up, expanded and parsed;
 //! 4. a file for each kind of section, `dependencies` between them, and `load`;
 //! 5. what uses the result: `diff` for a reread, `update` for what follows from it, `dump` and `sample` for people.
@@ -21,6 +21,7 @@ mod text;
 pub(crate) mod values;
 
 pub(crate) mod aliases;
+mod defaults;
 mod document;
 pub mod dotenv;
 mod ini;
@@ -41,6 +42,7 @@ mod probe;
 mod programs;
 mod resources;
 mod servers;
+mod stop_reach;
 mod streams;
 mod supervision;
 mod syslog;

@@ -6,6 +6,7 @@ use crate::config::fcgi;
 use crate::config::resources;
 use crate::config::schema;
 use crate::config::section::{Context, Extra, MAX_PROCESSES, Section};
+use crate::config::stop_reach;
 use crate::config::streams::{self, STDERR, STDOUT, Shared};
 use crate::config::supervision;
 use crate::config::text::{repr, strip};
@@ -17,7 +18,7 @@ use crate::model::config::{
 use crate::model::confinement::Confinement;
 use crate::model::resources::Resources;
 use crate::model::signal::Signal;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,12 +178,12 @@ struct StopReach {
 impl StopReach {
     /// Without `stop_scope` the other two say it. With it, `stopasgroup=false` still keeps stop signals to the process.
     fn read(section: &Section<'_>) -> StopReach {
-        let scope = section.get("stop_scope", stop_scope);
-        let is_wide = scope.is_some_and(|scope| scope != StopScope::Process);
-        let stopasgroup = section.get_or_default("stopasgroup", values::boolean);
-        let stopasgroup = stopasgroup || (is_wide && section.raw("stopasgroup").is_none());
-        let killasgroup = section.get("killasgroup", values::boolean).unwrap_or(stopasgroup || is_wide);
-        StopReach { stopasgroup, killasgroup, scope }
+        let written = stop_reach::nearest(section);
+        let is_wide = written.scope.is_some_and(|scope| scope != StopScope::Process);
+        let default = || section.default("stopasgroup", values::boolean);
+        let stopasgroup = written.stopasgroup.unwrap_or_else(|| is_wide || default());
+        let killasgroup = written.killasgroup.unwrap_or(stopasgroup || is_wide);
+        StopReach { stopasgroup, killasgroup, scope: written.scope }
     }
 
     fn check(self, section: &Section<'_>) {
@@ -202,15 +203,6 @@ impl StopReach {
             section.error(Some("killasgroup"), text);
         }
     }
-}
-
-/// `process`, `group`, `tree`, `cgroup`.
-fn stop_scope(text: &str) -> Parsed<StopScope> {
-    let word = strip(text).to_ascii_lowercase();
-    let found = StopScope::WORDS.iter().find(|(known, _)| *known == word);
-    found
-        .map(|(_, scope)| *scope)
-        .ok_or_else(|| format!("{} is none of process, group, tree, and cgroup", repr(text)))
 }
 
 fn environment_sources(section: &Section<'_>) -> EnvironmentSources {
@@ -252,9 +244,8 @@ const LONGEST_NAME: usize = 255;
 
 /// Every `credential.NAME` of a section, by name.
 fn credentials(section: &Section<'_>) -> Vec<Credential> {
-    let document = section.context.document;
-    let keys = document.own_keys(section.name).chain(document.default_keys()).map(|(key, _)| key);
-    let keys: BTreeSet<&str> = keys.filter(|key| key.starts_with(schema::CREDENTIAL)).collect();
+    let mut keys = section.context.document.keys_for(section.name);
+    keys.retain(|key| key.starts_with(schema::CREDENTIAL));
     if keys.len() > MOST_CREDENTIALS {
         section.error(
             None,
@@ -339,8 +330,7 @@ fn process(
 ) -> Option<ProcessConfig> {
     let numbered = Extra { process: Some((number, shared.numprocs)), ..section.extra };
     let section = section.with(numbered);
-    let own = section.text_of_process("environment");
-    let own = own.and_then(|text| section.sure("environment", environment::parse(&text))).unwrap_or_default();
+    let own = environment::merged(&section);
     let section = section.with(Extra { environment: Some(&own), ..numbered });
 
     let directory = section.text("directory").map(|text| PathBuf::from(&*text));

@@ -92,7 +92,9 @@ fn new_settings() -> String {
                 format!("{setting:<HELP_COLUMN$} ; {}{new}\n", key.help)
             })
             .collect();
-        if keys.is_empty() {
+        // Some have only keys that hold for programs.
+        let has_none = kind.keys().next().is_none();
+        if keys.is_empty() && !has_none {
             continue;
         }
         text += ";\n";

@@ -26,6 +26,8 @@ pub(crate) struct Kind {
     pub example: &'static str,
     pub help: &'static str,
     pub keys: &'static [&'static [Key]],
+    /// Keys that may stand there, too, and hold for programs: for members, or for all that have none of their own.
+    pub for_programs: &'static [&'static [Key]],
     /// Whether any key may stand there, because it is handed to somebody else.
     pub open: bool,
 }
@@ -36,12 +38,18 @@ impl Kind {
         self.keys.iter().copied().flatten()
     }
 
+    /// All keys that may stand there, those that hold for programs after those of the section itself.
+    pub(crate) fn all_keys(&self) -> impl Iterator<Item = &'static Key> {
+        self.keys().chain(self.for_programs.iter().copied().flatten())
+    }
+
     /// Whether `section` is of this kind.
     fn is_kind_of(&self, section: &str) -> bool {
         match self.prefix {
             // Supervisor takes whatever begins like a server for one.
             "unix_http_server" | "inet_http_server" => section.starts_with(self.prefix),
             prefix if prefix.ends_with(':') => section.starts_with(prefix),
+            "program-defaults" => section == self.prefix || section == DEFAULTS_OF_RELATIVES,
             name => section == name,
         }
     }
@@ -51,6 +59,9 @@ impl Kind {
 pub(crate) fn kind(section: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.is_kind_of(section))
 }
+
+/// The name of `[program-defaults]` in files of relatives.
+pub(crate) const DEFAULTS_OF_RELATIVES: &str = "program-default";
 
 /// What stands in front of a name in the keys that give a program its credentials.
 pub(crate) const CREDENTIAL: &str = "credential.";
@@ -72,7 +83,16 @@ impl Key {
 
 /// Whether a section of this name may have this key.
 pub(crate) fn knows(section: &str, key: &str) -> bool {
-    kind(section).is_some_and(|kind| kind.open || kind.keys().any(|known| known.is(key)))
+    kind(section).is_some_and(|kind| kind.open || kind.all_keys().any(|known| known.is(key)))
+}
+
+/// Whether a key of this section holds for programs, and not for the section itself.
+pub(crate) fn is_for_programs(section: &str, key: &str) -> bool {
+    let kind = kind(section).filter(|kind| !kind.for_programs.is_empty());
+    kind.is_some_and(|kind| {
+        !kind.keys().any(|own| own.is(key))
+            && kind.for_programs.iter().copied().flatten().any(|known| known.is(key))
+    })
 }
 
 /// What a key means where it is missing, as it would be written; `None` if no value says that.
@@ -196,12 +216,13 @@ pub(crate) fn aliases_of(key: &str) -> impl Iterator<Item = &'static str> {
 }
 
 /// In the order in which a sample shows them.
-pub(crate) const KINDS: [Kind; 11] = [
+pub(crate) const KINDS: [Kind; 13] = [
     Kind {
         prefix: "unix_http_server",
         example: "",
         help: "A server on a socket file, for clients on this machine.",
         keys: &[UNIX_SERVER, CREDENTIALS],
+        for_programs: &[],
         open: false,
     },
     Kind {
@@ -210,6 +231,7 @@ pub(crate) const KINDS: [Kind; 11] = [
         help: "A server on a TCP port, for the web page and for clients on other machines. Without a password, \
                anyone who can reach it controls every program.",
         keys: &[INET_SERVER, CREDENTIALS],
+        for_programs: &[],
         open: false,
     },
     Kind {
@@ -217,6 +239,7 @@ pub(crate) const KINDS: [Kind; 11] = [
         example: "",
         help: "The daemon itself.",
         keys: &[SUPERVISORD],
+        for_programs: &[],
         open: false,
     },
     Kind {
@@ -225,6 +248,7 @@ pub(crate) const KINDS: [Kind; 11] = [
         help: "The methods that clients call. Only the built-in ones can be named here. They are also there without \
                this section.",
         keys: &[RPC_INTERFACE],
+        for_programs: &[],
         open: true,
     },
     Kind {
@@ -232,6 +256,7 @@ pub(crate) const KINDS: [Kind; 11] = [
         example: "",
         help: "The client. It looks for this section in included files only if this file has none.",
         keys: &[SUPERVISORCTL],
+        for_programs: &[],
         open: false,
     },
     Kind {
@@ -239,6 +264,7 @@ pub(crate) const KINDS: [Kind; 11] = [
         example: "x",
         help: "Plug-ins of the client.",
         keys: &[CTL_PLUGIN],
+        for_programs: &[],
         open: true,
     },
     Kind {
@@ -246,28 +272,51 @@ pub(crate) const KINDS: [Kind; 11] = [
         example: "theprogramname",
         help: "A program to run. %(program_name)s, %(process_num)d, %(group_name)s, %(here)s, %(host_node_name)s and \
                %(ENV_X)s are expanded in most values; write %% for a percent sign.",
-        keys: &[PROGRAM, LIFE, STREAMS, PROGRAM_END],
+        keys: OF_PROGRAMS,
+        for_programs: &[],
         open: false,
     },
     Kind {
         prefix: "eventlistener:",
         example: "theeventlistenername",
         help: "A program that receives events on its stdin and answers on its stdout. It takes all keys of a program.",
-        keys: &[LISTENER, PROGRAM, LIFE, STREAMS, PROGRAM_END],
+        keys: &[LISTENER, PROGRAM, PRIORITY, PROGRAM_FURTHER, INHERIT, LIFE, STREAMS, PROGRAM_END],
+        for_programs: &[],
         open: false,
     },
     Kind {
         prefix: "fcgi-program:",
         example: "thefcgiprogramname",
         help: "A program that serves FastCGI on a socket that its processes share. It takes all keys of a program.",
-        keys: &[FCGI, PROGRAM, LIFE, STREAMS, PROGRAM_END],
+        keys: &[FCGI, PROGRAM, PRIORITY, PROGRAM_FURTHER, INHERIT, LIFE, STREAMS, PROGRAM_END],
+        for_programs: &[],
         open: false,
     },
     Kind {
         prefix: "group:",
         example: "thegroupname",
-        help: "Programs that are started and stopped under one name.",
+        help: "Programs that are started and stopped under one name. It takes the keys of a program, too: they hold for \
+               members that do not have them.",
         keys: &[GROUP],
+        for_programs: OF_PROGRAMS,
+        open: false,
+    },
+    Kind {
+        prefix: "program-defaults",
+        example: "",
+        help: "Keys of a program for all programs, FastCGI programs and event listeners that do not have them. Supervisor \
+               does not know this section.",
+        keys: &[],
+        for_programs: &[PROGRAM, PRIORITY, PROGRAM_FURTHER, LIFE, STREAMS, PROGRAM_END],
+        open: false,
+    },
+    Kind {
+        prefix: "program-defaults:",
+        example: "thename",
+        help: "The same for programs whose inherit names it. It may itself inherit others. Supervisor does not know this \
+               section.",
+        keys: &[],
+        for_programs: OF_PROGRAMS,
         open: false,
     },
     Kind {
@@ -276,9 +325,13 @@ pub(crate) const KINDS: [Kind; 11] = [
         help: "More files, read after this one. Their settings override those of this file. They cannot include \
                others.",
         keys: &[INCLUDE],
+        for_programs: &[],
         open: false,
     },
 ];
+
+/// All keys of a program.
+const OF_PROGRAMS: &[&[Key]] = &[PROGRAM, PRIORITY, PROGRAM_FURTHER, INHERIT, LIFE, STREAMS, PROGRAM_END];
 
 const UNIX_SERVER: &[Key] = &[
     optional("file", "/tmp/supervisor.sock", "the path of the socket"),
@@ -418,6 +471,10 @@ const PROGRAM: &[Key] = &[
     key("numprocs_start", "0", "first process_num"),
     optional("directory", "/tmp", "directory to run in"),
     optional("umask", "022", "umask of the process (octal)"),
+];
+
+/// A group has a key of this name, which holds for itself.
+const PRIORITY: &[Key] = &[
     // See `POOL_PRIORITY`.
     Key {
         name: "priority",
@@ -426,6 +483,9 @@ const PROGRAM: &[Key] = &[
         help: "lower numbers start first and stop last; 999 if missing, -1 for pools of listeners",
         new: false,
     },
+];
+
+const PROGRAM_FURTHER: &[Key] = &[
     key("autostart", "true", "start together with the daemon"),
     key("autorestart", "unexpected", "restart when it ends: true, false or unexpected"),
     key("startsecs", "1", "seconds it must stay up to count as started"),
@@ -438,6 +498,12 @@ const PROGRAM: &[Key] = &[
     optional("user", "nobody", "user to run as: a name, or any number"),
     key("redirect_stderr", "false", "send stderr where stdout goes"),
 ];
+
+const INHERIT: &[Key] = &[new(optional(
+    "inherit",
+    "web",
+    "takes what it lacks from [program-defaults:web]; of several, separated by commas, the first counts",
+))];
 
 /// How a program comes up, goes down and comes back.
 const LIFE: &[Key] = &[

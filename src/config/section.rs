@@ -102,7 +102,7 @@ impl<'a> Context<'a> {
     /// A view on a section. The names it expands are `here` and those of the environment, until more are
     /// added.
     pub(super) fn section<'c>(&'c self, name: &'c str) -> Section<'c> {
-        Section { context: self, name, extra: Extra::default(), is_optional: false }
+        Section { context: self, name, extra: Extra::default(), is_optional: false, meant: None }
     }
 }
 
@@ -156,6 +156,8 @@ pub(super) struct Section<'c> {
     pub extra: Extra<'c>,
     /// Whether nothing that is wrong here may keep the daemon from starting: Supervisor does not look at it.
     pub is_optional: bool,
+    /// Of a key that has a value in several sections, the one that is being read, and where it stands.
+    meant: Option<(&'c str, Value<'c>)>,
 }
 
 impl<'c> Section<'c> {
@@ -175,7 +177,28 @@ impl<'c> Section<'c> {
         self.context.document.get(self.name, key)
     }
 
-    /// Whether the key stands in the section itself, and not only in `[DEFAULT]`.
+    /// Every value that a key has for this section, the nearest first, with a view for reading it: it names the section in
+    /// which the value stands. `[DEFAULT]` stands in only where there is no other, as for all keys.
+    pub(super) fn all(&self, key: &str) -> Vec<(Section<'c>, Value<'c>)> {
+        let values = self.context.document.all_values(self.name, key).enumerate();
+        let values = values.filter(|(n_nearer, (holder, _))| *n_nearer == 0 || *holder != Document::DEFAULT);
+        values
+            .map(|(_, (holder, value))| (Section { meant: Some((holder, value)), ..*self }, value))
+            .collect()
+    }
+
+    /// How far from the section itself the value of a key stands: 0 for its own.
+    pub(super) fn distance(&self, key: &str) -> Option<usize> {
+        let document = self.context.document;
+        let holder = document.holder(self.name, key)?;
+        if holder == self.name {
+            return Some(0);
+        }
+        let level = document.levels(self.name).iter().position(|level| **level == *holder);
+        Some(level.map_or(usize::MAX, |level| level + 1))
+    }
+
+    /// Whether the key stands in the section itself, and not only in one that stands in for it.
     pub(super) fn has_own(&self, key: &str) -> bool {
         self.context.document.has_own(self.name, key)
     }
@@ -209,6 +232,11 @@ impl<'c> Section<'c> {
     /// Like [`Section::text`], for keys that messages name without their section.
     pub(super) fn text_of_process(&self, key: &str) -> Option<Cow<'c, str>> {
         self.expand(key, self.raw(key)?, &key)
+    }
+
+    /// The same of one value out of several.
+    pub(super) fn text_of_value(&self, key: &str, value: Value<'c>) -> Option<Cow<'c, str>> {
+        self.expand(key, value, &key)
     }
 
     fn expand(&self, key: &str, value: Value<'c>, what: &dyn std::fmt::Display) -> Option<Cow<'c, str>> {
@@ -279,7 +307,7 @@ impl<'c> Section<'c> {
     }
 
     /// The default of a key, read like a value of the file.
-    fn default<T>(&self, key: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> T {
+    pub(super) fn default<T>(&self, key: &str, parse: impl FnOnce(&str) -> Parsed<T>) -> T {
         // A test in `schema` reads every default.
         parse(self.default_text(key)).unwrap_or_else(|text| unreachable!("[{}] {key}: {text}", self.name))
     }
@@ -307,9 +335,9 @@ impl<'c> Section<'c> {
         }
     }
 
-    /// Notes that a key's value was not taken literally, once for all processes of the section.
+    /// Notes that a key's value was not taken literally, once for all processes of the section that it stands in.
     pub(super) fn doubt(&self, key: &str, text: String) {
-        if self.context.doubted.borrow_mut().insert((self.name.to_string(), key.to_string())) {
+        if self.context.doubted.borrow_mut().insert((self.source(key).0.to_string(), key.to_string())) {
             self.add_note(Some(key), Level::Warn, text, true);
         }
     }
@@ -345,16 +373,26 @@ impl<'c> Section<'c> {
         self.located(Some(key), String::new()).place()
     }
 
-    fn located(&self, key: Option<&str>, text: String) -> ConfigError {
+    /// An error of this section, with the place of a key.
+    pub(super) fn located(&self, key: Option<&str>, text: String) -> ConfigError {
         let document = self.context.document;
-        let value = key.and_then(|key| document.get(self.name, key));
+        let (section, value) = key.map_or((self.name, None), |key| self.source(key));
         let place = value.map(|value| value.place).or_else(|| document.header(self.name));
         ConfigError {
             text,
             file: place.map(|place| document.file(place).name.clone()),
             line: place.map(|place| place.line),
-            section: Some(self.name.to_string()),
-            key: key.map(|key| document.written_name(self.name, key).to_string()),
+            section: Some(section.to_string()),
+            key: key.map(|key| document.written_name(section, key).to_string()),
+        }
+    }
+
+    /// The section to name in messages about a key, and its value. What stands in `[DEFAULT]` is told of the section it
+    /// stands in for, as Supervisor does.
+    fn source(&self, key: &str) -> (&'c str, Option<Value<'c>>) {
+        match self.meant.or_else(|| self.context.document.all_values(self.name, key).next()) {
+            Some((holder, value)) if holder != Document::DEFAULT => (holder, Some(value)),
+            found => (self.name, found.map(|(_, value)| value)),
         }
     }
 

@@ -50,12 +50,6 @@ const FOREIGN: [Foreign; 16] = [
     foreign("supervisord", "daemon", "write nodaemon, which means the opposite, or start with -d"),
 ];
 
-/// Sections of other supervisors.
-const FOREIGN_SECTIONS: [(&str, &str); 1] = [(
-    "program-default",
-    "write its keys into each [program:x], or into [DEFAULT], which holds for every section",
-)];
-
 /// One place of something that nobody reads.
 pub(crate) struct Unknown<'d> {
     pub section: &'d str,
@@ -127,15 +121,9 @@ fn unknown_section<'d>(document: &Document, section: &'d str) -> Unknown<'d> {
         Some((head, name)) => (format!("{head}:"), name),
         None => (section.to_string(), ""),
     };
-    let foreign = FOREIGN_SECTIONS.iter().find(|(known, _)| *known == section);
-    let text = match foreign {
-        Some((_, advice)) => format!("a section of other supervisors, ignored: {advice}"),
-        None => {
-            let similar = most_similar(&head, KINDS.iter().map(|kind| kind.prefix));
-            let suggestion = similar.map(|prefix| format!("[{prefix}{name}]"));
-            format!("unknown section, ignored{}", did_you_mean(suggestion))
-        }
-    };
+    let similar = most_similar(&head, KINDS.iter().map(|kind| kind.prefix));
+    let suggestion = similar.map(|prefix| format!("[{prefix}{name}]"));
+    let text = format!("unknown section, ignored{}", did_you_mean(suggestion));
     Unknown { section, key: None, place: document.header(section), text, kind: section }
 }
 
@@ -146,7 +134,7 @@ fn keys<'d>(
 ) -> impl Iterator<Item = Unknown<'d>> {
     let unknown = document
         .own_keys(section)
-        .filter(|(key, _)| !kind.open && !kind.keys().any(|known| known.is(key)))
+        .filter(|(key, _)| !kind.open && !kind.all_keys().any(|known| known.is(key)))
         .filter(|(key, _)| !is_alias(section, key));
     unknown.map(move |(key, place)| {
         let text = key_text(section, key, kind);
@@ -165,7 +153,7 @@ fn key_text(section: &str, key: &str, kind: &Kind) -> String {
     }
     let aliases =
         schema::ALIASES.iter().filter(|alias| is_alias(section, alias.name)).map(|alias| alias.name);
-    let similar = most_similar(key, kind.keys().map(|key| key.name).chain(aliases));
+    let similar = most_similar(key, kind.all_keys().map(|key| key.name).chain(aliases));
     let elsewhere = KINDS.iter().find(|kind| kind.keys().any(|known| known.is(key)));
     let suggestion = match (similar, elsewhere) {
         (None, Some(kind)) => {
@@ -180,7 +168,9 @@ fn key_text(section: &str, key: &str, kind: &Kind) -> String {
 /// What to say of a key of another supervisor's in a section of this kind.
 fn advice(kind: &str, key: &str) -> Option<&'static str> {
     let section = match kind {
-        "eventlistener:" | "fcgi-program:" => "program:",
+        "eventlistener:" | "fcgi-program:" | "group:" | "program-defaults" | "program-defaults:" => {
+            "program:"
+        }
         kind => kind,
     };
     let is_meant = |known: &&Foreign| known.section == section && known.key == key;
@@ -224,7 +214,7 @@ mod tests {
         let told = lines(
             "[supervisord]\nlogfileMaxbytes=1\ndaemon=true\n[program:a]\ncommand=cat\nxyz=1\nKillWaitSecs=1\n\
              [program:b]\ncommand=cat\nxyz=1\nxyz=2\nliveness_check_success_action=1\n[program:c]\nxyz=1\n\
-             [eventlistener:l]\nxyz=1\ncron=1\n[program-default]\ncron=1\n[programs:d]\ncommand=cat\n[DEFAULT]\nfoo=1\n",
+             [eventlistener:l]\nxyz=1\ncron=1\n[program-default]\ncrn=1\ncron=1\n[programs:d]\ncommand=cat\n[DEFAULT]\nfoo=1\n",
         );
         assert_eq!(
             told,
@@ -240,10 +230,11 @@ mod tests {
                 "x.conf:16: [eventlistener:l] xyz: unknown key, ignored",
                 "x.conf:17: [eventlistener:l] cron: a key of other supervisors, ignored: nothing starts it; let a crontab \
                  call 'supervisord ctl start NAME'",
-                "x.conf:18: [program-default]: a section of other supervisors, ignored: write its keys into each \
-                 [program:x], or into [DEFAULT], which holds for every section",
-                "x.conf:20: [programs:d]: unknown section, ignored (did you mean '[program:d]'?)",
-                "x.conf:23: [DEFAULT] foo: unknown key, ignored",
+                "x.conf:19: [program-default] crn: unknown key, ignored",
+                "x.conf:20: [program-default] cron: a key of other supervisors, ignored: nothing starts it; let a crontab \
+                 call 'supervisord ctl start NAME'",
+                "x.conf:21: [programs:d]: unknown section, ignored (did you mean '[program:d]'?)",
+                "x.conf:24: [DEFAULT] foo: unknown key, ignored",
             ]
         );
     }

@@ -300,6 +300,33 @@ fn a_dump_names_where_values_came_from() {
     assert!(printed.contains("; x.conf:4\ncommand=cat\n    -u\n"), "{printed}");
 }
 
+#[test]
+fn a_dump_names_the_sections_that_stood_in() {
+    let directory = with_config(
+        "[supervisord]\n[DEFAULT]\nstopwaitsecs=4\n[program-defaults]\nstartsecs=3\n\
+         environment=DB_PASSWORD=\"topsecret\",A=%(process_num)d\n[group:g]\nprograms=a\numask=022\n\
+         environment=B=2\n[program:a]\ncommand=cat\nstdout_logfile=NONE\n",
+    );
+    let output = run(directory.path(), &["check", "-c", "x.conf", "--dump"]);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    for (setting, origin) in [
+        ("command=cat", "; x.conf:12"),
+        ("umask=022", "; x.conf:9 [group:g]"),
+        ("startsecs=3", "; x.conf:5 [program-defaults]"),
+        ("stopwaitsecs=4", "; x.conf:3 [DEFAULT]"),
+        (
+            "environment=A=\"%(process_num)d\",B=\"2\",DB_PASSWORD=\"********\"",
+            "; x.conf:10 [group:g], x.conf:6 [program-defaults]",
+        ),
+    ] {
+        assert!(
+            printed.lines().any(|line| line.starts_with(setting) && line.ends_with(origin)),
+            "{setting}\n{printed}"
+        );
+    }
+    assert!(!printed.contains("\n[program-defaults]") && !printed.contains("topsecret"), "{printed}");
+}
+
 /// What the original runs with is no error; what was understood is said, once for all processes of a section.
 #[test]
 fn what_was_understood_is_said() {

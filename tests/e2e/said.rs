@@ -82,7 +82,7 @@ fn what_nobody_reads_gets_one_line_at_start_and_reread() {
         program("a", "cron=@hourly\nxyz=1\n"),
         program("b", "cron=@daily\nenvFiles=/nowhere\n"),
         program("c", "autostrat=1\n"),
-        "[program-default]\nautostart=false\n".to_string(),
+        "[program-default]\nautostart=false\nautostar=false\n".to_string(),
     ];
     let daemon = start(&conf.concat());
     let expected = [
@@ -90,8 +90,7 @@ fn what_nobody_reads_gets_one_line_at_start_and_reread() {
          start NAME'; 1 other section has it, too",
         "[program:a] xyz: unknown key, ignored",
         "[program:c] autostrat: unknown key, ignored (did you mean 'autostart'?)",
-        "[program-default]: a section of other supervisors, ignored: write its keys into each [program:x], or into \
-         [DEFAULT], which holds for every section",
+        "[program-default] autostar: unknown key, ignored (did you mean 'autostart'?)",
     ];
     let told = || -> Vec<String> {
         let lines = daemon.messages().into_iter().filter(|line| line.text.contains("ignored"));

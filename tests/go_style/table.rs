@@ -45,7 +45,7 @@ const CASES: [(&str, Case); 58] = [
     ("`./supervisord.ini`", Try(|_| search("supervisord.ini"))),
     ("`./conf/supervisord.conf`", Try(|_| search("conf/supervisord.conf"))),
     ("keys and sections that nobody reads", Try(unknown_keys)),
-    ("`[program-default]`", Try(|world| not_read(world, "[program-default]"))),
+    ("`[program-default]`", Try(|_| program_default())),
     ("`depends_on`", Test("config/from_go.rs", THEIR_KEYS)),
     ("`restartPause`", Test("config/from_go.rs", THEIR_KEYS)),
     ("`liveness_check_script` and the like", Test("config/from_go.rs", THEIR_KEYS)),
@@ -159,8 +159,7 @@ impl World {
              conf_file=/etc/hostname\nxyz=1\n\
              [group:shop]\nprograms=web\n\
              [program:date]\ncommand=/bin/echo +%H:%M\nstartsecs=0\nautorestart=false\nstdout_logfile=%(here)s/date.log\n\
-             [program:kept]\ncommand=/bin/echo kept\nstartsecs=0\nautorestart=false\nstdout_logfile=memory\nxyz=1\n\
-             [program-default]\nautostart=false\n"
+             [program:kept]\ncommand=/bin/echo kept\nstartsecs=0\nautorestart=false\nstdout_logfile=memory\nxyz=1\n"
         );
         let arguments = ["-n", "-q", ".", "--env-file", "vars", "--dlog-file", "out.log"];
         let mut daemon = Start::raw(Side::Ours, &conf).arguments(&arguments).prepare();
@@ -310,6 +309,19 @@ fn not_read(world: &World, place: &str) -> String {
     let is_so =
         world.warned_of(&format!(": {place}: a ")) && world.warned_of("of other supervisors, ignored: ");
     seen(is_so, "not read, with a warning", world.daemon.log())
+}
+
+fn program_default() -> String {
+    let parsed = parse(
+        "[program-default]\numask=027\nenvironment=A=1\n[program:x]\ncommand=cat\nenvironment=B=2\n\
+         [eventlistener:y]\ncommand=cat\nevents=TICK_5\n",
+    );
+    let has_all = |config: &Config| {
+        let mut processes = config.groups.iter().flat_map(|group| &group.processes);
+        processes.all(|process| process.umask == Some(0o027) && process.environment.contains_key("A"))
+    };
+    let is_so = parsed.as_ref().is_ok_and(has_all);
+    seen(is_so, "holds for every program and event listener; `environment` is merged", parsed)
 }
 
 fn numeric_user(_: &World) -> String {

@@ -9,6 +9,7 @@ mod legacy;
 mod whole;
 
 use crate::config::secrets::names_a_secret;
+use crate::config::section::Section;
 use crate::config::text::repr;
 use crate::config::values::{Read, Reading};
 use std::collections::BTreeMap;
@@ -45,6 +46,27 @@ pub(super) fn parse(text: &str) -> Read<Variables> {
         ),
     };
     Ok(Reading::doubtful(variables, doubt))
+}
+
+/// The variables that a section gets from all its levels: what stands farther lies below what stands nearer.
+pub(super) fn merged(section: &Section<'_>) -> Variables {
+    const KEY: &str = "environment";
+    let mut all = Variables::new();
+    for (view, value) in section.all(KEY).into_iter().rev() {
+        let text = view.text_of_value(KEY, value);
+        all.extend(text.and_then(|text| view.sure(KEY, parse(&text))).unwrap_or_default());
+    }
+    all
+}
+
+/// Variables as a text that [`parse`] reads without a doubt. Marks of expansion stay what they are.
+pub(super) fn written(variables: &Variables) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let pair = |(name, value): (&String, &String)| {
+        let name = if !name.is_empty() && name.chars().all(is_word) { name.clone() } else { quoted(name) };
+        format!("{name}={}", quoted(value))
+    };
+    variables.iter().map(pair).collect::<Vec<_>>().join(",")
 }
 
 /// The variables as they should have been written, without what nobody else should read.

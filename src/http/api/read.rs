@@ -178,9 +178,14 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn new(setting: &Setting) -> Shown<'_> {
-        let (file, line) = match &setting.origin {
-            Origin::File { name, line } => (Some(name.to_string_lossy().into_owned()), Some(*line)),
-            Origin::CommandLine | Origin::Default => (None, None),
+        // Of several the nearest; the text names all.
+        let first = match &setting.origin {
+            Origin::Merged(origins) => origins.first(),
+            origin => Some(origin),
+        };
+        let (file, line) = match first {
+            Some(Origin::File { name, line, .. }) => (Some(name.to_string_lossy().into_owned()), Some(*line)),
+            _ => (None, None),
         };
         Shown {
             section: &setting.section,
