@@ -447,7 +447,10 @@ fn update_tells_what_became_of_each_process() {
          stopped\none: updated process group\npool: stopped\npool: updated process group\nERROR: new: no room\n",
         1,
     );
-    assert_eq!(fake.take_calls(), ["supervisord.updateGroups(Array([]),Boolean(false))"]);
+    assert_eq!(
+        fake.take_calls(),
+        ["supervisord.updateGroups(Array([]),Boolean(false))", "supervisord.getSkippedFiles()"]
+    );
     check(
         &fake,
         "update --plan one g",

@@ -15,7 +15,7 @@ pub use problem::{Problem, Severity};
 
 use crate::config::args::CheckArgs;
 use crate::config::dump::dump;
-use crate::config::load::{interpret, read_document};
+use crate::config::load::{Read, read};
 use crate::config::reading::Readable;
 use crate::config::{Surroundings, dump_to_show};
 use crate::model::config::Level;
@@ -65,15 +65,15 @@ pub fn main(args: &CheckArgs) -> ExitCode {
 
 /// Reads the configuration and looks for everything that is wrong.
 pub fn check(args: &CheckArgs, surroundings: &Surroundings) -> Report {
-    let (document, notes) = match read_document(&args.daemon, surroundings, Readable::Pipes) {
+    let Read { document, outcome, left_out } = match read(&args.daemon, surroundings, Readable::Pipes) {
         Ok(read) => read,
         Err(errors) => {
             let problems = errors.iter().cloned().map(Problem::from).collect();
             return Report { file: args.daemon.configuration.clone(), problems, dump: None };
         }
     };
-    let outcome = interpret(&document, notes, &args.daemon, surroundings);
-    let mut problems: Vec<Problem> = outcome.errors.into_iter().map(Problem::from).map(explained).collect();
+    let errors = outcome.errors.into_iter().chain(left_out);
+    let mut problems: Vec<Problem> = errors.map(Problem::from).map(explained).collect();
     let notes = outcome.notes.into_iter().filter(|note| note.message.level >= Level::Warn);
     for problem in notes.map(Problem::from) {
         // The warnings about a program come once for each of its processes.

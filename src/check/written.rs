@@ -18,7 +18,6 @@ pub(super) fn problems(document: &Document, args: &DaemonArgs, surroundings: &Su
     let mut found = unknown(document);
     found.extend(repeated_keys(document));
     found.extend(keys_by_two_names(document));
-    found.extend(nested_includes(document));
     found.extend(files_read_twice(document));
     found.extend(writable_files(document, args, surroundings));
     found.extend(readable_secrets(document));
@@ -84,14 +83,6 @@ fn keys_by_two_names(document: &Document) -> Vec<Problem> {
         ..warning(document, Some(twice.place), twice.section, Some(twice.alias), twice.text)
     };
     aliases::twice(document).into_iter().map(problem).collect()
-}
-
-/// `[include]` anywhere but in the main file.
-fn nested_includes(document: &Document) -> Option<Problem> {
-    let (_, place) = document.own_keys("include").find(|(key, _)| *key == "files")?;
-    let main = document.files().first()?;
-    let text = "an [include] in an included file is not followed".to_string();
-    (document.file(place) != main).then(|| warning(document, Some(place), "include", Some("files"), text))
 }
 
 /// A file that two patterns match, or that includes itself.

@@ -3,8 +3,8 @@
 use crate::config::args::CtlArgs;
 use crate::config::document::{Document, SourceFile};
 use crate::config::error::{ConfigError, ConfigErrors};
-use crate::config::include;
-use crate::config::load::{read_file, search};
+use crate::config::include::Files;
+use crate::config::load::search;
 use crate::config::reading::Readable;
 use crate::config::section::{Context, Note, Section};
 use crate::config::servers::{self, ServerToReach};
@@ -64,9 +64,10 @@ pub(crate) fn load_ctl(args: &CtlArgs, surroundings: &Surroundings) -> Result<Ct
     };
     let mut document = Document::default();
     if let Some(name) = &name {
-        read_file(name, surroundings, Readable::Pipes, &mut document)?;
+        let mut files = Files::new(name, surroundings, Readable::Pipes);
+        document = files.main_alone()?;
         if !document.has_section(SECTION) {
-            document = with_includes(document, name, args, surroundings)?;
+            document = with_includes(document, name, args, &mut files)?;
         }
     }
     interpret(&document, args, surroundings, name.as_deref())
@@ -78,14 +79,17 @@ fn with_includes(
     main: Document,
     name: &Path,
     args: &CtlArgs,
-    surroundings: &Surroundings,
+    files: &mut Files<'_>,
 ) -> Result<Document, ConfigErrors> {
     let is_told = args.serverurl.is_some() || servers::are_in(&main);
-    let mut document = main.clone();
-    let notes = match include::read(&mut document, surroundings) {
-        Ok(notes) => notes,
-        Err(_) if is_told => return Ok(main),
-        Err(errors) => return Err(errors),
+    let (document, notes) = loop {
+        match files.document() {
+            Ok(read) => break read,
+            // The daemon does without these, too.
+            Err(errors) if files.leave_out(errors.iter()) => {}
+            Err(_) if is_told => return Ok(main),
+            Err(errors) => return Err(errors),
+        }
     };
     if is_told || document.has_section(SECTION) || servers::are_in(&document) {
         return Ok(document);
@@ -232,6 +236,28 @@ mod tests {
         std::fs::write(directory.path().join("x.conf"), text).expect("written");
         let args = CtlArgs { configuration: Some("x.conf".into()), ..args };
         load_ctl(&args, &surroundings(directory.path())).map_err(|errors| errors.first().text.clone())
+    }
+
+    #[test]
+    fn the_section_is_found_behind_other_includes() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a directory")).expect("created");
+            std::fs::write(path, text).expect("written");
+        };
+        write("conf.d/a.conf", "[include]\nfiles=more/*.conf\n");
+        write("conf.d/b.conf", "oops\n");
+        write("conf.d/more/ctl.conf", "[supervisorctl]\nserverurl=http://h:1\n");
+        for (mode, expected) in [("skip", Some("http://h:1")), ("fail", None)] {
+            write(
+                "x.conf",
+                &format!("[program:x]\ncommand=x\n[include]\nfiles=conf.d\ninclude_errors={mode}\n"),
+            );
+            let args = CtlArgs { configuration: Some("x.conf".into()), ..CtlArgs::default() };
+            let found = load_ctl(&args, &surroundings(directory.path()));
+            assert_eq!(found.ok().map(|config| config.serverurl).as_deref(), expected, "{mode}");
+        }
     }
 
     #[test]

@@ -40,7 +40,14 @@ pub(super) fn check(context: &Context<'_>, groups: &[Arc<GroupConfig>]) {
             let set = graph.set(&dependency.target);
             if graph.is_empty_for(set, id) {
                 if !dependency.is_soft && names_everything {
-                    error(id, unknown(dependency, graph.sets[set].members.is_empty()));
+                    let text = unknown(dependency, graph.sets[set].members.is_empty());
+                    match process.section(&sections) {
+                        // It may be in a file that was left out, whose errors are told.
+                        Some(section) if context.document.lacks_files() => {
+                            context.section(section).doubt("depends_on", text);
+                        }
+                        _ => error(id, text),
+                    }
                 }
             } else if let Some(text) = graph.never_holds(set, dependency.condition, id) {
                 error(id, format!("depends_on: {dependency} can never hold: {text}"));

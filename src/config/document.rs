@@ -35,6 +35,10 @@ pub struct Document {
     levels: HashMap<String, Vec<Arc<str>>>,
     /// What is wrong with how sections refer to each other.
     errors: Vec<ConfigError>,
+    /// By file: the one that includes it.
+    parents: HashMap<u32, u32>,
+    /// Whether files were left out that belong to it.
+    lacks_files: bool,
 }
 
 /// A file that was read.
@@ -92,6 +96,8 @@ impl Default for Document {
             untranslatable: Vec::new(),
             levels: HashMap::new(),
             errors: Vec::new(),
+            parents: HashMap::new(),
+            lacks_files: false,
         }
     }
 }
@@ -121,6 +127,55 @@ impl Document {
     pub(super) fn place(&self, line: u32) -> Place {
         // At least one file was begun before its lines are read, and there are fewer than 2^32 of them.
         Place { file: self.files.len().saturating_sub(1) as u32, line }
+    }
+
+    /// The number of the file that was begun last.
+    pub(super) fn last_file(&self) -> u32 {
+        self.place(0).file
+    }
+
+    /// The number of the file a place is in; 0 is the main file.
+    pub(super) fn number(&self, place: Place) -> u32 {
+        place.file
+    }
+
+    /// Says which file includes another one.
+    pub(super) fn set_parent(&mut self, file: u32, parent: u32) {
+        self.parents.insert(file, parent);
+    }
+
+    /// Gives a number to a file that was left out, for those that it includes.
+    pub(super) fn stand_in_for(&mut self, name: &Path, here: String, parent: u32) -> u32 {
+        self.begin_file(name, here);
+        let number = self.last_file();
+        self.set_parent(number, parent);
+        number
+    }
+
+    /// Says that files were left out.
+    pub(super) fn lack_files(&mut self) {
+        self.lacks_files = true;
+    }
+
+    /// Whether what is named may stand in a file that was left out.
+    pub(super) fn lacks_files(&self) -> bool {
+        self.lacks_files
+    }
+
+    /// The included files on which these sections depend, with those that include them, each once.
+    pub(super) fn included_files(&self, sections: &[&str]) -> Vec<PathBuf> {
+        let levels = sections.iter().flat_map(|section| self.levels(section)).map(|level| &**level);
+        let mut found: BTreeSet<u32> = BTreeSet::new();
+        for section in sections.iter().copied().chain(levels) {
+            let Some(places) = self.places.get(section) else { continue };
+            for place in places.header.iter().chain(places.keys.values()) {
+                let mut number = place.file;
+                while number != 0 && found.insert(number) {
+                    number = self.parents.get(&number).copied().unwrap_or(0);
+                }
+            }
+        }
+        found.into_iter().map(|number| self.files[number as usize].path()).collect()
     }
 
     /// Opens a section, which may exist already.

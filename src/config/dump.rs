@@ -200,6 +200,10 @@ impl Dump<'_> {
         {
             return Some(merged);
         }
+        if name == "programs" && self.document.lacks_files() {
+            let known = self.known_programs(section);
+            return Some((known, self.origin(section, holder, value.place)));
+        }
         // What cannot be written, for example a comment's marker from the environment, stays a name.
         let attempts: [&dyn Fn(&str) -> bool; 2] = [&|_| true, &no_variables];
         let doubled = with_percents(value.text).filter(|_| schema::keeps_percents(name));
@@ -208,6 +212,18 @@ impl Dump<'_> {
             attempts.into_iter().map(|wanted| self.filled_in(template, value.place, own, wanted));
         let text = filled.find(|text| survives(name, text)).unwrap_or_else(|| value.text.to_string());
         Some((text, self.origin(section, holder, value.place)))
+    }
+
+    /// The members of a group without those whose files were left out.
+    fn known_programs(&self, section: &str) -> String {
+        let context = self.context();
+        let text = context.section(section).with(self.names_of(section)).text("programs").unwrap_or_default();
+        let mut names = values::strings(&text);
+        names.retain(|name| {
+            let has = |kind: &str| self.document.has_section(&format!("{kind}:{name}"));
+            has("program") || has("fcgi-program")
+        });
+        names.join(",").replace('%', "%%")
     }
 
     /// The environment of a section that gets variables from several sections, and where they are from.

@@ -6,7 +6,7 @@ use crate::config::programs::{self, section_name};
 use crate::config::schema;
 use crate::config::section::Context;
 use crate::config::values;
-use crate::model::config::{GroupConfig, GroupKind, Level, ProcessConfig};
+use crate::model::config::{GroupConfig, GroupKind, Level, ProcessConfig, SourceFiles};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -22,6 +22,12 @@ pub(super) fn read(context: &Context<'_>, global: &BTreeMap<String, String>) -> 
     of_kind("eventlistener:").for_each(|section| reader.listener(section));
     of_kind("fcgi-program:").for_each(|section| reader.fcgi_program(section));
     reader.finish()
+}
+
+/// Why a member's name stands for no section.
+enum Unknown {
+    Missing(String),
+    Ambiguous(String),
 }
 
 struct Reader<'c> {
@@ -41,31 +47,45 @@ impl<'c> Reader<'c> {
         let programs = section.text("programs");
         let priority = section.get_or_default("priority", values::any_integer);
         let mut processes = Vec::new();
+        let mut sections = vec![name];
         for program in programs.as_deref().map(values::strings).unwrap_or_default() {
             match self.member(name, program) {
                 Ok(member) => {
                     self.grouped.insert(member);
+                    sections.push(member);
                     processes.extend(self.processes_of_member(member, &group_name));
                 }
-                Err(text) => section.error(Some("programs"), text),
+                // It may be in a file that was left out, whose errors are told.
+                Err(Unknown::Missing(text)) if self.context.document.lacks_files() => {
+                    section.note(
+                        Some("programs"),
+                        Level::Error,
+                        format!("{text}; the group does without it"),
+                    );
+                }
+                Err(Unknown::Missing(text) | Unknown::Ambiguous(text)) => {
+                    section.error(Some("programs"), text)
+                }
             }
         }
         // Stable: among equals the order of `programs` stays.
         processes.sort_by_key(|process| process.priority);
-        self.add(name, &group_name, priority, GroupKind::Group, processes);
+        self.add(&sections, &group_name, priority, GroupKind::Group, processes);
     }
 
     /// The section a member's name stands for.
-    fn member(&self, group: &str, program: &str) -> Result<&'c str, String> {
+    fn member(&self, group: &str, program: &str) -> Result<&'c str, Unknown> {
         let find = |prefix: &str| {
             let wanted = format!("{prefix}:{program}");
             self.context.document.section_name(&wanted)
         };
         match (find("program"), find("fcgi-program")) {
-            (Some(_), Some(_)) => {
-                Err(format!("[{group}] name {program} is ambiguous (exists as program and fcgi-program)"))
+            (Some(_), Some(_)) => Err(Unknown::Ambiguous(format!(
+                "[{group}] name {program} is ambiguous (exists as program and fcgi-program)"
+            ))),
+            (None, None) => {
+                Err(Unknown::Missing(format!("[{group}] names unknown program or fcgi-program {program}")))
             }
-            (None, None) => Err(format!("[{group}] names unknown program or fcgi-program {program}")),
             (Some(section), None) | (None, Some(section)) => Ok(section),
         }
     }
@@ -86,7 +106,7 @@ impl<'c> Reader<'c> {
         let priority = self.context.section(name).get("priority", values::any_integer);
         let priority = priority.unwrap_or(schema::PROGRAM_PRIORITY);
         let processes = programs::read(self.context, name, &program_name, self.global, None);
-        self.add(name, &program_name, priority, GroupKind::Program, processes);
+        self.add(&[name], &program_name, priority, GroupKind::Program, processes);
     }
 
     /// An `[eventlistener:x]`.
@@ -97,7 +117,7 @@ impl<'c> Reader<'c> {
         let pool = listeners::read(&section);
         let processes = programs::read(self.context, name, &pool_name, self.global, None);
         if let Some(pool) = pool {
-            self.add(name, &pool_name, priority, GroupKind::EventListener(pool), processes);
+            self.add(&[name], &pool_name, priority, GroupKind::EventListener(pool), processes);
         }
     }
 
@@ -111,19 +131,23 @@ impl<'c> Reader<'c> {
         let priority = priority.unwrap_or(schema::PROGRAM_PRIORITY);
         let socket = fcgi::read_socket(self.context, name, &program_name);
         let processes = programs::read(self.context, name, &program_name, self.global, socket);
-        self.add(name, &program_name, priority, GroupKind::FcgiProgram, processes);
+        self.add(&[name], &program_name, priority, GroupKind::FcgiProgram, processes);
     }
 
+    /// Adds what the first of these sections makes, with the others as its members.
     fn add(
         &mut self,
-        section: &'c str,
+        sections: &[&'c str],
         name: &str,
         priority: i64,
         kind: GroupKind,
         processes: Vec<Arc<ProcessConfig>>,
     ) {
+        // All callers name one.
+        let section = sections[0];
         let processes = self.without_doubles(section, name, processes);
-        self.groups.push((section, GroupConfig { name: name.into(), priority, kind, processes }));
+        let files = SourceFiles(self.context.document.included_files(sections));
+        self.groups.push((section, GroupConfig { name: name.into(), priority, kind, processes, files }));
     }
 
     /// Leaves one process of every name: the last, as in Supervisor, which says nothing about it.

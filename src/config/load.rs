@@ -4,11 +4,14 @@ use crate::config::args::DaemonArgs;
 use crate::config::document::Document;
 use crate::config::dump::{Setting, all_settings, dump};
 use crate::config::error::{ConfigError, ConfigErrors};
-use crate::config::reading::{self, Readable};
+use crate::config::include::Files;
+use crate::config::reading::Readable;
 use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::trust::{self, Doubt};
-use crate::config::{aliases, daemon, defaults, dependencies, groups, hints, include, ini, servers, unknown};
+use crate::config::{
+    aliases, daemon, defaults, dependencies, groups, hints, include_errors, ini, servers, unknown,
+};
 use crate::model::config::{Config, Level, Message};
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -43,12 +46,12 @@ fn load_from(
     surroundings: &Surroundings,
     readable: Readable,
 ) -> Result<Config, ConfigErrors> {
-    let (document, notes) = read_document(args, surroundings, readable)?;
+    let Read { document, outcome, .. } = read(args, surroundings, readable)?;
     let doubts = trust::doubts(&document);
     if let Some(refused) = doubts.iter().find_map(|doubt| refusal(doubt, args, surroundings)) {
         return Err(refused.into());
     }
-    let mut config = interpret(&document, notes, args, surroundings).into_result()?;
+    let mut config = outcome.into_result()?;
     config.messages.extend(
         doubts
             .iter()
@@ -117,13 +120,13 @@ pub fn effective(
 /// # Errors
 /// As for [`load`].
 pub fn settings(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Vec<Setting>, ConfigErrors> {
-    let (document, notes) = read_document(args, surroundings, Readable::Files)?;
-    interpret(&document, notes, args, surroundings).into_result()?;
+    let Read { document, outcome, .. } = read(args, surroundings, Readable::Files)?;
+    outcome.into_result()?;
     Ok(all_settings(&document, args, surroundings).into_iter().flat_map(|(_, settings)| settings).collect())
 }
 
 /// The directory a file lies in: what `%(here)s` means in it.
-fn here(name: &Path, surroundings: &Surroundings) -> String {
+pub(super) fn here(name: &Path, surroundings: &Surroundings) -> String {
     let path = surroundings.absolute(name);
     path.parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned()
 }
@@ -144,22 +147,53 @@ impl Outcome {
     }
 }
 
+/// What was read, and what it means.
+pub(crate) struct Read {
+    pub document: Document,
+    pub outcome: Outcome,
+    /// Everything that is wrong with the files that were left out.
+    pub left_out: Vec<ConfigError>,
+}
+
 /// Finds and reads the main file and its includes.
-pub(crate) fn read_document(
+///
+/// # Errors
+/// What is wrong with the files as texts; what is wrong with their values is part of the outcome.
+pub(crate) fn read(
     args: &DaemonArgs,
     surroundings: &Surroundings,
     readable: Readable,
-) -> Result<(Document, Vec<Note>), ConfigErrors> {
+) -> Result<Read, ConfigErrors> {
     let name = match &args.configuration {
         Some(name) => PathBuf::from(name),
         None => search(surroundings)?.ok_or_else(|| nothing_found(surroundings))?,
     };
-    let mut document = Document::default();
-    read_file(&name, surroundings, readable, &mut document)?;
-    let notes = include::read(&mut document, surroundings)?;
-    aliases::resolve(&mut document);
-    defaults::resolve(&mut document, surroundings);
-    Ok((document, notes))
+    let mut files = Files::new(&name, surroundings, readable);
+    // Each round but the last leaves out a file that was not left out before.
+    loop {
+        let (mut document, notes) = match files.document() {
+            Ok(read) => read,
+            Err(errors) if files.leave_out(errors.iter()) => continue,
+            Err(errors) => {
+                let explained = files.explained(errors.iter().cloned());
+                return Err(ConfigErrors::new(explained).unwrap_or(errors));
+            }
+        };
+        aliases::resolve(&mut document);
+        defaults::resolve(&mut document, surroundings);
+        let mut outcome = interpret(&document, notes, args, surroundings);
+        if files.leave_out(&outcome.errors) {
+            continue;
+        }
+        outcome.errors = files.explained(outcome.errors);
+        if let Some(config) = &mut outcome.config {
+            config.skipped = include_errors::skipped(&files);
+            config.messages.extend(include_errors::messages(&config.skipped));
+            config.messages.sort_by_key(|message| std::cmp::Reverse(message.level));
+        }
+        let left_out = files.left_out().values().flatten().cloned().collect();
+        return Ok(Read { document, outcome, left_out });
+    }
 }
 
 /// Turns a document into a configuration.
@@ -196,7 +230,8 @@ pub(crate) fn interpret(
     messages.extend(aliases::messages(document));
     // As Supervisor logs them: what is worst comes first.
     messages.sort_by_key(|message| std::cmp::Reverse(message.level));
-    let config = Config { path, supervisord, http_servers, rpc_namespaces, groups, messages };
+    let skipped = Vec::new();
+    let config = Config { path, supervisord, http_servers, rpc_namespaces, groups, messages, skipped };
     Outcome { config: errors.is_empty().then_some(config), errors, notes }
 }
 
@@ -205,18 +240,6 @@ pub(crate) fn interpret(
 fn is_for_a_daemon(document: &Document) -> bool {
     let has = |prefix: &str| document.sections().any(|section| section.starts_with(prefix));
     document.has_section(daemon::SECTION) || BEYOND_THE_DAEMON.iter().any(|prefix| has(prefix))
-}
-
-/// Reads one file into a document.
-pub(super) fn read_file(
-    name: &Path,
-    surroundings: &Surroundings,
-    readable: Readable,
-    document: &mut Document,
-) -> Result<(), ConfigError> {
-    let path = surroundings.absolute(name);
-    let bytes = reading::read(&path, readable).map_err(|error| unreadable(name, &error))?;
-    read_text(name, bytes, surroundings, document)
 }
 
 /// Reads what was found in a file into a document.
@@ -234,7 +257,7 @@ pub(super) fn read_text(
     ini::read(&text, name, here(name, surroundings), document)
 }
 
-fn unreadable(name: &Path, error: &std::io::Error) -> ConfigError {
+pub(super) fn unreadable(name: &Path, error: &std::io::Error) -> ConfigError {
     let text = match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             format!("could not find config file {}", name.display())

@@ -4,7 +4,7 @@
 //! then read one by one, in Supervisor's order. Reading goes on after an error, so that [`load()`] can report all
 //! errors and still name the one at which Supervisor would have stopped.
 //!
-//! Only `reading` opens files, for `load` and `include`. `trust` checks who else can write to them. Only `surroundings`
+//! Only `reading` opens files, for `include`. `trust` checks who else can write to them. Only `surroundings`
 //! looks at the process and the machine. In reading order:
 //!
 //! 1. `text`, `values`, `duration`, `probe`, `expand` and `environment`: single values;
@@ -53,6 +53,7 @@ pub(crate) mod ctl;
 pub(crate) mod env_file;
 mod hints;
 mod include;
+mod include_errors;
 pub(crate) mod load;
 pub(crate) mod reading;
 mod similar;
@@ -72,6 +73,7 @@ pub use document::{Document, Place, SourceFile, Value};
 pub use dump::{Origin, Setting};
 pub use error::{ConfigError, ConfigErrors};
 pub use expand::{Arg, ExpandError, Names, expand};
+pub use include_errors::keep;
 pub(crate) use load::search;
 pub use load::{effective, load, load_at_start, parse, root_warning, settings};
 pub use sample::{init_main, sample};

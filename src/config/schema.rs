@@ -322,8 +322,7 @@ pub(crate) const KINDS: [Kind; 13] = [
     Kind {
         prefix: "include",
         example: "",
-        help: "More files, read after this one. Their settings override those of this file. They cannot include \
-               others.",
+        help: "More files, read after this one. Their settings override those of this file. They can include others.",
         keys: &[INCLUDE],
         for_programs: &[],
         open: false,
@@ -440,8 +439,19 @@ const SUPERVISORCTL: &[Key] = &[
 const CTL_PLUGIN: &[Key] =
     &[optional("supervisor.ctl_factory", "module:factory", "Python code: cannot be loaded")];
 
-const INCLUDE: &[Key] =
-    &[optional("files", "conf.d/*.conf", "patterns separated by blanks, relative to this file's directory")];
+const INCLUDE: &[Key] = &[
+    optional(
+        "files",
+        "conf.d/*.conf",
+        "patterns, or directories with *.conf and *.ini, separated by blanks, relative to this file's directory",
+    ),
+    new(key(
+        "include_errors",
+        "fail",
+        "what follows from an error in an included file: fail, or skip, which leaves the file out and its programs as \
+         they are",
+    )),
+];
 
 const GROUP: &[Key] = &[
     optional(
@@ -742,7 +752,7 @@ mod tests {
     }
 
     /// A section of every kind that a daemon reads, with what it cannot be without.
-    const LEAST: &str = "[supervisord]\n[unix_http_server]\nfile=/tmp/x.sock\n[inet_http_server]\nport=1\n\
+    const LEAST: &str = "[program-defaults:web]\n[supervisord]\n[unix_http_server]\nfile=/tmp/x.sock\n[inet_http_server]\nport=1\n\
                          [rpcinterface:supervisor]\n\
                          supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n\
                          [supervisorctl]\n[program:x]\ncommand=/bin/x\n[eventlistener:e]\ncommand=/bin/x\n\

@@ -31,6 +31,7 @@ impl ConfigSource {
     /// What is wrong with the file.
     pub fn preview(&self) -> Result<(Reread, UpdatePlan), ConfigErrors> {
         let fresh = config::load(&self.args, &self.surroundings)?;
+        let fresh = config::keep(&self.active, fresh);
         let plan = update::plan(&self.active, &fresh.groups, |_| true);
         Ok((config::diff(&self.active, &fresh.groups), plan))
     }

@@ -174,6 +174,8 @@ requests! {
     UpgradeState -> String;
     /// The errors of the last reread, as a text; empty if there were none.
     ConfigProblem -> String;
+    /// The included files that the last reread left out, each with what is wrong in it.
+    SkippedFiles -> Vec<String>;
     /// The last exits of a process and what will happen next.
     ProcessHistory(Target) -> Facts;
     /// The pids and versions of keeper and manager.

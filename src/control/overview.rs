@@ -40,6 +40,8 @@ pub struct DaemonView {
     pub manager_starts: u32,
     /// The main configuration file.
     pub config: PathBuf,
+    /// The included files that were left out when it was last read, each with what is wrong in it (`include_errors=skip`).
+    pub skipped_files: Vec<String>,
 }
 
 /// The state of one process.

@@ -72,6 +72,13 @@ impl Daemon {
         lives.iter().any(|life| records::Members::of(life).is_ok_and(|members| members.flag("oneshot")))
     }
 
+    /// The included files that the daemon left out when it last read its configuration, each with what is wrong in it. None
+    /// from a daemon that leaves none out.
+    pub(crate) fn skipped_files(&mut self) -> Vec<String> {
+        let answer = self.call("supervisord.getSkippedFiles", vec![]);
+        answer.and_then(|answer| records::texts(&answer)).unwrap_or_default()
+    }
+
     pub(crate) fn reload_config(&mut self) -> Answer<Reread> {
         Reread::read(&self.call("supervisor.reloadConfig", vec![])?)
     }

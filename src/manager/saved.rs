@@ -10,7 +10,7 @@
 use crate::manager::boot::{ActiveGroup, Snapshot, deposit_snapshot};
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::standing::Standing;
-use crate::model::config::{Config, GroupConfig};
+use crate::model::config::{Config, GroupConfig, SkippedFile};
 use std::mem;
 use std::sync::Arc;
 
@@ -105,9 +105,10 @@ impl InForce {
         mem::replace(&mut self.config, Arc::new(config))
     }
 
-    /// Takes over the groups of a configuration that was read again, to be added when somebody asks for that.
-    pub fn reread(&mut self, groups: Vec<Arc<GroupConfig>>) {
-        self.adopt(Config { groups, ..(*self.config).clone() });
+    /// Takes over the groups of a configuration that was read again, to be added when somebody asks for that, and which of
+    /// its files were left out.
+    pub fn reread(&mut self, groups: Vec<Arc<GroupConfig>>, skipped: Vec<SkippedFile>) {
+        self.adopt(Config { groups, skipped, ..(*self.config).clone() });
     }
 
     /// What is to become of some process has changed.

@@ -32,6 +32,33 @@ pub struct Config {
     pub groups: Vec<Arc<GroupConfig>>,
     /// Warnings and notes from reading it, the most severe first, for the activity log.
     pub messages: Vec<Message>,
+    /// Included files that were left out because something in them is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedFile>,
+}
+
+/// An included file that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedFile {
+    /// Absolute.
+    pub file: PathBuf,
+    /// The line of the first thing that is wrong in it, counted from 1; `None` if it could not be read.
+    pub line: Option<u32>,
+    /// What is wrong there, in one line.
+    pub text: String,
+    /// The headers of its sections, without their brackets, as far as they can be seen.
+    pub sections: Vec<String>,
+}
+
+/// `/etc/conf.d/a.conf:3: [program:a] startsecs: …`.
+impl std::fmt::Display for SkippedFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        write!(f, " {}", self.text)
+    }
 }
 
 impl Config {
@@ -307,6 +334,27 @@ pub struct GroupConfig {
     pub kind: GroupKind,
     /// Its processes, in the order in which they start.
     pub processes: Vec<Arc<ProcessConfig>>,
+    /// The included files that it depends on.
+    #[serde(default, skip_serializing_if = "SourceFiles::is_empty")]
+    pub files: SourceFiles,
+}
+
+/// The included files that a group depends on, absolute. Any two are equal: where something was written does not matter to
+/// the processes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SourceFiles(pub Vec<PathBuf>);
+
+impl SourceFiles {
+    /// Whether it stands in the main file alone.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl PartialEq for SourceFiles {
+    fn eq(&self, _: &SourceFiles) -> bool {
+        true
+    }
 }
 
 /// What a group was made from.

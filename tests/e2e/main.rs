@@ -28,6 +28,7 @@ mod exit_when;
 mod faults;
 mod guard;
 mod identity;
+mod includes;
 mod keeper;
 mod life;
 mod life_ctl;

@@ -248,6 +248,7 @@ impl Programs {
             Call::Upgrade(_, client) => answer(client, Ok(String::new())),
             Call::UpgradeState(_, client) => answer(client, Ok(String::new())),
             Call::ConfigProblem(_, client) => answer(client, Ok(String::new())),
+            Call::SkippedFiles(_, client) => answer(client, Ok(Vec::new())),
             Call::ResolveName(ask::ResolveName(name), client) => answer(client, Ok(name)),
             Call::ProcessHistory(_, client) => answer(client, Ok(Vec::new())),
             Call::Keeper(_, client) => answer(client, Ok(Vec::new())),

@@ -29,6 +29,7 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
         }
         Err(problem) => return Err(shutting_down(problem)),
     };
+    tell_skipped_files(session);
     let with = |word: &'static str| move |group: &String| (group.clone(), word);
     let mut lines: Vec<(String, &str)> = reread.added.iter().map(with("available")).collect();
     lines.extend(reread.changed.iter().map(with("changed")));
@@ -39,6 +40,13 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
     }
     let text: String = lines.iter().map(|(group, word)| format!("{group}: {word}\n")).collect();
     Ok(session.screen.bytes(text.as_bytes())?)
+}
+
+/// Tells which files of the configuration were left out, if there are any.
+pub(super) fn tell_skipped_files(session: &mut Session) {
+    for file in session.daemon.skipped_files() {
+        session.screen.hint(&format!("left out of the configuration: {file}"));
+    }
 }
 
 /// Where the configuration was wrong that could not be read again: what the fault has no room for. Nothing from a daemon

@@ -1,5 +1,6 @@
 //! `status`: print the states of processes.
 
+use super::reread::tell_skipped_files;
 use super::{Command, Completes, top, words};
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
@@ -129,6 +130,7 @@ fn show(session: &mut Session, request: &Request<'_>) -> Outcome {
         let table = render::status_table(&rows, &session.screen);
         session.screen.drawn(table.as_bytes())?;
     }
+    tell_skipped_files(session);
     if shown.iter().any(|process| is_stopped(process.state)) {
         session.fail(Exit::STATUS_NOT_RUNNING);
     }

@@ -1,7 +1,7 @@
 //! `update`: read the configuration again and apply the differences.
 
 use super::reload::already_shutting_down;
-use super::reread::place_of_problem;
+use super::reread::{place_of_problem, tell_skipped_files};
 use super::{Command, Completes, plan, words};
 use crate::ctl::error::{CtlError, Outcome};
 use crate::ctl::exit::Exit;
@@ -79,6 +79,7 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
 }
 
 fn finish(session: &mut Session, changes: &[GroupChange], plan_only: bool) -> Outcome {
+    tell_skipped_files(session);
     if plan_only {
         return plan::print(session, changes);
     }

@@ -1,5 +1,6 @@
 //! `why`: explain the state of a process: how it got there, what it did before, and what happens next.
 
+use super::reread::tell_skipped_files;
 use super::{Command, Completes, status, words};
 use crate::ctl::daemon::text;
 use crate::ctl::error::{CtlError, Outcome};
@@ -49,6 +50,7 @@ fn run(session: &mut Session, arguments: &str) -> Outcome {
         }
         explain(session, process)?;
     }
+    tell_skipped_files(session);
     Ok(())
 }
 

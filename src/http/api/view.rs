@@ -211,6 +211,7 @@ pub(crate) struct Daemon<'a> {
     manager_pid: i32,
     manager_starts: u32,
     config: String,
+    skipped_files: &'a [String],
 }
 
 pub(crate) fn daemon(daemon: &DaemonView) -> Daemon<'_> {
@@ -226,6 +227,7 @@ pub(crate) fn daemon(daemon: &DaemonView) -> Daemon<'_> {
         manager_pid: daemon.manager_pid,
         manager_starts: daemon.manager_starts,
         config: daemon.config.to_string_lossy().into_owned(),
+        skipped_files: &daemon.skipped_files,
     }
 }
 

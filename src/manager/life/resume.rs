@@ -261,6 +261,10 @@ impl Daemon {
     /// Begins to make the active groups what the configuration says, as `update` does.
     fn begin_group_updates(&mut self) {
         let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
+        if !self.in_force.config().skipped.is_empty() {
+            let fresh = Config::clone(self.in_force.config());
+            self.in_force.adopt(crate::config::keep(&active, fresh));
+        }
         let plan = crate::config::update::plan(&active, &self.in_force.config().groups, |_| true);
         self.update_groups(plan, None);
     }

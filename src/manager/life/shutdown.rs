@@ -101,10 +101,11 @@ impl Daemon {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn read_config(&self) -> Result<Config, String> {
-        config::load(&self.boot.args, &self.surroundings()).map_err(|errors| {
+        let fresh = config::load(&self.boot.args, &self.surroundings()).map_err(|errors| {
             let place = errors.first().place().map(|place| format!(" (at {place})"));
             format!("{errors}{}", place.unwrap_or_default())
-        })
+        })?;
+        Ok(config::keep(&self.active_configs(), fresh))
     }
 
     /// What a configuration is read in: what the daemon was started in.

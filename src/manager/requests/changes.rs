@@ -16,7 +16,7 @@ use crate::model::config::GroupConfig;
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec::Namespec;
 use crate::model::stream::Stream;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What came of the last time when the configuration was read again.
@@ -51,7 +51,9 @@ impl Daemon {
         for message in &fresh.messages {
             activity::write(message.level, &message.text);
         }
-        self.in_force.reread(fresh.groups);
+        let fresh = config::keep(&self.active_configs(), fresh);
+        self.in_force.reread(fresh.groups, fresh.skipped);
+        self.show_daemon();
         Ok(())
     }
 
@@ -116,6 +118,18 @@ impl Daemon {
         }
         let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
         Ok(update::plan(&active, configured, |group| wanted.contains(group)))
+    }
+
+    /// The configurations of the active groups. Those that are the same as at the last reread say which files they were in
+    /// then.
+    pub(crate) fn active_configs(&self) -> Vec<Arc<GroupConfig>> {
+        let reread: HashMap<&str, &Arc<GroupConfig>> =
+            self.in_force.config().groups.iter().map(|group| (&*group.name, group)).collect();
+        let latest = |active: &Arc<GroupConfig>| {
+            let same = reread.get(&*active.name).filter(|reread| **reread == active);
+            Arc::clone(same.copied().unwrap_or(active))
+        };
+        self.procs.groups().iter().map(|group| latest(&group.config)).collect()
     }
 
     pub(super) fn add_request(&mut self, group: &Arc<GroupConfig>) -> Result<(), Fault> {

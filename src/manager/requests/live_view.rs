@@ -108,7 +108,13 @@ impl Daemon {
             manager_pid: process::own_pid(),
             manager_starts: self.link.manager_starts(),
             config: self.in_force.config().path.clone(),
+            skipped_files: self.skipped_files(),
         }
+    }
+
+    /// The files that the last reread left out, each with what is wrong in it.
+    pub fn skipped_files(&self) -> Vec<String> {
+        self.in_force.config().skipped.iter().map(ToString::to_string).collect()
     }
 
     /// Who is alive.

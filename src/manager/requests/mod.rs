@@ -26,7 +26,6 @@ use crate::manager::requests::views::{history, readable_source};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec;
 use crate::sys::clock;
-use std::sync::Arc;
 
 impl Daemon {
     /// Answers a request, now or when what it waits for has happened.
@@ -177,6 +176,9 @@ impl Daemon {
             Call::ConfigProblem(ask::ConfigProblem, client) => {
                 self.answer(client, |daemon| Ok(daemon.last_reread.problem().to_string()));
             }
+            Call::SkippedFiles(ask::SkippedFiles, client) => {
+                self.answer(client, |daemon| Ok(daemon.skipped_files()));
+            }
             Call::ConfigSource(ask::ConfigSource, client) => {
                 self.answer(client, |daemon| Ok(Box::new(daemon.config_source())));
             }
@@ -205,7 +207,7 @@ impl Daemon {
         ConfigSource {
             args: self.boot.args.clone(),
             surroundings: self.surroundings(),
-            active: self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect(),
+            active: self.active_configs(),
         }
     }
 }

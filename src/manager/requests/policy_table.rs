@@ -7,7 +7,7 @@ use crate::control::request::{Client, Target, Wait};
 use crate::core::process::{After, NEVER, Process, State};
 use crate::core::sample;
 use crate::manager::processes::{Proc, ProcessManager, SlotId};
-use crate::model::config::{FcgiAddress, FcgiSocket, GroupConfig, GroupKind, ProcessConfig};
+use crate::model::config::{FcgiAddress, FcgiSocket, GroupConfig, GroupKind, ProcessConfig, SourceFiles};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::state::{ProcessState, SupervisorState};
 use crate::model::stream::Stream;
@@ -44,7 +44,13 @@ fn group(name: &str, priority: i64, rows: &[Row]) -> Arc<GroupConfig> {
         Arc::new(ProcessConfig { name, priority, fcgi_socket, ..sample::config() })
     };
     let processes = rows.iter().map(process).collect();
-    Arc::new(GroupConfig { name: name.into(), priority, kind: GroupKind::Group, processes })
+    Arc::new(GroupConfig {
+        name: name.into(),
+        priority,
+        kind: GroupKind::Group,
+        processes,
+        files: SourceFiles::default(),
+    })
 }
 
 /// Groups that are active, and one more that is only configured.

@@ -425,7 +425,7 @@ pub static GO: [Method; 8] = [
 const OWN_NAMESPACE: &str = "supervisord";
 
 /// The methods of the namespace `supervisord`, which Supervisor does not have.
-pub static OWN: [Method; 17] = [
+pub static OWN: [Method; 18] = [
     method("getVersion", Reads, "string", &[], "The version of the daemon itself.", |args| {
         plan::plain(args, Plan::OwnVersion)
     }),
@@ -569,6 +569,15 @@ pub static OWN: [Method; 17] = [
         "Where the configuration was wrong when it was last read again: file, line, section and key. Empty if \
          nothing was.",
         |args| plan::ask(args, ask::ConfigProblem),
+    ),
+    method(
+        "getSkippedFiles",
+        Reads,
+        "array",
+        &[],
+        "The included files that were left out when the configuration was last read (include_errors=skip), each with its \
+         first problem.",
+        |args| plan::ask(args, ask::SkippedFiles),
     ),
 ];
 

@@ -120,6 +120,7 @@ replies! {
     SupervisorState => State,
     i64 => Int,
     String => Text,
+    Vec<String> => Texts,
     Box<ProcessInfo> => Process,
     Arc<Processes> => Processes,
     Rows => Rows,
