@@ -33,7 +33,9 @@ fn answer(method: &str, params: &[Value]) -> Reply {
             Reply::Value(Value::Array(vec![row("cat", true), row("fresh", false)]))
         }
         "supervisor.getVersion" => Reply::Fault(1, ""),
-        "supervisor.reloadConfig" => Reply::Fault(92, "CANT_REREAD: invalid literal"),
+        "supervisor.reloadConfig" | "supervisord.updateGroups" => {
+            Reply::Fault(92, "CANT_REREAD: invalid literal")
+        }
         "supervisord.getConfigProblem" => Reply::Value(text("x.conf:7: [program:a] startsecs")),
         "supervisor.addProcessGroup" | "supervisor.removeProcessGroup" => Reply::Value(Value::Boolean(true)),
         _ if about_cat => Reply::Value(Value::Boolean(true)),

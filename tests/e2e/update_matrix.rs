@@ -128,6 +128,8 @@ const PROGRAM: &[Row] = &[
     ("cpu_weight", "", "", "50", Restart),
     ("pids_max", "", "", "100", Restart),
     ("io_weight", "", "", "50", Restart),
+    // `[program-defaults:other]` has another umask.
+    ("inherit", "", "", "other", Restart),
     // With `true` the program could not start where there are no control groups.
     ("cgroup_required", "", "true", "false", Restart),
     ("no_new_privs", "", "false", "true", Restart),
@@ -235,9 +237,9 @@ fn no_key_is_forgotten() {
     for (kind, keys) in schema() {
         let known = match kind.as_str() {
             // They stand for those of programs, which say what follows.
-            "program" | "program-defaults" => &program | &BTreeSet::from(["inherit".to_string()]),
-            "eventlistener" => &(&names(LISTENER) | &program) | &BTreeSet::from(["inherit".to_string()]),
-            "fcgi-program" => &(&names(FCGI) | &program) | &BTreeSet::from(["inherit".to_string()]),
+            "program" | "program-defaults" => program.clone(),
+            "eventlistener" => &names(LISTENER) | &program,
+            "fcgi-program" => &names(FCGI) | &program,
             "group" => &names(GROUP) | &program,
             _ => names(OTHERS),
         };
@@ -258,6 +260,11 @@ fn the_book_names_the_keys_that_are_applied() {
     assert_eq!(named, applied);
 }
 
+/// The key that a plan names where this one has changed.
+fn because_of(key: &str) -> &str {
+    if key == "inherit" { "umask" } else { key }
+}
+
 /// The name of the section that differs in a key.
 fn section_of(kind: &str, key: &str) -> String {
     format!("{kind}_{}", key.replace(['.', ':'], "_"))
@@ -265,7 +272,7 @@ fn section_of(kind: &str, key: &str) -> String {
 
 /// The whole configuration, before or after.
 fn configuration(is_after: bool) -> String {
-    let mut text = String::new();
+    let mut text = "[program-defaults:other]\numask=027\n".to_string();
     let mut section = |kind: &str, prefix: &str, more: &str, row: &Row| {
         let (key, besides, before, after, _) = row;
         let value = if is_after { after } else { before };
@@ -366,7 +373,11 @@ fn each_key_does_what_the_table_says() {
         let (old, new) = (find(&before, group, &name), find(&after, group, &name));
         let is_right = match effect {
             Live => of_process == Some(("apply".into(), key.to_string())) && old == new && old > Some(0),
-            Restart => of_process == Some(("restart".into(), key.to_string())) && old != new && new > Some(0),
+            Restart => {
+                of_process == Some(("restart".into(), because_of(key).to_string()))
+                    && old != new
+                    && new > Some(0)
+            }
             Replace => {
                 let whole = planned.get(&(name.clone(), String::new()));
                 whole == Some(&("replace".into(), key.to_string())) && old != new && new > Some(0)

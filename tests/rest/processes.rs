@@ -176,12 +176,18 @@ fn the_configuration_is_shown_without_secrets_and_updated() {
 
     // What a reread would find; looking changes nothing.
     daemon.write_conf("[program:y]\ncommand=sleep 1000\nstartsecs=0\n");
-    let would = serde_json::json!({"added": ["y"], "changed": [], "removed": ["x"]});
+    let whole = |name: &str, action: &str, members: usize| {
+        let process = serde_json::json!({"name": name, "action": action, "keys": []});
+        serde_json::json!({"name": name, "action": action, "members": members, "keys": [], "processes": [process]})
+    };
+    let groups = [whole("x", "remove", 1), whole("y", "add", 0)];
+    let would = serde_json::json!({"added": ["y"], "changed": [], "removed": ["x"], "groups": groups});
     assert_eq!(json(&daemon, "/api/v1/reread"), would);
     assert_eq!(json(&daemon, "/api/v1/reread"), would);
     assert_eq!(json(&daemon, "/api/v1/groups")["groups"][0]["name"], "x");
     let updated = act(&daemon, "/api/v1/update", "");
     assert_eq!((&updated["added"], &updated["removed"]), (&would["added"], &would["removed"]));
+    assert_eq!(updated["groups"], would["groups"]);
     wait_for(&daemon, "y", "RUNNING");
 
     daemon.write_conf("[program:y]\ncommand=sleep 1000\nstartsecs=never\n");
