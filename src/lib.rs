@@ -39,6 +39,7 @@ pub mod manager;
 
 pub mod check;
 pub mod cli;
+pub mod convert;
 pub(crate) mod ctl;
 pub(crate) mod pidproxy;
 pub(crate) mod service;

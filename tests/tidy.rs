@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it knows, from the ground up: a room knows only rooms that stand above its own line.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("model", &[]),
     ("core", &["model"]),
     ("sys", &["model"]),
@@ -34,7 +34,8 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("ctl", &["config", "model", "rpc"]),
     ("pidproxy", &["model", "sys"]),
     ("service", &["config", "files", "model"]),
-    ("cli", &["check", "config", "ctl", "manager", "model", "pidproxy", "service", "sys"]),
+    ("convert", &["config", "model"]),
+    ("cli", &["check", "config", "convert", "ctl", "manager", "model", "pidproxy", "service", "sys"]),
     ("main", &["cli", "keeper", "manager"]),
 ];
 

@@ -1,15 +1,18 @@
 //! The command line: selects the part of the program that runs, with its options.
 //!
 //! `supervisord [options]` is the daemon. A first word that is not an option selects another part: `ctl`, `check`,
-//! `init`, `service`, `version`, `completions`, `man` or `pidproxy`. Called as `supervisorctl`, the program is the client;
+//! `init`, `service`, `export`, `import`, `schema`, `version`, `completions`, `man` or `pidproxy`. Called as `supervisorctl`, the program is the client;
 //! called as `echo_supervisord_conf`, it prints the sample configuration.
 
 mod env_file;
 mod getopt;
 mod options;
 
-use crate::config::args::{CheckArgs, CtlArgs, DaemonArgs, InitArgs, ServiceAction, ServiceArgs};
+use crate::config::args::{
+    CheckArgs, CtlArgs, DaemonArgs, ExportArgs, ImportArgs, InitArgs, SchemaArgs, ServiceAction, ServiceArgs,
+};
 use crate::config::repr;
+use crate::convert::{export, import};
 use crate::{COMMIT, SUPERVISOR_VERSION, VERSION};
 use argh::FromArgs;
 use getopt::{Given, Handled, Opt};
@@ -19,7 +22,19 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// The words that select another part of the program than the daemon.
-const PARTS: [&str; 8] = ["ctl", "check", "init", "service", "version", "completions", "man", "pidproxy"];
+const PARTS: [&str; 11] = [
+    "ctl",
+    "check",
+    "init",
+    "service",
+    "export",
+    "import",
+    "schema",
+    "version",
+    "completions",
+    "man",
+    "pidproxy",
+];
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq)]
@@ -34,6 +49,12 @@ pub enum Invocation {
     Init(InitArgs),
     /// Have systemd run the daemon: `service`.
     Service(ServiceArgs),
+    /// Write a configuration in the format of another program: `export`.
+    Export(ExportArgs),
+    /// Make a configuration of another program's files: `import`.
+    Import(ImportArgs),
+    /// Print a JSON Schema: `schema`.
+    Schema(SchemaArgs),
     /// The words after `pidproxy`.
     PidProxy(Vec<String>),
     /// Nothing is left but to print something.
@@ -83,6 +104,9 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Invocation::Check(args) => crate::check::main(&args),
         Invocation::Init(args) => crate::config::init_main(&args),
         Invocation::Service(args) => crate::service::main(&args),
+        Invocation::Export(args) => crate::convert::export_main(&args),
+        Invocation::Import(args) => crate::convert::import_main(&args),
+        Invocation::Schema(args) => crate::convert::schema_main(&args),
         Invocation::PidProxy(words) => crate::pidproxy::main(&words),
         Invocation::Exit(exit) => exit.print(),
     }
@@ -93,11 +117,15 @@ fn set_variables(invocation: &mut Invocation) {
     let (file, doubt) = match invocation {
         Invocation::Daemon(args) => (args.env_file.clone(), Some(&mut args.doubt)),
         Invocation::Check(args) => (args.daemon.env_file.clone(), Some(&mut args.daemon.doubt)),
+        Invocation::Export(args) => (args.daemon.env_file.clone(), Some(&mut args.daemon.doubt)),
         Invocation::Ctl(args) => (args.env_file.clone(), None),
         // The file is for the service, not for whoever installs it.
-        Invocation::Service(_) | Invocation::Init(_) | Invocation::PidProxy(_) | Invocation::Exit(_) => {
-            return;
-        }
+        Invocation::Service(_)
+        | Invocation::Init(_)
+        | Invocation::Import(_)
+        | Invocation::Schema(_)
+        | Invocation::PidProxy(_)
+        | Invocation::Exit(_) => return,
     };
     let Some(Err(error)) = file.as_ref().map(|file| env_file::set(Path::new(file))) else { return };
     let text = format!("command line: --env-file: no variable is set, {}: {error}", file.unwrap_or_default());
@@ -156,6 +184,9 @@ fn daemon(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
         Some("pidproxy") => Ok(Invocation::PidProxy(rest.to_vec())),
         Some("check") => check(&format!("{progname} check"), args, rest),
         Some("service") => service(progname, args, rest),
+        Some("export") => export(&format!("{progname} export"), args, rest),
+        Some("import") => import(&format!("{progname} import"), rest),
+        Some("schema") => schema(&format!("{progname} schema"), rest),
         Some(_) => init(&format!("{progname} init"), rest),
     }
 }
@@ -228,6 +259,60 @@ fn init(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
     let (plain, rest) = plain(progname, options::INIT, words, init_help)?;
     no_positional(progname, &rest)?;
     Ok(Invocation::Init(fill(progname, &plain)?))
+}
+
+/// The options may stand before the format or behind it, up to the first name.
+fn export(progname: &str, daemon: DaemonArgs, words: &[String]) -> Result<Invocation, Exit> {
+    let known = export::FORMATS.iter().map(|format| format.name).collect();
+    let (plain, format, names) = conversion(progname, options::EXPORT, words, export_help, known)?;
+    let words = [plain, vec!["--".to_string(), format], names].concat();
+    let args: ExportArgs = fill(progname, &words)?;
+    let configuration = args.configuration.clone().or_else(|| daemon.configuration.clone());
+    Ok(Invocation::Export(ExportArgs { daemon: DaemonArgs { configuration, ..daemon }, ..args }))
+}
+
+fn import(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
+    let known = import::FORMATS.iter().map(|format| format.name).collect();
+    let (plain, format, files) = conversion(progname, options::IMPORT, words, import_help, known)?;
+    if files.is_empty() {
+        return Err(Exit::usage(progname, &format!("name the files to import: {progname} {format} FILE...")));
+    }
+    let words = [plain, vec!["--".to_string(), format], files].concat();
+    Ok(Invocation::Import(fill(progname, &words)?))
+}
+
+/// The options of a conversion in argh's spelling, its format, and the words behind it.
+fn conversion(
+    progname: &str,
+    options: &'static [Opt],
+    words: &[String],
+    help: fn(&str) -> String,
+    known: Vec<&str>,
+) -> Result<(Vec<String>, String, Vec<String>), Exit> {
+    let usage = |text: String| Exit::usage(progname, &text);
+    let (mut given, rest) = getopt::lex(options, words).map_err(usage)?;
+    let (format, behind) = rest.split_at(rest.len().min(1));
+    let (more, names) = getopt::take(options, behind).map_err(usage)?;
+    given.extend(more);
+    let plain = handled(progname, &given, help)?;
+    let known = known.join(", ");
+    let names = names.into_iter().filter(|word| word != "--").collect();
+    match format.first() {
+        Some(format) if known.split(", ").any(|name| name == format) => Ok((plain, format.clone(), names)),
+        Some(other) => Err(usage(format!("no format is called {}; the formats are {known}", repr(other)))),
+        None => Err(usage(format!("name a format: {known}"))),
+    }
+}
+
+fn schema(progname: &str, words: &[String]) -> Result<Invocation, Exit> {
+    let (plain, rest) = plain(progname, options::SCHEMA, words, schema_help)?;
+    let args: SchemaArgs = fill(progname, &plain)?;
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    match rest[..] {
+        [] => Ok(Invocation::Schema(args)),
+        ["check"] => Ok(Invocation::Schema(SchemaArgs { check: true })),
+        [word, ..] => Err(Exit::usage(progname, &format!("no schema is called {}, only check", repr(word)))),
+    }
 }
 
 /// The options may stand before the word, before the action or behind it.
@@ -308,9 +393,9 @@ fn list(words: &[String]) -> String {
 fn daemon_help(progname: &str) -> String {
     format!(
         "supervisord -- run a set of applications as daemons.\n\nUsage: {progname} [options]\n       {progname} \
-         [options] ctl|check|init|service|version|completions|man [options]\n\nOptions:\n{}\nctl -- control a running daemon (see '{progname} ctl \
+         [options] ctl|check|init|service|export|import|schema|version|completions|man [options]\n\nOptions:\n{}\nctl -- control a running daemon (see '{progname} ctl \
          -h')\ncheck -- read the configuration and report everything that is wrong\ninit -- print a \
-         commented configuration\nservice -- install, uninstall, start, stop or show the systemd service\nversion -- print the version of this program (-v prints that of the Supervisor it replaces)\ncompletions -- print completions for bash, zsh or fish\nman -- print a manual page \
+         commented configuration\nservice -- install, uninstall, start, stop or show the systemd service\nexport -- write the configuration in the format of another program\nimport -- make a configuration of another program's files\nschema -- print a JSON Schema of the configuration\nversion -- print the version of this program (-v prints that of the Supervisor it replaces)\ncompletions -- print completions for bash, zsh or fish\nman -- print a manual page \
          (supervisord, supervisorctl or supervisord.conf)\n\n",
         options_help(options::DAEMON)
     )
@@ -359,6 +444,36 @@ fn service_help(progname: &str) -> String {
          for the unit\n\nExit status: 0 success, 1 failure, 2 wrong usage; for status, that of systemctl.\n\n",
         ServiceAction::NAMES.join("|"),
         options_help(options::SERVICE)
+    )
+}
+
+fn export_help(progname: &str) -> String {
+    let formats: Vec<&str> = export::FORMATS.iter().map(|format| format.name).collect();
+    format!(
+        "Writes the programs of the configuration in the format of another program, and lists on stderr what that format \
+         cannot say.\n\nUsage: {progname} [options] {} [PROGRAM|GROUP...]\n\nOptions:\n{}\nExit status: 0 success, 1 nothing \
+         was written, 2 wrong usage.\n\n",
+        formats.join("|"),
+        options_help(options::EXPORT)
+    )
+}
+
+fn import_help(progname: &str) -> String {
+    let formats: Vec<&str> = import::FORMATS.iter().map(|format| format.name).collect();
+    format!(
+        "Makes a configuration of another program's files, and lists on stderr what a configuration cannot say.\n\nUsage: \
+         {progname} [options] {} FILE...\n\nOptions:\n{}\nExit status: 0 success, 1 nothing was written, 2 wrong \
+         usage.\n\n",
+        formats.join("|"),
+        options_help(options::IMPORT)
+    )
+}
+
+fn schema_help(progname: &str) -> String {
+    format!(
+        "Prints a JSON Schema (draft 2020-12) of the configuration as JSON: an object of sections, each an object of keys \
+         with texts as values.\n\nUsage: {progname} [options] [check]\n\nOptions:\n{}\n",
+        options_help(options::SCHEMA)
     )
 }
 

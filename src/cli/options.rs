@@ -202,3 +202,21 @@ pub(super) static SERVICE: &[Opt] = &[
 
 pub(super) static INIT: &[Opt] =
     &[value(&['o'], "output", "FILENAME", anything, "write to FILENAME instead of stdout"), HELP];
+
+const OUTPUT: Opt = value(&['o'], "output", "PATH", anything, "");
+
+pub(super) static EXPORT: &[Opt] = &[
+    CONFIGURATION,
+    HELP,
+    Opt {
+        help: "write into the directory PATH, or to PATH if there is only one file; never over another file",
+        ..OUTPUT
+    },
+    value(&[], "image", "NAME", anything, "the image of containers"),
+];
+
+pub(super) static IMPORT: &[Opt] =
+    &[Opt { help: "write to PATH instead of stdout; never over another file", ..OUTPUT }, HELP];
+
+pub(super) static SCHEMA: &[Opt] =
+    &[HELP, flag(&[], Some("check"), "print the schema of what \"check --json\" prints")];

@@ -172,6 +172,51 @@ pub struct InitArgs {
     pub output: Option<String>,
 }
 
+/// `supervisord export`.
+#[derive(FromArgs, Clone, Debug, Default, PartialEq)]
+pub struct ExportArgs {
+    /// what to make
+    #[argh(positional)]
+    pub format: String,
+    /// the configuration file; searched for if missing
+    #[argh(option)]
+    pub configuration: Option<String>,
+    /// a directory, or a file if there is only one; stdout if missing
+    #[argh(option)]
+    pub output: Option<String>,
+    /// the image of containers
+    #[argh(option)]
+    pub image: Option<String>,
+    /// what stood before `export` on the command line
+    #[argh(option, default = "DaemonArgs::default()", from_str_fn(no_daemon_args))]
+    pub daemon: DaemonArgs,
+    /// programs and groups; all if missing
+    #[argh(positional, greedy)]
+    pub programs: Vec<String>,
+}
+
+/// `supervisord import`.
+#[derive(FromArgs, Clone, Debug, Default, PartialEq)]
+pub struct ImportArgs {
+    /// what the files are
+    #[argh(positional)]
+    pub format: String,
+    /// the configuration to write; stdout if missing
+    #[argh(option)]
+    pub output: Option<String>,
+    /// the files
+    #[argh(positional, greedy)]
+    pub files: Vec<String>,
+}
+
+/// `supervisord schema`.
+#[derive(FromArgs, Clone, Debug, Default, PartialEq)]
+pub struct SchemaArgs {
+    /// what the output of `check --json` looks like
+    #[argh(switch)]
+    pub check: bool,
+}
+
 /// `supervisord service`.
 #[derive(FromArgs, Clone, Debug, Default, PartialEq)]
 pub struct ServiceArgs {

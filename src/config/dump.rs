@@ -340,6 +340,17 @@ fn line(key: &str, value: &str, origin: &str) -> String {
     if comes_back(key, value, &text) { text } else { format!("; {origin}\n{key}=\"\"\"\n{value}\n\"\"\"\n") }
 }
 
+/// A setting as it stands in a file that somebody is to go on with: without an origin, over several lines only if there is
+/// no other way.
+pub(crate) fn bare_line(key: &str, value: &str) -> String {
+    let mut lines = value.lines();
+    let mut text = format!("{key}={}\n", lines.next().unwrap_or_default());
+    for line in lines {
+        text += &format!("{}{line}\n", if line.is_empty() { "" } else { "    " });
+    }
+    if comes_back(key, value, &text) { text } else { format!("{key}=\"\"\"\n{value}\n\"\"\"\n") }
+}
+
 /// `key=value ; origin`; further lines of a value are indented. The origin of those stands above.
 fn plain_line(key: &str, value: &str, origin: &str) -> String {
     let mut lines = value.lines();

@@ -140,7 +140,8 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn into_result(self) -> Result<Config, ConfigErrors> {
+    /// The configuration, if it is right.
+    pub(crate) fn into_result(self) -> Result<Config, ConfigErrors> {
         let errors = ConfigErrors::new(self.errors);
         // Without a configuration there is at least one error.
         self.config.ok_or_else(|| errors.unwrap_or_else(|| ConfigError::plain("unknown error").into()))

@@ -81,6 +81,11 @@ impl Key {
     }
 }
 
+/// Whether a key of this table, such as `credential.NAME`, is the one that was written.
+pub(crate) fn same_key(name: &str, written: &str) -> bool {
+    name == written || (name.starts_with(CREDENTIAL) && written.starts_with(CREDENTIAL))
+}
+
 /// Whether a section of this name may have this key.
 pub(crate) fn knows(section: &str, key: &str) -> bool {
     kind(section).is_some_and(|kind| kind.open || kind.all_keys().any(|known| known.is(key)))

@@ -32,7 +32,7 @@ pub(crate) fn daemon_page(options: &str) -> String {
     let mut page = head("SUPERVISORD", "supervisord", "run programs and keep them running");
     page.push_str(&synopsis(&[
         "supervisord [\\fIoptions\\fR]",
-        "supervisord ctl|check|init|service|version|completions|man ...",
+        "supervisord ctl|check|init|service|export|import|schema|version|completions|man ...",
     ]));
     page.push_str(DAEMON_DESCRIPTION);
     page.push_str(&option_section(options));

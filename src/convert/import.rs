@@ -1,0 +1,222 @@
+//! From the files of another program to a configuration.
+//!
+//! A [`Format`] is a row of [`FORMATS`]: it makes an [`Imported`] of one text, or of all files together where they belong
+//! together. Values in it are as they stand in a configuration: [`escaped`], [`command`] and [`environment`] make them.
+//! [`Imported::to_text`] writes the configuration.
+
+use crate::config::dump;
+use crate::convert::losses::Losses;
+use std::fmt::Write as _;
+
+/// A configuration in the making.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Headers without their brackets, each with keys and values. A `%` in values is doubled.
+    pub sections: Vec<(String, Vec<(String, String)>)>,
+}
+
+/// One file to import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputFile {
+    /// As the command line names it.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// How a format is imported.
+#[derive(Clone, Copy)]
+pub enum Import {
+    /// Each file says something of its own: its text, and its name.
+    Each(fn(&str, &str, &mut Losses) -> Result<Imported, String>),
+    /// The files belong together.
+    Together(fn(&[InputFile], &mut Losses) -> Result<Imported, String>),
+}
+
+/// A format that can be imported.
+pub struct Format {
+    /// The word of the command line.
+    pub name: &'static str,
+    /// Makes a configuration of it.
+    pub import: Import,
+}
+
+/// Every format, in the order of the help.
+pub const FORMATS: &[Format] = &[];
+
+/// The format of this name.
+pub fn format(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().find(|format| format.name == name)
+}
+
+/// Makes a configuration of files.
+///
+/// # Errors
+/// A file that is not of the format: its name, and what was expected.
+pub fn import(format: &Format, files: &[InputFile], losses: &mut Losses) -> Result<Imported, String> {
+    let imported = match format.import {
+        Import::Together(import) => import(files, losses)?,
+        Import::Each(import) => {
+            let mut all = Imported::default();
+            for file in files {
+                all.add(import(&file.text, &file.name, losses)?, losses);
+            }
+            all
+        }
+    };
+    if !imported.sections.iter().any(|(section, _)| section.contains("program:")) {
+        return Err("there is no program in it".to_string());
+    }
+    Ok(imported)
+}
+
+impl Imported {
+    /// The section of this name, made if it is missing.
+    pub fn section(&mut self, name: &str) -> &mut Vec<(String, String)> {
+        let at = self.sections.iter().position(|(section, _)| section == name).unwrap_or_else(|| {
+            self.sections.push((name.to_string(), Vec::new()));
+            self.sections.len() - 1
+        });
+        &mut self.sections[at].1
+    }
+
+    /// Sets a key. The last value counts.
+    pub fn set(&mut self, section: &str, key: &str, value: impl Into<String>) {
+        let settings = self.section(section);
+        settings.retain(|(name, _)| name != key);
+        settings.push((key.to_string(), value.into()));
+    }
+
+    /// Takes over what another file says. A section that is there already is a loss.
+    fn add(&mut self, other: Imported, losses: &mut Losses) {
+        for (name, settings) in other.sections {
+            if name.contains(':') && self.sections.iter().any(|(section, _)| *section == name) {
+                losses.note(
+                    format!("[{name}]"),
+                    "",
+                    "another file makes a section of this name: rename one of them",
+                );
+                continue;
+            }
+            let section = self.section(&name);
+            for (key, value) in settings {
+                section.retain(|(known, _)| *known != key);
+                section.push((key, value));
+            }
+        }
+    }
+
+    /// The configuration, with a list of losses at its head.
+    pub fn to_text(&self, origin: &str, losses: &Losses) -> String {
+        let mut text = format!("; Imported from {origin} by supervisord.\n");
+        let list = losses.to_comment(";", |_| true);
+        if !list.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, ";\n{list}");
+        }
+        if !self.sections.iter().any(|(section, _)| section == "supervisord") {
+            text += "\n[supervisord]\n";
+        }
+        for (section, settings) in &self.sections {
+            let _ = writeln!(text, "\n[{section}]");
+            for (key, value) in settings {
+                text += &dump::bare_line(key, value);
+            }
+        }
+        text
+    }
+}
+
+/// A text as a value means it: nothing is expanded in it.
+pub fn escaped(text: &str) -> String {
+    text.replace('%', "%%")
+}
+
+/// Words as a `command`, quoted so that each comes back as it is.
+pub fn command<W: AsRef<str>>(words: &[W]) -> String {
+    words.iter().map(|word| escaped(&quoted(word.as_ref()))).collect::<Vec<_>>().join(" ")
+}
+
+/// Variables as an `environment`: `A="1",B="x y"`.
+pub fn environment<'v>(variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> String {
+    let pairs =
+        variables.into_iter().map(|(name, value)| format!("{name}={}", escaped(&always_quoted(value))));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// A word as the lexer of commands reads it back.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:=@%^~".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) { word.to_string() } else { always_quoted(word) }
+}
+
+/// The same between quotes. A `;` or `#` behind a blank would begin a comment, so the quotes end and begin in front of it.
+fn always_quoted(word: &str) -> String {
+    let mut text = String::from("\"");
+    let mut after_blank = false;
+    for c in word.chars() {
+        if after_blank && matches!(c, ';' | '#') {
+            text.push_str("\"\"");
+        }
+        if matches!(c, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(c);
+        after_blank = c.is_whitespace();
+    }
+    text.push('"');
+    text
+}
+
+/// A text that can be part of the name of a section or a process: what cannot becomes an underscore.
+pub fn name(text: &str) -> String {
+    let is_possible = |c: char| !c.is_whitespace() && !c.is_control() && !":/[]%,*?;#=\"'\\".contains(c);
+    let name: String = text.chars().map(|c| if is_possible(c) { c } else { '_' }).take(128).collect();
+    if name.is_empty() { "program".to_string() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::args::DaemonArgs;
+    use crate::config::{Surroundings, parse};
+    use std::path::Path;
+
+    const HARD: [&str; 14] = [
+        "",
+        "a b",
+        "50%",
+        "%(here)s",
+        "a ; b",
+        ";",
+        "#x",
+        " # ",
+        "it's",
+        "\"q\" \\ \\n",
+        "$HOME",
+        "ä=ö,x",
+        "tab\tx",
+        "`x`",
+    ];
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let words: Vec<&str> = ["/bin/x"].into_iter().chain(HARD).collect();
+        let names: Vec<String> = (0..HARD.len()).map(|at| format!("V{at}")).collect();
+        let variables = names.iter().map(String::as_str).zip(HARD);
+        let mut imported = Imported::default();
+        imported.set("program:x", "command", command(&words));
+        imported.set("program:x", "environment", environment(variables));
+        imported.set("program:x", "directory", escaped("/tmp/a ; b%"));
+        let text = imported.to_text("a test", &Losses::default());
+        let around = Surroundings::of_this_process();
+        let config = parse(Path::new("/x.conf"), &text, &DaemonArgs::default(), &around).expect(&text);
+        let process = &config.groups[0].processes[0];
+        let found = crate::config::command::split(&process.command).expect("it can be split");
+        assert_eq!(found, words, "{text}");
+        for (name, value) in names.iter().zip(HARD) {
+            assert_eq!(process.environment.get(name).map(String::as_str), Some(value), "{text}");
+        }
+        assert_eq!(process.directory.as_deref(), Some(Path::new("/tmp/a ; b%")));
+    }
+}

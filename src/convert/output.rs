@@ -1,0 +1,122 @@
+//! Where exported files go: to stdout one after the other, to a file, or into a directory. Never over anything.
+
+use crate::convert::export::{OutputFile, Source};
+use crate::convert::import::InputFile;
+use crate::convert::losses::Losses;
+use std::collections::HashSet;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path};
+
+/// So many names stand in a comment.
+const SHOWN: usize = 5;
+
+/// A file with its permission bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finished {
+    path: String,
+    text: String,
+    mode: u32,
+}
+
+/// Puts the losses at the heads of the files they are about.
+pub(super) fn with_losses(
+    files: Vec<OutputFile>,
+    comment: &str,
+    losses: &Losses,
+    source: &Source,
+) -> Vec<Finished> {
+    let own: HashSet<String> =
+        files.iter().filter_map(|file| file.section.as_ref()).map(|section| format!("[{section}]")).collect();
+    let is_about = |what: &str, section: &str| what.split_inclusive(']').next() == Some(section);
+    let mut rest = true;
+    let mut finished = Vec::new();
+    let has_common = files.iter().any(|file| file.section.is_none());
+    for (at, file) in files.into_iter().enumerate() {
+        // What belongs to no file stands in the first that is there for all.
+        let takes_rest = rest && (file.section.is_none() || !has_common && at == 0);
+        rest &= !takes_rest;
+        let section = file.section.as_ref().map(|section| format!("[{section}]"));
+        let head = losses.to_comment(comment, |loss| {
+            let is_own = section.as_ref().is_some_and(|section| is_about(&loss.what, section));
+            is_own || takes_rest && !own.iter().any(|section| is_about(&loss.what, section))
+        });
+        let is_secret = match &file.section {
+            Some(section) => source.is_secret(section),
+            None => source.settings.keys().any(|section| source.is_secret(section)),
+        };
+        let gap = if head.is_empty() { "" } else { "\n" };
+        let text = format!(
+            "{comment} Exported from {} by supervisord.\n{head}{gap}{}",
+            source.config.path.display(),
+            file.text
+        );
+        finished.push(Finished { path: file.path, text, mode: if is_secret { 0o600 } else { 0o644 } });
+    }
+    finished
+}
+
+/// All files as one text, each behind a comment with its name if there are several.
+pub(super) fn as_stream(files: &[Finished], comment: &str) -> String {
+    match files {
+        [file] => file.text.clone(),
+        files => {
+            let texts = files.iter().map(|file| format!("{comment} --- {} ---\n{}", file.path, file.text));
+            texts.collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+/// Writes a single file to a path that is no directory, and anything else into a directory, which is made.
+pub(super) fn write(files: &[Finished], place: &Path) -> Result<(), String> {
+    let names_directory = place.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if let ([file], false) = (files, names_directory || place.is_dir()) {
+        return create(place, &file.text, file.mode);
+    }
+    for file in files {
+        let path = Path::new(&file.path);
+        if !path.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(format!("{} cannot be the name of a file below {}", file.path, place.display()));
+        }
+        // Before anything is written.
+        if place.join(path).symlink_metadata().is_ok() {
+            return Err(already_there(&place.join(path)));
+        }
+    }
+    for file in files {
+        let path = place.join(&file.path);
+        let folder = path.parent().unwrap_or(place);
+        std::fs::create_dir_all(folder)
+            .map_err(|error| format!("could not make the directory {}: {error}", folder.display()))?;
+        create(&path, &file.text, file.mode)?;
+    }
+    Ok(())
+}
+
+/// Writes one text. It may hold passwords, as the files did that it is made of.
+pub(super) fn write_one(text: &str, place: &Path) -> Result<(), String> {
+    create(place, text, 0o600)
+}
+
+fn create(path: &Path, text: &str, mode: u32) -> Result<(), String> {
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => already_there(path),
+        _ => format!("could not write {}: {error}", path.display()),
+    })
+}
+
+fn already_there(path: &Path) -> String {
+    format!("{} is there already: remove it, or write to another place", path.display())
+}
+
+/// The names of some files, for a comment.
+pub(super) fn names(files: &[InputFile]) -> String {
+    let mut names: Vec<String> =
+        files.iter().take(SHOWN).map(|file| file.name.replace(char::is_control, " ")).collect();
+    if files.len() > SHOWN {
+        names.push(format!("{} more", files.len() - SHOWN));
+    }
+    names.join(", ")
+}
