@@ -226,7 +226,9 @@ fn completions(progname: &str, rest: &[String]) -> Result<Invocation, Exit> {
     let [shell] = rest else {
         return Err(Exit::usage(progname, &format!("one shell must be named: {known}")));
     };
-    match crate::ctl::completions::completions(shell) {
+    let exports: Vec<&str> = export::FORMATS.iter().map(|format| format.name).collect();
+    let imports: Vec<&str> = import::FORMATS.iter().map(|format| format.name).collect();
+    match crate::ctl::completions::completions(shell, &exports.join(" "), &imports.join(" ")) {
         Some(script) => Err(Exit::success(script)),
         None => Err(Exit::usage(progname, &format!("no completions for {}, only for {known}", repr(shell)))),
     }

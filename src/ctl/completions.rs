@@ -8,14 +8,16 @@ use crate::ctl::commands::{COMMANDS, Completes};
 /// The shells there are scripts for.
 pub(crate) const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
-/// The script for a shell, to be read by it at its start; `None` for shells we do not know.
-pub(crate) fn completions(shell: &str) -> Option<String> {
-    match shell {
-        "bash" => Some(filled(BASH, "|")),
-        "zsh" => Some(filled(ZSH, "|")),
-        "fish" => Some(filled(FISH, " ")),
-        _ => None,
-    }
+/// The script for a shell, to be read by it at its start; `None` for shells we do not know. `exports` and `imports` are
+/// the formats that the daemon's command line takes, with blanks between them.
+pub(crate) fn completions(shell: &str, exports: &str, imports: &str) -> Option<String> {
+    let script = match shell {
+        "bash" => filled(BASH, "|"),
+        "zsh" => filled(ZSH, "|"),
+        "fish" => filled(FISH, " "),
+        _ => return None,
+    };
+    Some(script.replace("@EXPORTS@", exports).replace("@IMPORTS@", imports))
 }
 
 /// The names of the actions whose words are of these kinds.
@@ -56,7 +58,7 @@ _supervisor() {
         if [[ ${#command[@]} == 0 ]]; then command=("$word")
         elif [[ -n $value ]]; then value=; command+=("$word")
         elif [[ -n $action ]]; then break
-        elif [[ $word == -[csupr] || $word == --@(configuration|serverurl|username|password|history[-_]file|color|env[-_]file|unit[-_]dir|name) ]]; then
+        elif [[ $word == -[csupro] || $word == --@(configuration|output|image|serverurl|username|password|history[-_]file|color|env[-_]file|unit[-_]dir|name) ]]; then
             value=$word; command+=("$word")
         elif [[ $word == -* ]]; then command+=("$word")
         elif [[ -z $part ]]; then part=$word; command+=("$word")
@@ -64,13 +66,18 @@ _supervisor() {
         fi
     done
     case $value in
-        -c|--configuration|-r|--history*) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        -c|--configuration|-o|--output|-r|--history*) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         ?*) return ;;
     esac
     case $part in
-        '') candidates=(ctl check init service version completions man) ;;
+        '') candidates=(ctl check init service export import schema version completions man) ;;
         completions) candidates=(bash zsh fish) ;;
         service) [[ -n $action ]] || candidates=(install uninstall start stop status) ;;
+        export) [[ -n $action ]] || candidates=(@EXPORTS@) ;;
+        import)
+            [[ -n $action ]] && { mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return; }
+            candidates=(@IMPORTS@) ;;
+        schema) candidates=(check) ;;
         ctl) case $action in
             '') candidates=(@ACTIONS@) ;;
             @PROCESSES@) _supervisor_processes ;;
@@ -125,7 +132,7 @@ _supervisor() {
         if (( ! $#command )); then command=("$word")
         elif [[ -n $value ]]; then value=; command+=("$word")
         elif [[ -n $action ]]; then break
-        elif [[ $word == -[csupr] || $word == --(configuration|serverurl|username|password|history[-_]file|color|env[-_]file|unit[-_]dir|name) ]]; then
+        elif [[ $word == -[csupro] || $word == --(configuration|output|image|serverurl|username|password|history[-_]file|color|env[-_]file|unit[-_]dir|name) ]]; then
             value=$word; command+=("$word")
         elif [[ $word == -* ]]; then command+=("$word")
         elif [[ -z $part ]]; then part=$word; command+=("$word")
@@ -133,13 +140,18 @@ _supervisor() {
         fi
     done
     case $value in
-        -c|--configuration|-r|--history*) _files; return ;;
+        -c|--configuration|-o|--output|-r|--history*) _files; return ;;
         ?*) return ;;
     esac
     case $part in
-        '') candidates=(ctl check init service version completions man) ;;
+        '') candidates=(ctl check init service export import schema version completions man) ;;
         completions) candidates=(bash zsh fish) ;;
         service) [[ -n $action ]] || candidates=(install uninstall start stop status) ;;
+        export) [[ -n $action ]] || candidates=(@EXPORTS@) ;;
+        import)
+            [[ -n $action ]] && { _files; return; }
+            candidates=(@IMPORTS@) ;;
+        schema) candidates=(check) ;;
         ctl) case $action in
             '') candidates=(@ACTIONS@) ;;
             @PROCESSES@) _supervisor_processes ;;
@@ -189,7 +201,7 @@ function __supervisor_complete
         else if test -n "$value"
             set value ''
             set client $client $word
-        else if contains -- $word -c -s -u -p -r --configuration --serverurl --username --password --history_file --color --env-file --unit-dir --name
+        else if contains -- $word -c -s -u -p -r -o --output --image --configuration --serverurl --username --password --history_file --color --env-file --unit-dir --name
             set value $word
             set client $client $word
         else if string match -q -- '-*' $word
@@ -202,7 +214,7 @@ function __supervisor_complete
         end
     end
     switch "$value"
-        case -c --configuration -r --history_file
+        case -c --configuration -o --output -r --history_file
             __fish_complete_path (commandline -ct)
             return
         case '?*'
@@ -210,11 +222,21 @@ function __supervisor_complete
     end
     switch "$part"
         case ''
-            printf '%s\n' ctl check init service version completions man
+            printf '%s\n' ctl check init service export import schema version completions man
         case completions
             printf '%s\n' bash zsh fish
         case service
             test -z "$action"; and printf '%s\n' install uninstall start stop status
+        case export
+            test -z "$action"; and printf '%s\n' @EXPORTS@
+        case import
+            if test -n "$action"
+                __fish_complete_path (commandline -ct)
+            else
+                printf '%s\n' @IMPORTS@
+            end
+        case schema
+            printf '%s\n' check
         case ctl
             switch "$action"
                 case ''
@@ -272,7 +294,7 @@ mod tests {
     #[test]
     fn every_script_knows_every_action() {
         for shell in SHELLS {
-            let script = completions(shell).unwrap();
+            let script = completions(shell, "systemd other", "unit").unwrap();
             let is_marker =
                 |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_uppercase());
             assert!(!script.split('@').any(is_marker), "{shell}: a list is missing");
@@ -280,6 +302,6 @@ mod tests {
                 assert!(script.contains(command.name), "{shell}: {}", command.name);
             }
         }
-        assert_eq!(completions("tcsh"), None);
+        assert_eq!(completions("tcsh", "", ""), None);
     }
 }

@@ -37,6 +37,7 @@ pub(crate) fn daemon_page(options: &str) -> String {
     page.push_str(DAEMON_DESCRIPTION);
     page.push_str(&option_section(options));
     page.push_str(SERVICE);
+    page.push_str(CONVERSION);
     page
 }
 
@@ -120,8 +121,9 @@ const DAEMON_DESCRIPTION: &str = "\
 .SH DESCRIPTION
 Starts the programs of a configuration file, and starts them again when they end. Reads the configuration files of
 Supervisor unchanged. A word after the options selects another part of the program: the client (\\fBctl\\fR), a check of the
-configuration (\\fBcheck\\fR), a sample configuration (\\fBinit\\fR), the systemd service (\\fBservice\\fR), completions for a
-shell (\\fBcompletions\\fR), or this page (\\fBman\\fR).
+configuration (\\fBcheck\\fR), a sample configuration (\\fBinit\\fR), the systemd service (\\fBservice\\fR), the files of other
+programs (\\fBexport\\fR, \\fBimport\\fR), a JSON Schema of the configuration (\\fBschema\\fR), completions for a shell
+(\\fBcompletions\\fR), or this page (\\fBman\\fR).
 .PP
 With \\fBexitkillall=false\\fR in [supervisord], programs keep running when the daemon ends. One process of the daemon, the
 keeper, stays with them and moves their output to their logs. If \\fBstartkillall=false\\fR, the next start with the same
@@ -150,6 +152,23 @@ Call systemctl for the unit.
 \\fBsystemctl reload\\fR does what \\fBsupervisorctl update\\fR does: programs whose settings did not change run on. With
 \\fB\\-\\-unit\\-dir\\fR \\fIDIRECTORY\\fR the unit is written to another directory, for example in the image of a machine.
 The exit status is 0 for success, 1 for failure, 2 for wrong usage, and for \\fBstatus\\fR that of systemctl.
+";
+
+const CONVERSION: &str = "\
+.SH EXPORT AND IMPORT
+.TP
+\\fBexport\\fR \\fIFORMAT\\fR [\\fB\\-o\\fR \\fIPATH\\fR] [\\fB\\-\\-image\\fR \\fINAME\\fR] [\\fIPROGRAM\\fR|\\fIGROUP\\fR...]
+Writes the programs of the configuration in the format of another program. \\fBexport \\-h\\fR lists the formats.
+.TP
+\\fBimport\\fR \\fIFORMAT\\fR [\\fB\\-o\\fR \\fIPATH\\fR] \\fIFILE\\fR...
+Makes a configuration of another program's files. \\fBimport \\-h\\fR lists the formats.
+.TP
+\\fBschema\\fR [\\fBcheck\\fR]
+Prints a JSON Schema of the configuration, or of what \\fBcheck \\-\\-json\\fR prints.
+.PP
+What the other side cannot say is listed on standard error, and in comments at the head of what was written: nothing is
+dropped silently. Without \\fB\\-o\\fR everything goes to standard output. No file is ever replaced. Files that may hold a
+password have mode 0600.
 ";
 
 const NAMES: &str = "\
