@@ -67,7 +67,7 @@ pub struct Format {
 }
 
 /// Every format, in the order of the help.
-pub const FORMATS: &[Format] = &[];
+pub const FORMATS: &[Format] = &[crate::convert::systemd::FORMAT, crate::convert::quadlet::FORMAT];
 
 /// The format of this name.
 pub fn format(name: &str) -> Option<&'static Format> {

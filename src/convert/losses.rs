@@ -149,7 +149,7 @@ mod tests {
              - [program:x] priority = 5: order it by hand\n- [program:y] command = a b: why\n"
         );
         assert_eq!(
-            losses.to_comment("#", |loss| loss.what.contains('y')),
+            losses.to_comment("#", |loss| loss.what.contains(":y")),
             "# 1 setting could not be carried over exactly:\n# - [program:y] command = a b: why\n"
         );
     }

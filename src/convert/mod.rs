@@ -8,7 +8,9 @@ pub mod export;
 pub mod import;
 pub mod losses;
 mod output;
+mod quadlet;
 mod schema;
+mod systemd;
 
 use crate::config::Surroundings;
 use crate::config::args::{ExportArgs, ImportArgs, SchemaArgs};

@@ -43,7 +43,10 @@ pub(super) fn with_losses(
         });
         let is_secret = match &file.section {
             Some(section) => source.is_secret(section),
-            None => source.settings.keys().any(|section| source.is_secret(section)),
+            // It holds the programs that have no file of their own.
+            None => source.programs.iter().any(|program| {
+                !own.contains(&format!("[{}]", program.section)) && source.is_secret(&program.section)
+            }),
         };
         let gap = if head.is_empty() { "" } else { "\n" };
         let text = format!(

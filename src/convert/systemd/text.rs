@@ -1,0 +1,143 @@
+//! How units are written: sections and assignments, quoting, times. quadlet's files are written in the same way.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// A unit in the making.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::convert) struct Unit {
+    sections: Vec<(&'static str, Vec<(String, String)>)>,
+}
+
+impl Unit {
+    /// Adds an assignment to a section. Sections come in the order in which they get their first one.
+    pub(in crate::convert) fn add(&mut self, section: &'static str, key: &str, value: impl Into<String>) {
+        let at = self.sections.iter().position(|(name, _)| *name == section).unwrap_or_else(|| {
+            self.sections.push((section, Vec::new()));
+            self.sections.len() - 1
+        });
+        self.sections[at].1.push((key.to_string(), value.into()));
+    }
+
+    /// The text of the unit.
+    pub(in crate::convert) fn to_text(&self) -> String {
+        let mut text = String::new();
+        for (at, (section, settings)) in self.sections.iter().enumerate() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{}[{section}]", if at == 0 { "" } else { "\n" });
+            for (key, value) in settings {
+                let _ = writeln!(text, "{key}={value}");
+            }
+        }
+        text
+    }
+}
+
+/// Without the specifiers that a `%` begins.
+pub(in crate::convert) fn plain(text: &str) -> String {
+    text.replace('%', "%%").chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A path as a value that is no list: to the end of the line.
+pub(in crate::convert) fn path(path: &str) -> String {
+    plain(path)
+}
+
+/// A word of a list that is split at blanks.
+pub(in crate::convert) fn word(text: &str) -> String {
+    quoted(&text.replace('%', "%%"))
+}
+
+/// The first word of a command, in which no variable is expanded.
+pub(in crate::convert) fn executable(text: &str) -> String {
+    word(text)
+}
+
+/// Any other word of a command. A single `;` would separate two commands.
+pub(in crate::convert) fn argument(text: &str) -> String {
+    if text == ";" { "\\;".to_string() } else { word(&text.replace('$', "$$")) }
+}
+
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:=@%$^~".contains(c) || !c.is_ascii();
+    if !text.is_empty() && text.chars().all(|c| is_plain(c) && !c.is_control()) {
+        return text.to_string();
+    }
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            '\r' => quoted.push_str("\\r"),
+            c if c.is_ascii_control() => {
+                let _ = write!(quoted, "\\x{:02x}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
+
+/// `10s`, `500ms`; `0` for no time at all.
+pub(in crate::convert) fn time(time: Duration) -> String {
+    match (time.as_nanos(), time.subsec_millis(), time.subsec_micros()) {
+        (0, ..) => "0".to_string(),
+        (_, 0, 0) => format!("{}s", time.as_secs()),
+        (_, _, micros) if micros % 1000 == 0 => format!("{}ms", time.as_millis()),
+        _ => format!("{}us", time.as_micros()),
+    }
+}
+
+/// The name of a unit without its end: letters, digits and `:_.-` stay, the rest is escaped as systemd-escape(1) does.
+pub(in crate::convert) fn unit_name(name: &str) -> String {
+    let mut escaped = String::new();
+    for (at, c) in name.char_indices() {
+        let is_plain = c.is_ascii_alphanumeric() || ":_.-".contains(c);
+        if is_plain && !(at == 0 && matches!(c, '.' | '-')) {
+            escaped.push(c);
+        } else {
+            for byte in c.to_string().bytes() {
+                let _ = write!(escaped, "\\x{byte:02x}");
+            }
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_as_systemd_reads_them() {
+        for (text, expected) in [
+            ("/bin/x", "/bin/x"),
+            ("a b", "\"a b\""),
+            ("", "\"\""),
+            ("50%", "50%%"),
+            ("$HOME", "$$HOME"),
+            ("a\nb\u{1}", "\"a\\nb\\x01\""),
+            ("\"q\" \\", "\"\\\"q\\\" \\\\\""),
+            (";", "\\;"),
+            ("a;b", "\"a;b\""),
+            ("ä", "ä"),
+        ] {
+            assert_eq!(argument(text), expected, "{text:?}");
+        }
+        assert_eq!((executable("/$x"), word("a$b")), ("/$x".to_string(), "a$b".to_string()));
+    }
+
+    #[test]
+    fn times_and_names() {
+        for (millis, expected) in [(0, "0"), (1000, "1s"), (90_000, "90s"), (1500, "1500ms")] {
+            assert_eq!(time(Duration::from_millis(millis)), expected);
+        }
+        assert_eq!(time(Duration::from_micros(1)), "1us");
+        for (name, expected) in
+            [("web", "web"), ("a b", "a\\x20b"), ("-x", "\\x2dx"), ("x@y", "x\\x40y"), ("ä", "\\xc3\\xa4")]
+        {
+            assert_eq!(unit_name(name), expected);
+        }
+    }
+}
