@@ -67,7 +67,13 @@ pub struct Format {
 }
 
 /// Every format, in the order of the help.
-pub const FORMATS: &[Format] = &[crate::convert::systemd::FORMAT, crate::convert::quadlet::FORMAT];
+pub const FORMATS: &[Format] = &[
+    crate::convert::systemd::FORMAT,
+    crate::convert::quadlet::FORMAT,
+    crate::convert::compose::FORMAT,
+    crate::convert::kubernetes::FORMAT,
+    crate::convert::nomad::FORMAT,
+];
 
 /// The format of this name.
 pub fn format(name: &str) -> Option<&'static Format> {

@@ -6,6 +6,7 @@
 
 use crate::config::dump;
 use crate::convert::losses::Losses;
+use crate::convert::{compose, pm2, procfile};
 use std::fmt::Write as _;
 
 /// A configuration in the making.
@@ -42,7 +43,11 @@ pub struct Format {
 }
 
 /// Every format, in the order of the help.
-pub const FORMATS: &[Format] = &[];
+pub const FORMATS: &[Format] = &[
+    Format { name: "procfile", import: Import::Each(procfile::import) },
+    Format { name: "compose", import: Import::Each(compose::import) },
+    Format { name: "pm2", import: Import::Each(pm2::import) },
+];
 
 /// The format of this name.
 pub fn format(name: &str) -> Option<&'static Format> {

@@ -4,13 +4,21 @@
 //! in common; each format is a file or a folder of its own. [`schema`] describes the configuration to editors and other
 //! programs. Everything but this file and [`output`] is text in, text out.
 
+mod compose;
 pub mod export;
 pub mod import;
+mod kubernetes;
 pub mod losses;
+mod nomad;
 mod output;
+mod pm2;
+mod procfile;
 mod quadlet;
 mod schema;
 mod systemd;
+mod tree;
+mod units;
+mod yaml;
 
 use crate::config::Surroundings;
 use crate::config::args::{ExportArgs, ImportArgs, SchemaArgs};
