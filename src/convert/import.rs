@@ -44,6 +44,7 @@ pub struct Format {
 
 /// Every format, in the order of the help.
 pub const FORMATS: &[Format] = &[
+    crate::convert::systemd::IMPORT,
     Format { name: "procfile", import: Import::Each(procfile::import) },
     Format { name: "compose", import: Import::Each(compose::import) },
     Format { name: "pm2", import: Import::Each(pm2::import) },
@@ -140,6 +141,17 @@ pub fn escaped(text: &str) -> String {
 /// Words as a `command`, quoted so that each comes back as it is.
 pub fn command<W: AsRef<str>>(words: &[W]) -> String {
     words.iter().map(|word| escaped(&quoted(word.as_ref()))).collect::<Vec<_>>().join(" ")
+}
+
+/// The same of words that are values already, in which `%(process_num)d` and the like are to be expanded.
+pub fn command_of_values<W: AsRef<str>>(words: &[W]) -> String {
+    words.iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ")
+}
+
+/// The same as [`environment`] of values.
+pub fn environment_of_values<'v>(variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> String {
+    let pairs = variables.into_iter().map(|(name, value)| format!("{name}={}", always_quoted(value)));
+    pairs.collect::<Vec<_>>().join(",")
 }
 
 /// Variables as an `environment`: `A="1",B="x y"`.

@@ -15,7 +15,7 @@ mod pm2;
 mod procfile;
 mod quadlet;
 mod schema;
-mod systemd;
+pub mod systemd;
 mod tree;
 mod units;
 mod yaml;
