@@ -71,7 +71,9 @@ pub fn import(format: &Format, files: &[InputFile], losses: &mut Losses) -> Resu
         }
     };
     if !imported.sections.iter().any(|(section, _)| section.contains("program:")) {
-        return Err("there is no program in it".to_string());
+        let why = losses.to_text();
+        let gap = if why.is_empty() { "" } else { ". " };
+        return Err(format!("there is no program in it{gap}{}", why.trim_end()));
     }
     Ok(imported)
 }

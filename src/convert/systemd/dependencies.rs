@@ -76,12 +76,18 @@ pub(super) struct Links {
     /// Programs that wait for this one.
     before: Vec<String>,
     restart: Option<&'static str>,
+    is_oneshot: bool,
 }
 
 /// Takes the dependencies of a unit.
 pub(super) fn read(reader: &mut Reader<'_>, program: &str, known: &Known, groups: &[String]) -> Links {
-    let mut links =
-        Links { program: program.to_string(), items: Vec::new(), before: Vec::new(), restart: None };
+    let mut links = Links {
+        program: program.to_string(),
+        items: Vec::new(),
+        before: Vec::new(),
+        restart: None,
+        is_oneshot: reader.is_oneshot(),
+    };
     let mut take = |key: &str| reader.unit.take_words("Unit", key);
     let (after, wants, part_of, before) = (take("After"), take("Wants"), take("PartOf"), take("Before"));
     let bound = take("BindsTo");
@@ -179,17 +185,16 @@ fn push(links: &mut Links, known: &Known, name: &str, condition: &'static str, i
 
 /// The keys that follow: program, key, value. An order that would go in a circle is lost.
 pub(super) fn settle(mut all: Vec<Links>, losses: &mut Losses) -> Vec<(String, &'static str, String)> {
-    let reversed: Vec<(String, String)> = all
-        .iter()
-        .flat_map(|links| {
-            links.before.iter().map(|later| (later.clone(), links.program.clone())).collect::<Vec<_>>()
-        })
-        .collect();
-    for (later, earlier) in reversed {
+    let mut reversed = Vec::new();
+    for links in &all {
+        let condition = if links.is_oneshot { ":done" } else { "" };
+        reversed.extend(links.before.iter().map(|later| (later.clone(), links.program.clone(), condition)));
+    }
+    for (later, earlier, condition) in reversed {
         if let Some(links) = all.iter_mut().find(|links| links.program == later)
             && !links.items.iter().any(|item| item.program == earlier)
         {
-            links.items.push(Item { program: earlier, number: None, condition: "", is_soft: true });
+            links.items.push(Item { program: earlier, number: None, condition, is_soft: true });
         }
     }
     without_circles(&mut all, losses);
