@@ -515,7 +515,7 @@ fn shell(line: &str) -> Vec<String> {
 /// A number of processors in percent of one.
 fn percent(text: &str) -> Option<String> {
     let cpus: f64 = text.parse().ok().filter(|cpus| (0.01..=100_000.0).contains(cpus))?;
-    Some(format!("{}%", (cpus * 100.0).round()))
+    Some(format!("{}%%", (cpus * 100.0).round()))
 }
 
 fn why_lost(key: &str) -> &'static str {

@@ -1,0 +1,13 @@
+//! Moving in and out: configurations of ours as files of others, and theirs as configurations.
+
+mod compose;
+#[path = "../config/corpus.rs"]
+#[allow(dead_code)]
+mod corpus;
+mod imported;
+mod kubernetes;
+mod nomad;
+mod pm2;
+mod procfile;
+mod samples;
+mod validators;
