@@ -1,6 +1,7 @@
 //! Moving in and out: configurations of ours as files of others, and theirs as configurations.
 
 mod compose;
+mod compose_import;
 #[path = "../config/corpus.rs"]
 #[allow(dead_code)]
 mod corpus;

@@ -4,6 +4,7 @@ mod export;
 mod import;
 mod interpolation;
 mod keys;
+mod limits;
 mod read;
 mod service;
 mod settings;

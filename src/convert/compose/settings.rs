@@ -2,15 +2,14 @@
 
 use super::import::{Project, Service, dependencies};
 use super::interpolation::{has_variable, shown};
+use super::limits::percent;
 use super::read::{our_size, our_time, pairs, size, texts, time, words};
 use super::service::MANUAL;
 use crate::convert::import::{command, environment, escaped};
 use crate::convert::losses::Losses;
 use crate::convert::tree::Node;
-use crate::model::resources::Resource;
 use crate::model::signal::Signal;
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 /// More copies than anybody means.
 const MOST_COPIES: u32 = 10_000;
@@ -37,25 +36,25 @@ pub(super) fn settings(
 }
 
 /// A program in the making.
-struct Program<'p, 'n> {
+pub(super) struct Program<'p, 'n> {
     project: &'p Project<'n>,
-    service: &'p Service<'n>,
+    pub service: &'p Service<'n>,
     losses: &'p mut Losses,
     settings: Vec<(String, String)>,
 }
 
 impl Program<'_, '_> {
-    fn set(&mut self, key: &str, value: impl Into<String>) {
+    pub(super) fn set(&mut self, key: &str, value: impl Into<String>) {
         self.settings.retain(|(known, _)| known != key);
         self.settings.push((key.to_string(), value.into()));
     }
 
-    fn lose(&mut self, key: &str, value: &str, why: &str) {
+    pub(super) fn lose(&mut self, key: &str, value: &str, why: &str) {
         self.losses.note(format!("services.{}.{key}", self.service.name), shown(value), why);
     }
 
     /// Sets a key to what was made of a value, or notes that it could not be read.
-    fn set_or_lose(&mut self, key: &str, made: Option<String>, from: &str, value: &Node) {
+    pub(super) fn set_or_lose(&mut self, key: &str, made: Option<String>, from: &str, value: &Node) {
         match made {
             Some(made) => self.set(key, made),
             None => self.lose(from, &value.shown(), "it cannot be read: write the key by hand"),
@@ -305,7 +304,7 @@ impl Program<'_, '_> {
         format!("%(here)s/{}", escaped(path.trim_start_matches("./")))
     }
 
-    fn copies(&mut self, key: &str, value: &Node) {
+    pub(super) fn copies(&mut self, key: &str, value: &Node) {
         match value.scalar().and_then(|text| text.parse::<u32>().ok()) {
             Some(1) => {}
             Some(0) => {
@@ -317,122 +316,6 @@ impl Program<'_, '_> {
                 self.set("process_name", "%(program_name)s_%(process_num)02d");
             }
             _ => self.lose(key, &value.shown(), "it is not a number of processes: write numprocs by hand"),
-        }
-    }
-
-    fn deploy(&mut self, value: &Node) {
-        let Node::Map(pairs) = value else { return };
-        for (key, value) in pairs {
-            let place = format!("deploy.{key}");
-            match key.as_str() {
-                "replicas" => self.copies(&place, value),
-                "resources" => self.resources(value),
-                "restart_policy" => {
-                    if let Some(delay) = value.get("delay") {
-                        let made = delay.scalar().and_then(time).map(our_time);
-                        self.set_or_lose("restart_delay", made, "deploy.restart_policy.delay", delay);
-                    }
-                    if let Some(window) = value.get("window") {
-                        let why = "see restart_reset, which says after which time failures are forgotten";
-                        self.lose("deploy.restart_policy.window", &window.shown(), why);
-                    }
-                }
-                _ => self.lose(&place, &value.shown(), "this is about a cluster, and there is one machine"),
-            }
-        }
-    }
-
-    fn resources(&mut self, value: &Node) {
-        if let Some(Node::Map(limits)) = value.get("limits") {
-            for (key, value) in limits {
-                let text = value.scalar().unwrap_or_default();
-                let place = format!("deploy.resources.limits.{key}");
-                match key.as_str() {
-                    "cpus" => self.set_or_lose("cpu_max", percent(text), &place, value),
-                    "memory" => self.set_or_lose("memory_max", size(text).map(our_size), &place, value),
-                    "pids" => self.set_or_lose(
-                        "pids_max",
-                        text.parse().ok().map(|n: u64| n.to_string()),
-                        &place,
-                        value,
-                    ),
-                    _ => self.lose(&place, &value.shown(), "there is no such limit here"),
-                }
-            }
-        }
-        if let Some(reserved) = value.get("reservations") {
-            let why = "nothing is reserved: see cpu_weight, and memory_high for the others";
-            self.lose("deploy.resources.reservations", &reserved.shown(), why);
-        }
-    }
-
-    fn ulimits(&mut self, value: &Node) {
-        let Node::Map(limits) = value else { return };
-        for (name, value) in limits {
-            let key = format!("limit_{name}");
-            let known = Resource::ALL.into_iter().map(Resource::key).find(|known| *known == key);
-            let number = |node: Option<&Node>| match node?.scalar()?.parse::<i64>().ok()? {
-                -1 => Some("unlimited".to_string()),
-                number => u64::try_from(number).ok().map(|number| number.to_string()),
-            };
-            let made = match value {
-                Node::Map(_) => number(value.get("soft")).zip(number(value.get("hard"))),
-                other => number(Some(other)).map(|limit| (limit.clone(), limit)),
-            };
-            let made = made.map(|(soft, hard)| if soft == hard { soft } else { format!("{soft}:{hard}") });
-            let place = format!("ulimits.{name}");
-            match known {
-                Some(known) => self.set_or_lose(known, made, &place, value),
-                None => self.lose(&place, &value.shown(), "there is no such limit here"),
-            }
-        }
-    }
-
-    fn capabilities(&mut self) {
-        let names = |key: &str| -> Vec<String> {
-            let names = self.service.node.get(key).map(texts).unwrap_or_default();
-            names
-                .iter()
-                .map(|name| name.to_ascii_uppercase().trim_start_matches("CAP_").to_string())
-                .collect()
-        };
-        let (dropped, added) = (names("cap_drop"), names("cap_add"));
-        let are_known = added.iter().all(|name| caps::Capability::from_str(&format!("CAP_{name}")).is_ok());
-        if dropped == ["ALL"] && are_known {
-            let value = if added.is_empty() { "none".to_string() } else { added.join(", ") };
-            return self.set("capabilities", value);
-        }
-        let why = "a program has all that its user can have, and not the engine's choice: write capabilities with all that \
-                   it needs";
-        for (key, names) in [("cap_drop", dropped), ("cap_add", added)] {
-            if !names.is_empty() {
-                self.lose(key, &names.join(", "), why);
-            }
-        }
-    }
-
-    fn security(&mut self, value: &Node) {
-        for option in texts(value) {
-            match option.replace('=', ":").as_str() {
-                "no-new-privileges" | "no-new-privileges:true" => self.set("no_new_privs", "true"),
-                "no-new-privileges:false" | "seccomp:unconfined" | "apparmor:unconfined" => {}
-                _ => self.lose("security_opt", option, "see seccomp, read_only_paths and read_write_paths"),
-            }
-        }
-    }
-
-    fn tmpfs(&mut self, value: &Node) {
-        let paths: Vec<&str> =
-            texts(value).into_iter().map(|path| path.split(':').next().unwrap_or(path)).collect();
-        let has = |path: &str| paths.iter().any(|known| known.trim_end_matches('/') == path);
-        if has("/tmp") {
-            self.set("private_tmp", "true");
-            if !has("/var/tmp") {
-                self.lose("tmpfs", "/tmp", "/var/tmp is private and in memory, too");
-            }
-        }
-        for path in paths.iter().filter(|path| !["/tmp", "/var/tmp"].contains(&path.trim_end_matches('/'))) {
-            self.lose("tmpfs", path, "only /tmp and /var/tmp can be private: mount it for all");
         }
     }
 
@@ -510,12 +393,6 @@ fn test(node: &Node) -> Option<&Node> {
 
 fn shell(line: &str) -> Vec<String> {
     vec!["/bin/sh".to_string(), "-c".into(), line.to_string()]
-}
-
-/// A number of processors in percent of one.
-fn percent(text: &str) -> Option<String> {
-    let cpus: f64 = text.parse().ok().filter(|cpus| (0.01..=100_000.0).contains(cpus))?;
-    Some(format!("{}%%", (cpus * 100.0).round()))
 }
 
 fn why_lost(key: &str) -> &'static str {
