@@ -179,11 +179,15 @@ fn links(source: &Source, units: &[Unit<'_>], losses: &mut Losses) -> Vec<Vec<Li
         }
     }
     let links_of = |(at, unit): (usize, &Unit<'_>)| {
-        let mut links: Vec<Link> = Vec::new();
+        let mut links = Links::default();
         for dependency in &unit.process.dependencies.depends_on {
             for id in names.resolve(&dependency.target) {
                 match unit_of.get(id as usize).copied().flatten() {
-                    Some(on) => link(unit, at, on, dependency, &mut links, losses),
+                    Some(on) if on == at => {
+                        let why = "the processes of one service cannot wait for each other";
+                        unit.lose("depends_on", why, losses);
+                    }
+                    Some(on) => links.add(unit, on, dependency, losses),
                     None => {
                         let why = format!("{} is not exported: see there", dependency.target);
                         unit.lose("depends_on", why, losses);
@@ -191,29 +195,29 @@ fn links(source: &Source, units: &[Unit<'_>], losses: &mut Losses) -> Vec<Vec<Li
                 }
             }
         }
-        links
+        links.all
     };
     units.iter().enumerate().map(links_of).collect()
 }
 
-/// Adds one link.
-fn link(
-    unit: &Unit<'_>,
-    at: usize,
-    on: usize,
-    dependency: &Dependency,
-    links: &mut Vec<Link>,
-    losses: &mut Losses,
-) {
-    let link = Link { on, condition: dependency.condition, is_soft: dependency.is_soft };
-    if on == at {
-        return unit.lose("depends_on", "the processes of one service cannot wait for each other", losses);
-    }
-    let Some(known) = links.iter_mut().find(|known| known.on == on) else { return links.push(link) };
-    known.is_soft &= link.is_soft;
-    if known.condition != link.condition {
-        let why = "a service can ask for one condition of another: the first one that is written counts";
-        unit.lose("depends_on", why, losses);
+/// The links of one unit.
+#[derive(Default)]
+struct Links {
+    all: Vec<Link>,
+    /// Where the link to a unit stands.
+    places: HashMap<usize, usize>,
+}
+
+impl Links {
+    fn add(&mut self, unit: &Unit<'_>, on: usize, dependency: &Dependency, losses: &mut Losses) {
+        let link = Link { on, condition: dependency.condition, is_soft: dependency.is_soft };
+        let place = *self.places.entry(on).or_insert(self.all.len());
+        let Some(known) = self.all.get_mut(place) else { return self.all.push(link) };
+        known.is_soft &= link.is_soft;
+        if known.condition != link.condition {
+            let why = "a service can ask for one condition of another: the first one that is written counts";
+            unit.lose("depends_on", why, losses);
+        }
     }
 }
 
@@ -261,6 +265,11 @@ fn is_text(process: &ProcessConfig) -> bool {
     let mut texts =
         process.environment.iter().flat_map(|(name, value)| [name, value]).chain([&process.command]);
     texts.all(|text| std::str::from_utf8(&raw::bytes(text)).is_ok() && !text.contains('\0'))
+}
+
+/// Whether nobody gets what comes out of a stream.
+pub(super) fn is_silent(stream: &StreamConfig) -> bool {
+    stream.logfile == ChildLog::None && stream.more.is_empty() && !stream.syslog
 }
 
 /// A process without what may differ between copies of one service: its name, and where its output goes.

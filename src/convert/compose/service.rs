@@ -3,8 +3,10 @@
 use super::export::Secrets;
 use crate::convert::losses::Losses;
 use crate::convert::tree::Node;
-use crate::convert::units::{Link, Plan, Unit, go_duration, limit, probe_command, processors, shown};
-use crate::model::config::{Autorestart, ChildLog, Inherit, NO_LIMIT, ProcessConfig, StopScope};
+use crate::convert::units::{
+    Link, Plan, Unit, go_duration, is_silent, limit, probe_command, processors, shown,
+};
+use crate::model::config::{Autorestart, Inherit, NO_LIMIT, ProcessConfig, StopScope};
 use crate::model::dependency::{Condition, DependsRestart};
 use crate::model::probe::{HealthAction, Probe};
 use crate::model::resources::Resource;
@@ -296,8 +298,8 @@ fn cpus(percent: u32) -> Option<String> {
 fn logging(unit: &Unit<'_>, losses: &mut Losses) -> Option<Node> {
     let process = unit.process;
     let (stdout, stderr) = (&process.stdout, &process.stderr);
-    let out_is_silent = stdout.logfile == ChildLog::None;
-    let err_is_silent = stderr.logfile == ChildLog::None;
+    let out_is_silent = is_silent(stdout);
+    let err_is_silent = is_silent(stderr);
     if out_is_silent && (err_is_silent || process.redirect_stderr) {
         return Some(Node::map([("driver", Some(Node::text("none")))]));
     }

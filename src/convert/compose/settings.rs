@@ -115,7 +115,8 @@ impl Program<'_, '_> {
             },
             "logging" => self.logging(value),
             "secrets" => self.secrets(value),
-            "init" | "platform" | "pull_policy" | "attach" | "container_name" | "privileged" => {}
+            // The same holds for every program, or it is about the image.
+            "init" | "privileged" | "attach" | "platform" | "pull_policy" => {}
             key if key.starts_with("x-") => {}
             key => self.lose(key, &value.shown(), why_lost(key)),
         }
@@ -405,6 +406,7 @@ fn why_lost(key: &str) -> &'static str {
         "networks" | "links" | "external_links" | "extra_hosts" | "dns" | "hostname" | "domainname" => {
             "programs see this machine's network: they find each other at localhost, not by names of services"
         }
+        "container_name" => "the program has the name of the service",
         "labels" | "annotations" => "programs have no labels",
         "configs" => "put the files where the program looks for them",
         "read_only" => "see read_only_paths and read_write_paths",

@@ -34,6 +34,9 @@ pub(in crate::convert) fn export(
         if plan.runs_before(at).is_some() {
             unit.lose("startretries", "an initContainer is tried again until it succeeds", losses);
             unit.lose("max_runtime", "an initContainer may take as long as it likes", losses);
+            for key in ["supplementary_groups", "stopsignal", "stopwaitsecs"] {
+                unit.lose(key, "an initContainer has what the program has that comes after it", losses);
+            }
             continue;
         }
         lose_dependencies(&plan, at, losses);

@@ -114,6 +114,11 @@ fn group(plan: &Plan<'_>, at: usize, image: Option<&str>, losses: &mut Losses) -
         group.block("service", None, service(unit, port, check));
     }
     for job in jobs {
+        job.lose(
+            "startretries",
+            "a prestart task is tried again as the restart block of its group says",
+            losses,
+        );
         let mut before = Body::default();
         let mut hook = Body::default();
         hook.set("hook", Some(Node::text("prestart")));

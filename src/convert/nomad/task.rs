@@ -3,8 +3,8 @@
 use super::hcl::Body;
 use crate::convert::losses::Losses;
 use crate::convert::tree::Node;
-use crate::convert::units::{Plan, Unit, go_duration, limit};
-use crate::model::config::{ChildLog, Inherit, StopScope};
+use crate::convert::units::{Plan, Unit, go_duration, is_silent, limit};
+use crate::model::config::{Inherit, StopScope};
 use crate::model::resources::Resource;
 use crate::model::signal::Signal;
 
@@ -208,10 +208,8 @@ fn resources(unit: &Unit<'_>, image: Option<&str>, losses: &mut Losses) -> Body 
 
 fn logs(unit: &Unit<'_>, losses: &mut Losses) -> Body {
     let stdout = &unit.process.stdout;
-    let is_silent = |log: &ChildLog| *log == ChildLog::None;
     let mut logs = Body::default();
-    if is_silent(&stdout.logfile) && (unit.process.redirect_stderr || is_silent(&unit.process.stderr.logfile))
-    {
+    if is_silent(stdout) && (unit.process.redirect_stderr || is_silent(&unit.process.stderr)) {
         logs.set("disabled", Some(Node::bool(true)));
         return logs;
     }

@@ -139,7 +139,8 @@ impl App<'_> {
     fn lives(&mut self) {
         // PM2's own default.
         self.set("stopsignal", "INT");
-        self.set("stop_scope", "tree");
+        let reaches_all = self.node.get("treekill").and_then(Node::as_bool) != Some(false);
+        self.set("stop_scope", if reaches_all { "tree" } else { "process" });
         let restarts = self.node.get("autorestart").and_then(Node::as_bool) != Some(false);
         self.set("autorestart", restarts.to_string());
         let uptime = self.time("min_uptime");
@@ -287,7 +288,7 @@ impl App<'_> {
             key if logs::KEYS.contains(&key) => return,
             // They mean nothing without PM2.
             "pmx" | "automation" | "vizion" | "force" | "treekill" | "trace" | "disable_trace"
-            | "source_map_support" | "kill_retry_time" | "pm_id" | "version" | "append_env_to_name" => return,
+            | "kill_retry_time" | "pm_id" | "version" => return,
             "autostart" => {
                 if value.as_bool() == Some(false) {
                     self.set("autostart", "false");
@@ -305,6 +306,9 @@ impl App<'_> {
             "listen_timeout" => "write ready, and this as ready_timeout",
             "cron_restart" | "cron" => {
                 "nothing restarts by the clock: let cron run \"supervisord ctl restart\""
+            }
+            "source_map_support" => {
+                "PM2 loads a module for that: write interpreter_args=--enable-source-maps into command"
             }
             "shutdown_with_message" => {
                 "there is no channel for messages: let the program listen to the stop signal"
