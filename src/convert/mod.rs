@@ -15,6 +15,8 @@ mod pm2;
 mod procfile;
 mod quadlet;
 mod schema;
+#[cfg(test)]
+mod silence;
 pub mod systemd;
 mod tree;
 mod units;

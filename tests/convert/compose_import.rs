@@ -278,7 +278,10 @@ fn what_is_no_compose_file_is_refused() {
             "services: {a: {command: x, user: '${'}}\n",
             "c.yml: services.a.user: a ${ does not end in \"${\": write $$ for a dollar sign",
         ),
-        ("services: {a: {image: x}}\n", "there is no program in it. 1 setting could not be carried over exactly:"),
+        (
+            "services: {a: {image: x}}\n",
+            "there is no program in it. 1 setting could not be carried over exactly:",
+        ),
         (
             "services: {a: {command: x}}\n---\nx: y\n",
             "c.yml: line 2: a second document begins here; put it into a file of its own",

@@ -120,7 +120,7 @@ fn workload(
         ("metadata", Some(Node::map([("labels", Some(labels(unit)))]))),
         ("spec", Some(Node::map(pod))),
     ]);
-    if process.exitcodes != [0] && (is_job(unit) || unit.program.has_written("autorestart")) {
+    if process.exitcodes != [0] && process.autorestart != Autorestart::Always {
         unit.lose(
             "exitcodes",
             "to the cluster, exit code 0 is the expected one and every other one a failure",

@@ -133,7 +133,7 @@ fn group(plan: &Plan<'_>, at: usize, image: Option<&str>, losses: &mut Losses) -
 fn restart(unit: &Unit<'_>, losses: &mut Losses) -> Body {
     let process = unit.process;
     let mut restart = Body::default();
-    if process.exitcodes != [0] && (is_batch(unit) || unit.program.has_written("autorestart")) {
+    if process.exitcodes != [0] && process.autorestart != Autorestart::Always {
         unit.lose(
             "exitcodes",
             "to Nomad, exit code 0 is the expected one and every other one a failure",

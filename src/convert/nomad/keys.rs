@@ -89,7 +89,7 @@ pub(in crate::convert) const KEYS: Table = &[
         "environment_inherit",
         Partly("tasks get a part of the client's environment: see env.denylist of the client"),
     ),
-    ("user_environment", As("the drivers exec and raw_exec set HOME, USER, LOGNAME and SHELL")),
+    ("user_environment", Lost("write HOME, USER, LOGNAME and SHELL into environment")),
     ("credential.NAME", Lost("put the file into Nomad's variables or Vault, and write a template block")),
     ("supplementary_groups", Partly("config.group_add, with --image; else it is lost")),
     ("limit_as", Lost(NO_SUCH)),
