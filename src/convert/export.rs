@@ -168,6 +168,13 @@ impl Source {
         Ok(())
     }
 
+    /// Whether a section makes a process, in the whole configuration.
+    fn has_processes(&self, section: &str) -> bool {
+        let name = section.split_once(':').map_or("", |(_, name)| name.trim());
+        let mut processes = self.config.groups.iter().flat_map(|group| &group.processes);
+        processes.any(|process| &*process.program == name)
+    }
+
     /// Whether a section has something in it that nobody else should read. Programs also have what
     /// `[supervisord] environment` says.
     pub fn is_secret(&self, section: &str) -> bool {
@@ -236,6 +243,9 @@ pub fn export(
                 "there is no daemon that clients could reach: use the other program's own commands",
             ),
             "group" => walk(settings, format.keys, &mut losses),
+            "program" | "fcgi-program" if !source.has_processes(section) => {
+                losses.note(format!("[{section}] numprocs"), "0", "there is nothing to run: write a number");
+            }
             _ => {}
         }
     }

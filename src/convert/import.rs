@@ -71,9 +71,8 @@ pub fn import(format: &Format, files: &[InputFile], losses: &mut Losses) -> Resu
         }
     };
     if !imported.sections.iter().any(|(section, _)| section.contains("program:")) {
-        let why = losses.to_text();
-        let gap = if why.is_empty() { "" } else { ". " };
-        return Err(format!("there is no program in it{gap}{}", why.trim_end()));
+        let why = losses.iter().next().map(|loss| format!(": {loss}")).unwrap_or_default();
+        return Err(format!("there is no program in it{why}"));
     }
     Ok(imported)
 }

@@ -1,5 +1,6 @@
 //! Moving in and out: configurations of ours as files of others, and theirs as configurations.
 
+mod command_line;
 mod compose;
 mod compose_import;
 #[path = "../config/corpus.rs"]
@@ -10,5 +11,10 @@ mod kubernetes;
 mod nomad;
 mod pm2;
 mod procfile;
+mod quadlet;
 mod samples;
+mod schema;
+#[path = "../support/mod.rs"]
+mod support;
+mod systemd;
 mod validators;

@@ -30,7 +30,7 @@ const STOP_MARGIN: Duration = Duration::from_secs(10);
 const OPTIONAL: &str = "podman does not start a container without it where the kernel lacks it";
 
 fn export(source: &Source, options: &Options, losses: &mut Losses) -> Result<Vec<OutputFile>, String> {
-    let style = Style { end: "container", make: container, has_sockets: false };
+    let style = Style { end: "container", make: container, has_sockets: false, lists_instances: false };
     Ok(export_as(style, source, options, losses))
 }
 
@@ -265,7 +265,9 @@ fn output(making: &mut Making<'_>) {
 
 fn stop(making: &mut Making<'_>) {
     let process = making.process;
-    if process.stopsignal != Signal::TERM {
+    if process.stopsignal == Signal::from_raw(0) {
+        making.lose("stopsignal", "podman always sends a signal first: TERM");
+    } else if process.stopsignal != Signal::TERM {
         let signal = process.stopsignal;
         add(making, "StopSignal", signal.name().unwrap_or_else(|| signal.raw().to_string()));
     }

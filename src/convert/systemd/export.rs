@@ -10,6 +10,9 @@ use crate::model::config::{FcgiAddress, Owner, ProcessConfig};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
+/// What we say to ourselves in a template.
+pub(super) const OWN_SECTION: &str = "X-Supervisord";
+
 /// How the units of a program are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::convert) struct Naming {
@@ -30,12 +33,15 @@ pub(in crate::convert) struct Style {
     pub make: fn(&ProgramUnits<'_>, &ProcessConfig, &mut Losses) -> Option<Unit>,
     /// Whether sockets become units.
     pub has_sockets: bool,
+    /// Whether there is a way back, which has to know the instances of a template.
+    pub lists_instances: bool,
 }
 
 const SERVICES: Style = Style {
     end: "service",
     make: |units, process, losses| units.service(process, losses),
     has_sockets: true,
+    lists_instances: true,
 };
 
 /// Makes all units.
@@ -95,7 +101,11 @@ fn attempt(
             instances => {
                 let texts: Vec<String> = texts.into_iter().map(|(_, text)| text).collect();
                 match unify(&texts, instances).filter(|_| texts.len() == instances.len()) {
-                    Some(text) => files.push(file(format!("{}@.{}", naming.base, style.end), text, program)),
+                    Some(text) => {
+                        let path = format!("{}@.{}", naming.base, style.end);
+                        let listed = if style.lists_instances { listed(instances) } else { String::new() };
+                        files.push(file(path, text + &listed, program));
+                    }
                     None => failed.push(at),
                 }
             }
@@ -106,6 +116,11 @@ fn attempt(
     }
     files.extend(targets.files());
     (files, failed)
+}
+
+/// Which instances of a template there are, for the way back: systemd ignores sections with such a name.
+fn listed(instances: &[String]) -> String {
+    format!("\n[{OWN_SECTION}]\nInstances={}\n", instances.join(" "))
 }
 
 fn file(path: String, text: String, program: &Program) -> OutputFile {

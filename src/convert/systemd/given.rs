@@ -103,12 +103,11 @@ impl Reader<'_> {
             let Some(directive) = self.take(limit_directive(resource)) else { continue };
             let one = |text: &str| match text {
                 "infinity" => Some("unlimited".to_string()),
-                text if resource.is_size() => time::size(text).map(|bytes| bytes.to_string()),
                 text if resource == Resource::Cpu => match time::span(text)? {
                     Span::Micros(micros) => Some(time::seconds(micros).to_string()),
                     Span::Infinite => Some("unlimited".to_string()),
                 },
-                text => text.parse::<u64>().ok().map(|number| number.to_string()),
+                text => time::size(text).map(|number| number.to_string()),
             };
             let value = match directive.value.split_once(':') {
                 Some((soft, hard)) => one(soft).zip(one(hard)).map(|(soft, hard)| format!("{soft}:{hard}")),

@@ -3,6 +3,7 @@
 use crate::convert::import::{self as input, Imported, InputFile};
 use crate::convert::losses::{Losses, Said};
 use crate::convert::systemd::dependencies::{self, Known};
+use crate::convert::systemd::export::OWN_SECTION;
 use crate::convert::systemd::keys::KEYS;
 use crate::convert::systemd::parse::{UnitFile, units};
 use crate::convert::systemd::reader::{IMPORTED, Reader};
@@ -206,7 +207,12 @@ fn planned(unit: &UnitFile, prefix: Option<&str>, wanted: &[String], losses: &mu
             .filter(|instance| !instance.is_empty())
             .map(str::to_string)
     };
-    let mut instances: Vec<String> = wanted.iter().filter_map(of_template).collect();
+    let listed = unit.directives.iter().filter(|it| it.section == OWN_SECTION && it.key == "Instances");
+    let mut instances: Vec<String> =
+        listed.flat_map(|it| it.value.split_whitespace().map(str::to_string).collect::<Vec<_>>()).collect();
+    if instances.is_empty() {
+        instances = wanted.iter().filter_map(of_template).collect();
+    }
     if instances.is_empty() {
         let default =
             unit.directives.iter().rfind(|it| it.section == "Install" && it.key == "DefaultInstance");

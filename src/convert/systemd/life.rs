@@ -61,7 +61,7 @@ impl Reader<'_> {
                 true
             }
         };
-        if !is_oneshot {
+        if !is_oneshot && !self.has("ready") {
             // systemd counts it as started at once.
             self.set("startsecs", "0");
         }

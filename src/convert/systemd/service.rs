@@ -235,7 +235,9 @@ impl Making<'_> {
     /// How it is stopped, and how long it may run.
     pub(super) fn stop(&mut self) {
         let process = self.process;
-        if process.stopsignal != Signal::TERM {
+        if process.stopsignal == Signal::from_raw(0) {
+            self.lose("stopsignal", "systemd always sends a signal first: TERM");
+        } else if process.stopsignal != Signal::TERM {
             self.add("KillSignal", signal(process.stopsignal));
         }
         if !process.stopsignal_then.is_empty() {
