@@ -249,7 +249,7 @@ fn the_reference_of_the_command_line_is_what_the_program_says() {
     let words = usage.split_whitespace().find(|word| word.contains('|')).expect("words");
     let mut sections = vec![("## The daemon".to_string(), format!("```text\n{daemon}\n```"))];
     for word in words.split('|').chain(["pidproxy"]) {
-        let helps = ["ctl", "check", "init", "service"].contains(&word);
+        let helps = ["ctl", "check", "init", "service", "export", "import", "schema"].contains(&word);
         let made = match daemon.lines().find_map(|line| line.strip_prefix(&format!("{word} -- "))) {
             _ if helps => format!("```text\n{}\n```", help_of(&[word, "-h"])),
             Some(what) => sentence(what),
