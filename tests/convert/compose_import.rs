@@ -280,7 +280,7 @@ fn what_is_no_compose_file_is_refused() {
         ),
         (
             "services: {a: {image: x}}\n",
-            "there is no program in it. 1 setting could not be carried over exactly:",
+            "there is no program in it: services.a = x: it is left out",
         ),
         (
             "services: {a: {command: x}}\n---\nx: y\n",

@@ -212,17 +212,20 @@ pub(super) fn settle(mut all: Vec<Links>, losses: &mut Losses) -> Vec<(String, &
 /// Takes out what closes a circle, as systemd does.
 fn without_circles(all: &mut [Links], losses: &mut Losses) {
     let mut reached: HashMap<String, BTreeSet<String>> = HashMap::new();
+    let mut waited_for: BTreeSet<String> = BTreeSet::new();
     for links in all.iter_mut() {
         let own = links.program.clone();
         let mut kept = Vec::new();
         for item in std::mem::take(&mut links.items) {
-            if reaches(&reached, &item.program, &own) {
+            // Nobody is waiting for it yet: then there is no circle.
+            if waited_for.contains(&own) && reaches(&reached, &item.program, &own) {
                 losses.note(
                     format!("[program:{own}] depends_on"),
                     item.text(),
                     "the order would go in a circle: it is left out",
                 );
             } else {
+                waited_for.insert(item.program.clone());
                 reached.entry(own.clone()).or_default().insert(item.program.clone());
                 kept.push(item);
             }

@@ -140,6 +140,10 @@ impl<'a> Links<'a> {
                 unit.add("Unit", "PartOf", list(&requires));
             }
         }
+        if requires.is_empty() && restart != DependsRestart::None {
+            let what = format!("[{section}] depends_restart");
+            losses.note(what, "", "nothing is required, so nothing passes on a restart or a stop");
+        }
         if !wants.is_empty() {
             unit.add("Unit", "Wants", list(&wants));
         }

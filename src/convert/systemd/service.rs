@@ -54,7 +54,7 @@ impl Making<'_> {
         if self.process.wants_notify_socket() {
             self.add("NotifyAccess", "all");
         }
-        if !self.process.is_oneshot() {
+        if !self.process.is_oneshot() && !self.process.startsecs.is_zero() {
             self.lose(
                 "startsecs",
                 "systemd does not wait whether a service stays up: let the program say it, with ready=notify",
@@ -130,6 +130,9 @@ impl Making<'_> {
                     "systemd waits for sd_notify(3) or a command only: write ready=notify, or ready=exec:COMMAND with a \
                      command that asks",
                 );
+                for key in ["ready_interval", "ready_timeout"] {
+                    self.lose(key, "it is part of ready");
+                }
                 return;
             }
         };
@@ -170,7 +173,10 @@ impl Making<'_> {
             self.add("RestartPreventExitStatus", numbers(&process.restart.stay_down_exitcodes));
         }
         if restarts != "no" {
-            self.pace();
+            return self.pace();
+        }
+        for key in ["restart_delay", "restart_backoff", "restart_delay_max"] {
+            self.lose(key, "systemd never starts it again by itself, not even after a failed start");
         }
     }
 

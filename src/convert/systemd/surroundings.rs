@@ -220,6 +220,11 @@ impl Making<'_> {
             }
             ChildLog::File(path) => self.file(&key("logfile"), path, stream),
         };
+        if place == "journal" {
+            for end in ["logfile_maxbytes", "logfile_backups"] {
+                self.lose(&key(end), "the journal has limits of its own: see journald.conf");
+            }
+        }
         let n_places = usize::from(stream.logfile != ChildLog::None) + stream.more.len();
         if n_places > 1 {
             self.lose(&key("logfile"), "output goes to one place: the first of them");
