@@ -298,7 +298,14 @@ fn conversion(
     given.extend(more);
     let plain = handled(progname, &given, help)?;
     let known = known.join(", ");
-    let names = names.into_iter().filter(|word| word != "--").collect();
+    let (before, behind) = match names.iter().position(|word| word == "--") {
+        Some(at) => (&names[..at], &names[at + 1..]),
+        None => (&names[..], &[][..]),
+    };
+    if let Some(unknown) = before.iter().find(|word| word.len() > 1 && word.starts_with('-')) {
+        return Err(usage(format!("option {unknown} not recognized")));
+    }
+    let names = [before, behind].concat();
     match format.first() {
         Some(format) if known.split(", ").any(|name| name == format) => Ok((plain, format.clone(), names)),
         Some(other) => Err(usage(format!("no format is called {}; the formats are {known}", repr(other)))),
@@ -638,6 +645,36 @@ mod tests {
             "usage: supervisord service install|uninstall|start|stop|status",
         );
         check_exit(&["supervisord", "service", "-h"], 0, "Makes supervisord a service of systemd.");
+    }
+
+    #[test]
+    fn conversions_take_their_options_anywhere() {
+        for words in [
+            "-c x.conf export -o out systemd web db",
+            "export systemd -o out -c x.conf web db",
+            "export --output=out systemd web db --configuration x.conf",
+        ] {
+            let words: Vec<&str> = ["supervisord"].into_iter().chain(words.split(' ')).collect();
+            let Invocation::Export(args) = parse_words(&words) else { panic!("not an export: {words:?}") };
+            assert_eq!((args.format.as_str(), args.output.as_deref()), ("systemd", Some("out")), "{words:?}");
+            assert_eq!(args.programs, ["web", "db"], "{words:?}");
+            assert_eq!(args.daemon.configuration.as_deref(), Some("x.conf"), "{words:?}");
+        }
+        let Invocation::Import(args) =
+            parse_words(&["supervisord", "import", "systemd", "a", "-o", "x", "--", "-b"])
+        else {
+            panic!("not an import");
+        };
+        assert_eq!(
+            (args.files, args.output.as_deref()),
+            (vec!["a".to_string(), "-b".to_string()], Some("x"))
+        );
+        for words in [&["schema", "check"][..], &["schema", "--check"]] {
+            let all = [&["supervisord"], words].concat();
+            assert_eq!(parse_words(&all), Invocation::Schema(SchemaArgs { check: true }));
+        }
+        assert_eq!(parse_words(&["supervisord", "schema"]), Invocation::Schema(SchemaArgs { check: false }));
+        check_exit(&["supervisord", "import", "systemd", "-x"], 2, "Error: option -x not recognized");
     }
 
     #[test]

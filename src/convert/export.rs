@@ -13,7 +13,7 @@ use crate::config::reading::Readable;
 use crate::config::{ConfigErrors, Document, Setting, Surroundings};
 use crate::convert::losses::{Losses, Said, Table, is_written, walk};
 use crate::model::config::{Config, GroupConfig, GroupKind, ProcessConfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// One file of the other program.
@@ -148,7 +148,15 @@ impl Source {
         let settings: BTreeMap<String, Vec<Setting>> =
             sections.into_iter().map(|(section, settings)| (section.to_string(), settings)).collect();
         let groups = config.groups.clone();
-        let programs = groups.iter().flat_map(|group| programs(group, &settings)).collect();
+        let sections: Sections = settings
+            .keys()
+            .filter_map(|section| {
+                let (kind, name) = section.split_once(':')?;
+                // A header may have blanks behind its colon.
+                Some(((kind, name.trim()), section.as_str()))
+            })
+            .collect();
+        let programs = groups.iter().flat_map(|group| programs(group, &sections, &settings)).collect();
         Source { config, programs, settings }
     }
 
@@ -168,13 +176,6 @@ impl Source {
         Ok(())
     }
 
-    /// Whether a section makes a process, in the whole configuration.
-    fn has_processes(&self, section: &str) -> bool {
-        let name = section.split_once(':').map_or("", |(_, name)| name.trim());
-        let mut processes = self.config.groups.iter().flat_map(|group| &group.processes);
-        processes.any(|process| &*process.program == name)
-    }
-
     /// Whether a section has something in it that nobody else should read. Programs also have what
     /// `[supervisord] environment` says.
     pub fn is_secret(&self, section: &str) -> bool {
@@ -189,25 +190,29 @@ fn is_called(program: &Program, name: &str) -> bool {
     *program.name == *name || *program.group.name == *name
 }
 
+/// The full names of sections, by kind and name.
+type Sections<'s> = HashMap<(&'s str, &'s str), &'s str>;
+
 /// The programs of a group, in the order in which its processes stand.
-fn programs(group: &Arc<GroupConfig>, settings: &BTreeMap<String, Vec<Setting>>) -> Vec<Program> {
+fn programs(
+    group: &Arc<GroupConfig>,
+    sections: &Sections<'_>,
+    settings: &BTreeMap<String, Vec<Setting>>,
+) -> Vec<Program> {
     if matches!(group.kind, GroupKind::EventListener(_)) {
         return Vec::new();
     }
     let mut found: Vec<Program> = Vec::new();
+    let mut places: HashMap<Arc<str>, usize> = HashMap::new();
     for process in &group.processes {
-        if let Some(program) = found.iter_mut().find(|program| program.name == process.program) {
-            program.processes.push(process.clone());
+        if let Some(at) = places.get(&process.program) {
+            found[*at].processes.push(process.clone());
             continue;
         }
         let kind = if process.fcgi_socket.is_some() { "fcgi-program" } else { "program" };
-        // A header may have blanks behind its colon.
-        let section = settings.keys().find(|section| {
-            section
-                .split_once(':')
-                .is_some_and(|(this, name)| this == kind && name.trim() == &*process.program)
-        });
-        let section = section.cloned().unwrap_or_else(|| format!("{kind}:{}", process.program));
+        let section = sections.get(&(kind, &*process.program)).map(|section| section.to_string());
+        let section = section.unwrap_or_else(|| format!("{kind}:{}", process.program));
+        places.insert(process.program.clone(), found.len());
         found.push(Program {
             settings: settings.get(&section).cloned().unwrap_or_default(),
             section,
@@ -229,6 +234,11 @@ pub fn export(
     options: &Options,
 ) -> Result<(Vec<OutputFile>, Losses), String> {
     let mut losses = Losses::default();
+    let processes = source.config.groups.iter().flat_map(|group| &group.processes);
+    let with_processes: HashSet<&str> = processes.map(|process| &*process.program).collect();
+    let has_none = |section: &str| {
+        section.split_once(':').is_some_and(|(_, name)| !with_processes.contains(name.trim()))
+    };
     for (section, settings) in &source.settings {
         match section.split(':').next().unwrap_or_default() {
             "supervisord" => walk(settings, DAEMON, &mut losses),
@@ -243,17 +253,16 @@ pub fn export(
                 "there is no daemon that clients could reach: use the other program's own commands",
             ),
             "group" => walk(settings, format.keys, &mut losses),
-            "program" | "fcgi-program" if !source.has_processes(section) => {
+            "program" | "fcgi-program" if has_none(section) => {
                 losses.note(format!("[{section}] numprocs"), "0", "there is nothing to run: write a number");
             }
             _ => {}
         }
     }
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     for program in &source.programs {
-        if !seen.contains(&&program.section) {
+        if seen.insert(&program.section) {
             walk(&program.settings, format.keys, &mut losses);
-            seen.push(&program.section);
         }
     }
     let files = (format.export)(source, options, &mut losses)?;

@@ -2,10 +2,11 @@
 
 use crate::config::Setting;
 use crate::config::schema;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 /// One thing that the other format cannot say, or not exactly.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Loss {
     /// `[program:x] key`, or a directive of the other format with its place: `web.service:12 MountFlags`.
     pub what: String,
@@ -17,7 +18,11 @@ pub struct Loss {
 
 /// Everything that a conversion could not say, in the order in which it was met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Losses(Vec<Loss>);
+pub struct Losses {
+    list: Vec<Loss>,
+    /// The same, to find one among ten thousand.
+    known: HashSet<Loss>,
+}
 
 /// How much of a long value is shown.
 const SHOWN: usize = 200;
@@ -26,8 +31,8 @@ impl Losses {
     /// Notes a loss. One that was noted before is not noted again.
     pub fn note(&mut self, what: impl Into<String>, value: impl Into<String>, why: impl Into<String>) {
         let loss = Loss { what: what.into(), value: value.into(), why: why.into() };
-        if !self.0.contains(&loss) {
-            self.0.push(loss);
+        if self.known.insert(loss.clone()) {
+            self.list.push(loss);
         }
     }
 
@@ -39,22 +44,22 @@ impl Losses {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Loss> {
-        self.0.iter()
+        self.list.iter()
     }
 
     /// Whether everything was said.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// A list with its count, for people. Empty if there are no losses.
     pub fn to_text(&self) -> String {
-        self.lines(&mut self.0.iter(), "")
+        self.lines(&mut self.list.iter(), "")
     }
 
     /// The same as comments: of the losses that `wanted` picks, each line behind a marker such as `#`.
     pub fn to_comment(&self, marker: &str, wanted: impl Fn(&Loss) -> bool) -> String {
-        self.lines(&mut self.0.iter().filter(|loss| wanted(loss)), &format!("{marker} "))
+        self.lines(&mut self.list.iter().filter(|loss| wanted(loss)), &format!("{marker} "))
     }
 
     fn lines(&self, losses: &mut dyn Iterator<Item = &Loss>, before: &str) -> String {

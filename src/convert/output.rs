@@ -3,7 +3,7 @@
 use crate::convert::export::{OutputFile, Source};
 use crate::convert::import::InputFile;
 use crate::convert::losses::Losses;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path};
@@ -28,7 +28,13 @@ pub(super) fn with_losses(
 ) -> Vec<Finished> {
     let own: HashSet<String> =
         files.iter().filter_map(|file| file.section.as_ref()).map(|section| format!("[{section}]")).collect();
-    let is_about = |what: &str, section: &str| what.split_inclusive(']').next() == Some(section);
+    // By the file they belong to; what belongs to none stands under nothing.
+    let mut heads: HashMap<&str, Losses> = HashMap::new();
+    for loss in losses.iter() {
+        let about = loss.what.split_inclusive(']').next().filter(|section| own.contains(*section));
+        let head = heads.entry(about.unwrap_or_default()).or_default();
+        head.note(&*loss.what, &*loss.value, &*loss.why);
+    }
     let mut rest = true;
     let mut finished = Vec::new();
     let has_common = files.iter().any(|file| file.section.is_none());
@@ -37,10 +43,10 @@ pub(super) fn with_losses(
         let takes_rest = rest && (file.section.is_none() || !has_common && at == 0);
         rest &= !takes_rest;
         let section = file.section.as_ref().map(|section| format!("[{section}]"));
-        let head = losses.to_comment(comment, |loss| {
-            let is_own = section.as_ref().is_some_and(|section| is_about(&loss.what, section));
-            is_own || takes_rest && !own.iter().any(|section| is_about(&loss.what, section))
-        });
+        let others = takes_rest.then(|| heads.get("")).flatten();
+        let own_head = section.as_ref().and_then(|section| heads.get(section.as_str()));
+        let head: String =
+            own_head.into_iter().chain(others).map(|losses| losses.to_comment(comment, |_| true)).collect();
         let is_secret = match &file.section {
             Some(section) => source.is_secret(section),
             // It holds the programs that have no file of their own.
@@ -51,7 +57,7 @@ pub(super) fn with_losses(
         let gap = if head.is_empty() { "" } else { "\n" };
         let text = format!(
             "{comment} Exported from {} by supervisord.\n{head}{gap}{}",
-            source.config.path.display(),
+            source.config.path.display().to_string().replace(char::is_control, " "),
             file.text
         );
         finished.push(Finished { path: file.path, text, mode: if is_secret { 0o600 } else { 0o644 } });

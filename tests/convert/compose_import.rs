@@ -278,10 +278,7 @@ fn what_is_no_compose_file_is_refused() {
             "services: {a: {command: x, user: '${'}}\n",
             "c.yml: services.a.user: a ${ does not end in \"${\": write $$ for a dollar sign",
         ),
-        (
-            "services: {a: {image: x}}\n",
-            "there is no program in it: services.a = x: it is left out",
-        ),
+        ("services: {a: {image: x}}\n", "there is no program in it: services.a = x: it is left out"),
         (
             "services: {a: {command: x}}\n---\nx: y\n",
             "c.yml: line 2: a second document begins here; put it into a file of its own",

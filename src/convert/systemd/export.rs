@@ -130,7 +130,8 @@ fn file(path: String, text: String, program: &Program) -> OutputFile {
 /// The target of everything, which has no other's name.
 fn all_target(source: &Source) -> String {
     let mut name = unit_name(&source.config.supervisord.identifier);
-    while name.is_empty() || source.config.groups.iter().any(|group| unit_name(&group.name) == name) {
+    let groups: HashSet<String> = source.config.groups.iter().map(|group| unit_name(&group.name)).collect();
+    while name.is_empty() || groups.contains(&name) {
         name += "-all";
     }
     format!("{name}.target")
