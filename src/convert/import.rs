@@ -186,10 +186,14 @@ fn always_quoted(word: &str) -> String {
     text
 }
 
+/// Names of programs become names of files, which have 255 bytes at most, with something before and behind.
+const LONGEST_NAME: usize = 128;
+
 /// A text that can be part of the name of a section or a process: what cannot becomes an underscore.
 pub fn name(text: &str) -> String {
     let is_possible = |c: char| !c.is_whitespace() && !c.is_control() && !":/[]%,*?;#=\"'\\".contains(c);
-    let name: String = text.chars().map(|c| if is_possible(c) { c } else { '_' }).take(128).collect();
+    let mut name: String = text.chars().map(|c| if is_possible(c) { c } else { '_' }).collect();
+    name.truncate(name.floor_char_boundary(LONGEST_NAME));
     if name.is_empty() { "program".to_string() } else { name }
 }
 

@@ -167,6 +167,11 @@ fn realistic_files_are_imported() {
             &["a"],
             &["a.mem_reservation", "a.cpu_shares"],
         ),
+        (
+            "services:\n  a: {command: x, mem_limit: 0, cpus: 0, pids_limit: -1, cpuset: [0]}\n",
+            &["a"],
+            &["a.cpuset = 0: it is a list"],
+        ),
         // Swarm.
         (
             "services:\n  a:\n    command: x\n    deploy:\n      mode: replicated\n      replicas: 0\n      restart_policy: {condition: on-failure, delay: 5s, max_attempts: 3, window: 120s}\n",
@@ -224,6 +229,23 @@ fn realistic_files_are_imported() {
             "services:\n  a: {command: x, logging: {driver: none}}\n  b: {command: x, logging: {driver: syslog, options: {tag: t}}}\n  c: {command: x, logging: {driver: gelf}}\n",
             &["a", "b", "c"],
             &["b.logging.options.tag", "c.logging.driver = gelf"],
+        ),
+        // What stands deeper and is not read.
+        (
+            "services:\n  a:\n    command: x\n    healthcheck: {test: 'true', nope: 1, x-y: 2}\n    depends_on: {b: {condition: service_started, odd: 3}}\n    \
+          logging: {driver: local, more: 4}\n    deploy: {resources: {limits: {cpus: '1', devices: 5}, what: 6}, restart_policy: {condition: any, why: 7}}\n    \
+          env_file: [{path: /a.env, who: 8}]\n  b: {command: y}\n",
+            &["a", "b"],
+            &[
+                "a.healthcheck.nope = 1",
+                "a.depends_on.b.odd = 3",
+                "a.logging.more = 4",
+                "a.deploy.resources.limits.devices = 5",
+                "a.deploy.resources.what = 6",
+                "a.deploy.restart_policy.why = 7",
+                "a.env_file.who = 8",
+                "a.env_file = {path: /a.env, who: 8}: no $ is expanded",
+            ],
         ),
         // Variables in all places.
         (

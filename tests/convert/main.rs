@@ -12,6 +12,7 @@ mod nomad;
 mod pm2;
 mod procfile;
 mod quadlet;
+mod random;
 mod samples;
 mod schema;
 #[path = "../support/mod.rs"]

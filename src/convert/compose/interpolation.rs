@@ -45,9 +45,9 @@ pub(super) fn finished(value: &str) -> String {
     value.replace(BEGIN, "%(ENV_").replace(END, ")s")
 }
 
-/// Whether a variable is in a value.
-pub(super) fn has_variable(value: &str) -> bool {
-    value.contains(BEGIN)
+/// Whether a value begins with a variable.
+pub(super) fn begins_with_variable(value: &str) -> bool {
+    value.starts_with(BEGIN)
 }
 
 /// A value with its variables as they were written, for lists of what was lost.

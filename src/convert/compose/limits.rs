@@ -15,6 +15,8 @@ impl Program<'_, '_> {
                 "replicas" => self.copies(&place, value),
                 "resources" => self.resources(value),
                 "restart_policy" => {
+                    let known = ["condition", "delay", "max_attempts", "window"];
+                    self.lose_others(&place, value, &known);
                     if let Some(delay) = value.get("delay") {
                         let made = delay.scalar().and_then(time).map(our_time);
                         self.set_or_lose("restart_delay", made, "deploy.restart_policy.delay", delay);
@@ -35,6 +37,7 @@ impl Program<'_, '_> {
                 let text = value.scalar().unwrap_or_default();
                 let place = format!("deploy.resources.limits.{key}");
                 match key.as_str() {
+                    _ if is_no_limit(text) => {}
                     "cpus" => self.set_or_lose("cpu_max", percent(text), &place, value),
                     "memory" => self.set_or_lose("memory_max", size(text).map(our_size), &place, value),
                     "pids" => self.set_or_lose(
@@ -47,6 +50,7 @@ impl Program<'_, '_> {
                 }
             }
         }
+        self.lose_others("deploy.resources", value, &["limits", "reservations"]);
         if let Some(reserved) = value.get("reservations") {
             let why = "nothing is reserved: see cpu_weight, and memory_high for the others";
             self.lose("deploy.resources.reservations", &reserved.shown(), why);
@@ -122,6 +126,11 @@ impl Program<'_, '_> {
             self.lose("tmpfs", path, "only /tmp and /var/tmp can be private: mount it for all");
         }
     }
+}
+
+/// Whether a limit is none.
+pub(super) fn is_no_limit(text: &str) -> bool {
+    text == "-1" || size(text) == Some(0)
 }
 
 /// A number of processors in percent of one.

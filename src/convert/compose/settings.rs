@@ -1,8 +1,8 @@
 //! The settings of a program, from those of a service.
 
 use super::import::{Project, Service, dependencies};
-use super::interpolation::{has_variable, shown};
-use super::limits::percent;
+use super::interpolation::{begins_with_variable, shown};
+use super::limits::{is_no_limit, percent};
 use super::read::{our_size, our_time, pairs, size, texts, time, words};
 use super::service::MANUAL;
 use crate::convert::import::{command, environment, escaped};
@@ -11,6 +11,19 @@ use crate::convert::tree::Node;
 use crate::model::signal::Signal;
 use std::collections::BTreeMap;
 
+/// What has a single value.
+const SCALARS: [&str; 10] = [
+    "user",
+    "working_dir",
+    "stop_signal",
+    "stop_grace_period",
+    "cpuset",
+    "cpus",
+    "mem_limit",
+    "pids_limit",
+    "oom_score_adj",
+    "network_mode",
+];
 /// More copies than anybody means.
 const MOST_COPIES: u32 = 10_000;
 
@@ -29,7 +42,9 @@ pub(super) fn settings(
     program.depends_on();
     program.healthcheck()?;
     let Node::Map(pairs) = service.node else { return Ok(program.settings) };
-    for (key, value) in pairs.iter().filter(|(_, value)| *value != Node::Null) {
+    // An empty text is as good as none.
+    let written = pairs.iter().filter(|(_, value)| *value != Node::Null && value.scalar() != Some(""));
+    for (key, value) in written {
         program.key(key, value);
     }
     Ok(program.settings)
@@ -53,6 +68,15 @@ impl Program<'_, '_> {
         self.losses.note(format!("services.{}.{key}", self.service.name), shown(value), why);
     }
 
+    /// Notes what a mapping says besides what is read of it.
+    pub(super) fn lose_others(&mut self, place: &str, node: &Node, known: &[&str]) {
+        let Node::Map(pairs) = node else { return };
+        let others = pairs.iter().filter(|(key, _)| !known.contains(&key.as_str()) && !key.starts_with("x-"));
+        for (key, value) in others {
+            self.lose(&format!("{place}.{key}"), &value.shown(), "nothing here means that");
+        }
+    }
+
     /// Sets a key to what was made of a value, or notes that it could not be read.
     pub(super) fn set_or_lose(&mut self, key: &str, made: Option<String>, from: &str, value: &Node) {
         match made {
@@ -63,6 +87,10 @@ impl Program<'_, '_> {
 
     fn key(&mut self, key: &str, value: &Node) {
         let text = value.scalar().unwrap_or_default();
+        if SCALARS.contains(&key) && value.scalar().is_none() {
+            let why = format!("it is {}, and a text is expected: write the key by hand", value.kind());
+            return self.lose(key, &value.shown(), &why);
+        }
         match key {
             "command" | "entrypoint" | "restart" | "depends_on" | "healthcheck" | "extends" => {}
             "environment" => self.environment(value),
@@ -90,10 +118,13 @@ impl Program<'_, '_> {
             "scale" => self.copies(key, value),
             "deploy" => self.deploy(value),
             "ulimits" => self.ulimits(value),
+            "mem_limit" | "cpus" | "pids_limit" if is_no_limit(text) => {}
             "mem_limit" => self.set_or_lose("memory_max", size(text).map(our_size), key, value),
             "cpus" => self.set_or_lose("cpu_max", percent(text), key, value),
-            "cpuset" => self.set("cpu_affinity", escaped(text)),
-            "pids_limit" if text == "-1" => {}
+            "cpuset" => {
+                let is_list = text.chars().all(|c| c.is_ascii_digit() || ",-".contains(c));
+                self.set_or_lose("cpu_affinity", is_list.then(|| text.to_string()), key, value);
+            }
             "pids_limit" => {
                 self.set_or_lose("pids_max", text.parse().ok().map(|n: u64| n.to_string()), key, value)
             }
@@ -198,6 +229,7 @@ impl Program<'_, '_> {
                 }
                 _ => "",
             };
+            self.lose_others(&key, &options, &["condition", "restart", "required"]);
             if options.get("restart").and_then(Node::as_bool) == Some(true) {
                 self.set("depends_restart", "restart");
             }
@@ -247,6 +279,8 @@ impl Program<'_, '_> {
             let why = "there is one interval; before the start period has passed nobody asks";
             self.lose("healthcheck.start_interval", &interval.shown(), why);
         }
+        let known = ["test", "interval", "timeout", "start_period", "retries", "start_interval", "disable"];
+        self.lose_others("healthcheck", check, &known);
         // The engine only shows it.
         self.set("health_action", "none");
         Ok(())
@@ -285,6 +319,8 @@ impl Program<'_, '_> {
                 self.lose("env_file", &file.shown(), "it cannot be read: write environment_file by hand");
                 continue;
             }
+            // What "raw" means is what is meant here anyway.
+            self.lose_others("env_file", file, &["path", "required", "format"]);
             let dash = if file.get("required").and_then(Node::as_bool) == Some(false) { "-" } else { "" };
             all.push(format!("{dash}{}", self.beside(path)));
         }
@@ -296,7 +332,7 @@ impl Program<'_, '_> {
 
     /// A path, which belongs to the directory of the file.
     fn beside(&mut self, path: &str) -> String {
-        if path.starts_with('/') || has_variable(&path[..path.len().min(3)]) {
+        if path.starts_with('/') || begins_with_variable(path) {
             return escaped(path);
         }
         let why =
@@ -321,6 +357,7 @@ impl Program<'_, '_> {
     }
 
     fn logging(&mut self, value: &Node) {
+        self.lose_others("logging", value, &["driver", "options"]);
         match value.get("driver").and_then(Node::scalar).unwrap_or("json-file") {
             "none" => {
                 self.set("stdout_logfile", "NONE");
@@ -364,6 +401,7 @@ impl Program<'_, '_> {
         for item in items {
             let source = item.get("source").unwrap_or(item).scalar().unwrap_or_default();
             let target = item.get("target").and_then(Node::scalar).unwrap_or(source);
+            self.lose_others("secrets", item, &["source", "target"]);
             let target = target.rsplit('/').next().unwrap_or_default();
             let is_name = !target.is_empty()
                 && target.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-".contains(c));

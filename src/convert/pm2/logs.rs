@@ -51,8 +51,17 @@ pub(super) fn import(app: &mut App<'_>) {
         return;
     }
     let is_merged = is_set("merge_logs") || is_set("combine_logs") || !app.has_copies();
-    let (out, error) = (first(&["out_file", "output", "out"]), first(&["error_file", "error", "err_file"]));
-    let both = first(&["log_file", "log"]);
+    let mut path = |keys: &[&str]| {
+        let path = first(keys)?;
+        // Commas are between several files here, and quotes or a pipe in front are meant for a shell.
+        if path.contains(',') || path.starts_with(['"', '\'', '|']) {
+            app.lose(keys[0], path, "a log cannot have this name: write another one");
+            return None;
+        }
+        Some(path)
+    };
+    let (out, error) = (path(&["out_file", "output", "out"]), path(&["error_file", "error", "err_file"]));
+    let both = path(&["log_file", "log"]);
     match (&out, &error, both) {
         (Some(out), Some(error), _) if out == error => {
             app.set("redirect_stderr", "true");
