@@ -6,6 +6,7 @@ use crate::config::schema::{KINDS, Key};
 use crate::convert::export::{FORMATS, Format, Options, Source, export};
 use crate::convert::losses::{Said, said};
 use std::collections::HashMap;
+use std::io::Write;
 
 /// What the other program does anyway, so that it need not be written.
 const ALWAYS: [(&str, &str, &str); 14] = [
@@ -110,18 +111,19 @@ fn needed(key: &str) -> &'static str {
 /// All that a format makes of a program with these settings: its files, and what it lists about each key.
 fn said_of(format: &Format, settings: &str, image: Option<&str>) -> String {
     let command = if settings.contains("command=") { "" } else { "command=/bin/x\n" };
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let path = directory.path().join("supervisord.conf");
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     let text = format!("[supervisord]\n[program:x]\n{command}{settings}\n[program:db]\ncommand=/bin/z\n");
-    std::fs::write(&path, &text).expect("written");
-    let args =
-        DaemonArgs { configuration: Some(path.to_string_lossy().into_owned()), ..DaemonArgs::default() };
+    file.write_all(text.as_bytes()).expect("written");
+    let args = DaemonArgs {
+        configuration: Some(file.path().to_string_lossy().into_owned()),
+        ..DaemonArgs::default()
+    };
     let surroundings = Surroundings::of_this_process();
     let source = Source::read(&args, &surroundings).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     let options = Options { image: image.map(str::to_string), surroundings };
     let (files, losses) = export(format, &source, &options).expect("it is exported");
     let files: String = files.iter().map(|file| format!("{}\n{}", file.path, file.text)).collect();
-    let hidden = directory.path().to_string_lossy().into_owned();
+    let hidden = file.path().to_string_lossy().into_owned();
     format!("{files}{}", losses.to_text()).replace(&hidden, "DIR")
 }
 
