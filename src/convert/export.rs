@@ -239,6 +239,13 @@ pub fn export(
     let has_none = |section: &str| {
         section.split_once(':').is_some_and(|(_, name)| !with_processes.contains(name.trim()))
     };
+    for file in &source.config.skipped {
+        losses.note(
+            file.file.display().to_string(),
+            "",
+            "the file is broken and was left out: see supervisord check",
+        );
+    }
     for (section, settings) in &source.settings {
         match section.split(':').next().unwrap_or_default() {
             "supervisord" => walk(settings, DAEMON, &mut losses),
@@ -252,7 +259,11 @@ pub fn export(
                 "",
                 "there is no daemon that clients could reach: use the other program's own commands",
             ),
-            "group" => walk(settings, format.keys, &mut losses),
+            // Its other keys are those of its members.
+            "group" => {
+                let own = settings.iter().filter(|setting| ["programs", "priority"].contains(&&*setting.key));
+                walk(&own.cloned().collect::<Vec<_>>(), format.keys, &mut losses);
+            }
             "program" | "fcgi-program" if has_none(section) => {
                 losses.note(format!("[{section}] numprocs"), "0", "there is nothing to run: write a number");
             }

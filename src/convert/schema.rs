@@ -239,8 +239,10 @@ fn of_section(kind: &Kind) -> Json {
 }
 
 /// The name of a kind of section among the definitions.
-fn definition(kind: &Kind) -> &'static str {
-    kind.prefix.trim_end_matches(':')
+fn definition(kind: &Kind) -> String {
+    let name = kind.prefix.trim_end_matches(':');
+    let is_shared = KINDS.iter().any(|other| other.prefix == name && kind.prefix != name);
+    if is_shared { format!("{name}-named") } else { name.to_string() }
 }
 
 /// The schema of a configuration.
@@ -248,12 +250,16 @@ pub(super) fn of_configuration() -> Json {
     let (mut sections, mut patterns, mut definitions) = (Map::new(), Map::new(), Map::new());
     for kind in &KINDS {
         let name = definition(kind);
-        definitions.insert(name.to_string(), of_section(kind));
+        definitions.insert(name.clone(), of_section(kind));
         let reference = json!({ "$ref": format!("#/$defs/{name}") });
         match kind.prefix {
             prefix if prefix.ends_with(':') => patterns.insert(format!("^{prefix}"), reference),
             // There may be several, with anything behind that.
             prefix if prefix.ends_with("_http_server") => patterns.insert(format!("^{prefix}"), reference),
+            "program-defaults" => {
+                sections.insert(schema::DEFAULTS_OF_RELATIVES.to_string(), reference.clone());
+                sections.insert(kind.prefix.to_string(), reference)
+            }
             prefix => sections.insert(prefix.to_string(), reference),
         };
     }

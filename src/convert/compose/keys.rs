@@ -103,6 +103,7 @@ pub(in crate::convert) const KEYS: Table = &[
     ("environment_file", Partly("env_file")),
     ("environment_inherit", Partly("a container gets nothing of the caller's environment")),
     ("user_environment", Lost("the image sets HOME: write HOME, USER, LOGNAME and SHELL into environment")),
+    ("inherit", Moot("its values are those of the program")),
     ("credential.NAME", Partly("secrets, with CREDENTIALS_DIRECTORY in environment")),
     ("supplementary_groups", As("group_add")),
     ("limit_as", Lost("the engine cannot limit addresses: write memory_max")),

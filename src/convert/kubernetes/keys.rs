@@ -97,6 +97,7 @@ pub(in crate::convert) const KEYS: Table = &[
     ("environment_file", Partly("envFrom, with a Secret that is made of the file")),
     ("environment_inherit", Moot("a container gets nothing of anybody's environment")),
     ("user_environment", Lost("the image sets HOME: write HOME, USER, LOGNAME and SHELL into environment")),
+    ("inherit", Moot("its values are those of the program")),
     ("credential.NAME", Partly("a volume with a Secret that is made of the file")),
     ("supplementary_groups", As("securityContext.supplementalGroups")),
     ("limit_as", Lost(RLIMITS)),

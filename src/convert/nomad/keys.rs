@@ -90,6 +90,7 @@ pub(in crate::convert) const KEYS: Table = &[
         Partly("tasks get a part of the client's environment: see env.denylist of the client"),
     ),
     ("user_environment", Lost("write HOME, USER, LOGNAME and SHELL into environment")),
+    ("inherit", Moot("its values are those of the program")),
     ("credential.NAME", Lost("put the file into Nomad's variables or Vault, and write a template block")),
     ("supplementary_groups", Partly("config.group_add, with --image; else it is lost")),
     ("limit_as", Lost(NO_SUCH)),

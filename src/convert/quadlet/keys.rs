@@ -85,6 +85,7 @@ pub(super) const KEYS: Table = &[
     ("environment_file", Partly("EnvironmentFile=")),
     ("environment_inherit", Partly("nothing of the host's environment is inherited")),
     ("user_environment", Lost("the image says what HOME is: write it into environment")),
+    ("inherit", Moot("its values are those of the program")),
     ("credential.NAME", Partly("Volume=")),
     ("supplementary_groups", As("GroupAdd=")),
     ("limit_as", Lost("podman cannot limit addresses: use memory_max")),

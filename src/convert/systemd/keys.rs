@@ -96,6 +96,7 @@ pub(super) const KEYS: Table = &[
     ("environment_file", Partly("EnvironmentFile=")),
     ("environment_inherit", Partly("PassEnvironment=")),
     ("user_environment", As("what User= sets")),
+    ("inherit", Moot("its values are those of the program")),
     ("credential.NAME", Partly("LoadCredential=")),
     ("supplementary_groups", As("SupplementaryGroups=")),
     ("limit_as", As("LimitAS=")),
