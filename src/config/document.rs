@@ -39,6 +39,8 @@ pub struct Document {
     parents: HashMap<u32, u32>,
     /// Whether files were left out that belong to it.
     lacks_files: bool,
+    /// Whether there is a `[DEFAULT]`.
+    has_defaults: bool,
 }
 
 /// A file that was read.
@@ -98,6 +100,7 @@ impl Default for Document {
             errors: Vec::new(),
             parents: HashMap::new(),
             lacks_files: false,
+            has_defaults: false,
         }
     }
 }
@@ -180,7 +183,9 @@ impl Document {
 
     /// Opens a section, which may exist already.
     pub(super) fn open(&mut self, section: &str, place: Place) {
-        if section != Self::DEFAULT {
+        if section == Self::DEFAULT {
+            self.has_defaults = true;
+        } else {
             self.values.get_mut_map().entry(section.to_string()).or_default();
         }
         let places = self.places.entry(section.to_string()).or_default();
@@ -220,6 +225,13 @@ impl Document {
 
     /// The value of a key: the section's own, that of the nearest section that stands in for it, or that of `[DEFAULT]`.
     pub fn get(&self, section: &str, key: &str) -> Option<Value<'_>> {
+        // Asked for a hundred keys of each section, of which most are missing.
+        if let Some(value) = self.own(section, key) {
+            return Some(value);
+        }
+        if self.levels.is_empty() {
+            return if self.has_defaults { self.own(Self::DEFAULT, key) } else { None };
+        }
         self.all_values(section, key).next().map(|(_, value)| value)
     }
 
@@ -230,7 +242,7 @@ impl Document {
 
     /// The sections that stand in for keys that a section lacks, the nearest first, without `[DEFAULT]`.
     pub(super) fn levels(&self, section: &str) -> &[Arc<str>] {
-        self.levels.get(section).map_or(&[], Vec::as_slice)
+        if self.levels.is_empty() { &[] } else { self.levels.get(section).map_or(&[], Vec::as_slice) }
     }
 
     /// Every value that a key has for a section, the nearest first, each with the section that it stands in.
@@ -242,12 +254,12 @@ impl Document {
     where
         'd: 's,
     {
-        let levels = self.levels(section).iter().map(|level| &**level);
-        let levels = levels.filter(move |level| defaults::stands_in(section, level, key));
-        let holders = std::iter::once(section).chain(levels).chain([Self::DEFAULT]);
-        holders.filter_map(move |holder| {
+        let levels = self.levels(section).iter().map(|level| (&**level, true));
+        let holders = std::iter::once((section, false)).chain(levels).chain([(Self::DEFAULT, false)]);
+        holders.filter_map(move |(holder, is_level)| {
+            let value = self.own(holder, key)?;
             let (name, _) = self.places.get_key_value(holder)?;
-            Some((name.as_str(), self.own(holder, key)?))
+            (!is_level || defaults::stands_in(section, holder, key)).then_some((name.as_str(), value))
         })
     }
 
@@ -326,8 +338,8 @@ impl Document {
 
     /// The value of a key that was written in a section itself, or in `[DEFAULT]` if that is the section.
     pub(super) fn own(&self, section: &str, key: &str) -> Option<Value<'_>> {
-        let text = self.values.get_map_ref().get(section)?.get(key)?.as_deref()?;
         let place = *self.places.get(section)?.keys.get(key)?;
+        let text = self.values.get_map_ref().get(section)?.get(key)?.as_deref()?;
         Some(Value { text, place })
     }
 

@@ -3,6 +3,8 @@
 
 use crate::config::aliases;
 use crate::config::values::Parsed;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// One key.
 #[derive(Debug)]
@@ -102,8 +104,15 @@ pub(crate) fn is_for_programs(section: &str, key: &str) -> bool {
 
 /// What a key means where it is missing, as it would be written; `None` if no value says that.
 pub(crate) fn default(section: &str, key: &str) -> Option<&'static str> {
-    kind(section)?.keys().find(|known| known.name == key)?.default
+    let kind = KINDS.iter().position(|kind| kind.is_kind_of(section))?;
+    *DEFAULTS[kind].get(key)?
 }
+
+/// By kind, the defaults of its keys. Each section asks for a hundred of them.
+static DEFAULTS: LazyLock<Vec<HashMap<&'static str, Option<&'static str>>>> = LazyLock::new(|| {
+    let of_kind = |kind: &'static Kind| kind.keys().map(|key| (key.name, key.default)).collect();
+    KINDS.iter().map(of_kind).collect()
+});
 
 /// Whether a `%` that begins no form stays as it is in the values of a key: in commands, what may hold one, and parts.
 pub(super) fn keeps_percents(key: &str) -> bool {

@@ -41,6 +41,11 @@ const FACILITIES: Values = Words(&[
     "LOCAL0", "LOCAL1", "LOCAL2", "LOCAL3", "LOCAL4", "LOCAL5", "LOCAL6", "LOCAL7",
 ]);
 const PRIORITIES: Values = Words(&["EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG"]);
+/// True or false, perhaps behind a `-`.
+const WISH: Values = WordsOr(
+    &["true", "false"],
+    r"^\s*-?\s*([tT][rR][uU][eE]|[fF][aA][lL][sS][eE]|[yY][eE][sS]|[oO][nN]|[01tTfF]|[nN][oO]|[oO][fF][fF])\s*$",
+);
 const STREAM_FORMATS: Values = Words(&["raw", "text", "json"]);
 const ACTION: &str = r"^[sS][iI][gG][nN][aA][lL]:.+$";
 
@@ -137,20 +142,8 @@ const VALUES: &[(&str, Values)] = &[
     ("cpu_weight", INTEGER),
     ("pids_max", WordsOr(&["max", "unlimited"], r"^\s*[0-9]+\s*$")),
     ("io_weight", INTEGER),
-    (
-        "private_tmp",
-        WordsOr(
-            &["true", "false"],
-            "^-?\\s*([tT][rR][uU][eE]|[yY][eE][sS]|[oO][nN]|[01tTfF]|[nN][oO]|[oO][fF][fF])$",
-        ),
-    ),
-    (
-        "private_network",
-        WordsOr(
-            &["true", "false"],
-            "^-?\\s*([tT][rR][uU][eE]|[yY][eE][sS]|[oO][nN]|[01tTfF]|[nN][oO]|[oO][fF][fF])$",
-        ),
-    ),
+    ("private_tmp", WISH),
+    ("private_network", WISH),
 ];
 
 /// What the values of a key look like.
