@@ -73,6 +73,7 @@ pub(super) fn read(context: &Context<'_>, args: &DaemonArgs) -> DaemonConfig {
         startkillall: section.get_or_default("startkillall", values::boolean),
         exitkillall,
         manager_watchdog: section.understand_or_default("manager_watchdog_secs", values::seconds),
+        state_file: state_file(&section),
     }
 }
 
@@ -192,6 +193,12 @@ fn map_file(section: &Section<'_>, pidfile: &Path, exitkillall: bool) -> Option<
         None if exitkillall => None,
         None => map_beside(pidfile),
     }
+}
+
+/// The file that remembers. An empty value means none.
+fn state_file(section: &Section<'_>) -> Option<PathBuf> {
+    let path = section.get("state_file", |text| path_with_parent(section.context.surroundings, text))?;
+    (!path.is_empty()).then(|| section.context.surroundings.absolute_with_home(&path))
 }
 
 /// The default of `processinfomapfile`. `pidfile` is that of the command line.

@@ -7,6 +7,8 @@ use crate::config::error::ConfigError;
 use crate::config::ini;
 use configparser::ini::Ini;
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +46,7 @@ pub struct Document {
 }
 
 /// A file that was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFile {
     /// As it was named: by `-c`, or by an include.
     pub name: PathBuf,
@@ -61,7 +63,7 @@ impl SourceFile {
 }
 
 /// A line of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// Index into the document's files.
     file: u32,
@@ -393,5 +395,101 @@ impl Document {
     /// Keys written more than once in one section of one file: the earlier place, section and key.
     pub fn repeated(&self) -> &[(Place, String, String)] {
         &self.repeated
+    }
+}
+
+/// A document as a text: what its values are and where they stand, without what is only told when it is read from files.
+#[derive(Serialize, Deserialize)]
+struct Kept<'d> {
+    files: Cow<'d, [SourceFile]>,
+    #[serde(borrow)]
+    sections: Vec<KeptSection<'d>>,
+    /// Section, key, and the name by which it was written.
+    #[serde(borrow)]
+    by_alias: Vec<(Cow<'d, str>, Cow<'d, str>, Cow<'d, str>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptSection<'d> {
+    #[serde(borrow)]
+    name: Cow<'d, str>,
+    header: Option<Place>,
+    #[serde(borrow)]
+    keys: Vec<(Cow<'d, str>, Cow<'d, str>, Place)>,
+}
+
+impl Document {
+    /// The document as a text from which [`Document::restore`] makes it again.
+    pub(super) fn keep(&self) -> String {
+        let value =
+            |section: &str, key: &str| self.own(section, key).map_or("", |value| value.text).to_string();
+        let section = |(name, places): (&'_ String, &'_ SectionPlaces)| KeptSection {
+            name: Cow::Owned(name.clone()),
+            header: places.header,
+            keys: places
+                .keys
+                .iter()
+                .map(|(key, place)| (key.clone().into(), value(name, key).into(), *place))
+                .collect(),
+        };
+        let kept = Kept {
+            files: Cow::Borrowed(&self.files),
+            sections: self.places.iter().map(section).collect(),
+            by_alias: self
+                .by_alias
+                .iter()
+                .map(|((section, key), name)| (section.into(), key.into(), name.into()))
+                .collect(),
+        };
+        // Texts and numbers always have a JSON form.
+        serde_json::to_string(&kept).unwrap_or_default()
+    }
+
+    /// The document that was [kept](Document::keep). `None` if the text is none.
+    pub(super) fn restore(text: &str) -> Option<Document> {
+        let kept: Kept<'_> = serde_json::from_str(text).ok()?;
+        let n_files = u32::try_from(kept.files.len()).ok()?;
+        let mut document = Document { files: kept.files.into_owned(), ..Document::default() };
+        for section in kept.sections {
+            if let Some(header) = section.header {
+                document.open(&section.name, header);
+            }
+            for (key, value, place) in section.keys {
+                if place.file >= n_files {
+                    return None;
+                }
+                document.set(&section.name, &key, value.into_owned(), place);
+            }
+        }
+        for (section, key, name) in kept.by_alias {
+            document.by_alias.insert((section.into_owned(), key.into_owned()), name.into_owned());
+        }
+        Some(document)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_comes_back_from_its_text() {
+        let text = "[DEFAULT]\nuser=x\n[supervisord]\n[program:a b]\ncommand=/bin/a \"%(here)s\" ; c\nenvfiles=/x\n\
+                    environment=A=\"1\",\n B=2\n[program:empty]\n[program:a b]\ncommand=/bin/b\n";
+        let document = Document::parse(Path::new("/etc/x.conf"), text).unwrap();
+        let again = Document::restore(&document.keep()).unwrap();
+        assert_eq!(again.keep(), document.keep());
+        assert!(again.sections().eq(document.sections()));
+        assert_eq!(again.files(), document.files());
+        for section in document.all_sections() {
+            assert_eq!(again.header(&section), document.header(&section));
+            assert!(again.own_keys(&section).eq(document.own_keys(&section)));
+            for (key, _) in document.own_keys(&section) {
+                assert_eq!(again.get(&section, key), document.get(&section, key));
+                assert_eq!(again.written_name(&section, key), document.written_name(&section, key));
+            }
+        }
+        assert_eq!(again.get("program:a b", "command").unwrap().text, "/bin/b");
+        assert!(Document::restore("").is_none() && Document::restore("{}").is_none());
     }
 }

@@ -12,7 +12,8 @@ use crate::config::trust::{self, Doubt};
 use crate::config::{
     aliases, daemon, defaults, dependencies, groups, hints, include_errors, ini, servers, unknown,
 };
-use crate::model::config::{Config, Level, Message};
+use crate::model::config::{Config, Level, Message, Written};
+use crate::model::state_file::Overrides;
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,40 @@ const BEYOND_THE_DAEMON: [&str; 5] =
 /// # Errors
 /// All that is wrong, in the order in which Supervisor would have met it.
 pub fn load(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Config, ConfigErrors> {
-    load_from(args, surroundings, Readable::Files)
+    load_from(args, surroundings, Readable::Files, Overrides::NONE)
+}
+
+/// The same, with what people have changed laid over it.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_with(
+    args: &DaemonArgs,
+    surroundings: &Surroundings,
+    overrides: &Overrides,
+) -> Result<Config, ConfigErrors> {
+    load_from(args, surroundings, Readable::Files, overrides)
+}
+
+/// Reads what a configuration was read from once more, with other overrides. Files that were edited meanwhile are not
+/// looked at.
+///
+/// # Errors
+/// What is wrong with it now, for example that a user is not there any more; that an earlier release has left the
+/// configuration, and not what it was read from.
+pub fn interpret_again(
+    written: &Written,
+    args: &DaemonArgs,
+    surroundings: &Surroundings,
+    overrides: &Overrides,
+) -> Result<Config, ConfigErrors> {
+    let mut document = Document::restore(&written.0).ok_or_else(|| {
+        ConfigError::plain("the configuration was read by an earlier release: run reread, and try again")
+    })?;
+    defaults::resolve(&mut document, surroundings);
+    let mut config = interpret_with(&document, Vec::new(), args, surroundings, overrides).into_result()?;
+    config.written = written.clone();
+    Ok(config)
 }
 
 /// The same at the start of a daemon, when the main file may be a pipe.
@@ -38,20 +72,22 @@ pub fn load(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Config, Co
 /// # Errors
 /// As for [`load`].
 pub fn load_at_start(args: &DaemonArgs, surroundings: &Surroundings) -> Result<Config, ConfigErrors> {
-    load_from(args, surroundings, Readable::Pipes)
+    load_from(args, surroundings, Readable::Pipes, Overrides::NONE)
 }
 
 fn load_from(
     args: &DaemonArgs,
     surroundings: &Surroundings,
     readable: Readable,
+    overrides: &Overrides,
 ) -> Result<Config, ConfigErrors> {
-    let Read { document, outcome, .. } = read(args, surroundings, readable)?;
+    let Read { document, outcome, .. } = read_with(args, surroundings, readable, overrides)?;
     let doubts = trust::doubts(&document);
     if let Some(refused) = doubts.iter().find_map(|doubt| refusal(doubt, args, surroundings)) {
         return Err(refused.into());
     }
     let mut config = outcome.into_result()?;
+    config.written = Written(document.keep().into());
     config.messages.extend(
         doubts
             .iter()
@@ -95,7 +131,8 @@ pub fn parse(
 ) -> Result<Config, ConfigErrors> {
     let mut document = Document::parse(&surroundings.absolute(name), text)?;
     defaults::resolve(&mut document, surroundings);
-    interpret(&document, Vec::new(), args, surroundings).into_result()
+    let config = interpret(&document, Vec::new(), args, surroundings).into_result()?;
+    Ok(Config { written: Written(document.keep().into()), ..config })
 }
 
 /// The effective configuration of a text, as a text that means the same; see `supervisord check --dump`.
@@ -165,6 +202,16 @@ pub(crate) fn read(
     surroundings: &Surroundings,
     readable: Readable,
 ) -> Result<Read, ConfigErrors> {
+    read_with(args, surroundings, readable, Overrides::NONE)
+}
+
+/// The same, with what people have changed laid over it.
+fn read_with(
+    args: &DaemonArgs,
+    surroundings: &Surroundings,
+    readable: Readable,
+    overrides: &Overrides,
+) -> Result<Read, ConfigErrors> {
     let name = match &args.configuration {
         Some(name) => PathBuf::from(name),
         None => search(surroundings)?.ok_or_else(|| nothing_found(surroundings))?,
@@ -182,7 +229,7 @@ pub(crate) fn read(
         };
         aliases::resolve(&mut document);
         defaults::resolve(&mut document, surroundings);
-        let mut outcome = interpret(&document, notes, args, surroundings);
+        let mut outcome = interpret_with(&document, notes, args, surroundings, overrides);
         if files.leave_out(&outcome.errors) {
             continue;
         }
@@ -200,9 +247,20 @@ pub(crate) fn read(
 /// Turns a document into a configuration.
 pub(crate) fn interpret(
     document: &Document,
+    notes: Vec<Note>,
+    args: &DaemonArgs,
+    surroundings: &Surroundings,
+) -> Outcome {
+    interpret_with(document, notes, args, surroundings, Overrides::NONE)
+}
+
+/// The same, with what people have changed laid over it.
+fn interpret_with(
+    document: &Document,
     mut notes: Vec<Note>,
     args: &DaemonArgs,
     surroundings: &Surroundings,
+    overrides: &Overrides,
 ) -> Outcome {
     if !is_for_a_daemon(document) {
         let text = ".ini file does not include supervisord section";
@@ -212,6 +270,7 @@ pub(crate) fn interpret(
     }
     notes.extend(args.doubt.iter().map(|doubt| Note::plain(Level::Warn, doubt.clone())));
     let mut context = Context::new(document, surroundings);
+    context.overrides = overrides;
     let mut supervisord = daemon::read(&context, args);
     let variables = supervisord.environment.iter();
     let variables = variables.map(|(name, value)| (name.clone(), value.clone())).collect::<Vec<_>>();
@@ -222,6 +281,7 @@ pub(crate) fn interpret(
     dependencies::check(&context, &groups);
     let http_servers = servers::read(&context);
     daemon::user(&context, args, &mut supervisord);
+    let programs = context.take_programs();
     let (errors, said) = context.finish();
     notes.extend(said);
     notes.extend(hints::notes(document));
@@ -231,8 +291,18 @@ pub(crate) fn interpret(
     messages.extend(aliases::messages(document));
     // As Supervisor logs them: what is worst comes first.
     messages.sort_by_key(|message| std::cmp::Reverse(message.level));
-    let skipped = Vec::new();
-    let config = Config { path, supervisord, http_servers, rpc_namespaces, groups, messages, skipped };
+    let (skipped, written) = (Vec::new(), Written::default());
+    let config = Config {
+        path,
+        supervisord,
+        http_servers,
+        rpc_namespaces,
+        groups,
+        messages,
+        skipped,
+        programs,
+        written,
+    };
     Outcome { config: errors.is_empty().then_some(config), errors, notes }
 }
 

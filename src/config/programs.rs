@@ -3,6 +3,7 @@
 use crate::config::confinement;
 use crate::config::environment;
 use crate::config::fcgi;
+use crate::config::overrides::{self, Autostart};
 use crate::config::resources;
 use crate::config::schema;
 use crate::config::section::{Context, Extra, MAX_PROCESSES, Section};
@@ -42,7 +43,8 @@ pub(super) fn read(
         ..Extra::default()
     };
     let section = context.section(name).with(extra);
-    let shared = SharedKeys::read(&section);
+    let mut shared = SharedKeys::read(&section);
+    overrides::scale(&section, &mut shared.numprocs, program_name, group_name);
     if !context.count_processes(shared.numprocs) {
         section.error(
             Some("numprocs"),
@@ -53,6 +55,7 @@ pub(super) fn read(
     let numbers = shared.numprocs_start..shared.numprocs_start + shared.numprocs;
     let mut processes: Vec<Arc<ProcessConfig>> = numbers
         .filter_map(|number| process(&section, &shared, number, program_name, global, &fcgi_socket))
+        .map(|process| overrides::with_autostart(context, process, group_name))
         .map(Arc::new)
         .collect();
     processes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -78,7 +81,7 @@ pub(super) fn section_name(context: &Context<'_>, section: &str) -> Option<Strin
 /// What all processes of a section have in common.
 struct SharedKeys {
     priority: i64,
-    autostart: bool,
+    autostart: Autostart,
     autorestart: Autorestart,
     startsecs: Duration,
     startretries: u32,
@@ -110,7 +113,7 @@ impl SharedKeys {
     /// Reads them in Supervisor's order, so that the first error is the one Supervisor shows.
     fn read(section: &Section<'_>) -> SharedKeys {
         let priority = section.get("priority", values::any_integer).unwrap_or(schema::PROGRAM_PRIORITY);
-        let autostart = section.get_or_default("autostart", values::boolean);
+        let autostart = section.get_or_default("autostart", overrides::autostart);
         let autorestart = section.get_or_default("autorestart", values::autorestart);
         let startsecs = section.understand_or_default("startsecs", values::seconds);
         let startretries = section.understand_or_default("startretries", values::tries);
@@ -347,7 +350,8 @@ fn process(
         name: name.into(),
         command,
         priority: shared.priority,
-        autostart: shared.autostart,
+        autostart: shared.autostart != Autostart::Never,
+        autostart_last: shared.autostart == Autostart::Last,
         autorestart: shared.autorestart,
         startsecs: shared.startsecs,
         startretries: shared.startretries,

@@ -428,6 +428,12 @@ const SUPERVISORD: &[Key] = &[
         "30",
         "seconds after which a manager that does not react is replaced; 0 never",
     )),
+    new(optional(
+        "state_file",
+        "/var/lib/supervisor/state.json",
+        "file in which what scale --save, enable and disable have changed outlives the daemon, and what \
+         autostart=last needs",
+    )),
 ];
 
 const RPC_INTERFACE: &[Key] = &[optional(
@@ -510,7 +516,11 @@ const PRIORITY: &[Key] = &[
 ];
 
 const PROGRAM_FURTHER: &[Key] = &[
-    key("autostart", "true", "start together with the daemon"),
+    key(
+        "autostart",
+        "true",
+        "start together with the daemon: true, false, or last: unless somebody had stopped it",
+    ),
     key("autorestart", "unexpected", "restart when it ends: true, false or unexpected"),
     key("startsecs", "1", "seconds it must stay up to count as started"),
     key("startretries", "3", "failed starts in a row before giving up; -1 never"),

@@ -8,7 +8,8 @@ use crate::config::schema;
 use crate::config::surroundings::{Surroundings, Users};
 use crate::config::text::repr;
 use crate::config::values::{Parsed, Read};
-use crate::model::config::{Level, Message};
+use crate::model::config::{Level, Message, Program};
+use crate::model::state_file::Overrides;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -28,6 +29,9 @@ pub(super) struct Context<'a> {
     /// What `%(ENV_X)s` means: our environment, later overlaid with `[supervisord] environment`.
     pub environment: HashMap<String, String>,
     pub users: Users,
+    /// What is laid over the values of the files.
+    pub overrides: &'a Overrides,
+    programs: RefCell<Vec<Program>>,
     errors: RefCell<Vec<ConfigError>>,
     notes: RefCell<Vec<Note>>,
     /// Sections and keys about which a doubt was noted; the processes of a section share them.
@@ -46,6 +50,8 @@ impl<'a> Context<'a> {
             surroundings,
             environment: environment.map(|(name, value)| (name.clone(), value.clone())).collect(),
             users: Users::default(),
+            overrides: Overrides::NONE,
+            programs: RefCell::default(),
             errors: RefCell::default(),
             notes: RefCell::default(),
             doubted: RefCell::default(),
@@ -92,6 +98,16 @@ impl<'a> Context<'a> {
             }
         }
         false
+    }
+
+    /// Notes that there is a program.
+    pub(super) fn note_program(&self, program: Program) {
+        self.programs.borrow_mut().push(program);
+    }
+
+    /// The programs that were read.
+    pub(super) fn take_programs(&self) -> Vec<Program> {
+        self.programs.take()
     }
 
     /// What was collected.

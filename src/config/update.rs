@@ -272,6 +272,7 @@ pub fn changed_keys(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static st
         command,
         priority,
         autostart,
+        autostart_last,
         autorestart,
         startsecs,
         startretries,
@@ -311,7 +312,7 @@ pub fn changed_keys(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static st
     keys.note("programs", *program == new.program);
     keys.note("command", *command == new.command);
     keys.note("priority", *priority == new.priority);
-    keys.note("autostart", *autostart == new.autostart);
+    keys.note("autostart", *autostart == new.autostart && *autostart_last == new.autostart_last);
     keys.note("autorestart", *autorestart == new.autorestart);
     keys.note("startsecs", *startsecs == new.startsecs);
     keys.note("startretries", *startretries == new.startretries);

@@ -27,6 +27,7 @@ pub(crate) fn config() -> ProcessConfig {
         command: "/bin/x".to_string(),
         priority: 999,
         autostart: true,
+        autostart_last: false,
         autorestart: Autorestart::Unexpected,
         startsecs: Duration::from_secs(5),
         startretries: 3,

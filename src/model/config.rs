@@ -35,6 +35,12 @@ pub struct Config {
     /// Included files that were left out because something in them is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedFile>,
+    /// The programs, as members of groups. One that is in several groups is there several times.
+    #[serde(default)]
+    pub programs: Vec<Program>,
+    /// What it was read from, so that it can be read again with other overrides though the files have changed.
+    #[serde(default)]
+    pub written: Written,
 }
 
 /// An included file that was left out.
@@ -58,6 +64,30 @@ impl std::fmt::Display for SkippedFile {
             write!(f, "{line}:")?;
         }
         write!(f, " {}", self.text)
+    }
+}
+
+/// A program as a member of a group, as the files say it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// The name of its section: `web` for `[program:web]`.
+    pub name: Arc<str>,
+    /// The group that its processes are in.
+    pub group: Arc<str>,
+    /// How many processes it has, whatever is laid over that.
+    pub numprocs: u32,
+    /// Whether its processes have different names, so that it can have several.
+    pub is_numbered: bool,
+}
+
+/// The text that a configuration was read from. Two configurations are the same however they were written.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Written(pub Arc<str>);
+
+impl PartialEq for Written {
+    fn eq(&self, _: &Written) -> bool {
+        true
     }
 }
 
@@ -178,6 +208,9 @@ pub struct DaemonConfig {
     /// How long the manager may take to react before the keeper replaces it; zero means no limit. Not in Supervisor.
     #[serde(default = "DaemonConfig::default_watchdog")]
     pub manager_watchdog: Duration,
+    /// Where what people have changed outlives the daemon, absolute; `None`: nowhere. Not in Supervisor.
+    #[serde(default)]
+    pub state_file: Option<PathBuf>,
 }
 
 impl DaemonConfig {
@@ -512,6 +545,10 @@ pub struct ProcessConfig {
     pub priority: i64,
     /// Whether it starts with the daemon, and with its group when that is added.
     pub autostart: bool,
+    /// Whether that depends on whether it was wanted up before (`autostart=last`). Only if `autostart` is set. Not in
+    /// Supervisor.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub autostart_last: bool,
     /// Whether it starts again after it ended.
     pub autorestart: Autorestart,
     /// How long it must stay up to count as RUNNING. Zero: it is RUNNING at once.

@@ -22,6 +22,7 @@ pub mod restart;
 pub mod signal;
 pub mod size;
 pub mod state;
+pub mod state_file;
 pub mod stream;
 pub mod syscalls;
 pub mod syslog;

@@ -36,6 +36,7 @@ fn defaults() -> DaemonConfig {
         exit_when: crate::model::config::ExitWhen::Never,
         processinfomapfile: None,
         manager_watchdog: DaemonConfig::default_watchdog(),
+        state_file: None,
         startkillall: false,
         exitkillall: true,
     }

@@ -6,17 +6,11 @@
 use crate::control::request::{Fact, Facts, ProcessInfo, Table};
 use crate::core::info_map::{self, InfoMapEntry, KeeperIdentity, ProcessInfoMap, Written};
 use crate::core::process::{After, State};
-use crate::files::location::{Location, Missing};
 use crate::files::replace;
-use crate::files::trust::Control;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::{Proc, SlotId};
 use crate::model::time::{Monotonic, Wall};
-use crate::sys::{clock, process, user};
-use rustix::fs::OFlags;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use crate::sys::{clock, process};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -118,43 +112,9 @@ impl MapFile {
 /// # Errors
 /// Why this is no file to believe.
 fn read(path: &Path) -> Result<Option<Written>, String> {
-    let at = match Location::of(path, Missing::Fail) {
-        Ok(at) => at,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
-    // Whoever may rename files there can make one of ours the table, a log for example that holds a text of theirs.
-    if !matches!(at.control(), Control::Ours | Control::Sticky) {
-        return Err("others may write to its directory".to_string());
-    }
-    let file = match at.open(OFlags::RDONLY, 0) {
-        Ok(fd) => {
-            at.judge_open(&fd).map_err(|error| error.to_string())?;
-            File::from(fd)
-        }
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(rustix::io::Errno::LOOP) => return Err("it is a symbolic link".to_string()),
-        Err(errno) => return Err(io::Error::from(errno).to_string()),
-    };
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("it is not a file".to_string());
-    }
-    if metadata.uid() != user::current_uid() {
-        return Err(format!("it belongs to uid {}", metadata.uid()));
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return Err(format!("others may write to it (mode {:03o})", metadata.mode() & 0o777));
-    }
-    let mut bytes = Vec::new();
-    file.take(info_map::MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > info_map::MOST_BYTES {
-        return Err(format!("it is larger than {} bytes", info_map::MOST_BYTES));
-    }
+    let Some((bytes, at)) = replace::read_ours(path, info_map::MOST_BYTES)? else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|_| "it is not text".to_string())?;
-    let seconds = u64::try_from(metadata.mtime()).unwrap_or(0);
-    let at = Wall(seconds.saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec() as u64));
-    info_map::parse(&text).map(|written| Some(Written { at, ..written }))
+    info_map::parse(&text).map(|written| Some(Written { at: Wall(at), ..written }))
 }
 
 /// What a program was started with, in a number. It stays the same in versions that know more settings, as long
@@ -368,7 +328,7 @@ mod tests {
         assert!(read(&path).unwrap().is_some());
         fs::write(&path, b"\xff\xfe").unwrap();
         assert_eq!(read(&path).unwrap_err(), "it is not text");
-        File::create(&path).unwrap().set_len(info_map::MOST_BYTES + 1).unwrap();
+        fs::File::create(&path).unwrap().set_len(info_map::MOST_BYTES + 1).unwrap();
         assert!(read(&path).unwrap_err().contains("larger than"));
     }
 
