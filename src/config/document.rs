@@ -407,6 +407,9 @@ struct Kept<'d> {
     /// Section, key, and the name by which it was written.
     #[serde(borrow)]
     by_alias: Vec<(Cow<'d, str>, Cow<'d, str>, Cow<'d, str>)>,
+    /// Files, and those that include them.
+    parents: Vec<(u32, u32)>,
+    lacks_files: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -440,6 +443,8 @@ impl Document {
                 .iter()
                 .map(|((section, key), name)| (section.into(), key.into(), name.into()))
                 .collect(),
+            parents: self.parents.iter().map(|(file, parent)| (*file, *parent)).collect(),
+            lacks_files: self.lacks_files,
         };
         // Texts and numbers always have a JSON form.
         serde_json::to_string(&kept).unwrap_or_default()
@@ -449,7 +454,12 @@ impl Document {
     pub(super) fn restore(text: &str) -> Option<Document> {
         let kept: Kept<'_> = serde_json::from_str(text).ok()?;
         let n_files = u32::try_from(kept.files.len()).ok()?;
-        let mut document = Document { files: kept.files.into_owned(), ..Document::default() };
+        let mut document = Document {
+            files: kept.files.into_owned(),
+            parents: kept.parents.into_iter().collect(),
+            lacks_files: kept.lacks_files,
+            ..Document::default()
+        };
         for section in kept.sections {
             if let Some(header) = section.header {
                 document.open(&section.name, header);

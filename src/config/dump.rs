@@ -56,6 +56,8 @@ pub enum Origin {
     CommandLine,
     /// The default of the key, because nothing else gives a value.
     Default,
+    /// Somebody has changed it besides the files: in this way.
+    Changed(&'static str),
 }
 
 impl fmt::Display for Origin {
@@ -71,6 +73,7 @@ impl fmt::Display for Origin {
             }
             Origin::CommandLine => f.write_str("command line"),
             Origin::Default => f.write_str("default"),
+            Origin::Changed(how) => f.write_str(how),
         }
     }
 }

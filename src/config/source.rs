@@ -6,8 +6,9 @@ use crate::config::dump::{all_settings, as_file};
 use crate::config::load::interpret;
 use crate::config::update::{self, UpdatePlan};
 use crate::config::values::Reading;
-use crate::config::{self, ConfigErrors, Document, Setting, Surroundings};
+use crate::config::{self, ConfigErrors, Document, Origin, Setting, Surroundings};
 use crate::model::config::GroupConfig;
+use crate::model::state_file::Overrides;
 use std::sync::Arc;
 
 /// What a masked value looks like.
@@ -22,6 +23,8 @@ pub struct ConfigSource {
     pub surroundings: Surroundings,
     /// The groups with which a preview compares.
     pub active: Vec<Arc<GroupConfig>>,
+    /// What people have changed besides.
+    pub overrides: Overrides,
 }
 
 impl ConfigSource {
@@ -30,7 +33,7 @@ impl ConfigSource {
     /// # Errors
     /// What is wrong with the file.
     pub fn preview(&self) -> Result<(Reread, UpdatePlan), ConfigErrors> {
-        let fresh = config::load(&self.args, &self.surroundings)?;
+        let fresh = config::load_with(&self.args, &self.surroundings, &self.overrides)?;
         let fresh = config::keep(&self.active, fresh);
         let plan = update::plan(&self.active, &fresh.groups, |_| true);
         Ok((config::diff(&self.active, &fresh.groups), plan))
@@ -48,7 +51,27 @@ impl ConfigSource {
             // Something needs its true value to be understood at all, for example as a number.
             Err(_) => without(config::settings(&self.args, &self.surroundings)?, &secrets),
         };
-        Ok(settings.into_iter().map(masked).collect())
+        Ok(settings.into_iter().map(|setting| masked(self.overridden(setting))).collect())
+    }
+
+    /// A setting as it is after what people have changed. What was said of single processes does not show here.
+    fn overridden(&self, setting: Setting) -> Setting {
+        const PREFIXES: [&str; 3] = ["program:", "fcgi-program:", "eventlistener:"];
+        let program = PREFIXES.iter().find_map(|prefix| setting.section.strip_prefix(prefix));
+        let Some(program) = program.map(str::trim) else { return setting };
+        let (value, origin) = match &*setting.key {
+            "numprocs" => match self.overrides.numprocs.get(program) {
+                Some(number) => (number.to_string(), Origin::Changed("scaled")),
+                None => return setting,
+            },
+            "autostart" => match self.overrides.autostart.get(program) {
+                Some(true) => ("true".to_string(), Origin::Changed("enabled")),
+                Some(false) => ("false".to_string(), Origin::Changed("disabled")),
+                None => return setting,
+            },
+            _ => return setting,
+        };
+        Setting { value, origin, ..setting }
     }
 }
 

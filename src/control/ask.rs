@@ -8,6 +8,7 @@ use crate::config;
 use crate::config::Reread;
 use crate::config::update::{GroupAction, UpdatePlan};
 use crate::control::overview;
+use crate::control::programs::{Enabled, ProgramNumber, Scaled, Scaling};
 use crate::control::request::{self, BulkStatus, Client, Facts, Outbox, Processes, Rows, Target, Wait};
 use crate::log::source::LogSource;
 use crate::model::fault::Fault;
@@ -146,6 +147,14 @@ requests! {
     Update(Option<Vec<String>>, bool) -> Updated;
     /// Read the configuration again and let processes have what it says of them from their next start on.
     TakeConfiguration(Target) -> ();
+    /// How many processes some programs have, or all of them for none.
+    Programs(Vec<String>) -> Vec<ProgramNumber>;
+    /// Give programs other numbers of processes, with `true` for good. Answers when all that was to be stopped has been, and
+    /// when that is saved.
+    Scale(Vec<Scaling>, bool) -> Scaled;
+    /// Let processes start with the daemon from now on, or not. They are named as for a start, or are all of a program. Answers
+    /// when that is saved, if it can be.
+    SetEnabled(Vec<Target>, bool) -> Enabled;
     /// Add a group of the configuration that was last read, and start what has `autostart`.
     AddProcessGroup(String) -> ();
     /// Remove a group, none of whose processes may run.

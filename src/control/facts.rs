@@ -1,9 +1,11 @@
 //! What Supervisor does not know of processes, as structs of names and values: the answers of the daemon's own methods.
 
 use crate::config::update::{GroupPlan, ProcessPlan};
+use crate::control::ask::Updated;
 use crate::control::overview::{
     CgroupView, GraphNode, HealthLine, LifeView, NeedVerdict, NeedView, Overview,
 };
+use crate::control::programs::{Enabled, Kept, ProgramNumber, Scaled, ScaledProgram};
 use crate::control::request::{Fact, Facts};
 use crate::model::size::in_bytes;
 use crate::model::state::ProcessState;
@@ -19,8 +21,54 @@ pub fn health(line: &HealthLine) -> Facts {
     ]
 }
 
+/// What came of an update, group by group.
+pub fn updated(updated: &Updated) -> Vec<Facts> {
+    let problem =
+        |group: &str| updated.problems.iter().find(|(name, _)| name == group).map_or("", |(_, it)| it);
+    updated.plan.groups.iter().map(|group| group_plan(group, problem(&group.name))).collect()
+}
+
+/// What came of a scale.
+pub fn scaled(scaled: &Scaled) -> Facts {
+    let program = |it: &ScaledProgram| {
+        vec![
+            ("program", text(&it.program)),
+            ("before", number(it.before.into())),
+            ("now", number(it.now.into())),
+            ("configured", number(it.configured.into())),
+        ]
+    };
+    vec![
+        ("programs", Fact::List(scaled.programs.iter().map(program).collect())),
+        ("groups", Fact::List(updated(&scaled.updated))),
+        ("kept", text(scaled.kept.word())),
+        ("problem", text(scaled.kept.problem())),
+    ]
+}
+
+/// What came of enabling or disabling.
+pub fn enabled(enabled: &Enabled) -> Facts {
+    vec![
+        ("names", Fact::List(enabled.names.iter().map(|name| vec![("name", text(name))]).collect())),
+        ("kept", text(enabled.kept.word())),
+        ("problem", text(enabled.kept.problem())),
+    ]
+}
+
+/// How many processes a program has.
+pub fn program_number(it: &ProgramNumber) -> Facts {
+    vec![
+        ("program", text(&it.program)),
+        ("groups", Fact::Text(it.groups.join(","))),
+        ("configured", number(it.configured.into())),
+        ("wanted", number(it.wanted.into())),
+        ("processes", number(it.processes.into())),
+        ("kept", text(it.kept.as_ref().map_or("", Kept::word))),
+    ]
+}
+
 /// What an update does, or would do, to one group.
-pub fn group_plan(plan: &GroupPlan, problem: &str) -> Facts {
+fn group_plan(plan: &GroupPlan, problem: &str) -> Facts {
     let process = |process: &ProcessPlan| {
         vec![
             ("name", text(&process.name)),
@@ -61,6 +109,9 @@ pub fn life(life: &LifeView) -> Facts {
         ("problem", text(&life.problem)),
         ("startretries", number(life.startretries.map_or(-1, i64::from))),
     ];
+    if life.is_disabled {
+        facts.push(("disabled", Fact::Flag(true)));
+    }
     if let Some(ready) = &life.ready {
         facts.push(("ready", text(ready)));
     }

@@ -10,4 +10,5 @@ pub mod audit;
 pub mod facts;
 pub mod orders;
 pub mod overview;
+pub mod programs;
 pub mod request;

@@ -100,6 +100,8 @@ pub struct LifeView {
     pub given: Vec<(&'static str, String)>,
     /// Its control group, while it is up and has one.
     pub cgroup: Option<CgroupView>,
+    /// Whether somebody has disabled it, so that it does not start with the daemon.
+    pub is_disabled: bool,
 }
 
 /// The control group of a process.

@@ -7,6 +7,7 @@ use crate::config::args::DaemonArgs;
 use crate::manager::processes::standing::Standing;
 use crate::manager::spawn::sockets::SocketRecord;
 use crate::model::config::{Config, GroupConfig, ProcessConfig};
+use crate::model::state_file::{Overrides, Remembered};
 use crate::shm::layout::Place;
 use crate::shm::link::Link;
 use crate::sys::limits::Limit;
@@ -88,6 +89,15 @@ pub struct Snapshot {
     pub unfinished_update: Vec<String>,
     /// Programs of a former daemon that nobody may be started beside.
     pub in_the_way: Vec<Standing>,
+    /// What people have changed until the daemon ends.
+    #[serde(skip_serializing_if = "Overrides::is_empty")]
+    pub until_end: Overrides,
+    /// What outlives the daemon if there is a `state_file`.
+    #[serde(skip_serializing_if = "Remembered::is_empty")]
+    pub remembered: Remembered,
+    /// Programs that are getting another number of processes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scaling: Vec<String>,
 }
 
 /// A group that was added.
@@ -199,24 +209,18 @@ impl Snapshot {
             };
             active.push(ActiveGroup { config, logs: group.logs, runs: group.runs, changes: group.changes });
         }
-        let WrittenSnapshot {
-            sockets,
-            exit_status,
-            generation,
-            groups_updating,
-            unfinished_update,
-            in_the_way,
-            ..
-        } = written;
         Ok(Snapshot {
             config,
             active,
-            sockets,
-            exit_status,
-            generation,
-            groups_updating,
-            unfinished_update,
-            in_the_way,
+            sockets: written.sockets,
+            exit_status: written.exit_status,
+            generation: written.generation,
+            groups_updating: written.groups_updating,
+            unfinished_update: written.unfinished_update,
+            in_the_way: written.in_the_way,
+            until_end: written.until_end,
+            remembered: written.remembered,
+            scaling: written.scaling,
         })
     }
 }
@@ -240,6 +244,12 @@ struct WrittenSnapshot<'a> {
     unfinished_update: Vec<String>,
     #[serde(default)]
     in_the_way: Vec<Standing>,
+    #[serde(default)]
+    until_end: Overrides,
+    #[serde(default)]
+    remembered: Remembered,
+    #[serde(default)]
+    scaling: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -28,6 +28,7 @@ use crate::manager::spawn::cgroups::CgroupEnd;
 use crate::manager::spawn::context::SpawnContext;
 use crate::manager::spawn::credentials::Credentials;
 use crate::manager::spawn::sockets::Sockets;
+use crate::manager::state_file::StateFile;
 use crate::manager::streams::thrift::Needs;
 use crate::model::config::{ActivityLog, Config, Level};
 use crate::model::signal::Signal;
@@ -95,6 +96,8 @@ pub struct Daemon {
     pub memory: Memory,
     /// Processes that are on their way to another configuration.
     pub updates: Updates,
+    /// The file in which what people have changed outlives the daemon.
+    pub state_file: StateFile,
     /// What came of the last time when the configuration was read again.
     pub last_reread: LastReread,
 }
@@ -133,6 +136,7 @@ impl Daemon {
             }
             self.dispatch_events();
             self.show_dependents();
+            self.save_state_file();
             let saved = self.save();
             let upgrade = if self.is_saved() { self.progress_of_upgrade() } else { Decision::GoOn };
             self.answers.send(saved);
@@ -156,6 +160,7 @@ impl Daemon {
             Wakeup::Adopted => self.look_after_adopted(),
             Wakeup::Created => self.conclude_pending_spawns(),
             Wakeup::Reported => self.hear_reports(),
+            Wakeup::Remembered(written) => self.state_file_written(written),
             Wakeup::Measured(measured) => self.take_measured(measured),
             Wakeup::Answered(Some(answer)) => self.take_answer(answer),
             Wakeup::Written(Some(written)) => self.take_all_written(written),
@@ -178,13 +183,17 @@ impl Daemon {
                 None
             };
             self.link.beat();
-            let Some(wakeup) = done.or(async { Some(self.wait(inputs).await) }).await else { return };
+            let Some(wakeup) = done.or(async { Some(self.wait(inputs).await) }).await else { break };
             self.wake(wakeup, inputs);
             self.absorb_ledger();
             self.fire_deadlines();
             self.check_pending_spawns();
+            self.save_state_file();
             self.answer_clients();
         }
+        // Two that write at the same time could leave the older text.
+        self.finish_state_file().await;
+        self.answer_clients();
     }
 
     /// Deals with what the keeper has recorded, in its order, up to [`ENTRIES_PER_TURN`].

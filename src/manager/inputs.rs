@@ -29,6 +29,8 @@ pub enum Wakeup {
     Written(Option<Written>),
     /// A program has reported something over the notify socket or its pipe.
     Reported,
+    /// The `state_file` was written, or could not be.
+    Remembered(Result<(), String>),
     /// Programs with a `memory_limit` were measured.
     Measured(Vec<Measured>),
     /// Somebody was asked whether a program is ready or well.
@@ -107,6 +109,7 @@ impl Daemon {
             Wakeup::Created
         };
         let measured = async { Wakeup::Measured(self.memory.next_measured().await) };
+        let remembered = async { Wakeup::Remembered(self.state_file.next_written().await) };
         let written = async { Wakeup::Written(self.events.next_written().await) };
         ledger
             .or(signals)
@@ -117,6 +120,7 @@ impl Daemon {
             .or(reported)
             .or(answered)
             .or(measured)
+            .or(remembered)
             .or(calls)
             .or(written)
             .await

@@ -3,8 +3,8 @@
 //! [`launch`] is what the process does that somebody started: it reads the configuration, goes to the background if asked
 //! to, and becomes the keeper. The keeper starts a manager, and [`life`] brings it up, afresh or in the place of one that
 //! died. [`daemon`] is the loop: it waits for its [`inputs`], lets the core decide, and does what it decided. It has parts,
-//! and each part alone writes its fields: the table of [`processes`], [`life`], what is in force ([`saved`]) and the
-//! [`answers`] that wait until it is saved, and what [`spawn`], [`streams`], [`requests`] and [`events`] keep.
+//! and each part alone writes its fields: the table of [`processes`], [`life`], what is in force ([`saved`]), the
+//! [`answers`] that wait until it is saved, what outlives the daemon ([`state_file`]), and what [`spawn`], [`streams`], [`requests`] and [`events`] keep.
 
 pub mod launch;
 
@@ -13,6 +13,7 @@ pub mod boot;
 pub mod daemon;
 pub mod inputs;
 pub mod saved;
+pub mod state_file;
 
 pub mod life;
 pub mod probes;

@@ -10,7 +10,8 @@
 use crate::manager::boot::{ActiveGroup, Snapshot, deposit_snapshot};
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::standing::Standing;
-use crate::model::config::{Config, GroupConfig, SkippedFile};
+use crate::model::config::{Config, GroupConfig, ProcessConfig};
+use crate::model::state_file::{Overrides, Remembered, full_name};
 use std::mem;
 use std::sync::Arc;
 
@@ -34,7 +35,15 @@ pub struct InForce {
     unfinished_update: Vec<String>,
     /// Programs of a former daemon that were not taken over.
     in_the_way: Vec<Standing>,
+    /// What people have changed until the daemon ends.
+    until_end: Overrides,
+    /// What they have changed for good, and what else outlives the daemon if there is a `state_file`.
+    remembered: Remembered,
+    /// Programs that are getting another number of processes.
+    scaling: Vec<String>,
     n_changes: u64,
+    /// How often what is remembered has changed.
+    n_remembered: u64,
     /// What the keeper holds; `None` before this manager knows.
     saved: Option<Versions>,
 }
@@ -57,7 +66,11 @@ impl InForce {
             groups_updating: Vec::new(),
             unfinished_update: Vec::new(),
             in_the_way: Vec::new(),
+            until_end: Overrides::default(),
+            remembered: Remembered::default(),
+            scaling: Vec::new(),
             n_changes: 0,
+            n_remembered: 0,
             saved: None,
         }
     }
@@ -70,6 +83,9 @@ impl InForce {
             groups_updating: snapshot.groups_updating.clone(),
             unfinished_update: snapshot.unfinished_update.clone(),
             in_the_way: snapshot.in_the_way.clone(),
+            until_end: snapshot.until_end.clone(),
+            remembered: snapshot.remembered.clone(),
+            scaling: snapshot.scaling.clone(),
             ..InForce::begin(config)
         }
     }
@@ -107,8 +123,118 @@ impl InForce {
 
     /// Takes over the groups of a configuration that was read again, to be added when somebody asks for that, and which of
     /// its files were left out.
-    pub fn reread(&mut self, groups: Vec<Arc<GroupConfig>>, skipped: Vec<SkippedFile>) {
-        self.adopt(Config { groups, skipped, ..(*self.config).clone() });
+    pub fn reread(&mut self, fresh: Config) {
+        let Config { groups, skipped, programs, written, .. } = fresh;
+        self.adopt(Config { groups, skipped, programs, written, ..(*self.config).clone() });
+    }
+
+    /// Puts other groups in the place of those of the same name.
+    pub fn exchange_groups(&mut self, others: Vec<Arc<GroupConfig>>) {
+        let mut groups = self.config.groups.clone();
+        for other in others {
+            if let Some(group) = groups.iter_mut().find(|group| group.name == other.name) {
+                *group = other;
+            }
+        }
+        self.adopt(Config { groups, ..(*self.config).clone() });
+    }
+
+    /// What people have changed until the daemon ends.
+    pub fn until_end(&self) -> &Overrides {
+        &self.until_end
+    }
+
+    /// What outlives the daemon if there is a `state_file`.
+    pub fn remembered(&self) -> &Remembered {
+        &self.remembered
+    }
+
+    /// As long as this is the same, so is what is remembered.
+    pub fn n_remembered(&self) -> u64 {
+        self.n_remembered
+    }
+
+    /// All that people have changed.
+    pub fn overrides(&self) -> Overrides {
+        self.remembered.overrides.with(&self.until_end)
+    }
+
+    /// Whether a process starts with the daemon, if somebody has said so.
+    pub fn autostart_of(&self, group: &str, process: &ProcessConfig) -> Option<bool> {
+        if self.until_end.autostart.is_empty() {
+            return self.remembered.overrides.autostart_of(group, &process.name, &process.program);
+        }
+        self.overrides().autostart_of(group, &process.name, &process.program)
+    }
+
+    /// What people have changed is this from now on: until the daemon ends, and for good.
+    pub fn set_overrides(&mut self, until_end: Overrides, for_good: Overrides) {
+        self.n_changes += 1;
+        self.until_end = until_end;
+        if self.remembered.overrides != for_good {
+            self.n_remembered += 1;
+            self.remembered.overrides = for_good;
+        }
+    }
+
+    /// What is remembered is what a file says.
+    pub fn remember(&mut self, remembered: Remembered) {
+        self.n_changes += 1;
+        self.remembered = remembered;
+    }
+
+    /// What is remembered has to be written again, though it is the same.
+    pub fn write_again(&mut self) {
+        self.n_remembered += 1;
+    }
+
+    /// Another daemon begins: what was changed until the end of the former one is over.
+    pub fn forget_until_end(&mut self) {
+        self.n_changes += 1;
+        self.until_end = Overrides::default();
+    }
+
+    /// Whether a process with `autostart=last` was wanted up when that was said last.
+    pub fn was_wanted(&self, group: &str, process: &str) -> bool {
+        let wanted = &self.remembered.wanted;
+        wanted.is_empty() || wanted.get(&full_name(group, process)).copied().unwrap_or(true)
+    }
+
+    /// Remembers whether a process is wanted up.
+    pub fn note_wanted(&mut self, group: &str, process: &str, is_wanted: bool) {
+        if self.was_wanted(group, process) == is_wanted {
+            return;
+        }
+        let name = full_name(group, process);
+        if is_wanted {
+            self.remembered.wanted.remove(&name);
+        } else {
+            self.remembered.wanted.insert(name, false);
+        }
+        self.n_changes += 1;
+        self.n_remembered += 1;
+    }
+
+    /// Forgets whether processes were wanted up that are not there any more.
+    pub fn forget_wanted(&mut self, is_gone: impl Fn(&str) -> bool) {
+        let before = self.remembered.wanted.len();
+        self.remembered.wanted.retain(|name, _| !is_gone(name));
+        let changed = u64::from(self.remembered.wanted.len() < before);
+        self.n_changes += changed;
+        self.n_remembered += changed;
+    }
+
+    /// Programs that are getting another number of processes.
+    pub fn scaling(&self) -> &[String] {
+        &self.scaling
+    }
+
+    /// Remembers who is getting another number of processes, for as long as that takes.
+    pub fn set_scaling(&mut self, programs: Vec<String>) {
+        if self.scaling != programs {
+            self.n_changes += 1;
+            self.scaling = programs;
+        }
     }
 
     /// What is to become of some process has changed.
@@ -239,6 +365,9 @@ impl Daemon {
             groups_updating: self.in_force.groups_updating.clone(),
             unfinished_update: self.in_force.unfinished_update.clone(),
             in_the_way: self.in_force.in_the_way.clone(),
+            until_end: self.in_force.until_end.clone(),
+            remembered: self.in_force.remembered.clone(),
+            scaling: self.in_force.scaling.clone(),
             config: (*self.in_force.config).clone(),
             active: active.collect(),
         }

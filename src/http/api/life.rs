@@ -28,6 +28,8 @@ pub(crate) struct Life<'a> {
     given: BTreeMap<&'static str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup: Option<Cgroup<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_disabled: bool,
 }
 
 /// The control group of a process.
@@ -92,6 +94,7 @@ impl Life<'_> {
             startretries: life.startretries,
             given: life.given.iter().map(|(key, value)| (*key, value.as_str())).collect(),
             cgroup: life.cgroup.as_ref().map(Cgroup::new),
+            is_disabled: life.is_disabled,
         }
     }
 }

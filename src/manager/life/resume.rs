@@ -219,6 +219,8 @@ impl Daemon {
     /// What keeps the daemon from starting. The programs stay with the keeper then.
     pub fn resume(&mut self, snapshot: Snapshot) -> Result<(), String> {
         flush_messages(self.in_force.config());
+        self.in_force.forget_until_end();
+        self.open_state_file();
         self.open_servers()?;
         self.in_force.begin_run_after(snapshot.generation);
         self.map.open(self.in_force.config().supervisord.processinfomapfile.clone());
@@ -281,6 +283,9 @@ impl Daemon {
             self.in_force.end_update(&name);
             self.remove_group(&name);
             self.announce_removal(&name);
+            if !self.in_force.config().groups.iter().any(|group| *group.name == *name) {
+                self.forget_wanted_of_group(&name);
+            }
             let problem = self.add_configured(&name).err();
             if let Some(problem) = &problem {
                 crate::crit!("could not add group '{name}': {problem}");

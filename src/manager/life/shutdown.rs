@@ -101,7 +101,8 @@ impl Daemon {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn read_config(&self) -> Result<Config, String> {
-        let fresh = config::load(&self.boot.args, &self.surroundings()).map_err(|errors| {
+        let overrides = self.in_force.overrides();
+        let fresh = config::load_with(&self.boot.args, &self.surroundings(), &overrides).map_err(|errors| {
             let place = errors.first().place().map(|place| format!(" (at {place})"));
             format!("{errors}{}", place.unwrap_or_default())
         })?;
@@ -298,6 +299,9 @@ impl Daemon {
         }
         self.set_up_activity_log();
         flush_messages(self.in_force.config());
+        if old.supervisord.state_file != self.in_force.config().supervisord.state_file {
+            self.open_state_file();
+        }
         self.events.rename_server(&self.in_force.config().supervisord.identifier);
         Arc::make_mut(&mut self.spawn_context).adopt(self.in_force.config(), self.link.keeper_pid());
         self.update_servers();

@@ -32,6 +32,7 @@ use crate::manager::spawn::Spawns;
 use crate::manager::spawn::context::SpawnContext;
 use crate::manager::spawn::credentials::{self, Credentials};
 use crate::manager::spawn::sockets::Sockets;
+use crate::manager::state_file::StateFile;
 use crate::manager::streams::keeper_store::{set_up_handoff, set_up_transfer};
 use crate::manager::streams::thrift::Needs;
 use crate::model::config::{ActivityLog, Config, DaemonConfig};
@@ -172,6 +173,7 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         trees: Trees::default(),
         memory: Memory::default(),
         updates: Updates::default(),
+        state_file: StateFile::default(),
     };
     open::set_kept_descriptors(daemon.boot.kept_descriptors.clone());
     if let Err(error) = daemon.open_activity_log(takes_over) {
@@ -256,6 +258,7 @@ impl Daemon {
     /// What keeps the daemon from starting.
     fn start_afresh(&mut self) -> Result<(), String> {
         flush_messages(self.in_force.config());
+        self.open_state_file();
         // Before anything is cleaned up: whoever holds the sockets is another daemon, and its logs are its own.
         let leave_nothing = |daemon: &Daemon| {
             daemon.servers.remove_files();
@@ -347,6 +350,7 @@ impl Daemon {
 
     /// Everything has stopped: leaves nothing behind and lets the keeper end.
     async fn finish(&mut self) {
+        self.finish_state_file().await;
         self.answer_clients();
         self.http.drain(LAST_ANSWERS).await;
         self.servers.close_all();

@@ -33,6 +33,7 @@ impl Daemon {
         // What happens to processes from here on is an event already.
         self.events.recall(&self.link);
         self.map.restore(self.in_force.config().supervisord.processinfomapfile.clone());
+        self.go_on_with_state_file();
         let had_runs = active.iter().any(|group| !group.runs.is_empty());
         let had_changes = active.iter().any(|group| !group.changes.is_empty());
         let restored = self.restore(active);
@@ -178,9 +179,10 @@ impl Daemon {
                     None => {
                         // Its group was being added: the slot had not been opened yet.
                         let Some(slot) = self.procs.unused_slot() else { continue };
-                        self.link.open_slot(slot, &proc.group, &proc.config.name, config.autostart);
+                        let starts = self.starts_by_itself(&proc);
+                        self.link.open_slot(slot, &proc.group, &proc.config.name, starts);
                         self.link.set_stop(slot, config, group.config.priority);
-                        (slot, config.autostart)
+                        (slot, starts)
                     }
                 };
                 if is_new {

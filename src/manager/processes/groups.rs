@@ -31,7 +31,7 @@ impl Daemon {
             members.push((slot, Proc::new(Arc::clone(process), config, logs)));
         }
         for (slot, proc) in &members {
-            self.link.open_slot(*slot, &proc.group, &proc.config.name, proc.config.autostart);
+            self.link.open_slot(*slot, &proc.group, &proc.config.name, self.starts_by_itself(proc));
             self.link.set_stop(*slot, &proc.config, config.priority);
         }
         for (_, proc) in &members {
@@ -82,7 +82,7 @@ impl Daemon {
             .members
             .iter()
             .filter_map(|slot| self.procs.proc(*slot).map(|proc| (*slot, proc)))
-            .filter(|(slot, proc)| proc.config.autostart && !at_rest.contains(slot))
+            .filter(|(slot, proc)| self.starts_by_itself(proc) && !at_rest.contains(slot))
             .map(|(slot, proc)| (proc.config.priority, slot))
             .collect();
         // Stable: equal priorities start in the order of the configuration.
@@ -159,7 +159,7 @@ impl Daemon {
         let slot = self.procs.unused_slot().ok_or_else(too_many)?;
         let logs = create_auto_logs(&self.in_force.config().supervisord, process);
         let proc = Proc::new(Arc::clone(process), group, logs);
-        self.link.open_slot(slot, &proc.group, &process.name, process.autostart);
+        self.link.open_slot(slot, &proc.group, &process.name, self.starts_by_itself(&proc));
         self.link.set_stop(slot, process, group.priority);
         self.count_in(process, proc.is_listener);
         self.procs.add_member(&group.name, slot, proc);

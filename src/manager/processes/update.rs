@@ -8,6 +8,7 @@
 
 use crate::config::update::{self, GroupAction, GroupPlan, ProcessAction, UpdatePlan, changed_keys};
 use crate::control::ask::Updated;
+use crate::control::programs::Scaled;
 use crate::control::request::Client;
 use crate::core::process::{After, Event, State};
 use crate::manager::boot::{AutoLogs, MemberChange};
@@ -15,9 +16,11 @@ use crate::manager::daemon::Daemon;
 use crate::manager::processes::groups::create_auto_logs;
 use crate::manager::processes::proc::Next;
 use crate::manager::processes::{Proc, SlotId};
+use crate::manager::state_file::Pending;
 use crate::manager::streams::stream_specs;
 use crate::model::config::{ChildLog, GroupConfig, ProcessConfig};
 use crate::model::state::ProcessState;
+use crate::model::state_file::full_name;
 use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::Arc;
@@ -48,7 +51,16 @@ struct Waiting {
     slots: HashSet<SlotId>,
     groups: HashSet<String>,
     updated: Updated,
-    client: Client<Updated>,
+    asked: Asked,
+}
+
+/// Who waits, and for what answer.
+#[derive(Debug)]
+pub enum Asked {
+    /// For what came of an update.
+    Update(Client<Updated>),
+    /// For the same as a part of what came of a scale.
+    Scale(Client<Scaled>, Box<Scaled>),
 }
 
 impl Updates {
@@ -79,14 +91,18 @@ impl Updates {
 impl Daemon {
     /// Carries out a plan for the groups of the last reread. The client is answered when all that was to be stopped has been
     /// and has what comes after it.
-    pub fn update_groups(&mut self, plan: UpdatePlan, client: Option<Client<Updated>>) {
+    pub fn update_groups(&mut self, plan: UpdatePlan, asked: Option<Asked>) {
         self.announce_plan(&plan);
-        self.in_force.carry_out_update(plan.groups.iter().map(|group| group.name.clone()).collect());
+        // A scale is finished as one, without what else an update would do.
+        if self.in_force.scaling().is_empty() {
+            self.in_force.carry_out_update(plan.groups.iter().map(|group| group.name.clone()).collect());
+        }
         // A successor has to know before anything is stopped.
         self.save();
         let updated = self.spawn_together(|daemon| daemon.carry_out_plan(plan));
         self.in_force.carry_out_update(Vec::new());
-        if let Some(client) = client {
+        self.in_force.set_scaling(Vec::new());
+        if let Some(asked) = asked {
             let (mut slots, mut groups) = (HashSet::new(), HashSet::new());
             for group in &updated.plan.groups {
                 if self.in_force.groups_updating().contains(&group.name) {
@@ -96,7 +112,7 @@ impl Daemon {
                     group.processes.iter().filter_map(|it| self.procs.member(&group.name, &it.name));
                 slots.extend(members.filter(|slot| self.is_on_its_way(*slot)));
             }
-            self.updates.clients.push(Waiting { slots, groups, updated, client });
+            self.updates.clients.push(Waiting { slots, groups, updated, asked });
         }
         self.progress_of_updates();
     }
@@ -154,7 +170,7 @@ impl Daemon {
             (None, ProcessState::Stopping) => {
                 matches!(proc.process.state, State::Stopping { after: After::Start, .. })
             }
-            _ => proc.is_active() || config.autostart,
+            _ => proc.is_active() || self.in_force.starts_by_itself(&proc.group, config),
         };
         if old.sockets != config.sockets || old.fcgi_socket != config.fcgi_socket {
             self.updates.leaving.insert(slot, Leaving { returns: true, starts });
@@ -231,7 +247,7 @@ impl Daemon {
             self.tell_of_cgroups(&configured);
             // Whoever takes over after a crash has to know them before their programs run.
             self.save();
-            added.retain(|slot| self.procs.proc(*slot).is_some_and(|proc| proc.config.autostart));
+            added.retain(|slot| self.procs.proc(*slot).is_some_and(|proc| self.starts_by_itself(proc)));
             added.sort_by_key(|slot| self.procs.proc(*slot).map(|proc| proc.config.priority));
             self.start_with_needs(&added);
         }
@@ -429,8 +445,13 @@ impl Daemon {
         }
         let is_over = |waiting: &mut Waiting| waiting.slots.is_empty() && waiting.groups.is_empty();
         let over: Vec<Waiting> = self.updates.clients.extract_if(.., is_over).collect();
-        for Waiting { updated, client, .. } in over {
-            self.answers.post(client, Ok(updated));
+        for Waiting { updated, asked, .. } in over {
+            match asked {
+                Asked::Update(client) => self.answers.post(client, Ok(updated)),
+                Asked::Scale(client, scaled) => {
+                    self.answer_when_saved(Pending::Scaled(client, Box::new(Scaled { updated, ..*scaled })));
+                }
+            }
         }
     }
 
@@ -442,6 +463,7 @@ impl Daemon {
         match self.updates.leaving.get(&slot) {
             None => return,
             Some(Leaving { returns: false, .. }) => {
+                self.in_force.forget_wanted(|wanted| wanted == full_name(&group, &name));
                 self.take_out_member(&group, &name);
                 return self.close_unused_sockets(&group);
             }
@@ -570,6 +592,7 @@ impl Daemon {
             let plan = update::plan(&active, configured, |group| unfinished.contains(group));
             self.update_groups(plan, None);
         }
+        self.go_on_scaling();
     }
 }
 

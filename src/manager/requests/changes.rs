@@ -8,6 +8,7 @@ use crate::log::activity;
 use crate::log::source::LogSource;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::SlotId;
+use crate::manager::processes::update::Asked;
 use crate::manager::requests::orders::names;
 use crate::manager::requests::policy::{Member, Members, Removal};
 use crate::manager::requests::views::log_source;
@@ -15,6 +16,7 @@ use crate::manager::streams::StdinError;
 use crate::model::config::GroupConfig;
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::namespec::Namespec;
+use crate::model::state_file::full_name;
 use crate::model::stream::Stream;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -44,7 +46,7 @@ impl Daemon {
 
     /// Reads the configuration and takes over its groups, to be added or changed when somebody asks for that.
     fn read_again(&mut self) -> Result<(), Fault> {
-        let read = config::load(&self.boot.args, &self.surroundings());
+        let read = config::load_with(&self.boot.args, &self.surroundings(), &self.in_force.overrides());
         self.last_reread.problem =
             read.as_ref().err().and_then(|errors| errors.first().place()).unwrap_or_default();
         let fresh = read.map_err(|errors| Fault::with(FaultCode::CantReread, errors.to_string()))?;
@@ -52,7 +54,7 @@ impl Daemon {
             activity::write(message.level, &message.text);
         }
         let fresh = config::keep(&self.active_configs(), fresh);
-        self.in_force.reread(fresh.groups, fresh.skipped);
+        self.in_force.reread(fresh);
         self.show_daemon();
         Ok(())
     }
@@ -67,7 +69,7 @@ impl Daemon {
         let plan = self.read_again().and_then(|()| self.update_plan(names));
         match plan {
             Ok(plan) if plan_only => self.answers.post(client, Ok(Updated { plan, problems: Vec::new() })),
-            Ok(plan) => self.update_groups(plan, Some(client)),
+            Ok(plan) => self.update_groups(plan, Some(Asked::Update(client))),
             Err(fault) => self.answers.post(client, Err(fault)),
         }
     }
@@ -142,10 +144,12 @@ impl Daemon {
     pub(super) fn remove_request(&mut self, removal: Removal<'_>) {
         let group = match removal {
             Removal::Group(group) => {
+                self.forget_wanted_of_group(group);
                 self.remove_group(group);
                 group
             }
             Removal::Member { group, name } => {
+                self.in_force.forget_wanted(|wanted| wanted == full_name(group, name));
                 self.remove_member(group, name);
                 group
             }

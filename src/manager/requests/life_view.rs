@@ -44,7 +44,8 @@ impl Daemon {
     /// What Supervisor does not know of a process.
     pub(super) fn life_view(&self, proc: &Proc) -> Option<Box<LifeView>> {
         let config = &proc.config;
-        if !goes_beyond(config) {
+        let is_disabled = self.is_disabled(proc);
+        if !goes_beyond(config) && !is_disabled {
             return None;
         }
         let slot = self.procs.member(&proc.group, &proc.config.name);
@@ -78,6 +79,7 @@ impl Daemon {
             startretries: (config.startretries != NO_LIMIT).then_some(config.startretries),
             given: given(config).collect(),
             cgroup: self.cgroup_view(proc),
+            is_disabled,
         }))
     }
 

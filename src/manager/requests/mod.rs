@@ -7,12 +7,14 @@
 pub mod changes;
 pub mod description;
 pub mod early_answers;
+pub mod enable;
 pub mod life_view;
 pub mod live_view;
 pub mod orders;
 pub mod policy;
 #[cfg(test)]
 mod policy_table;
+pub mod scale;
 pub mod views;
 pub mod waiters;
 
@@ -64,6 +66,13 @@ impl Daemon {
             Call::Run(ask::Run(target, arguments), client) => self.run_once(&target, &arguments, client),
             Call::Update(ask::Update(groups, plan_only), client) => {
                 self.update_request(groups.as_deref(), plan_only, client);
+            }
+            Call::Scale(ask::Scale(orders, save), client) => self.scale_request(&orders, save, client),
+            Call::SetEnabled(ask::SetEnabled(targets, starts), client) => {
+                self.enable_request(&targets, starts, client);
+            }
+            Call::Programs(ask::Programs(names), client) => {
+                self.answer(client, |daemon| daemon.program_numbers(&names));
             }
             Call::Upgrade(ask::Upgrade(binary), client) => self.begin_upgrade(binary, Some(client)),
 
@@ -208,6 +217,7 @@ impl Daemon {
             args: self.boot.args.clone(),
             surroundings: self.surroundings(),
             active: self.active_configs(),
+            overrides: self.in_force.overrides(),
         }
     }
 }

@@ -104,6 +104,7 @@ impl Daemon {
                 }
             }
             self.withdraw_start_after_update(slot);
+            self.note_wanted(slot, false);
             slots.push(slot);
         }
         batch.borrow_mut().close(&mut self.answers);
@@ -135,6 +136,7 @@ impl Daemon {
         let Some(proc) = self.procs.proc(slot) else { return Err(Fault::new(FaultCode::BadName)) };
         let config = Arc::clone(&proc.config);
         self.resolve_promptly(&config).map_err(|error| error.fault())?;
+        self.note_wanted(slot, true);
         if order == Order::StartAlone {
             self.apply(slot, Event::StartAlone);
         } else {
@@ -152,6 +154,7 @@ impl Daemon {
 
     fn stop(&mut self, slot: SlotId, namespec: &str, wait: Wait) -> Next {
         self.withdraw_start_after_update(slot);
+        self.note_wanted(slot, false);
         self.apply(slot, Event::Stop);
         let Some(proc) = self.procs.proc(slot) else {
             return Next::Answer(Err(Fault::with(FaultCode::NotRunning, namespec)));

@@ -69,7 +69,12 @@ impl Daemon {
             true => further.starts_with(", ").then_some(2),
             false => Some(0),
         };
-        format!("{plain}{}{note}", &further[separator.unwrap_or(0)..])
+        let disabled = match (self.is_disabled(proc), plain.is_empty() && further.is_empty()) {
+            (false, _) => "",
+            (true, true) => "disabled",
+            (true, false) => ", disabled",
+        };
+        format!("{plain}{}{disabled}{note}", &further[separator.unwrap_or(0)..])
     }
 
     /// Whom it waits for; empty if it does not wait.

@@ -425,7 +425,7 @@ pub static GO: [Method; 8] = [
 const OWN_NAMESPACE: &str = "supervisord";
 
 /// The methods of the namespace `supervisord`, which Supervisor does not have.
-pub static OWN: [Method; 18] = [
+pub static OWN: [Method; 22] = [
     method("getVersion", Reads, "string", &[], "The version of the daemon itself.", |args| {
         plan::plain(args, Plan::OwnVersion)
     }),
@@ -530,6 +530,42 @@ pub static OWN: [Method; 18] = [
          nothing else; with plan_only it touches nothing. A struct for each group: group, action, members, keys, problem, \
          and processes, each with name, action and keys.",
         plan::update_groups,
+    ),
+    method(
+        "scale",
+        Changes,
+        "struct",
+        &[("array", "programs"), ("boolean", "save")],
+        "Gives programs other numbers of processes: web=8, web=+2 or web=-1 each. Touches nothing else, and reads no file. With \
+         save it outlives the daemon, in its state_file. The result has programs (program, before, now, configured), groups as \
+         in updateGroups, kept (saved or until_end) and problem, which says why it could not be saved.",
+        plan::scale,
+    ),
+    method(
+        "getPrograms",
+        Reads,
+        "array",
+        &[("array", "programs")],
+        "How many processes programs have, or all programs without a name; one struct of program, groups, configured, wanted, \
+         processes and kept (saved, until_end, or empty if it is not scaled) for each.",
+        plan::programs,
+    ),
+    method(
+        "enable",
+        Changes,
+        "struct",
+        &[("array", "names")],
+        "Lets processes start with the daemon from now on, whatever autostart says: processes, groups (group:*), programs, or \
+         all. The result has names, kept (saved or until_end) and problem.",
+        |args| plan::set_enabled(args, true),
+    ),
+    method(
+        "disable",
+        Changes,
+        "struct",
+        &[("array", "names")],
+        "Keeps processes from starting with the daemon from now on; see enable. They go on running.",
+        |args| plan::set_enabled(args, false),
     ),
     method(
         "getUsage",

@@ -3,6 +3,7 @@
 use super::args::{Args, incorrect};
 use super::reply::Reply;
 use crate::control::ask::{self, Ask};
+use crate::control::programs::{Amount, Scaling};
 use crate::control::request::{self, Handle, Target, Wait};
 use crate::model::fault::{Fault, FaultCode};
 use crate::model::signal::Signal;
@@ -257,6 +258,42 @@ pub(super) fn update_groups(mut args: Args) -> Planned {
     let plan_only = if args.is_empty() { false } else { args.flag()? };
     let names = (!names.is_empty()).then_some(names);
     ask(args, ask::Update(names, plan_only))
+}
+
+/// `programs` as an array of `web=8`, `web=+2` or `web=-1`; and whether for good.
+pub(super) fn scale(mut args: Args) -> Planned {
+    let orders = args.texts()?;
+    let save = if args.is_empty() { false } else { args.flag()? };
+    let order = |text: String| {
+        // A name may hold the sign, an amount does not.
+        let (name, amount) = text.rsplit_once('=')?;
+        Some(Scaling { name: name.to_string(), amount: Amount::parse(amount)? })
+    };
+    let wrong = |text: &str| {
+        let text = format!("{text:?} is not NAME=NUMBER, NAME=+NUMBER or NAME=-NUMBER");
+        Fault::with(FaultCode::IncorrectParameters, text)
+    };
+    let orders: Vec<Scaling> = orders
+        .into_iter()
+        .map(|text| order(text.clone()).ok_or_else(|| wrong(&text)))
+        .collect::<Result<_, _>>()?;
+    ask(args, ask::Scale(orders, save))
+}
+
+/// `programs` as an array of names; all of them without any.
+pub(super) fn programs(mut args: Args) -> Planned {
+    let names = if args.is_empty() { Vec::new() } else { args.texts()? };
+    ask(args, ask::Programs(names))
+}
+
+/// `names` as an array; `all` stands for all.
+pub(super) fn set_enabled(mut args: Args, starts: bool) -> Planned {
+    let names = args.texts()?;
+    if names.is_empty() {
+        return Err(incorrect());
+    }
+    let target = |name: &String| if name == "all" { Target::All } else { Target::parse(name) };
+    ask(args, ask::SetEnabled(names.iter().map(target).collect(), starts))
 }
 
 pub(super) fn table(args: Args, table: request::Table) -> Planned {

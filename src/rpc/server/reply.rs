@@ -2,10 +2,10 @@
 
 use super::logs::LogSlice;
 use crate::config::Reread;
-use crate::config::update::GroupPlan;
 use crate::control::ask::{Applied, Updated};
 use crate::control::facts;
 use crate::control::overview::{GraphNode, HealthLine, Overview};
+use crate::control::programs::{Enabled, ProgramNumber, Scaled};
 use crate::control::request::{BulkStatus, ConfigInfo, Fact, Facts, ProcessInfo, Processes, Rows};
 use crate::model::config::{ChildLog, NO_LIMIT, ProcessConfig, StreamConfig};
 use crate::model::fault::Fault;
@@ -92,9 +92,25 @@ impl From<Vec<GraphNode>> for Reply {
 /// A struct for each group.
 impl From<Updated> for Reply {
     fn from(Updated { plan, problems }: Updated) -> Reply {
-        let problem = |group: &str| problems.iter().find(|(name, _)| name == group).map_or("", |(_, it)| it);
-        let group = |group: &GroupPlan| facts::group_plan(group, problem(&group.name));
-        Reply::FactsOfSeveral(plan.groups.iter().map(group).collect())
+        Reply::FactsOfSeveral(facts::updated(&Updated { plan, problems }))
+    }
+}
+
+impl From<Scaled> for Reply {
+    fn from(scaled: Scaled) -> Reply {
+        Reply::Facts(facts::scaled(&scaled))
+    }
+}
+
+impl From<Enabled> for Reply {
+    fn from(enabled: Enabled) -> Reply {
+        Reply::Facts(facts::enabled(&enabled))
+    }
+}
+
+impl From<Vec<ProgramNumber>> for Reply {
+    fn from(numbers: Vec<ProgramNumber>) -> Reply {
+        Reply::FactsOfSeveral(numbers.iter().map(facts::program_number).collect())
     }
 }
 
