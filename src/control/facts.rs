@@ -48,8 +48,10 @@ pub fn scaled(scaled: &Scaled) -> Facts {
 
 /// What came of enabling or disabling.
 pub fn enabled(enabled: &Enabled) -> Facts {
+    let names = |names: &[String]| Fact::List(names.iter().map(|name| vec![("name", text(name))]).collect());
     vec![
-        ("names", Fact::List(enabled.names.iter().map(|name| vec![("name", text(name))]).collect())),
+        ("names", names(&enabled.names)),
+        ("processes", names(&enabled.processes)),
         ("kept", text(enabled.kept.word())),
         ("problem", text(enabled.kept.problem())),
     ]

@@ -119,6 +119,8 @@ pub struct Enabled {
     pub starts: bool,
     /// The programs, and the single processes (`group:process`), of which that was said.
     pub names: Vec<String>,
+    /// The namespecs of all processes of which it was said.
+    pub processes: Vec<String>,
     /// How long it holds.
     pub kept: Kept,
 }

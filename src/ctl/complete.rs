@@ -10,6 +10,8 @@ pub(crate) trait Source {
     fn processes(&mut self) -> Vec<Process>;
     /// The processes of the configuration last read.
     fn configured(&mut self) -> Vec<Configured>;
+    /// The names of the programs.
+    fn programs(&mut self) -> Vec<String>;
 }
 
 /// Signals that people send, the usual ones first.
@@ -19,7 +21,7 @@ const SIGNALS: [&str; 14] = [
 ];
 
 /// Where the word under the cursor begins, and what it could be. A word ends at a blank: colons, stars and hyphens
-/// belong to names. Candidates end with a blank.
+/// belong to names. Candidates end with a blank, or with the sign in front of a number.
 pub(crate) fn complete(line: &str, source: &mut dyn Source) -> (usize, Vec<String>) {
     let start = line.rfind(char::is_whitespace).map_or(0, |blank| blank + 1);
     let (before, word) = line.split_at(start);
@@ -35,7 +37,9 @@ pub(crate) fn complete(line: &str, source: &mut dyn Source) -> (usize, Vec<Strin
     let fits = candidates
         .into_iter()
         .filter(|candidate| candidate.starts_with(word) && !candidate.contains(visible::is_invisible));
-    (start, fits.map(|candidate| candidate + " ").collect())
+    // A number follows.
+    let ended = |candidate: String| if candidate.ends_with('=') { candidate } else { candidate + " " };
+    (start, fits.map(ended).collect())
 }
 
 /// What the word behind `n_before` arguments could be.
@@ -51,6 +55,7 @@ fn arguments(completes: Completes, n_before: usize, word: &str, source: &mut dyn
             let active = source.processes().into_iter().map(|process| process.group);
             groups(active.chain(inactive(source)))
         }
+        Completes::Programs => source.programs().into_iter().map(|name| name + "=").collect(),
     }
 }
 
@@ -103,6 +108,10 @@ mod tests {
                 .map(|(group, inuse)| Configured { group: group.into(), inuse, ..Configured::default() })
                 .to_vec()
         }
+
+        fn programs(&mut self) -> Vec<String> {
+            vec!["cat".into(), "m".into()]
+        }
     }
 
     #[track_caller]
@@ -124,6 +133,8 @@ mod tests {
         check("remove ", 7, &["cat", "multi"]);
         check("add ", 4, &["fresh"]);
         check("update f", 7, &["fresh"]);
+        check("scale ", 6, &["cat=", "m="]);
+        check("scale cat=2 m", 12, &["m="]);
         check("help rel", 5, &["reload"]);
         check("version ", 8, &[]);
         check("nope ", 5, &[]);

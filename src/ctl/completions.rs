@@ -38,6 +38,7 @@ fn filled(script: &str, separator: &str) -> String {
         .replace("@GROUPS@", &actions(&[Completes::Groups], separator))
         .replace("@ANY@", &actions(&[Completes::AnyGroups], separator))
         .replace("@INACTIVE@", &actions(&[Completes::InactiveGroups], separator))
+        .replace("@PROGRAMS@", &actions(&[Completes::Programs], separator))
         .replace("@HELP@", &actions(&[Completes::Commands], separator))
 }
 
@@ -88,6 +89,7 @@ _supervisor() {
             @GROUPS@) mapfile -t candidates < <(_supervisor_groups) ;;
             @INACTIVE@) mapfile -t candidates < <(_supervisor_inactive) ;;
             @ANY@) mapfile -t candidates < <({ _supervisor_groups; _supervisor_inactive; } | sort -u) ;;
+            @PROGRAMS@) mapfile -t candidates < <(_supervisor_programs) ;;
             @HELP@) candidates=(@ACTIONS@) ;;
         esac ;;
     esac
@@ -108,6 +110,10 @@ _supervisor_groups() {
 
 _supervisor_inactive() {
     "${command[@]}" avail 2>/dev/null | awk '$2 == "avail" { print $1 }' | cut -d: -f1 | sort -u
+}
+
+_supervisor_programs() {
+    "${command[@]}" scale 2>/dev/null | awk '{ print $1 }'
 }
 
 _supervisor_processes() {
@@ -162,6 +168,7 @@ _supervisor() {
             @GROUPS@) candidates=(${(uf)"$(_supervisor_groups)"}) ;;
             @INACTIVE@) candidates=(${(uf)"$(_supervisor_inactive)"}) ;;
             @ANY@) candidates=(${(uf)"$(_supervisor_groups; _supervisor_inactive)"}) ;;
+            @PROGRAMS@) candidates=(${(f)"$(_supervisor_programs)"}) ;;
             @HELP@) candidates=(@ACTIONS@) ;;
         esac ;;
     esac
@@ -175,6 +182,10 @@ _supervisor_groups() {
 
 _supervisor_inactive() {
     "${command[@]}" avail 2>/dev/null | awk '$2 == "avail" { print $1 }' | cut -d: -f1
+}
+
+_supervisor_programs() {
+    "${command[@]}" scale 2>/dev/null | awk '{ print $1 }'
 }
 
 _supervisor_processes() {
@@ -255,6 +266,8 @@ function __supervisor_complete
                     __supervisor_inactive $client
                 case @ANY@
                     begin; __supervisor_groups $client; __supervisor_inactive $client; end | sort -u
+                case @PROGRAMS@
+                    __supervisor_programs $client
                 case @HELP@
                     printf '%s\n' @ACTIONS@
             end
@@ -267,6 +280,10 @@ end
 
 function __supervisor_inactive
     $argv avail 2>/dev/null | awk '$2 == "avail" { print $1 }' | cut -d: -f1 | sort -u
+end
+
+function __supervisor_programs
+    $argv scale 2>/dev/null | awk '{ print $1 }'
 end
 
 function __supervisor_processes

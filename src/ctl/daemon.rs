@@ -2,6 +2,7 @@
 
 use crate::ctl::graph::Node;
 use crate::ctl::life::HealthLine;
+use crate::ctl::programs::{Enabled, Number, Scaled};
 use crate::ctl::records::{self, BulkLine, Configured, GroupChange, Process, Reread};
 use crate::model::stream::Stream;
 use crate::rpc::client::{CallError, Client, Pending, Tick, http};
@@ -106,6 +107,26 @@ impl Daemon {
     /// Lets a process or group have what the configuration says by now, from the next start on.
     pub(crate) fn take_configuration(&mut self, name: &str) -> Answer<()> {
         self.call("supervisord.takeConfiguration", vec![text(name)]).map(drop)
+    }
+
+    /// Gives programs other numbers of processes, `web=8`, `web=+2` or `web=-1` each.
+    pub(crate) fn scale(&mut self, orders: &[&str], save: bool, tick: Tick<'_>) -> Answer<Scaled> {
+        let orders = Value::Array(orders.iter().map(|order| text(order)).collect());
+        Scaled::read(&self.client.call("supervisord.scale", vec![orders, Value::Boolean(save)], Some(tick))?)
+    }
+
+    /// How many processes programs have, all of them if there is no name.
+    pub(crate) fn programs(&mut self, names: &[&str]) -> Answer<Vec<Number>> {
+        let names = Value::Array(names.iter().map(|name| text(name)).collect());
+        let answer = self.call("supervisord.getPrograms", vec![names])?;
+        records::array(&answer)?.iter().map(Number::read).collect()
+    }
+
+    /// Lets processes start with the daemon, or not.
+    pub(crate) fn set_enabled(&mut self, names: &[String], starts: bool) -> Answer<Enabled> {
+        let names = Value::Array(names.iter().map(|name| text(name)).collect());
+        let method = if starts { "supervisord.enable" } else { "supervisord.disable" };
+        Enabled::read(&self.call(method, vec![names])?)
     }
 
     pub(crate) fn add_process_group(&mut self, group: &str) -> Answer<()> {

@@ -83,6 +83,8 @@ pub(crate) struct Life {
     pub is_alone: bool,
     /// Its control group, while it is up and has one.
     pub cgroup: Option<Cgroup>,
+    /// Somebody has disabled it.
+    pub is_disabled: bool,
 }
 
 /// The control group of a process.
@@ -149,12 +151,16 @@ impl Life {
             comes_back: members.flag("comes_back"),
             is_alone: members.flag("alone"),
             cgroup: members.get("cgroup").map(|_| Cgroup::read(members)),
+            is_disabled: members.flag("disabled"),
         }))
     }
 
     /// What `why` says of it, line by line: what it depends on, its probes, its restarts.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
+        if self.is_disabled {
+            lines.push("disabled: it does not start with the daemon (enable)".to_string());
+        }
         if !self.needs.is_empty() {
             let alone = if self.is_alone { " (it was started without waiting for that)" } else { "" };
             lines.push(format!("depends on{alone}:"));

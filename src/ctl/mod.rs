@@ -11,6 +11,7 @@ pub(crate) mod shell;
 
 pub(crate) mod commands;
 pub(crate) mod orders;
+mod programs;
 
 pub(crate) mod dependents;
 pub(crate) mod graph;

@@ -183,4 +183,9 @@ impl Source for Asked<'_> {
         let daemon = &mut self.daemon;
         self.cache.configured.get_or_insert_with(|| daemon.all_config_info().unwrap_or_default()).clone()
     }
+
+    fn programs(&mut self) -> Vec<String> {
+        let programs = self.daemon.programs(&[]).unwrap_or_default();
+        programs.into_iter().map(|it| it.program).collect()
+    }
 }

@@ -51,6 +51,7 @@ mod resources;
 mod rotation;
 mod said;
 mod sample;
+mod scale;
 mod signals;
 mod sockets;
 mod start;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use supervisord::config::Reread;
 use supervisord::config::update::{GroupAction, GroupPlan, UpdatePlan};
 use supervisord::control::ask::{self, Applied, Call, Updated};
+use supervisord::control::programs::{Enabled, Kept, Scaled, ScaledProgram, Scaling};
 use supervisord::control::request::{BulkStatus, Client, Handle, Outbox, ProcessInfo, Target, Wait};
 use supervisord::http::net::listen::{self, Listener};
 use supervisord::http::{self, Context, Limits};
@@ -209,6 +210,24 @@ impl Programs {
                     },
                 );
             }
+            Call::Scale(ask::Scale(orders, _), client) => {
+                let unknown = orders.iter().find(|order| order.name != "g");
+                let program = |order: &Scaling| ScaledProgram {
+                    program: order.name.clone(),
+                    before: 1,
+                    now: order.amount.of(1).unwrap_or_default(),
+                    configured: 1,
+                };
+                let programs = orders.iter().map(program).collect();
+                let scaled = Scaled { programs, updated: Updated::default(), kept: Kept::UntilEnd };
+                answer(client, unknown.map_or(Ok(scaled), |order| Err(bad_name(&order.name))));
+            }
+            Call::SetEnabled(ask::SetEnabled(targets, starts), client) => {
+                let names: Vec<String> = targets.iter().map(|target| target.to_string()).collect();
+                let processes = names.clone();
+                answer(client, Ok(Enabled { starts, names, processes, kept: Kept::Saved }));
+            }
+            Call::Programs(_, client) => answer(client, Ok(Vec::new())),
             Call::AddProcessGroup(ask::AddProcessGroup(name), client) => answer(
                 client,
                 match name.as_str() {

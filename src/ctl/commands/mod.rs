@@ -4,6 +4,7 @@ mod add;
 mod avail;
 mod clear;
 mod deps;
+mod enable;
 mod events;
 mod exit;
 mod fg;
@@ -23,6 +24,7 @@ mod remove;
 mod reread;
 mod restart;
 mod run;
+mod scale;
 mod shutdown;
 mod signal;
 mod start;
@@ -69,6 +71,8 @@ pub(crate) enum Completes {
     InactiveGroups,
     /// Both.
     AnyGroups,
+    /// Programs, for what stands behind their names.
+    Programs,
 }
 
 /// All of them, by name.
@@ -77,6 +81,8 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &avail::COMMAND,
     &clear::COMMAND,
     &deps::COMMAND,
+    &enable::DISABLE,
+    &enable::ENABLE,
     &events::COMMAND,
     &exit::COMMAND,
     &fg::COMMAND,
@@ -94,6 +100,7 @@ pub(crate) const COMMANDS: &[&Command] = &[
     &reread::COMMAND,
     &restart::COMMAND,
     &run::COMMAND,
+    &scale::COMMAND,
     &shutdown::COMMAND,
     &signal::COMMAND,
     &start::COMMAND,
@@ -115,14 +122,17 @@ pub(crate) fn find(name: &str) -> Option<&'static Command> {
 }
 
 /// The commands that Supervisor does not have. Nobody's scripts know what they print, so they may be decorated.
-const OURS: [&str; 12] = [
+const OURS: [&str; 15] = [
     "deps",
+    "disable",
+    "enable",
     "events",
     "health",
     "keeper",
     "logtail",
     "methods",
     "run",
+    "scale",
     "start-group",
     "stop-group",
     "top",

@@ -2,6 +2,7 @@
 //!
 //! An order that was begun is always carried out. The answer waits for its end, up to a time limit.
 
+use super::programs;
 use super::route::{Act, Action};
 use crate::config::Reread;
 use crate::control::ask::{self, Ask};
@@ -92,6 +93,8 @@ pub(crate) async fn answer(what: Act, context: &Context, request: &ApiRequest<'_
         Act::ClearLog => audit(request, "").finish(confirm(context, ask::ClearLog).await),
         Act::Shutdown => audit(request, "").finish(confirm(context, ask::Shutdown).await),
         Act::Restart => audit(request, "").finish(confirm(context, ask::Restart).await),
+        Act::Scale(name) => programs::scale(context, request, name).await,
+        Act::Enable(target, starts) => programs::enable(context, request, target, starts).await,
         Act::Update => update(context, request).await,
     }
 }
@@ -106,7 +109,7 @@ fn is_json(request: &ApiRequest<'_>) -> Result<(), Problem> {
     Err(Problem::new(415, format!("the body must be application/json, not {kind:?}")))
 }
 
-fn body<'a, T: Deserialize<'a>>(request: &'a ApiRequest<'_>) -> Result<T, Problem> {
+pub(super) fn body<'a, T: Deserialize<'a>>(request: &'a ApiRequest<'_>) -> Result<T, Problem> {
     serde_json::from_slice(&request.body.bytes)
         .map_err(|error| Problem::new(400, format!("the body is not what was expected: {error}")))
 }
@@ -328,6 +331,6 @@ async fn update(context: &Context, request: &ApiRequest<'_>) -> ApiResult {
 }
 
 /// The line that a change leaves in the activity log.
-fn audit(request: &ApiRequest<'_>, whom: &str) -> Audit {
+pub(super) fn audit(request: &ApiRequest<'_>, whom: &str) -> Audit {
     Audit::of_path(request.caller, request.head.path(), whom)
 }

@@ -11,6 +11,7 @@ mod read;
 
 mod events;
 mod logs;
+mod programs;
 
 pub(crate) mod view;
 

@@ -2,7 +2,7 @@
 
 use super::events::EventStream;
 use super::route::Read;
-use super::{DESCRIPTION, Style, life, logs, view};
+use super::{DESCRIPTION, Style, life, logs, programs, view};
 use crate::config::{ConfigErrors, ConfigSource, Origin, Setting};
 use crate::control::ask;
 use crate::control::overview::Overview;
@@ -92,6 +92,19 @@ pub(crate) async fn answer(what: Read, context: &Context, request: &ApiRequest<'
             let settings = rt::unblock(move || source.settings_to_show()).await.map_err(wrong_config)?;
             let settings: Vec<_> = settings.iter().map(Shown::new).collect();
             large_json(context, reserved, &object!({"settings": settings})).await
+        }
+        Read::Programs(None) => {
+            let reserved = reserve_memory(context).await?;
+            let numbers = context.handle().call(ask::Programs(Vec::new())).await?;
+            let numbers: Vec<_> = numbers.iter().map(programs::Number::new).collect();
+            large_json(context, reserved, &object!({"programs": numbers})).await
+        }
+        Read::Programs(Some(name)) => {
+            let numbers = context.handle().call(ask::Programs(vec![name])).await?;
+            match numbers.first() {
+                Some(number) => json(200, &programs::Number::new(number)),
+                None => Err(Problem::nothing_there()),
+            }
         }
         Read::Reread => {
             let _reserved = reserve_memory(context).await?;

@@ -34,6 +34,8 @@ pub(crate) enum Read {
     Log(Option<(Target, Stream)>, Part),
     Config,
     Reread,
+    /// How many processes a program has, or all programs for `None`.
+    Programs(Option<String>),
 }
 
 /// Which part of a log.
@@ -53,6 +55,10 @@ pub(crate) enum Act {
     /// On a selection that the body names.
     OnMany,
     ClearLog,
+    /// Give a program another number of processes.
+    Scale(String),
+    /// Let processes start with the daemon, or not.
+    Enable(Target, bool),
     Update,
     Shutdown,
     Restart,
@@ -130,14 +136,21 @@ fn find(path: &[&str]) -> Option<Endpoint> {
             ["processes", name, "logs", stream, "follow"] => log(name, stream, Part::Follow)?,
             ["processes", name, "health"] => Reads(Read::Health(one(name)?)),
             ["processes", name, "dependencies"] => Reads(Read::Dependencies(one(name)?)),
+            ["processes", name, "enable"] => Acts(Act::Enable(one(name)?, true)),
+            ["processes", name, "disable"] => Acts(Act::Enable(one(name)?, false)),
             ["processes", name, action] => Acts(Act::On(one(name)?, Action::parse(action)?)),
             ["groups"] => Reads(Read::Groups),
             ["groups", name] => Reads(Read::Group(name.to_string())),
             ["groups", name, "health"] => Reads(Read::Health(Target::Group(name.to_string()))),
             ["groups", name, "dependencies"] => Reads(Read::Dependencies(Target::Group(name.to_string()))),
+            ["groups", name, "enable"] => Acts(Act::Enable(Target::Group(name.to_string()), true)),
+            ["groups", name, "disable"] => Acts(Act::Enable(Target::Group(name.to_string()), false)),
             ["groups", name, action] => {
                 Acts(Act::On(Target::Group(name.to_string()), Action::parse(action)?))
             }
+            ["programs"] => Reads(Read::Programs(None)),
+            ["programs", name] => Reads(Read::Programs(Some(name.to_string()))),
+            ["programs", name, "scale"] => Acts(Act::Scale(name.to_string())),
             ["actions"] => Acts(Act::OnMany),
             ["events"] => Reads(Read::Events(Style::ServerSent)),
             ["health"] => Reads(Read::Health(Target::All)),
@@ -186,6 +199,14 @@ mod tests {
             ("GET", "api/v1/processes/g:*", nothing()),
             ("POST", "api/v1/processes/a/stop", Endpoint::Act(Act::On(name("a"), Action::Stop))),
             ("GET", "api/v1/processes/a/stop", only("POST")),
+            ("POST", "api/v1/processes/a/enable", Endpoint::Act(Act::Enable(name("a"), true))),
+            (
+                "POST",
+                "api/v1/groups/g/disable",
+                Endpoint::Act(Act::Enable(Target::Group("g".into()), false)),
+            ),
+            ("GET", "api/v1/programs/a", Endpoint::Read(Read::Programs(Some("a".into())))),
+            ("POST", "api/v1/programs/a/scale", Endpoint::Act(Act::Scale("a".into()))),
             ("GET", "api/v1/health", Endpoint::Read(Read::Health(Target::All))),
             ("GET", "api/v1/processes/a/health", Endpoint::Read(Read::Health(name("a")))),
             ("POST", "api/v1/groups/g/health", only("GET, HEAD")),

@@ -38,6 +38,11 @@ impl Problem {
         Problem { status, detail: detail.into(), fault: None, allow: None }
     }
 
+    /// What was asked for cannot be had as things are, though nothing has failed.
+    pub(crate) fn conflict(fault: &Fault) -> Problem {
+        Problem { fault: Some(fault.code), ..Problem::new(409, fault.to_string()) }
+    }
+
     /// The path exists, but not for this method.
     pub(crate) fn wrong_method(allow: &'static str) -> Problem {
         let detail = format!("this can be asked for with {allow} only");

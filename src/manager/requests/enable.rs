@@ -8,7 +8,7 @@ use crate::manager::processes::proc::Next;
 use crate::manager::state_file::Pending;
 use crate::model::config::{GroupConfig, ProcessConfig};
 use crate::model::fault::{Fault, FaultCode};
-use crate::model::namespec::Namespec;
+use crate::model::namespec::{self, Namespec};
 use crate::model::state_file::{Overrides, full_name};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -80,7 +80,9 @@ impl Daemon {
             }
         }
         let kept = if is_kept { Kept::Saved } else { Kept::UntilEnd };
-        Ok(Enabled { starts, names, kept })
+        let processes =
+            meant.processes.iter().map(|(group, name)| namespec::display(group, name)).collect();
+        Ok(Enabled { starts, names, processes, kept })
     }
 
     fn everybody(&self) -> Everybody {

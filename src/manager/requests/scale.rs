@@ -39,6 +39,7 @@ impl Daemon {
 
     fn scale(&mut self, orders: &[Scaling], save: bool) -> Result<Decision, Fault> {
         let programs = self.numbers(orders)?;
+        self.find_room(&programs)?;
         if save {
             self.state_file.check().map_err(failed)?;
         }
@@ -52,12 +53,6 @@ impl Daemon {
         let fresh = fresh.map_err(|errors| failed(errors.to_string()))?;
         let names: Vec<String> = programs.iter().map(|it| it.program.clone()).collect();
         let plan = self.plan_of_scale(&names, &self.in_force.config().groups, &fresh)?;
-        let coming = plan.groups.iter().flat_map(|group| &group.processes);
-        let coming = coming.filter(|it| it.action == config::update::ProcessAction::Add).count();
-        let room = SLOTS.saturating_sub(self.procs.all().count());
-        if coming > room {
-            return Err(failed(format!("there is room for {room} more processes, not for {coming}")));
-        }
         // From here on it is done.
         let groups = groups_of(&names, &fresh.programs);
         let others = fresh.groups.iter().filter(|group| groups.contains(&*group.name)).cloned().collect();
@@ -101,6 +96,24 @@ impl Daemon {
             return Err(Fault::new(FaultCode::IncorrectParameters));
         }
         Ok(programs)
+    }
+
+    /// # Errors
+    /// There are not so many slots. That is found before the processes are worked out: a hundred thousand take long.
+    fn find_room(&self, programs: &[ScaledProgram]) -> Result<(), Fault> {
+        let all = self.procs.all().count();
+        let mut coming = 0_usize;
+        for ScaledProgram { program, now, .. } in programs {
+            let groups = self.in_force.config().programs.iter().filter(|it| *it.name == **program).count();
+            let there = self.procs.all().filter(|(_, proc)| *proc.usual_config().program == **program).count();
+            let wanted = groups.saturating_mul(usize::try_from(*now).unwrap_or(usize::MAX));
+            coming = coming.saturating_add(wanted.saturating_sub(there));
+        }
+        let room = SLOTS.saturating_sub(all);
+        if coming > room {
+            return Err(failed(format!("there is room for {room} more processes, not for {coming}")));
+        }
+        Ok(())
     }
 
     /// The program of this name, or of this name in a group (`group:program`).

@@ -556,7 +556,7 @@ pub static OWN: [Method; 22] = [
         "struct",
         &[("array", "names")],
         "Lets processes start with the daemon from now on, whatever autostart says: processes, groups (group:*), programs, or \
-         all. The result has names, kept (saved or until_end) and problem.",
+         all. The result has names, processes (a struct with a name for each), kept (saved or until_end) and problem.",
         |args| plan::set_enabled(args, true),
     ),
     method(
