@@ -92,9 +92,15 @@ fn options_stand_anywhere_and_choose_the_call() {
         made.sort();
         assert_eq!(made, calls, "{line}");
     }
-    for (line, exit) in
-        [("start --nope cat", 2), ("stop cat --nope", 1), ("health --nope", 1), ("deps --nope", 1)]
-    {
+    for (line, exit) in [
+        ("start --nope cat", 2),
+        ("stop cat --nope", 1),
+        ("health --nope", 1),
+        ("deps --nope", 1),
+        ("scale --nope web=1", 1),
+        ("enable --nope cat", 1),
+        ("disable cat --nope", 1),
+    ] {
         let (output, _, left) = fake.run(line);
         assert!(
             output.starts_with("Error: bad argument --nope\n") && left == exit,
@@ -117,7 +123,17 @@ fn an_original_daemon_knows_none_of_it() {
     assert_eq!(asked.iter().filter(|call| call.starts_with("supervisord.")).count(), 1, "{asked:?}");
     let unknown =
         "ERROR: this supervisord does not know: it is an original Supervisor, or older than this client\n";
-    for line in ["start --no-deps cat", "stop --dependents cat", "health", "deps", "deps cat"] {
+    for line in [
+        "start --no-deps cat",
+        "stop --dependents cat",
+        "health",
+        "deps",
+        "deps cat",
+        "scale",
+        "scale web=2",
+        "enable cat",
+        "disable --now cat",
+    ] {
         check(&fake, line, unknown, 1);
     }
     let (output, _, exit) = fake.run("status --json cat");
@@ -714,4 +730,73 @@ fn calls_a_crowded_daemon_turns_away_are_made_again() {
         _ => Reply::Value(Value::Boolean(true)),
     });
     check(&fake, "start a b c", "a: started\nb: started\nc: started\n", 0);
+}
+
+/// What our daemon answers when programs are scaled, enabled and disabled.
+fn with_programs(kept: &'static str, problem: &'static str) -> Fake {
+    let number = |wanted: i32, kept: &str| {
+        structure([
+            ("program", Value::String("web".into())),
+            ("groups", Value::String("web".into())),
+            ("configured", Value::Integer(3)),
+            ("wanted", Value::Integer(wanted)),
+            ("processes", Value::Integer(2)),
+            ("kept", Value::String(kept.into())),
+        ])
+    };
+    let names = |names: &[&str]| {
+        let named = names.iter().map(|name| structure([("name", Value::String((*name).into()))]));
+        Value::Array(named.collect())
+    };
+    Fake::start(move |method, _| match method {
+        "supervisord.scale" => Reply::Value(structure([
+            (
+                "programs",
+                Value::Array(vec![structure([
+                    ("program", Value::String("web".into())),
+                    ("before", Value::Integer(3)),
+                    ("now", Value::Integer(8)),
+                    ("configured", Value::Integer(3)),
+                ])]),
+            ),
+            ("groups", Value::Array(vec![])),
+            ("kept", Value::String(kept.into())),
+            ("problem", Value::String(problem.into())),
+        ])),
+        "supervisord.getPrograms" => Reply::Value(Value::Array(vec![number(8, kept)])),
+        "supervisord.enable" | "supervisord.disable" => Reply::Value(structure([
+            ("names", names(&["web", "g:x", "cat:cat"])),
+            ("processes", names(&["web:web_0", "g:x", "cat"])),
+            ("kept", Value::String(kept.into())),
+            ("problem", Value::String(problem.into())),
+        ])),
+        "supervisor.getAllProcessInfo" => Reply::Value(processes()),
+        _ => Reply::Value(Value::Boolean(true)),
+    })
+}
+
+#[test]
+fn programs_are_scaled_in_one_call_and_what_holds_is_said() {
+    let fake = with_programs("saved", "");
+    check(&fake, "scale --save web=8", "web: scaled from 3 to 8\n", 0);
+    assert!(fake.take_calls().iter().any(|call| call.starts_with("supervisord.scale(")));
+    check(&fake, "scale web", "web  8 processes (2 now), configured 3, saved\n", 0);
+    let (output, _, exit) = fake.run("scale web=8 db");
+    assert!(output.starts_with("Error: scale requires <program>=<number>") && exit == 1, "{output}");
+    let (output, _, exit) = fake.run("scale --save");
+    assert!(output.starts_with("Error: scale requires <program>=<number>") && exit == 1, "{output}");
+
+    let fake = with_programs("until_end", "no space left");
+    let told = "ERROR: it holds until the daemon ends, the state_file could not be written: no space left\n";
+    check(&fake, "scale --save web=8", &format!("web: scaled from 3 to 8\n{told}"), 1);
+    check(&fake, "disable cat", &format!("web: disabled\ng:x: disabled\ncat: disabled\n{told}"), 1);
+
+    let fake = with_programs("until_end", "");
+    let (_, hint, exit) = fake.run("scale web=8");
+    assert!(hint.contains("this holds until the daemon ends; --save keeps it") && exit == 0, "{hint}");
+    let (output, hint, exit) = fake.run("enable cat");
+    assert_eq!((output.as_str(), exit), ("web: enabled\ng:x: enabled\ncat: enabled\n", 0));
+    assert!(hint.contains("this holds until the daemon ends: it has no state_file"), "{hint}");
+    let (output, _, exit) = fake.run("enable");
+    assert!(output.starts_with("Error: enable requires a process name\n") && exit == 1, "{output}");
 }

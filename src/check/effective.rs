@@ -5,6 +5,7 @@ use crate::check::commands;
 use crate::check::confinement;
 use crate::check::identity;
 use crate::check::problem::{Problem, Severity};
+use crate::check::state_file;
 use crate::config::command;
 use crate::config::{Document, repr};
 use crate::model::config::{
@@ -129,6 +130,13 @@ impl Check<'_> {
         self.log_size("supervisord", "logfile_maxbytes", config.supervisord.logfile_maxbytes);
         if let Err(why) = writable(&config.supervisord.pidfile) {
             self.warn("supervisord", "pidfile", why);
+        }
+        if let Some(path) = &config.supervisord.state_file
+            && let Err(why) = writable(path)
+        {
+            self.warn("supervisord", "state_file", why);
+        } else if let Some((severity, text)) = state_file::finding(config) {
+            self.say(severity, "supervisord", "state_file", text);
         }
         let needs_logs = config.groups.iter().flat_map(|group| &group.processes).any(|process| {
             process.stdout.logfile == ChildLog::Auto || process.stderr.logfile == ChildLog::Auto

@@ -9,6 +9,7 @@ mod effective;
 mod identity;
 mod problem;
 mod servers;
+mod state_file;
 mod written;
 
 pub use problem::{Problem, Severity};

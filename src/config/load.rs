@@ -10,7 +10,8 @@ use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::trust::{self, Doubt};
 use crate::config::{
-    aliases, daemon, defaults, dependencies, groups, hints, include_errors, ini, servers, unknown,
+    aliases, daemon, defaults, dependencies, groups, hints, include_errors, ini, overrides as laid_over, servers,
+    unknown,
 };
 use crate::model::config::{Config, Level, Message, Written};
 use crate::model::state_file::Overrides;
@@ -279,6 +280,7 @@ fn interpret_with(
     document.untranslatable().chain(document.errors().iter().cloned()).for_each(|error| context.error(error));
     let groups = groups::read(&context, &supervisord.environment);
     dependencies::check(&context, &groups);
+    laid_over::check_last(&context, &supervisord, &groups);
     let http_servers = servers::read(&context);
     daemon::user(&context, args, &mut supervisord);
     let programs = context.take_programs();

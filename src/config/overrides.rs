@@ -5,9 +5,10 @@
 use crate::config::section::{Context, MAX_PROCESSES, Section};
 use crate::config::text::strip;
 use crate::config::values::{self, Parsed};
-use crate::model::config::{Config, Level, ProcessConfig, Program};
+use crate::model::config::{Config, DaemonConfig, GroupConfig, Level, ProcessConfig, Program};
 use crate::model::state_file::Overrides;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// When a process starts by itself: `autostart`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,21 @@ pub(super) fn with_autostart(
         process.autostart_last = false;
     }
     process
+}
+
+/// Notes that nothing is remembered for `autostart=last`, if there is no file for that.
+pub(super) fn check_last(context: &Context<'_>, supervisord: &DaemonConfig, groups: &[Arc<GroupConfig>]) {
+    let mut processes = groups.iter().flat_map(|group| &group.processes);
+    if supervisord.state_file.is_some() {
+        return;
+    }
+    if let Some(process) = processes.find(|process| process.autostart_last) {
+        let text = format!(
+            "autostart=last of '{}' means true at the start of the daemon, because [supervisord] has no state_file",
+            process.program
+        );
+        context.section("supervisord").note(None, Level::Warn, text);
+    }
 }
 
 /// The names in some overrides that a configuration does not have, each once.

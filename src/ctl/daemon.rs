@@ -112,7 +112,11 @@ impl Daemon {
     /// Gives programs other numbers of processes, `web=8`, `web=+2` or `web=-1` each.
     pub(crate) fn scale(&mut self, orders: &[&str], save: bool, tick: Tick<'_>) -> Answer<Scaled> {
         let orders = Value::Array(orders.iter().map(|order| text(order)).collect());
-        Scaled::read(&self.client.call("supervisord.scale", vec![orders, Value::Boolean(save)], Some(tick))?)
+        Scaled::read(&self.client.call(
+            "supervisord.scale",
+            vec![orders, Value::Boolean(save)],
+            Some(tick),
+        )?)
     }
 
     /// How many processes programs have, all of them if there is no name.

@@ -326,7 +326,10 @@ mod tests {
 
     fn pending() -> Pending {
         let (client, _) = Client::channel();
-        Pending::Enabled(client, Enabled { starts: true, names: Vec::new(), processes: Vec::new(), kept: Kept::Saved })
+        Pending::Enabled(
+            client,
+            Enabled { starts: true, names: Vec::new(), processes: Vec::new(), kept: Kept::Saved },
+        )
     }
 
     #[test]

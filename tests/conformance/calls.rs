@@ -11,6 +11,11 @@ fn int(number: i64) -> String {
     format!("<int>{number}</int>")
 }
 
+fn array(values: &[String]) -> String {
+    let values: String = values.iter().map(|value| format!("<value>{value}</value>")).collect();
+    format!("<array><data>{values}</data></array>")
+}
+
 fn call(method: &str, values: &[String]) -> Vec<u8> {
     let params: String =
         values.iter().map(|value| format!("<param><value>{value}</value></param>")).collect();
@@ -208,6 +213,35 @@ fn own_rows() -> Vec<Row> {
         own("getDependencies", &[string("nope")], "fault 10 BAD_NAME: nope"),
         own("getLife", &[], "[]"),
         own("getLife", &[string("nope")], "fault 10 BAD_NAME: nope"),
+        own("scale", &[array(&[string("nope=2")])], "fault 10 BAD_NAME: nope"),
+        own(
+            "scale",
+            &[array(&[string("cat")])],
+            "fault 2 INCORRECT_PARAMETERS: \"cat\" is not NAME=NUMBER, NAME=+NUMBER or NAME=-NUMBER",
+        ),
+        own("scale", &[array(&[])], incorrect),
+        own("scale", &[string("cat=2")], incorrect),
+        own("scale", &[], incorrect),
+        own(
+            "scale",
+            &[array(&[string("cat=+0")])],
+            "{programs=[{program='cat';before=#1;now=#1;configured=#1;}];groups=[];kept='until_end';problem='';}",
+        ),
+        own(
+            "getPrograms",
+            &[array(&[string("cat")])],
+            "[{program='cat';groups='cat';configured=#1;wanted=#1;processes=#1;kept='';}]",
+        ),
+        own("getPrograms", &[array(&[string("nope")])], "fault 10 BAD_NAME: nope"),
+        own("getPrograms", &[int(1)], incorrect),
+        own(
+            "enable",
+            &[array(&[string("cat")])],
+            "{names=[{name='cat';}];processes=[{name='cat';}];kept='until_end';problem='';}",
+        ),
+        own("disable", &[array(&[string("cat"), string("nope:*")])], "fault 10 BAD_NAME: nope:*"),
+        own("disable", &[array(&[])], incorrect),
+        own("enable", &[string("cat")], incorrect),
         own("getUsage", &[string("nope")], "fault 10 BAD_NAME: nope"),
         own("getUsage", &[int(1)], incorrect),
         own(
@@ -226,6 +260,10 @@ fn own_rows() -> Vec<Row> {
         ("getHealth", "['array''string']"),
         ("getDependencies", "['array''string']"),
         ("getLife", "['array''string']"),
+        ("scale", "['struct''array''boolean']"),
+        ("getPrograms", "['array''array']"),
+        ("enable", "['struct''array']"),
+        ("disable", "['struct''array']"),
         ("getUsage", "['array''string']"),
         ("updateGroups", "['array''array''boolean']"),
         ("previewUpdate", "['array']"),

@@ -85,7 +85,11 @@ fn a_scale_touches_the_difference_alone() {
     wait_states(&daemon, &[("web:web_3", Running), ("web:web_4", Running)]);
     let grown = pids(&daemon);
     assert!(before.iter().all(|(name, pid)| grown[name] == *pid), "{before:?} {grown:?}");
-    check(&daemon.ctl(&["scale"]), "db   1 process\nweb  5 processes, configured 3, until the daemon ends\n", 0);
+    check(
+        &daemon.ctl(&["scale"]),
+        "db   1 process\nweb  5 processes, configured 3, until the daemon ends\n",
+        0,
+    );
     check(&daemon.ctl(&["scale", "web=-3", "db=0"]), "web: scaled from 5 to 2\ndb: scaled from 1 to 0\n", 0);
     let shrunk = pids(&daemon);
     assert_eq!(names(&daemon), "web:web_0 web:web_1");
@@ -229,7 +233,9 @@ fn a_manager_that_is_killed_while_it_scales_is_replaced_by_one_that_goes_on() {
 
 #[test]
 fn what_is_disabled_stays_down_and_can_be_started() {
-    let conf = format!("{FILE}{WEB}[program:front]\ncommand=sleep 1000\nstartsecs=0\nautostart=false\ndepends_on=db\n");
+    let conf = format!(
+        "{FILE}{WEB}[program:front]\ncommand=sleep 1000\nstartsecs=0\nautostart=false\ndepends_on=db\n"
+    );
     let mut daemon = start(&conf);
     check(&daemon.ctl(&["disable", "db", "web:web_1"]), "db: disabled\nweb:web_1: disabled\n", 0);
     wait_states(&daemon, &[("db", Running), ("web:web_1", Running)]);
@@ -280,7 +286,8 @@ fn autostart_last_starts_what_was_not_stopped_by_somebody() {
     assert!(!daemon.path("state.json").exists(), "nothing was said yet");
     daemon.ctl(&["stop", "b", "c"]).expect(0);
     until("it is written", LONG, || {
-        daemon.path("state.json").exists() && state_file(&daemon)["wanted"] == serde_json::json!({"b:b": false})
+        daemon.path("state.json").exists()
+            && state_file(&daemon)["wanted"] == serde_json::json!({"b:b": false})
     });
     reboot(&mut daemon);
     wait_states(&daemon, &[("a", Running), ("b", Stopped), ("c", Running)]);
@@ -357,7 +364,10 @@ fn a_file_that_cannot_be_written_is_told_to_whoever_changes_something() {
     fs::remove_file(daemon.path("state.json")).unwrap();
     fs::create_dir(daemon.path("state.json")).unwrap();
     let run = daemon.ctl(&["scale", "--save", "web=1"]);
-    assert!(run.stdout.starts_with("web: scaled from 3 to 1\nERROR: it holds until the daemon ends"), "{run:?}");
+    assert!(
+        run.stdout.starts_with("web: scaled from 3 to 1\nERROR: it holds until the daemon ends"),
+        "{run:?}"
+    );
     assert_eq!(run.code, 1);
     daemon.wait_log("could not write state_file");
     assert_eq!(names(&daemon), "db:db web:web_0");

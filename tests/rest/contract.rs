@@ -47,8 +47,11 @@ fn the_description_names_every_path_there_is() {
     let description = json(&daemon, "/api/v1/openapi.json");
     let mut undescribed = BTreeSet::new();
     for (path, operations) in description["paths"].as_object().unwrap() {
-        let concrete =
-            path.replace("{namespec}", "web").replace("{group}", "web").replace("{stream}", "stdout").replace("{program}", "web");
+        let concrete = path
+            .replace("{namespec}", "web")
+            .replace("{group}", "web")
+            .replace("{stream}", "stdout")
+            .replace("{program}", "web");
         for method in ["get", "post", "put", "delete"] {
             let is_described = operations.get(method).is_some();
             if is_described && (method == "post" || path.ends_with("follow") || path.ends_with("events")) {

@@ -71,7 +71,8 @@ fn scale(session: &mut Session, orders: &[&str], save: bool) -> Outcome {
 /// Tells that a change could not be saved.
 pub(super) fn tell_how_long(session: &mut Session, kept: &str, problem: &str) -> Outcome {
     if kept != "saved" && !problem.is_empty() {
-        let text = format!("ERROR: it holds until the daemon ends, the state_file could not be written: {problem}");
+        let text =
+            format!("ERROR: it holds until the daemon ends, the state_file could not be written: {problem}");
         session.complain(&text, Exit::GENERIC)?;
     }
     Ok(())

@@ -66,9 +66,7 @@ pub(crate) async fn scale(context: &Context, request: &ApiRequest<'_>, name: Str
 }
 
 fn answer_scaled(Scaled { programs, updated, kept }: &Scaled) -> ApiResult {
-    let program = |it: &crate::control::programs::ScaledProgram| {
-        object!({"program": it.program, "before": it.before, "now": it.now, "configured": it.configured})
-    };
+    let program = |it: &crate::control::programs::ScaledProgram| object!({"program": it.program, "before": it.before, "now": it.now, "configured": it.configured});
     let programs: Vec<_> = programs.iter().map(program).collect();
     let problems: Vec<String> =
         updated.problems.iter().map(|(group, problem)| format!("{group}: {problem}")).collect();

@@ -200,11 +200,7 @@ mod tests {
             ("POST", "api/v1/processes/a/stop", Endpoint::Act(Act::On(name("a"), Action::Stop))),
             ("GET", "api/v1/processes/a/stop", only("POST")),
             ("POST", "api/v1/processes/a/enable", Endpoint::Act(Act::Enable(name("a"), true))),
-            (
-                "POST",
-                "api/v1/groups/g/disable",
-                Endpoint::Act(Act::Enable(Target::Group("g".into()), false)),
-            ),
+            ("POST", "api/v1/groups/g/disable", Endpoint::Act(Act::Enable(Target::Group("g".into()), false))),
             ("GET", "api/v1/programs/a", Endpoint::Read(Read::Programs(Some("a".into())))),
             ("POST", "api/v1/programs/a/scale", Endpoint::Act(Act::Scale("a".into()))),
             ("GET", "api/v1/health", Endpoint::Read(Read::Health(Target::All))),

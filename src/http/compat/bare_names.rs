@@ -30,6 +30,7 @@ pub(crate) async fn resolve_endpoint(context: &Context, endpoint: api::Endpoint)
             Reads(Read::Log(Some((resolve(context, target).await, stream)), part))
         }
         Acts(Act::On(target, action)) => Acts(Act::On(resolve(context, target).await, action)),
+        Acts(Act::Enable(target, starts)) => Acts(Act::Enable(resolve(context, target).await, starts)),
         other => other,
     }
 }

@@ -80,8 +80,7 @@ impl Daemon {
             }
         }
         let kept = if is_kept { Kept::Saved } else { Kept::UntilEnd };
-        let processes =
-            meant.processes.iter().map(|(group, name)| namespec::display(group, name)).collect();
+        let processes = meant.processes.iter().map(|(group, name)| namespec::display(group, name)).collect();
         Ok(Enabled { starts, names, processes, kept })
     }
 

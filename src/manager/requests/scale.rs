@@ -105,7 +105,8 @@ impl Daemon {
         let mut coming = 0_usize;
         for ScaledProgram { program, now, .. } in programs {
             let groups = self.in_force.config().programs.iter().filter(|it| *it.name == **program).count();
-            let there = self.procs.all().filter(|(_, proc)| *proc.usual_config().program == **program).count();
+            let there =
+                self.procs.all().filter(|(_, proc)| *proc.usual_config().program == **program).count();
             let wanted = groups.saturating_mul(usize::try_from(*now).unwrap_or(usize::MAX));
             coming = coming.saturating_add(wanted.saturating_sub(there));
         }
