@@ -771,6 +771,7 @@ fn with_programs(kept: &'static str, problem: &'static str) -> Fake {
             ("problem", Value::String(problem.into())),
         ])),
         "supervisor.getAllProcessInfo" => Reply::Value(processes()),
+        "supervisor.getVersion" => Reply::Value(text("3.0")),
         _ => Reply::Value(Value::Boolean(true)),
     })
 }

@@ -49,6 +49,8 @@ pub struct DaemonView {
 pub struct ProcessView {
     /// What `getProcessInfo` answers.
     pub info: ProcessInfo,
+    /// The name of its program.
+    pub program: Arc<str>,
     /// Whether it is an event listener.
     pub is_listener: bool,
     /// How often its program was spawned.

@@ -19,6 +19,7 @@ pub(crate) struct Row<'a> {
     namespec: String,
     group: &'a str,
     name: &'a str,
+    program: &'a str,
     kind: &'static str,
     state: i32,
     statename: &'static str,
@@ -138,6 +139,7 @@ pub(crate) fn row<'a>(process: &'a ProcessView, usage: &Usage) -> Row<'a> {
     Row {
         group: &info.group,
         name: &info.name,
+        program: &process.program,
         kind: if process.is_listener { "eventlistener" } else { "program" },
         state: info.state.code(),
         statename: info.state.name(),

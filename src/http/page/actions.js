@@ -3,8 +3,8 @@
  * it in truth.
  */
 
-import { ApiError, change, pathOf } from "./api.js";
-import { askSignal, confirm } from "./dialogs.js";
+import { ApiError, change, pathOf, readJson } from "./api.js";
+import { askNumber, askSignal, confirm } from "./dialogs.js";
 import { tell } from "./notices.js";
 import { plural } from "./format.js";
 import { visibleText } from "./text.js";
@@ -69,6 +69,35 @@ export class Actions {
     }
   }
 
+  /** Lets a process start with the daemon from now on, or not. */
+  async setEnabled(namespec, starts) {
+    const title = visibleText(namespec);
+    try {
+      const { kept, not_saved: problem } = await change(`${pathOf(namespec)}/${starts ? "enable" : "disable"}`, {});
+      tell(problem === "" ? "success" : "failure", `${title}: ${starts ? "enabled" : "disabled"}`, howLong(kept, problem));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      tell("failure", `Could not ${starts ? "enable" : "disable"} ${title}`, [error.message]);
+    }
+  }
+
+  /** Asks how many processes a program is to have, and gives it so many. */
+  async scale(program) {
+    if (program === undefined) return;
+    const [path, title] = [`programs/${encodeURIComponent(program)}`, visibleText(program)];
+    try {
+      const chosen = await askNumber(title, await readJson(path));
+      if (chosen === null) return;
+      const { programs, problems, kept, not_saved: problem } = await change(`${path}/scale`, chosen);
+      const [{ before, now }] = programs;
+      const isGood = problems.length === 0 && problem === "";
+      tell(isGood ? "success" : "failure", `${title}: scaled from ${before} to ${now}`, [...problems.map(visibleText), ...howLong(kept, problem)]);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      tell("failure", `Could not scale ${title}`, [error.message]);
+    }
+  }
+
   /** Starting undoes a stop, one process at a time; a cleared log is gone, and many processes are many. */
   #mayGoOn(action, target, asks) {
     const { verb, question } = WORDS[action];
@@ -81,6 +110,12 @@ export class Actions {
     const title = question === undefined ? `${verb} ${target.title}?` : question(target.title);
     return confirm({ title, text: "Work that is under way there may be lost.", names: listed(target), verb });
   }
+}
+
+/** How long a change holds, where that is not for good. */
+function howLong(kept, problem) {
+  if (problem !== "") return [`It could not be saved: ${visibleText(problem)}`];
+  return kept === "saved" ? [] : ["This holds until the daemon ends."];
 }
 
 /** The names that a question shows; one alone stands in its title. */

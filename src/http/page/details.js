@@ -68,6 +68,7 @@ export class Details {
     const buttons = {
       start: button("start", "Start"), startAlone: button("startAlone", "Start without dependencies"), stop: button("stop", "Stop"), restart: button("restart", "Restart"),
       signal: button("signal", "Signal…"), clear: button("clear", "Clear log…"),
+      scale: button("scale", "Scale…"), enable: button("enable", "Enable"), disable: button("disable", "Disable"),
     };
     const log = (stream) => make("a", { href: addressOf("log", this.namespec, stream), class: "button" }, stream);
     const logs = { stdout: log("stdout"), stderr: log("stderr") };
@@ -104,6 +105,9 @@ export class Details {
     buttons.startAlone.hidden = !canStartAlone(process);
     buttons.stop.hidden = !active;
     buttons.restart.hidden = !active;
+    const isDisabled = process.life?.isDisabled === true;
+    buttons.enable.hidden = !isDisabled;
+    buttons.disable.hidden = isDisabled;
     buttons.signal.disabled = !takesSignals(process.state);
     buttons.clear.disabled = !process.logs.stdout && !process.logs.stderr;
     for (const [stream, link] of Object.entries(logs)) {
@@ -181,6 +185,7 @@ function lifeFacts(life) {
   const failures = health !== null && health.failures > 0 ? ` (${health.failures} failed in a row)` : "";
   const known = { true: "healthy", false: "unhealthy", null: "not known yet" };
   return [
+    ["Starts with the daemon", life.isDisabled ? "no: disabled" : null],
     ["Kind", life.isOneshot ? "job (oneshot)" : null],
     ["Health", health === null ? null : `${known[health.isHealthy]}${failures}`],
     ["Health check", health === null ? null : health.probe],

@@ -64,6 +64,30 @@ export async function askSignal(whom, names = []) {
   return form === null ? null : form.get("signal").trim();
 }
 
+/**
+ * Asks how many processes a program is to have.
+ *
+ * @param {string} whom  what the question is about
+ * @param {{wanted: number, configured: number}} number  how many it has, and how many the files say
+ * @returns {Promise<{to: number, save: boolean}|null>}  `null` if it is to stay as it is
+ */
+export async function askNumber(whom, { wanted, configured }) {
+  const input = make("input", {
+    name: "to", type: "number", id: "number-input", min: 0, max: 100000, step: 1, required: true, value: wanted,
+  });
+  const step = (text, name, change) =>
+    make("button", { type: "button", class: "chip", "aria-label": name, click: () => (change(), input.focus()) }, text);
+  const choices = make("div", { class: "choices" }, step("−", "One less", () => input.stepDown()), step("+", "One more", () => input.stepUp()));
+  const save = make("input", { type: "checkbox", name: "save", id: "number-save" });
+  const body = [
+    make("label", { for: "number-input" }, "Processes"), input, choices,
+    make("p", { class: "hint" }, `The configuration says ${configured}. The highest numbers stop first.`),
+    make("label", { for: "number-save" }, save, " Keep it beyond the daemon's end"),
+  ];
+  const form = await ask({ title: `How many processes of ${whom}?`, body, verb: "Scale", danger: false, focus: input });
+  return form === null ? null : { to: Number(form.get("to")), save: form.get("save") !== null };
+}
+
 /** Shows something that needs no answer. */
 export async function show(title, body) {
   await ask({ title, body: [body], verb: null });

@@ -136,7 +136,10 @@ export class ProcessView {
 
   #pressed(button, target) {
     const { action } = button.dataset;
+    const [namespec] = target.names;
     if (action === "more") this.#openMenu(button, target);
+    else if (action === "enable" || action === "disable") this.#actions.setEnabled(namespec, action === "enable");
+    else if (action === "scale") this.#actions.scale(this.#store.processes.get(namespec)?.program);
     else this.#actions.run(action, target);
   }
 

@@ -73,6 +73,7 @@ export function toProcess(row) {
     namespec: row.namespec,
     group: row.group,
     name: row.name,
+    program: row.program,
     isListener: row.kind === "eventlistener",
     state: row.statename,
     pid: isAlive ? row.pid : null,
@@ -103,6 +104,7 @@ function toLife(row) {
     starts: row.automatic_starts,
     given: Object.entries(row.given ?? {}),
     cgroup: row.cgroup ?? null,
+    isDisabled: row.is_disabled === true,
   };
 }
 

@@ -10,6 +10,7 @@ use crate::model::fault::Fault;
 use crate::model::state::ProcessState;
 use crate::model::time::{Monotonic, Wall};
 use crate::sys::{clock, process};
+use std::sync::Arc;
 
 impl Daemon {
     /// Publishes that a process has changed its state, at `now` on the monotonic and `at` on the wall clock.
@@ -129,6 +130,7 @@ impl Daemon {
     fn process_view(&self, proc: &Proc, now: Wall) -> ProcessView {
         ProcessView {
             info: self.process_info(proc, now),
+            program: Arc::clone(&proc.config.program),
             is_listener: proc.is_listener,
             starts: proc.starts,
             failures: proc.process.failures,
