@@ -193,25 +193,25 @@ testPage("groups are stopped after a question, signals chosen, logs cleared", {}
 });
 
 testPage("a program is scaled, disabled and enabled where its process is shown", {}, async (page) => {
-  await open(page, "#/process/team%3Aworker_00");
+  await open(page, "#/process/worker%3Aworker_00");
   const details = page.locator("#details");
   const question = page.getByRole("dialog");
   await details.getByRole("button", { name: "Scale" }).click();
   await question.getByRole("button", { name: "One more" }).click();
   await question.getByRole("button", { name: "Scale" }).click();
   await notice(page, "success").filter({ hasText: "worker: scaled from 2 to 3" }).filter({ hasText: "until the daemon ends" }).waitFor();
-  await waitForState(page, "team:worker_02", "RUNNING");
+  await waitForState(page, "worker:worker_02", "RUNNING");
   await details.getByRole("button", { name: "Disable" }).click();
-  await notice(page, "success").filter({ hasText: "team:worker_00: disabled" }).waitFor();
+  await notice(page, "success").filter({ hasText: "worker:worker_00: disabled" }).waitFor();
   await details.locator("dl", { hasText: "no: disabled" }).waitFor();
   await details.getByRole("button", { name: "Enable" }).click();
-  await notice(page, "success").filter({ hasText: "team:worker_00: enabled" }).waitFor();
+  await notice(page, "success").filter({ hasText: "worker:worker_00: enabled" }).waitFor();
   await details.getByRole("button", { name: "Disable" }).waitFor();
   await details.getByRole("button", { name: "Scale" }).click();
   await question.getByRole("spinbutton").fill("2");
   await question.getByRole("button", { name: "Scale" }).click();
   await notice(page, "success").filter({ hasText: "worker: scaled from 3 to 2" }).waitFor();
-  await until("it is gone", async () => (await row(page, "team:worker_02").count()) === 0);
+  await until("it is gone", async () => (await row(page, "worker:worker_02").count()) === 0);
 });
 
 testPage("a log is followed, paused and searched", {}, async (page) => {

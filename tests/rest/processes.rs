@@ -206,3 +206,60 @@ fn the_daemon_ends_when_asked_to() {
     act(&daemon, "/api/v1/daemon/shutdown", "");
     assert_eq!(daemon.wait_exit(), 0);
 }
+
+#[test]
+fn programs_are_scaled_enabled_and_disabled() {
+    let daemon = start("");
+    let number = json(&daemon, "/api/v1/programs/multi");
+    let expected = serde_json::json!({
+        "program": "multi", "groups": ["multi"], "configured": 2, "wanted": 2, "processes": 2, "kept": null,
+    });
+    assert_eq!(number, expected);
+    assert_eq!(json(&daemon, "/api/v1/programs")["programs"].as_array().unwrap().len(), 3);
+    assert_eq!(get(&daemon, "/api/v1/programs/nobody").status, 404);
+
+    let scaled = parsed(&post(&daemon, "/api/v1/programs/multi/scale", "{\"to\": 3}"));
+    assert_eq!(
+        (&scaled["ok"], &scaled["kept"], &scaled["not_saved"]),
+        (&true.into(), &"until_end".into(), &"".into())
+    );
+    let programs = serde_json::json!([{"program": "multi", "before": 2, "now": 3, "configured": 2}]);
+    assert_eq!(scaled["programs"], programs);
+    assert_eq!(scaled["groups"][0]["processes"][0]["name"], "multi_2");
+    let row = json(&daemon, "/api/v1/processes/multi:multi_2");
+    assert_eq!((&row["statename"], &row["program"]), (&"RUNNING".into(), &"multi".into()));
+    for (path, body, status) in [
+        ("/api/v1/programs/multi/scale", "{\"by\": -4}", 409),
+        ("/api/v1/programs/web/scale", "{\"to\": 2}", 409),
+        ("/api/v1/programs/multi/scale", "{\"to\": 2, \"save\": true}", 409),
+        ("/api/v1/programs/multi/scale", "{\"to\": 2, \"by\": 1}", 400),
+        ("/api/v1/programs/multi/scale", "{}", 400),
+        ("/api/v1/programs/multi/scale", "", 400),
+        ("/api/v1/programs/nobody/scale", "{\"to\": 2}", 404),
+        ("/api/v1/processes/nobody/disable", "", 404),
+        ("/api/v1/groups/nobody/enable", "", 404),
+    ] {
+        assert_eq!(post(&daemon, path, body).status, status, "{path} {body}");
+    }
+    parsed(&post(&daemon, "/api/v1/programs/multi/scale", "{\"by\": -2}"));
+    assert_eq!(json(&daemon, "/api/v1/groups/multi")["processes"].as_array().map(Vec::len), Some(1));
+
+    let disabled = parsed(&post(&daemon, "/api/v1/groups/multi/disable", ""));
+    assert_eq!(
+        (&disabled["names"], &disabled["processes"]),
+        (&serde_json::json!(["multi"]), &serde_json::json!(["multi:multi_0"]))
+    );
+    parsed(&post(&daemon, "/api/v1/processes/web/disable", ""));
+    assert_eq!(json(&daemon, "/api/v1/processes/web")["is_disabled"], true);
+    // The origin of such values is what somebody did.
+    let settings = json(&daemon, "/api/v1/config");
+    let origin = |section: &str, key: &str| {
+        let all = settings["settings"].as_array().unwrap().iter();
+        let found = all.filter(|it| it["section"] == section && it["key"] == key).next().unwrap();
+        (found["value"].as_str().unwrap().to_string(), found["origin"].as_str().unwrap().to_string())
+    };
+    assert_eq!(origin("program:multi", "numprocs"), ("1".into(), "scaled".into()));
+    assert_eq!(origin("program:web", "autostart"), ("false".into(), "disabled".into()));
+    parsed(&post(&daemon, "/api/v1/processes/web/enable", ""));
+    assert!(json(&daemon, "/api/v1/processes/web").get("is_disabled").is_none());
+}
