@@ -63,7 +63,7 @@ impl SourceFile {
 }
 
 /// A line of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Index into the document's files.
     file: u32,
@@ -416,9 +416,11 @@ struct Kept<'d> {
 struct KeptSection<'d> {
     #[serde(borrow)]
     name: Cow<'d, str>,
-    header: Option<Place>,
+    /// The numbers of a file and a line.
+    header: Option<(u32, u32)>,
+    /// Key, value, file and line.
     #[serde(borrow)]
-    keys: Vec<(Cow<'d, str>, Cow<'d, str>, Place)>,
+    keys: Vec<(Cow<'d, str>, Cow<'d, str>, u32, u32)>,
 }
 
 impl Document {
@@ -428,11 +430,11 @@ impl Document {
             |section: &str, key: &str| self.own(section, key).map_or("", |value| value.text).to_string();
         let section = |(name, places): (&'_ String, &'_ SectionPlaces)| KeptSection {
             name: Cow::Owned(name.clone()),
-            header: places.header,
+            header: places.header.map(|place| (place.file, place.line)),
             keys: places
                 .keys
                 .iter()
-                .map(|(key, place)| (key.clone().into(), value(name, key).into(), *place))
+                .map(|(key, place)| (key.clone().into(), value(name, key).into(), place.file, place.line))
                 .collect(),
         };
         let kept = Kept {
@@ -461,13 +463,15 @@ impl Document {
             ..Document::default()
         };
         for section in kept.sections {
-            if let Some(header) = section.header {
-                document.open(&section.name, header);
+            let places = section.header.into_iter().chain(section.keys.iter().map(|key| (key.2, key.3)));
+            if places.into_iter().any(|(file, _)| file >= n_files) {
+                return None;
             }
-            for (key, value, place) in section.keys {
-                if place.file >= n_files {
-                    return None;
-                }
+            if let Some((file, line)) = section.header {
+                document.open(&section.name, Place { file, line });
+            }
+            for (key, value, file, line) in section.keys {
+                let place = Place { file, line };
                 document.set(&section.name, &key, value.into_owned(), place);
             }
         }

@@ -10,6 +10,7 @@ mod support;
 
 mod confined;
 mod life;
+mod scale;
 mod tracer;
 mod update;
 

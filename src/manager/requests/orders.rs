@@ -136,7 +136,9 @@ impl Daemon {
         let Some(proc) = self.procs.proc(slot) else { return Err(Fault::new(FaultCode::BadName)) };
         let config = Arc::clone(&proc.config);
         self.resolve_promptly(&config).map_err(|error| error.fault())?;
-        self.note_wanted(slot, true);
+        // What it needs is wanted with it.
+        let wanted = if order == Order::StartAlone { vec![slot] } else { self.with_needs(&[slot]) };
+        wanted.into_iter().for_each(|slot| self.note_wanted(slot, true));
         if order == Order::StartAlone {
             self.apply(slot, Event::StartAlone);
         } else {

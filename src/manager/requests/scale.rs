@@ -68,6 +68,10 @@ impl Daemon {
     /// # Errors
     /// BAD_NAME; INCORRECT_PARAMETERS for none, or one twice; FAILED if a number cannot be had.
     fn numbers(&self, orders: &[Scaling]) -> Result<Vec<ScaledProgram>, Fault> {
+        if self.in_force.config().written.0.is_empty() {
+            let text = "the configuration was read by an earlier release: run reread, and try again";
+            return Err(failed(text.to_string()));
+        }
         let mut programs: Vec<ScaledProgram> = Vec::with_capacity(orders.len());
         for Scaling { name, amount } in orders {
             let program = self.program(name).ok_or_else(|| Fault::with(FaultCode::BadName, name))?;

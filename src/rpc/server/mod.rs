@@ -229,12 +229,24 @@ async fn read_completely(reply: Reply, budget: usize) -> Result<Reply, Fault> {
 }
 
 /// The audit line of a call, if the method changes something.
+/// So many names of a list stand in the log.
+const LISTED_MAX: usize = 100;
+
 fn audit(method: &Method, call: &Call, caller: &Caller) -> Option<Audit> {
+    // Those of our own methods that come first in a list are names, too.
+    let names = |elements: &[Value]| {
+        let names = elements.iter().take(LISTED_MAX).filter_map(|element| match element {
+            Value::String(text) => Some(text.as_str()),
+            _ => None,
+        });
+        names.collect::<Vec<_>>().join(" ")
+    };
     let target = match call.params.first() {
-        Some(Value::String(text)) => Some(text.as_str()),
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Array(elements)) => Some(names(elements)).filter(|names| !names.is_empty()),
         _ => None,
     };
-    (method.effect != Effect::Reads).then(|| Audit::of_method(caller, &call.method, target))
+    (method.effect != Effect::Reads).then(|| Audit::of_method(caller, &call.method, target.as_deref()))
 }
 
 fn finish(audit: Option<Audit>, result: Result<Reply, Fault>) -> Result<Reply, Fault> {
