@@ -5,6 +5,7 @@ use crate::manager::daemon::Daemon;
 use crate::manager::events::outlet::Written;
 use crate::manager::probes::Answer;
 use crate::manager::processes::memory::Measured;
+use crate::manager::state_file::Attempt;
 use crate::rt;
 use crate::rt::wait;
 use futures_lite::{FutureExt, StreamExt};
@@ -30,7 +31,7 @@ pub enum Wakeup {
     /// A program has reported something over the notify socket or its pipe.
     Reported,
     /// The `state_file` was written, or could not be.
-    Remembered(Result<(), String>),
+    Remembered(Attempt),
     /// Programs with a `memory_limit` were measured.
     Measured(Vec<Measured>),
     /// Somebody was asked whether a program is ready or well.

@@ -188,10 +188,12 @@ impl InForce {
         self.n_remembered += 1;
     }
 
-    /// Another daemon begins: what was changed until the end of the former one is over.
+    /// Another daemon begins: what was changed until the end of the former one is over, and a file says what was changed for
+    /// good.
     pub fn forget_until_end(&mut self) {
         self.n_changes += 1;
         self.until_end = Overrides::default();
+        self.remembered.overrides = Overrides::default();
     }
 
     /// Whether a process with `autostart=last` was wanted up when that was said last.

@@ -26,6 +26,9 @@ const MODE: u32 = 0o600;
 /// More names that are not configured than anybody reads are only counted.
 const MOST_NAMED: usize = 20;
 
+/// What came of a write: why it failed.
+pub type Attempt = Result<(), String>;
+
 /// The file, as this daemon may use it.
 #[derive(Debug)]
 pub struct StateFile {
@@ -40,7 +43,7 @@ pub struct StateFile {
     /// Why the last attempt failed.
     problem: Option<String>,
     pending: Vec<(u64, Pending)>,
-    written: (async_channel::Sender<Result<(), String>>, async_channel::Receiver<Result<(), String>>),
+    written: (async_channel::Sender<Attempt>, async_channel::Receiver<Attempt>),
 }
 
 /// A client that is answered when what it has changed is on the disk.
@@ -92,7 +95,10 @@ impl StateFile {
     }
 
     /// Waits for what came of a write.
-    pub async fn next_written(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn next_written(&self) -> Attempt {
         // We hold the sender.
         self.written.1.recv().await.unwrap_or(Ok(()))
     }
@@ -112,7 +118,7 @@ impl StateFile {
 }
 
 /// Writes the file unless it holds the same bytes.
-fn write(path: &Path, text: &str) -> Result<(), String> {
+fn write(path: &Path, text: &str) -> Attempt {
     if replace::read_ours(path, MOST_BYTES)
         .is_ok_and(|found| found.is_some_and(|(bytes, _)| bytes == text.as_bytes()))
     {
@@ -165,7 +171,8 @@ impl Daemon {
         let before = self.in_force.overrides();
         self.find_state_file(Source::File);
         let overrides = self.in_force.overrides();
-        if overrides != before {
+        // Nobody has laid anything over it at the start of a daemon.
+        if overrides != before || !overrides.is_empty() {
             self.lay_over(&overrides);
         }
         self.tell_unknown_names(&overrides);
@@ -290,7 +297,7 @@ impl Daemon {
     }
 
     /// Notes what came of a write, and answers who waits for it.
-    pub fn state_file_written(&mut self, written: Result<(), String>) {
+    pub fn state_file_written(&mut self, written: Attempt) {
         let Some(version) = self.state_file.under_way.take() else { return };
         self.state_file.attempted = version;
         let problem = written.err();
@@ -334,9 +341,8 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_answered_when_its_version_was_tried() {
-        let mut file = StateFile::default();
-        file.pending = vec![(1, pending()), (3, pending())];
-        file.attempted = 2;
+        let pending = vec![(1, pending()), (3, pending())];
+        let mut file = StateFile { pending, attempted: 2, ..StateFile::default() };
         let mut over = file.take_answered();
         assert_eq!((over.len(), over[0].kept().clone()), (1, Kept::Saved));
         file.attempted = 3;

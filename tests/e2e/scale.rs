@@ -393,3 +393,23 @@ fn an_upgrade_keeps_what_was_changed() {
     assert!(daemon.ctl(&["status", "db"]).stdout.contains("disabled"));
     check(&daemon.ctl(&["reread"]), "No config updates to processes\n", 0);
 }
+
+#[test]
+fn a_daemon_that_goes_on_with_its_programs_knows_what_was_saved() {
+    let mut daemon = start(&format!("{FILE}exitkillall=false\nstartkillall=false\n{WEB}"));
+    daemon.ctl(&["scale", "--save", "web=4"]).expect(0);
+    daemon.ctl(&["scale", "web=5"]).expect(0);
+    daemon.ctl(&["disable", "db"]).expect(0);
+    let before = pids(&daemon);
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_exit();
+    daemon.start();
+    // What held until the end of the daemon is over.
+    until("the fifth is gone", LONG, || !pids(&daemon).contains_key("web:web_4"));
+    let after = pids(&daemon);
+    assert_eq!(names(&daemon), "db:db web:web_0 web:web_1 web:web_2 web:web_3");
+    assert!(after.iter().all(|(name, pid)| before[name] == *pid), "{before:?} {after:?}");
+    assert!(daemon.ctl(&["status", "db"]).stdout.contains("disabled"));
+    check(&daemon.ctl(&["reread"]), "No config updates to processes\n", 0);
+    daemon.ctl(&["stop", "all"]).expect(0);
+}

@@ -254,8 +254,8 @@ fn programs_are_scaled_enabled_and_disabled() {
     // The origin of such values is what somebody did.
     let settings = json(&daemon, "/api/v1/config");
     let origin = |section: &str, key: &str| {
-        let all = settings["settings"].as_array().unwrap().iter();
-        let found = all.filter(|it| it["section"] == section && it["key"] == key).next().unwrap();
+        let mut all = settings["settings"].as_array().unwrap().iter();
+        let found = all.find(|it| it["section"] == section && it["key"] == key).unwrap();
         (found["value"].as_str().unwrap().to_string(), found["origin"].as_str().unwrap().to_string())
     };
     assert_eq!(origin("program:multi", "numprocs"), ("1".into(), "scaled".into()));
