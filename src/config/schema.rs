@@ -430,7 +430,7 @@ const SUPERVISORD: &[Key] = &[
     )),
     new(optional(
         "state_file",
-        "/var/lib/supervisor/state.json",
+        "%(here)s/state.json",
         "file in which what scale --save, enable and disable have changed outlives the daemon, and what \
          autostart=last needs",
     )),
