@@ -10,8 +10,8 @@ use crate::config::section::{Context, Note};
 use crate::config::surroundings::Surroundings;
 use crate::config::trust::{self, Doubt};
 use crate::config::{
-    aliases, daemon, defaults, dependencies, groups, hints, include_errors, ini, overrides as laid_over, servers,
-    unknown,
+    aliases, daemon, defaults, dependencies, groups, hints, include_errors, ini, overrides as laid_over,
+    servers, unknown,
 };
 use crate::model::config::{Config, Level, Message, Written};
 use crate::model::state_file::Overrides;

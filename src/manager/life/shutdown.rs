@@ -102,10 +102,11 @@ impl Daemon {
     /// What is wrong with it, and where.
     pub fn read_config(&self) -> Result<Config, String> {
         let overrides = self.in_force.overrides();
-        let fresh = config::load_with(&self.boot.args, &self.surroundings(), &overrides).map_err(|errors| {
-            let place = errors.first().place().map(|place| format!(" (at {place})"));
-            format!("{errors}{}", place.unwrap_or_default())
-        })?;
+        let fresh =
+            config::load_with(&self.boot.args, &self.surroundings(), &overrides).map_err(|errors| {
+                let place = errors.first().place().map(|place| format!(" (at {place})"));
+                format!("{errors}{}", place.unwrap_or_default())
+            })?;
         Ok(config::keep(&self.active_configs(), fresh))
     }
 
