@@ -203,6 +203,7 @@ const OTHERS: &[Row] = &[
     ("startkillall", "", "", "false", Nothing),
     ("exitkillall", "", "", "false", Nothing),
     ("manager_watchdog_secs", "", "", "31", Nothing),
+    ("state_file", "", "", "%(here)s/state.json", Nothing),
     ("supervisor.rpcinterface_factory", "", "", "", Nothing),
     ("serverurl", "", "", "", Nothing),
     ("prompt", "supervisorctl", "", "x", Nothing),
