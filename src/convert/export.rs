@@ -319,6 +319,7 @@ pub const DAEMON: Table = &[
     ("startkillall", Said::Moot("there is no daemon that could find programs of a former one")),
     ("exitkillall", Said::Moot("there is no daemon that could end without its programs")),
     ("manager_watchdog_secs", Said::Moot("there is no daemon")),
+    ("state_file", Said::Moot("there is no daemon")),
 ];
 
 #[cfg(test)]

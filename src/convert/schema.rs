@@ -76,6 +76,10 @@ const VALUES: &[(&str, Values)] = &[
         "autorestart",
         WordsOr(&["true", "false", "unexpected"], "^([yY][eE][sS]|[nN][oO]|[oO][nN]|[oO][fF][fF]|[01tTfF])$"),
     ),
+    (
+        "autostart",
+        WordsOr(&["true", "false", "last"], "^([yY][eE][sS]|[nN][oO]|[oO][nN]|[oO][fF][fF]|[01tTfF])$"),
+    ),
     ("startsecs", INTEGER),
     ("startretries", INTEGER),
     ("exitcodes", CODES),
