@@ -237,6 +237,16 @@ impl Document {
         self.all_values(section, key).next().map(|(_, value)| value)
     }
 
+    /// The keys written in a section itself, for somebody who asks for many.
+    pub(super) fn places_of(&self, section: &str) -> Option<&IndexMap<String, Place>> {
+        self.places.get(section).map(|places| &places.keys)
+    }
+
+    /// Whether no other section stands in for one that lacks a key.
+    pub(super) fn has_no_stand_ins(&self) -> bool {
+        self.levels.is_empty() && !self.has_defaults
+    }
+
     /// Says which sections stand in for keys that a program section lacks, the nearest first.
     pub(super) fn set_levels(&mut self, section: &str, levels: Vec<Arc<str>>) {
         self.levels.insert(section.to_string(), levels);

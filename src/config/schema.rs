@@ -104,15 +104,20 @@ pub(crate) fn is_for_programs(section: &str, key: &str) -> bool {
 
 /// What a key means where it is missing, as it would be written; `None` if no value says that.
 pub(crate) fn default(section: &str, key: &str) -> Option<&'static str> {
-    let kind = KINDS.iter().position(|kind| kind.is_kind_of(section))?;
-    *DEFAULTS[kind].get(key)?
+    *defaults(section)?.get(key)?
 }
 
-/// By kind, the defaults of its keys. Each section asks for a hundred of them.
-static DEFAULTS: LazyLock<Vec<HashMap<&'static str, Option<&'static str>>>> = LazyLock::new(|| {
-    let of_kind = |kind: &'static Kind| kind.keys().map(|key| (key.name, key.default)).collect();
-    KINDS.iter().map(of_kind).collect()
-});
+/// The defaults of the keys of a section.
+pub(crate) type Defaults = HashMap<&'static str, Option<&'static str>>;
+
+/// What [`default`] says of all keys of a section that is of a known kind. Each section asks for a hundred of them.
+pub(crate) fn defaults(section: &str) -> Option<&'static Defaults> {
+    static BY_KIND: LazyLock<Vec<Defaults>> = LazyLock::new(|| {
+        let of_kind = |kind: &'static Kind| kind.keys().map(|key| (key.name, key.default)).collect();
+        KINDS.iter().map(of_kind).collect()
+    });
+    BY_KIND.get(KINDS.iter().position(|kind| kind.is_kind_of(section))?)
+}
 
 /// Whether a `%` that begins no form stays as it is in the values of a key: in commands, what may hold one, and parts.
 pub(super) fn keeps_percents(key: &str) -> bool {

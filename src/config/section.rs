@@ -4,12 +4,13 @@
 use crate::config::document::{Document, Place, Value};
 use crate::config::error::ConfigError;
 use crate::config::expand::{Arg, Names, bare_form, expand, with_percents};
-use crate::config::schema;
+use crate::config::schema::{self, Defaults};
 use crate::config::surroundings::{Surroundings, Users};
 use crate::config::text::repr;
 use crate::config::values::{Parsed, Read};
 use crate::model::config::{Level, Message, Program};
 use crate::model::state_file::Overrides;
+use indexmap::IndexMap;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -118,7 +119,15 @@ impl<'a> Context<'a> {
     /// A view on a section. The names it expands are `here` and those of the environment, until more are
     /// added.
     pub(super) fn section<'c>(&'c self, name: &'c str) -> Section<'c> {
-        Section { context: self, name, extra: Extra::default(), is_optional: false, meant: None }
+        Section {
+            context: self,
+            name,
+            extra: Extra::default(),
+            is_optional: false,
+            meant: None,
+            places: self.document.places_of(name),
+            defaults: schema::defaults(name),
+        }
     }
 }
 
@@ -174,6 +183,10 @@ pub(super) struct Section<'c> {
     pub is_optional: bool,
     /// Of a key that has a value in several sections, the one that is being read, and where it stands.
     meant: Option<(&'c str, Value<'c>)>,
+    /// The keys that stand in it.
+    places: Option<&'c IndexMap<String, Place>>,
+    /// What its keys mean where they are missing.
+    defaults: Option<&'static Defaults>,
 }
 
 impl<'c> Section<'c> {
@@ -190,7 +203,12 @@ impl<'c> Section<'c> {
     /// The value as written.
     pub(super) fn raw(&self, key: &str) -> Option<Value<'c>> {
         debug_assert!(schema::knows(self.name, key), "[{}] {key} is not in the schema", self.name);
-        self.context.document.get(self.name, key)
+        let document = self.context.document;
+        // Most keys of most sections are missing, and this is the soonest way to see it.
+        if document.has_no_stand_ins() && !self.places?.contains_key(key) {
+            return None;
+        }
+        document.get(self.name, key)
     }
 
     /// Every value that a key has for this section, the nearest first, with a view for reading it: it names the section in
@@ -331,8 +349,8 @@ impl<'c> Section<'c> {
     /// The default of a key as it would be written.
     pub(super) fn default_text(&self, key: &str) -> &'static str {
         // Only keys that have one in the schema are read so, which the same test shows.
-        schema::default(self.name, key)
-            .unwrap_or_else(|| unreachable!("[{}] {key} has no default", self.name))
+        let default = self.defaults.and_then(|defaults| defaults.get(key).copied().flatten());
+        default.unwrap_or_else(|| unreachable!("[{}] {key} has no default", self.name))
     }
 
     /// Unwraps what reading a key gave; an error or a doubt is noted with the key's place.

@@ -209,6 +209,34 @@ fn a_killed_manager_leaves_nothing_half_done() {
     assert_eq!(plan(&daemon), NOTHING);
 }
 
+/// A program that gets another name, or another group, wants the port that its predecessor has.
+#[test]
+fn what_is_new_comes_when_what_goes_has_gone() {
+    let daemon = start("");
+    let go = daemon.path("go").display().to_string();
+    let more = "[program:crew]\ncommand=/bin/sleep 1000\nprocess_name=c%(process_num)d\nnumprocs=";
+    daemon.write_conf(&format!("{}{more}1\n", stubborn("old", &go)));
+    daemon.ctl(&["update"]);
+    daemon.wait_for_state("old", Running, LONG);
+    let crew = daemon.pid_of("crew:c0");
+    daemon.write_conf(&format!("[program:new]\ncommand=/bin/sleep 1000\n{more}2\n"));
+    std::thread::scope(|scope| {
+        // Its connection ends with the manager.
+        scope.spawn(|| daemon.ctl(&["update"]));
+        until("it is asked to stop", LONG, || daemon.ctl(&["status", "old"]).stdout.contains("STOPPING"));
+        assert!(daemon.ctl(&["status", "new"]).stdout.contains("no such"), "it is there too early");
+        daemon.replace_manager();
+        assert!(daemon.ctl(&["status", "new", "crew:c1"]).stdout.matches("no such").count() == 2);
+        fs::write(&go, "").expect("written");
+        daemon.wait_for_state("new", Running, LONG);
+        daemon.wait_for_state("crew:c1", Running, LONG);
+    });
+    assert_eq!(daemon.pid_of("crew:c0"), crew);
+    assert_eq!(plan(&daemon), NOTHING);
+    let log = daemon.log();
+    assert!(log.find("stopped: old") < log.find("spawned: 'new'"), "{log}");
+}
+
 #[test]
 fn a_restart_with_reread_takes_one_process_and_leaves_the_others() {
     let conf = |number: u32| {

@@ -266,7 +266,7 @@ testPage("the configuration is shown, compared and taken over", { expected: /sta
   await page.getByRole("button", { name: "Look again" }).click();
   await page.locator(".difference", { hasText: "late" }).filter({ hasText: "added" }).waitFor();
   await page.getByRole("button", { name: "Update…" }).click();
-  await page.getByRole("dialog").filter({ hasText: "start late" }).getByRole("button", { name: "Update" }).click();
+  await page.getByRole("dialog").filter({ hasText: "add late and start it" }).getByRole("button", { name: "Update" }).click();
   await notice(page, "success").filter({ hasText: "late: added" }).waitFor();
   await page.getByRole("link", { name: "Processes" }).click();
   await waitForState(page, "late", "RUNNING");

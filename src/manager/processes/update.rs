@@ -21,7 +21,7 @@ use crate::manager::streams::stream_specs;
 use crate::model::config::{ChildLog, GroupConfig, ProcessConfig};
 use crate::model::state::ProcessState;
 use crate::model::state_file::full_name;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
@@ -34,6 +34,18 @@ pub struct Updates {
     /// Those that a former manager was about to start with their new configuration.
     to_start: Vec<SlotId>,
     clients: Vec<Waiting>,
+    /// What is to be added when something else has gone.
+    additions: VecDeque<Addition>,
+    /// How many of those have been.
+    n_added: u64,
+}
+
+/// The part of an update that waits until what the update takes away has gone.
+#[derive(Debug)]
+struct Addition {
+    slots: HashSet<SlotId>,
+    groups: HashSet<String>,
+    plan: UpdatePlan,
 }
 
 /// A process that is taken out of its group when it is at rest.
@@ -50,6 +62,8 @@ struct Leaving {
 struct Waiting {
     slots: HashSet<SlotId>,
     groups: HashSet<String>,
+    /// How many additions have to have been made.
+    additions: u64,
     updated: Updated,
     asked: Asked,
 }
@@ -70,7 +84,7 @@ impl Updates {
     }
 
     fn is_empty(&self) -> bool {
-        self.leaving.is_empty() && self.clients.is_empty()
+        self.leaving.is_empty() && self.clients.is_empty() && self.additions.is_empty()
     }
 
     fn is_done(&mut self, slot: SlotId) {
@@ -94,15 +108,24 @@ impl Daemon {
     pub fn update_groups(&mut self, plan: UpdatePlan, asked: Option<Asked>) {
         self.announce_plan(&plan);
         // A scale is finished as one, without what else an update would do.
-        if self.in_force.scaling().is_empty() {
-            self.in_force.carry_out_update(plan.groups.iter().map(|group| group.name.clone()).collect());
+        let is_scale = !self.in_force.scaling().is_empty();
+        if !is_scale {
+            let names = plan.groups.iter().map(|group| group.name.clone());
+            let unfinished = self.in_force.unfinished_update().iter().cloned();
+            let all: BTreeSet<String> = names.chain(unfinished).collect();
+            self.in_force.carry_out_update(all.into_iter().collect());
         }
         // A successor has to know before anything is stopped.
         self.save();
-        let updated = self.spawn_together(|daemon| daemon.carry_out_plan(plan));
-        self.in_force.carry_out_update(Vec::new());
+        // What is new may want the port of what goes.
+        let waits = !is_scale && plan.groups.iter().any(takes_away);
+        let updated = self.spawn_together(|daemon| daemon.carry_out_plan(plan, !waits));
         self.in_force.set_scaling(Vec::new());
+        if waits {
+            self.add_later(&updated.plan);
+        }
         if let Some(asked) = asked {
+            let n_additions = self.updates.additions.len();
             let (mut slots, mut groups) = (HashSet::new(), HashSet::new());
             for group in &updated.plan.groups {
                 if self.in_force.groups_updating().contains(&group.name) {
@@ -112,9 +135,105 @@ impl Daemon {
                     group.processes.iter().filter_map(|it| self.procs.member(&group.name, &it.name));
                 slots.extend(members.filter(|slot| self.is_on_its_way(*slot)));
             }
-            self.updates.clients.push(Waiting { slots, groups, updated, asked });
+            let additions = if waits { self.updates.n_added + n_additions as u64 } else { 0 };
+            self.updates.clients.push(Waiting { slots, groups, additions, updated, asked });
         }
         self.progress_of_updates();
+    }
+
+    /// Lets what is new in a plan wait until all that goes has gone.
+    fn add_later(&mut self, plan: &UpdatePlan) {
+        let (mut slots, mut groups) = (HashSet::new(), HashSet::new());
+        for group in &plan.groups {
+            if group.action == GroupAction::Remove {
+                groups.insert(group.name.clone());
+            }
+            let members = group.processes.iter().filter(|it| it.action == ProcessAction::Remove);
+            let members = members.filter_map(|it| self.procs.member(&group.name, &it.name));
+            slots.extend(members.filter(|slot| self.updates.leaving.contains_key(slot)));
+        }
+        self.updates.additions.push_back(Addition { slots, groups, plan: plan.clone() });
+    }
+
+    /// Adds what has been waiting for the end of something else, in the order of the updates.
+    fn progress_of_additions(&mut self) {
+        while let Some(addition) = self.updates.additions.front() {
+            let is_there = |group: &String| self.in_force.groups_updating().contains(group);
+            if addition.slots.iter().any(|slot| self.updates.leaving.contains_key(slot))
+                || addition.groups.iter().any(is_there)
+            {
+                return;
+            }
+            let Some(Addition { plan, .. }) = self.updates.additions.pop_front() else { return };
+            self.updates.n_added += 1;
+            let problems = self.spawn_together(|daemon| daemon.carry_out_additions(&plan));
+            let n_added = self.updates.n_added;
+            for client in self.updates.clients.iter_mut().filter(|client| client.additions == n_added) {
+                client.updated.problems.extend(problems.iter().cloned());
+            }
+        }
+        if !self.in_force.unfinished_update().is_empty() {
+            self.in_force.carry_out_update(Vec::new());
+        }
+    }
+
+    /// Adds the groups and processes that are new in a plan. Returns groups, with what went wrong in them.
+    fn carry_out_additions(&mut self, plan: &UpdatePlan) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        for group in &plan.groups {
+            let found = match group.action {
+                GroupAction::Add => self.add_new_group(&group.name).err().into_iter().collect(),
+                GroupAction::Change => self.add_new_members(group),
+                GroupAction::Remove | GroupAction::Replace => Vec::new(),
+            };
+            problems.extend(found.into_iter().map(|problem| (group.name.clone(), problem)));
+        }
+        problems
+    }
+
+    fn add_new_group(&mut self, name: &str) -> Result<(), String> {
+        let Some(configured) = self.configured_group(name) else { return Ok(()) };
+        if self.procs.group(name).is_some() {
+            return Ok(());
+        }
+        self.add_group(&configured)?;
+        let saved = self.save();
+        self.autostart(name, &saved);
+        Ok(())
+    }
+
+    /// Adds the processes of a group that are new in its plan. Returns what went wrong.
+    fn add_new_members(&mut self, plan: &GroupPlan) -> Vec<String> {
+        let Some(configured) =
+            self.configured_group(&plan.name).filter(|_| self.procs.group(&plan.name).is_some())
+        else {
+            return Vec::new();
+        };
+        let by_name: HashMap<&str, &Arc<ProcessConfig>> =
+            configured.processes.iter().map(|process| (&*process.name, process)).collect();
+        let (mut problems, mut added) = (Vec::new(), Vec::new());
+        for process in plan.processes.iter().filter(|process| process.action == ProcessAction::Add) {
+            let Some(config) = by_name.get(&*process.name) else { continue };
+            if self.procs.member(&plan.name, &process.name).is_some() {
+                continue;
+            }
+            match self.add_member(&configured, config) {
+                Ok(slot) => added.push(slot),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if added.is_empty() {
+            return problems;
+        }
+        self.procs.set_group_config(&configured);
+        self.reckon_descriptors();
+        self.tell_of_cgroups(&configured);
+        // Whoever takes over after a crash has to know them before their programs run.
+        self.save();
+        added.retain(|slot| self.procs.proc(*slot).is_some_and(|proc| self.starts_by_itself(proc)));
+        added.sort_by_key(|slot| self.procs.proc(*slot).map(|proc| proc.config.priority));
+        self.start_with_needs(&added);
+        problems
     }
 
     /// Whether an update of a process has not come to its end.
@@ -179,8 +298,7 @@ impl Daemon {
         }
     }
 
-    fn carry_out_plan(&mut self, mut plan: UpdatePlan) -> Updated {
-        let mut problems = Vec::new();
+    fn carry_out_plan(&mut self, mut plan: UpdatePlan, adds: bool) -> Updated {
         for group in &mut plan.groups {
             match group.action {
                 GroupAction::Remove | GroupAction::Replace => {
@@ -188,22 +306,11 @@ impl Daemon {
                         self.apply(slot, Event::Stop);
                     }
                 }
-                GroupAction::Change => {
-                    let found = self.change_group(group);
-                    problems.extend(found.into_iter().map(|problem| (group.name.clone(), problem)));
-                }
-                GroupAction::Add => {
-                    let Some(configured) = self.configured_group(&group.name) else { continue };
-                    match self.add_group(&configured) {
-                        Ok(()) => {
-                            let saved = self.save();
-                            self.autostart(&group.name, &saved);
-                        }
-                        Err(problem) => problems.push((group.name.clone(), problem)),
-                    }
-                }
+                GroupAction::Change => self.change_group(group),
+                GroupAction::Add => {}
             }
         }
+        let problems = if adds { self.carry_out_additions(&plan) } else { Vec::new() };
         Updated { plan, problems }
     }
 
@@ -211,47 +318,28 @@ impl Daemon {
         self.in_force.config().groups.iter().find(|group| *group.name == *name).cloned()
     }
 
-    /// Makes a group what it is configured to be. Returns what went wrong.
-    fn change_group(&mut self, plan: &mut GroupPlan) -> Vec<String> {
-        let Some(configured) = self.configured_group(&plan.name) else { return Vec::new() };
+    /// Changes those processes of a group that stay, and stops those that go.
+    fn change_group(&mut self, plan: &mut GroupPlan) {
+        let Some(configured) = self.configured_group(&plan.name) else { return };
         let by_name: HashMap<&str, &Arc<ProcessConfig>> =
             configured.processes.iter().map(|process| (&*process.name, process)).collect();
-        let (mut problems, mut added) = (Vec::new(), Vec::new());
-        let has_other_priority = plan.keys.contains(&"priority");
-        for process in &mut plan.processes {
-            let slot = self.procs.member(&plan.name, &process.name);
-            match (slot, by_name.get(&*process.name)) {
-                (Some(slot), _) if self.updates.leaving.contains_key(&slot) => {
-                    self.apply(slot, Event::Stop);
-                    // It may have been at rest before.
-                    self.follow_update(slot);
-                }
-                (Some(slot), Some(_)) if self.procs.proc(slot).is_some_and(|proc| proc.next.is_some()) => {
-                    process.action = ProcessAction::Restart;
-                    self.restart_with_next(slot);
-                }
-                (Some(slot), Some(config)) => self.apply_config(slot, config),
-                (None, Some(config)) => match self.add_member(&configured, config) {
-                    Ok(slot) => added.push(slot),
-                    Err(problem) => problems.push(problem),
-                },
-                (_, None) => {}
+        for process in plan.processes.iter_mut().filter(|process| process.action != ProcessAction::Add) {
+            let Some(slot) = self.procs.member(&plan.name, &process.name) else { continue };
+            if self.updates.leaving.contains_key(&slot) {
+                self.apply(slot, Event::Stop);
+                // It may have been at rest before.
+                self.follow_update(slot);
+            } else if self.procs.proc(slot).is_some_and(|proc| proc.next.is_some()) {
+                process.action = ProcessAction::Restart;
+                self.restart_with_next(slot);
+            } else if let Some(config) = by_name.get(&*process.name) {
+                self.apply_config(slot, config);
             }
         }
         self.procs.set_group_config(&configured);
-        if has_other_priority {
+        if plan.keys.contains(&"priority") {
             self.tell_keeper_how_to_stop(&plan.name);
         }
-        if !added.is_empty() {
-            self.reckon_descriptors();
-            self.tell_of_cgroups(&configured);
-            // Whoever takes over after a crash has to know them before their programs run.
-            self.save();
-            added.retain(|slot| self.procs.proc(*slot).is_some_and(|proc| self.starts_by_itself(proc)));
-            added.sort_by_key(|slot| self.procs.proc(*slot).map(|proc| proc.config.priority));
-            self.start_with_needs(&added);
-        }
-        problems
     }
 
     fn tell_keeper_how_to_stop(&self, group: &str) {
@@ -443,7 +531,13 @@ impl Daemon {
                 self.take_out_leaving(slot);
             }
         }
-        let is_over = |waiting: &mut Waiting| waiting.slots.is_empty() && waiting.groups.is_empty();
+        if self.life.is_running() {
+            self.progress_of_additions();
+        }
+        let n_added = self.updates.n_added;
+        let is_over = |waiting: &mut Waiting| {
+            waiting.slots.is_empty() && waiting.groups.is_empty() && waiting.additions <= n_added
+        };
         let over: Vec<Waiting> = self.updates.clients.extract_if(.., is_over).collect();
         for Waiting { updated, asked, .. } in over {
             match asked {
@@ -594,6 +688,12 @@ impl Daemon {
         }
         self.go_on_scaling();
     }
+}
+
+/// Whether a part of a group, or all of it, goes.
+fn takes_away(group: &GroupPlan) -> bool {
+    group.action == GroupAction::Remove
+        || group.processes.iter().any(|process| process.action == ProcessAction::Remove)
 }
 
 /// Whether a process has a program while it gets another configuration.
