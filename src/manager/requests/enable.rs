@@ -224,33 +224,41 @@ impl Everybody {
             .chain(processes.iter().filter_map(|member| self.processes.get(member).cloned()))
             .collect();
         let mut meant = Meant { processes, ..Meant::default() };
+        let members_of = self.members_of();
+        let mut pairs_of: HashMap<&str, Vec<&(Arc<str>, Arc<str>)>> = HashMap::new();
+        self.programs.iter().for_each(|pair| pairs_of.entry(&pair.1).or_default().push(pair));
         for program in touched {
-            let members = |group: Option<&Arc<str>>| -> Vec<&Member> {
-                let of = self.processes.iter().filter(|(_, of)| **of == program);
-                of.map(|(member, _)| member).filter(|(of, _)| group.is_none_or(|group| of == group)).collect()
-            };
-            let is_whole = self.programs.iter().filter(|(_, of)| *of == program).all(|pair| {
-                let members = members(Some(&pair.0));
-                pairs.contains(pair)
-                    || (!members.is_empty() && members.iter().all(|it| meant.processes.contains(*it)))
+            let members = members_of.get(&*program).map_or(&[][..], Vec::as_slice);
+            let is_whole = pairs_of.get(&*program).into_iter().flatten().all(|pair| {
+                let mut members = members.iter().filter(|(group, _)| *group == pair.0).peekable();
+                pairs.contains(*pair)
+                    || (members.peek().is_some() && members.all(|it| meant.processes.contains(*it)))
             });
             if is_whole {
                 meant.programs.insert(program);
             } else {
-                let single = members(None).into_iter().filter(|it| meant.processes.contains(*it));
-                meant.single.extend(single.cloned());
+                let single = members.iter().filter(|it| meant.processes.contains(**it));
+                meant.single.extend(single.map(|it| Member::clone(it)));
             }
         }
         meant
+    }
+
+    /// The processes of each program.
+    fn members_of(&self) -> HashMap<&str, Vec<&Member>> {
+        let mut members: HashMap<&str, Vec<&Member>> = HashMap::new();
+        self.processes.iter().for_each(|(member, program)| members.entry(program).or_default().push(member));
+        members
     }
 }
 
 impl Meant {
     /// The names by which it is remembered, each with the processes of which it is said.
     fn named(&self, all: &Everybody) -> Vec<(String, Vec<Member>)> {
+        let members_of = all.members_of();
         let of_program = |program: &Arc<str>| {
-            let members = all.processes.iter().filter(|(_, of)| *of == program);
-            (program.to_string(), members.map(|(member, _)| member.clone()).collect())
+            let members = members_of.get(&**program).into_iter().flatten();
+            (program.to_string(), members.map(|member| Member::clone(member)).collect())
         };
         let single = |(group, name): &Member| (full_name(group, name), vec![(group.clone(), name.clone())]);
         self.programs.iter().map(of_program).chain(self.single.iter().map(single)).collect()
