@@ -17,6 +17,7 @@ pub struct Plan {
     n_stops: usize,
     n_dependents: usize,
     n_ready: usize,
+    n_configured: usize,
     n_manager_kills: usize,
     idle: Duration,
 }
@@ -29,6 +30,7 @@ impl Plan {
         n_stops: 1000,
         n_dependents: 4000,
         n_ready: 200,
+        n_configured: 10_000,
         n_manager_kills: 50,
         idle: Duration::from_secs(60),
     };
@@ -39,6 +41,7 @@ impl Plan {
         n_stops: 50,
         n_dependents: 200,
         n_ready: 20,
+        n_configured: 1000,
         n_manager_kills: 5,
         idle: Duration::from_secs(5),
     };
@@ -49,13 +52,14 @@ pub struct Measure {
     pub take: fn(&Plan) -> Vec<Row>,
 }
 
-pub const ALL: [Measure; 11] = [
+pub const ALL: [Measure; 12] = [
     Measure { name: "crash", take: crash },
     Measure { name: "keys", take: keys },
     Measure { name: "many", take: many },
     Measure { name: "groups", take: groups },
     Measure { name: "depends", take: depends },
     Measure { name: "ready", take: ready_to_next },
+    Measure { name: "update", take: update },
     Measure { name: "limit", take: limit },
     Measure { name: "stop", take: stop },
     Measure { name: "memory", take: memory },
@@ -199,6 +203,30 @@ fn keys(plan: &Plan) -> Vec<Row> {
 
 /// So often both are started in turns; the best of each is compared.
 const TURNS: usize = 5;
+
+/// How long an update of one changed program among many may take, in milliseconds.
+const UPDATE: f64 = 300.0;
+
+/// `update` of one program that has changed, among ten thousand of which a third run. The floor is a reread, which reads and
+/// compares and touches nobody.
+fn update(plan: &Plan) -> Vec<Row> {
+    let daemon = Supervised::configured(plan.n_configured);
+    let mut floor: Vec<f64> = (0..UPDATES).map(|_| milliseconds(daemon.reread())).collect();
+    let mut ours: Vec<f64> = (0..UPDATES).map(|round| milliseconds(daemon.update_one(round))).collect();
+    floor.sort_by(f64::total_cmp);
+    ours.sort_by(f64::total_cmp);
+    vec![Row {
+        what: format!("{} programs, one of them changed, beside a reread", plan.n_configured),
+        unit: Unit::Milliseconds,
+        floor: Some(percentile(&floor, 50)),
+        ours: percentile(&ours, 50),
+        original: None,
+        goal: Some(Goal::AtMost(UPDATE)),
+    }]
+}
+
+/// So many updates, of which the median counts.
+const UPDATES: usize = 9;
 
 /// `times` are sorted and at least one.
 fn percentile(times: &[f64], percent: usize) -> f64 {

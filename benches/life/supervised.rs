@@ -275,11 +275,57 @@ impl Supervised {
         Supervised { births, daemon, started: Duration::ZERO, running: Vec::new() }
     }
 
+    /// A daemon with so many programs, a third of which run.
+    pub fn configured(number: usize) -> Supervised {
+        let births = Births::new();
+        let mut daemon = Start::new(Side::Ours, &many(number, 0)).spawn();
+        daemon.wait_ready();
+        until("a third of them run", Duration::from_secs(120), || {
+            daemon.n_in(ProcessState::Running) == number.div_ceil(3)
+        });
+        Supervised { births, daemon, started: Duration::ZERO, running: Vec::new() }
+    }
+
+    /// Reads the configuration again.
+    pub fn reread(&self) -> Duration {
+        let begin = Instant::now();
+        self.daemon.call("supervisor.reloadConfig", vec![]);
+        begin.elapsed()
+    }
+
+    /// Changes one program and updates. Exactly that one is stopped and started.
+    pub fn update_one(&self, round: usize) -> Duration {
+        let number = self.daemon.rows("supervisor.getAllProcessInfo").len();
+        let starts = || self.daemon.log().matches("spawned: ").count();
+        self.daemon.write_conf(&many(number, round + 1));
+        let before = starts();
+        let begin = Instant::now();
+        self.daemon.call("supervisord.updateGroups", vec![]);
+        let taken = begin.elapsed();
+        until("one was started", LONG, || starts() > before);
+        assert_eq!(starts(), before + 1, "exactly one was started");
+        taken
+    }
+
     /// How many programs are below the daemon.
     pub fn count(&self) -> usize {
         let pipe = self.births.path().display().to_string();
         descendants(self.daemon.pid()).iter().filter(|process| process.cmdline.contains(&pipe)).count()
     }
+}
+
+/// So many programs, of which one differs from version to version.
+fn many(number: usize, version: usize) -> String {
+    let program = |at: usize| {
+        let seconds = if at == 0 { 1000 + version } else { 1000 };
+        format!(
+            "[program:p{at}]\ncommand=/bin/sleep {seconds}\nautostart={}\nstartsecs=0\nstdout_logfile=NONE\n\
+             redirect_stderr=true\nenvironment=A=\"1\",B=\"2\"\n",
+            at % 3 == 0
+        )
+    };
+    let programs: String = (0..number).map(program).collect();
+    format!("[supervisord]\nminfds=4096\nsilent=true\n{programs}")
 }
 
 /// Waits until a program has lived for so long that it is restarted at once.

@@ -37,6 +37,19 @@ pub fn diff(active: &[Arc<GroupConfig>], candidate: &[Arc<GroupConfig>]) -> Rere
     reread
 }
 
+/// Puts active groups in the place of those of a configuration just read that say the same from the same files: one of each is
+/// enough, and they are compared at once from then on.
+pub fn share(active: &[Arc<GroupConfig>], candidate: &mut [Arc<GroupConfig>]) {
+    let by_name: HashMap<&str, &Arc<GroupConfig>> =
+        active.iter().map(|group| (&*group.name, group)).collect();
+    for group in candidate {
+        let same = by_name.get(&*group.name);
+        if let Some(same) = same.filter(|same| ***same == *group && same.files.0 == group.files.0) {
+            *group = Arc::clone(same);
+        }
+    }
+}
+
 /// Whether two groups are the same in everything that matters to their processes. The order in which a pool
 /// names its events does not.
 fn same(a: &Arc<GroupConfig>, b: &Arc<GroupConfig>) -> bool {

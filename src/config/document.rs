@@ -7,6 +7,7 @@ use crate::config::error::ConfigError;
 use crate::config::ini;
 use configparser::ini::Ini;
 use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -20,7 +21,7 @@ pub struct Document {
     /// Section → key → value. Section names keep their case, keys are lower-case.
     values: Ini,
     /// The same keys with their places, and where each section was first opened.
-    places: IndexMap<String, SectionPlaces>,
+    places: IndexMap<String, SectionPlaces, FxBuildHasher>,
     files: Vec<SourceFile>,
     /// Sections, keys and places of values that a comment ended.
     cut: Vec<(String, String, Place)>,
@@ -71,10 +72,13 @@ pub struct Place {
     pub line: u32,
 }
 
+/// Keys with their places. Nobody else writes these names, so a quick hash is good enough.
+pub(super) type Places = IndexMap<String, Place, FxBuildHasher>;
+
 #[derive(Clone, Debug, Default)]
 struct SectionPlaces {
     header: Option<Place>,
-    keys: IndexMap<String, Place>,
+    keys: Places,
 }
 
 /// A raw value and where it was written.
@@ -91,7 +95,7 @@ impl Default for Document {
         Document {
             // Case-sensitive: section names are. The keys are lower-cased by our reader.
             values: Ini::new_cs(),
-            places: IndexMap::new(),
+            places: IndexMap::default(),
             files: Vec::new(),
             cut: Vec::new(),
             joined: Vec::new(),
@@ -238,7 +242,7 @@ impl Document {
     }
 
     /// The keys written in a section itself, for somebody who asks for many.
-    pub(super) fn places_of(&self, section: &str) -> Option<&IndexMap<String, Place>> {
+    pub(super) fn places_of(&self, section: &str) -> Option<&Places> {
         self.places.get(section).map(|places| &places.keys)
     }
 

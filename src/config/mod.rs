@@ -71,7 +71,7 @@ pub mod update;
 
 pub(crate) use ctl::{CtlConfig, load_ctl};
 pub(crate) use daemon::{existing_directory, map_beside, path_with_parent};
-pub use diff::{Reread, diff};
+pub use diff::{Reread, diff, share};
 pub use document::{Document, Place, SourceFile, Value};
 pub use dump::{Origin, Setting};
 pub use error::{ConfigError, ConfigErrors};

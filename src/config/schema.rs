@@ -3,6 +3,7 @@
 
 use crate::config::aliases;
 use crate::config::values::Parsed;
+use rustc_hash::FxBuildHasher;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -108,7 +109,7 @@ pub(crate) fn default(section: &str, key: &str) -> Option<&'static str> {
 }
 
 /// The defaults of the keys of a section.
-pub(crate) type Defaults = HashMap<&'static str, Option<&'static str>>;
+pub(crate) type Defaults = HashMap<&'static str, Option<&'static str>, FxBuildHasher>;
 
 /// What [`default`] says of all keys of a section that is of a known kind. Each section asks for a hundred of them.
 pub(crate) fn defaults(section: &str) -> Option<&'static Defaults> {

@@ -1,7 +1,7 @@
 //! One section being read: a key is looked up, expanded and parsed; errors are recorded with their place. Reading goes
 //! on after an error, so that all errors are reported together.
 
-use crate::config::document::{Document, Place, Value};
+use crate::config::document::{Document, Place, Places, Value};
 use crate::config::error::ConfigError;
 use crate::config::expand::{Arg, Names, bare_form, expand, with_percents};
 use crate::config::schema::{self, Defaults};
@@ -10,7 +10,6 @@ use crate::config::text::repr;
 use crate::config::values::{Parsed, Read};
 use crate::model::config::{Level, Message, Program};
 use crate::model::state_file::Overrides;
-use indexmap::IndexMap;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -184,7 +183,7 @@ pub(super) struct Section<'c> {
     /// Of a key that has a value in several sections, the one that is being read, and where it stands.
     meant: Option<(&'c str, Value<'c>)>,
     /// The keys that stand in it.
-    places: Option<&'c IndexMap<String, Place>>,
+    places: Option<&'c Places>,
     /// What its keys mean where they are missing.
     defaults: Option<&'static Defaults>,
 }

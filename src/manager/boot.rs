@@ -6,6 +6,7 @@
 use crate::config::args::DaemonArgs;
 use crate::manager::processes::standing::Standing;
 use crate::manager::spawn::sockets::SocketRecord;
+use crate::manager::texts::Texts;
 use crate::model::config::{Config, GroupConfig, ProcessConfig};
 use crate::model::state_file::{Overrides, Remembered};
 use crate::shm::layout::Place;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -69,8 +70,8 @@ pub struct StartOfDaemon {
     pub pidfile: PathBuf,
 }
 
-/// What is in force now.
-#[derive(Clone, Debug, Serialize)]
+/// What is in force now. [`Texts`] writes it.
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The daemon's own settings; its groups are those of the last reread, not the active ones.
     pub config: Config,
@@ -83,35 +84,29 @@ pub struct Snapshot {
     /// Which run of the daemon this is, counted from 1.
     pub generation: u32,
     /// Groups that are stopping in order to be taken out, and perhaps to be added as they are configured now.
-    #[serde(rename = "renewing")]
     pub groups_updating: Vec<String>,
     /// Groups whose update may not have been carried out.
     pub unfinished_update: Vec<String>,
     /// Programs of a former daemon that nobody may be started beside.
     pub in_the_way: Vec<Standing>,
     /// What people have changed until the daemon ends.
-    #[serde(skip_serializing_if = "Overrides::is_empty")]
     pub until_end: Overrides,
     /// What outlives the daemon if there is a `state_file`.
-    #[serde(skip_serializing_if = "Remembered::is_empty")]
     pub remembered: Remembered,
     /// Programs that are getting another number of processes.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scaling: Vec<String>,
 }
 
 /// A group that was added.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct ActiveGroup {
     /// Its configuration, which may differ from that of the last reread.
     pub config: Arc<GroupConfig>,
     /// The automatic log files of its processes, in their order.
     pub logs: Vec<AutoLogs>,
     /// Its processes that are started for a single run.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<SingleRun>,
     /// Its processes that are on their way to another configuration.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<MemberChange>,
 }
 
@@ -157,10 +152,13 @@ pub struct AutoLogs {
 /// # Errors
 /// The system has no room for the file, or the value cannot be written as JSON.
 pub fn write<T: Serialize>(name: &str, value: &T) -> io::Result<OwnedFd> {
-    let mut file = BufWriter::new(File::from(memory::new_file(name)?));
-    serde_json::to_writer(&mut file, value)?;
-    file.flush()?;
-    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    write_bytes(name, &serde_json::to_vec(value)?)
+}
+
+/// The same of a text.
+fn write_bytes(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = File::from(memory::new_file(name)?);
+    file.write_all(bytes)?;
     memory::seal(&file, Sealed::ForGood);
     Ok(file.into())
 }
@@ -297,8 +295,8 @@ pub fn deposit_files(link: &Link, paths: &[PathBuf]) -> io::Result<()> {
 ///
 /// # Errors
 /// The snapshot cannot be written, or the keeper cannot be reached; it keeps the former snapshot then.
-pub fn deposit_snapshot(link: &Link, snapshot: &Snapshot) -> io::Result<()> {
-    let fd = write("supervisord-snapshot", snapshot)?;
+pub fn deposit_snapshot(link: &Link, snapshot: &Snapshot, texts: &mut Texts) -> io::Result<()> {
+    let fd = write_bytes("supervisord-snapshot", &texts.of(snapshot)?)?;
     link.deposit(&[(Place::Snapshot, fd.as_fd())])
 }
 
@@ -328,9 +326,9 @@ mod tests {
         let mut snapshot = Snapshot::parse(first).unwrap();
         let other = GroupConfig { priority: 1, ..(*snapshot.active[1].config).clone() };
         snapshot.active[1].config = Arc::new(other);
-        let bytes = serde_json::to_vec(&snapshot).unwrap();
+        let bytes = Texts::default().of(&snapshot).unwrap();
         let again = Snapshot::parse(&bytes).unwrap();
-        assert_eq!(serde_json::to_vec(&again).unwrap(), bytes);
+        assert_eq!(Texts::default().of(&again).unwrap(), bytes);
         let is_shared =
             |active: &ActiveGroup| again.config.groups.iter().any(|group| Arc::ptr_eq(group, &active.config));
         assert_eq!(again.active.iter().map(is_shared).collect::<Vec<_>>(), [true, false, true, true]);

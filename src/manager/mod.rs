@@ -22,6 +22,7 @@ pub mod requests;
 
 pub mod spawn;
 pub mod streams;
+pub mod texts;
 
 pub mod events;
 

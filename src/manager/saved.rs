@@ -10,6 +10,7 @@
 use crate::manager::boot::{ActiveGroup, Snapshot, deposit_snapshot};
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::standing::Standing;
+use crate::manager::texts::Texts;
 use crate::model::config::{Config, GroupConfig, ProcessConfig};
 use crate::model::state_file::{Overrides, Remembered, full_name};
 use std::mem;
@@ -41,6 +42,9 @@ pub struct InForce {
     remembered: Remembered,
     /// Programs that are getting another number of processes.
     scaling: Vec<String>,
+    /// What was put into words for the last snapshot, while more of them follow soon.
+    texts: Texts,
+    keeps_texts: bool,
     n_changes: u64,
     /// How often what is remembered has changed.
     n_remembered: u64,
@@ -69,6 +73,8 @@ impl InForce {
             until_end: Overrides::default(),
             remembered: Remembered::default(),
             scaling: Vec::new(),
+            texts: Texts::default(),
+            keeps_texts: false,
             n_changes: 0,
             n_remembered: 0,
             saved: None,
@@ -251,15 +257,29 @@ impl InForce {
         self.unfinished_update.clear();
     }
 
+    /// Several snapshots follow each other, or the last of them has been made.
+    pub fn expect_snapshots(&mut self, many: bool) {
+        self.keeps_texts = many;
+        if !many {
+            self.texts = Texts::default();
+        }
+    }
+
     /// Groups whose update a former manager may not have carried out.
     pub fn unfinished_update(&self) -> &[String] {
         &self.unfinished_update
     }
 
-    /// An update of these groups begins to be carried out, or, with none of them, it has been.
+    /// An update of these groups begins to be carried out.
     pub fn carry_out_update(&mut self, groups: Vec<String>) {
         self.n_changes += 1;
         self.unfinished_update = groups;
+    }
+
+    /// The update has been carried out. That is no reason to make another snapshot: who reads that it has not finds nothing left to
+    /// do.
+    pub fn update_is_carried_out(&mut self) {
+        self.unfinished_update.clear();
     }
 
     /// A single run has begun or ended.
@@ -318,7 +338,13 @@ impl Daemon {
         if self.is_saved() {
             return Saved(());
         }
-        match deposit_snapshot(&self.link, &self.snapshot()) {
+        let snapshot = self.snapshot();
+        let mut texts = mem::take(&mut self.in_force.texts);
+        let deposited = deposit_snapshot(&self.link, &snapshot, &mut texts);
+        if self.in_force.keeps_texts {
+            self.in_force.texts = texts;
+        }
+        match deposited {
             Ok(()) => self.trust_snapshot(),
             Err(error) => ::log::error!("could not leave the configuration with the keeper: {error}"),
         }

@@ -115,7 +115,8 @@ impl Daemon {
             let all: BTreeSet<String> = names.chain(unfinished).collect();
             self.in_force.carry_out_update(all.into_iter().collect());
         }
-        // A successor has to know before anything is stopped.
+        // One before anything is stopped, so that a successor knows, and others as it goes.
+        self.in_force.expect_snapshots(true);
         self.save();
         // What is new may want the port of what goes.
         let waits = !is_scale && plan.groups.iter().any(takes_away);
@@ -123,6 +124,9 @@ impl Daemon {
         self.in_force.set_scaling(Vec::new());
         if waits {
             self.add_later(&updated.plan);
+        }
+        if asked.is_none() {
+            self.in_force.expect_snapshots(false);
         }
         if let Some(asked) = asked {
             let n_additions = self.updates.additions.len();
@@ -173,7 +177,7 @@ impl Daemon {
             }
         }
         if !self.in_force.unfinished_update().is_empty() {
-            self.in_force.carry_out_update(Vec::new());
+            self.in_force.update_is_carried_out();
         }
     }
 
@@ -539,6 +543,11 @@ impl Daemon {
             waiting.slots.is_empty() && waiting.groups.is_empty() && waiting.additions <= n_added
         };
         let over: Vec<Waiting> = self.updates.clients.extract_if(.., is_over).collect();
+        if !over.is_empty() && self.updates.is_empty() {
+            // The last one is made before the answer leaves.
+            self.save();
+            self.in_force.expect_snapshots(false);
+        }
         for Waiting { updated, asked, .. } in over {
             match asked {
                 Asked::Update(client) => self.answers.post(client, Ok(updated)),

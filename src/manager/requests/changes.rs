@@ -53,7 +53,9 @@ impl Daemon {
         for message in &fresh.messages {
             activity::write(message.level, &message.text);
         }
-        let fresh = config::keep(&self.active_configs(), fresh);
+        let active = self.active_configs();
+        let mut fresh = config::keep(&active, fresh);
+        config::share(&active, &mut fresh.groups);
         self.in_force.reread(fresh);
         self.show_daemon();
         Ok(())
