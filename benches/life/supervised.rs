@@ -321,7 +321,7 @@ fn many(number: usize, version: usize) -> String {
         format!(
             "[program:p{at}]\ncommand=/bin/sleep {seconds}\nautostart={}\nstartsecs=0\nstdout_logfile=NONE\n\
              redirect_stderr=true\nenvironment=A=\"1\",B=\"2\"\n",
-            at % 3 == 0
+            at.is_multiple_of(3)
         )
     };
     let programs: String = (0..number).map(program).collect();

@@ -11,6 +11,7 @@ use crate::model::state_file::{Overrides, Remembered};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -144,9 +145,8 @@ impl Texts {
     }
 
     fn know(&mut self, group: &Arc<GroupConfig>) -> serde_json::Result<()> {
-        if !self.groups.contains_key(&address(group)) {
-            let text = to_raw_value(&**group)?;
-            self.groups.insert(address(group), (Arc::clone(group), text));
+        if let Entry::Vacant(unknown) = self.groups.entry(address(group)) {
+            unknown.insert((Arc::clone(group), to_raw_value(&**group)?));
         }
         Ok(())
     }

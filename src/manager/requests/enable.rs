@@ -225,7 +225,7 @@ impl Everybody {
             .collect();
         let mut meant = Meant { processes, ..Meant::default() };
         let members_of = self.members_of();
-        let mut pairs_of: HashMap<&str, Vec<&(Arc<str>, Arc<str>)>> = HashMap::new();
+        let mut pairs_of: HashMap<&str, Vec<&Member>> = HashMap::new();
         self.programs.iter().for_each(|pair| pairs_of.entry(&pair.1).or_default().push(pair));
         for program in touched {
             let members = members_of.get(&*program).map_or(&[][..], Vec::as_slice);
