@@ -1,6 +1,6 @@
 //! What `update` does, group by group and process by process, and because of which keys.
 //!
-//! Effective values are compared, as for a [reread](super::diff). A process whose values are the same is left alone,
+//! Effective values are compared, as for a [reread](super::diff()). A process whose values are the same is left alone,
 //! whatever happens to the rest of its group. Some keys are [applied](ProcessAction::Apply) to a process as it runs; a
 //! change of any other restarts it.
 
