@@ -276,6 +276,57 @@ fn a_restart_with_reread_takes_one_process_and_leaves_the_others() {
     assert_eq!(daemon.pid_of("g:a"), a);
 }
 
+/// A single run goes on as it was, and nobody waits for its end.
+#[test]
+fn a_single_run_is_not_disturbed() {
+    let daemon = start("");
+    let go = daemon.path("go").display().to_string();
+    let conf = |keys: &str| {
+        format!(
+            "[program:job]\ncommand=/bin/sh -c 'while [ ! -e {go} ]; do sleep 0.02; done; echo done $V'\n\
+             autostart=false\nstdout_logfile=%(here)s/job.log\n{keys}"
+        )
+    };
+    daemon.write_conf(&conf(""));
+    daemon.ctl(&["update"]);
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| daemon.ctl(&["run", "job"]));
+        daemon.wait_for_state("job", Running, LONG);
+        let pid = daemon.pid_of("job");
+        daemon.write_conf(&conf("environment=V=\"two\"\n"));
+        assert_eq!(daemon.ctl(&["update"]).code, 0);
+        assert_eq!(daemon.pid_of("job"), pid);
+        fs::write(&go, "").expect("written");
+        assert_eq!(run.join().expect("no panic").code, 0);
+    });
+    assert_eq!(daemon.read("job.log"), "done\n");
+    assert_eq!(plan(&daemon), NOTHING);
+    daemon.ctl(&["run", "job"]);
+    assert_eq!(daemon.read("job.log"), "done\ndone two\n");
+}
+
+#[test]
+fn what_the_file_says_no_more_is_not_taken() {
+    let conf = |number: u32| format!("[program:a]\ncommand=/bin/sleep 100{number}\n");
+    let daemon = start(&conf(1));
+    daemon.wait_for_state("a", Running, LONG);
+    daemon.write_conf(&conf(2));
+    let name = || vec![Value::String("a".into())];
+    daemon.call("supervisord.takeConfiguration", name());
+    daemon.write_conf(&conf(1));
+    assert_eq!(daemon.ctl(&["update"]).stdout, "");
+    daemon.ctl(&["restart", "a"]);
+    let command = fs::read_to_string(format!("/proc/{}/cmdline", daemon.pid_of("a"))).expect("it runs");
+    assert!(command.contains("1001"), "{command}");
+    daemon.write_conf(&conf(2));
+    daemon.call("supervisord.takeConfiguration", name());
+    daemon.write_conf(&conf(1));
+    daemon.call("supervisord.takeConfiguration", name());
+    daemon.ctl(&["restart", "a"]);
+    let command = fs::read_to_string(format!("/proc/{}/cmdline", daemon.pid_of("a"))).expect("it runs");
+    assert!(command.contains("1001"), "{command}");
+}
+
 #[test]
 fn listeners_come_and_go_and_their_pool_stays() {
     let listener = "/bin/sh -c 'echo READY; while read line; do echo \"$line\" >&2; sleep 1000; done'";

@@ -131,14 +131,24 @@ impl Daemon {
 
     /// Takes out one process that is at rest. Its group stays, though it may be empty.
     pub(super) fn take_out_member(&mut self, group: &str, name: &str) {
-        if let Some(slot) = self.procs.member(group, name) {
-            self.end_pause(slot);
+        self.take_out_members(group, &[name.into()]);
+    }
+
+    /// The same for several, with one snapshot for all of them.
+    pub(super) fn take_out_members(&mut self, group: &str, names: &[Arc<str>]) {
+        let mut gone = Vec::with_capacity(names.len());
+        for name in names {
+            if let Some(slot) = self.procs.member(group, name) {
+                self.end_pause(slot);
+            }
+            let Some((slot, proc)) = self.procs.remove_member(group, name) else { continue };
+            self.disconnect([(slot, &proc)]);
+            self.forget_listener(slot);
+            gone.push((slot, proc));
         }
-        let Some((slot, proc)) = self.procs.remove_member(group, name) else { return };
-        self.disconnect([(slot, &proc)]);
-        self.forget_listener(slot);
+        // First out of what a successor would restore, then out of the slots.
         let saved = self.save();
-        self.let_go(slot, proc, &saved);
+        gone.into_iter().for_each(|(slot, proc)| self.let_go(slot, proc, &saved));
     }
 
     /// Whoever is taken out is not started again.

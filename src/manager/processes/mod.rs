@@ -253,9 +253,7 @@ impl ProcessManager {
         let group = &mut self.groups[index];
         let slot = group.by_name.remove(name)?;
         group.members.retain(|member| *member != slot);
-        let mut config = (*group.config).clone();
-        config.processes.retain(|process| *process.name != *name);
-        group.config = Arc::new(config);
+        Arc::make_mut(&mut group.config).processes.retain(|process| *process.name != *name);
         self.groups_changed();
         self.drop_deadline(slot);
         self.free.push(slot);

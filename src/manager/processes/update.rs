@@ -21,7 +21,7 @@ use crate::manager::streams::stream_specs;
 use crate::model::config::{ChildLog, GroupConfig, ProcessConfig};
 use crate::model::state::ProcessState;
 use crate::model::state_file::full_name;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub struct Updates {
     leaving: HashMap<SlotId, Leaving>,
     /// Those of them that have come to rest.
     at_rest: Vec<SlotId>,
+    /// Those that have another configuration from their next start on, because somebody asked for that alone.
+    taken: BTreeSet<SlotId>,
     /// Those that a former manager was about to start with their new configuration.
     to_start: Vec<SlotId>,
     clients: Vec<Waiting>,
@@ -106,6 +108,7 @@ impl Daemon {
     /// Carries out a plan for the groups of the last reread. The client is answered when all that was to be stopped has been
     /// and has what comes after it.
     pub fn update_groups(&mut self, plan: UpdatePlan, asked: Option<Asked>) {
+        self.forget_taken();
         self.announce_plan(&plan);
         // A scale is finished as one, without what else an update would do.
         let is_scale = !self.in_force.scaling().is_empty();
@@ -137,7 +140,9 @@ impl Daemon {
                 }
                 let members =
                     group.processes.iter().filter_map(|it| self.procs.member(&group.name, &it.name));
-                slots.extend(members.filter(|slot| self.is_on_its_way(*slot)));
+                // Nobody waits for the end of a single run.
+                let is_run = |slot: &SlotId| self.procs.proc(*slot).is_some_and(Proc::is_in_run);
+                slots.extend(members.filter(|slot| self.is_on_its_way(*slot) && !is_run(slot)));
             }
             let additions = if waits { self.updates.n_added + n_additions as u64 } else { 0 };
             self.updates.clients.push(Waiting { slots, groups, additions, updated, asked });
@@ -357,9 +362,12 @@ impl Daemon {
 
     /// Lets a process have another configuration from its next start on.
     pub fn configure_next_start(&mut self, slot: SlotId, config: &Arc<ProcessConfig>) {
-        let Some(proc) = self.procs.proc_mut(slot).filter(|proc| proc.usual_config() != config) else {
-            return;
-        };
+        let Some(proc) = self.procs.proc_mut(slot) else { return };
+        self.updates.taken.insert(slot);
+        if proc.usual_config() == config {
+            // The file says again what it said before.
+            return self.forget_taken();
+        }
         let starts = proc.next.as_ref().is_some_and(|next| next.starts);
         proc.set_next(Some(Next { config: Arc::clone(config), starts }));
         let lives =
@@ -371,13 +379,33 @@ impl Daemon {
         }
     }
 
+    /// Processes that were to have another configuration from their next start on, and whose files say again what they said
+    /// before, keep what they have.
+    pub fn forget_taken(&mut self) {
+        for slot in mem::take(&mut self.updates.taken) {
+            let Some(proc) = self.procs.proc(slot).filter(|proc| proc.next.is_some()) else { continue };
+            let group = self.in_force.config().groups.iter().find(|group| group.name == proc.group);
+            let configured =
+                group.and_then(|group| group.processes.iter().find(|it| it.name == proc.config.name));
+            let is_as_before = configured.is_none_or(|configured| configured == proc.usual_config());
+            if !is_as_before {
+                self.updates.taken.insert(slot);
+            } else if let Some(proc) = self.procs.proc_mut(slot)
+                && proc.state() != ProcessState::Stopping
+            {
+                proc.set_next(None);
+                self.in_force.note_change();
+            }
+        }
+    }
+
     /// Ends a process that has another configuration next, so that it gets that.
     fn restart_with_next(&mut self, slot: SlotId) {
         let Some(proc) = self.procs.proc(slot) else { return };
         let starts = proc.next.as_ref().is_some_and(|next| next.starts);
         if proc.is_in_run() {
-            // The run goes on; what follows it is another configuration.
-            return self.take_next_config(slot);
+            // The run goes on, and gets nothing of this. What follows it is another configuration.
+            return;
         }
         match proc.process.state {
             State::Starting { pid: Some(_), .. } | State::Running { .. } | State::Failing { .. } => {
@@ -531,9 +559,8 @@ impl Daemon {
     pub fn progress_of_updates(&mut self) {
         self.progress_of_group_updates();
         if !self.updates.at_rest.is_empty() && self.life.is_running() {
-            for slot in mem::take(&mut self.updates.at_rest) {
-                self.take_out_leaving(slot);
-            }
+            let at_rest = mem::take(&mut self.updates.at_rest);
+            self.take_out_leaving(at_rest);
         }
         if self.life.is_running() {
             self.progress_of_additions();
@@ -558,21 +585,35 @@ impl Daemon {
         }
     }
 
-    /// Takes out a process that has come to rest. Those of its group that come back do so together, because they may share
-    /// sockets.
-    fn take_out_leaving(&mut self, slot: SlotId) {
-        let Some(proc) = self.procs.proc(slot).filter(|proc| !proc.is_active()) else { return };
-        let (group, name) = (proc.group.to_string(), proc.config.name.to_string());
-        match self.updates.leaving.get(&slot) {
-            None => return,
-            Some(Leaving { returns: false, .. }) => {
-                self.in_force.forget_wanted(|wanted| wanted == full_name(&group, &name));
-                self.take_out_member(&group, &name);
-                return self.close_unused_sockets(&group);
+    /// Takes out processes that have come to rest.
+    fn take_out_leaving(&mut self, slots: Vec<SlotId>) {
+        let mut leaving: BTreeMap<Arc<str>, Vec<Arc<str>>> = BTreeMap::new();
+        let mut returning: BTreeSet<Arc<str>> = BTreeSet::new();
+        for slot in slots {
+            let Some(proc) = self.procs.proc(slot).filter(|proc| !proc.is_active()) else { continue };
+            match self.updates.leaving.get(&slot) {
+                None => {}
+                Some(Leaving { returns: true, .. }) => {
+                    returning.insert(Arc::clone(&proc.group));
+                }
+                Some(Leaving { returns: false, .. }) => {
+                    let names = leaving.entry(Arc::clone(&proc.group)).or_default();
+                    names.push(Arc::clone(&proc.config.name));
+                }
             }
-            Some(Leaving { returns: true, .. }) => {}
         }
-        let members = self.procs.group(&group).map(|group| group.members.clone()).unwrap_or_default();
+        for (group, names) in leaving {
+            let forgotten: HashSet<String> = names.iter().map(|name| full_name(&group, name)).collect();
+            self.in_force.forget_wanted(|wanted| forgotten.contains(wanted));
+            self.take_out_members(&group, &names);
+            self.close_unused_sockets(&group);
+        }
+        returning.into_iter().for_each(|group| self.take_out_returning(&group));
+    }
+
+    /// Takes out those of a group that come back, when all of them are at rest, because they may share sockets.
+    fn take_out_returning(&mut self, group: &str) {
+        let members = self.procs.group(group).map(|group| group.members.clone()).unwrap_or_default();
         let returning: Vec<(SlotId, Leaving)> = members
             .into_iter()
             .filter_map(|member| Some((member, *self.updates.leaving.get(&member)?)))
@@ -581,14 +622,15 @@ impl Daemon {
         if returning.iter().any(|(slot, _)| self.procs.proc(*slot).is_some_and(Proc::is_active)) {
             return;
         }
-        let mut names = Vec::new();
-        for (slot, leaving) in returning {
-            let Some(name) = self.procs.proc(slot).map(|proc| proc.config.name.clone()) else { continue };
-            self.take_out_member(&group, &name);
-            names.push((name, leaving.starts));
-        }
-        self.close_unused_sockets(&group);
-        self.come_back(&group, &names);
+        let named = returning.into_iter().filter_map(|(slot, leaving)| {
+            let name = Arc::clone(&self.procs.proc(slot)?.config.name);
+            Some((name, leaving.starts))
+        });
+        let named: Vec<(Arc<str>, bool)> = named.collect();
+        let names: Vec<Arc<str>> = named.iter().map(|(name, _)| Arc::clone(name)).collect();
+        self.take_out_members(group, &names);
+        self.close_unused_sockets(group);
+        self.come_back(group, &named);
     }
 
     fn come_back(&mut self, group: &str, names: &[(Arc<str>, bool)]) {
