@@ -13,6 +13,7 @@ use crate::manager::processes::standing::Standing;
 use crate::manager::texts::Texts;
 use crate::model::config::{Config, GroupConfig, ProcessConfig};
 use crate::model::state_file::{Overrides, Remembered, full_name};
+use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
 
@@ -306,10 +307,10 @@ impl InForce {
         self.groups_updating.dedup();
     }
 
-    /// A group is about to become what the configuration says.
-    pub fn end_update(&mut self, group: &str) {
+    /// These groups are what the configuration says.
+    pub fn end_updates(&mut self, groups: &HashSet<String>) {
         self.n_changes += 1;
-        self.groups_updating.retain(|updating| updating != group);
+        self.groups_updating.retain(|updating| !groups.contains(updating));
     }
 
     /// Remembers a process that nobody may be started beside.

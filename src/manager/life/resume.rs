@@ -25,6 +25,7 @@ use crate::sys::{exec, fd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::SocketType;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
@@ -279,34 +280,30 @@ impl Daemon {
             return;
         }
         let over: Vec<String> = updating.iter().filter(|name| is_over(name)).cloned().collect();
-        for name in over {
-            self.in_force.end_update(&name);
-            self.remove_group(&name);
-            self.announce_removal(&name);
-            if !self.in_force.config().groups.iter().any(|group| *group.name == *name) {
-                self.forget_wanted_of_group(&name);
-            }
-            let problem = self.add_configured(&name).err();
+        let names: HashSet<String> = over.iter().cloned().collect();
+        let configured = self.configured_groups(|name| names.contains(name));
+        // Those that come back are in the list until they are there, so that a successor adds them.
+        self.in_force
+            .end_updates(&names.iter().filter(|name| !configured.contains_key(&***name)).cloned().collect());
+        self.remove_groups(&over);
+        let mut added = Vec::new();
+        for name in &over {
+            self.announce_removal(name);
+            let problem = match configured.get(&**name) {
+                None => {
+                    self.forget_wanted_of_group(name);
+                    None
+                }
+                Some(group) => self.add_group(group).map(|()| added.push(name)).err(),
+            };
             if let Some(problem) = &problem {
                 crate::crit!("could not add group '{name}': {problem}");
             }
-            self.updates.group_is_done(&name, problem);
+            self.updates.group_is_done(name, problem);
         }
-    }
-
-    /// Adds a group of the configuration, if it has one of this name.
-    ///
-    /// # Errors
-    /// Why that cannot be.
-    fn add_configured(&mut self, name: &str) -> Result<(), String> {
-        let Some(group) = self.in_force.config().groups.iter().find(|group| *group.name == *name).cloned()
-        else {
-            return Ok(());
-        };
-        self.add_group(&group)?;
+        self.in_force.end_updates(&names);
         let saved = self.save();
-        self.autostart(name, &saved);
-        Ok(())
+        added.into_iter().for_each(|name| self.autostart(name, &saved));
     }
 
     /// Removes the lock file beside the pidfile this daemon was started with.

@@ -282,9 +282,7 @@ impl Daemon {
         let groups: Vec<_> = self.procs.groups().iter().map(|group| group.config.name.clone()).collect();
         self.updates.clear();
         self.in_force.end_all_updates();
-        for name in groups {
-            self.remove_group(&name);
-        }
+        self.remove_groups(&groups);
         self.adopt_config(*config);
         // Whoever takes over is not told before the groups are there.
         self.life.state = SupervisorState::Running;

@@ -1,7 +1,7 @@
 //! A manager takes the place of one that died: it restores everything and finishes what was under way.
 
 use crate::core::process::{Event, State};
-use crate::manager::boot::ActiveGroup;
+use crate::manager::boot::{ActiveGroup, MemberChange};
 use crate::manager::daemon::Daemon;
 use crate::manager::inputs::LoopInputs;
 use crate::manager::processes::{Proc, SlotId};
@@ -152,6 +152,8 @@ impl Daemon {
         let mut to_start = Vec::new();
         for (number, mut group) in active.into_iter().enumerate() {
             let (mut members, mut others) = (Vec::new(), Vec::new());
+            let changes: HashMap<&str, &MemberChange> =
+                group.changes.iter().map(|change| (&*change.name, change)).collect();
             let logs = group.logs.into_iter().chain(std::iter::repeat_with(Default::default));
             for (place, (config, logs)) in group.config.processes.iter().zip(logs).enumerate() {
                 let mut proc = Proc::new(Arc::clone(config), &group.config, logs);
@@ -163,8 +165,7 @@ impl Daemon {
                         self.link.set_stop(content.slot, config, group.config.priority);
                         let (slot, is_new) = (content.slot, content.to_start);
                         proc.restore(content);
-                        if let Some(change) = group.changes.iter().find(|change| *change.name == *config.name)
-                        {
+                        if let Some(change) = changes.get(&*config.name) {
                             let other = self.restore_change(slot, &mut proc, change);
                             if let Some(config) = other {
                                 self.link.set_stop(slot, &config, group.config.priority);

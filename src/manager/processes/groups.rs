@@ -109,16 +109,28 @@ impl Daemon {
 
     /// Takes out a group that is at rest.
     pub fn remove_group(&mut self, name: &str) {
-        for slot in self.last_first(name) {
-            self.end_pause(slot);
+        self.remove_groups(&[name]);
+    }
+
+    /// The same for several, with one snapshot for all of them.
+    pub fn remove_groups(&mut self, names: &[impl AsRef<str>]) {
+        let mut gone = Vec::new();
+        for name in names.iter().map(AsRef::as_ref) {
+            for slot in self.last_first(name) {
+                self.end_pause(slot);
+            }
+            let Some((_, procs)) = self.procs.remove_group(name) else { continue };
+            self.disconnect(procs.iter().map(|(slot, proc)| (*slot, proc)));
+            self.forget_pool(name);
+            self.sockets.close_group(name, &self.link);
+            gone.extend(procs);
         }
-        let Some((_, procs)) = self.procs.remove_group(name) else { return };
-        self.disconnect(procs.iter().map(|(slot, proc)| (*slot, proc)));
-        self.forget_pool(name);
-        self.sockets.close_group(name, &self.link);
+        if gone.is_empty() {
+            return;
+        }
         // First out of what a successor would restore, then out of the slots.
         let saved = self.save();
-        procs.into_iter().for_each(|(slot, proc)| self.let_go(slot, proc, &saved));
+        gone.into_iter().for_each(|(slot, proc)| self.let_go(slot, proc, &saved));
     }
 
     /// Takes out one process that is at rest; its group, too, if it was the last one.

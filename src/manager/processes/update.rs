@@ -42,6 +42,9 @@ pub struct Updates {
     n_added: u64,
 }
 
+/// Groups of the configuration, by their names.
+pub type ConfiguredGroups = HashMap<Arc<str>, Arc<GroupConfig>>;
+
 /// The part of an update that waits until what the update takes away has gone.
 #[derive(Debug)]
 struct Addition {
@@ -109,7 +112,8 @@ impl Daemon {
     /// and has what comes after it.
     pub fn update_groups(&mut self, plan: UpdatePlan, asked: Option<Asked>) {
         self.forget_taken();
-        self.announce_plan(&plan);
+        let configured = self.configured_groups_of(&plan);
+        self.announce_plan(&plan, &configured);
         // A scale is finished as one, without what else an update would do.
         let is_scale = !self.in_force.scaling().is_empty();
         if !is_scale {
@@ -123,7 +127,7 @@ impl Daemon {
         self.save();
         // What is new may want the port of what goes.
         let waits = !is_scale && plan.groups.iter().any(takes_away);
-        let updated = self.spawn_together(|daemon| daemon.carry_out_plan(plan, !waits));
+        let updated = self.spawn_together(|daemon| daemon.carry_out_plan(plan, &configured, !waits));
         self.in_force.set_scaling(Vec::new());
         if waits {
             self.add_later(&updated.plan);
@@ -134,8 +138,9 @@ impl Daemon {
         if let Some(asked) = asked {
             let n_additions = self.updates.additions.len();
             let (mut slots, mut groups) = (HashSet::new(), HashSet::new());
+            let updating: HashSet<&String> = self.in_force.groups_updating().iter().collect();
             for group in &updated.plan.groups {
-                if self.in_force.groups_updating().contains(&group.name) {
+                if updating.contains(&group.name) {
                     groups.insert(group.name.clone());
                 }
                 let members =
@@ -175,7 +180,8 @@ impl Daemon {
             }
             let Some(Addition { plan, .. }) = self.updates.additions.pop_front() else { return };
             self.updates.n_added += 1;
-            let problems = self.spawn_together(|daemon| daemon.carry_out_additions(&plan));
+            let configured = self.configured_groups_of(&plan);
+            let problems = self.spawn_together(|daemon| daemon.carry_out_additions(&plan, &configured));
             let n_added = self.updates.n_added;
             for client in self.updates.clients.iter_mut().filter(|client| client.additions == n_added) {
                 client.updated.problems.extend(problems.iter().cloned());
@@ -186,38 +192,50 @@ impl Daemon {
         }
     }
 
-    /// Adds the groups and processes that are new in a plan. Returns groups, with what went wrong in them.
-    fn carry_out_additions(&mut self, plan: &UpdatePlan) -> Vec<(String, String)> {
-        let mut problems = Vec::new();
+    /// Adds the groups and processes that are new in a plan, and starts them when all are there. Returns groups, with what
+    /// went wrong in them.
+    fn carry_out_additions(
+        &mut self,
+        plan: &UpdatePlan,
+        configured: &ConfiguredGroups,
+    ) -> Vec<(String, String)> {
+        let (mut problems, mut groups, mut members) = (Vec::new(), Vec::new(), Vec::new());
         for group in &plan.groups {
-            let found = match group.action {
-                GroupAction::Add => self.add_new_group(&group.name).err().into_iter().collect(),
-                GroupAction::Change => self.add_new_members(group),
-                GroupAction::Remove | GroupAction::Replace => Vec::new(),
-            };
-            problems.extend(found.into_iter().map(|problem| (group.name.clone(), problem)));
+            let Some(config) = configured.get(&*group.name) else { continue };
+            let is_there = self.procs.group(&group.name).is_some();
+            match group.action {
+                GroupAction::Add if !is_there => match self.add_group(config) {
+                    Ok(()) => groups.push(&group.name),
+                    Err(problem) => problems.push((group.name.clone(), problem)),
+                },
+                GroupAction::Change if is_there => {
+                    let (added, failed) = self.add_new_members(group, config);
+                    members.extend((!added.is_empty()).then_some(added));
+                    problems.extend(failed.into_iter().map(|problem| (group.name.clone(), problem)));
+                }
+                _ => {}
+            }
+        }
+        if groups.is_empty() && members.is_empty() {
+            return problems;
+        }
+        // Whoever takes over after a crash has to know them before their programs run.
+        let saved = self.save();
+        groups.into_iter().for_each(|group| self.autostart(group, &saved));
+        for mut slots in members {
+            slots.retain(|slot| self.procs.proc(*slot).is_some_and(|proc| self.starts_by_itself(proc)));
+            slots.sort_by_key(|slot| self.procs.proc(*slot).map(|proc| proc.config.priority));
+            self.start_with_needs(&slots);
         }
         problems
     }
 
-    fn add_new_group(&mut self, name: &str) -> Result<(), String> {
-        let Some(configured) = self.configured_group(name) else { return Ok(()) };
-        if self.procs.group(name).is_some() {
-            return Ok(());
-        }
-        self.add_group(&configured)?;
-        let saved = self.save();
-        self.autostart(name, &saved);
-        Ok(())
-    }
-
-    /// Adds the processes of a group that are new in its plan. Returns what went wrong.
-    fn add_new_members(&mut self, plan: &GroupPlan) -> Vec<String> {
-        let Some(configured) =
-            self.configured_group(&plan.name).filter(|_| self.procs.group(&plan.name).is_some())
-        else {
-            return Vec::new();
-        };
+    /// Adds the processes of a group that are new in its plan. Returns them, and what went wrong.
+    fn add_new_members(
+        &mut self,
+        plan: &GroupPlan,
+        configured: &Arc<GroupConfig>,
+    ) -> (Vec<SlotId>, Vec<String>) {
         let by_name: HashMap<&str, &Arc<ProcessConfig>> =
             configured.processes.iter().map(|process| (&*process.name, process)).collect();
         let (mut problems, mut added) = (Vec::new(), Vec::new());
@@ -226,23 +244,17 @@ impl Daemon {
             if self.procs.member(&plan.name, &process.name).is_some() {
                 continue;
             }
-            match self.add_member(&configured, config) {
+            match self.add_member(configured, config) {
                 Ok(slot) => added.push(slot),
                 Err(problem) => problems.push(problem),
             }
         }
-        if added.is_empty() {
-            return problems;
+        if !added.is_empty() {
+            self.procs.set_group_config(configured);
+            self.reckon_descriptors();
+            self.tell_of_cgroups(configured);
         }
-        self.procs.set_group_config(&configured);
-        self.reckon_descriptors();
-        self.tell_of_cgroups(&configured);
-        // Whoever takes over after a crash has to know them before their programs run.
-        self.save();
-        added.retain(|slot| self.procs.proc(*slot).is_some_and(|proc| self.starts_by_itself(proc)));
-        added.sort_by_key(|slot| self.procs.proc(*slot).map(|proc| proc.config.priority));
-        self.start_with_needs(&added);
-        problems
+        (added, problems)
     }
 
     /// Whether an update of a process has not come to its end.
@@ -252,15 +264,16 @@ impl Daemon {
     }
 
     /// Writes down what is going to be stopped, and what is to become of it.
-    fn announce_plan(&mut self, plan: &UpdatePlan) {
-        for group in &plan.groups {
-            if matches!(group.action, GroupAction::Remove | GroupAction::Replace) {
-                if !self.in_force.groups_updating().contains(&group.name) {
-                    self.in_force.begin_update([group.name.clone()]);
-                }
-                continue;
-            }
-            let Some(configured) = self.configured_group(&group.name) else { continue };
+    fn announce_plan(&mut self, plan: &UpdatePlan, configured: &ConfiguredGroups) {
+        let updating: HashSet<&String> = self.in_force.groups_updating().iter().collect();
+        let goes = |group: &&GroupPlan| matches!(group.action, GroupAction::Remove | GroupAction::Replace);
+        let going = plan.groups.iter().filter(goes).map(|group| &group.name);
+        let going: Vec<String> = going.filter(|name| !updating.contains(name)).cloned().collect();
+        if !going.is_empty() {
+            self.in_force.begin_update(going);
+        }
+        for group in plan.groups.iter().filter(|group| !goes(group)) {
+            let Some(configured) = configured.get(&*group.name) else { continue };
             let configured: HashMap<&str, &Arc<ProcessConfig>> =
                 configured.processes.iter().map(|process| (&*process.name, process)).collect();
             for process in &group.processes {
@@ -307,7 +320,7 @@ impl Daemon {
         }
     }
 
-    fn carry_out_plan(&mut self, mut plan: UpdatePlan, adds: bool) -> Updated {
+    fn carry_out_plan(&mut self, mut plan: UpdatePlan, configured: &ConfiguredGroups, adds: bool) -> Updated {
         for group in &mut plan.groups {
             match group.action {
                 GroupAction::Remove | GroupAction::Replace => {
@@ -315,11 +328,15 @@ impl Daemon {
                         self.apply(slot, Event::Stop);
                     }
                 }
-                GroupAction::Change => self.change_group(group),
+                GroupAction::Change => {
+                    if let Some(configured) = configured.get(&*group.name) {
+                        self.change_group(group, configured);
+                    }
+                }
                 GroupAction::Add => {}
             }
         }
-        let problems = if adds { self.carry_out_additions(&plan) } else { Vec::new() };
+        let problems = if adds { self.carry_out_additions(&plan, configured) } else { Vec::new() };
         Updated { plan, problems }
     }
 
@@ -327,9 +344,19 @@ impl Daemon {
         self.in_force.config().groups.iter().find(|group| *group.name == *name).cloned()
     }
 
+    /// Those groups of the configuration that are wanted, found in one pass.
+    pub fn configured_groups(&self, is_wanted: impl Fn(&str) -> bool) -> ConfiguredGroups {
+        let wanted = self.in_force.config().groups.iter().filter(|group| is_wanted(&group.name));
+        wanted.map(|group| (Arc::clone(&group.name), Arc::clone(group))).collect()
+    }
+
+    fn configured_groups_of(&self, plan: &UpdatePlan) -> ConfiguredGroups {
+        let names: HashSet<&str> = plan.groups.iter().map(|group| &*group.name).collect();
+        self.configured_groups(|name| names.contains(name))
+    }
+
     /// Changes those processes of a group that stay, and stops those that go.
-    fn change_group(&mut self, plan: &mut GroupPlan) {
-        let Some(configured) = self.configured_group(&plan.name) else { return };
+    fn change_group(&mut self, plan: &mut GroupPlan, configured: &Arc<GroupConfig>) {
         let by_name: HashMap<&str, &Arc<ProcessConfig>> =
             configured.processes.iter().map(|process| (&*process.name, process)).collect();
         for process in plan.processes.iter_mut().filter(|process| process.action != ProcessAction::Add) {
@@ -345,7 +372,7 @@ impl Daemon {
                 self.apply_config(slot, config);
             }
         }
-        self.procs.set_group_config(&configured);
+        self.procs.set_group_config(configured);
         if plan.keys.contains(&"priority") {
             self.tell_keeper_how_to_stop(&plan.name);
         }
