@@ -307,6 +307,20 @@ impl Supervised {
         taken
     }
 
+    /// Takes the second half of the programs out of the configuration, and adds it again.
+    pub fn update_half(&self, version: usize) -> [Duration; 2] {
+        let count = || self.daemon.rows("supervisor.getAllProcessInfo").len();
+        let number = count();
+        [number / 2, number].map(|number| {
+            self.daemon.write_conf(&many(number, version));
+            let begin = Instant::now();
+            self.daemon.call("supervisord.updateGroups", vec![]);
+            let taken = begin.elapsed();
+            assert_eq!(count(), number, "programs that are configured");
+            taken
+        })
+    }
+
     /// How many programs are below the daemon.
     pub fn count(&self) -> usize {
         let pipe = self.births.path().display().to_string();

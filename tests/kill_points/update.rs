@@ -75,3 +75,57 @@ fn an_update_happens_once() {
         },
     );
 }
+
+/// A pool that is replaced, and of two groups one that goes and one that comes.
+fn conf_of_groups(version: usize) -> String {
+    let comes = if version.is_multiple_of(2) { "even" } else { "odd" };
+    let keys = |name: &str, then: &str| {
+        format!(
+            "command=/bin/sh -c 'echo $$ >> {name}.lives; {then}exec sleep 1000'\ndirectory=%(here)s\nstartsecs=0\n"
+        )
+    };
+    format!(
+        "[eventlistener:pool]\nevents=TICK_3600\nbuffer_size={}\n{}[program:{comes}]\n{}[program:still]\n{}",
+        10 + version,
+        keys("pool", "echo READY; "),
+        keys(comes, ""),
+        keys("still", "")
+    )
+}
+
+#[test]
+fn an_update_exchanges_groups_once() {
+    let daemon = start(&conf_of_groups(0));
+    let version = Cell::new(0);
+    let before = Cell::new((0, 0, 0));
+    let update = || acknowledged(&daemon, "supervisord.updateGroups", vec![]);
+    let comes = || if version.get() % 2 == 0 { "even" } else { "odd" };
+    let lives = |name: &str| {
+        fs::read_to_string(daemon.path(&format!("{name}.lives"))).map_or(0, |text| text.lines().count())
+    };
+    at_points(
+        &daemon,
+        Share::Fifth,
+        || {
+            until("all run", LONG, || n_running(&daemon) == 3 && lives(comes()) > 0 && lives("pool") > 0);
+            version.set(version.get() + 1);
+            before.set((lives("pool"), lives(comes()), daemon.pid_of("still")));
+            daemon.write_conf(&conf_of_groups(version.get()));
+        },
+        update,
+        |point, _| {
+            // Whatever has come of it, this one finds what is left to do.
+            assert!(update(), "point {point}");
+            let (n_pools, n_comers, still) = before.get();
+            until(&format!("who is new has come after point {point}"), LONG, || {
+                n_running(&daemon) == 3 && lives("pool") > n_pools && lives(comes()) > n_comers
+            });
+            assert_eq!((lives("pool"), lives(comes())), (n_pools + 1, n_comers + 1), "point {point}");
+            assert_eq!(daemon.pid_of("still"), still, "point {point}");
+            let rows = daemon.rows("supervisor.getAllProcessInfo");
+            assert_eq!(rows.len(), 3, "point {point}");
+            let left = daemon.rows("supervisord.previewUpdate");
+            assert_eq!(left.len(), 0, "point {point}: {left:?}");
+        },
+    );
+}
