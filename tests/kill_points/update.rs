@@ -96,10 +96,12 @@ fn conf_of_groups(version: usize) -> String {
 #[test]
 fn an_update_exchanges_groups_once() {
     let daemon = start(&conf_of_groups(0));
-    let version = Cell::new(0);
+    let version = Cell::new(0_usize);
     let before = Cell::new((0, 0, 0));
     let update = || acknowledged(&daemon, "supervisord.updateGroups", vec![]);
-    let comes = || if version.get() % 2 == 0 { "even" } else { "odd" };
+    let left = || daemon.rows("supervisord.previewUpdate").len();
+    let to_do = Cell::new(0_usize);
+    let comes = || if version.get().is_multiple_of(2) { "even" } else { "odd" };
     let lives = |name: &str| {
         fs::read_to_string(daemon.path(&format!("{name}.lives"))).map_or(0, |text| text.lines().count())
     };
@@ -111,10 +113,15 @@ fn an_update_exchanges_groups_once() {
             version.set(version.get() + 1);
             before.set((lives("pool"), lives(comes()), daemon.pid_of("still")));
             daemon.write_conf(&conf_of_groups(version.get()));
+            to_do.set(left());
+            assert_ne!(to_do.get(), 0);
         },
         update,
         |point, _| {
-            // Whatever has come of it, this one finds what is left to do.
+            // The successor finishes what was begun, all of it, and nothing else.
+            until(&format!("all or nothing has happened after point {point}"), LONG, || {
+                [0, to_do.get()].contains(&left())
+            });
             assert!(update(), "point {point}");
             let (n_pools, n_comers, still) = before.get();
             until(&format!("who is new has come after point {point}"), LONG, || {
@@ -124,8 +131,7 @@ fn an_update_exchanges_groups_once() {
             assert_eq!(daemon.pid_of("still"), still, "point {point}");
             let rows = daemon.rows("supervisor.getAllProcessInfo");
             assert_eq!(rows.len(), 3, "point {point}");
-            let left = daemon.rows("supervisord.previewUpdate");
-            assert_eq!(left.len(), 0, "point {point}: {left:?}");
+            assert_eq!(left(), 0, "point {point}");
         },
     );
 }
