@@ -111,7 +111,11 @@ fn dependencies_change_under_who_runs() {
     let pid = daemon.pid_of("web");
     daemon.write_conf(&conf("depends_on=db\ndepends_restart=restart\n"));
     assert_eq!(plan(&daemon), "web: would apply it while it runs: depends_on\n");
+    // Only what changes something leaves a line.
+    let is_audited = || daemon.log().contains("called supervisord.updateGroups");
+    assert!(!is_audited());
     daemon.ctl(&["update"]);
+    assert!(is_audited());
     assert_eq!(daemon.pid_of("web"), pid);
     daemon.ctl(&["restart", "db"]);
     until("it has followed", LONG, || ![0, pid].contains(&daemon.pid_of("web")));

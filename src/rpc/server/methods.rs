@@ -26,6 +26,9 @@ pub struct Method {
     pub plan: fn(Args) -> Planned,
 }
 
+/// The parameter of methods that change something with which they only tell what they would do.
+pub(super) const PLAN_ONLY: &str = "plan_only";
+
 /// Whether a method changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -525,7 +528,7 @@ pub static OWN: [Method; 22] = [
         "updateGroups",
         Changes,
         "array",
-        &[("array", "groups"), ("boolean", "plan_only")],
+        &[("array", "groups"), ("boolean", PLAN_ONLY)],
         "Reads the configuration again and makes these groups what it says, or all of them. Touches what differs and \
          nothing else; with plan_only it touches nothing. A struct for each group: group, action, members, keys, problem, \
          and processes, each with name, action and keys.",

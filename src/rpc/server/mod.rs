@@ -228,10 +228,10 @@ async fn read_completely(reply: Reply, budget: usize) -> Result<Reply, Fault> {
     })
 }
 
-/// The audit line of a call, if the method changes something.
 /// So many names of a list stand in the log.
 const LISTED_MAX: usize = 100;
 
+/// The audit line of a call, if it changes something.
 fn audit(method: &Method, call: &Call, caller: &Caller) -> Option<Audit> {
     // Those of our own methods that come first in a list are names, too.
     let names = |elements: &[Value]| {
@@ -246,7 +246,10 @@ fn audit(method: &Method, call: &Call, caller: &Caller) -> Option<Audit> {
         Some(Value::Array(elements)) => Some(names(elements)).filter(|names| !names.is_empty()),
         _ => None,
     };
-    (method.effect != Effect::Reads).then(|| Audit::of_method(caller, &call.method, target.as_deref()))
+    let plan_only = method.params.iter().position(|(_, name)| *name == methods::PLAN_ONLY);
+    let is_planned = plan_only.and_then(|at| call.params.get(at)) == Some(&Value::Boolean(true));
+    let changes = method.effect != Effect::Reads && !is_planned;
+    changes.then(|| Audit::of_method(caller, &call.method, target.as_deref()))
 }
 
 fn finish(audit: Option<Audit>, result: Result<Reply, Fault>) -> Result<Reply, Fault> {
