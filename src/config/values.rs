@@ -50,10 +50,13 @@ pub(super) const DEFAULT_MODE: u32 = 0o700;
 
 /// `true yes on 1 t` or `false no off 0 f`, any case; the letters are those of relatives.
 pub(crate) fn boolean(text: &str) -> Parsed<bool> {
-    match text.to_lowercase().as_str() {
-        "yes" | "true" | "on" | "1" | "t" => Ok(true),
-        "no" | "false" | "off" | "0" | "f" => Ok(false),
-        _ => Err(format!("not a valid boolean value: {}", repr(text))),
+    let is_one_of = |words: [&str; 5]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
+    if is_one_of(["yes", "true", "on", "1", "t"]) {
+        Ok(true)
+    } else if is_one_of(["no", "false", "off", "0", "f"]) {
+        Ok(false)
+    } else {
+        Err(format!("not a valid boolean value: {}", repr(text)))
     }
 }
 
