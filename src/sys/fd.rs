@@ -153,6 +153,19 @@ pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(borrowed, 3)?)
 }
 
+/// Makes room for so many descriptors, or for as many as may be open.
+///
+/// The kernel's table doubles when the next descriptor does not fit. A process with several threads waits meanwhile until none
+/// of them can read the old one, 10 to 20 ms and more. So this is for a process that has only one yet.
+pub fn make_room(number: u64) {
+    use rustix::process::{Resource, getrlimit};
+    let Ok(null) = null() else { return };
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let highest = RawFd::try_from(number.min(most)).unwrap_or(RawFd::MAX).saturating_sub(1);
+    // Whoever gets less room waits later.
+    let _ = rustix::io::fcntl_dupfd_cloexec(&null, highest);
+}
+
 /// Puts a second descriptor, open across exec, under a certain number, which must be unused.
 ///
 /// # Errors
@@ -162,4 +175,22 @@ pub fn duplicate_to(fd: impl AsFd, number: RawFd) -> io::Result<()> {
     // SAFETY: the number is nobody's by the contract above, so nothing that is owned gets closed.
     let result = unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_as_many_as_may_be_open() {
+        let room = || {
+            let status = std::fs::read_to_string("/proc/self/status").expect("/proc is there");
+            let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).map(str::trim);
+            size.and_then(|size| size.parse::<u64>().ok()).expect("it tells the size of the table")
+        };
+        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+        let wanted = (2 * room()).min(most);
+        make_room(wanted);
+        assert!(room() >= wanted, "{} of {wanted}", room());
+    }
 }

@@ -80,6 +80,16 @@ pub fn run_if_manager() -> Option<u8> {
     })
 }
 
+/// How many descriptors the manager will have open at about its most.
+fn descriptors_for(config: &Config) -> u64 {
+    /// Two outputs with a log file each.
+    const OF_A_PROCESS: u64 = 7;
+    /// Its own, and those of clients.
+    const FURTHER: u64 = 256;
+    let n_processes: usize = config.groups.iter().map(|group| group.processes.len()).sum();
+    FURTHER + OF_A_PROCESS * n_processes as u64
+}
+
 /// # Errors
 /// What keeps it from coming up.
 fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
@@ -117,6 +127,8 @@ fn run(link: Link, doorbell: OwnedFd) -> Result<u8, String> {
         None => InForce::begin(in_force),
     };
     let config = Arc::clone(in_force.config());
+    // Before there is another thread, too.
+    fd::make_room(descriptors_for(&config));
     if let Some(directory) = &boot.work_dir {
         // The keeper is where it was started, as whoever started it had it.
         let _ = std::env::set_current_dir(directory);
