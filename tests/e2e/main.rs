@@ -61,6 +61,7 @@ mod superlance;
 mod surroundings;
 mod survivors;
 mod update;
+mod update_again;
 mod update_matrix;
 mod upgrade;
 mod usage;

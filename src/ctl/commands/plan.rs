@@ -4,6 +4,7 @@ use crate::ctl::error::Outcome;
 use crate::ctl::records::{Configured, GroupChange, Process, ProcessChange, Reread};
 use crate::ctl::session::Session;
 use crate::model::namespec;
+use crate::model::state::ProcessState;
 
 /// What happens to a group as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +81,16 @@ fn of_process(
     let is_it = |its_group: &str, name: &str| its_group == group && name == change.name;
     let runs = processes.iter().any(|process| is_it(&process.group, &process.name) && process.pid != 0);
     let starts = configured.iter().any(|process| is_it(&process.group, &process.name) && process.autostart);
+    let has_failed = processes.iter().any(|process| {
+        is_it(&process.group, &process.name) && process.statename == ProcessState::Fatal.name()
+    });
+    let is_mended = has_failed || change.keys.iter().any(|key| key == "autostart");
     let what = match (change.action.as_str(), runs, starts) {
         ("remove", true, _) => "would stop and remove it",
         ("remove", false, _) => "would remove it",
         ("restart", true, _) => "would restart it",
         ("restart", false, true) => "would start it with the new configuration",
+        ("apply", false, true) if is_mended => "would start it with the new configuration",
         ("apply", true, _) => "would apply it while it runs",
         ("restart" | "apply", false, _) => "would change it while it is at rest",
         ("add", _, true) => "would add and start it",

@@ -269,7 +269,7 @@ impl Daemon {
             self.in_force.adopt(crate::config::keep(&active, fresh));
         }
         let plan = crate::config::update::plan(&active, &self.in_force.config().groups, |_| true);
-        self.update_groups(plan, None);
+        self.update_groups(plan, None, None);
     }
 
     /// Takes out groups that were to be stopped and have, and adds those that the configuration has instead.

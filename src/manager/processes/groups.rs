@@ -92,7 +92,9 @@ impl Daemon {
 
     /// Starts processes, and before them what they need and what will not come by itself.
     pub fn start_with_needs(&mut self, slots: &[SlotId]) {
-        let slots = self.with_needs(slots);
+        let mut slots = self.with_needs(slots);
+        // What an update takes away is not brought up again by who needs it.
+        self.retain_startable(&mut slots);
         self.spawn_together(|daemon| {
             for slot in slots {
                 daemon.apply(slot, Event::Start);

@@ -15,7 +15,7 @@ use crate::manager::boot::{AutoLogs, MemberChange};
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::groups::create_auto_logs;
 use crate::manager::processes::proc::Next;
-use crate::manager::processes::{Proc, SlotId};
+use crate::manager::processes::{Group, Proc, SlotId};
 use crate::manager::state_file::Pending;
 use crate::manager::streams::stream_specs;
 use crate::model::config::{ChildLog, GroupConfig, ProcessConfig};
@@ -110,7 +110,9 @@ impl Updates {
 impl Daemon {
     /// Carries out a plan for the groups of the last reread. The client is answered when all that was to be stopped has been
     /// and has what comes after it.
-    pub fn update_groups(&mut self, plan: UpdatePlan, asked: Option<Asked>) {
+    ///
+    /// `names` are the groups that the client waits for, whoever has asked for what becomes of them; all if there is none.
+    pub fn update_groups(&mut self, plan: UpdatePlan, names: Option<&[String]>, asked: Option<Asked>) {
         self.forget_taken();
         let configured = self.configured_groups_of(&plan);
         self.announce_plan(&plan, &configured);
@@ -126,7 +128,10 @@ impl Daemon {
         self.in_force.expect_snapshots(true);
         self.save();
         // What is new may want the port of what goes.
-        let waits = !is_scale && plan.groups.iter().any(takes_away);
+        let something_goes = plan.groups.iter().any(takes_away)
+            || self.updates.leaving.values().any(|leaving| !leaving.returns)
+            || !self.in_force.groups_updating().is_empty();
+        let waits = !is_scale && something_goes && plan.groups.iter().any(adds);
         let updated = self.spawn_together(|daemon| daemon.carry_out_plan(plan, &configured, !waits));
         self.in_force.set_scaling(Vec::new());
         if waits {
@@ -138,17 +143,12 @@ impl Daemon {
         if let Some(asked) = asked {
             let n_additions = self.updates.additions.len();
             let (mut slots, mut groups) = (HashSet::new(), HashSet::new());
-            let updating: HashSet<&String> = self.in_force.groups_updating().iter().collect();
-            for group in &updated.plan.groups {
-                if updating.contains(&group.name) {
-                    groups.insert(group.name.clone());
-                }
-                let members =
-                    group.processes.iter().filter_map(|it| self.procs.member(&group.name, &it.name));
-                // Nobody waits for the end of a single run.
-                let is_run = |slot: &SlotId| self.procs.proc(*slot).is_some_and(Proc::is_in_run);
-                slots.extend(members.filter(|slot| self.is_on_its_way(*slot) && !is_run(slot)));
-            }
+            let wanted: Option<HashSet<&str>> = names.map(|all| all.iter().map(String::as_str).collect());
+            let is_wanted = |group: &str| wanted.as_ref().is_none_or(|wanted| wanted.contains(group));
+            let updating = self.in_force.groups_updating().iter();
+            groups.extend(updating.filter(|group| is_wanted(group)).cloned());
+            // Nobody waits for the end of a single run.
+            slots.extend(self.under_way(is_wanted));
             let additions = if waits { self.updates.n_added + n_additions as u64 } else { 0 };
             self.updates.clients.push(Waiting { slots, groups, additions, updated, asked });
         }
@@ -157,15 +157,14 @@ impl Daemon {
 
     /// Lets what is new in a plan wait until all that goes has gone.
     fn add_later(&mut self, plan: &UpdatePlan) {
-        let (mut slots, mut groups) = (HashSet::new(), HashSet::new());
-        for group in &plan.groups {
-            if group.action == GroupAction::Remove {
-                groups.insert(group.name.clone());
-            }
-            let members = group.processes.iter().filter(|it| it.action == ProcessAction::Remove);
-            let members = members.filter_map(|it| self.procs.member(&group.name, &it.name));
-            slots.extend(members.filter(|slot| self.updates.leaving.contains_key(slot)));
-        }
+        let going = self.updates.leaving.iter().filter(|(_, leaving)| !leaving.returns);
+        let slots = going.map(|(slot, _)| *slot).collect();
+        let is_configured: HashSet<&str> =
+            self.in_force.config().groups.iter().map(|group| &*group.name).collect();
+        // Those that are replaced come back by themselves.
+        let going =
+            self.in_force.groups_updating().iter().filter(|name| !is_configured.contains(name.as_str()));
+        let groups = going.cloned().collect();
         self.updates.additions.push_back(Addition { slots, groups, plan: plan.clone() });
     }
 
@@ -257,6 +256,69 @@ impl Daemon {
         (added, problems)
     }
 
+    /// The active groups as they will be once all that is under way has come to its end.
+    pub fn coming_groups(&self) -> Vec<Arc<GroupConfig>> {
+        let coming = |group: &Group| {
+            let is_changing = |slot: &SlotId| self.is_going(*slot) || self.coming_config(*slot).is_some();
+            if !group.members.iter().any(is_changing) {
+                return Arc::clone(&group.config);
+            }
+            let members = group.members.iter().zip(&group.config.processes);
+            let staying = members.filter(|(slot, _)| !self.is_going(**slot));
+            let processes =
+                staying.map(|(slot, config)| Arc::clone(self.coming_config(*slot).unwrap_or(config)));
+            Arc::new(GroupConfig { processes: processes.collect(), ..GroupConfig::clone(&group.config) })
+        };
+        self.procs.groups().iter().map(coming).collect()
+    }
+
+    /// Whether a process is being taken away for good.
+    fn is_going(&self, slot: SlotId) -> bool {
+        self.updates.leaving.get(&slot).is_some_and(|leaving| !leaving.returns)
+    }
+
+    /// The configuration that a process gets as soon as what it does now is over.
+    fn coming_config(&self, slot: SlotId) -> Option<&Arc<ProcessConfig>> {
+        let proc = self.procs.proc(slot)?;
+        // The others have it from their next start on, whenever that is.
+        let is_soon =
+            proc.is_in_run() || matches!(proc.process.state, State::Stopping { .. } | State::Unknown { .. });
+        proc.next.as_ref().filter(|_| is_soon).map(|next| &next.config)
+    }
+
+    /// Why a process cannot be started now: an update is taking it away. `None` if it can.
+    pub fn why_no_start(&self, slot: SlotId) -> Option<&'static str> {
+        let group = &self.procs.proc(slot)?.group;
+        let is_updating = || self.in_force.groups_updating().iter().any(|updating| **updating == **group);
+        match self.updates.leaving.get(&slot) {
+            Some(Leaving { returns: false, .. }) => Some("an update is taking it away"),
+            Some(Leaving { returns: true, .. }) => Some("an update is replacing it"),
+            None if is_updating() => Some("an update is taking its group away or replacing it"),
+            None => None,
+        }
+    }
+
+    /// Leaves those that can be started now.
+    pub fn retain_startable(&self, slots: &mut Vec<SlotId>) {
+        let updating: HashSet<&str> = self.in_force.groups_updating().iter().map(String::as_str).collect();
+        if self.updates.leaving.is_empty() && updating.is_empty() {
+            return;
+        }
+        let is_updating = |slot| self.procs.proc(slot).is_some_and(|proc| updating.contains(&*proc.group));
+        slots.retain(|slot| !self.updates.leaving.contains_key(slot) && !is_updating(*slot));
+    }
+
+    /// Processes of groups that are stopping because of an update.
+    fn under_way(&self, is_wanted: impl Fn(&str) -> bool) -> HashSet<SlotId> {
+        let is_under_way = |slot: SlotId, proc: &Proc| {
+            let is_stopping = matches!(proc.process.state, State::Stopping { .. });
+            !proc.is_in_run()
+                && (self.updates.leaving.contains_key(&slot) || (proc.next.is_some() && is_stopping))
+        };
+        let all = self.procs.all().filter(|(slot, proc)| is_under_way(*slot, proc));
+        all.filter(|(_, proc)| is_wanted(&proc.group)).map(|(slot, _)| slot).collect()
+    }
+
     /// Whether an update of a process has not come to its end.
     fn is_on_its_way(&self, slot: SlotId) -> bool {
         self.updates.leaving.contains_key(&slot)
@@ -283,8 +345,15 @@ impl Daemon {
                         self.updates.leaving.insert(slot, Leaving { returns: false, starts: false });
                     }
                     (ProcessAction::Restart, Some(config)) => self.announce_restart(slot, config),
-                    (ProcessAction::Apply, Some(config)) if self.is_restarted_for(slot, config) => {
+                    (ProcessAction::Apply, Some(config))
+                        if self.is_restarted_for(slot, config) || self.coming_config(slot).is_some() =>
+                    {
                         self.announce_restart(slot, config);
+                    }
+                    // It was to go for good, and is wanted again.
+                    (ProcessAction::Add, Some(config)) if self.is_going(slot) => {
+                        let starts = self.in_force.starts_by_itself(&group.name, config);
+                        self.updates.leaving.insert(slot, Leaving { returns: true, starts });
                     }
                     _ => {}
                 }
@@ -321,19 +390,16 @@ impl Daemon {
     }
 
     fn carry_out_plan(&mut self, mut plan: UpdatePlan, configured: &ConfiguredGroups, adds: bool) -> Updated {
-        for group in &mut plan.groups {
-            match group.action {
-                GroupAction::Remove | GroupAction::Replace => {
-                    for slot in self.last_first(&group.name) {
-                        self.apply(slot, Event::Stop);
-                    }
-                }
-                GroupAction::Change => {
-                    if let Some(configured) = configured.get(&*group.name) {
-                        self.change_group(group, configured);
-                    }
-                }
-                GroupAction::Add => {}
+        // Who no longer depends on what goes is not to hear of its end.
+        for group in plan.groups.iter_mut().filter(|group| group.action == GroupAction::Change) {
+            if let Some(configured) = configured.get(&*group.name) {
+                self.change_group(group, configured);
+            }
+        }
+        let goes = |group: &&GroupPlan| matches!(group.action, GroupAction::Remove | GroupAction::Replace);
+        for group in plan.groups.iter().filter(goes) {
+            for slot in self.last_first(&group.name) {
+                self.apply(slot, Event::Stop);
             }
         }
         let problems = if adds { self.carry_out_additions(&plan, configured) } else { Vec::new() };
@@ -479,10 +545,30 @@ impl Daemon {
 
     /// A process goes on with another configuration.
     fn apply_config(&mut self, slot: SlotId, config: &Arc<ProcessConfig>) {
-        let lives = self.procs.proc(slot).is_some_and(|proc| proc.process.state.pid().is_some());
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let (old, lives) = (Arc::clone(proc.usual_config()), proc.process.state.pid().is_some());
         self.reconfigure(slot, config, if lives { Alive::Yes } else { Alive::No });
         self.apply(slot, Event::Reconfigured);
+        if old.dependencies != config.dependencies {
+            // What it has been waiting for, or has failed of, may be no condition any more.
+            self.apply(slot, Event::NeedsChanged);
+        }
         self.show_process(slot);
+        self.start_if_mended(slot, &old);
+    }
+
+    /// Starts a process at rest that another configuration is to bring up, though none of its keys takes a restart: it had
+    /// failed with the old one, or was not to start by itself.
+    fn start_if_mended(&mut self, slot: SlotId, old: &ProcessConfig) {
+        let Some(proc) = self.procs.proc(slot) else { return };
+        let is_mended = matches!(proc.process.state, State::Fatal { .. });
+        let is_at_rest = is_mended || matches!(proc.state(), ProcessState::Stopped | ProcessState::Exited);
+        if is_at_rest
+            && self.starts_by_itself(proc)
+            && (is_mended || !self.in_force.starts_by_itself(&proc.group, old))
+        {
+            self.start_with_needs(&[slot]);
+        }
     }
 
     /// Gives a process another configuration, and all that was made from the old one follows.
@@ -491,7 +577,10 @@ impl Daemon {
         let (old, is_listener) = (Arc::clone(proc.usual_config()), proc.is_listener);
         let group_priority = self.procs.group(&proc.group).map_or(0, |group| group.config.priority);
         let keys = changed_keys(&old, config);
-        ::log::info!("'{}' has another configuration: {}", proc.namespec(), keys.join(", "));
+        // An update that was withdrawn while it was under way leaves none.
+        if !keys.is_empty() {
+            ::log::info!("'{}' has another configuration: {}", proc.namespec(), keys.join(", "));
+        }
         let logs = self.auto_logs_of(proc, config);
         self.count_out(&old, is_listener);
         self.count_in(config, is_listener);
@@ -759,10 +848,9 @@ impl Daemon {
         }
         let unfinished: HashSet<String> = self.in_force.unfinished_update().iter().cloned().collect();
         if !unfinished.is_empty() {
-            let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
-            let configured = &self.in_force.config().groups;
+            let (active, configured) = (self.coming_groups(), &self.in_force.config().groups);
             let plan = update::plan(&active, configured, |group| unfinished.contains(group));
-            self.update_groups(plan, None);
+            self.update_groups(plan, None, None);
         }
         self.go_on_scaling();
     }
@@ -772,6 +860,12 @@ impl Daemon {
 fn takes_away(group: &GroupPlan) -> bool {
     group.action == GroupAction::Remove
         || group.processes.iter().any(|process| process.action == ProcessAction::Remove)
+}
+
+/// Whether something in a group is new.
+fn adds(group: &GroupPlan) -> bool {
+    group.action == GroupAction::Add
+        || group.processes.iter().any(|process| process.action == ProcessAction::Add)
 }
 
 /// Whether a process has a program while it gets another configuration.

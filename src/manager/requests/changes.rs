@@ -71,7 +71,7 @@ impl Daemon {
         let plan = self.read_again().and_then(|()| self.update_plan(names));
         match plan {
             Ok(plan) if plan_only => self.answers.post(client, Ok(Updated { plan, problems: Vec::new() })),
-            Ok(plan) => self.update_groups(plan, Some(Asked::Update(client))),
+            Ok(plan) => self.update_groups(plan, names, Some(Asked::Update(client))),
             Err(fault) => self.answers.post(client, Err(fault)),
         }
     }
@@ -113,7 +113,7 @@ impl Daemon {
     /// # Errors
     /// BAD_NAME for a group that is neither active nor configured.
     fn update_plan(&self, names: Option<&[String]>) -> Result<UpdatePlan, Fault> {
-        let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
+        let active = self.coming_groups();
         let configured = &self.in_force.config().groups;
         let Some(names) = names else { return Ok(update::plan(&active, configured, |_| true)) };
         let known: HashSet<&str> = active.iter().chain(configured).map(|group| &*group.name).collect();

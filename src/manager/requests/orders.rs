@@ -135,6 +135,9 @@ impl Daemon {
     fn begin_start(&mut self, slot: SlotId, order: Order) -> Result<(), Fault> {
         let Some(proc) = self.procs.proc(slot) else { return Err(Fault::new(FaultCode::BadName)) };
         let config = Arc::clone(&proc.config);
+        if let Some(why) = self.why_no_start(slot) {
+            return Err(Fault::with(FaultCode::Failed, format!("{}: {why}", proc.namespec())));
+        }
         self.resolve_promptly(&config).map_err(|error| error.fault())?;
         // What it needs is wanted with it.
         let wanted = if order == Order::StartAlone { vec![slot] } else { self.with_needs(&[slot]) };

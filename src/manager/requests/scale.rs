@@ -31,7 +31,8 @@ impl Daemon {
     pub(super) fn scale_request(&mut self, orders: &[Scaling], save: bool, client: Client<Scaled>) {
         match self.scale(orders, save) {
             Ok(Decision { plan, scaled }) => {
-                self.update_groups(plan, Some(Asked::Scale(client, Box::new(scaled))));
+                let names: Vec<String> = plan.groups.iter().map(|group| group.name.clone()).collect();
+                self.update_groups(plan, Some(&names), Some(Asked::Scale(client, Box::new(scaled))));
             }
             Err(fault) => self.answers.post(client, Err(fault)),
         }
@@ -171,7 +172,7 @@ impl Daemon {
         {
             return Err(failed(format!("group '{group}' is being updated: try again when that is done")));
         }
-        let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
+        let active = self.coming_groups();
         let names: HashSet<&str> = names.iter().map(String::as_str).collect();
         scale_plan(&active, before, &fresh.groups, &groups, &names).map_err(|group| {
             failed(format!("group '{group}' is not active as it is configured: run 'update {group}' first"))
@@ -185,9 +186,9 @@ impl Daemon {
             return;
         }
         let config = Arc::clone(self.in_force.config());
-        let active: Vec<_> = self.procs.groups().iter().map(|group| Arc::clone(&group.config)).collect();
+        let active = self.coming_groups();
         match self.plan_of_scale(&names, &active, &config) {
-            Ok(plan) => self.update_groups(plan, None),
+            Ok(plan) => self.update_groups(plan, None, None),
             Err(fault) => {
                 ::log::error!("could not go on with scaling {}: {fault}", names.join(", "));
                 self.in_force.set_scaling(Vec::new());
