@@ -17,7 +17,9 @@ pub(super) fn read(section: &Section<'_>) -> Confinement {
         ..wish
     });
     let all_paths = |key: &str| -> Vec<ConfinedPath> {
-        let listed = section.get_or_default(key, paths);
+        // Without a path nothing is confined. An empty value says so; one that only comes out empty does not.
+        let is_empty = section.raw(key).is_none_or(|value| value.text.trim().is_empty());
+        let listed = if is_empty { Vec::new() } else { section.get(key, paths).unwrap_or_default() };
         listed.into_iter().map(|item| ConfinedPath { path: absolute(item.path), ..item }).collect()
     };
     let confinement = Confinement {
@@ -95,7 +97,8 @@ fn paths(text: &str) -> Parsed<Vec<ConfinedPath>> {
         }
         Ok(ConfinedPath { path: path.into(), may_be_missing })
     };
-    words(text).map(path).collect()
+    let found: Vec<ConfinedPath> = words(text).map(path).collect::<Parsed<_>>()?;
+    if found.is_empty() { Err(format!("{} names no path", repr(text))) } else { Ok(found) }
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -131,7 +134,8 @@ mod tests {
     fn paths_are_listed_by_comma() {
         let item = |path: &str, may_be_missing| ConfinedPath { path: path.into(), may_be_missing };
         assert_eq!(paths("/usr, -/opt/a b,"), Ok(vec![item("/usr", false), item("/opt/a b", true)]));
-        assert_eq!(paths(""), Ok(vec![]));
-        assert!(paths("/usr,-").is_err());
+        for wrong in ["/usr,-", "", " , "] {
+            assert!(paths(wrong).unwrap_err().ends_with(" names no path"), "{wrong}");
+        }
     }
 }

@@ -144,6 +144,24 @@ fn capabilities_that_the_daemon_lacks_are_named_or_done_without() {
 }
 
 #[test]
+fn a_wish_that_is_refused_leaves_the_other_key_as_it_is() {
+    if !has_root("takes root, to become an ordinary user with capabilities") {
+        return;
+    }
+    let own = "+setpcap,+dac_override,+net_raw";
+    let script = format!(
+        "cp \"$1\" supervisord; shift; exec setpriv --reuid=54321 --regid=54321 --clear-groups --inh-caps=-all,{own} \
+         --ambient-caps={own} ./supervisord \"$@\""
+    );
+    let conf = teller("x", STATUS, "capabilities=NET_RAW, NET_ADMIN\nambient_capabilities=-NET_ADMIN");
+    let daemon = start_under(&["sh", "-c", &script, "sh"], &conf);
+    let [_, permitted, effective, _, ambient] = Status::of(&daemon, "x").sets();
+    let net_raw = 1 << 13;
+    assert_eq!([permitted, effective, ambient].map(|set| set & !net_raw), [0; 3]);
+    daemon.wait_log("'x' runs without ambient_capabilities, which the kernel refuses");
+}
+
+#[test]
 fn what_is_kept_for_capabilities_that_are_missing_is_not_left_to_the_program() {
     if !has_root("takes root, to become others") {
         return;

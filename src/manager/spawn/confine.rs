@@ -190,11 +190,17 @@ fn capability_steps(confine: &mut Confine, config: &ProcessConfig, own_user: boo
         // Whatever the user namespace has given was for making the others.
         let kept = Kept { most: 0, ambient: None, only_ambient: true };
         confine.steps.push(step(Act::Capabilities(kept), "capabilities", false));
-    } else if most.is_some() || ambient.is_some() {
-        let kept = Kept { most: most.unwrap_or(u64::MAX), ambient: ambient.map(bits), only_ambient: keeps };
-        let key = if ambient.is_some() { "ambient_capabilities" } else { "capabilities" };
-        let is_optional = ambient.or(wanted.capabilities.as_ref()).is_some_and(|wish| wish.is_optional);
-        confine.steps.push(step(Act::Capabilities(kept), key, is_optional));
+        return;
+    }
+    // Each key by itself: a wish that is refused takes nothing of the other one with it.
+    if let (Some(most), Some(wish)) = (most, &wanted.capabilities) {
+        let kept = Kept { most, ambient: None, only_ambient: false };
+        confine.steps.push(step(Act::Capabilities(kept), "capabilities", wish.is_optional));
+    }
+    if let Some(wish) = ambient {
+        let most = most.unwrap_or(u64::MAX);
+        let kept = Kept { most, ambient: Some(bits(wish)), only_ambient: keeps };
+        confine.steps.push(step(Act::Capabilities(kept), "ambient_capabilities", wish.is_optional));
     }
 }
 
