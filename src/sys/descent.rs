@@ -13,6 +13,7 @@ use crate::model::time::Monotonic;
 use crate::sys::stat::Stat;
 use crate::sys::{clock, pidfd, process, signals};
 use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::time::Duration;
@@ -32,20 +33,39 @@ const MOST_PASSES: usize = 64;
 /// So many looks in a row have to find nobody new.
 const QUIET_PASSES: usize = 2;
 
-/// `SUPERVISOR_TREE=…`.
-pub fn setting(mark: u64) -> String {
-    format!("{MARK_VARIABLE}={mark:016x}")
+/// So many marks stand in one environment: one for each daemon that is a program of another one.
+const MOST_MARKS: usize = 16;
+
+/// Puts the mark of a program's run into its environment, before those of trees that it is a part of with the daemon: both
+/// are found in what it starts.
+pub fn put_mark(environment: &mut Vec<CString>, mark: u64) {
+    let mut marks = vec![mark];
+    environment.retain(|word| {
+        let of_others = marks_in(word.as_bytes());
+        marks.extend(of_others.iter().flatten());
+        of_others.is_none()
+    });
+    marks.truncate(MOST_MARKS);
+    let marks: Vec<String> = marks.iter().map(|mark| format!("{mark:016x}")).collect();
+    environment.extend(CString::new(format!("{MARK_VARIABLE}={}", marks.join(":"))));
 }
 
-/// The mark in a process' environment as that was when it was executed; `None` if it has none, or may not be looked at.
-pub fn mark_of(pid: i32) -> Option<u64> {
+/// The marks in a word of an environment; `None` if it is another variable.
+fn marks_in(word: &[u8]) -> Option<Vec<u64>> {
+    let value = word.strip_prefix(MARK_VARIABLE.as_bytes())?.strip_prefix(b"=")?;
+    let parse = |mark: &[u8]| u64::from_str_radix(std::str::from_utf8(mark).ok()?, 16).ok();
+    let marks = value.split(|byte| *byte == b':').filter_map(parse);
+    Some(marks.filter(|mark| *mark != 0).take(MOST_MARKS).collect())
+}
+
+/// The marks in a process' environment as that was when it was executed; none if it may not be looked at.
+pub fn marks_of(pid: i32) -> Vec<u64> {
     let mut environment = Vec::new();
-    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
-    file.take(LONGEST_ENVIRONMENT).read_to_end(&mut environment).ok()?;
-    let value = environment
-        .split(|byte| *byte == 0)
-        .find_map(|word| word.strip_prefix(MARK_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
-    u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok().filter(|mark| *mark != 0)
+    let Ok(file) = File::open(format!("/proc/{pid}/environ")) else { return Vec::new() };
+    match file.take(LONGEST_ENVIRONMENT).read_to_end(&mut environment) {
+        Ok(_) => environment.split(|byte| *byte == 0).filter_map(marks_in).flatten().collect(),
+        Err(_) => Vec::new(),
+    }
 }
 
 /// By what the members of a tree are known.
@@ -169,7 +189,7 @@ impl Tree {
             let stat = Stat::of(pid)?;
             let identity = Identity { pid, start_ticks: stat.start_ticks()? };
             let is_in_group = self.group > 0 && stat.group() == Some(self.group);
-            let is_ours = is_in_group || (self.mark != 0 && mark_of(pid) == Some(self.mark));
+            let is_ours = is_in_group || (self.mark != 0 && marks_of(pid).contains(&self.mark));
             is_ours.then_some(identity)
         };
         adopted.into_iter().filter_map(look).collect()
@@ -252,7 +272,8 @@ impl Tree {
 pub fn adopted(keeper: i32, is_program: IsProgram<'_>) -> HashMap<u64, Vec<Identity>> {
     let mut by_mark: HashMap<u64, Vec<Identity>> = HashMap::new();
     for pid in Family::look().children(keeper).into_iter().filter(|pid| !is_program(*pid)) {
-        if let (Some(identity), Some(mark)) = (Identity::of(pid), mark_of(pid)) {
+        let Some(identity) = Identity::of(pid) else { continue };
+        for mark in marks_of(pid) {
             by_mark.entry(mark).or_default().push(identity);
         }
     }
@@ -396,6 +417,24 @@ mod tests {
          (setsid sh -c 'echo $$; env -i sleep 1000 & wait' &)\nwait";
 
     #[test]
+    fn a_program_has_its_own_mark_and_those_of_the_trees_around_it() {
+        let words =
+            |words: &[&str]| words.iter().map(|word| CString::new(*word).unwrap()).collect::<Vec<_>>();
+        for (before, after) in [
+            (&["A=1"] as &[&str], &["A=1", "SUPERVISOR_TREE=00000000000000aa"] as &[&str]),
+            (&["SUPERVISOR_TREE=bb", "A=1"], &["A=1", "SUPERVISOR_TREE=00000000000000aa:00000000000000bb"]),
+            (
+                &["SUPERVISOR_TREE=x:0:1", "SUPERVISOR_TREE=cc", "SUPERVISOR_TREES=2"],
+                &["SUPERVISOR_TREES=2", "SUPERVISOR_TREE=00000000000000aa:0000000000000001:00000000000000cc"],
+            ),
+        ] {
+            let mut environment = words(before);
+            put_mark(&mut environment, 0xaa);
+            assert_eq!(environment, words(after));
+        }
+    }
+
+    #[test]
     fn whoever_a_program_has_started_is_in_its_tree() {
         for family in [Family::Told, Family::Asked(HashMap::new())] {
             let mut shell = Shell::run(FAMILY, MARK);
@@ -416,7 +455,7 @@ mod tests {
                     && found.len() == 4
                     && [child, escaped].iter().all(|pid| found.contains(pid))
                     && family.children(escaped).iter().any(|pid| {
-                        found.contains(pid) && mark_of(*pid).is_none() && process::name(*pid) == "sleep"
+                        found.contains(pid) && marks_of(*pid).is_empty() && process::name(*pid) == "sleep"
                     });
                 if is_complete {
                     break;

@@ -55,6 +55,27 @@ fn a_stop_reaches_the_whole_tree() {
     assert!(!daemon.log().contains("with SIGKILL"), "{}", daemon.log());
 }
 
+/// The daemon is a program of another one, by whose mark its environment is known. Nobody in between makes one variable of two.
+#[test]
+fn a_tree_within_a_tree_is_told_from_it() {
+    let conf = "[program:x]\ncommand=python3 script\ndirectory=%(here)s\nstop_scope=tree\nstartsecs=0\n";
+    let outer = ["env", "SUPERVISOR_TREE=00000000000000bb"];
+    let mut daemon = Start::new(Side::under_test(), conf).under(&outer).prepare();
+    let script = "import os, time\nif os.fork() == 0:\n  os.setsid()\n  if os.fork() == 0:\n    \
+                  open('new', 'w').write(str(os.getpid()))\n    os.rename('new', 'escaped')\n    time.sleep(1000)\n  \
+                  os._exit(0)\ntime.sleep(1000)\n";
+    std::fs::write(daemon.path("script"), script).unwrap();
+    daemon.start();
+    until("it has started somebody", LONG, || daemon.path("escaped").exists());
+    let escaped: i32 = daemon.read("escaped").parse().expect("a pid");
+    let environment = std::fs::read_to_string(format!("/proc/{escaped}/environ")).unwrap();
+    let marks: Vec<&str> =
+        environment.split('\0').filter(|word| word.starts_with("SUPERVISOR_TREE=")).collect();
+    assert!(marks.len() == 1 && marks[0].ends_with(":00000000000000bb"), "{marks:?}");
+    daemon.call("supervisor.stopProcess", vec![text("x")]);
+    wait_gone(&[escaped], LONG);
+}
+
 #[test]
 fn who_ignores_the_signal_is_killed_wherever_it_is() {
     let (daemon, pids) = family("trap \"\" TERM", "stop_scope=tree\nstopwaitsecs=1");

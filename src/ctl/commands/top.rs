@@ -237,7 +237,8 @@ fn draw(session: &mut Session, view: &View<'_>, usages: &mut [Usage]) -> Outcome
     let screen = &session.screen;
     let (width, height) = screen.size_now();
     let alive = usages.iter().filter(|usage| usage.pid > 0).count();
-    let cpu: f64 = usages.iter().filter_map(|usage| usage.cpu_percent).sum();
+    // The sum of nothing is -0.
+    let cpu = usages.iter().filter_map(|usage| usage.cpu_percent).sum::<f64>() + 0.0;
     let memory: i64 = usages.iter().map(|usage| usage.memory_bytes).sum();
     let head = format!(
         "{alive} of {} alive, {cpu:.1}% cpu, {} memory; sorted by {}",

@@ -18,7 +18,6 @@ use crate::model::time::Monotonic;
 use crate::sys::descent::{self, Identity, Member, Tree};
 use crate::sys::{cgroup, clock, process, random};
 use std::collections::{HashMap, HashSet};
-use std::ffi::CString;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,15 +94,15 @@ impl Trees {
 }
 
 impl Daemon {
-    /// Says by what the descendants of the next program of a process are known; `None` if nobody will ask.
-    pub fn announce_tree(&self, slot: SlotId, config: &ProcessConfig) -> Option<CString> {
+    /// Says by which mark the descendants of the next program of a process are known; `None` if nobody will ask.
+    pub fn announce_tree(&self, slot: SlotId, config: &ProcessConfig) -> Option<u64> {
         if !config.stop_scope.is_wide() && config.memory_limit.is_none() {
             self.link.set_tree_mark(slot, 0);
             return None;
         }
         let mark = (u64::from(random::number()) << 32 | u64::from(random::number())).max(1);
         self.link.set_tree_mark(slot, mark);
-        CString::new(descent::setting(mark)).ok()
+        Some(mark)
     }
 
     /// Takes over the mark of a program that a former daemon has started.
@@ -111,7 +110,9 @@ impl Daemon {
         let Some(proc) = self.procs.proc(slot).filter(|proc| proc.config.stop_scope.is_wide()) else {
             return;
         };
-        let mark = descent::mark_of(pid).unwrap_or(0);
+        // By what the daemon itself was given, other programs of it are known as well.
+        let of_daemon = descent::marks_of(process::own_pid());
+        let mark = descent::marks_of(pid).into_iter().find(|mark| !of_daemon.contains(mark)).unwrap_or(0);
         if mark == 0 {
             ::log::warn!(
                 "'{}' (pid {pid}) was started without a mark: whoever leaves its process group is not found",

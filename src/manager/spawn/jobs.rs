@@ -14,9 +14,9 @@ use crate::model::config::ProcessConfig;
 use crate::model::namespec;
 use crate::model::time::Monotonic;
 use crate::shm::link::Link;
+use crate::sys::descent;
 use crate::sys::spawn::{Failure, Program, Progress, Spawner, Stage, Stdio, UserChange};
 use crate::sys::syscall_filter::Filter;
-use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -48,8 +48,8 @@ pub struct Job {
     pub notification: Option<(OwnedFd, i32)>,
     /// Where it is to find its credentials, if it has any.
     pub copies: Option<Copies>,
-    /// `SUPERVISOR_TREE=…`, if its descendants are to be known by that.
-    pub tree_mark: Option<CString>,
+    /// The mark by which its descendants are to be known.
+    pub tree_mark: Option<u64>,
     /// Where the outcome arrives.
     pub delivery: Arc<Delivery>,
 }
@@ -139,7 +139,9 @@ impl Job {
                 Box::new(program)
             }
         };
-        program.environment.extend(self.tree_mark);
+        if let Some(mark) = self.tree_mark {
+            descent::put_mark(&mut program.environment, mark);
+        }
         let listeners: Vec<BorrowedFd<'_>> = self.listeners.iter().map(AsFd::as_fd).collect();
         let stdio = Stdio {
             stdin: self.stdin.as_fd(),
