@@ -4,7 +4,7 @@ use crate::config::command;
 use crate::convert::import;
 use crate::convert::systemd::parse::Directive;
 use crate::convert::systemd::reader::{Reader, SERVICE};
-use crate::convert::systemd::words::{Piece, pieces, split};
+use crate::convert::systemd::words::{Piece, blank_separated, is_blank, pieces, split};
 
 /// One command of a unit.
 struct Line {
@@ -109,7 +109,7 @@ impl Reader<'_> {
     }
 
     fn command(&mut self, text: &str, directive: &Directive) -> Option<Line> {
-        let text = text.trim();
+        let text = text.trim_matches(is_blank);
         let (mut may_fail, mut has_name, mut has_variables) = (false, false, true);
         let mut rest = text;
         while let Some(prefix) = rest.chars().next().filter(|c| "-@:+!|".contains(*c)) {
@@ -152,12 +152,12 @@ fn separated(text: &str) -> Vec<String> {
     let mut chars = text.chars().peekable();
     let mut after_blank = true;
     while let Some(c) = chars.next() {
-        let ends = chars.peek().is_none_or(|next| next.is_whitespace());
+        let ends = chars.peek().is_none_or(|next| is_blank(*next));
         if c == ';' && quote.is_none() && after_blank && ends {
             parts.push(String::new());
             continue;
         }
-        after_blank = c.is_whitespace();
+        after_blank = is_blank(c);
         // There is always a last part.
         let Some(part) = parts.last_mut() else { break };
         part.push(c);
@@ -195,7 +195,7 @@ fn for_shell(line: &Line) -> String {
 
 /// The signal that a command sends to the main process, if it does nothing else: `/bin/kill -s QUIT $MAINPID`.
 fn killing(text: &str) -> Option<String> {
-    let words: Vec<&str> = text.trim_start_matches(['-', '+']).split_whitespace().collect();
+    let words: Vec<&str> = blank_separated(text.trim_start_matches(['-', '+'])).collect();
     let (program, rest) = words.split_first()?;
     if !program.ends_with("kill") || !["$MAINPID", "${MAINPID}"].contains(rest.last()?) {
         return None;
@@ -235,6 +235,7 @@ mod tests {
             ("a ; b", vec!["a ", " b"]),
             ("a \\; b", vec!["a \\; b"]),
             ("a ';' \" ; \" b;c", vec!["a ';' \" ; \" b;c"]),
+            ("a\u{a0}; b", vec!["a\u{a0}; b"]),
             ("", vec![""]),
         ] {
             assert_eq!(separated(text), expected, "{text}");

@@ -8,7 +8,7 @@ use crate::convert::systemd::keys::KEYS;
 use crate::convert::systemd::parse::{UnitFile, units};
 use crate::convert::systemd::reader::{IMPORTED, Reader};
 use crate::convert::systemd::sockets::Sockets;
-use crate::convert::systemd::words::{Specifiers, unescaped_name};
+use crate::convert::systemd::words::{Specifiers, blank_separated, unescaped_name};
 use std::collections::BTreeMap;
 
 /// What says something about the unit and nothing about the program.
@@ -152,7 +152,7 @@ fn wanted_units(units: &[UnitFile]) -> Vec<String> {
     let directives = units.iter().filter(|unit| unit.is("target")).flat_map(|unit| &unit.directives);
     let directives = directives.filter(|it| it.section == "Unit" && wanting.contains(&&*it.key));
     let mut names: Vec<String> = directives
-        .flat_map(|it| it.value.split_whitespace().map(str::to_string).collect::<Vec<_>>())
+        .flat_map(|it| blank_separated(&it.value).map(str::to_string).collect::<Vec<_>>())
         .collect();
     names.sort();
     names.dedup();
@@ -170,7 +170,7 @@ fn groups(units: &[UnitFile]) -> Vec<String> {
 /// The group of a service. A target with the name of the service's own template is none.
 fn group_of(unit: &UnitFile, groups: &[String]) -> Option<String> {
     let parts = unit.directives.iter().filter(|it| it.section == "Unit" && it.key == "PartOf");
-    let mut names = parts.flat_map(|it| it.value.split_whitespace());
+    let mut names = parts.flat_map(|it| blank_separated(&it.value));
     let found = names.find_map(|name| {
         let stem = name.strip_suffix(".target")?;
         (groups.iter().any(|group| group == stem) && stem != unit.stem()).then_some(stem)
@@ -209,7 +209,7 @@ fn planned(unit: &UnitFile, prefix: Option<&str>, wanted: &[String], losses: &mu
     };
     let listed = unit.directives.iter().filter(|it| it.section == OWN_SECTION && it.key == "Instances");
     let mut instances: Vec<String> =
-        listed.flat_map(|it| it.value.split_whitespace().map(str::to_string).collect::<Vec<_>>()).collect();
+        listed.flat_map(|it| blank_separated(&it.value).map(str::to_string).collect::<Vec<_>>()).collect();
     if instances.is_empty() {
         instances = wanted.iter().filter_map(of_template).collect();
     }

@@ -3,6 +3,16 @@
 use crate::convert::import::escaped;
 use std::borrow::Cow;
 
+/// What separates words. Blanks of other scripts are parts of them.
+pub(super) fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+/// The words of a text without quotes.
+pub(super) fn blank_separated(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_blank).filter(|word| !word.is_empty())
+}
+
 /// Splits at blanks; quotes and backslashes as systemd.syntax(7) has them.
 ///
 /// # Errors
@@ -24,7 +34,7 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, &'static str> {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
-            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            (c, None) if is_blank(c) => words.extend(word.take()),
             (c, None) => word.get_or_insert_default().push(c),
         }
     }
@@ -208,6 +218,7 @@ mod tests {
             ("\"a b\" 'c d'e", Ok(vec!["a b", "c de"])),
             (r#"a\sb "\"\\\x41" \;"#, Ok(vec!["a b", "\"\\A", ";"])),
             ("\"\" x", Ok(vec!["", "x"])),
+            ("a\u{a0}b\u{2003}c\td", Ok(vec!["a\u{a0}b\u{2003}c", "d"])),
             ("", Ok(vec![])),
             ("\"a", Err("a quote is not closed")),
             (r"\q", Err("an escape is not known")),
