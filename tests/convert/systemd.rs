@@ -353,6 +353,15 @@ fn kinds_of_services() {
         ("ExecStart=/bin/a\nGroup=x\nUser=1", "user=1:x"),
         ("ExecStart=/bin/a\nCapabilityBoundingSet=", "capabilities=none"),
         ("ExecStart=/bin/a\nRestart=always", "restart_limit=5/10s"),
+        ("ExecStart=/bin/a\nRestart=always", "startretries=-1"),
+        ("Type=notify\nExecStart=/bin/a\nRestart=on-failure\nStartLimitInterval=0", "startretries=-1"),
+        ("Type=oneshot\nExecStart=/bin/a\nRestart=on-failure\nRestartSec=5", "startretries=-1"),
+        ("Type=oneshot\nExecStart=/bin/a\nRestart=on-failure\nStartLimitBurst=7", "restart_limit=7/10s"),
+        ("ExecStart=/bin/a\nTimeoutStopSec=0", "stopwaitsecs=86400"),
+        ("ExecStart=/bin/a\nTimeoutSec=0", "stopwaitsecs=86400"),
+        ("ExecStart=/bin/a\nTimeoutStopSec=1ms", "stopwaitsecs=1"),
+        ("ExecStart=/bin/echo x\\\\\nUser=nobody", "user=nobody"),
+        ("Environment=DIR=C:\\\\\nExecStart=/bin/a", "environment=DIR=\"C:\\\\\""),
     ] {
         let mut losses = Losses::default();
         let files = [unit("a.service", &format!("[Service]\n{text}\n"))];

@@ -139,16 +139,8 @@ impl Reader<'_> {
         if !restarts {
             return;
         }
-        if self.is_oneshot() {
-            // The failures of a oneshot are counted, and nothing else.
-            let starts = burst.as_ref().and_then(|burst| burst.value.parse::<u32>().ok());
-            match (starts, burst) {
-                (Some(starts), _) => self.set("startretries", starts.saturating_sub(1).min(1000).to_string()),
-                (None, Some(burst)) => self.lose(&burst, "it is not a number"),
-                (None, None) => {}
-            }
-            return;
-        }
+        // systemd counts starts in a time and nothing else, however they end.
+        self.set("startretries", "-1");
         let within = match interval.as_ref().map(|(span, _)| *span) {
             Some(Span::Micros(0)) => return,
             Some(Span::Micros(micros)) => time::written(micros),
@@ -197,8 +189,9 @@ impl Reader<'_> {
         let both = self.span(SERVICE, "TimeoutSec");
         let stop = self.span(SERVICE, "TimeoutStopSec").or_else(|| both.clone());
         let seconds = match stop {
-            Some((Span::Micros(micros), _)) => time::seconds(micros),
-            Some((Span::Infinite, directive)) => {
+            Some((Span::Micros(micros @ 1..), _)) => time::seconds(micros),
+            // Nothing means no limit, too.
+            Some((Span::Micros(0) | Span::Infinite, directive)) => {
                 self.lose(&directive, "it is killed in the end: after a day");
                 86_400
             }
