@@ -360,6 +360,7 @@ fn kinds_of_services() {
         ("ExecStart=/bin/a\nTimeoutStopSec=0", "stopwaitsecs=86400"),
         ("ExecStart=/bin/a\nTimeoutSec=0", "stopwaitsecs=86400"),
         ("ExecStart=/bin/a\nTimeoutStopSec=1ms", "stopwaitsecs=1"),
+        (r"ExecStart=/bin/grep -E a\.b\d file", r#"command=/bin/grep -E "a\\.b\\d" file"#),
         ("ExecStart=/bin/echo x\\\\\nUser=nobody", "user=nobody"),
         ("Environment=DIR=C:\\\\\nExecStart=/bin/a", "environment=DIR=\"C:\\\\\""),
     ] {

@@ -4,7 +4,7 @@ use crate::config::command;
 use crate::convert::import;
 use crate::convert::systemd::parse::Directive;
 use crate::convert::systemd::reader::{Reader, SERVICE};
-use crate::convert::systemd::words::{Piece, blank_separated, is_blank, pieces, split};
+use crate::convert::systemd::words::{Piece, blank_separated, is_blank, pieces, split_command};
 
 /// One command of a unit.
 struct Line {
@@ -122,7 +122,7 @@ impl Reader<'_> {
             }
             rest = &rest[prefix.len_utf8()..];
         }
-        let mut words = match split(rest) {
+        let mut words = match split_command(rest) {
             Ok(words) => words,
             Err(why) => {
                 self.lose(directive, why);

@@ -184,21 +184,16 @@ fn planned(unit: &UnitFile, prefix: Option<&str>, wanted: &[String], losses: &mu
     let stem =
         prefix.and_then(|prefix| full.strip_prefix(prefix)).filter(|rest| !rest.is_empty()).unwrap_or(&full);
     let program = input::name(stem);
-    let plan = |program: String, name: &str, instance: String, numbers| Plan {
-        unit: unit.clone(),
-        program,
-        names: Specifiers { unit: name.to_string(), instance },
-        numbers,
-    };
+    let plan =
+        |program: String, names: Specifiers, numbers| Plan { unit: unit.clone(), program, names, numbers };
     let own_instance =
         unit.name.strip_suffix(".service").and_then(|name| name.split_once('@')).map(|(_, rest)| rest);
     if !unit.is_template() {
         let Some(instance) = own_instance else {
-            return vec![plan(program, &unit.name, String::new(), None)];
+            return vec![plan(program, Specifiers::new(&unit.name, ""), None)];
         };
-        let instance = unescaped_name(instance);
-        let named = input::name(&format!("{program}_{instance}"));
-        return vec![plan(named, &unit.name, input::escaped(&instance), None)];
+        let named = input::name(&format!("{program}_{}", unescaped_name(instance)));
+        return vec![plan(named, Specifiers::new(&unit.name, instance), None)];
     }
     let front = unit.name.strip_suffix(".service").unwrap_or_default();
     let of_template = |name: &String| {
@@ -224,12 +219,13 @@ fn planned(unit: &UnitFile, prefix: Option<&str>, wanted: &[String], losses: &mu
         losses.note(&unit.name, "", why);
     }
     if let Some(numbers) = in_a_row(&mut instances) {
-        return vec![plan(program, &unit.name, number_form(numbers.2), Some(numbers))];
+        let form = number_form(numbers.2);
+        let names = Specifiers { unit: unit.name.clone(), instance: form.clone(), unescaped_instance: form };
+        return vec![plan(program, names, Some(numbers))];
     }
     let one = |instance: String| {
-        let name = format!("{front}{instance}.service");
-        let instance = unescaped_name(&instance);
-        plan(input::name(&format!("{program}_{instance}")), &name, input::escaped(&instance), None)
+        let names = Specifiers::new(&format!("{front}{instance}.service"), &instance);
+        plan(input::name(&format!("{program}_{}", unescaped_name(&instance))), names, None)
     };
     instances.into_iter().map(one).collect()
 }
