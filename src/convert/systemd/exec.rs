@@ -26,17 +26,7 @@ impl Reader<'_> {
         let mut value = if all.is_empty() && is_plain(&last) {
             import::command_of_values(&last.words.iter().map(|word| text_of(word)).collect::<Vec<_>>())
         } else {
-            // One process to the outside: the last command takes the place of the shell.
-            let mut script = String::new();
-            for line in &all {
-                let words = for_shell(line);
-                script += &if line.may_fail {
-                    format!("{{ {words} || true; }} && ")
-                } else {
-                    format!("{words} && ")
-                };
-            }
-            script += &format!("exec {}", for_shell(&last));
+            let script = self.script(&all, &last);
             import::command_of_values(&["/bin/sh".to_string(), "-c".to_string(), script])
         };
         if last.may_fail
@@ -70,6 +60,29 @@ impl Reader<'_> {
         self.set("command", value);
         self.others();
         true
+    }
+
+    /// Several commands for a shell. One process to the outside: the last command takes the place of the shell.
+    fn script(&mut self, before: &[Line], last: &Line) -> String {
+        let mut script = String::new();
+        let lines = before.iter().chain([last]);
+        let split = lines.flat_map(|line| line.words.iter().flatten()).find_map(|piece| match piece {
+            Piece::Words(name) => Some(name),
+            Piece::Text(_) | Piece::Variable(_) => None,
+        });
+        if let Some(name) = split {
+            // systemd takes the words as they are, even if they look like patterns.
+            script += "set -f; ";
+            let why = "the shell splits the value at blanks alone, while systemd obeys the quotes in it: write arguments with \
+                       blanks into the command";
+            self.losses.note(format!("{} ExecStart", self.unit.name), format!("${name}"), why);
+        }
+        for line in before {
+            let words = for_shell(line);
+            script +=
+                &if line.may_fail { format!("{{ {words} || true; }} && ") } else { format!("{words} && ") };
+        }
+        script + &format!("exec {}", for_shell(last))
     }
 
     /// What has no key.
