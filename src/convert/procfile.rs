@@ -29,7 +29,7 @@ pub(super) fn import(text: &str, file: &str, losses: &mut Losses) -> Result<Impo
             format!("{place}: this is no line of a Procfile, which are written as NAME: COMMAND")
         })?;
         let section = format!("program:{}", name(own));
-        if imported.sections.iter().any(|(known, _)| *known == section) {
+        if imported.has(&section) {
             losses.note(place, own, "a program of this name is there already: this line is left out");
             continue;
         }
@@ -44,7 +44,7 @@ pub(super) fn import(text: &str, file: &str, losses: &mut Losses) -> Result<Impo
         }
         port += PORT_STEP;
     }
-    if !imported.sections.is_empty() {
+    if !imported.is_empty() {
         let why = "each program has its own in environment, as foreman gives them: 5000, 5100 and so on; where .env sets another \
                    PORT, foreman counts from that";
         losses.note(format!("{file} PORT"), "", why);

@@ -121,8 +121,8 @@ fn realistic_files_are_imported() {
         (
             "two.json",
             r#"{"apps": [{"name": "a", "script": "x.js"}, {"name": "a", "script": "y.js", "disable_logs": true}]}"#,
-            &["a", "a_"],
-            &["apps[1].name = a: it is called a_ here"],
+            &["a", "a_2"],
+            &["apps[1].name = a: it is called a_2 here"],
         ),
         (
             "env.json",

@@ -5,11 +5,11 @@ use super::interpolation::{begins_with_variable, shown};
 use super::limits::{is_no_limit, percent};
 use super::read::{our_size, our_time, pairs, size, texts, time, words};
 use super::service::MANUAL;
-use crate::convert::import::{command, environment, escaped};
+use crate::convert::import::{Settings, command, environment, escaped};
 use crate::convert::losses::Losses;
 use crate::convert::tree::Node;
 use crate::model::signal::Signal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// What has a single value.
 const SCALARS: [&str; 10] = [
@@ -35,8 +35,8 @@ pub(super) fn settings(
     project: &Project<'_>,
     service: &Service<'_>,
     losses: &mut Losses,
-) -> Result<Vec<(String, String)>, String> {
-    let mut program = Program { project, service, losses, settings: Vec::new() };
+) -> Result<Settings, String> {
+    let mut program = Program { project, service, losses, settings: Settings::default() };
     program.set("command", command(&service.words));
     program.restart();
     program.depends_on();
@@ -55,13 +55,12 @@ pub(super) struct Program<'p, 'n> {
     project: &'p Project<'n>,
     pub service: &'p Service<'n>,
     losses: &'p mut Losses,
-    settings: Vec<(String, String)>,
+    settings: Settings,
 }
 
 impl Program<'_, '_> {
     pub(super) fn set(&mut self, key: &str, value: impl Into<String>) {
-        self.settings.retain(|(known, _)| known != key);
-        self.settings.push((key.to_string(), value.into()));
+        self.settings.set(key, value);
     }
 
     pub(super) fn lose(&mut self, key: &str, value: &str, why: &str) {
@@ -397,7 +396,7 @@ impl Program<'_, '_> {
 
     fn secrets(&mut self, value: &Node) {
         let Node::List(items) = value else { return };
-        let mut known = Vec::new();
+        let mut known = HashSet::new();
         for item in items {
             let source = item.get("source").unwrap_or(item).scalar().unwrap_or_default();
             let target = item.get("target").and_then(Node::scalar).unwrap_or(source);
@@ -406,8 +405,7 @@ impl Program<'_, '_> {
             let is_name = !target.is_empty()
                 && target.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-".contains(c));
             match self.project.secrets.get(source).copied() {
-                Some(path) if is_name && !known.contains(&target) => {
-                    known.push(target);
+                Some(path) if is_name && known.insert(target) => {
                     let path = self.beside(path);
                     self.set(&format!("credential.{target}"), path);
                     let why = format!(

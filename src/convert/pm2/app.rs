@@ -2,7 +2,7 @@
 
 use super::logs;
 use crate::config::command as config_command;
-use crate::convert::import::{Imported, command, environment, escaped, name};
+use crate::convert::import::{Imported, Names, command, environment, escaped, name};
 use crate::convert::losses::Losses;
 use crate::convert::procfile;
 use crate::convert::tree::Node;
@@ -33,6 +33,7 @@ const MOST_INSTANCES: u32 = 10_000;
 pub(super) fn import(
     node: &Node,
     number: usize,
+    names: &mut Names,
     imported: &mut Imported,
     losses: &mut Losses,
 ) -> Result<(), String> {
@@ -45,10 +46,7 @@ pub(super) fn import(
     let file = script.split_whitespace().next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     let written = text(node, "name").unwrap_or(stem);
-    let mut own = name(written);
-    while imported.sections.iter().any(|(section, _)| *section == format!("program:{own}")) {
-        own.push('_');
-    }
+    let own = names.own(&name(written));
     if own != written {
         losses.note(format!("apps[{}].name", number - 1), written, format!("it is called {own} here"));
     }

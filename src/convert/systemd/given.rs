@@ -1,6 +1,6 @@
 //! The directives of a service about what it is given and kept from.
 
-use crate::convert::import;
+use crate::convert::import::{self, Settings};
 use crate::convert::systemd::parse::Directive;
 use crate::convert::systemd::reader::{Reader, SERVICE};
 use crate::convert::systemd::surroundings::limit_directive;
@@ -47,7 +47,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn environment(&mut self) {
-        let mut variables: Vec<(String, String)> = Vec::new();
+        let mut variables = Settings::default();
         for directive in self.unit.take_all(SERVICE, "Environment") {
             for word in self.words(&directive) {
                 let Some((name, value)) = word.split_once('=') else {
@@ -55,13 +55,12 @@ impl Reader<'_> {
                     continue;
                 };
                 let value = self.value(value, &directive);
-                variables.retain(|(known, _)| known != name);
-                variables.push((import::escaped(name), value));
+                variables.set(&import::escaped(name), value);
             }
         }
-        if !variables.is_empty() {
-            let pairs = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let text = import::environment_of_values(pairs);
+        let text = import::environment_of_values(variables.iter());
+        let has_variables = !text.is_empty();
+        if has_variables {
             self.set("environment", text);
         }
         let mut files = Vec::new();
@@ -70,7 +69,7 @@ impl Reader<'_> {
                 self.lose(&directive, "it is a pattern, or has a comma: name the files one by one");
             } else {
                 files.push(self.value(&directive.value, &directive));
-                if !variables.is_empty() {
+                if has_variables {
                     self.lose(&directive, "environment wins over the file, other than with systemd");
                 }
             }

@@ -26,7 +26,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn is_oneshot(&self) -> bool {
-        self.settings.iter().any(|(key, value)| key == "type" && value == "oneshot")
+        self.settings.get("type") == Some("oneshot")
     }
 
     /// `Restart=` and what goes with it.
@@ -81,12 +81,14 @@ impl Reader<'_> {
         let is_code = |word: &str| word.parse::<u8>().is_ok();
         for (word, directive) in self.unit.take_words(SERVICE, "SuccessExitStatus") {
             match is_code(&word) {
+                true if expected.contains(&word) => {}
                 true => expected.push(word),
                 false => self.lose(&directive, "exit codes are numbers, and a signal is never expected"),
             }
         }
         for (word, directive) in self.unit.take_words(SERVICE, "RestartForceExitStatus") {
             match (is_code(&word), Signal::parse(&word)) {
+                (true, _) if forced.contains(&word) => {}
                 (true, _) => forced.push(word),
                 // Each death by a signal is unexpected anyway.
                 (false, Some(_)) => {}
@@ -94,7 +96,6 @@ impl Reader<'_> {
             }
         }
         expected.retain(|code| !forced.contains(code));
-        expected.dedup();
         if expected != ["0"] && (restarts || !expected.is_empty()) {
             self.set("exitcodes", expected.join(","));
         }

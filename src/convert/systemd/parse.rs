@@ -4,6 +4,7 @@ use crate::convert::import::InputFile;
 use crate::convert::losses::Losses;
 use crate::convert::systemd::words::{blank_separated, is_blank};
 use std::path::Path;
+use std::rc::Rc;
 
 /// One assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,10 +190,11 @@ impl UnitFile {
     }
 
     /// The words of a list of names.
-    pub(super) fn take_words(&mut self, section: &str, key: &str) -> Vec<(String, Directive)> {
-        let all = self.take_all(section, key);
-        let words = |directive: &Directive| -> Vec<(String, Directive)> {
-            blank_separated(&directive.value).map(|word| (word.to_string(), directive.clone())).collect()
+    pub(super) fn take_words(&mut self, section: &str, key: &str) -> Vec<(String, Rc<Directive>)> {
+        let all: Vec<Rc<Directive>> = self.take_all(section, key).into_iter().map(Rc::new).collect();
+        // A line of many words is there once.
+        let words = |directive: &Rc<Directive>| -> Vec<(String, Rc<Directive>)> {
+            blank_separated(&directive.value).map(|word| (word.to_string(), Rc::clone(directive))).collect()
         };
         all.iter().flat_map(words).collect()
     }

@@ -1,11 +1,15 @@
 //! One service while a program is made of it: what was taken, what was set, what is lost.
 
+use crate::convert::import::Settings;
 use crate::convert::losses::Losses;
 use crate::convert::systemd::parse::{Directive, UnitFile};
 use crate::convert::systemd::time::{self, Span};
 use crate::convert::systemd::words::{Specifiers, split};
 
 pub(super) const SERVICE: &str = "Service";
+
+/// More bytes than a list shows of a value that is lost.
+const LONGEST_LOST: usize = 1000;
 
 /// The keys of a program that an import can set.
 pub(super) const IMPORTED: &[&str] = &[
@@ -94,7 +98,7 @@ pub(super) const IMPORTED: &[&str] = &[
 pub(super) struct Reader<'a> {
     pub unit: UnitFile,
     pub names: Specifiers,
-    pub settings: Vec<(String, String)>,
+    pub settings: Settings,
     pub losses: &'a mut Losses,
 }
 
@@ -104,16 +108,18 @@ impl Reader<'_> {
             IMPORTED.contains(&key) || key.starts_with("credential."),
             "{key} is not among the keys that are imported"
         );
-        self.settings.retain(|(known, _)| known != key);
-        self.settings.push((key.to_string(), value.into()));
+        self.settings.set(key, value);
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.settings.iter().any(|(known, _)| known == key)
+        self.settings.get(key).is_some()
     }
 
     pub(super) fn lose(&mut self, directive: &Directive, why: &str) {
-        self.losses.note(format!("{} {}", directive.place, directive.key), &directive.value, why);
+        // Of a long line, no more than is shown: each of its words may be lost.
+        let end = directive.value.floor_char_boundary(LONGEST_LOST);
+        let value = &directive.value[..end];
+        self.losses.note(format!("{} {}", directive.place, directive.key), value, why);
     }
 
     /// The last value of a directive of `[Service]`.
