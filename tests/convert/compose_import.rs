@@ -274,6 +274,14 @@ fn variables_reach_the_program() {
 fn what_is_no_compose_file_is_refused() {
     for (text, expected) in [
         ("a: b\n", "c.yml: this is no compose file: it has no mapping that is called services"),
+        (
+            "services: {a: {command: \"\\uFDD0HOME\\uFDD1\"}}\n",
+            "c.yml: it has characters that no text has (U+FDD0 or U+FDD1)",
+        ),
+        (
+            "services: {\"\\uFDD0\": {command: x}}\n",
+            "c.yml: it has characters that no text has (U+FDD0 or U+FDD1)",
+        ),
         ("services: [a]\n", "c.yml: this is no compose file: it has no mapping that is called services"),
         ("services: {a: [b]}\n", "c.yml: services.a is a mapping of settings, and this is a list"),
         (

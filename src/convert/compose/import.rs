@@ -19,10 +19,10 @@ pub(in crate::convert) fn import(text: &str, file: &str, losses: &mut Losses) ->
 }
 
 fn read(text: &str, losses: &mut Losses) -> Result<Imported, String> {
-    if interpolation::is_impossible(text) {
+    let root = tree::yaml(text)?;
+    if interpolation::is_impossible(&root) {
         return Err("it has characters that no text has (U+FDD0 or U+FDD1)".to_string());
     }
-    let root = tree::yaml(text)?;
     let Some(Node::Map(services)) = root.get("services") else {
         return Err("this is no compose file: it has no mapping that is called services".to_string());
     };
