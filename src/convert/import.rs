@@ -247,6 +247,12 @@ pub fn name(text: &str) -> String {
     if name.is_empty() { "program".to_string() } else { name }
 }
 
+/// Whether a credential can have this name. Keys are written in small letters.
+pub fn is_credential(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-".contains(c);
+    !name.is_empty() && !name.starts_with('.') && name.len() <= LONGEST_NAME && name.chars().all(is_plain)
+}
+
 /// The names of programs, so that each gets one of its own.
 #[derive(Default)]
 pub struct Names {

@@ -98,6 +98,7 @@ fn realistic_files_are_imported() {
             &["worker"],
             &["instances = max: it means the number of processors"],
         ),
+        ("slow.json", r#"{"script": "x", "exp_backoff_restart_delay": 20000}"#, &["x"], &[]),
         ("app.json", r#"{"script": "bin/server", "name": "x", "autorestart": true}"#, &["x"], &[]),
         ("eco.json5", "{apps: {script: 'a.sh', /* c */ restart_delay: 4000, treekill: true,},}", &["a"], &[]),
         (

@@ -373,6 +373,53 @@ fn kinds_of_services() {
     }
 }
 
+/// What systemd ignores, or what we cannot say: each is a loss, and `check` has no objection to the rest.
+#[test]
+fn values_that_mean_nothing_are_losses() {
+    for line in [
+        "MemoryMax=0",
+        "MemoryHigh=0",
+        "MemoryMax=99999999999T",
+        "CPUQuota=0%",
+        "CPUQuota=4000000000%",
+        "TasksMax=0",
+        "UMask=%h",
+        "UMask=x",
+        "CPUAffinity=numa",
+        "CPUAffinity=3-1",
+        "CPUAffinity=1-",
+        "CPUAffinity=99999999999",
+        "Environment=\"FOO BAR=x\"",
+        "Environment=1A=x",
+        "Environment==x",
+        "LoadCredential=a=b]:/x",
+        "LoadCredential=a b:/x",
+        "LoadCredential=:/x",
+        "LoadCredential=A:/x",
+        "StandardOutput=append:/var/log/a,b.log",
+        "StandardError=file:/var/log/a,b.log",
+        "SyslogFacility=nope",
+        "SyslogLevel=nope",
+        "AmbientCapabilities=CAP_NOPE",
+        "CapabilityBoundingSet=CAP_NOPE",
+        "LimitNOFILE=20:10",
+        "LimitNPROC=99999999999999999999",
+        "LimitCPU=5min:1min",
+        "KillSignal=NOPE",
+        "IOSchedulingClass=nope",
+        "CPUSchedulingPolicy=nope",
+        "SuccessExitStatus=256",
+        "RestartPreventExitStatus=256",
+        "RestartSec=9\nRestartSteps=2\nRestartMaxDelaySec=5",
+        "Group=a",
+    ] {
+        let text =
+            format!("[Service]\nExecStart=/bin/a\nRestart=always\n{line}\n[Install]\nWantedBy=a.target\n");
+        let back = import_all(&[unit("a.service", &text)]);
+        assert_eq!(back.losses.len(), 1, "{line}: {}", back.losses.join("\n"));
+    }
+}
+
 #[test]
 fn broken_units_are_refused_in_one_sentence_and_nothing_panics() {
     for (name, text, expected) in [

@@ -24,8 +24,10 @@ const INTERPRETERS: [(&str, &str); 12] = [
     (".sh", "bash"),
     (".bash", "bash"),
 ];
-/// The longest pause between restarts that grow, and the time after which they begin anew.
-const BACKOFF: (&str, &str) = ("15s", "30s");
+/// The longest pause between restarts that grow.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The time after which they begin anew.
+const RESET: &str = "30s";
 /// More copies than anybody means.
 const MOST_INSTANCES: u32 = 10_000;
 
@@ -157,8 +159,9 @@ impl App<'_> {
         if let Some(delay) = self.time("exp_backoff_restart_delay").filter(|delay| !delay.is_zero()) {
             self.set("restart_delay", milliseconds(delay));
             self.set("restart_backoff", "exponential");
-            self.set("restart_delay_max", BACKOFF.0);
-            self.set("restart_reset", BACKOFF.1);
+            // A pause that is longer from the beginning does not shrink.
+            self.set("restart_delay_max", milliseconds(delay.max(LONGEST_PAUSE)));
+            self.set("restart_reset", RESET);
         }
         if let Some(time) = self.time("kill_timeout") {
             self.set("stopwaitsecs", crate::convert::units::seconds(time).to_string());

@@ -118,12 +118,22 @@ impl Reader<'_> {
         if !restarts {
             return;
         }
-        if let Some((Span::Micros(delay), _)) = delay {
+        if let Some((Span::Micros(delay), _)) = &delay {
+            let delay = *delay;
             self.set("restart_delay", time::written(delay));
             self.set("restart_backoff", if steps.is_some() { "exponential" } else { "fixed" });
         }
         match (most, steps) {
-            (Some((Span::Micros(most), _)), Some(_)) => self.set("restart_delay_max", time::written(most)),
+            (Some((Span::Micros(most), directive)), Some(_)) => {
+                let least = match delay {
+                    Some((Span::Micros(delay), _)) => delay.max(1),
+                    _ => 1,
+                };
+                match most >= least {
+                    true => self.set("restart_delay_max", time::written(most)),
+                    false => self.lose(&directive, "it is shorter than RestartSec=, and systemd ignores it"),
+                }
+            }
             (Some((_, directive)), _) => self.lose(&directive, "it has no effect without RestartSteps="),
             (None, Some(directive)) => self.lose(&directive, "it has no effect without RestartMaxDelaySec="),
             (None, None) => {}

@@ -1,6 +1,6 @@
 //! One service while a program is made of it: what was taken, what was set, what is lost.
 
-use crate::convert::import::Settings;
+use crate::convert::import::{self, Settings};
 use crate::convert::losses::Losses;
 use crate::convert::systemd::parse::{Directive, UnitFile};
 use crate::convert::systemd::time::{self, Span};
@@ -109,6 +109,29 @@ impl Reader<'_> {
             "{key} is not among the keys that are imported"
         );
         self.settings.set(key, value);
+    }
+
+    /// Sets a key to a value that a configuration can have, or says why it cannot.
+    pub(super) fn set_valid<T>(
+        &mut self,
+        key: &str,
+        value: &str,
+        directive: &Directive,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) {
+        match read(value) {
+            Ok(_) => self.set(key, import::escaped(value)),
+            Err(why) => self.lose(directive, &why),
+        }
+    }
+
+    /// An octal number, such as a mode, for a key.
+    pub(super) fn set_mode(&mut self, key: &str, directive: &Directive) {
+        let is_octal = |text: &str| text.len() <= 5 && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        match is_octal(&directive.value) {
+            true => self.set(key, &*directive.value),
+            false => self.lose(directive, "it is no octal number, and systemd ignores it"),
+        }
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
