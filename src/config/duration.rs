@@ -34,7 +34,7 @@ pub(super) fn some_time(text: &str) -> Parsed<Duration> {
 }
 
 /// The pause between two tries of something.
-pub(super) fn interval(text: &str) -> Parsed<Duration> {
+pub(crate) fn interval(text: &str) -> Parsed<Duration> {
     at_least(text, Duration::from_millis(10), "at least 10ms")
 }
 

@@ -40,7 +40,7 @@ fn is_unlimited(text: &str) -> bool {
 }
 
 /// A size above zero, or `max`.
-fn memory(text: &str) -> Parsed<u64> {
+pub(crate) fn memory(text: &str) -> Parsed<u64> {
     if is_unlimited(text) {
         return Ok(u64::MAX);
     }
@@ -52,7 +52,7 @@ fn memory(text: &str) -> Parsed<u64> {
 }
 
 /// `150%`, or `max`.
-fn cpu_max(text: &str) -> Parsed<u32> {
+pub(crate) fn cpu_max(text: &str) -> Parsed<u32> {
     /// More processors than any machine has.
     const MOST: u32 = 100 * 100_000;
     if is_unlimited(text) {
@@ -69,7 +69,7 @@ fn weight(text: &str) -> Parsed<u32> {
     number.ok_or_else(|| format!("{} is no number from 1 to 10000", repr(text)))
 }
 
-fn pids_max(text: &str) -> Parsed<u64> {
+pub(crate) fn pids_max(text: &str) -> Parsed<u64> {
     /// More than the kernel has pids (`PID_MAX_LIMIT`).
     const MOST: u64 = 1 << 22;
     if is_unlimited(text) {
@@ -85,7 +85,7 @@ fn number(text: &str, least: i32, most: i32) -> Parsed<i32> {
 }
 
 /// `65536`, `65536:131072`, `unlimited`; sizes as everywhere.
-fn limit(resource: Resource, text: &str) -> Parsed<ResourceLimit> {
+pub(crate) fn limit(resource: Resource, text: &str) -> Parsed<ResourceLimit> {
     let value = |word: &str| -> Parsed<u64> {
         match word.trim() {
             "unlimited" | "infinity" => Ok(u64::MAX),
@@ -141,7 +141,7 @@ fn cpu_scheduling(text: &str) -> Parsed<CpuScheduling> {
 }
 
 /// `0-3,6`.
-fn cpu_affinity(text: &str) -> Parsed<Vec<u32>> {
+pub(crate) fn cpu_affinity(text: &str) -> Parsed<Vec<u32>> {
     let expected = || format!("{} is no list of processors such as 0-3,6", repr(text));
     let number = |word: &str| {
         word.trim().parse::<u32>().ok().filter(|number| *number < MOST_PROCESSORS).ok_or_else(expected)

@@ -7,13 +7,24 @@
 use crate::config::dump;
 use crate::convert::losses::Losses;
 use crate::convert::{compose, pm2, procfile};
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 /// A configuration in the making.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// Headers without their brackets, each with keys and values. A `%` in values is doubled.
-    pub sections: Vec<(String, Vec<(String, String)>)>,
+    /// Headers without their brackets, each with its keys and values.
+    sections: Vec<(String, Settings)>,
+    /// Where each section stands, to find one among ten thousand.
+    places: HashMap<String, usize>,
+}
+
+/// Keys and values of a section, in the order of the file. A `%` in values is doubled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    list: Vec<(String, String)>,
+    /// Where each key stands.
+    places: HashMap<String, usize>,
 }
 
 /// One file to import.
@@ -77,27 +88,67 @@ pub fn import(format: &Format, files: &[InputFile], losses: &mut Losses) -> Resu
     Ok(imported)
 }
 
+impl Settings {
+    /// Sets a key. The last value counts.
+    pub fn set(&mut self, key: &str, value: impl Into<String>) {
+        match self.places.get(key) {
+            Some(place) => self.list[*place].1 = value.into(),
+            None => {
+                self.places.insert(key.to_string(), self.list.len());
+                self.list.push((key.to_string(), value.into()));
+            }
+        }
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.places.get(key).map(|place| &*self.list[*place].1)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.list.iter().map(|(key, value)| (&**key, &**value))
+    }
+}
+
 impl Imported {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.sections.is_empty()
+    }
+
+    /// Whether there is a section of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
     /// The section of this name, made if it is missing.
-    pub fn section(&mut self, name: &str) -> &mut Vec<(String, String)> {
-        let at = self.sections.iter().position(|(section, _)| section == name).unwrap_or_else(|| {
-            self.sections.push((name.to_string(), Vec::new()));
-            self.sections.len() - 1
-        });
-        &mut self.sections[at].1
+    pub fn section(&mut self, name: &str) -> &mut Settings {
+        let place = match self.places.get(name) {
+            Some(place) => *place,
+            None => {
+                self.places.insert(name.to_string(), self.sections.len());
+                self.sections.push((name.to_string(), Settings::default()));
+                self.sections.len() - 1
+            }
+        };
+        &mut self.sections[place].1
+    }
+
+    /// Adds a section, in place of one of the same name.
+    pub fn put(&mut self, name: &str, settings: Settings) {
+        *self.section(name) = settings;
     }
 
     /// Sets a key. The last value counts.
     pub fn set(&mut self, section: &str, key: &str, value: impl Into<String>) {
-        let settings = self.section(section);
-        settings.retain(|(name, _)| name != key);
-        settings.push((key.to_string(), value.into()));
+        self.section(section).set(key, value);
     }
 
     /// Takes over what another file says. A section that is there already is a loss.
     fn add(&mut self, other: Imported, losses: &mut Losses) {
         for (name, settings) in other.sections {
-            if name.contains(':') && self.sections.iter().any(|(section, _)| *section == name) {
+            if name.contains(':') && self.has(&name) {
                 losses.note(
                     format!("[{name}]"),
                     "",
@@ -106,9 +157,8 @@ impl Imported {
                 continue;
             }
             let section = self.section(&name);
-            for (key, value) in settings {
-                section.retain(|(known, _)| *known != key);
-                section.push((key, value));
+            for (key, value) in settings.list {
+                section.set(&key, value);
             }
         }
     }
@@ -121,12 +171,12 @@ impl Imported {
             // Writing to a string cannot fail.
             let _ = write!(text, ";\n{list}");
         }
-        if !self.sections.iter().any(|(section, _)| section == "supervisord") {
+        if !self.has("supervisord") {
             text += "\n[supervisord]\n";
         }
         for (section, settings) in &self.sections {
             let _ = writeln!(text, "\n[{section}]");
-            for (key, value) in settings {
+            for (key, value) in settings.iter() {
                 text += &dump::bare_line(key, value);
             }
         }
@@ -197,6 +247,37 @@ pub fn name(text: &str) -> String {
     if name.is_empty() { "program".to_string() } else { name }
 }
 
+/// Whether a credential can have this name. Keys are written in small letters.
+pub fn is_credential(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-".contains(c);
+    !name.is_empty() && !name.starts_with('.') && name.len() <= LONGEST_NAME && name.chars().all(is_plain)
+}
+
+/// The names of programs, so that each gets one of its own.
+#[derive(Default)]
+pub struct Names {
+    taken: HashSet<String>,
+    /// The number that was put behind a name last.
+    numbers: HashMap<String, u32>,
+}
+
+impl Names {
+    /// The name, with a number behind it if it is taken: `web`, `web_2`, `web_3`.
+    pub fn own(&mut self, wanted: &str) -> String {
+        if self.taken.insert(wanted.to_string()) {
+            return wanted.to_string();
+        }
+        let number = self.numbers.entry(wanted.to_string()).or_insert(1);
+        loop {
+            *number += 1;
+            let own = format!("{wanted}_{number}");
+            if self.taken.insert(own.clone()) {
+                return own;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +301,13 @@ mod tests {
         "tab\tx",
         "`x`",
     ];
+
+    #[test]
+    fn every_name_is_given_once() {
+        let mut names = Names::default();
+        let own = ["a", "a_2", "a", "a", "b", "a_2"].map(|wanted| names.own(wanted));
+        assert_eq!(own, ["a", "a_2", "a_3", "a_4", "b", "a_2_2"]);
+    }
 
     #[test]
     fn what_is_written_is_read_back() {

@@ -29,7 +29,7 @@ pub(super) fn import(text: &str, file: &str, losses: &mut Losses) -> Result<Impo
             format!("{place}: this is no line of a Procfile, which are written as NAME: COMMAND")
         })?;
         let section = format!("program:{}", name(own));
-        if imported.sections.iter().any(|(known, _)| *known == section) {
+        if imported.has(&section) {
             losses.note(place, own, "a program of this name is there already: this line is left out");
             continue;
         }
@@ -44,7 +44,7 @@ pub(super) fn import(text: &str, file: &str, losses: &mut Losses) -> Result<Impo
         }
         port += PORT_STEP;
     }
-    if !imported.sections.is_empty() {
+    if !imported.is_empty() {
         let why = "each program has its own in environment, as foreman gives them: 5000, 5100 and so on; where .env sets another \
                    PORT, foreman counts from that";
         losses.note(format!("{file} PORT"), "", why);
@@ -100,9 +100,11 @@ struct Signs {
 }
 
 /// What begins no program that could take the place of the shell.
-const BUILTINS: [&str; 20] = [
+const BUILTINS: [&str; 42] = [
     "cd", "export", "set", "unset", "if", "for", "while", "until", "case", "trap", "wait", "eval", "exec",
-    "source", ".", ":", "read", "umask", "ulimit", "!",
+    "source", ".", ":", "read", "umask", "ulimit", "!", "exit", "return", "break", "continue", "alias",
+    "unalias", "shift", "command", "builtin", "local", "declare", "typeset", "readonly", "let", "function",
+    "getopts", "hash", "type", "times", "jobs", "fg", "bg",
 ];
 
 fn signs(line: &str) -> Signs {
@@ -165,9 +167,69 @@ fn replaced(line: &str, signs: &Signs) -> Option<String> {
     let gap = if before.is_empty() { "" } else { " " };
     Some(match first {
         "exec" => line.to_string(),
-        first if is_assignment(first) => format!("{before}{gap}exec env {last}"),
+        first if is_assignment(first) => {
+            format!("{before}{gap}{}", with_variables(last, !before.is_empty())?)
+        }
         _ => format!("{before}{gap}exec {last}"),
     })
+}
+
+/// A command behind variables of its own, in the place of the shell; `None` where that is not possible. `is_joined`: another
+/// command runs before it.
+fn with_variables(line: &str, is_joined: bool) -> Option<String> {
+    let (mut variables, mut run) = (Vec::new(), line);
+    while let (word, behind) = first_word(run)
+        && is_assignment(word)
+    {
+        variables.push(word);
+        run = behind;
+    }
+    let (first, _) = first_word(run);
+    if first.is_empty() || BUILTINS.contains(&first) {
+        return None;
+    }
+    if !variables.iter().any(|word| word.contains(['$', '`', '~', '*', '?', '['])) {
+        return Some(format!("exec env {line}"));
+    }
+    // As an argument of env the value would be split into words, and its patterns expanded.
+    let names = variables.iter().filter_map(|word| Some(word.split_once('=')?.0));
+    let is_told_twice = names.clone().any(|name| mentions(run, name));
+    if !has_simple_expansions(line) || is_told_twice || is_joined && run.contains('#') {
+        return None;
+    }
+    let exports: String =
+        variables.iter().zip(names).map(|(word, name)| format!("{word}; export {name}; ")).collect();
+    Some(if is_joined { format!("{{ {exports}exec {run}; }}") } else { format!("{exports}exec {run}") })
+}
+
+/// The first word as the shell has it, with its quotes, and what follows.
+fn first_word(line: &str) -> (&str, &str) {
+    let mut quote = None;
+    let mut chars = line.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None | Some('"'), '\\') => _ = chars.next(),
+            (None, c) if c.is_whitespace() => return (&line[..at], line[at..].trim_start()),
+            _ => {}
+        }
+    }
+    (line, "")
+}
+
+/// Whether a text expands the variable of this name. The shell does that before it sets the variables of the command.
+fn mentions(text: &str, name: &str) -> bool {
+    text.split('$').skip(1).any(|behind| behind.trim_start_matches('{').starts_with(name))
+}
+
+/// Whether nothing is expanded but `$NAME` and `${NAME}`, in which there are no quotes.
+fn has_simple_expansions(text: &str) -> bool {
+    let is_simple = |behind: &str| match behind.strip_prefix('{') {
+        Some(inside) => inside.split_once('}').is_some_and(|(name, _)| is_assignment(&format!("{name}="))),
+        None => !behind.starts_with('('),
+    };
+    !text.contains('`') && text.split('$').skip(1).all(is_simple)
 }
 
 #[cfg(test)]
@@ -188,6 +250,19 @@ mod tests {
             ("echo \"$x\"", &["/bin/sh", "-c", "exec echo \"$x\""], false),
             ("cd web && npm start", &["/bin/sh", "-c", "cd web && exec npm start"], false),
             ("A=1 B=2 npm start", &["/bin/sh", "-c", "exec env A=1 B=2 npm start"], false),
+            ("A=$X npm start", &["/bin/sh", "-c", "A=$X; export A; exec npm start"], false),
+            (
+                "cd x && A=\"$X y\" B=~/b npm start $Y",
+                &["/bin/sh", "-c", "cd x && { A=\"$X y\"; export A; B=~/b; export B; exec npm start $Y; }"],
+                false,
+            ),
+            ("A=1 echo $A", &["/bin/sh", "-c", "exec env A=1 echo $A"], false),
+            ("A=$X echo ${A}", &["/bin/sh", "-c", "A=$X echo ${A}"], true),
+            ("A=\"$(date \"+%s\")\" x", &["/bin/sh", "-c", "A=\"$(date \"+%s\")\" x"], true),
+            ("A=1", &["/bin/sh", "-c", "A=1"], true),
+            ("A=1 exec x", &["/bin/sh", "-c", "A=1 exec x"], true),
+            ("true && exit 1", &["/bin/sh", "-c", "true && exit 1"], true),
+            ("command x", &["/bin/sh", "-c", "command x"], true),
             ("exec npm start > x", &["/bin/sh", "-c", "exec npm start > x"], false),
             ("x 2>&1", &["/bin/sh", "-c", "exec x 2>&1"], false),
             ("a | b", &["/bin/sh", "-c", "a | b"], true),

@@ -6,7 +6,7 @@
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// More values than any file has that people write, those of aliases included.
@@ -145,6 +145,8 @@ struct Open {
     node: Node,
     /// The key whose value comes next.
     key: Option<String>,
+    /// The keys of a mapping so far.
+    keys: HashSet<String>,
 }
 
 /// Makes values of events, without recursion.
@@ -201,7 +203,7 @@ impl Builder {
         if self.open.len() >= DEEPEST {
             return Err(too_deep());
         }
-        self.open.push(Open { anchor, node, key: None });
+        self.open.push(Open { anchor, node, key: None, keys: HashSet::new() });
         Ok(())
     }
 
@@ -231,7 +233,7 @@ impl Builder {
                         Node::Plain(text) | Node::Text(text) => text,
                         other => return Err(format!("{} cannot be a key", other.kind())),
                     };
-                    if key != "<<" && pairs.iter().any(|(known, _)| *known == key) {
+                    if !open.keys.insert(key.clone()) && key != "<<" {
                         return Err(format!("the key {key} stands twice in one mapping"));
                     }
                     open.key = Some(key);
@@ -254,6 +256,7 @@ fn merged(node: Node) -> Result<Node, String> {
         return Ok(Node::Map(pairs));
     }
     let (merges, mut pairs): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(key, _)| key == "<<");
+    let mut known: HashSet<String> = pairs.iter().map(|(key, _)| key.clone()).collect();
     for (_, value) in merges {
         let sources = match value {
             Node::List(sources) => sources,
@@ -264,7 +267,7 @@ fn merged(node: Node) -> Result<Node, String> {
                 return Err(format!("<< merges mappings, and this is {}", source.kind()));
             };
             for (key, value) in source {
-                if !pairs.iter().any(|(known, _)| *known == key) {
+                if known.insert(key.clone()) {
                     pairs.push((key, value));
                 }
             }
@@ -363,11 +366,15 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Node, A::Error> {
         let mut pairs: Vec<(String, Node)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         while let Some(key) = map.next_key::<String>()? {
             let value = map.next_value_seed(self.inner()?)?;
-            // As in JavaScript, the last one counts.
-            pairs.retain(|(known, _)| *known != key);
-            pairs.push((key, value));
+            let place = *places.entry(key.clone()).or_insert(pairs.len());
+            match pairs.get_mut(place) {
+                // As in JavaScript, the last one counts.
+                Some((_, known)) => *known = value,
+                None => pairs.push((key, value)),
+            }
         }
         Ok(Node::Map(pairs))
     }

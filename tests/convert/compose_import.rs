@@ -172,6 +172,23 @@ fn realistic_files_are_imported() {
             &["a"],
             &["a.cpuset = 0: it is a list"],
         ),
+        // Values that nothing can have, and what means the default to the engine.
+        (
+            "services:\n  a: {command: x, cpuset: '0-', oom_score_adj: 5000, ulimits: {nofile: {soft: 20, hard: 10}}, pids_limit: 9999999999}\n",
+            &["a"],
+            &["a.cpuset = 0-", "a.oom_score_adj = 5000", "a.ulimits.nofile", "a.pids_limit = 9999999999"],
+        ),
+        (
+            "services:\n  a: {command: x, healthcheck: {test: 'true', interval: 0s, timeout: 0s, retries: 0, start_period: 0s}}\n  \
+             b: {command: x, healthcheck: {test: 'true', interval: 1us, retries: 9999999}}\n",
+            &["a", "b"],
+            &["b.healthcheck.interval = 1us", "b.healthcheck.retries = 9999999"],
+        ),
+        (
+            "services:\n  a: {command: x, secrets: [.a]}\nsecrets:\n  .a: {file: /x}\n",
+            &["a"],
+            &["a.secrets = .a"],
+        ),
         // Swarm.
         (
             "services:\n  a:\n    command: x\n    deploy:\n      mode: replicated\n      replicas: 0\n      restart_policy: {condition: on-failure, delay: 5s, max_attempts: 3, window: 120s}\n",
@@ -274,6 +291,14 @@ fn variables_reach_the_program() {
 fn what_is_no_compose_file_is_refused() {
     for (text, expected) in [
         ("a: b\n", "c.yml: this is no compose file: it has no mapping that is called services"),
+        (
+            "services: {a: {command: \"\\uFDD0HOME\\uFDD1\"}}\n",
+            "c.yml: it has characters that no text has (U+FDD0 or U+FDD1)",
+        ),
+        (
+            "services: {\"\\uFDD0\": {command: x}}\n",
+            "c.yml: it has characters that no text has (U+FDD0 or U+FDD1)",
+        ),
         ("services: [a]\n", "c.yml: this is no compose file: it has no mapping that is called services"),
         ("services: {a: [b]}\n", "c.yml: services.a is a mapping of settings, and this is a list"),
         (

@@ -8,6 +8,7 @@ mod compose_import;
 mod corpus;
 mod imported;
 mod kubernetes;
+mod large;
 mod nomad;
 mod pm2;
 mod procfile;

@@ -98,6 +98,7 @@ fn realistic_files_are_imported() {
             &["worker"],
             &["instances = max: it means the number of processors"],
         ),
+        ("slow.json", r#"{"script": "x", "exp_backoff_restart_delay": 20000}"#, &["x"], &[]),
         ("app.json", r#"{"script": "bin/server", "name": "x", "autorestart": true}"#, &["x"], &[]),
         ("eco.json5", "{apps: {script: 'a.sh', /* c */ restart_delay: 4000, treekill: true,},}", &["a"], &[]),
         (
@@ -121,8 +122,8 @@ fn realistic_files_are_imported() {
         (
             "two.json",
             r#"{"apps": [{"name": "a", "script": "x.js"}, {"name": "a", "script": "y.js", "disable_logs": true}]}"#,
-            &["a", "a_"],
-            &["apps[1].name = a: it is called a_ here"],
+            &["a", "a_2"],
+            &["apps[1].name = a: it is called a_2 here"],
         ),
         (
             "env.json",

@@ -346,19 +346,77 @@ fn kinds_of_services() {
         ),
         ("ExecStart=/bin/a\nExecStart=\nExecStart=/bin/b", "command=/bin/b"),
         ("ExecStart=:/bin/a $X", "command=/bin/a \"$X\""),
-        ("ExecStart=/bin/a $X", "command=/bin/sh -c \"exec '/bin/a' $X\""),
+        ("ExecStart=/bin/a $X", "command=/bin/sh -c \"set -f; exec '/bin/a' $X\""),
+        ("ExecStart=/bin/a ${X}", "command=/bin/sh -c \"exec '/bin/a' \\\"${X}\\\"\""),
         ("ExecStart=/bin/a\nKillMode=control-group", "stop_scope=tree"),
         ("ExecStart=/bin/a", "autorestart=false"),
         ("ExecStart=/bin/a\nStandardOutput=append:/x", "redirect_stderr=true"),
         ("ExecStart=/bin/a\nGroup=x\nUser=1", "user=1:x"),
         ("ExecStart=/bin/a\nCapabilityBoundingSet=", "capabilities=none"),
         ("ExecStart=/bin/a\nRestart=always", "restart_limit=5/10s"),
+        ("ExecStart=/bin/a\nRestart=always", "startretries=-1"),
+        ("Type=notify\nExecStart=/bin/a\nRestart=on-failure\nStartLimitInterval=0", "startretries=-1"),
+        ("Type=oneshot\nExecStart=/bin/a\nRestart=on-failure\nRestartSec=5", "startretries=-1"),
+        ("Type=oneshot\nExecStart=/bin/a\nRestart=on-failure\nStartLimitBurst=7", "restart_limit=7/10s"),
+        ("ExecStart=/bin/a\nTimeoutStopSec=0", "stopwaitsecs=86400"),
+        ("ExecStart=/bin/a\nTimeoutSec=0", "stopwaitsecs=86400"),
+        ("ExecStart=/bin/a\nTimeoutStopSec=1ms", "stopwaitsecs=1"),
+        (r"ExecStart=/bin/grep -E a\.b\d file", r#"command=/bin/grep -E "a\\.b\\d" file"#),
+        ("ExecStart=/bin/echo x\\\\\nUser=nobody", "user=nobody"),
+        ("Environment=DIR=C:\\\\\nExecStart=/bin/a", "environment=DIR=\"C:\\\\\""),
     ] {
         let mut losses = Losses::default();
         let files = [unit("a.service", &format!("[Service]\n{text}\n"))];
         let format = import::format("systemd").expect("a format");
         let found = import::import(format, &files, &mut losses).expect(text).to_text("x", &Losses::default());
         assert!(found.lines().any(|line| line == expected), "{text}\n{found}");
+    }
+}
+
+/// What systemd ignores, or what we cannot say: each is a loss, and `check` has no objection to the rest.
+#[test]
+fn values_that_mean_nothing_are_losses() {
+    for line in [
+        "MemoryMax=0",
+        "MemoryHigh=0",
+        "MemoryMax=99999999999T",
+        "CPUQuota=0%",
+        "CPUQuota=4000000000%",
+        "TasksMax=0",
+        "UMask=%h",
+        "UMask=x",
+        "CPUAffinity=numa",
+        "CPUAffinity=3-1",
+        "CPUAffinity=1-",
+        "CPUAffinity=99999999999",
+        "Environment=\"FOO BAR=x\"",
+        "Environment=1A=x",
+        "Environment==x",
+        "LoadCredential=a=b]:/x",
+        "LoadCredential=a b:/x",
+        "LoadCredential=:/x",
+        "LoadCredential=A:/x",
+        "StandardOutput=append:/var/log/a,b.log",
+        "StandardError=file:/var/log/a,b.log",
+        "SyslogFacility=nope",
+        "SyslogLevel=nope",
+        "AmbientCapabilities=CAP_NOPE",
+        "CapabilityBoundingSet=CAP_NOPE",
+        "LimitNOFILE=20:10",
+        "LimitNPROC=99999999999999999999",
+        "LimitCPU=5min:1min",
+        "KillSignal=NOPE",
+        "IOSchedulingClass=nope",
+        "CPUSchedulingPolicy=nope",
+        "SuccessExitStatus=256",
+        "RestartPreventExitStatus=256",
+        "RestartSec=9\nRestartSteps=2\nRestartMaxDelaySec=5",
+        "Group=a",
+    ] {
+        let text =
+            format!("[Service]\nExecStart=/bin/a\nRestart=always\n{line}\n[Install]\nWantedBy=a.target\n");
+        let back = import_all(&[unit("a.service", &text)]);
+        assert_eq!(back.losses.len(), 1, "{line}: {}", back.losses.join("\n"));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::interpolation::{self, finished};
 use super::settings;
-use crate::convert::import::{Imported, name};
+use crate::convert::import::{Imported, Names, name};
 use crate::convert::losses::Losses;
 use crate::convert::tree::{self, Node};
 use std::collections::{HashMap, HashSet};
@@ -19,16 +19,17 @@ pub(in crate::convert) fn import(text: &str, file: &str, losses: &mut Losses) ->
 }
 
 fn read(text: &str, losses: &mut Losses) -> Result<Imported, String> {
-    if interpolation::is_impossible(text) {
+    let root = tree::yaml(text)?;
+    if interpolation::is_impossible(&root) {
         return Err("it has characters that no text has (U+FDD0 or U+FDD1)".to_string());
     }
-    let root = tree::yaml(text)?;
     let Some(Node::Map(services)) = root.get("services") else {
         return Err("this is no compose file: it has no mapping that is called services".to_string());
     };
     let mut extended = Vec::new();
+    let by_name: HashMap<&str, &Node> = services.iter().map(|(name, node)| (&**name, node)).collect();
     for (service, _) in services {
-        let node = extend(services, service, 0, losses)?;
+        let node = extend(&by_name, service, 0, losses)?;
         let node = interpolation::expanded(node, &format!("services.{service}"), losses)?;
         extended.push((service.clone(), node));
     }
@@ -39,8 +40,8 @@ fn read(text: &str, losses: &mut Losses) -> Result<Imported, String> {
     let mut imported = Imported::default();
     for service in &project.services {
         let section = format!("program:{}", service.program);
-        for (key, value) in settings::settings(&project, service, losses)? {
-            imported.set(&section, &key, finished(&value));
+        for (key, value) in settings::settings(&project, service, losses)?.iter() {
+            imported.set(&section, key, finished(value));
         }
     }
     Ok(imported)
@@ -64,7 +65,7 @@ fn lose_top(root: &Node, losses: &mut Losses) {
 
 /// A service with what it extends.
 fn extend(
-    services: &[(String, Node)],
+    services: &HashMap<&str, &Node>,
     service: &str,
     depth: usize,
     losses: &mut Losses,
@@ -72,7 +73,7 @@ fn extend(
     if depth > LONGEST_CHAIN {
         return Err(format!("services.{service}.extends: services extend each other in a circle"));
     }
-    let Some((_, node)) = services.iter().find(|(name, _)| name == service) else {
+    let Some(node) = services.get(service).copied() else {
         return Err(format!("there is no service that is called {service}, which another one extends"));
     };
     let Node::Map(pairs) = node else {
@@ -96,9 +97,11 @@ fn extend(
 fn over(base: Node, own: Node) -> Node {
     match (base, own) {
         (Node::Map(mut base), Node::Map(own)) => {
+            let places: HashMap<String, usize> =
+                base.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
             for (key, value) in own {
                 let replaces = matches!(key.as_str(), "command" | "entrypoint" | "test");
-                match base.iter_mut().find(|(known, _)| *known == key) {
+                match places.get(&key).and_then(|place| base.get_mut(*place)) {
                     Some((_, old)) if replaces => *old = value,
                     Some((_, old)) => *old = over(std::mem::replace(old, Node::Null), value),
                     None => base.push((key, value)),
@@ -140,6 +143,8 @@ pub(super) struct Service<'n> {
 pub(super) struct Project<'n> {
     /// Those that become programs, in the order of the file.
     pub services: Vec<Service<'n>>,
+    /// Where those stand, by their names in the file.
+    places: HashMap<&'n str, usize>,
     /// All names of the file.
     names: HashSet<&'n str>,
     /// Those on whose good end others wait.
@@ -156,6 +161,7 @@ impl<'n> Project<'n> {
     ) -> Result<Project<'n>, String> {
         let mut project = Project {
             services: Vec::new(),
+            places: HashMap::new(),
             names: services.iter().map(|(name, _)| name.as_str()).collect(),
             jobs: HashSet::new(),
             secrets: HashMap::new(),
@@ -165,7 +171,7 @@ impl<'n> Project<'n> {
                 pairs.iter().filter_map(|(name, value)| Some((name.as_str(), value.get("file")?.scalar()?)));
             project.secrets = files.collect();
         }
-        let mut taken = HashSet::new();
+        let mut taken = Names::default();
         for (service, node) in services {
             for (dependency, condition) in dependencies(node) {
                 if condition.get("condition").and_then(Node::scalar) == Some("service_completed_successfully")
@@ -180,10 +186,8 @@ impl<'n> Project<'n> {
                 losses.note(format!("services.{service}"), image, why);
                 continue;
             };
-            let mut program = name(service);
-            while !taken.insert(program.clone()) {
-                program.push('_');
-            }
+            let program = taken.own(&name(service));
+            project.places.insert(service, project.services.len());
             project.services.push(Service { name: service, program, node, words });
         }
         Ok(project)
@@ -199,7 +203,7 @@ impl<'n> Project<'n> {
     /// # Errors
     /// Why nothing can wait for it.
     pub(super) fn other(&self, service: &str) -> Result<&Service<'n>, &'static str> {
-        let found = self.services.iter().find(|known| known.name == service);
+        let found = self.places.get(service).and_then(|place| self.services.get(*place));
         found.ok_or(match self.names.contains(service) {
             true => "that service is left out: start it before, or make a program of it",
             false => "there is no such service in this file",

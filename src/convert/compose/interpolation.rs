@@ -11,9 +11,15 @@ const END: char = '\u{fdd1}';
 /// Defaults inside of defaults.
 const DEEPEST: usize = 8;
 
-/// Whether a text has characters that stand for something else here.
-pub(super) fn is_impossible(text: &str) -> bool {
-    text.contains([BEGIN, END])
+/// Whether a tree has characters that stand for something else here, even if escapes of YAML made them.
+pub(super) fn is_impossible(node: &Node) -> bool {
+    let has_marks = |text: &str| text.contains([BEGIN, END]);
+    match node {
+        Node::Null => false,
+        Node::Plain(text) | Node::Text(text) => has_marks(text),
+        Node::List(items) => items.iter().any(is_impossible),
+        Node::Map(pairs) => pairs.iter().any(|(key, value)| has_marks(key) || is_impossible(value)),
+    }
 }
 
 /// Marks the variables in all values of a tree; `place` is where it stands in the file.

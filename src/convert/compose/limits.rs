@@ -2,6 +2,7 @@
 
 use super::read::{our_size, our_time, size, texts, time};
 use super::settings::Program;
+use crate::config::resources;
 use crate::convert::tree::Node;
 use crate::model::resources::Resource;
 use std::str::FromStr;
@@ -39,13 +40,8 @@ impl Program<'_, '_> {
                 match key.as_str() {
                     _ if is_no_limit(text) => {}
                     "cpus" => self.set_or_lose("cpu_max", percent(text), &place, value),
-                    "memory" => self.set_or_lose("memory_max", size(text).map(our_size), &place, value),
-                    "pids" => self.set_or_lose(
-                        "pids_max",
-                        text.parse().ok().map(|n: u64| n.to_string()),
-                        &place,
-                        value,
-                    ),
+                    "memory" => self.set_or_lose("memory_max", memory(text), &place, value),
+                    "pids" => self.set_or_lose("pids_max", pids(text), &place, value),
                     _ => self.lose(&place, &value.shown(), "there is no such limit here"),
                 }
             }
@@ -61,7 +57,7 @@ impl Program<'_, '_> {
         let Node::Map(limits) = value else { return };
         for (name, value) in limits {
             let key = format!("limit_{name}");
-            let known = Resource::ALL.into_iter().map(Resource::key).find(|known| *known == key);
+            let known = Resource::ALL.into_iter().find(|known| known.key() == key);
             let number = |node: Option<&Node>| match node?.scalar()?.parse::<i64>().ok()? {
                 -1 => Some("unlimited".to_string()),
                 number => u64::try_from(number).ok().map(|number| number.to_string()),
@@ -73,7 +69,10 @@ impl Program<'_, '_> {
             let made = made.map(|(soft, hard)| if soft == hard { soft } else { format!("{soft}:{hard}") });
             let place = format!("ulimits.{name}");
             match known {
-                Some(known) => self.set_or_lose(known, made, &place, value),
+                Some(known) => {
+                    let made = made.filter(|made| resources::limit(known, made).is_ok());
+                    self.set_or_lose(known.key(), made, &place, value);
+                }
                 None => self.lose(&place, &value.shown(), "there is no such limit here"),
             }
         }
@@ -126,6 +125,16 @@ impl Program<'_, '_> {
             self.lose("tmpfs", path, "only /tmp and /var/tmp can be private: mount it for all");
         }
     }
+}
+
+/// A size that a program can be kept to.
+pub(super) fn memory(text: &str) -> Option<String> {
+    size(text).map(our_size).filter(|size| resources::memory(size).is_ok())
+}
+
+/// A number of processes that a program can be kept to.
+pub(super) fn pids(text: &str) -> Option<String> {
+    text.parse().ok().map(|number: u64| number.to_string()).filter(|text| resources::pids_max(text).is_ok())
 }
 
 /// Whether a limit is none.

@@ -2,14 +2,16 @@
 
 use super::import::{Project, Service, dependencies};
 use super::interpolation::{begins_with_variable, shown};
-use super::limits::{is_no_limit, percent};
+use super::limits::{is_no_limit, memory, percent, pids};
 use super::read::{our_size, our_time, pairs, size, texts, time, words};
 use super::service::MANUAL;
-use crate::convert::import::{command, environment, escaped};
+use crate::config::{duration, resources};
+use crate::convert::import::{Settings, command, environment, escaped, is_credential};
 use crate::convert::losses::Losses;
 use crate::convert::tree::Node;
 use crate::model::signal::Signal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 /// What has a single value.
 const SCALARS: [&str; 10] = [
@@ -26,6 +28,8 @@ const SCALARS: [&str; 10] = [
 ];
 /// More copies than anybody means.
 const MOST_COPIES: u32 = 10_000;
+/// As many failures as are counted.
+const MOST_RETRIES: u32 = 1_000_000;
 
 /// The keys and values of a program's section.
 ///
@@ -35,8 +39,8 @@ pub(super) fn settings(
     project: &Project<'_>,
     service: &Service<'_>,
     losses: &mut Losses,
-) -> Result<Vec<(String, String)>, String> {
-    let mut program = Program { project, service, losses, settings: Vec::new() };
+) -> Result<Settings, String> {
+    let mut program = Program { project, service, losses, settings: Settings::default() };
     program.set("command", command(&service.words));
     program.restart();
     program.depends_on();
@@ -55,13 +59,12 @@ pub(super) struct Program<'p, 'n> {
     project: &'p Project<'n>,
     pub service: &'p Service<'n>,
     losses: &'p mut Losses,
-    settings: Vec<(String, String)>,
+    settings: Settings,
 }
 
 impl Program<'_, '_> {
     pub(super) fn set(&mut self, key: &str, value: impl Into<String>) {
-        self.settings.retain(|(known, _)| known != key);
-        self.settings.push((key.to_string(), value.into()));
+        self.settings.set(key, value);
     }
 
     pub(super) fn lose(&mut self, key: &str, value: &str, why: &str) {
@@ -119,17 +122,16 @@ impl Program<'_, '_> {
             "deploy" => self.deploy(value),
             "ulimits" => self.ulimits(value),
             "mem_limit" | "cpus" | "pids_limit" if is_no_limit(text) => {}
-            "mem_limit" => self.set_or_lose("memory_max", size(text).map(our_size), key, value),
+            "mem_limit" => self.set_or_lose("memory_max", memory(text), key, value),
             "cpus" => self.set_or_lose("cpu_max", percent(text), key, value),
             "cpuset" => {
-                let is_list = text.chars().all(|c| c.is_ascii_digit() || ",-".contains(c));
-                self.set_or_lose("cpu_affinity", is_list.then(|| text.to_string()), key, value);
+                let list = resources::cpu_affinity(text).ok().map(|_| text.to_string());
+                self.set_or_lose("cpu_affinity", list, key, value);
             }
-            "pids_limit" => {
-                self.set_or_lose("pids_max", text.parse().ok().map(|n: u64| n.to_string()), key, value)
-            }
+            "pids_limit" => self.set_or_lose("pids_max", pids(text), key, value),
             "oom_score_adj" => {
-                self.set_or_lose("oom_score_adj", text.parse().ok().map(|n: i32| n.to_string()), key, value);
+                let number = text.parse().ok().filter(|number: &i32| (-1000..=1000).contains(number));
+                self.set_or_lose("oom_score_adj", number.map(|number| number.to_string()), key, value);
             }
             "group_add" => self.set("supplementary_groups", escaped(&texts(value).join(", "))),
             "cap_drop" | "cap_add" => self.capabilities(),
@@ -267,13 +269,18 @@ impl Program<'_, '_> {
             ("health_timeout", "timeout", "30s"),
             ("health_start_period", "start_period", "0s"),
         ] {
-            let value = check.get(from).cloned().unwrap_or_else(|| Node::text(default));
+            // To the engine, 0 is no time but the default.
+            let written =
+                check.get(from).filter(|value| value.scalar().and_then(time) != Some(Duration::ZERO));
+            let value = written.cloned().unwrap_or_else(|| Node::text(default));
             let made = value.scalar().and_then(time).map(our_time);
+            let made = made.filter(|made| key != "health_interval" || duration::interval(made).is_ok());
             self.set_or_lose(key, made, &format!("healthcheck.{from}"), &value);
         }
-        let retries = check.get("retries").cloned().unwrap_or_else(|| Node::text("3"));
+        let retries = check.get("retries").filter(|retries| retries.scalar() != Some("0"));
+        let retries = retries.cloned().unwrap_or_else(|| Node::text("3"));
         let made = retries.scalar().and_then(|text| text.parse::<u32>().ok());
-        let made = made.map(|tries| tries.max(1).to_string());
+        let made = made.filter(|tries| (1..=MOST_RETRIES).contains(tries)).map(|tries| tries.to_string());
         self.set_or_lose("health_retries", made, "healthcheck.retries", &retries);
         if let Some(interval) = check.get("start_interval") {
             let why = "there is one interval; before the start period has passed nobody asks";
@@ -397,17 +404,15 @@ impl Program<'_, '_> {
 
     fn secrets(&mut self, value: &Node) {
         let Node::List(items) = value else { return };
-        let mut known = Vec::new();
+        let mut known = HashSet::new();
         for item in items {
             let source = item.get("source").unwrap_or(item).scalar().unwrap_or_default();
             let target = item.get("target").and_then(Node::scalar).unwrap_or(source);
             self.lose_others("secrets", item, &["source", "target"]);
             let target = target.rsplit('/').next().unwrap_or_default();
-            let is_name = !target.is_empty()
-                && target.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-".contains(c));
+            let is_name = is_credential(target);
             match self.project.secrets.get(source).copied() {
-                Some(path) if is_name && !known.contains(&target) => {
-                    known.push(target);
+                Some(path) if is_name && known.insert(target) => {
                     let path = self.beside(path);
                     self.set(&format!("credential.{target}"), path);
                     let why = format!(

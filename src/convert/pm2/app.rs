@@ -2,7 +2,7 @@
 
 use super::logs;
 use crate::config::command as config_command;
-use crate::convert::import::{Imported, command, environment, escaped, name};
+use crate::convert::import::{Imported, Names, command, environment, escaped, name};
 use crate::convert::losses::Losses;
 use crate::convert::procfile;
 use crate::convert::tree::Node;
@@ -24,8 +24,10 @@ const INTERPRETERS: [(&str, &str); 12] = [
     (".sh", "bash"),
     (".bash", "bash"),
 ];
-/// The longest pause between restarts that grow, and the time after which they begin anew.
-const BACKOFF: (&str, &str) = ("15s", "30s");
+/// The longest pause between restarts that grow.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The time after which they begin anew.
+const RESET: &str = "30s";
 /// More copies than anybody means.
 const MOST_INSTANCES: u32 = 10_000;
 
@@ -33,6 +35,7 @@ const MOST_INSTANCES: u32 = 10_000;
 pub(super) fn import(
     node: &Node,
     number: usize,
+    names: &mut Names,
     imported: &mut Imported,
     losses: &mut Losses,
 ) -> Result<(), String> {
@@ -45,10 +48,7 @@ pub(super) fn import(
     let file = script.split_whitespace().next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     let written = text(node, "name").unwrap_or(stem);
-    let mut own = name(written);
-    while imported.sections.iter().any(|(section, _)| *section == format!("program:{own}")) {
-        own.push('_');
-    }
+    let own = names.own(&name(written));
     if own != written {
         losses.note(format!("apps[{}].name", number - 1), written, format!("it is called {own} here"));
     }
@@ -159,8 +159,9 @@ impl App<'_> {
         if let Some(delay) = self.time("exp_backoff_restart_delay").filter(|delay| !delay.is_zero()) {
             self.set("restart_delay", milliseconds(delay));
             self.set("restart_backoff", "exponential");
-            self.set("restart_delay_max", BACKOFF.0);
-            self.set("restart_reset", BACKOFF.1);
+            // A pause that is longer from the beginning does not shrink.
+            self.set("restart_delay_max", milliseconds(delay.max(LONGEST_PAUSE)));
+            self.set("restart_reset", RESET);
         }
         if let Some(time) = self.time("kill_timeout") {
             self.set("stopwaitsecs", crate::convert::units::seconds(time).to_string());

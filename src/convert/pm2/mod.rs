@@ -3,7 +3,7 @@
 mod app;
 mod logs;
 
-use crate::convert::import::Imported;
+use crate::convert::import::{Imported, Names};
 use crate::convert::losses::Losses;
 use crate::convert::tree::{self, Node};
 
@@ -50,9 +50,9 @@ fn read(text: &str, file: &str, losses: &mut Losses) -> Result<Imported, String>
         };
         losses.note(key.as_str(), value.shown(), why);
     }
-    let mut imported = Imported::default();
+    let (mut imported, mut names) = (Imported::default(), Names::default());
     for (number, app) in (1..).zip(apps) {
-        app::import(app, number, &mut imported, losses)?;
+        app::import(app, number, &mut names, &mut imported, losses)?;
     }
     Ok(imported)
 }

@@ -3,7 +3,8 @@
 use crate::convert::losses::Losses;
 use crate::convert::systemd::parse::{Directive, UnitFile};
 use crate::convert::systemd::reader::Reader;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 /// The programs that units have become.
 #[derive(Default)]
@@ -31,9 +32,9 @@ impl Known {
         self.programs.insert(name.to_string(), Program { name: program.to_string(), is_oneshot, numbers });
     }
 
-    /// Whether the name is an instance of the template that a program was made of.
-    pub(super) fn is_instance(&self, name: &str, program: &str) -> bool {
-        self.find(name).is_some_and(|(found, number)| found.name == program && number.is_some())
+    /// The program of the template of which the name is an instance.
+    pub(super) fn of_instance(&self, name: &str) -> Option<&str> {
+        self.find(name).filter(|(_, number)| number.is_some()).map(|(found, _)| &*found.name)
     }
 
     /// The program of a unit, and the number of its process if it is one of several.
@@ -92,33 +93,37 @@ pub(super) fn read(reader: &mut Reader<'_>, program: &str, known: &Known, groups
     let (after, wants, part_of, before) = (take("After"), take("Wants"), take("PartOf"), take("Before"));
     let bound = take("BindsTo");
     let hard = [take("Requires"), take("Requisite"), bound.clone()].concat();
-    let is_in = |list: &[(String, Directive)], name: &str| list.iter().any(|(word, _)| word == name);
+    let names = |list: &[(String, Rc<Directive>)]| -> HashSet<String> {
+        list.iter().map(|(word, _)| word.clone()).collect()
+    };
+    let (in_hard, in_after, in_wants, in_part_of) =
+        (names(&hard), names(&after), names(&wants), names(&part_of));
     for (name, directive) in &hard {
         add(&mut links, known, reader, name, directive, false);
-        if is_in(&part_of, name) {
+        if in_part_of.contains(name) {
             links.restart = Some("restart");
         }
     }
     if !bound.is_empty() && bound.iter().any(|(name, _)| known.find(name).is_some()) {
         links.restart = Some("stop");
     }
-    for (name, directive) in after.iter().filter(|(name, _)| !is_in(&hard, name)) {
-        let waits_for_end = is_in(&wants, name) && known.find(name).is_some_and(|(it, _)| it.is_oneshot);
+    for (name, directive) in after.iter().filter(|(name, _)| !in_hard.contains(name)) {
+        let waits_for_end = in_wants.contains(name) && known.find(name).is_some_and(|(it, _)| it.is_oneshot);
         if waits_for_end {
             push(&mut links, known, name, ":exited", false);
         } else {
             add(&mut links, known, reader, name, directive, true);
         }
     }
-    for (name, directive) in wants.iter().filter(|(name, _)| !is_in(&hard, name)) {
-        if !is_in(&after, name) || known.find(name).is_some_and(|(it, _)| !it.is_oneshot) {
+    for (name, directive) in wants.iter().filter(|(name, _)| !in_hard.contains(name)) {
+        if !in_after.contains(name) || known.find(name).is_some_and(|(it, _)| !it.is_oneshot) {
             reader.lose(
                 directive,
                 &format!("{name} is not started for its sake: write depends_on without ? for that"),
             );
         }
     }
-    for (name, directive) in part_of.iter().filter(|(name, _)| !is_in(&hard, name)) {
+    for (name, directive) in part_of.iter().filter(|(name, _)| !in_hard.contains(name)) {
         let is_group =
             name.strip_suffix(".target").is_some_and(|stem| groups.iter().any(|group| group == stem));
         // A target that is not a group stands for everything.

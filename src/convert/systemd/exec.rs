@@ -4,7 +4,7 @@ use crate::config::command;
 use crate::convert::import;
 use crate::convert::systemd::parse::Directive;
 use crate::convert::systemd::reader::{Reader, SERVICE};
-use crate::convert::systemd::words::{Piece, pieces, split};
+use crate::convert::systemd::words::{Piece, blank_separated, is_blank, pieces, split_command};
 
 /// One command of a unit.
 struct Line {
@@ -26,17 +26,7 @@ impl Reader<'_> {
         let mut value = if all.is_empty() && is_plain(&last) {
             import::command_of_values(&last.words.iter().map(|word| text_of(word)).collect::<Vec<_>>())
         } else {
-            // One process to the outside: the last command takes the place of the shell.
-            let mut script = String::new();
-            for line in &all {
-                let words = for_shell(line);
-                script += &if line.may_fail {
-                    format!("{{ {words} || true; }} && ")
-                } else {
-                    format!("{words} && ")
-                };
-            }
-            script += &format!("exec {}", for_shell(&last));
+            let script = self.script(&all, &last);
             import::command_of_values(&["/bin/sh".to_string(), "-c".to_string(), script])
         };
         if last.may_fail
@@ -70,6 +60,29 @@ impl Reader<'_> {
         self.set("command", value);
         self.others();
         true
+    }
+
+    /// Several commands for a shell. One process to the outside: the last command takes the place of the shell.
+    fn script(&mut self, before: &[Line], last: &Line) -> String {
+        let mut script = String::new();
+        let lines = before.iter().chain([last]);
+        let split = lines.flat_map(|line| line.words.iter().flatten()).find_map(|piece| match piece {
+            Piece::Words(name) => Some(name),
+            Piece::Text(_) | Piece::Variable(_) => None,
+        });
+        if let Some(name) = split {
+            // systemd takes the words as they are, even if they look like patterns.
+            script += "set -f; ";
+            let why = "the shell splits the value at blanks alone, while systemd obeys the quotes in it: write arguments with \
+                       blanks into the command";
+            self.losses.note(format!("{} ExecStart", self.unit.name), format!("${name}"), why);
+        }
+        for line in before {
+            let words = for_shell(line);
+            script +=
+                &if line.may_fail { format!("{{ {words} || true; }} && ") } else { format!("{words} && ") };
+        }
+        script + &format!("exec {}", for_shell(last))
     }
 
     /// What has no key.
@@ -109,7 +122,7 @@ impl Reader<'_> {
     }
 
     fn command(&mut self, text: &str, directive: &Directive) -> Option<Line> {
-        let text = text.trim();
+        let text = text.trim_matches(is_blank);
         let (mut may_fail, mut has_name, mut has_variables) = (false, false, true);
         let mut rest = text;
         while let Some(prefix) = rest.chars().next().filter(|c| "-@:+!|".contains(*c)) {
@@ -122,7 +135,7 @@ impl Reader<'_> {
             }
             rest = &rest[prefix.len_utf8()..];
         }
-        let mut words = match split(rest) {
+        let mut words = match split_command(rest) {
             Ok(words) => words,
             Err(why) => {
                 self.lose(directive, why);
@@ -152,12 +165,12 @@ fn separated(text: &str) -> Vec<String> {
     let mut chars = text.chars().peekable();
     let mut after_blank = true;
     while let Some(c) = chars.next() {
-        let ends = chars.peek().is_none_or(|next| next.is_whitespace());
+        let ends = chars.peek().is_none_or(|next| is_blank(*next));
         if c == ';' && quote.is_none() && after_blank && ends {
             parts.push(String::new());
             continue;
         }
-        after_blank = c.is_whitespace();
+        after_blank = is_blank(c);
         // There is always a last part.
         let Some(part) = parts.last_mut() else { break };
         part.push(c);
@@ -195,7 +208,7 @@ fn for_shell(line: &Line) -> String {
 
 /// The signal that a command sends to the main process, if it does nothing else: `/bin/kill -s QUIT $MAINPID`.
 fn killing(text: &str) -> Option<String> {
-    let words: Vec<&str> = text.trim_start_matches(['-', '+']).split_whitespace().collect();
+    let words: Vec<&str> = blank_separated(text.trim_start_matches(['-', '+'])).collect();
     let (program, rest) = words.split_first()?;
     if !program.ends_with("kill") || !["$MAINPID", "${MAINPID}"].contains(rest.last()?) {
         return None;
@@ -235,6 +248,7 @@ mod tests {
             ("a ; b", vec!["a ", " b"]),
             ("a \\; b", vec!["a \\; b"]),
             ("a ';' \" ; \" b;c", vec!["a ';' \" ; \" b;c"]),
+            ("a\u{a0}; b", vec!["a\u{a0}; b"]),
             ("", vec![""]),
         ] {
             assert_eq!(separated(text), expected, "{text}");

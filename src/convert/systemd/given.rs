@@ -1,11 +1,15 @@
 //! The directives of a service about what it is given and kept from.
 
-use crate::convert::import;
+use crate::config::resources;
+use crate::convert::import::{self, Settings};
 use crate::convert::systemd::parse::Directive;
 use crate::convert::systemd::reader::{Reader, SERVICE};
 use crate::convert::systemd::surroundings::limit_directive;
 use crate::convert::systemd::time::{self, Span};
 use crate::model::resources::Resource;
+use crate::model::syslog::{Facility, Severity};
+use caps::Capability;
+use std::str::FromStr;
 
 impl Reader<'_> {
     pub(super) fn identity(&mut self) {
@@ -29,7 +33,7 @@ impl Reader<'_> {
             self.set("supplementary_groups", groups.join(", "));
         }
         if let Some(umask) = self.take("UMask") {
-            self.set("umask", umask.value);
+            self.set_mode("umask", &umask);
         }
         if let Some(directive) = self.take("WorkingDirectory") {
             let path = directive.value.trim_start_matches('-');
@@ -47,21 +51,20 @@ impl Reader<'_> {
     }
 
     pub(super) fn environment(&mut self) {
-        let mut variables: Vec<(String, String)> = Vec::new();
+        let mut variables = Settings::default();
         for directive in self.unit.take_all(SERVICE, "Environment") {
             for word in self.words(&directive) {
-                let Some((name, value)) = word.split_once('=') else {
-                    self.lose(&directive, "it is not NAME=value");
+                let Some((name, value)) = word.split_once('=').filter(|(name, _)| is_variable(name)) else {
+                    self.lose(&directive, "one of its words is not NAME=value, and systemd ignores it");
                     continue;
                 };
                 let value = self.value(value, &directive);
-                variables.retain(|(known, _)| known != name);
-                variables.push((import::escaped(name), value));
+                variables.set(name, value);
             }
         }
-        if !variables.is_empty() {
-            let pairs = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let text = import::environment_of_values(pairs);
+        let text = import::environment_of_values(variables.iter());
+        let has_variables = !text.is_empty();
+        if has_variables {
             self.set("environment", text);
         }
         let mut files = Vec::new();
@@ -70,7 +73,7 @@ impl Reader<'_> {
                 self.lose(&directive, "it is a pattern, or has a comma: name the files one by one");
             } else {
                 files.push(self.value(&directive.value, &directive));
-                if !variables.is_empty() {
+                if has_variables {
                     self.lose(&directive, "environment wins over the file, other than with systemd");
                 }
             }
@@ -89,11 +92,14 @@ impl Reader<'_> {
         }
         for directive in self.unit.take_all(SERVICE, "LoadCredential") {
             match directive.value.split_once(':') {
-                Some((name, path)) if path.starts_with('/') => {
+                Some((name, path)) if path.starts_with('/') && import::is_credential(name) => {
                     let path = self.value(path, &directive);
                     self.set(&format!("credential.{name}"), path);
                 }
-                _ => self.lose(&directive, "a credential is NAME:/path"),
+                _ => self.lose(
+                    &directive,
+                    "a credential is NAME:/path, with small letters, digits, '.', '_' and '-' in the name",
+                ),
             }
         }
     }
@@ -114,7 +120,8 @@ impl Reader<'_> {
                 None => one(&directive.value),
             };
             match value {
-                Some(value) => self.set(resource.key(), value),
+                Some(value) => self
+                    .set_valid(resource.key(), &value, &directive, |text| resources::limit(resource, text)),
                 None => self.lose(&directive, "it is not a limit that is understood"),
             }
         }
@@ -134,20 +141,22 @@ impl Reader<'_> {
         {
             let Some(directive) = self.take(key) else { continue };
             match time::size(&directive.value) {
-                Some(bytes) => self.set(name, bytes.to_string()),
+                Some(bytes) => self.set_valid(name, &bytes.to_string(), &directive, resources::memory),
                 None if directive.value == "infinity" => {}
                 None => self.lose(&directive, "it is no number of bytes"),
             }
         }
         if let Some(directive) = self.take("CPUQuota") {
-            match directive.value.strip_suffix('%').and_then(|percent| percent.parse::<u32>().ok()) {
-                Some(percent) => self.set("cpu_max", format!("{percent}%%")),
-                None => self.lose(&directive, "it is not a number with a %"),
+            match directive.value.ends_with('%') {
+                true => self.set_valid("cpu_max", &directive.value, &directive, resources::cpu_max),
+                false => self.lose(&directive, "it is not a number with a %"),
             }
         }
         if let Some(directive) = self.take("TasksMax") {
             match directive.value.parse::<u64>() {
-                Ok(number) => self.set("pids_max", number.to_string()),
+                Ok(number) => {
+                    self.set_valid("pids_max", &number.to_string(), &directive, resources::pids_max);
+                }
                 Err(_) if directive.value == "infinity" => {}
                 Err(_) => self.lose(&directive, "it is not a number"),
             }
@@ -175,16 +184,15 @@ impl Reader<'_> {
                 _ => self.lose(&directive, "no such policy is known"),
             }
         }
-        let words: Vec<String> = self
-            .unit
-            .take_words(SERVICE, "CPUAffinity")
-            .into_iter()
-            .flat_map(|(word, _)| {
-                word.split(',').filter(|word| !word.is_empty()).map(str::to_string).collect::<Vec<_>>()
-            })
-            .collect();
-        if !words.is_empty() {
-            self.set("cpu_affinity", words.join(","));
+        self.affinity();
+    }
+
+    fn affinity(&mut self) {
+        let words = self.unit.take_words(SERVICE, "CPUAffinity");
+        let processors = words.iter().flat_map(|(word, _)| word.split(',')).filter(|word| !word.is_empty());
+        let processors = processors.collect::<Vec<_>>().join(",");
+        if let Some((_, directive)) = words.last().filter(|_| !processors.is_empty()) {
+            self.set_valid("cpu_affinity", &processors, directive, resources::cpu_affinity);
         }
     }
 
@@ -207,8 +215,12 @@ impl Reader<'_> {
                 self.lose(directive, "list what it can have, not what it cannot have");
                 continue;
             }
+            let (known, unknown): (Vec<_>, Vec<_>) = words.iter().partition(|(word, _)| is_capability(word));
+            for (_, directive) in unknown {
+                self.lose(directive, "no capability has one of its names, and systemd ignores that");
+            }
             let names: Vec<&str> =
-                words.iter().map(|(word, _)| word.strip_prefix("CAP_").unwrap_or(word)).collect();
+                known.iter().map(|(word, _)| word.strip_prefix("CAP_").unwrap_or(word)).collect();
             match names.is_empty() {
                 false => self.set(name, names.join(", ")),
                 true if is_reset && name == "capabilities" => self.set(name, "none"),
@@ -289,7 +301,14 @@ impl Reader<'_> {
         for (key, name) in [("SyslogFacility", "syslog_facility"), ("SyslogLevel", "syslog_stdout_priority")]
         {
             if let Some(directive) = self.take(key) {
-                self.set(name, directive.value.to_uppercase());
+                let is_known = match key {
+                    "SyslogFacility" => Facility::named(&directive.value).is_some(),
+                    _ => Severity::named(&directive.value).is_some(),
+                };
+                match is_known {
+                    true => self.set(name, directive.value.to_uppercase()),
+                    false => self.lose(&directive, "syslog has no such name"),
+                }
             }
         }
     }
@@ -300,6 +319,9 @@ impl Reader<'_> {
         match (&*directive.value, path) {
             ("journal" | "syslog" | "inherit", _) => {}
             ("null", _) => self.set(&format!("{name}_logfile"), "NONE"),
+            (_, Some((_, path))) if path.contains(',') => {
+                self.lose(directive, "a comma separates several logs: write one without it");
+            }
             (_, Some((how, path))) => {
                 let path = self.value(path, directive);
                 self.set(&format!("{name}_logfile"), path);
@@ -312,4 +334,16 @@ impl Reader<'_> {
             _ => self.lose(directive, "output goes to a log: see supervisorctl tail"),
         }
     }
+}
+
+/// Whether a word is the name of a capability, with `CAP_` in front or without.
+fn is_capability(word: &str) -> bool {
+    let name = word.strip_prefix("CAP_").unwrap_or(word);
+    Capability::from_str(&format!("CAP_{name}")).is_ok()
+}
+
+/// Whether a variable can have this name, for systemd.
+fn is_variable(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.chars().all(is_part) && name.starts_with(|c: char| !c.is_ascii_digit())
 }

@@ -1,6 +1,6 @@
 //! From units to a configuration.
 
-use crate::convert::import::{self as input, Imported, InputFile};
+use crate::convert::import::{self as input, Imported, InputFile, Names, Settings};
 use crate::convert::losses::{Losses, Said};
 use crate::convert::systemd::dependencies::{self, Known};
 use crate::convert::systemd::export::OWN_SECTION;
@@ -8,8 +8,8 @@ use crate::convert::systemd::keys::KEYS;
 use crate::convert::systemd::parse::{UnitFile, units};
 use crate::convert::systemd::reader::{IMPORTED, Reader};
 use crate::convert::systemd::sockets::Sockets;
-use crate::convert::systemd::words::{Specifiers, unescaped_name};
-use std::collections::BTreeMap;
+use crate::convert::systemd::words::{Specifiers, blank_separated, unescaped_name};
+use std::collections::{BTreeMap, HashSet};
 
 /// What says something about the unit and nothing about the program.
 const ABOUT_UNITS: [(&str, &str); 4] = [
@@ -40,9 +40,8 @@ pub fn both() -> Vec<&'static str> {
 }
 
 /// What becomes of one service.
-#[derive(Clone, Debug)]
-struct Plan {
-    unit: UnitFile,
+struct Plan<'u> {
+    unit: &'u UnitFile,
     program: String,
     names: Specifiers,
     /// For a template whose instances are numbers in a row: the first, how many, and how many digits they have.
@@ -57,29 +56,25 @@ pub(super) fn import(files: &[InputFile], losses: &mut Losses) -> Result<Importe
     let mut imported = Imported::default();
     let mut sockets = Sockets::new(&units);
     let mut known = Known::default();
-    let mut plans: Vec<Plan> = Vec::new();
+    let (mut plans, mut taken) = (Vec::new(), Names::default());
     for unit in units.iter().filter(|unit| unit.is("service")) {
         let prefix = group_of(unit, &groups).map(|group| format!("{group}-"));
         for plan in planned(unit, prefix.as_deref(), &wanted, losses) {
-            let mut plan = plan;
-            let base = plan.program.clone();
-            let mut n = 2;
-            while plans.iter().any(|other| other.program == plan.program) {
-                plan.program = format!("{base}_{n}");
-                n += 1;
-            }
-            known.add(&plan.unit, &plan.names.unit, &plan.program, plan.numbers);
+            let plan = Plan { program: taken.own(&plan.program), ..plan };
+            known.add(plan.unit, &plan.names.unit, &plan.program, plan.numbers);
             plans.push(plan);
         }
     }
+    let wanted_instances: HashSet<&str> = wanted.iter().filter_map(|name| known.of_instance(name)).collect();
     let mut links = Vec::new();
     let mut members: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for plan in plans {
-        let group = group_of(&plan.unit, &groups);
+        let group = group_of(plan.unit, &groups);
         let program = plan.program.clone();
         let is_wanted =
-            wanted.iter().any(|name| *name == plan.names.unit || known.is_instance(name, &program));
-        let mut reader = Reader { unit: plan.unit, names: plan.names, settings: Vec::new(), losses };
+            wanted.binary_search(&plan.names.unit).is_ok() || wanted_instances.contains(&*program);
+        let mut reader =
+            Reader { unit: plan.unit.clone(), names: plan.names, settings: Settings::default(), losses };
         if let Some((first, count, digits)) = plan.numbers {
             let form = number_form(digits);
             reader.set("process_name", format!("%(program_name)s_{form}"));
@@ -95,18 +90,15 @@ pub(super) fn import(files: &[InputFile], losses: &mut Losses) -> Result<Importe
         links.push(dependencies::read(&mut reader, &program, &known, &groups));
         leftovers(&mut reader.unit, reader.losses);
         let section = format!("{}:{program}", if is_fcgi { "fcgi-program" } else { "program" });
-        imported.sections.push((section, reader.settings));
+        imported.put(&section, reader.settings);
         if let Some(group) = group {
             members.entry(group).or_default().push(program);
         }
     }
     for (program, key, value) in dependencies::settle(links, losses) {
-        let ends = format!(":{program}");
-        if let Some((_, settings)) =
-            imported.sections.iter_mut().find(|(section, _)| section.ends_with(&ends))
-        {
-            settings.push((key.to_string(), value));
-        }
+        let of_fcgi = format!("fcgi-program:{program}");
+        let section = if imported.has(&of_fcgi) { of_fcgi } else { format!("program:{program}") };
+        imported.set(&section, key, value);
     }
     for (group, programs) in members {
         imported.set(&format!("group:{group}"), "programs", programs.join(","));
@@ -128,8 +120,8 @@ fn read(reader: &mut Reader<'_>, program: &str, is_wanted: bool) -> bool {
     reader.environment();
     reader.resources();
     reader.confinement();
-    let process_name = match reader.settings.iter().find(|(key, _)| key == "process_name") {
-        Some((_, name)) => name.replace("%(program_name)s", program),
+    let process_name = match reader.settings.get("process_name") {
+        Some(name) => name.replace("%(program_name)s", program),
         None => program.to_string(),
     };
     reader.output(&process_name);
@@ -146,13 +138,13 @@ fn read(reader: &mut Reader<'_>, program: &str, is_wanted: bool) -> bool {
     true
 }
 
-/// Names of units that another one wants to be there.
+/// Names of units that another one wants to be there, sorted.
 fn wanted_units(units: &[UnitFile]) -> Vec<String> {
     let wanting = ["Wants", "Requires", "BindsTo"];
     let directives = units.iter().filter(|unit| unit.is("target")).flat_map(|unit| &unit.directives);
     let directives = directives.filter(|it| it.section == "Unit" && wanting.contains(&&*it.key));
     let mut names: Vec<String> = directives
-        .flat_map(|it| it.value.split_whitespace().map(str::to_string).collect::<Vec<_>>())
+        .flat_map(|it| blank_separated(&it.value).map(str::to_string).collect::<Vec<_>>())
         .collect();
     names.sort();
     names.dedup();
@@ -170,7 +162,7 @@ fn groups(units: &[UnitFile]) -> Vec<String> {
 /// The group of a service. A target with the name of the service's own template is none.
 fn group_of(unit: &UnitFile, groups: &[String]) -> Option<String> {
     let parts = unit.directives.iter().filter(|it| it.section == "Unit" && it.key == "PartOf");
-    let mut names = parts.flat_map(|it| it.value.split_whitespace());
+    let mut names = parts.flat_map(|it| blank_separated(&it.value));
     let found = names.find_map(|name| {
         let stem = name.strip_suffix(".target")?;
         (groups.iter().any(|group| group == stem) && stem != unit.stem()).then_some(stem)
@@ -179,26 +171,25 @@ fn group_of(unit: &UnitFile, groups: &[String]) -> Option<String> {
 }
 
 /// The programs that a service becomes.
-fn planned(unit: &UnitFile, prefix: Option<&str>, wanted: &[String], losses: &mut Losses) -> Vec<Plan> {
+fn planned<'u>(
+    unit: &'u UnitFile,
+    prefix: Option<&str>,
+    wanted: &[String],
+    losses: &mut Losses,
+) -> Vec<Plan<'u>> {
     let full = unescaped_name(unit.stem());
     let stem =
         prefix.and_then(|prefix| full.strip_prefix(prefix)).filter(|rest| !rest.is_empty()).unwrap_or(&full);
     let program = input::name(stem);
-    let plan = |program: String, name: &str, instance: String, numbers| Plan {
-        unit: unit.clone(),
-        program,
-        names: Specifiers { unit: name.to_string(), instance },
-        numbers,
-    };
+    let plan = |program: String, names: Specifiers, numbers| Plan { unit, program, names, numbers };
     let own_instance =
         unit.name.strip_suffix(".service").and_then(|name| name.split_once('@')).map(|(_, rest)| rest);
     if !unit.is_template() {
         let Some(instance) = own_instance else {
-            return vec![plan(program, &unit.name, String::new(), None)];
+            return vec![plan(program, Specifiers::new(&unit.name, ""), None)];
         };
-        let instance = unescaped_name(instance);
-        let named = input::name(&format!("{program}_{instance}"));
-        return vec![plan(named, &unit.name, input::escaped(&instance), None)];
+        let named = input::name(&format!("{program}_{}", unescaped_name(instance)));
+        return vec![plan(named, Specifiers::new(&unit.name, instance), None)];
     }
     let front = unit.name.strip_suffix(".service").unwrap_or_default();
     let of_template = |name: &String| {
@@ -209,7 +200,7 @@ fn planned(unit: &UnitFile, prefix: Option<&str>, wanted: &[String], losses: &mu
     };
     let listed = unit.directives.iter().filter(|it| it.section == OWN_SECTION && it.key == "Instances");
     let mut instances: Vec<String> =
-        listed.flat_map(|it| it.value.split_whitespace().map(str::to_string).collect::<Vec<_>>()).collect();
+        listed.flat_map(|it| blank_separated(&it.value).map(str::to_string).collect::<Vec<_>>()).collect();
     if instances.is_empty() {
         instances = wanted.iter().filter_map(of_template).collect();
     }
@@ -224,12 +215,13 @@ fn planned(unit: &UnitFile, prefix: Option<&str>, wanted: &[String], losses: &mu
         losses.note(&unit.name, "", why);
     }
     if let Some(numbers) = in_a_row(&mut instances) {
-        return vec![plan(program, &unit.name, number_form(numbers.2), Some(numbers))];
+        let form = number_form(numbers.2);
+        let names = Specifiers { unit: unit.name.clone(), instance: form.clone(), unescaped_instance: form };
+        return vec![plan(program, names, Some(numbers))];
     }
     let one = |instance: String| {
-        let name = format!("{front}{instance}.service");
-        let instance = unescaped_name(&instance);
-        plan(input::name(&format!("{program}_{instance}")), &name, input::escaped(&instance), None)
+        let names = Specifiers::new(&format!("{front}{instance}.service"), &instance);
+        plan(input::name(&format!("{program}_{}", unescaped_name(&instance))), names, None)
     };
     instances.into_iter().map(one).collect()
 }

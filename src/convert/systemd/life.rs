@@ -26,7 +26,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn is_oneshot(&self) -> bool {
-        self.settings.iter().any(|(key, value)| key == "type" && value == "oneshot")
+        self.settings.get("type") == Some("oneshot")
     }
 
     /// `Restart=` and what goes with it.
@@ -81,12 +81,14 @@ impl Reader<'_> {
         let is_code = |word: &str| word.parse::<u8>().is_ok();
         for (word, directive) in self.unit.take_words(SERVICE, "SuccessExitStatus") {
             match is_code(&word) {
+                true if expected.contains(&word) => {}
                 true => expected.push(word),
                 false => self.lose(&directive, "exit codes are numbers, and a signal is never expected"),
             }
         }
         for (word, directive) in self.unit.take_words(SERVICE, "RestartForceExitStatus") {
             match (is_code(&word), Signal::parse(&word)) {
+                (true, _) if forced.contains(&word) => {}
                 (true, _) => forced.push(word),
                 // Each death by a signal is unexpected anyway.
                 (false, Some(_)) => {}
@@ -94,7 +96,6 @@ impl Reader<'_> {
             }
         }
         expected.retain(|code| !forced.contains(code));
-        expected.dedup();
         if expected != ["0"] && (restarts || !expected.is_empty()) {
             self.set("exitcodes", expected.join(","));
         }
@@ -117,12 +118,22 @@ impl Reader<'_> {
         if !restarts {
             return;
         }
-        if let Some((Span::Micros(delay), _)) = delay {
+        if let Some((Span::Micros(delay), _)) = &delay {
+            let delay = *delay;
             self.set("restart_delay", time::written(delay));
             self.set("restart_backoff", if steps.is_some() { "exponential" } else { "fixed" });
         }
         match (most, steps) {
-            (Some((Span::Micros(most), _)), Some(_)) => self.set("restart_delay_max", time::written(most)),
+            (Some((Span::Micros(most), directive)), Some(_)) => {
+                let least = match delay {
+                    Some((Span::Micros(delay), _)) => delay.max(1),
+                    _ => 1,
+                };
+                match most >= least {
+                    true => self.set("restart_delay_max", time::written(most)),
+                    false => self.lose(&directive, "it is shorter than RestartSec=, and systemd ignores it"),
+                }
+            }
             (Some((_, directive)), _) => self.lose(&directive, "it has no effect without RestartSteps="),
             (None, Some(directive)) => self.lose(&directive, "it has no effect without RestartMaxDelaySec="),
             (None, None) => {}
@@ -139,16 +150,8 @@ impl Reader<'_> {
         if !restarts {
             return;
         }
-        if self.is_oneshot() {
-            // The failures of a oneshot are counted, and nothing else.
-            let starts = burst.as_ref().and_then(|burst| burst.value.parse::<u32>().ok());
-            match (starts, burst) {
-                (Some(starts), _) => self.set("startretries", starts.saturating_sub(1).min(1000).to_string()),
-                (None, Some(burst)) => self.lose(&burst, "it is not a number"),
-                (None, None) => {}
-            }
-            return;
-        }
+        // systemd counts starts in a time and nothing else, however they end.
+        self.set("startretries", "-1");
         let within = match interval.as_ref().map(|(span, _)| *span) {
             Some(Span::Micros(0)) => return,
             Some(Span::Micros(micros)) => time::written(micros),
@@ -197,8 +200,9 @@ impl Reader<'_> {
         let both = self.span(SERVICE, "TimeoutSec");
         let stop = self.span(SERVICE, "TimeoutStopSec").or_else(|| both.clone());
         let seconds = match stop {
-            Some((Span::Micros(micros), _)) => time::seconds(micros),
-            Some((Span::Infinite, directive)) => {
+            Some((Span::Micros(micros @ 1..), _)) => time::seconds(micros),
+            // Nothing means no limit, too.
+            Some((Span::Micros(0) | Span::Infinite, directive)) => {
                 self.lose(&directive, "it is killed in the end: after a day");
                 86_400
             }

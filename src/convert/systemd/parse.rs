@@ -2,7 +2,9 @@
 
 use crate::convert::import::InputFile;
 use crate::convert::losses::Losses;
+use crate::convert::systemd::words::{blank_separated, is_blank};
 use std::path::Path;
+use std::rc::Rc;
 
 /// One assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +97,8 @@ fn directives(file: &InputFile, losses: &mut Losses) -> Result<Vec<Directive>, S
         match line.split_once('=') {
             Some((key, value)) => found.push(Directive {
                 section: section.clone(),
-                key: key.trim().to_string(),
-                value: value.trim().to_string(),
+                key: key.trim_matches(is_blank).to_string(),
+                value: value.trim_matches(is_blank).to_string(),
                 place,
                 used: false,
             }),
@@ -114,25 +116,32 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut open: Option<(usize, String)> = None;
     for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
+        let line = line.trim_start_matches(is_blank);
         if line.starts_with(['#', ';']) || (line.is_empty() && open.is_none()) {
             continue;
         }
         let (start, mut joined) = open.take().unwrap_or((number, String::new()));
-        match line.strip_suffix('\\') {
+        match continued(line) {
             Some(part) => {
                 joined.push_str(part);
                 joined.push(' ');
                 open = Some((start, joined));
             }
             None => {
-                joined.push_str(line);
+                joined.push_str(line.trim_end_matches(is_blank));
                 lines.push((start, joined));
             }
         }
     }
     lines.extend(open);
     lines
+}
+
+/// A line without the backslash by which the next one continues it. One that a backslash escapes is part of the value, and so
+/// is one with blanks behind it.
+fn continued(line: &str) -> Option<&str> {
+    let backslashes = line.len() - line.trim_end_matches('\\').len();
+    (backslashes % 2 == 1).then(|| &line[..line.len() - 1])
 }
 
 impl UnitFile {
@@ -181,10 +190,11 @@ impl UnitFile {
     }
 
     /// The words of a list of names.
-    pub(super) fn take_words(&mut self, section: &str, key: &str) -> Vec<(String, Directive)> {
-        let all = self.take_all(section, key);
-        let words = |directive: &Directive| -> Vec<(String, Directive)> {
-            directive.value.split_whitespace().map(|word| (word.to_string(), directive.clone())).collect()
+    pub(super) fn take_words(&mut self, section: &str, key: &str) -> Vec<(String, Rc<Directive>)> {
+        let all: Vec<Rc<Directive>> = self.take_all(section, key).into_iter().map(Rc::new).collect();
+        // A line of many words is there once.
+        let words = |directive: &Rc<Directive>| -> Vec<(String, Rc<Directive>)> {
+            blank_separated(&directive.value).map(|word| (word.to_string(), Rc::clone(directive))).collect()
         };
         all.iter().flat_map(words).collect()
     }
@@ -210,6 +220,22 @@ mod tests {
             ["x.service:2 [Unit] A=b c", "x.service:8 [Service] X=", "x.service:9 [Service] X=1"]
         );
         assert!(losses.is_empty());
+    }
+
+    #[test]
+    fn a_line_continues_behind_an_odd_number_of_backslashes_at_its_very_end() {
+        for (text, expected) in [
+            ("A=a\\\nB=b", &["A=a B=b"][..]),
+            ("A=a\\\\\nB=b", &["A=a\\\\", "B=b"]),
+            ("A=a\\\\\\\nB=b", &["A=a\\\\ B=b"]),
+            ("A=a\\ \nB=b", &["A=a\\", "B=b"]),
+            ("A=a\\\r\nB=b", &["A=a B=b"]),
+            ("A=a \\\n\\\nB=b", &["A=a   B=b"]),
+            ("\u{a0}A=a\u{a0}", &["\u{a0}A=a\u{a0}"]),
+        ] {
+            let found: Vec<String> = logical_lines(text).into_iter().map(|(_, line)| line).collect();
+            assert_eq!(found, expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! One service while a program is made of it: what was taken, what was set, what is lost.
 
+use crate::convert::import::{self, Settings};
 use crate::convert::losses::Losses;
 use crate::convert::systemd::parse::{Directive, UnitFile};
 use crate::convert::systemd::time::{self, Span};
 use crate::convert::systemd::words::{Specifiers, split};
 
 pub(super) const SERVICE: &str = "Service";
+
+/// More bytes than a list shows of a value that is lost.
+const LONGEST_LOST: usize = 1000;
 
 /// The keys of a program that an import can set.
 pub(super) const IMPORTED: &[&str] = &[
@@ -94,7 +98,7 @@ pub(super) const IMPORTED: &[&str] = &[
 pub(super) struct Reader<'a> {
     pub unit: UnitFile,
     pub names: Specifiers,
-    pub settings: Vec<(String, String)>,
+    pub settings: Settings,
     pub losses: &'a mut Losses,
 }
 
@@ -104,16 +108,41 @@ impl Reader<'_> {
             IMPORTED.contains(&key) || key.starts_with("credential."),
             "{key} is not among the keys that are imported"
         );
-        self.settings.retain(|(known, _)| known != key);
-        self.settings.push((key.to_string(), value.into()));
+        self.settings.set(key, value);
+    }
+
+    /// Sets a key to a value that a configuration can have, or says why it cannot.
+    pub(super) fn set_valid<T>(
+        &mut self,
+        key: &str,
+        value: &str,
+        directive: &Directive,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) {
+        match read(value) {
+            Ok(_) => self.set(key, import::escaped(value)),
+            Err(why) => self.lose(directive, &why),
+        }
+    }
+
+    /// An octal number, such as a mode, for a key.
+    pub(super) fn set_mode(&mut self, key: &str, directive: &Directive) {
+        let is_octal = |text: &str| text.len() <= 5 && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        match is_octal(&directive.value) {
+            true => self.set(key, &*directive.value),
+            false => self.lose(directive, "it is no octal number, and systemd ignores it"),
+        }
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.settings.iter().any(|(known, _)| known == key)
+        self.settings.get(key).is_some()
     }
 
     pub(super) fn lose(&mut self, directive: &Directive, why: &str) {
-        self.losses.note(format!("{} {}", directive.place, directive.key), &directive.value, why);
+        // Of a long line, no more than is shown: each of its words may be lost.
+        let end = directive.value.floor_char_boundary(LONGEST_LOST);
+        let value = &directive.value[..end];
+        self.losses.note(format!("{} {}", directive.place, directive.key), value, why);
     }
 
     /// The last value of a directive of `[Service]`.

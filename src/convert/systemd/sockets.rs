@@ -66,7 +66,7 @@ impl Sockets {
             (None, None) => {}
         }
         if let Some(mode) = unit.take(SOCKET, "SocketMode") {
-            reader.set("socket_mode", mode.value);
+            reader.set_mode("socket_mode", &mode);
         }
         if let Some(backlog) = unit.take(SOCKET, "Backlog") {
             match is_input && backlog.value.parse::<u16>().is_ok() {

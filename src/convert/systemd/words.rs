@@ -3,65 +3,122 @@
 use crate::convert::import::escaped;
 use std::borrow::Cow;
 
+/// What separates words. Blanks of other scripts are parts of them.
+pub(super) fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+/// The words of a text without quotes.
+pub(super) fn blank_separated(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_blank).filter(|word| !word.is_empty())
+}
+
+/// What becomes of an escape that systemd does not know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    /// Nothing of the assignment counts.
+    Refused,
+    /// It stays as it is.
+    Kept,
+}
+
 /// Splits at blanks; quotes and backslashes as systemd.syntax(7) has them.
 ///
 /// # Errors
 /// A quote is not closed, or an escape is unknown.
 pub(super) fn split(text: &str) -> Result<Vec<String>, &'static str> {
+    split_with(text, Unknown::Refused)
+}
+
+/// The same of a command, in which unknown escapes stay, and `\;` is the word `;`.
+///
+/// # Errors
+/// A quote is not closed.
+pub(super) fn split_command(text: &str) -> Result<Vec<String>, &'static str> {
+    split_with(text, Unknown::Kept)
+}
+
+fn split_with(text: &str, unknown: Unknown) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
-    let mut word: Option<String> = None;
+    let mut word: Option<Vec<u8>> = None;
     let mut quote: Option<char> = None;
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
         match (c, quote) {
-            ('\\', _) => {
-                let c = unescaped(&mut chars).ok_or("an escape is not known")?;
-                word.get_or_insert_default().push(c);
+            ('\\', None) if unknown == Unknown::Kept && word.is_none() && is_semicolon(rest) => {
+                words.push(b";".to_vec());
+                rest = &rest[1..];
             }
+            ('\\', _) => rest = escape(rest, unknown, word.get_or_insert_default())?,
             (c, Some(end)) if c == end => quote = None,
-            (c, Some(_)) => word.get_or_insert_default().push(c),
             ('"' | '\'', None) => {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
-            (c, None) if c.is_whitespace() => words.extend(word.take()),
-            (c, None) => word.get_or_insert_default().push(c),
+            (c, None) if is_blank(c) => words.extend(word.take()),
+            (c, _) => word.get_or_insert_default().extend(c.encode_utf8(&mut [0; 4]).bytes()),
         }
     }
     if quote.is_some() {
         return Err("a quote is not closed");
     }
     words.extend(word);
-    Ok(words)
+    let words: Result<_, _> = words.into_iter().map(String::from_utf8).collect();
+    words.map_err(|_| "its bytes are no text")
 }
 
-/// What follows a backslash. `\;` is for commands.
-fn unescaped(chars: &mut std::str::Chars<'_>) -> Option<char> {
-    let number = |chars: &mut std::str::Chars<'_>, digits: usize, radix: u32| {
-        let text: String = chars.by_ref().take(digits).collect();
-        (text.len() == digits).then_some(())?;
-        char::from_u32(u32::from_str_radix(&text, radix).ok()?).filter(|c| *c != '\0')
+/// Whether a text begins with a `;` that is a word to its end.
+fn is_semicolon(text: &str) -> bool {
+    text.strip_prefix(';').is_some_and(|behind| behind.is_empty() || behind.starts_with(is_blank))
+}
+
+/// Adds an escape to a word, the backslash of which stands before the text. What follows it.
+fn escape<'t>(text: &'t str, unknown: Unknown, word: &mut Vec<u8>) -> Result<&'t str, &'static str> {
+    if let Some((bytes, behind)) = unescaped(text) {
+        word.extend(bytes);
+        return Ok(behind);
+    }
+    if unknown == Unknown::Refused {
+        return Err("an escape is not known");
+    }
+    // The character behind the backslash belongs to the word, even if it is a blank or a quote.
+    let (next, behind) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    word.push(b'\\');
+    word.extend(next.bytes());
+    Ok(behind)
+}
+
+/// What an escape stands for, the backslash of which stands before the text, and what follows it. `\x` and octal numbers are
+/// bytes, the others characters.
+fn unescaped(text: &str) -> Option<(Vec<u8>, &str)> {
+    let number = |from: usize, digits: usize, radix: u32| {
+        let (number, behind) = (text.get(from..from + digits)?, text.get(from + digits..)?);
+        let are_digits = number.chars().all(|c| c.is_digit(radix));
+        let code = u32::from_str_radix(number, radix).ok()?;
+        (are_digits && code != 0).then_some((code, behind))
     };
-    Some(match chars.next()? {
-        'a' => '\x07',
-        'b' => '\x08',
-        'f' => '\x0c',
-        'n' => '\n',
-        'r' => '\r',
-        't' => '\t',
-        'v' => '\x0b',
-        's' => ' ',
-        'x' => number(chars, 2, 16)?,
-        'u' => number(chars, 4, 16)?,
-        'U' => number(chars, 8, 16)?,
-        digit @ '0'..='7' => {
-            let rest: String = chars.by_ref().take(2).collect();
-            let code = u32::from_str_radix(&format!("{digit}{rest}"), 8).ok()?;
-            char::from_u32(code).filter(|c| *c != '\0')?
-        }
-        c @ ('\\' | '"' | '\'' | ';' | ' ' | '\n') => c,
+    let byte = |(code, behind)| Some((vec![u8::try_from(code).ok()?], behind));
+    let character = |(code, behind)| Some((char::from_u32(code)?.to_string().into_bytes(), behind));
+    let one = match text.chars().next()? {
+        'a' => b'\x07',
+        'b' => b'\x08',
+        'f' => b'\x0c',
+        'n' => b'\n',
+        'r' => b'\r',
+        't' => b'\t',
+        'v' => b'\x0b',
+        's' => b' ',
+        'x' => return number(1, 2, 16).and_then(byte),
+        'u' => return number(1, 4, 16).and_then(character),
+        'U' => return number(1, 8, 16).and_then(character),
+        '0'..='7' => return number(0, 3, 8).and_then(byte),
+        '\\' => b'\\',
+        '"' => b'"',
+        '\'' => b'\'',
         _ => return None,
-    })
+    };
+    Some((vec![one], &text[1..]))
 }
 
 /// The names that specifiers stand for.
@@ -71,9 +128,20 @@ pub(super) struct Specifiers {
     pub unit: String,
     /// What stands for the instance, as it is written in a configuration.
     pub instance: String,
+    /// The same without escapes.
+    pub unescaped_instance: String,
 }
 
 impl Specifiers {
+    /// Those of a unit with this instance, which is empty where there is none.
+    pub(super) fn new(unit: &str, instance: &str) -> Specifiers {
+        Specifiers {
+            unit: unit.to_string(),
+            instance: escaped(instance),
+            unescaped_instance: escaped(&unescaped_path(instance)),
+        }
+    }
+
     /// A text as a value of a configuration, with specifiers replaced and `%` doubled. Also the specifiers that cannot be
     /// said, which stay as they are.
     pub(super) fn value(&self, text: &str) -> (String, Vec<String>) {
@@ -104,15 +172,19 @@ impl Specifiers {
     fn specifier(&self, letter: char) -> Option<Cow<'_, str>> {
         let stem = self.unit.rsplit_once('.').map_or(&*self.unit, |(stem, _)| stem);
         let prefix = stem.split('@').next().unwrap_or_default();
+        let last = prefix.rsplit('-').next().unwrap_or_default();
         let fixed = |text: &'static str| Some(Cow::Borrowed(text));
         match letter {
             'n' if !self.unit.contains('@') => Some(escaped(&self.unit).into()),
             'N' if !self.unit.contains('@') => Some(escaped(stem).into()),
             'n' => Some(format!("{}@{}.service", escaped(prefix), self.instance).into()),
             'N' => Some(format!("{}@{}", escaped(prefix), self.instance).into()),
-            'p' | 'P' => Some(escaped(prefix).into()),
-            'i' | 'I' => Some(Cow::Borrowed(&self.instance)),
-            'j' | 'J' => Some(escaped(prefix.rsplit('-').next().unwrap_or_default()).into()),
+            'p' => Some(escaped(prefix).into()),
+            'P' => Some(escaped(&unescaped_path(prefix)).into()),
+            'i' => Some(Cow::Borrowed(&self.instance)),
+            'I' => Some(Cow::Borrowed(&self.unescaped_instance)),
+            'j' => Some(escaped(last).into()),
+            'J' => Some(escaped(&unescaped_path(last)).into()),
             'H' => fixed("%(host_node_name)s"),
             'h' => fixed("/root"),
             'u' | 'g' => fixed("root"),
@@ -177,7 +249,12 @@ pub(super) fn pieces(word: &str) -> Vec<Piece> {
     pieces
 }
 
-/// A name without the escapes of systemd-escape(1).
+/// A name without the escapes of systemd-escape(1), in which `-` stands for the `/` of a path.
+fn unescaped_path(name: &str) -> String {
+    unescaped_name(&name.replace('-', "/"))
+}
+
+/// A name without the escapes of systemd-escape(1) but for `-`, which most names mean as it is.
 pub(super) fn unescaped_name(name: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = name;
@@ -206,11 +283,16 @@ mod tests {
         for (text, expected) in [
             ("a  b", Ok(vec!["a", "b"])),
             ("\"a b\" 'c d'e", Ok(vec!["a b", "c de"])),
-            (r#"a\sb "\"\\\x41" \;"#, Ok(vec!["a b", "\"\\A", ";"])),
+            (r#"a\sb "\"\\\x41""#, Ok(vec!["a b", "\"\\A"])),
+            (r"\xc3\xa4\303\244\u00e4", Ok(vec!["äää"])),
+            (r"\xff", Err("its bytes are no text")),
             ("\"\" x", Ok(vec!["", "x"])),
+            ("a\u{a0}b\u{2003}c\td", Ok(vec!["a\u{a0}b\u{2003}c", "d"])),
             ("", Ok(vec![])),
             ("\"a", Err("a quote is not closed")),
             (r"\q", Err("an escape is not known")),
+            (r"\;", Err("an escape is not known")),
+            (r"a\", Err("an escape is not known")),
             (r"\x4", Err("an escape is not known")),
             (r"\000", Err("an escape is not known")),
         ] {
@@ -220,8 +302,25 @@ mod tests {
     }
 
     #[test]
+    fn commands_keep_what_no_escape_is() {
+        for (text, expected) in [
+            (r"grep -E a\.b\d\+ \tx", Ok(vec!["grep", "-E", r"a\.b\d\+", "\tx"])),
+            (r"find -exec x {} \;", Ok(vec!["find", "-exec", "x", "{}", ";"])),
+            (r"a\;b '\;' \;c", Ok(vec![r"a\;b", r"\;", r"\;c"])),
+            (r"a\ b \x4 \400 \000", Ok(vec![r"a\ b", r"\x4", r"\400", r"\000"])),
+            (r"a \ä b\", Ok(vec!["a", r"\ä", r"b\"])),
+            (r#"'a\"b"#, Err("a quote is not closed")),
+        ] {
+            let expected = expected.map(|words| words.into_iter().map(String::from).collect::<Vec<_>>());
+            assert_eq!(split_command(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
     fn specifiers_are_replaced_and_others_told() {
-        let names = Specifiers { unit: "a-b@.service".into(), instance: "%(process_num)d".into() };
+        let form = "%(process_num)d".to_string();
+        let names =
+            Specifiers { unit: "a-b@.service".into(), instance: form.clone(), unescaped_instance: form };
         for (text, expected, lost) in [
             ("%i/%I", "%(process_num)d/%(process_num)d", ""),
             ("%p %j 100%%", "a-b b 100%%", ""),
@@ -232,8 +331,22 @@ mod tests {
             let (value, told) = names.value(text);
             assert_eq!((value.as_str(), told.join(" ").as_str()), (expected, lost), "{text}");
         }
-        let plain = Specifiers { unit: "x.service".into(), instance: String::new() };
+        let plain = Specifiers::new("x.service", "");
         assert_eq!(plain.value("%n %N").0, "x.service x");
+    }
+
+    #[test]
+    fn capital_specifiers_have_no_escapes() {
+        for (instance, expected) in [
+            ("home-user", "home-user home/user"),
+            (r"a\x20b", r"a\x20b a b"),
+            (r"dev-disk\x2duuid%", r"dev-disk\x2duuid%% dev/disk-uuid%%"),
+        ] {
+            let names = Specifiers::new(&format!("t@{instance}.service"), instance);
+            assert_eq!(names.value("%i %I").0, expected);
+        }
+        let names = Specifiers::new(r"a-b\x2dc@x.service", "x");
+        assert_eq!(names.value("%p %P %j %J").0, r"a-b\x2dc a/b-c b\x2dc b-c");
     }
 
     #[test]
