@@ -11,12 +11,15 @@ use std::path::{Component, Path};
 /// So many names stand in a comment.
 const SHOWN: usize = 5;
 
-/// A file with its permission bits.
+/// Only the owner may read what is written: it may hold passwords. An import has those of the files it is made of, and an
+/// export has the values of the variables that the configuration names.
+const MODE: u32 = 0o600;
+
+/// A file as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finished {
     path: String,
     text: String,
-    mode: u32,
 }
 
 /// Puts the losses at the heads of the files they are about.
@@ -47,20 +50,13 @@ pub(super) fn with_losses(
         let own_head = section.as_ref().and_then(|section| heads.get(section.as_str()));
         let head: String =
             own_head.into_iter().chain(others).map(|losses| losses.to_comment(comment, |_| true)).collect();
-        let is_secret = match &file.section {
-            Some(section) => source.is_secret(section),
-            // It holds the programs that have no file of their own.
-            None => source.programs.iter().any(|program| {
-                !own.contains(&format!("[{}]", program.section)) && source.is_secret(&program.section)
-            }),
-        };
         let gap = if head.is_empty() { "" } else { "\n" };
         let text = format!(
             "{comment} Exported from {} by supervisord.\n{head}{gap}{}",
             source.config.path.display().to_string().replace(char::is_control, " "),
             file.text
         );
-        finished.push(Finished { path: file.path, text, mode: if is_secret { 0o600 } else { 0o644 } });
+        finished.push(Finished { path: file.path, text });
     }
     finished
 }
@@ -80,7 +76,7 @@ pub(super) fn as_stream(files: &[Finished], comment: &str) -> String {
 pub(super) fn write(files: &[Finished], place: &Path) -> Result<(), String> {
     let names_directory = place.as_os_str().as_encoded_bytes().ends_with(b"/");
     if let ([file], false) = (files, names_directory || place.is_dir()) {
-        return create(place, &file.text, file.mode);
+        return create(place, &file.text);
     }
     for file in files {
         let path = Path::new(&file.path);
@@ -97,18 +93,18 @@ pub(super) fn write(files: &[Finished], place: &Path) -> Result<(), String> {
         let folder = path.parent().unwrap_or(place);
         std::fs::create_dir_all(folder)
             .map_err(|error| format!("could not make the directory {}: {error}", folder.display()))?;
-        create(&path, &file.text, file.mode)?;
+        create(&path, &file.text)?;
     }
     Ok(())
 }
 
-/// Writes one text. It may hold passwords, as the files did that it is made of.
+/// Writes one text.
 pub(super) fn write_one(text: &str, place: &Path) -> Result<(), String> {
-    create(place, text, 0o600)
+    create(place, text)
 }
 
-fn create(path: &Path, text: &str, mode: u32) -> Result<(), String> {
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+fn create(path: &Path, text: &str) -> Result<(), String> {
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => already_there(path),

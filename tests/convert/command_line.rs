@@ -16,7 +16,7 @@ fn directory(configuration: &str) -> tempfile::TempDir {
 }
 
 const TWO: &str = "[program:a]\ncommand=/bin/cat\nrestart_jitter=5%\nenvironment=API_TOKEN=\"secret\"\n\
-                   [program:b]\ncommand=/bin/cat\n";
+                   [program:b]\ncommand=/bin/cat\nenvironment=DB_PASSWORD=\"%(ENV_PATH)s\"\n";
 
 #[test]
 fn files_go_into_a_directory_and_never_over_another() {
@@ -34,9 +34,9 @@ fn files_go_into_a_directory_and_never_over_another() {
     };
     assert!(read("a.service").contains("# - [program:a] restart_jitter = 5%%: "), "{}", read("a.service"));
     assert!(!read("b.service").contains("could not be"), "{}", read("b.service"));
-    // Others may read what holds no secret.
-    assert_eq!((mode("a.service"), mode("a.service") & 0o077), (0o600, 0));
-    assert_ne!(mode("b.service") & 0o400, 0);
+    for name in ["a.service", "b.service", "supervisor.target"] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
     std::fs::write(directory.path().join("out/b.service"), "mine").expect("written");
     std::fs::remove_file(directory.path().join("out/a.service")).expect("removed");
     let ran = supervisord(directory.path(), &export).expect(1);
