@@ -94,7 +94,7 @@ fn readiness(making: &mut Making<'_>) {
         Probe::Notify => add(making, "Notify", "true"),
         _ => making.lose("ready", "podman waits for sd_notify(3) only: write ready=notify, or health"),
     }
-    making.add("TimeoutStartSec", text::time(readiness.ready_timeout));
+    making.add("TimeoutStartSec", text::timeout(readiness.ready_timeout));
 }
 
 fn health(making: &mut Making<'_>) {

@@ -145,7 +145,7 @@ impl Making<'_> {
         } else {
             self.lose("ready_interval", "nobody asks: the program says that it is ready");
         }
-        self.add("TimeoutStartSec", text::time(*ready_timeout));
+        self.add("TimeoutStartSec", text::timeout(*ready_timeout));
     }
 
     /// `Restart=` and all that goes with it.
@@ -249,7 +249,7 @@ impl Making<'_> {
         if !process.stopsignal_then.is_empty() {
             self.lose("stopsignal", "systemd sends one signal, then SIGKILL: write a command that sends the others into ExecStop=");
         }
-        self.add("TimeoutStopSec", text::time(process.stopwaitsecs));
+        self.add("TimeoutStopSec", text::timeout(process.stopwaitsecs));
         if let Some(most) = process.max_runtime {
             // RuntimeMaxSec= does not count while a oneshot is starting, which it always is.
             self.add(

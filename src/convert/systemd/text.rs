@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+/// The shortest time that is still one.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// A unit in the making.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::convert) struct Unit {
@@ -89,6 +92,11 @@ pub(in crate::convert) fn time(time: Duration) -> String {
     }
 }
 
+/// A time that ends something. No time at all is the shortest one: systemd takes a 0 for no limit.
+pub(in crate::convert) fn timeout(limit: Duration) -> String {
+    time(limit.max(SHORTEST))
+}
+
 /// The name of a unit without its end: letters, digits and `:_.-` stay, the rest is escaped as systemd-escape(1) does.
 pub(in crate::convert) fn unit_name(name: &str) -> String {
     let mut escaped = String::new();
@@ -134,6 +142,7 @@ mod tests {
             assert_eq!(time(Duration::from_millis(millis)), expected);
         }
         assert_eq!(time(Duration::from_micros(1)), "1us");
+        assert_eq!((timeout(Duration::ZERO), timeout(Duration::from_secs(2))), ("1ms".into(), "2s".into()));
         for (name, expected) in
             [("web", "web"), ("a b", "a\\x20b"), ("-x", "\\x2dx"), ("x@y", "x\\x40y"), ("ä", "\\xc3\\xa4")]
         {
