@@ -2,7 +2,7 @@
 
 use crate::convert::export::{OutputFile, Source};
 use crate::convert::import::InputFile;
-use crate::convert::losses::Losses;
+use crate::convert::losses::{Losses, without_line_ends};
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,7 +53,7 @@ pub(super) fn with_losses(
         let gap = if head.is_empty() { "" } else { "\n" };
         let text = format!(
             "{comment} Exported from {} by supervisord.\n{head}{gap}{}",
-            source.config.path.display().to_string().replace(char::is_control, " "),
+            without_line_ends(&source.config.path.to_string_lossy()),
             file.text
         );
         finished.push(Finished { path: file.path, text });
@@ -118,8 +118,7 @@ fn already_there(path: &Path) -> String {
 
 /// The names of some files, for a comment.
 pub(super) fn names(files: &[InputFile]) -> String {
-    let mut names: Vec<String> =
-        files.iter().take(SHOWN).map(|file| file.name.replace(char::is_control, " ")).collect();
+    let mut names: Vec<String> = files.iter().take(SHOWN).map(|file| without_line_ends(&file.name)).collect();
     if files.len() > SHOWN {
         names.push(format!("{} more", files.len() - SHOWN));
     }
