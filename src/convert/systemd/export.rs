@@ -6,7 +6,7 @@ use crate::convert::systemd::links::{Links, Units};
 use crate::convert::systemd::service::Making;
 use crate::convert::systemd::template::{instances, unify};
 use crate::convert::systemd::text::{self, Unit, unit_name};
-use crate::model::config::{FcgiAddress, Owner, ProcessConfig};
+use crate::model::config::{FcgiAddress, GroupKind, Owner, ProcessConfig};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ pub(super) const OWN_SECTION: &str = "X-Supervisord";
 /// How the units of a program are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::convert) struct Naming {
-    /// Without the end: `web`, or `group-web`. For a template what stands in front of its `@`.
+    /// Without the end: `web`, or `group-web`. For a template what stands in front of its `@`. No other program has it.
     pub base: String,
     /// The instances of a template, one for each process; empty if each process has a unit of its own.
     pub instances: Vec<String>,
@@ -148,34 +148,38 @@ fn target_of(program: &Program, naming: &Naming, all: &str) -> String {
 
 /// The names of all units. Programs in `single` get no template.
 pub(in crate::convert) fn namings(source: &Source, single: &HashSet<usize>) -> Vec<Naming> {
-    let mut taken: HashSet<String> = HashSet::new();
-    let mut unused = |name: String| {
-        let mut unused = name.clone();
-        let mut n = 2;
-        while !taken.insert(unused.clone()) {
-            unused = format!("{name}-{n}");
-            n += 1;
-        }
-        unused
-    };
+    let groups = source.config.groups.iter().filter(|group| group.kind == GroupKind::Group);
+    // A program of several processes has a target with this name, as a group has.
+    let mut bases: HashSet<String> = groups.map(|group| unit_name(&group.name)).collect();
+    let mut singles = HashSet::new();
     let naming = |(at, program): (usize, &Program)| {
         let prefix = if program.is_grouped() { format!("{}-", program.group.name) } else { String::new() };
-        let base = unit_name(&format!("{prefix}{}", program.name));
+        let base = unused(&mut bases, unit_name(&format!("{prefix}{}", program.name)));
         let names: Vec<&str> = program.processes.iter().map(|process| &*process.name).collect();
         let found = if names.len() > 1 && !single.contains(&at) { instances(&names) } else { None };
         match found {
             Some((_, instances)) => {
-                let base = unused(base);
                 let units = instances.iter().map(|instance| format!("{base}@{instance}")).collect();
                 Naming { base, instances, units }
             }
             None => {
-                let units = names.iter().map(|name| unused(unit_name(&format!("{prefix}{name}")))).collect();
-                Naming { base, instances: Vec::new(), units }
+                let own = |name| unused(&mut singles, unit_name(&format!("{prefix}{name}")));
+                Naming { base, instances: Vec::new(), units: names.into_iter().map(own).collect() }
             }
         }
     };
     source.programs.iter().enumerate().map(naming).collect()
+}
+
+/// A name that nothing else has, which is taken now.
+fn unused(taken: &mut HashSet<String>, name: String) -> String {
+    let mut unused = name.clone();
+    let mut n = 2;
+    while !taken.insert(unused.clone()) {
+        unused = format!("{name}-{n}");
+        n += 1;
+    }
+    unused
 }
 
 /// The unit of each process.
