@@ -18,4 +18,5 @@ mod schema;
 #[path = "../support/mod.rs"]
 mod support;
 mod systemd;
+mod unit_values;
 mod validators;

@@ -3,7 +3,7 @@
 use crate::convert::export::{Options, OutputFile, Program, Source};
 use crate::convert::losses::Losses;
 use crate::convert::systemd::links::{Links, Units};
-use crate::convert::systemd::service::Making;
+use crate::convert::systemd::service::{Making, lose_line, words};
 use crate::convert::systemd::template::{instances, unify};
 use crate::convert::systemd::text::{self, Unit, unit_name};
 use crate::model::config::{FcgiAddress, GroupKind, Owner, ProcessConfig};
@@ -182,11 +182,12 @@ fn unused(taken: &mut HashSet<String>, name: String) -> String {
     unused
 }
 
-/// The unit of each process.
+/// The unit of each process that has one.
 pub(in crate::convert) fn units(source: &Source, namings: &[Naming]) -> Units {
     let mut units = HashMap::new();
     for (program, naming) in source.programs.iter().zip(namings) {
-        for (process, unit) in program.processes.iter().zip(&naming.units) {
+        let named = program.processes.iter().zip(&naming.units);
+        for (process, unit) in named.filter(|(process, _)| words(process).is_ok()) {
             units.insert((program.group.name.clone(), process.name.clone()), format!("{unit}.service"));
         }
     }
@@ -230,7 +231,7 @@ impl ProgramUnits<'_> {
             unit: Unit::default(),
             losses,
         };
-        making.unit.add("Unit", "Description", text::plain(&process.name));
+        making.unit.add("Unit", "Description", text::title(&process.name));
         making.unit.add("Unit", "PartOf", self.target);
         self.links.add(&mut making.unit, &self.program.section, &self.program.group, process, making.losses);
         making.start_limit();
@@ -269,9 +270,9 @@ impl ProgramUnits<'_> {
         making.confinement();
         if has_sockets(process) {
             making.add("Sockets", format!("{}.socket", self.naming.base));
-        }
-        if process.fcgi_socket.is_some() {
-            making.add("StandardInput", "socket");
+            if process.fcgi_socket.is_some() {
+                making.add("StandardInput", "socket");
+            }
         }
         making.output();
         let unit = making.unit;
@@ -280,18 +281,38 @@ impl ProgramUnits<'_> {
 
     /// The sockets, which all processes of a program share.
     fn socket(&self, losses: &mut Losses) -> Option<OutputFile> {
-        let process = self.program.processes.first().filter(|process| has_sockets(process))?;
-        let service = self.naming.units.first()?;
+        let process = self.program.processes.first()?;
+        let mut named = self.program.processes.iter().zip(&self.naming.units);
+        let (_, service) = named.find(|(process, _)| words(process).is_ok())?;
         let mut unit = Unit::default();
-        unit.add("Unit", "Description", text::plain(&format!("Sockets of {}", self.program.name)));
+        unit.add("Unit", "Description", text::title(&format!("Sockets of {}", self.program.name)));
         unit.add("Unit", "PartOf", self.target);
+        self.addresses(process, &mut unit, losses);
+        if !has_sockets(process) {
+            return None;
+        }
         let fcgi = process.fcgi_socket.as_ref();
-        let key = if fcgi.is_some() { "socket" } else { "sockets" };
-        let addresses = fcgi.map(|socket| &socket.address).into_iter().chain(&process.sockets);
+        if let Some(backlog) = fcgi.and_then(|socket| socket.backlog) {
+            unit.add("Socket", "Backlog", backlog.to_string());
+        }
+        unit.add("Socket", "Accept", "no");
+        unit.add("Socket", "Service", format!("{service}.service"));
+        if process.autostart {
+            unit.add("Install", "WantedBy", self.target);
+        }
+        Some(file(format!("{}.socket", self.naming.base), unit.to_text(), self.program))
+    }
+
+    /// Where the sockets are, and whose.
+    fn addresses(&self, process: &ProcessConfig, unit: &mut Unit, losses: &mut Losses) {
+        let key = if process.fcgi_socket.is_some() { "socket" } else { "sockets" };
         let mut owner_and_mode: Option<(Owner, u32)> = None;
-        for address in addresses {
-            let (line, own) = listen(address);
-            unit.add("Socket", "ListenStream", line);
+        for address in addresses(process) {
+            let (value, own) = listen(address);
+            match text::line(&value) {
+                Some(line) => unit.add("Socket", "ListenStream", line),
+                None => lose_line(&self.program.section, key, "ListenStream", &value, losses),
+            }
             if let FcgiAddress::Tcp { host, .. } = address
                 && !is_address(host)
             {
@@ -305,41 +326,34 @@ impl ProgramUnits<'_> {
             }
             owner_and_mode = owner_and_mode.or(own);
         }
-        if let Some((owner, mode)) = owner_and_mode {
-            if let Some(uid) = owner.uid {
-                unit.add("Socket", "SocketUser", uid.to_string());
-            }
-            if let Some(gid) = owner.gid {
-                unit.add("Socket", "SocketGroup", gid.to_string());
-            }
-            unit.add("Socket", "SocketMode", format!("{mode:04o}"));
+        let Some((owner, mode)) = owner_and_mode else { return };
+        if let Some(uid) = owner.uid {
+            unit.add("Socket", "SocketUser", uid.to_string());
         }
-        if let Some(backlog) = fcgi.and_then(|socket| socket.backlog) {
-            unit.add("Socket", "Backlog", backlog.to_string());
+        if let Some(gid) = owner.gid {
+            unit.add("Socket", "SocketGroup", gid.to_string());
         }
-        unit.add("Socket", "Accept", "no");
-        unit.add("Socket", "Service", format!("{service}.service"));
-        if process.autostart {
-            unit.add("Install", "WantedBy", self.target);
-        }
-        Some(file(format!("{}.socket", self.naming.base), unit.to_text(), self.program))
+        unit.add("Socket", "SocketMode", format!("{mode:04o}"));
     }
 }
 
+/// Whether it has a socket that a unit can name.
 fn has_sockets(process: &ProcessConfig) -> bool {
-    process.fcgi_socket.is_some() || !process.sockets.is_empty()
+    addresses(process).any(|address| text::line(&listen(address).0).is_some())
+}
+
+fn addresses(process: &ProcessConfig) -> impl Iterator<Item = &FcgiAddress> {
+    process.fcgi_socket.as_ref().map(|socket| &socket.address).into_iter().chain(&process.sockets)
 }
 
 /// An address for `ListenStream=`, and for a path its owner and mode.
 fn listen(address: &FcgiAddress) -> (String, Option<(Owner, u32)>) {
     match address {
-        FcgiAddress::Unix { path, owner, mode } => {
-            (text::path(&path.to_string_lossy()), Some((*owner, *mode)))
-        }
+        FcgiAddress::Unix { path, owner, mode } => (text::shown(path), Some((*owner, *mode))),
         FcgiAddress::Tcp { host, port } if host.is_empty() || host == "*" => (port.to_string(), None),
         FcgiAddress::Tcp { host, port } if host == "localhost" => (format!("127.0.0.1:{port}"), None),
         FcgiAddress::Tcp { host, port } if host.contains(':') => (format!("[{host}]:{port}"), None),
-        FcgiAddress::Tcp { host, port } => (format!("{}:{port}", text::plain(host)), None),
+        FcgiAddress::Tcp { host, port } => (format!("{host}:{port}"), None),
     }
 }
 
@@ -381,7 +395,7 @@ impl Targets<'_> {
         for (name, instances) in &self.found {
             let title = name.trim_end_matches(".target");
             let mut text =
-                format!("[Unit]\nDescription=Processes of {}\nPartOf={}\n", text::plain(title), self.all);
+                format!("[Unit]\nDescription=Processes of {}\nPartOf={}\n", text::title(title), self.all);
             for instance in instances {
                 // Writing to a string cannot fail.
                 let _ = writeln!(text, "Wants={instance}");
