@@ -46,6 +46,27 @@ fn files_go_into_a_directory_and_never_over_another() {
 }
 
 #[test]
+fn all_files_are_written_or_none() {
+    let long = "\u{e4}".repeat(100);
+    let directory =
+        directory(&format!("[program:a]\ncommand=/bin/cat\n[program:{long}]\ncommand=/bin/cat\n"));
+    let ran = supervisord(directory.path(), &["-c", "x.conf", "export", "systemd", "-o", "out"]).expect(1);
+    assert!(ran.stderr.contains("would have a name of 808 bytes, and systemd takes 255"), "{}", ran.stderr);
+    assert!(!directory.path().join("out").exists());
+    // The first file fits below the limit on the size of files, the second one does not.
+    let value = "x".repeat(4000);
+    let large =
+        format!("[program:a]\ncommand=/bin/cat\n[program:b]\ncommand=/bin/cat\nenvironment=X=\"{value}\"\n");
+    std::fs::write(directory.path().join("x.conf"), large).expect("written");
+    let binary = env!("CARGO_BIN_EXE_supervisord");
+    let script =
+        format!("trap '' XFSZ; ulimit -f 2; exec {binary} -c x.conf export systemd -o new/../new/out");
+    let ran = run(Command::new("/bin/sh").args(["-c", &script]).current_dir(directory.path())).expect(1);
+    assert!(ran.stderr.starts_with("Error: could not write new/../new/out/b.service: "), "{}", ran.stderr);
+    assert!(!directory.path().join("new").exists());
+}
+
+#[test]
 fn everything_goes_to_stdout_without_a_place() {
     let directory = directory(TWO);
     let ran = supervisord(directory.path(), &["-c", "x.conf", "export", "systemd", "b"]).expect(0);

@@ -31,7 +31,7 @@ const OPTIONAL: &str = "podman does not start a container without it where the k
 
 fn export(source: &Source, options: &Options, losses: &mut Losses) -> Result<Vec<OutputFile>, String> {
     let style = Style { end: "container", make: container, has_sockets: false, lists_instances: false };
-    Ok(export_as(style, source, options, losses))
+    export_as(style, source, options, losses)
 }
 
 fn container(program: &ProgramUnits<'_>, process: &ProcessConfig, losses: &mut Losses) -> Option<Unit> {

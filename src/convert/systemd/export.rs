@@ -13,6 +13,12 @@ use std::fmt::Write as _;
 /// What we say to ourselves in a template.
 pub(super) const OWN_SECTION: &str = "X-Supervisord";
 
+/// The longest name of a unit, with its end.
+const LONGEST: usize = 255;
+
+/// So much of a name that is too long is shown.
+const SHOWN: usize = 40;
+
 /// How the units of a program are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::convert) struct Naming {
@@ -50,16 +56,19 @@ pub(super) fn export(
     options: &Options,
     losses: &mut Losses,
 ) -> Result<Vec<OutputFile>, String> {
-    Ok(export_as(SERVICES, source, options, losses))
+    export_as(SERVICES, source, options, losses)
 }
 
 /// Makes the units of all programs, and the targets.
+///
+/// # Errors
+/// systemd would not take the name of one.
 pub(in crate::convert) fn export_as(
     style: Style,
     source: &Source,
     options: &Options,
     losses: &mut Losses,
-) -> Vec<OutputFile> {
+) -> Result<Vec<OutputFile>, String> {
     let all = all_target(source);
     let mut single = HashSet::new();
     loop {
@@ -68,11 +77,24 @@ pub(in crate::convert) fn export_as(
         let (files, failed) = attempt(style, source, options, &namings, &all, &mut said);
         if failed.is_empty() {
             *losses = said;
-            return files;
+            check_lengths(&files, &namings)?;
+            return Ok(files);
         }
         // Others name the units of what has become several: everything is made again.
         single.extend(failed);
     }
+}
+
+/// Looks whether systemd takes the names of all units, those of instances among them.
+fn check_lengths(files: &[OutputFile], namings: &[Naming]) -> Result<(), String> {
+    let units = namings.iter().flat_map(|naming| &naming.units).map(|unit| format!("{unit}.service"));
+    let mut names = units.chain(files.iter().map(|file| file.path.clone()));
+    let Some(name) = names.find(|name| name.len() > LONGEST) else { return Ok(()) };
+    let begin: String = name.chars().take(SHOWN).collect();
+    Err(format!(
+        "the unit {begin}… would have a name of {} bytes, and systemd takes {LONGEST}: choose a shorter name",
+        name.len()
+    ))
 }
 
 /// Makes all units with these names. Also tells for which programs there is no template.
