@@ -110,6 +110,16 @@ fn a_command_that_is_not_found_keeps_no_mark_of_systemd() {
 }
 
 #[test]
+fn a_shell_executes_what_systemd_refuses_to_name() {
+    let made = program("systemd", "command=\"/bin/no'such\" x");
+    assert!(
+        made.has_line(r#"ExecStart=/bin/sh -c "exec \"$$0\" \"$$@\"" "/bin/no'such" x"#),
+        "{}",
+        made.all()
+    );
+}
+
+#[test]
 fn what_has_no_unit_is_named_by_none() {
     let text = "[program:a]\ncommand=/bin/sleep \"x\n[program:b]\ncommand=/bin/cat\ndepends_on=a\n";
     for format in ["systemd", "quadlet"] {

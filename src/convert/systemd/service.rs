@@ -100,8 +100,13 @@ impl Making<'_> {
     /// `ExecStart=`. Whether there is a command.
     pub(super) fn command(&mut self) -> bool {
         let Some(words) = self.words() else { return false };
-        let file = self.file_of(&words[0]);
-        let mut line = text::executable(&text::shown(&file));
+        let file = text::shown(&self.file_of(&words[0]));
+        if !is_text(&file) {
+            let why = "its file lies in a directory whose name is not text, so there is no unit";
+            self.losses.note(format!("[{}] command", self.program.section), &self.process.command, why);
+            return false;
+        }
+        let mut line = text::executable(&file);
         for word in &words[1..] {
             line += " ";
             line += &text::argument(word);

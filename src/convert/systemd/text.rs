@@ -73,9 +73,13 @@ pub(in crate::convert) fn word(text: &str) -> String {
     quoted(&percents_doubled(text))
 }
 
-/// The first word of a command, in which no variable is expanded.
-pub(in crate::convert) fn executable(text: &str) -> String {
-    word(text)
+/// The file of a command, in which no variable is expanded. systemd refuses one with a quote, a backslash or a control in its
+/// name, so a shell executes it.
+pub(in crate::convert) fn executable(file: &str) -> String {
+    if !file.contains(|c: char| c.is_control() || matches!(c, '"' | '\'' | '\\')) {
+        return word(file);
+    }
+    format!("/bin/sh -c {} {}", argument("exec \"$0\" \"$@\""), argument(file))
 }
 
 /// Any other word of a command. A single `;` would separate two commands.
@@ -158,6 +162,7 @@ mod tests {
         ] {
             assert_eq!(argument(text), expected, "{text:?}");
         }
+        assert_eq!(executable("/it's"), r#"/bin/sh -c "exec \"$$0\" \"$$@\"" "/it's""#);
         assert_eq!((executable("/$x"), word("a$b")), ("/$x".to_string(), "a$b".to_string()));
     }
 
