@@ -175,15 +175,6 @@ impl Source {
         }
         Ok(())
     }
-
-    /// Whether a section has something in it that nobody else should read. Programs also have what
-    /// `[supervisord] environment` says.
-    pub fn is_secret(&self, section: &str) -> bool {
-        let has_secret = |section: &str| {
-            self.settings.get(section).is_some_and(|settings| settings.iter().any(|setting| setting.secret))
-        };
-        has_secret(section) || has_secret("supervisord")
-    }
 }
 
 fn is_called(program: &Program, name: &str) -> bool {

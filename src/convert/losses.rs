@@ -2,6 +2,7 @@
 
 use crate::config::Setting;
 use crate::config::schema;
+use crate::model::raw;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
@@ -88,9 +89,24 @@ impl std::fmt::Display for Loss {
     }
 }
 
+/// A text with the replacement character for each byte that is not UTF-8.
+pub(in crate::convert) fn as_seen(text: &str) -> String {
+    String::from_utf8_lossy(&raw::bytes(text)).into_owned()
+}
+
+/// Whether a character does not belong on a line: a control, or what YAML takes for the end of one.
+fn is_no_part_of_a_line(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// A text with blanks for line ends and other controls.
+pub(in crate::convert) fn without_line_ends(text: &str) -> String {
+    as_seen(text).replace(is_no_part_of_a_line, " ")
+}
+
 /// A text without line ends and other controls, cut where it is too long to be read.
 fn on_one_line(text: &str) -> String {
-    let mut line: String = text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut line: String = without_line_ends(text).chars().take(SHOWN).collect();
     if text.chars().nth(SHOWN).is_some() {
         line.push('…');
     }
@@ -157,6 +173,16 @@ mod tests {
             losses.to_comment("#", |loss| loss.what.contains(":y")),
             "# 1 setting could not be carried over exactly:\n# - [program:y] command = a b: why\n"
         );
+    }
+
+    #[test]
+    fn a_value_ends_no_comment() {
+        for value in ["a\nb", "a\u{85}b", "a\u{2028}b", "a\u{2029}b"] {
+            let loss = Loss { what: "x".into(), value: value.into(), why: "y".into() };
+            assert_eq!(loss.to_string(), "x = a b: y", "{value:?}");
+        }
+        let loss = Loss { what: "x".into(), value: "\u{10ffe9}".into(), why: "y".into() };
+        assert_eq!(loss.to_string(), "x = \u{fffd}: y");
     }
 
     #[test]

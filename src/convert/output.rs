@@ -2,21 +2,24 @@
 
 use crate::convert::export::{OutputFile, Source};
 use crate::convert::import::InputFile;
-use crate::convert::losses::Losses;
+use crate::convert::losses::{Losses, without_line_ends};
 use std::collections::{HashMap, HashSet};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// So many names stand in a comment.
 const SHOWN: usize = 5;
 
-/// A file with its permission bits.
+/// Only the owner may read what is written: it may hold passwords. An import has those of the files it is made of, and an
+/// export has the values of the variables that the configuration names.
+const MODE: u32 = 0o600;
+
+/// A file as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finished {
     path: String,
     text: String,
-    mode: u32,
 }
 
 /// Puts the losses at the heads of the files they are about.
@@ -47,20 +50,13 @@ pub(super) fn with_losses(
         let own_head = section.as_ref().and_then(|section| heads.get(section.as_str()));
         let head: String =
             own_head.into_iter().chain(others).map(|losses| losses.to_comment(comment, |_| true)).collect();
-        let is_secret = match &file.section {
-            Some(section) => source.is_secret(section),
-            // It holds the programs that have no file of their own.
-            None => source.programs.iter().any(|program| {
-                !own.contains(&format!("[{}]", program.section)) && source.is_secret(&program.section)
-            }),
-        };
         let gap = if head.is_empty() { "" } else { "\n" };
         let text = format!(
             "{comment} Exported from {} by supervisord.\n{head}{gap}{}",
-            source.config.path.display().to_string().replace(char::is_control, " "),
+            without_line_ends(&source.config.path.to_string_lossy()),
             file.text
         );
-        finished.push(Finished { path: file.path, text, mode: if is_secret { 0o600 } else { 0o644 } });
+        finished.push(Finished { path: file.path, text });
     }
     finished
 }
@@ -76,44 +72,109 @@ pub(super) fn as_stream(files: &[Finished], comment: &str) -> String {
     }
 }
 
-/// Writes a single file to a path that is no directory, and anything else into a directory, which is made.
+/// Writes a single file to a path that is no directory, and anything else into a directory, which is made. All of them,
+/// or none.
 pub(super) fn write(files: &[Finished], place: &Path) -> Result<(), String> {
     let names_directory = place.as_os_str().as_encoded_bytes().ends_with(b"/");
     if let ([file], false) = (files, names_directory || place.is_dir()) {
-        return create(place, &file.text, file.mode);
+        return write_one(&file.text, place);
     }
+    check_names(files, place)?;
+    let mut made = Made::default();
+    for file in files {
+        let path = place.join(&file.path);
+        made.folder(path.parent().unwrap_or(place))?;
+        made.file(path, &file.text)?;
+    }
+    made.keep();
+    Ok(())
+}
+
+/// Looks whether all names are possible and free, before anything is written.
+fn check_names(files: &[Finished], place: &Path) -> Result<(), String> {
+    let mut seen = HashSet::new();
     for file in files {
         let path = Path::new(&file.path);
         if !path.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(format!("{} cannot be the name of a file below {}", file.path, place.display()));
         }
-        // Before anything is written.
+        if !seen.insert(path) {
+            return Err(format!("two files would be called {}: give the programs other names", file.path));
+        }
         if place.join(path).symlink_metadata().is_ok() {
             return Err(already_there(&place.join(path)));
         }
     }
-    for file in files {
-        let path = place.join(&file.path);
-        let folder = path.parent().unwrap_or(place);
-        std::fs::create_dir_all(folder)
-            .map_err(|error| format!("could not make the directory {}: {error}", folder.display()))?;
-        create(&path, &file.text, file.mode)?;
-    }
     Ok(())
 }
 
-/// Writes one text. It may hold passwords, as the files did that it is made of.
+/// Writes one text.
 pub(super) fn write_one(text: &str, place: &Path) -> Result<(), String> {
-    create(place, text, 0o600)
+    let mut made = Made::default();
+    made.file(place.to_path_buf(), text)?;
+    made.keep();
+    Ok(())
 }
 
-fn create(path: &Path, text: &str, mode: u32) -> Result<(), String> {
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => already_there(path),
-        _ => format!("could not write {}: {error}", path.display()),
-    })
+/// The files and directories that this run has made. They are removed unless all could be made.
+#[derive(Default)]
+struct Made {
+    files: Vec<PathBuf>,
+    /// Each behind the one it lies in.
+    folders: Vec<PathBuf>,
+}
+
+impl Made {
+    /// Makes a directory, and those it lies in.
+    fn folder(&mut self, folder: &Path) -> Result<(), String> {
+        let missing: Vec<&Path> = folder
+            .ancestors()
+            .take_while(|path| !path.as_os_str().is_empty() && path.symlink_metadata().is_err())
+            .collect();
+        // They lie in each other from the last to the first.
+        let made = missing.iter().rev().try_for_each(|path| match std::fs::create_dir(path) {
+            Ok(()) => {
+                self.folders.push(path.to_path_buf());
+                Ok(())
+            }
+            // `new/..` is there as soon as `new` is.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        });
+        made.and_then(|()| std::fs::create_dir_all(folder))
+            .map_err(|error| format!("could not make the directory {}: {error}", folder.display()))
+    }
+
+    /// Makes a file.
+    fn file(&mut self, path: PathBuf, text: &str) -> Result<(), String> {
+        let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path);
+        let written = opened.and_then(|mut file| {
+            // From here on there is one, which may be cut.
+            self.files.push(path.clone());
+            file.write_all(text.as_bytes())
+        });
+        written.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => already_there(&path),
+            _ => format!("could not write {}: {error}", path.display()),
+        })
+    }
+
+    fn keep(&mut self) {
+        self.files.clear();
+        self.folders.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // What cannot be removed stays: the first error is the one that is told.
+        for file in &self.files {
+            let _ = std::fs::remove_file(file);
+        }
+        for folder in self.folders.iter().rev() {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
 }
 
 fn already_there(path: &Path) -> String {
@@ -122,8 +183,7 @@ fn already_there(path: &Path) -> String {
 
 /// The names of some files, for a comment.
 pub(super) fn names(files: &[InputFile]) -> String {
-    let mut names: Vec<String> =
-        files.iter().take(SHOWN).map(|file| file.name.replace(char::is_control, " ")).collect();
+    let mut names: Vec<String> = files.iter().take(SHOWN).map(|file| without_line_ends(&file.name)).collect();
     if files.len() > SHOWN {
         names.push(format!("{} more", files.len() - SHOWN));
     }

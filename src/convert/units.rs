@@ -244,7 +244,7 @@ fn parts<'s>(program: &'s Program, losses: &mut Losses) -> Vec<(String, Unit<'s>
             Ok(words) => Ok(words),
             Err(why) => Err(format!("its command cannot be split into words: {why}")),
         };
-        let words = words.and_then(|words| match is_text(process) {
+        let words = words.and_then(|words| match has_text(process) {
             true => Ok(words),
             false => Err("its command or environment is not text that could be written".to_string()),
         });
@@ -261,10 +261,15 @@ fn parts<'s>(program: &'s Program, losses: &mut Losses) -> Vec<(String, Unit<'s>
 }
 
 /// Whether all that it is started with can be written into a file of text.
-fn is_text(process: &ProcessConfig) -> bool {
+pub(super) fn has_text(process: &ProcessConfig) -> bool {
     let mut texts =
         process.environment.iter().flat_map(|(name, value)| [name, value]).chain([&process.command]);
-    texts.all(|text| std::str::from_utf8(&raw::bytes(text)).is_ok() && !text.contains('\0'))
+    texts.all(|text| is_text(text))
+}
+
+/// Whether something can be written into a file of text: bytes that are not UTF-8 cannot.
+pub(super) fn is_text(text: &str) -> bool {
+    std::str::from_utf8(&raw::bytes(text)).is_ok() && !text.contains('\0')
 }
 
 /// Whether nobody gets what comes out of a stream.

@@ -16,7 +16,7 @@ fn directory(configuration: &str) -> tempfile::TempDir {
 }
 
 const TWO: &str = "[program:a]\ncommand=/bin/cat\nrestart_jitter=5%\nenvironment=API_TOKEN=\"secret\"\n\
-                   [program:b]\ncommand=/bin/cat\n";
+                   [program:b]\ncommand=/bin/cat\nenvironment=DB_PASSWORD=\"%(ENV_PATH)s\"\n";
 
 #[test]
 fn files_go_into_a_directory_and_never_over_another() {
@@ -34,15 +34,36 @@ fn files_go_into_a_directory_and_never_over_another() {
     };
     assert!(read("a.service").contains("# - [program:a] restart_jitter = 5%%: "), "{}", read("a.service"));
     assert!(!read("b.service").contains("could not be"), "{}", read("b.service"));
-    // Others may read what holds no secret.
-    assert_eq!((mode("a.service"), mode("a.service") & 0o077), (0o600, 0));
-    assert_ne!(mode("b.service") & 0o400, 0);
+    for name in ["a.service", "b.service", "supervisor.target"] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
     std::fs::write(directory.path().join("out/b.service"), "mine").expect("written");
     std::fs::remove_file(directory.path().join("out/a.service")).expect("removed");
     let ran = supervisord(directory.path(), &export).expect(1);
     assert_eq!(ran.stderr, "Error: out/b.service is there already: remove it, or write to another place\n");
     assert_eq!(read("b.service"), "mine");
     assert!(!directory.path().join("out/a.service").exists(), "nothing is written if not all can be");
+}
+
+#[test]
+fn all_files_are_written_or_none() {
+    let long = "\u{e4}".repeat(100);
+    let directory =
+        directory(&format!("[program:a]\ncommand=/bin/cat\n[program:{long}]\ncommand=/bin/cat\n"));
+    let ran = supervisord(directory.path(), &["-c", "x.conf", "export", "systemd", "-o", "out"]).expect(1);
+    assert!(ran.stderr.contains("would have a name of 808 bytes, and systemd takes 255"), "{}", ran.stderr);
+    assert!(!directory.path().join("out").exists());
+    // The first file fits below the limit on the size of files, the second one does not.
+    let value = "x".repeat(4000);
+    let large =
+        format!("[program:a]\ncommand=/bin/cat\n[program:b]\ncommand=/bin/cat\nenvironment=X=\"{value}\"\n");
+    std::fs::write(directory.path().join("x.conf"), large).expect("written");
+    let binary = env!("CARGO_BIN_EXE_supervisord");
+    let script =
+        format!("trap '' XFSZ; ulimit -f 2; exec {binary} -c x.conf export systemd -o new/../new/out");
+    let ran = run(Command::new("/bin/sh").args(["-c", &script]).current_dir(directory.path())).expect(1);
+    assert!(ran.stderr.starts_with("Error: could not write new/../new/out/b.service: "), "{}", ran.stderr);
+    assert!(!directory.path().join("new").exists());
 }
 
 #[test]

@@ -19,4 +19,5 @@ mod schema;
 #[path = "../support/mod.rs"]
 mod support;
 mod systemd;
+mod unit_values;
 mod validators;

@@ -18,12 +18,17 @@ pub struct Sample {
 /// Reads a configuration from a text.
 #[track_caller]
 pub fn of_text(text: &str) -> Sample {
+    of_text_in(text, Surroundings::of_this_process())
+}
+
+/// Reads a configuration from a text, as somebody would in these surroundings.
+#[track_caller]
+pub fn of_text_in(text: &str, surroundings: Surroundings) -> Sample {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("supervisord.conf");
     std::fs::write(&path, text).expect("written");
     let args =
         DaemonArgs { configuration: Some(path.to_string_lossy().into_owned()), ..DaemonArgs::default() };
-    let surroundings = Surroundings::of_this_process();
     let source = Source::read(&args, &surroundings).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     Sample { name: "a text".to_string(), source, surroundings }
 }

@@ -31,7 +31,7 @@ const OPTIONAL: &str = "podman does not start a container without it where the k
 
 fn export(source: &Source, options: &Options, losses: &mut Losses) -> Result<Vec<OutputFile>, String> {
     let style = Style { end: "container", make: container, has_sockets: false, lists_instances: false };
-    Ok(export_as(style, source, options, losses))
+    export_as(style, source, options, losses)
 }
 
 fn container(program: &ProgramUnits<'_>, process: &ProcessConfig, losses: &mut Losses) -> Option<Unit> {
@@ -64,6 +64,21 @@ fn add(making: &mut Making<'_>, key: &str, value: impl Into<String>) {
     making.unit.add(CONTAINER, key, value);
 }
 
+/// A value to the end of its line, with the `$` doubled: what podman's generator copies into `ExecStart=`, systemd expands.
+/// `None`, with a loss, if it cannot be written so.
+fn line(making: &mut Making<'_>, key: &str, directive: &str, value: &str) -> Option<String> {
+    Some(dollars_doubled(&making.line(key, directive, value)?))
+}
+
+/// A word of a list, with the `$` doubled.
+fn word(text: &str) -> String {
+    text::word(&dollars_doubled(text))
+}
+
+fn dollars_doubled(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
 /// An option of podman that has no key of its own.
 fn option(making: &mut Making<'_>, name: &str, value: &str) {
     add(making, "PodmanArgs", text::argument(&format!("--{name}={value}")));
@@ -72,13 +87,11 @@ fn option(making: &mut Making<'_>, name: &str, value: &str) {
 /// `Image=` and `Exec=`. Whether there is a command.
 fn exec(making: &mut Making<'_>) -> bool {
     let image = making.options.image(making.losses);
-    making.unit.add(CONTAINER, "Image", text::plain(image));
-    let words = command::split(&making.process.command).unwrap_or_default();
-    if words.is_empty() {
-        let what = format!("[{}] command", making.program.section);
-        making.losses.note(what, &making.process.command, "it cannot be parsed, so there is no unit");
-        return false;
+    match text::line(image) {
+        Some(image) => making.unit.add(CONTAINER, "Image", dollars_doubled(&image)),
+        None => making.losses.note("--image", image, "it cannot be written into a unit: choose a plain name"),
     }
+    let Some(words) = making.words() else { return false };
     let words: Vec<String> = words.iter().map(|word| text::argument(word)).collect();
     add(making, "Exec", words.join(" "));
     true
@@ -94,7 +107,7 @@ fn readiness(making: &mut Making<'_>) {
         Probe::Notify => add(making, "Notify", "true"),
         _ => making.lose("ready", "podman waits for sd_notify(3) only: write ready=notify, or health"),
     }
-    making.add("TimeoutStartSec", text::time(readiness.ready_timeout));
+    making.add("TimeoutStartSec", text::timeout(readiness.ready_timeout));
 }
 
 fn health(making: &mut Making<'_>) {
@@ -109,13 +122,14 @@ fn health(making: &mut Making<'_>) {
     } = check;
     let command = match health {
         Probe::Exec(command) => shell(command),
-        Probe::File(path) => format!("test -e {}", command::quoted(&path.to_string_lossy())),
+        Probe::File(path) => format!("test -e {}", command::quoted(&text::shown(path))),
         _ => {
             let why = "podman asks by a command inside the container: write health=exec:COMMAND with one that the image has";
             return making.lose("health", why);
         }
     };
-    add(making, "HealthCmd", text::plain(&command).replace('$', "$$"));
+    let Some(command) = line(making, "health", "HealthCmd", &command) else { return };
+    add(making, "HealthCmd", command);
     add(making, "HealthInterval", text::time(*health_interval));
     add(making, "HealthTimeout", text::time(*health_timeout));
     add(making, "HealthRetries", health_retries.to_string());
@@ -143,7 +157,11 @@ fn identity(making: &mut Making<'_>) {
     let process = making.process;
     if let Some(user) = process.user.as_ref().or(making.daemon.user.as_ref()) {
         let name = user.written.split(':').next().unwrap_or_default().trim();
-        add(making, "User", if user.is_number() { user.uid.to_string() } else { text::plain(name) });
+        let name =
+            if user.is_number() { Some(user.uid.to_string()) } else { line(making, "user", "User", name) };
+        if let Some(name) = name {
+            add(making, "User", name);
+        }
         if let Some(gid) = user.gid {
             add(making, "Group", gid.to_string());
         }
@@ -155,19 +173,23 @@ fn identity(making: &mut Making<'_>) {
     if let Some(umask) = umask {
         option(making, "umask", &format!("{umask:04o}"));
     }
-    if let Some(directory) = making.directory() {
-        add(making, "WorkingDir", text::path(&directory));
+    let directory = making.directory();
+    if let Some(directory) = directory.and_then(|it| line(making, "directory", "WorkingDir", &it)) {
+        add(making, "WorkingDir", directory);
     }
 }
 
 fn environment(making: &mut Making<'_>) {
     let process = making.process;
     for (name, value) in &process.environment {
-        add(making, "Environment", text::word(&format!("{name}={value}")));
+        add(making, "Environment", word(&format!("{name}={value}")));
     }
     let sources = &process.environment_sources;
     for file in &sources.environment_file {
-        add(making, "EnvironmentFile", text::path(&file.path.to_string_lossy()));
+        let path = text::shown(&file.path);
+        if making.is_text("environment_file", &path) {
+            add(making, "EnvironmentFile", word(&path));
+        }
     }
     if !sources.environment_file.is_empty() {
         making.lose(
@@ -186,9 +208,14 @@ fn environment(making: &mut Making<'_>) {
 fn credentials(making: &mut Making<'_>) {
     let process = making.process;
     for credential in &process.credentials {
-        let path = credential.path.to_string_lossy().into_owned();
-        add(making, "Volume", format!("{}:{CREDENTIALS}/{}:ro", text::plain(&path), credential.name));
-        let key = format!("credential.{}", credential.name);
+        let (path, key) = (text::shown(&credential.path), format!("credential.{}", credential.name));
+        if path.contains(':') {
+            making
+                .lose(&key, "podman takes no ':' in the path of a file that it mounts: choose another path");
+            continue;
+        }
+        let Some(path) = line(making, &key, "Volume", &path) else { continue };
+        add(making, "Volume", format!("{path}:{CREDENTIALS}/{}:ro", credential.name));
         making
             .lose(&key, "the file itself is mounted, with its owner and mode: podman secret keeps it apart");
     }
@@ -252,8 +279,8 @@ fn output(making: &mut Making<'_>) {
         && (process.redirect_stderr || is_dropped(&process.stderr.logfile, process.stderr.syslog));
     add(making, "LogDriver", if both_dropped { "none" } else { "journald" });
     let tag = process.stdout.syslog_options.tag.as_ref().filter(|_| !both_dropped);
-    if let Some(tag) = tag {
-        add(making, "LogOpt", text::word(&format!("tag={tag}")));
+    if let Some(tag) = tag.filter(|tag| making.is_text("syslog_tag", tag)) {
+        add(making, "LogOpt", word(&format!("tag={tag}")));
     }
     if !both_dropped {
         for key in ["stdout_logfile", "stderr_logfile"] {

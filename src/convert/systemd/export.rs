@@ -3,20 +3,26 @@
 use crate::convert::export::{Options, OutputFile, Program, Source};
 use crate::convert::losses::Losses;
 use crate::convert::systemd::links::{Links, Units};
-use crate::convert::systemd::service::Making;
+use crate::convert::systemd::service::{Making, lose_line, words};
 use crate::convert::systemd::template::{instances, unify};
 use crate::convert::systemd::text::{self, Unit, unit_name};
-use crate::model::config::{FcgiAddress, Owner, ProcessConfig};
+use crate::model::config::{FcgiAddress, GroupKind, Owner, ProcessConfig};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 /// What we say to ourselves in a template.
 pub(super) const OWN_SECTION: &str = "X-Supervisord";
 
+/// The longest name of a unit, with its end.
+const LONGEST: usize = 255;
+
+/// So much of a name that is too long is shown.
+const SHOWN: usize = 40;
+
 /// How the units of a program are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::convert) struct Naming {
-    /// Without the end: `web`, or `group-web`. For a template what stands in front of its `@`.
+    /// Without the end: `web`, or `group-web`. For a template what stands in front of its `@`. No other program has it.
     pub base: String,
     /// The instances of a template, one for each process; empty if each process has a unit of its own.
     pub instances: Vec<String>,
@@ -50,16 +56,19 @@ pub(super) fn export(
     options: &Options,
     losses: &mut Losses,
 ) -> Result<Vec<OutputFile>, String> {
-    Ok(export_as(SERVICES, source, options, losses))
+    export_as(SERVICES, source, options, losses)
 }
 
 /// Makes the units of all programs, and the targets.
+///
+/// # Errors
+/// systemd would not take the name of one.
 pub(in crate::convert) fn export_as(
     style: Style,
     source: &Source,
     options: &Options,
     losses: &mut Losses,
-) -> Vec<OutputFile> {
+) -> Result<Vec<OutputFile>, String> {
     let all = all_target(source);
     let mut single = HashSet::new();
     loop {
@@ -68,11 +77,24 @@ pub(in crate::convert) fn export_as(
         let (files, failed) = attempt(style, source, options, &namings, &all, &mut said);
         if failed.is_empty() {
             *losses = said;
-            return files;
+            check_lengths(&files, &namings)?;
+            return Ok(files);
         }
         // Others name the units of what has become several: everything is made again.
         single.extend(failed);
     }
+}
+
+/// Looks whether systemd takes the names of all units, those of instances among them.
+fn check_lengths(files: &[OutputFile], namings: &[Naming]) -> Result<(), String> {
+    let units = namings.iter().flat_map(|naming| &naming.units).map(|unit| format!("{unit}.service"));
+    let mut names = units.chain(files.iter().map(|file| file.path.clone()));
+    let Some(name) = names.find(|name| name.len() > LONGEST) else { return Ok(()) };
+    let begin: String = name.chars().take(SHOWN).collect();
+    Err(format!(
+        "the unit {begin}… would have a name of {} bytes, and systemd takes {LONGEST}: choose a shorter name",
+        name.len()
+    ))
 }
 
 /// Makes all units with these names. Also tells for which programs there is no template.
@@ -148,41 +170,46 @@ fn target_of(program: &Program, naming: &Naming, all: &str) -> String {
 
 /// The names of all units. Programs in `single` get no template.
 pub(in crate::convert) fn namings(source: &Source, single: &HashSet<usize>) -> Vec<Naming> {
-    let mut taken: HashSet<String> = HashSet::new();
-    let mut unused = |name: String| {
-        let mut unused = name.clone();
-        let mut n = 2;
-        while !taken.insert(unused.clone()) {
-            unused = format!("{name}-{n}");
-            n += 1;
-        }
-        unused
-    };
+    let groups = source.config.groups.iter().filter(|group| group.kind == GroupKind::Group);
+    // A program of several processes has a target with this name, as a group has.
+    let mut bases: HashSet<String> = groups.map(|group| unit_name(&group.name)).collect();
+    let mut singles = HashSet::new();
     let naming = |(at, program): (usize, &Program)| {
         let prefix = if program.is_grouped() { format!("{}-", program.group.name) } else { String::new() };
-        let base = unit_name(&format!("{prefix}{}", program.name));
+        let base = unused(&mut bases, unit_name(&format!("{prefix}{}", program.name)));
         let names: Vec<&str> = program.processes.iter().map(|process| &*process.name).collect();
         let found = if names.len() > 1 && !single.contains(&at) { instances(&names) } else { None };
         match found {
             Some((_, instances)) => {
-                let base = unused(base);
                 let units = instances.iter().map(|instance| format!("{base}@{instance}")).collect();
                 Naming { base, instances, units }
             }
             None => {
-                let units = names.iter().map(|name| unused(unit_name(&format!("{prefix}{name}")))).collect();
-                Naming { base, instances: Vec::new(), units }
+                let own = |name| unused(&mut singles, unit_name(&format!("{prefix}{name}")));
+                Naming { base, instances: Vec::new(), units: names.into_iter().map(own).collect() }
             }
         }
     };
     source.programs.iter().enumerate().map(naming).collect()
 }
 
-/// The unit of each process.
+/// A name that nothing else has, which is taken now.
+fn unused(taken: &mut HashSet<String>, name: String) -> String {
+    let mut unused = name.clone();
+    let mut n = 2;
+    while !taken.insert(unused.clone()) {
+        unused = format!("{name}-{n}");
+        n += 1;
+    }
+    unused
+}
+
+/// The unit of each process that has one.
 pub(in crate::convert) fn units(source: &Source, namings: &[Naming]) -> Units {
     let mut units = HashMap::new();
     for (program, naming) in source.programs.iter().zip(namings) {
-        for (process, unit) in program.processes.iter().zip(&naming.units) {
+        let named = program.processes.iter().zip(&naming.units);
+        for (process, unit) in named.filter(|(process, _)| words(process).is_ok()) {
             units.insert((program.group.name.clone(), process.name.clone()), format!("{unit}.service"));
         }
     }
@@ -226,7 +253,7 @@ impl ProgramUnits<'_> {
             unit: Unit::default(),
             losses,
         };
-        making.unit.add("Unit", "Description", text::plain(&process.name));
+        making.unit.add("Unit", "Description", text::title(&process.name));
         making.unit.add("Unit", "PartOf", self.target);
         self.links.add(&mut making.unit, &self.program.section, &self.program.group, process, making.losses);
         making.start_limit();
@@ -265,9 +292,9 @@ impl ProgramUnits<'_> {
         making.confinement();
         if has_sockets(process) {
             making.add("Sockets", format!("{}.socket", self.naming.base));
-        }
-        if process.fcgi_socket.is_some() {
-            making.add("StandardInput", "socket");
+            if process.fcgi_socket.is_some() {
+                making.add("StandardInput", "socket");
+            }
         }
         making.output();
         let unit = making.unit;
@@ -276,18 +303,38 @@ impl ProgramUnits<'_> {
 
     /// The sockets, which all processes of a program share.
     fn socket(&self, losses: &mut Losses) -> Option<OutputFile> {
-        let process = self.program.processes.first().filter(|process| has_sockets(process))?;
-        let service = self.naming.units.first()?;
+        let process = self.program.processes.first()?;
+        let mut named = self.program.processes.iter().zip(&self.naming.units);
+        let (_, service) = named.find(|(process, _)| words(process).is_ok())?;
         let mut unit = Unit::default();
-        unit.add("Unit", "Description", text::plain(&format!("Sockets of {}", self.program.name)));
+        unit.add("Unit", "Description", text::title(&format!("Sockets of {}", self.program.name)));
         unit.add("Unit", "PartOf", self.target);
+        self.addresses(process, &mut unit, losses);
+        if !has_sockets(process) {
+            return None;
+        }
         let fcgi = process.fcgi_socket.as_ref();
-        let key = if fcgi.is_some() { "socket" } else { "sockets" };
-        let addresses = fcgi.map(|socket| &socket.address).into_iter().chain(&process.sockets);
+        if let Some(backlog) = fcgi.and_then(|socket| socket.backlog) {
+            unit.add("Socket", "Backlog", backlog.to_string());
+        }
+        unit.add("Socket", "Accept", "no");
+        unit.add("Socket", "Service", format!("{service}.service"));
+        if process.autostart {
+            unit.add("Install", "WantedBy", self.target);
+        }
+        Some(file(format!("{}.socket", self.naming.base), unit.to_text(), self.program))
+    }
+
+    /// Where the sockets are, and whose.
+    fn addresses(&self, process: &ProcessConfig, unit: &mut Unit, losses: &mut Losses) {
+        let key = if process.fcgi_socket.is_some() { "socket" } else { "sockets" };
         let mut owner_and_mode: Option<(Owner, u32)> = None;
-        for address in addresses {
-            let (line, own) = listen(address);
-            unit.add("Socket", "ListenStream", line);
+        for address in addresses(process) {
+            let (value, own) = listen(address);
+            match text::line(&value) {
+                Some(line) => unit.add("Socket", "ListenStream", line),
+                None => lose_line(&self.program.section, key, "ListenStream", &value, losses),
+            }
             if let FcgiAddress::Tcp { host, .. } = address
                 && !is_address(host)
             {
@@ -301,41 +348,34 @@ impl ProgramUnits<'_> {
             }
             owner_and_mode = owner_and_mode.or(own);
         }
-        if let Some((owner, mode)) = owner_and_mode {
-            if let Some(uid) = owner.uid {
-                unit.add("Socket", "SocketUser", uid.to_string());
-            }
-            if let Some(gid) = owner.gid {
-                unit.add("Socket", "SocketGroup", gid.to_string());
-            }
-            unit.add("Socket", "SocketMode", format!("{mode:04o}"));
+        let Some((owner, mode)) = owner_and_mode else { return };
+        if let Some(uid) = owner.uid {
+            unit.add("Socket", "SocketUser", uid.to_string());
         }
-        if let Some(backlog) = fcgi.and_then(|socket| socket.backlog) {
-            unit.add("Socket", "Backlog", backlog.to_string());
+        if let Some(gid) = owner.gid {
+            unit.add("Socket", "SocketGroup", gid.to_string());
         }
-        unit.add("Socket", "Accept", "no");
-        unit.add("Socket", "Service", format!("{service}.service"));
-        if process.autostart {
-            unit.add("Install", "WantedBy", self.target);
-        }
-        Some(file(format!("{}.socket", self.naming.base), unit.to_text(), self.program))
+        unit.add("Socket", "SocketMode", format!("{mode:04o}"));
     }
 }
 
+/// Whether it has a socket that a unit can name.
 fn has_sockets(process: &ProcessConfig) -> bool {
-    process.fcgi_socket.is_some() || !process.sockets.is_empty()
+    addresses(process).any(|address| text::line(&listen(address).0).is_some())
+}
+
+fn addresses(process: &ProcessConfig) -> impl Iterator<Item = &FcgiAddress> {
+    process.fcgi_socket.as_ref().map(|socket| &socket.address).into_iter().chain(&process.sockets)
 }
 
 /// An address for `ListenStream=`, and for a path its owner and mode.
 fn listen(address: &FcgiAddress) -> (String, Option<(Owner, u32)>) {
     match address {
-        FcgiAddress::Unix { path, owner, mode } => {
-            (text::path(&path.to_string_lossy()), Some((*owner, *mode)))
-        }
+        FcgiAddress::Unix { path, owner, mode } => (text::shown(path), Some((*owner, *mode))),
         FcgiAddress::Tcp { host, port } if host.is_empty() || host == "*" => (port.to_string(), None),
         FcgiAddress::Tcp { host, port } if host == "localhost" => (format!("127.0.0.1:{port}"), None),
         FcgiAddress::Tcp { host, port } if host.contains(':') => (format!("[{host}]:{port}"), None),
-        FcgiAddress::Tcp { host, port } => (format!("{}:{port}", text::plain(host)), None),
+        FcgiAddress::Tcp { host, port } => (format!("{host}:{port}"), None),
     }
 }
 
@@ -377,7 +417,7 @@ impl Targets<'_> {
         for (name, instances) in &self.found {
             let title = name.trim_end_matches(".target");
             let mut text =
-                format!("[Unit]\nDescription=Processes of {}\nPartOf={}\n", text::plain(title), self.all);
+                format!("[Unit]\nDescription=Processes of {}\nPartOf={}\n", text::title(title), self.all);
             for instance in instances {
                 // Writing to a string cannot fail.
                 let _ = writeln!(text, "Wants={instance}");

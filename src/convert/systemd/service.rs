@@ -1,18 +1,22 @@
 //! What is said of one process: how it is run, restarted and stopped, and as whom. What of it is the same in containers,
 //! quadlet uses as well.
 
-use crate::config::command;
+use crate::config::command::{self, CommandError};
 use crate::convert::export::{Options, Program};
 use crate::convert::losses::Losses;
 use crate::convert::systemd::text::{self, Unit};
+use crate::convert::units::{has_text, is_text};
 use crate::model::config::{Autorestart, DaemonConfig, ProcessConfig, StopScope};
 use crate::model::probe::{Probe, Readiness};
 use crate::model::restart::Backoff;
 use crate::model::signal::Signal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(in crate::convert) const SERVICE: &str = "Service";
+
+/// Where a command is expected that is not found where the export runs.
+const USUAL: &str = "/usr/bin";
 
 /// Signals whose deaths systemd takes for a good end (systemd.service(5), SuccessExitStatus=), and Supervisor does not.
 const CLEAN_SIGNALS: [&str; 4] = ["SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE"];
@@ -62,21 +66,58 @@ impl Making<'_> {
         }
     }
 
+    /// A value that reaches to the end of its line; `None`, with a loss, if it cannot be written so.
+    pub(in crate::convert) fn line(&mut self, key: &str, directive: &str, value: &str) -> Option<String> {
+        let line = text::line(value);
+        if line.is_none() {
+            lose_line(&self.program.section, key, directive, value, self.losses);
+        }
+        line
+    }
+
+    /// Whether a value is text, which alone a file can hold. If not, it is lost.
+    pub(in crate::convert) fn is_text(&mut self, key: &str, value: &str) -> bool {
+        let is_text = is_text(value);
+        if !is_text {
+            self.losses.note(
+                format!("[{}] {key}", self.program.section),
+                value,
+                "it is left out: it is not text",
+            );
+        }
+        is_text
+    }
+
+    /// The words of the command. `None`, with a loss, if there can be no unit.
+    pub(in crate::convert) fn words(&mut self) -> Option<Vec<String>> {
+        let found = words(self.process);
+        if let Err(why) = &found {
+            self.losses.note(format!("[{}] command", self.program.section), &self.process.command, why);
+        }
+        found.ok()
+    }
+
     /// `ExecStart=`. Whether there is a command.
     pub(super) fn command(&mut self) -> bool {
-        let what = format!("[{}] command", self.program.section);
-        let words = match command::split(&self.process.command) {
-            Ok(words) if !words.is_empty() => words,
-            Ok(_) => {
-                self.losses.note(what, "", "it is empty, so there is no unit");
-                return false;
-            }
-            Err(why) => {
-                let why = format!("it cannot be parsed ({why}), so there is no unit");
-                self.losses.note(what, &self.process.command, why);
-                return false;
-            }
-        };
+        let Some(words) = self.words() else { return false };
+        let file = text::shown(&self.file_of(&words[0]));
+        if !is_text(&file) {
+            let why = "its file lies in a directory whose name is not text, so there is no unit";
+            self.losses.note(format!("[{}] command", self.program.section), &self.process.command, why);
+            return false;
+        }
+        let mut line = text::executable(&file);
+        for word in &words[1..] {
+            line += " ";
+            line += &text::argument(word);
+        }
+        self.add("ExecStart", line);
+        true
+    }
+
+    /// The absolute path of a command's file. It must be one: in front of anything else systemd takes characters such as `+`
+    /// for privileges and the like.
+    fn file_of(&mut self, word: &str) -> PathBuf {
         let directory = self.directory();
         let path = self.process.environment.get("PATH").or(self.options.surroundings.environment.get("PATH"));
         let found = command::resolve(
@@ -86,32 +127,31 @@ impl Making<'_> {
         );
         let file = match found {
             Ok(found) => found.file,
-            Err(error) => {
-                let why = format!(
-                    "{error} here, so the file stays as it is written: systemd wants an absolute path"
-                );
-                self.losses.note(what, &self.process.command, why);
-                words[0].clone().into()
-            }
+            Err(error) => self.file_not_found(word, &error),
         };
-        let file = match (file.is_absolute() || !words[0].contains('/'), &directory) {
-            (true, _) => file,
-            (false, Some(directory)) => Path::new(directory).join(file),
-            (false, None) => self.options.surroundings.absolute(file),
-        };
-        let mut line = text::executable(&file.to_string_lossy());
-        for word in &words[1..] {
-            line += " ";
-            line += &text::argument(word);
+        match (word.contains('/'), &directory) {
+            _ if file.is_absolute() => file,
+            (true, Some(directory)) => Path::new(directory).join(file),
+            _ => self.options.surroundings.absolute(file),
         }
-        self.add("ExecStart", line);
-        true
+    }
+
+    /// What stands for a file that is not found where the export runs.
+    fn file_not_found(&mut self, word: &str, error: &CommandError) -> PathBuf {
+        let (file, why) = match word.contains('/') {
+            true => (PathBuf::from(word), "so the file stays as it is written"),
+            false => (Path::new(USUAL).join(word), "so it is expected in /usr/bin"),
+        };
+        let what = format!("[{}] command", self.program.section);
+        let why = format!("{error} here, {why}: systemd wants an absolute path");
+        self.losses.note(what, &self.process.command, why);
+        file
     }
 
     /// The directory it runs in, absolute.
     pub(in crate::convert) fn directory(&self) -> Option<String> {
         let own = self.process.directory.as_ref().or(self.daemon.directory.as_ref())?;
-        Some(self.options.surroundings.absolute(own).to_string_lossy().into_owned())
+        Some(text::shown(&self.options.surroundings.absolute(own)))
     }
 
     /// What must be true before it counts as started, besides `Type=`.
@@ -123,7 +163,7 @@ impl Making<'_> {
         let test = match ready {
             Probe::Notify => None,
             Probe::Exec(command) => Some(command.clone()),
-            Probe::File(path) => Some(format!("test -e {}", command::quoted(&path.to_string_lossy()))),
+            Probe::File(path) => Some(format!("test -e {}", command::quoted(&text::shown(path)))),
             Probe::Tcp { .. } | Probe::Unix(_) | Probe::Http(_) | Probe::Log(_) | Probe::Fd(_) => {
                 self.lose(
                     "ready",
@@ -137,6 +177,9 @@ impl Making<'_> {
             }
         };
         if let Some(test) = test {
+            if !self.is_text("ready", &test) {
+                return;
+            }
             let words = command::split(&test).unwrap_or_default();
             let words: Vec<String> = words.iter().map(|word| command::quoted(word)).collect();
             let pause = ready_interval.as_secs_f64();
@@ -145,7 +188,7 @@ impl Making<'_> {
         } else {
             self.lose("ready_interval", "nobody asks: the program says that it is ready");
         }
-        self.add("TimeoutStartSec", text::time(*ready_timeout));
+        self.add("TimeoutStartSec", text::timeout(*ready_timeout));
     }
 
     /// `Restart=` and all that goes with it.
@@ -249,7 +292,7 @@ impl Making<'_> {
         if !process.stopsignal_then.is_empty() {
             self.lose("stopsignal", "systemd sends one signal, then SIGKILL: write a command that sends the others into ExecStop=");
         }
-        self.add("TimeoutStopSec", text::time(process.stopwaitsecs));
+        self.add("TimeoutStopSec", text::timeout(process.stopwaitsecs));
         if let Some(most) = process.max_runtime {
             // RuntimeMaxSec= does not count while a oneshot is starting, which it always is.
             self.add(
@@ -285,7 +328,11 @@ impl Making<'_> {
         let process = self.process;
         if let Some(user) = process.user.as_ref().or(self.daemon.user.as_ref()) {
             let (name, gid) = (user.written.split(':').next().unwrap_or_default().trim(), user.gid);
-            self.add("User", if user.is_number() { user.uid.to_string() } else { text::plain(name) });
+            let name =
+                if user.is_number() { Some(user.uid.to_string()) } else { self.line("user", "User", name) };
+            if let Some(name) = name {
+                self.add("User", name);
+            }
             if let Some(gid) = gid {
                 self.add("Group", gid.to_string());
             }
@@ -298,10 +345,35 @@ impl Making<'_> {
         if let Some(umask) = umask {
             self.add("UMask", format!("{umask:04o}"));
         }
-        if let Some(directory) = self.directory() {
-            self.add("WorkingDirectory", text::path(&directory));
+        let directory = self.directory();
+        if let Some(line) = directory.and_then(|it| self.line("directory", "WorkingDirectory", &it)) {
+            self.add("WorkingDirectory", line);
         }
     }
+}
+
+/// The words of a process's command. There is no unit without them.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn words(process: &ProcessConfig) -> Result<Vec<String>, String> {
+    let words = command::split(&process.command);
+    let words = words.map_err(|why| format!("it cannot be parsed ({why}), so there is no unit"))?;
+    if words.is_empty() {
+        return Err("it is empty, so there is no unit".to_string());
+    }
+    match has_text(process) {
+        true => Ok(words),
+        false => Err("it or its environment is not text, so there is no unit".to_string()),
+    }
+}
+
+/// Notes that a value cannot be written to the end of a line.
+pub(super) fn lose_line(section: &str, key: &str, directive: &str, value: &str, losses: &mut Losses) {
+    let why = format!(
+        "{directive}= is left out: it takes text only, without controls, blanks at the ends, or a backslash at the end"
+    );
+    losses.note(format!("[{section}] {key}"), value, why);
 }
 
 /// `SIGTERM`, or a number.

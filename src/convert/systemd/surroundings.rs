@@ -15,12 +15,19 @@ impl Making<'_> {
     pub(super) fn environment(&mut self) {
         let process = self.process;
         for (name, value) in &process.environment {
-            self.add("Environment", text::word(&format!("{name}={value}")));
+            if is_name(name) {
+                self.add("Environment", text::word(&format!("{name}={value}")));
+                continue;
+            }
+            let what = format!("[{}] environment", self.program.section);
+            self.losses.note(what, name, "systemd takes names of letters, digits and '_' only");
         }
         let sources = &process.environment_sources;
         for file in &sources.environment_file {
             let mark = if file.may_be_missing { "-" } else { "" };
-            self.add("EnvironmentFile", format!("{mark}{}", text::path(&file.path.to_string_lossy())));
+            if let Some(path) = self.line("environment_file", "EnvironmentFile", &text::shown(&file.path)) {
+                self.add("EnvironmentFile", format!("{mark}{path}"));
+            }
         }
         if !sources.environment_file.is_empty() {
             self.lose(
@@ -44,10 +51,11 @@ impl Making<'_> {
             }
         }
         for credential in &process.credentials {
-            let path = credential.path.to_string_lossy();
-            self.add("LoadCredential", format!("{}:{}", credential.name, text::path(&path)));
+            let key = format!("credential.{}", credential.name);
+            if let Some(path) = self.line(&key, "LoadCredential", &text::shown(&credential.path)) {
+                self.add("LoadCredential", format!("{}:{path}", credential.name));
+            }
             if credential.may_be_missing {
-                let key = format!("credential.{}", credential.name);
                 self.lose(&key, "LoadCredential= fails the start if the file is missing");
             }
         }
@@ -164,19 +172,20 @@ impl Making<'_> {
 
     /// Everything that no path names is out of reach: here because it is not there.
     fn files(&mut self) {
-        let confinement = &*self.process.confinement;
+        let confinement = &self.process.confinement;
         if !confinement.confines_files() {
             return;
         }
         self.add("TemporaryFileSystem", "/:ro");
-        for (directive, paths) in [
-            ("BindReadOnlyPaths", &confinement.read_only_paths),
-            ("BindPaths", &confinement.read_write_paths),
+        for (key, directive, paths) in [
+            ("read_only_paths", "BindReadOnlyPaths", &confinement.read_only_paths),
+            ("read_write_paths", "BindPaths", &confinement.read_write_paths),
         ] {
             for ConfinedPath { path, may_be_missing } in paths {
-                let mark = if *may_be_missing { "-" } else { "" };
-                let word = text::word(&format!("{mark}{}", path.display()).replace(':', "\\:"));
-                self.add(directive, word);
+                let (mark, path) = (if *may_be_missing { "-" } else { "" }, text::shown(path));
+                if self.is_text(key, &path) {
+                    self.add(directive, text::word(&format!("{mark}{path}").replace(':', "\\:")));
+                }
             }
         }
         for key in ["read_only_paths", "read_write_paths"] {
@@ -187,16 +196,21 @@ impl Making<'_> {
     /// Where its output goes.
     pub(super) fn output(&mut self) {
         let process = self.process;
-        let stdout = self.stream("stdout", &process.stdout);
-        self.add("StandardOutput", stdout);
+        if let Some(place) = self.stream("stdout", &process.stdout) {
+            self.add("StandardOutput", place);
+        }
         let stderr = match process.redirect_stderr {
-            true => "inherit".to_string(),
+            true => Some("inherit".to_string()),
             false => self.stream("stderr", &process.stderr),
         };
-        self.add("StandardError", stderr);
+        if let Some(place) = stderr {
+            self.add("StandardError", place);
+        }
         let options = &process.stdout.syslog_options;
         let tag = options.tag.clone().unwrap_or_else(|| process.name.to_string());
-        self.add("SyslogIdentifier", text::plain(&tag));
+        if let Some(tag) = self.line("syslog_tag", "SyslogIdentifier", &tag) {
+            self.add("SyslogIdentifier", tag);
+        }
         for (key, directive) in
             [("syslog_facility", "SyslogFacility"), ("syslog_stdout_priority", "SyslogLevel")]
         {
@@ -207,7 +221,8 @@ impl Making<'_> {
         }
     }
 
-    fn stream(&mut self, name: &str, stream: &StreamConfig) -> String {
+    /// Where a stream goes; `None` if its file cannot be named.
+    fn stream(&mut self, name: &str, stream: &StreamConfig) -> Option<String> {
         let key = |end: &str| format!("{name}_{end}");
         let syslog = stream.syslog || stream.more.iter().any(|target| matches!(target, LogTarget::Syslog(_)));
         let place = match &stream.logfile {
@@ -218,7 +233,7 @@ impl Making<'_> {
                 self.lose(&key("logfile"), "there is no log in memory: the output goes to the journal");
                 "journal".to_string()
             }
-            ChildLog::File(path) => self.file(&key("logfile"), path, stream),
+            ChildLog::File(path) => self.file(&key("logfile"), path, stream)?,
         };
         if place == "journal" {
             for end in ["logfile_maxbytes", "logfile_backups"] {
@@ -237,25 +252,33 @@ impl Making<'_> {
         if stream.syslog && place != "journal" {
             self.lose(&key("syslog"), "output goes to one place: write StandardOutput=journal for syslog");
         }
-        place
+        Some(place)
     }
 
-    fn file(&mut self, key: &str, path: &Path, stream: &StreamConfig) -> String {
+    fn file(&mut self, key: &str, path: &Path, stream: &StreamConfig) -> Option<String> {
         match path.to_str() {
-            Some("/dev/stdout" | "/dev/stderr" | "/dev/fd/1" | "/dev/fd/2") => "journal".to_string(),
-            Some("/dev/null") => "null".to_string(),
-            _ => {
-                if stream.maxbytes > 0 {
-                    self.lose(key, "nothing rotates the file: add a rule for logrotate, with copytruncate");
-                    for end in ["_maxbytes", "_backups"] {
-                        self.lose(&format!("{key}{end}"), "say it in a rule for logrotate: size and rotate");
-                    }
-                }
-                let path = self.options.surroundings.absolute(path);
-                format!("append:{}", text::path(&path.to_string_lossy()))
+            Some("/dev/stdout" | "/dev/stderr" | "/dev/fd/1" | "/dev/fd/2") => {
+                return Some("journal".to_string());
+            }
+            Some("/dev/null") => return Some("null".to_string()),
+            _ => {}
+        }
+        if stream.maxbytes > 0 {
+            self.lose(key, "nothing rotates the file: add a rule for logrotate, with copytruncate");
+            for end in ["_maxbytes", "_backups"] {
+                self.lose(&format!("{key}{end}"), "say it in a rule for logrotate: size and rotate");
             }
         }
+        let path = text::shown(&self.options.surroundings.absolute(path));
+        let directive = if key.starts_with("stdout") { "StandardOutput" } else { "StandardError" };
+        self.line(key, directive, &path).map(|path| format!("append:{path}"))
     }
+}
+
+/// Whether systemd takes a variable of this name.
+fn is_name(name: &str) -> bool {
+    let is_possible = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_possible)
 }
 
 /// The name of a facility or a level as systemd spells it.
