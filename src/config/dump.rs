@@ -344,14 +344,15 @@ fn line(key: &str, value: &str, origin: &str) -> String {
 }
 
 /// A setting as it stands in a file that somebody is to go on with: without an origin, over several lines only if there is
-/// no other way.
-pub(crate) fn bare_line(key: &str, value: &str) -> String {
+/// no other way. `None` if nothing that is written there is read as this value and nothing else.
+pub(crate) fn bare_line(key: &str, value: &str) -> Option<String> {
     let mut lines = value.lines();
     let mut text = format!("{key}={}\n", lines.next().unwrap_or_default());
     for line in lines {
         text += &format!("{}{line}\n", if line.is_empty() { "" } else { "    " });
     }
-    if comes_back(key, value, &text) { text } else { format!("{key}=\"\"\"\n{value}\n\"\"\"\n") }
+    let quoted = format!("{key}=\"\"\"\n{value}\n\"\"\"\n");
+    [text, quoted].into_iter().find(|text| comes_back(key, value, text))
 }
 
 /// `key=value ; origin`; further lines of a value are indented. The origin of those stands above.
@@ -379,12 +380,15 @@ fn survives(key: &str, value: &str) -> bool {
     comes_back(key, value, &plain_line(key, value, "origin"))
 }
 
-/// Whether a value is read from these lines.
+/// Whether a value is read from these lines, and nothing else.
 fn comes_back(key: &str, value: &str, lines: &str) -> bool {
     let mut document = Document::default();
     let text = format!("[x]\n{lines}");
     let read = ini::read(&text, Path::new("x"), String::new(), &mut document);
-    read.is_ok() && document.get("x", key).is_some_and(|found| found.text == value)
+    read.is_ok()
+        && document.get("x", key).is_some_and(|found| found.text == value)
+        && document.sections().eq(["x"])
+        && document.places_of("x").is_some_and(|keys| keys.len() == 1)
 }
 
 /// What the command line says, as it would stand in the file.

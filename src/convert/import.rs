@@ -82,8 +82,7 @@ pub fn import(format: &Format, files: &[InputFile], losses: &mut Losses) -> Resu
         }
     };
     if !imported.sections.iter().any(|(section, _)| section.contains("program:")) {
-        let why = losses.iter().next().map(|loss| format!(": {loss}")).unwrap_or_default();
-        return Err(format!("there is no program in it{why}"));
+        return Err(no_program(losses));
     }
     Ok(imported)
 }
@@ -163,25 +162,62 @@ impl Imported {
         }
     }
 
-    /// The configuration, with a list of losses at its head.
-    pub fn to_text(&self, origin: &str, losses: &Losses) -> String {
+    /// The configuration, with a list of losses at its head. A section of which a part cannot be written is left out as a
+    /// whole: without that part a program might run as somebody else, or with more than it should have.
+    ///
+    /// # Errors
+    /// No program is left.
+    pub fn to_text(&self, origin: &str, losses: &mut Losses) -> Result<String, String> {
+        let mut body = String::new();
+        let (mut has_program, mut has_daemon) = (false, false);
+        for (section, settings) in &self.sections {
+            match section_text(section, settings) {
+                Ok(text) => {
+                    body += &text;
+                    has_program |= section.contains("program:");
+                    has_daemon |= section == "supervisord";
+                }
+                Err(what) => {
+                    let why =
+                        "no line of a configuration says that and nothing else, so the section is left out";
+                    losses.note(format!("[{section}] {what}"), "", why);
+                }
+            }
+        }
+        if !has_program {
+            return Err(no_program(losses));
+        }
         let mut text = format!("; Imported from {origin} by supervisord.\n");
         let list = losses.to_comment(";", |_| true);
         if !list.is_empty() {
             // Writing to a string cannot fail.
             let _ = write!(text, ";\n{list}");
         }
-        if !self.has("supervisord") {
+        if !has_daemon {
             text += "\n[supervisord]\n";
         }
-        for (section, settings) in &self.sections {
-            let _ = writeln!(text, "\n[{section}]");
-            for (key, value) in settings.iter() {
-                text += &dump::bare_line(key, value);
-            }
-        }
-        text
+        Ok(text + &body)
     }
+}
+
+/// A section as it stands in a file.
+///
+/// # Errors
+/// The part of it that cannot be written: a key, or empty for its name.
+fn section_text(section: &str, settings: &Settings) -> Result<String, String> {
+    if section.contains(|c: char| c.is_control() || c == ']') {
+        return Err(String::new());
+    }
+    let mut text = format!("\n[{section}]\n");
+    for (key, value) in settings.iter() {
+        text += &dump::bare_line(key, value).ok_or(key)?;
+    }
+    Ok(text)
+}
+
+fn no_program(losses: &Losses) -> String {
+    let why = losses.iter().next().map(|loss| format!(": {loss}")).unwrap_or_default();
+    format!("there is no program in it{why}")
 }
 
 /// A text as a value means it: nothing is expanded in it.
@@ -310,6 +346,40 @@ mod tests {
     }
 
     #[test]
+    fn no_value_becomes_a_section() {
+        use crate::config::Document;
+        use std::path::Path;
+
+        let injected =
+            "/a ;\n\"\"\"\n[program:evil]\ncommand=/bin/evil\nuser=root\nenvironment=\"\"\"\nA=\"1\"";
+        for (section, key, value) in [
+            ("program:x", "directory", injected),
+            ("program:x", "user", "root\u{b}\n[program:evil]"),
+            ("program:x]\n[program:evil", "user", "root"),
+            ("program:x", "directory", " /a"),
+        ] {
+            let mut imported = Imported::default();
+            imported.set("program:y", "command", "/bin/y");
+            imported.set(section, "command", "/bin/x");
+            imported.set(section, key, value);
+            let mut losses = Losses::default();
+            let text = imported.to_text("a test", &mut losses).unwrap();
+            let document = Document::parse(Path::new("x"), &text).unwrap();
+            let sections: Vec<&str> = document.sections().collect();
+            match losses.iter().count() {
+                0 => {
+                    assert_eq!(sections, ["supervisord", "program:y", "program:x"], "{value:?}");
+                    assert_eq!(document.get("program:x", key).map(|found| found.text), Some(value));
+                }
+                _ => assert_eq!(sections, ["supervisord", "program:y"], "{value:?}"),
+            }
+        }
+        let mut imported = Imported::default();
+        imported.set("program:x", "user", " root");
+        assert!(imported.to_text("a test", &mut Losses::default()).is_err());
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
         let words: Vec<&str> = ["/bin/x"].into_iter().chain(HARD).collect();
         let names: Vec<String> = (0..HARD.len()).map(|at| format!("V{at}")).collect();
@@ -318,7 +388,7 @@ mod tests {
         imported.set("program:x", "command", command(&words));
         imported.set("program:x", "environment", environment(variables));
         imported.set("program:x", "directory", escaped("/tmp/a ; b%"));
-        let text = imported.to_text("a test", &Losses::default());
+        let text = imported.to_text("a test", &mut Losses::default()).unwrap();
         let around = Surroundings::of_this_process();
         let config = parse(Path::new("/x.conf"), &text, &DaemonArgs::default(), &around).expect(&text);
         let process = &config.groups[0].processes[0];

@@ -71,7 +71,7 @@ fn import_to(args: &ImportArgs) -> Result<Losses, String> {
     let mut losses = Losses::default();
     let imported = import::import(format, &files, &mut losses)?;
     let origin = format!("{}: {}", format.name, output::names(&files));
-    let text = imported.to_text(&origin, &losses);
+    let text = imported.to_text(&origin, &mut losses)?;
     match &args.output {
         None => print(&text)?,
         Some(place) => output::write_one(&text, Path::new(place))?,

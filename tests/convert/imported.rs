@@ -25,7 +25,7 @@ pub fn import(format: &str, name: &str, text: &str, environment: &[(&str, &str)]
     let mut losses = Losses::default();
     let imported =
         import::import(format, &files, &mut losses).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let written = imported.to_text(name, &losses);
+    let written = imported.to_text(name, &mut losses).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("supervisord.conf");
     std::fs::write(&path, &written).expect("written");

@@ -114,7 +114,7 @@ fn try_import(format: &str, name: &str, text: &str) -> Result<(), TestCaseError>
     let files = [InputFile { name: name.to_string(), text: text.to_string() }];
     let mut losses = Losses::default();
     let Ok(imported) = import::import(format, &files, &mut losses) else { return Ok(()) };
-    let written = imported.to_text(name, &losses);
+    let Ok(written) = imported.to_text(name, &mut losses) else { return Ok(()) };
     let around = Surroundings::of_this_process();
     let errors = config::parse(Path::new("/x.conf"), &written, &DaemonArgs::default(), &around).err();
     let errors = errors.map(|errors| errors.to_string()).unwrap_or_default();

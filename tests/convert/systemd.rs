@@ -274,7 +274,7 @@ fn import_all(files: &[InputFile]) -> imported::Result {
     let format = import::format("systemd").expect("a format");
     let mut losses = Losses::default();
     let made = import::import(format, files, &mut losses).unwrap_or_else(|error| panic!("{error}"));
-    let text = made.to_text("a test", &losses);
+    let text = made.to_text("a test", &mut losses).expect("it can be written");
     let config = load(&text);
     imported::Result { text, losses: losses.iter().map(ToString::to_string).collect(), config }
 }
@@ -368,7 +368,10 @@ fn kinds_of_services() {
         let mut losses = Losses::default();
         let files = [unit("a.service", &format!("[Service]\n{text}\n"))];
         let format = import::format("systemd").expect("a format");
-        let found = import::import(format, &files, &mut losses).expect(text).to_text("x", &Losses::default());
+        let found = import::import(format, &files, &mut losses)
+            .expect(text)
+            .to_text("x", &mut Losses::default())
+            .expect(text);
         assert!(found.lines().any(|line| line == expected), "{text}\n{found}");
     }
 }
@@ -444,7 +447,7 @@ fn broken_units_are_refused_in_one_sentence_and_nothing_panics() {
         ] {
             let files = [unit("a.service", &text)];
             if let Ok(made) = import::import(format, &files, &mut Losses::default()) {
-                load(&made.to_text("a test", &Losses::default()));
+                load(&made.to_text("a test", &mut Losses::default()).expect("it can be written"));
             }
         }
     }
