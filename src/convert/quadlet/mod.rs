@@ -157,11 +157,9 @@ fn identity(making: &mut Making<'_>) {
     let process = making.process;
     if let Some(user) = process.user.as_ref().or(making.daemon.user.as_ref()) {
         let name = user.written.split(':').next().unwrap_or_default().trim();
-        let name =
-            if user.is_number() { Some(user.uid.to_string()) } else { line(making, "user", "User", name) };
-        if let Some(name) = name {
-            add(making, "User", name);
-        }
+        let name = if user.is_number() { None } else { line(making, "user", "User", name) };
+        // Never without one: that would be root.
+        add(making, "User", name.unwrap_or_else(|| user.uid.to_string()));
         if let Some(gid) = user.gid {
             add(making, "Group", gid.to_string());
         }

@@ -328,11 +328,9 @@ impl Making<'_> {
         let process = self.process;
         if let Some(user) = process.user.as_ref().or(self.daemon.user.as_ref()) {
             let (name, gid) = (user.written.split(':').next().unwrap_or_default().trim(), user.gid);
-            let name =
-                if user.is_number() { Some(user.uid.to_string()) } else { self.line("user", "User", name) };
-            if let Some(name) = name {
-                self.add("User", name);
-            }
+            let name = if user.is_number() { None } else { self.line("user", "User", name) };
+            // Never without one: that would be root.
+            self.add("User", name.unwrap_or_else(|| user.uid.to_string()));
             if let Some(gid) = gid {
                 self.add("Group", gid.to_string());
             }
