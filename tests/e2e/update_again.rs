@@ -163,6 +163,7 @@ fn what_an_update_takes_away_is_not_started() {
             let arguments = vec![Value::String(name.into()), Value::Boolean(false)];
             let fault = daemon.try_call("supervisor.startProcess", arguments).expect_err("it is going");
             assert_eq!(fault.string(), format!("FAILED: {name}: {why}"));
+            assert_ne!(daemon.ctl(&["run", name]).code, 0);
         }
         fs::write(daemon.path("go"), "").expect("written");
         assert_eq!(update.join().expect("no panic").code, 0);

@@ -49,6 +49,9 @@ impl Daemon {
         if matches!(proc.process.state, State::Stopping { .. }) {
             return Err(Fault::with(FaultCode::AlreadyStarted, sent));
         }
+        if let Some(why) = self.why_no_start(slot) {
+            return Err(Fault::with(FaultCode::Failed, format!("{sent}: {why}")));
+        }
         if proc.is_listener {
             let text = format!("{sent} is an event listener, whose output is for the daemon");
             return Err(Fault::with(FaultCode::Failed, text));
