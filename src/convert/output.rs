@@ -4,8 +4,9 @@ use crate::convert::export::{OutputFile, Source};
 use crate::convert::import::InputFile;
 use crate::convert::losses::{Losses, without_line_ends};
 use std::collections::{HashMap, HashSet};
+use std::fs::Metadata;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 /// So many names stand in a comment.
@@ -116,10 +117,23 @@ pub(super) fn write_one(text: &str, place: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Which file it is, whatever it is called.
+#[derive(PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(metadata: &Metadata) -> FileId {
+        FileId { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
 /// The files and directories that this run has made. They are removed unless all could be made.
 #[derive(Default)]
 struct Made {
-    files: Vec<PathBuf>,
+    files: Vec<(PathBuf, FileId)>,
     /// Each behind the one it lies in.
     folders: Vec<PathBuf>,
 }
@@ -150,7 +164,7 @@ impl Made {
         let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path);
         let written = opened.and_then(|mut file| {
             // From here on there is one, which may be cut.
-            self.files.push(path.clone());
+            self.files.push((path.clone(), FileId::of(&file.metadata()?)));
             file.write_all(text.as_bytes())
         });
         written.map_err(|error| match error.kind() {
@@ -168,8 +182,11 @@ impl Made {
 impl Drop for Made {
     fn drop(&mut self) {
         // What cannot be removed stays: the first error is the one that is told.
-        for file in &self.files {
-            let _ = std::fs::remove_file(file);
+        for (path, made) in &self.files {
+            // Nothing that somebody else has put there meanwhile.
+            if path.symlink_metadata().is_ok_and(|found| FileId::of(&found) == *made) {
+                let _ = std::fs::remove_file(path);
+            }
         }
         for folder in self.folders.iter().rev() {
             let _ = std::fs::remove_dir(folder);
