@@ -158,6 +158,7 @@ impl Daemon {
             Wakeup::Deadline | Wakeup::Call(None) | Wakeup::Written(None) | Wakeup::Answered(None) => {}
             Wakeup::Listener => self.hear_listeners(),
             Wakeup::Adopted => self.look_after_adopted(),
+            Wakeup::Left => self.hear_of_left_cgroups(),
             Wakeup::Created => self.conclude_pending_spawns(),
             Wakeup::Reported => self.hear_reports(),
             Wakeup::Remembered(written) => self.state_file_written(written),
@@ -251,6 +252,8 @@ impl Daemon {
             let level = if self.link.keeper_pid() == 1 { Level::Info } else { Level::Debug };
             activity::write(level, &format!("reaped unknown pid {} ({status})", entry.pid));
             ::log::debug!("pid {} was called '{name}'", entry.pid);
+            // It may have been the last one in its control group.
+            self.remove_left_cgroups();
             return;
         };
         // What it wrote last stands in its log, and was heard, before anybody hears of its end.

@@ -8,7 +8,7 @@ use crate::manager::processes::memory::Measured;
 use crate::manager::state_file::Attempt;
 use crate::rt;
 use crate::rt::wait;
-use futures_lite::{FutureExt, StreamExt};
+use futures_lite::{FutureExt, StreamExt, future};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub enum Wakeup {
     Listener,
     /// An adopted program has ended.
     Adopted,
+    /// Somebody was left in a control group, and may have gone.
+    Left,
     /// A program was created, and nobody waited for it.
     Created,
     /// Output of a program is to become an event; `None` if no stream is left.
@@ -100,6 +102,13 @@ impl Daemon {
             wait::readable(&inputs.adopted).await;
             Wakeup::Adopted
         };
+        let left = async {
+            match self.spawns.left_cgroups.readiness() {
+                Some(readiness) => wait::readable(readiness).await,
+                None => future::pending().await,
+            }
+            Wakeup::Left
+        };
         let reported = async {
             wait::readable(&inputs.reports).await;
             Wakeup::Reported
@@ -117,6 +126,7 @@ impl Daemon {
             .or(timer)
             .or(listeners)
             .or(adopted)
+            .or(left)
             .or(created)
             .or(reported)
             .or(answered)

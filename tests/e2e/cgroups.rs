@@ -84,6 +84,33 @@ fn a_program_is_born_in_a_group_of_its_own_and_it_goes_with_the_program() {
     assert!(!directory.exists(), "{}", directory.display());
 }
 
+/// The group stays for as long as somebody is in it, under whichever manager, and goes with the last one: nothing else has
+/// to happen then.
+#[test]
+fn the_last_one_that_was_left_behind_takes_the_group_along() {
+    let Some((base, _)) = base("the last one of a group") else { return };
+    let daemon = start(
+        "[program:x]\ncommand=sh -c 'sleep 1000 & echo $! > %(here)s/left; exec sleep 1000'\npids_max=max\n",
+    );
+    for is_killed in [false, true] {
+        daemon.wait_for_state("x", Running, LONG);
+        let left: i32 =
+            until_some("it has left one", LONG, || daemon.read("left").trim().parse().ok());
+        daemon.ctl(&["stop", "x"]);
+        daemon.wait_for_state("x", Stopped, LONG);
+        let directory = place(&daemon, &base, "x");
+        assert!(directory.exists() && group_of(left).ends_with("/x/1"), "{}", group_of(left));
+        if is_killed {
+            daemon.kill_manager();
+            daemon.wait_for_state("x", Stopped, LONG);
+        }
+        kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
+        wait_gone(&directory);
+        fs::remove_file(daemon.path("left")).unwrap();
+        daemon.ctl(&["start", "x"]);
+    }
+}
+
 /// What a program leaves behind stays in its group, and the next start is in another one below the same.
 #[test]
 fn what_is_left_behind_stays_under_the_same_limits() {

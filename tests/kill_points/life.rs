@@ -315,16 +315,20 @@ fn a_dependent_restarts_with_its_dependency() {
 command=/bin/sh -c 'echo $$ >> db.lives; read line < trigger; exit 3'
 directory=%(here)s
 startsecs=0
+autostart=false
 autorestart=true
 [program:p]
 command=/bin/sh -c 'echo $$ >> lives; exec sleep 1000'
 directory=%(here)s
 startsecs=0
+autostart=false
 depends_on=db
 depends_restart=restart
 ",
     );
+    // No program is started before the FIFO that it reads is there.
     let mut trigger = fifo(&daemon);
+    daemon.call("supervisor.startProcess", vec![text("p"), flag(true)]);
     let before = Cell::new((0, 0));
     at_points(
         &daemon,
@@ -332,8 +336,9 @@ depends_restart=restart
         || {
             for (name, file) in [("db", "db.lives"), ("p", "lives")] {
                 daemon.wait_for_state(name, Running, LONG);
-                let pid = daemon.pid_of(name).to_string();
-                until("it has written its pid", LONG, || daemon.read(file).lines().last() == Some(&pid));
+                until("it has written its pid", LONG, || {
+                    daemon.read(file).lines().last() == Some(&daemon.pid_of(name).to_string())
+                });
             }
             // What lived for a second is started again at once.
             let age = || daemon.info("db");

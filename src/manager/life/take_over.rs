@@ -112,6 +112,7 @@ impl Daemon {
         }
         self.resume_sweeps();
         self.find_unseen_ends();
+        self.find_left_cgroups();
         self.restore_adopted();
         for (slot, effects, last_pid) in later {
             self.do_pending(slot, effects, last_pid);

@@ -11,14 +11,85 @@ use crate::model::config::{GroupConfig, ProcessConfig, StopScope};
 use crate::model::exit::ExitStatus;
 use crate::model::signal::Signal;
 use crate::model::size::in_bytes;
+use crate::sys::cgroup::changes::{Changes, Watch};
 use crate::sys::cgroup::{self, home, home::Home};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// So many groups in which something was left are tried again at once.
+/// So many groups that cannot be watched are tried again at once.
 const MOST_TRIED: usize = 64;
+
+/// Control groups in which programs that have ended left something behind. Each is removed as soon as nobody is in it.
+#[derive(Default)]
+pub struct LeftCgroups {
+    /// With what is told about each; `None` where the kernel refuses that.
+    groups: BTreeMap<PathBuf, Option<Watch>>,
+    /// Opened with the first one.
+    changes: Option<Changes>,
+}
+
+impl LeftCgroups {
+    /// Readable when [`LeftCgroups::hear`] has something to do. `None` as long as nothing was left.
+    pub fn readiness(&self) -> Option<&Arc<OwnedFd>> {
+        self.changes.as_ref().map(Changes::readiness)
+    }
+
+    /// Removes a group, now or when the last one in it has ended.
+    fn leave(&mut self, directory: PathBuf) {
+        if self.groups.contains_key(&directory) || cgroup::remove(&directory) {
+            return;
+        }
+        if self.changes.is_none() {
+            self.changes = Changes::open().inspect_err(|error| no_watch(&directory, error)).ok();
+        }
+        let watch = self.changes.as_ref().and_then(|changes| {
+            changes.watch(&directory).inspect_err(|error| no_watch(&directory, error)).ok()
+        });
+        self.groups.insert(directory.clone(), watch);
+        // Its last one may have ended before it was watched.
+        self.try_again(&directory);
+    }
+
+    /// Leaves a group to the next start of its process.
+    fn take_back(&mut self, directory: &Path) {
+        if let Some(Some(watch)) = self.groups.remove(directory)
+            && let Some(changes) = &self.changes
+        {
+            changes.forget(watch);
+        }
+    }
+
+    fn try_again(&mut self, directory: &Path) {
+        if cgroup::remove(directory) {
+            self.take_back(directory);
+        }
+    }
+
+    /// Tries those again about which something was told.
+    fn hear(&mut self) {
+        let told = self.changes.as_ref().map(Changes::take).unwrap_or_default();
+        let is_told = |watch: &Option<Watch>| watch.as_ref().is_some_and(|watch| told.contains(watch));
+        self.try_those(usize::MAX, is_told);
+    }
+
+    /// Tries those again that are not watched.
+    fn try_unwatched(&mut self) {
+        self.try_those(MOST_TRIED, Option::is_none);
+    }
+
+    fn try_those(&mut self, most: usize, are_meant: impl Fn(&Option<Watch>) -> bool) {
+        let meant = self.groups.iter().filter(|(_, watch)| are_meant(watch)).take(most);
+        let meant: Vec<PathBuf> = meant.map(|(directory, _)| directory.clone()).collect();
+        meant.iter().for_each(|directory| self.try_again(directory));
+    }
+}
+
+fn no_watch(directory: &Path, error: &io::Error) {
+    ::log::debug!("cannot watch the control group {}: {error}", directory.display());
+}
 
 /// What the control group of a program that has ended tells about its end.
 #[derive(Debug, Default)]
@@ -132,19 +203,40 @@ impl Daemon {
         for text in end.oom.iter().chain(&end.hint) {
             ::log::warn!("'{}': {text}", proc.namespec());
         }
-        self.spawns.left_cgroups.insert(directory);
-        self.remove_left_cgroups();
+        self.spawns.left_cgroups.leave(directory);
         end
     }
 
-    /// Removes control groups in which nothing is left by now.
+    /// Removes control groups in which nothing is left by now, those of which the kernel tells nothing.
     pub fn remove_left_cgroups(&mut self) {
-        let left: Vec<PathBuf> = self.spawns.left_cgroups.iter().take(MOST_TRIED).cloned().collect();
-        for directory in left {
-            // Its process may have been started again since.
-            if cgroup::remove(&directory) || !cgroup::is_populated(&directory) {
-                self.spawns.left_cgroups.remove(&directory);
-            }
+        self.spawns.left_cgroups.try_unwatched();
+    }
+
+    /// The same, those of which the kernel has told something.
+    pub fn hear_of_left_cgroups(&mut self) {
+        self.spawns.left_cgroups.hear();
+    }
+
+    /// Finds the control groups of processes that do not run, which a former manager has left.
+    pub fn find_left_cgroups(&mut self) {
+        let has_ended =
+            |proc: &Proc| proc.process.state.pid().is_none() && proc.pending_spawn.is_none();
+        let ended = self.procs.all().filter(|(_, proc)| has_ended(proc));
+        let left: Vec<PathBuf> = ended.filter_map(|(_, proc)| self.cgroup_of(proc)).collect();
+        left.into_iter().for_each(|directory| self.spawns.left_cgroups.leave(directory));
+    }
+
+    /// No program came into being, or none that anybody wants: its control group is removed.
+    pub(super) fn give_up_cgroup(&mut self, slot: SlotId) {
+        if let Some(directory) = self.procs.proc(slot).and_then(|proc| self.cgroup_of(proc)) {
+            self.spawns.left_cgroups.leave(directory);
+        }
+    }
+
+    /// A program is about to be created. Its control group must not be removed meanwhile.
+    pub(super) fn keep_cgroup(&mut self, slot: SlotId) {
+        if let Some(directory) = self.procs.proc(slot).and_then(|proc| self.cgroup_of(proc)) {
+            self.spawns.left_cgroups.take_back(&directory);
         }
     }
 

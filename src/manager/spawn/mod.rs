@@ -23,6 +23,7 @@ use crate::config::command::{self, CommandError};
 use crate::core::process::Event;
 use crate::manager::daemon::Daemon;
 use crate::manager::processes::SlotId;
+use crate::manager::spawn::cgroups::LeftCgroups;
 use crate::manager::spawn::jobs::{AbandonedSpawn, Created, Delivery, Job, Outcome, Recipe, Trouble, hire};
 use crate::manager::streams::ProgramEnds;
 use crate::manager::streams::stream_specs;
@@ -33,10 +34,9 @@ use crate::sys::mounts::Mounts;
 use crate::sys::pipe::Ends;
 use crate::sys::spawn::Spawner;
 use crate::sys::{process, schedule};
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -67,7 +67,7 @@ pub struct Spawns {
     waiting: Vec<SlotId>,
     abandoned: Vec<AbandonedSpawn>,
     /// Control groups of programs that have ended and left something behind.
-    left_cgroups: BTreeSet<PathBuf>,
+    pub left_cgroups: LeftCgroups,
     /// Rung when a program was created that the loop did not wait for.
     bell: (async_channel::Sender<()>, async_channel::Receiver<()>),
 }
@@ -90,7 +90,7 @@ impl Spawns {
             unheard: None,
             waiting: Vec::new(),
             abandoned: Vec::new(),
-            left_cgroups: BTreeSet::new(),
+            left_cgroups: LeftCgroups::default(),
             bell: async_channel::bounded(1),
         })
     }
@@ -220,6 +220,7 @@ impl Daemon {
             Err(Trouble::Command(why)) => why,
             Err(Trouble::System(error)) => self.fork_error(slot, &error),
         };
+        self.give_up_cgroup(slot);
         self.apply(slot, Event::SpawnFailed(why));
     }
 
@@ -253,6 +254,7 @@ impl Daemon {
         let config = Arc::clone(&self.procs.proc(slot).ok_or("no such process")?.config);
         self.provide_notify_socket(&config)?;
         self.settle_cgroups_for(&config);
+        self.keep_cgroup(slot);
         let tree_mark = self.announce_tree(slot, &config);
         let notification =
             self.prepare_ready_pipe(slot, &config).map_err(|error| dispatcher_error(&config.name, &error))?;

@@ -138,6 +138,7 @@ impl Daemon {
             self.kill_abandoned(pid);
             self.spawns.abandoned.push(AbandonedSpawn { slot, pid, delivery: pending_spawn.delivery });
         }
+        self.give_up_cgroup(slot);
     }
 
     /// Its end may stand in the ledger already, and the number be another's by now: it is signalled only as what it is.

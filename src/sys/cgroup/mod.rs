@@ -1,8 +1,9 @@
 //! Control groups, cgroup v2: a few files in a file system of the kernel's, in which nobody can make links.
 //!
-//! [`place`] finds out where they may be made, [`home`] makes them, and this file works with one that is there. Every
-//! function takes the directory of a control group and means it with all below it.
+//! [`place`] finds out where they may be made, [`home`] makes them, [`changes`] hears when one becomes empty, and this file
+//! works with one that is there. Every function takes the directory of a control group and means it with all below it.
 
+pub mod changes;
 pub mod home;
 pub mod place;
 
