@@ -94,8 +94,7 @@ fn the_last_one_that_was_left_behind_takes_the_group_along() {
     );
     for is_killed in [false, true] {
         daemon.wait_for_state("x", Running, LONG);
-        let left: i32 =
-            until_some("it has left one", LONG, || daemon.read("left").trim().parse().ok());
+        let left: i32 = until_some("it has left one", LONG, || daemon.read("left").trim().parse().ok());
         daemon.ctl(&["stop", "x"]);
         daemon.wait_for_state("x", Stopped, LONG);
         let directory = place(&daemon, &base, "x");

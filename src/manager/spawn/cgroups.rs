@@ -219,8 +219,7 @@ impl Daemon {
 
     /// Finds the control groups of processes that do not run, which a former manager has left.
     pub fn find_left_cgroups(&mut self) {
-        let has_ended =
-            |proc: &Proc| proc.process.state.pid().is_none() && proc.pending_spawn.is_none();
+        let has_ended = |proc: &Proc| proc.process.state.pid().is_none() && proc.pending_spawn.is_none();
         let ended = self.procs.all().filter(|(_, proc)| has_ended(proc));
         let left: Vec<PathBuf> = ended.filter_map(|(_, proc)| self.cgroup_of(proc)).collect();
         left.into_iter().for_each(|directory| self.spawns.left_cgroups.leave(directory));
