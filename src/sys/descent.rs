@@ -33,6 +33,10 @@ const MOST_PASSES: usize = 64;
 /// So many looks in a row have to find nobody new.
 const QUIET_PASSES: usize = 2;
 
+/// So many looks are for those of whom only their ends are seen, as long as nobody else was found. Mostly these are
+/// somebody else's; the caller has more to do.
+const DOUBTFUL_PASSES: usize = 4;
+
 /// So many marks stand in one environment: one for each daemon that is a program of another one.
 const MOST_MARKS: usize = 16;
 
@@ -60,12 +64,19 @@ fn marks_in(word: &[u8]) -> Option<Vec<u64>> {
 
 /// The marks in a process' environment as that was when it was executed; none if it may not be looked at.
 pub fn marks_of(pid: i32) -> Vec<u64> {
+    environment_of(pid).map_or_else(Vec::new, |environment| marks_among(&environment))
+}
+
+fn marks_among(environment: &[u8]) -> Vec<u64> {
+    environment.split(|byte| *byte == 0).filter_map(marks_in).flatten().collect()
+}
+
+/// `None`: it has none for now, or is gone, or may not be looked at.
+fn environment_of(pid: i32) -> Option<Vec<u8>> {
     let mut environment = Vec::new();
-    let Ok(file) = File::open(format!("/proc/{pid}/environ")) else { return Vec::new() };
-    match file.take(LONGEST_ENVIRONMENT).read_to_end(&mut environment) {
-        Ok(_) => environment.split(|byte| *byte == 0).filter_map(marks_in).flatten().collect(),
-        Err(_) => Vec::new(),
-    }
+    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
+    file.take(LONGEST_ENVIRONMENT).read_to_end(&mut environment).ok()?;
+    Some(environment).filter(|environment| !environment.is_empty())
 }
 
 /// By what the members of a tree are known.
@@ -83,6 +94,28 @@ pub struct Tree {
     pub is_anywhere: bool,
     /// Members that were found before.
     pub known: Vec<Identity>,
+}
+
+/// Processes of which a look has seen too little: they had just ended, were about to, or were executing something. Whoever
+/// ends may leave a child, which is adopted, and found by the next look. Who forks and ends for ever is seen in this way
+/// only, until a signal is faster.
+#[derive(Debug, Default)]
+struct Blanks {
+    /// Nothing more comes from those, once they were seen like this.
+    seen: HashSet<(i32, u64)>,
+    /// Some were about to end, and may still have children.
+    are_ending: bool,
+}
+
+impl Blanks {
+    fn add(&mut self, pid: i32, stat: Option<&Stat>) {
+        self.seen.insert((pid, stat.and_then(Stat::start_ticks).unwrap_or(0)));
+        self.are_ending |= stat.is_some_and(|stat| !stat.is_zombie() && stat.is_on_its_way_out());
+    }
+
+    fn are_among(&self, former: &Blanks) -> bool {
+        !self.are_ending && self.seen.is_subset(&former.seen)
+    }
 }
 
 /// Whether a process is a program itself, so that its environment need not be read: most children of the keeper are.
@@ -142,7 +175,7 @@ impl Member {
 pub struct Ended {
     /// Who got SIGKILL.
     pub killed: Vec<Member>,
-    /// Whether nobody was left who had not got it. False: look again.
+    /// Whether it is certain that nobody was left who had not got it. False: look again.
     pub is_over: bool,
 }
 
@@ -150,27 +183,43 @@ impl Tree {
     /// Its members that are alive and not on their way to their end, parents before their children; the program is the
     /// first one, if it is alive.
     pub fn members(&self, is_program: IsProgram<'_>) -> Vec<Identity> {
-        self.members_among(&Family::look(), is_program)
+        self.members_among(&Family::look(), is_program, &mut Blanks::default())
     }
 
-    fn members_among(&self, family: &Family, is_program: IsProgram<'_>) -> Vec<Identity> {
+    fn members_among(
+        &self,
+        family: &Family,
+        is_program: IsProgram<'_>,
+        blanks: &mut Blanks,
+    ) -> Vec<Identity> {
         let mut found = Vec::new();
         let mut seen = HashSet::from([0, self.keeper, process::own_pid()]);
         let mut waiting: Vec<Identity> = self.main.into_iter().chain(self.known.iter().copied()).collect();
-        waiting.extend(self.orphans(family, is_program));
+        waiting.extend(self.orphans(family, is_program, blanks));
         let mut at = 0;
         while let Some(next) = waiting.get(at).copied().filter(|_| found.len() < MOST_MEMBERS) {
             at += 1;
             if !seen.insert(next.pid) {
                 continue;
             }
-            let Some(stat) = next.stat() else { continue };
+            let Some(stat) = next.stat() else {
+                blanks.add(next.pid, None);
+                continue;
+            };
             if is_staying(next.pid, &stat) {
                 found.push(next);
+            } else {
+                blanks.add(next.pid, Some(&stat));
             }
             // A program whose first thread has ended goes on in others, which may have children.
-            let children = family.children(next.pid).into_iter().filter_map(|pid| child_of(next.pid, pid));
-            let children: Vec<Identity> = children.collect();
+            let look = |pid: i32| {
+                let child = child_of(next.pid, pid);
+                if child.is_none() {
+                    blanks.add(pid, None);
+                }
+                child
+            };
+            let children: Vec<Identity> = family.children(next.pid).into_iter().filter_map(look).collect();
             // They are its own if the number was nobody else's meanwhile.
             if next.stat().is_some() {
                 waiting.extend(children);
@@ -180,19 +229,38 @@ impl Tree {
     }
 
     /// Those who belong to it and whose parents are gone.
-    fn orphans(&self, family: &Family, is_program: IsProgram<'_>) -> Vec<Identity> {
+    fn orphans(&self, family: &Family, is_program: IsProgram<'_>, blanks: &mut Blanks) -> Vec<Identity> {
         let adopted = if self.is_anywhere { all_pids() } else { family.children(self.keeper) };
-        let look = |pid: i32| {
-            if is_program(pid) {
+        let mut look = |pid: i32| {
+            let Some((start_ticks, stat)) = Stat::of(pid).and_then(|stat| Some((stat.start_ticks()?, stat)))
+            else {
+                blanks.add(pid, None);
                 return None;
+            };
+            let identity = Identity { pid, start_ticks };
+            if self.group > 0 && stat.group() == Some(self.group) {
+                return Some(identity);
             }
-            let stat = Stat::of(pid)?;
-            let identity = Identity { pid, start_ticks: stat.start_ticks()? };
-            let is_in_group = self.group > 0 && stat.group() == Some(self.group);
-            let is_ours = is_in_group || (self.mark != 0 && marks_of(pid).contains(&self.mark));
+            let environment = environment_of(pid);
+            if environment.is_none() {
+                blanks.add(pid, Some(&stat));
+            }
+            let is_ours = self.mark != 0 && marks_among(&environment?).contains(&self.mark);
             is_ours.then_some(identity)
         };
-        adopted.into_iter().filter_map(look).collect()
+        let others = adopted.into_iter().filter(|pid| !is_program(*pid));
+        let found = others.filter_map(&mut look).collect();
+        if self.is_anywhere {
+            // Among all processes of the machine some are always about to end.
+            *blanks = Blanks::default();
+        }
+        found
+    }
+
+    /// Changes whenever the keeper collects a child that has ended: the kernel adds up their page faults, and nobody runs
+    /// without any.
+    fn collected(&self) -> Option<u64> {
+        Stat::of(self.keeper)?.faults_of_children()
     }
 
     fn is_main(&self, member: &Identity) -> bool {
@@ -214,19 +282,23 @@ impl Tree {
         Ended { killed: self.kill(&halted), is_over }
     }
 
-    /// Makes members stand still, and adds them to those who do. Whether nobody new was found in the end; false if
-    /// `within` was too short for that.
+    /// Makes members stand still, and adds them to those who do. Whether it is certain that there is nobody else; false if
+    /// `within` was too short for that, or if processes ended of which nobody knows whose they were.
     pub fn halt(&self, halted: &mut HashSet<Identity>, within: Duration, is_program: IsProgram<'_>) -> bool {
         let deadline = clock::monotonic() + within;
         if self.group > 0 {
             // All at once, so that nobody is born meanwhile.
             let _ = signals::send_group(self.group, Signal::STOP);
         }
-        let mut n_quiet = 0;
-        for _ in 0..MOST_PASSES {
-            let members = self.members(is_program);
+        let (mut n_quiet, mut former_blanks, mut is_doubtful) = (0, Blanks::default(), false);
+        for n_passes in 1..=MOST_PASSES {
+            let (mut blanks, collected) = (Blanks::default(), self.collected());
+            let members = self.members_among(&Family::look(), is_program, &mut blanks);
             let is_full = members.len() >= MOST_MEMBERS;
-            let mut is_quiet = true;
+            // A list of children that gets shorter while it is read may lack some (proc(5)).
+            let mut is_quiet = blanks.are_among(&former_blanks) && self.collected() == collected;
+            is_doubtful |= !is_quiet;
+            former_blanks = blanks;
             for member in members {
                 if halted.insert(member) {
                     is_quiet = false;
@@ -235,11 +307,12 @@ impl Tree {
             }
             n_quiet = if is_quiet { n_quiet + 1 } else { 0 };
             // Who is executing something has no environment for a moment.
-            let is_sure = halted.is_empty() || n_quiet == QUIET_PASSES;
+            let is_sure = (halted.is_empty() && !is_doubtful) || n_quiet == QUIET_PASSES;
             if is_quiet && is_sure {
                 return !is_full;
             }
-            if clock::monotonic() >= deadline {
+            let is_in_vain = halted.is_empty() && n_passes >= DOUBTFUL_PASSES;
+            if is_in_vain || clock::monotonic() >= deadline {
                 break;
             }
         }
@@ -450,7 +523,8 @@ mod tests {
             // The shell in between ends, and env(1) becomes what it was told to.
             let deadline = std::time::Instant::now() + Duration::from_secs(20);
             loop {
-                let (found, family) = (pids(&tree.members_among(&look(), NOBODY)), look());
+                let (found, family) =
+                    (pids(&tree.members_among(&look(), NOBODY, &mut Blanks::default())), look());
                 let is_complete = found.first() == Some(&(shell.child.id() as i32))
                     && found.len() == 4
                     && [child, escaped].iter().all(|pid| found.contains(pid))
@@ -464,7 +538,7 @@ mod tests {
                 std::thread::yield_now();
             }
             // By the mark of another start the one who escaped is somebody else's.
-            let found = pids(&shell.tree(MARK + 1).members_among(&look(), NOBODY));
+            let found = pids(&shell.tree(MARK + 1).members_among(&look(), NOBODY, &mut Blanks::default()));
             assert!(found.contains(&child) && !found.contains(&escaped), "{found:?}");
             let ended = tree.end(Duration::from_secs(20), NOBODY);
             assert!(ended.is_over && ended.killed.len() == 4, "{ended:?}");

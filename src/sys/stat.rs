@@ -70,6 +70,11 @@ impl Stat {
         self.field(6)
     }
 
+    /// The minor page faults of those children that it has collected.
+    pub fn faults_of_children(&self) -> Option<u64> {
+        self.field(11)
+    }
+
     /// The flags of its first task, from the kernel's `sched.h`; none if the kernel does not say.
     pub fn flags(&self) -> u64 {
         self.field(9).unwrap_or(0)

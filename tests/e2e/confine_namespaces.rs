@@ -5,15 +5,25 @@ use crate::start;
 use crate::support::{LONG, has_root, until};
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::PathBuf;
 use supervisord::model::state::ProcessState::Running;
 
-const NAMESPACES: &str =
-    "cut -d: -f1 /proc/net/dev | tail -n +3\nls -A /tmp /var/tmp\ntouch /tmp/mine && echo made\nid -u";
+/// The file in `/tmp` is one that no other test has: `plain` makes it for everybody to see.
+fn namespaces() -> String {
+    let file = file_of_all();
+    format!(
+        "cut -d: -f1 /proc/net/dev | tail -n +3\nls -A /tmp /var/tmp\ntouch {} && echo made\nid -u",
+        file.display()
+    )
+}
+
+fn file_of_all() -> PathBuf {
+    format!("/tmp/supervisord-test-mine.{}", std::process::id()).into()
+}
 
 /// The network has a loopback, which is up, and nothing else; the directories are empty and can be written to.
 fn check_namespaces(wrapper: &[&str], keys: &str, uid: u32, circumstances: &str) {
-    let bind = format!("{NAMESPACES}\nsysctl -n net.ipv4.ip_unprivileged_port_start");
+    let bind = format!("{}\nsysctl -n net.ipv4.ip_unprivileged_port_start", namespaces());
     let conf = [
         teller("apart", &bind, &format!("private_tmp=true\nprivate_network=true\n{keys}")),
         teller(
@@ -21,7 +31,7 @@ fn check_namespaces(wrapper: &[&str], keys: &str, uid: u32, circumstances: &str)
             STATUS,
             &format!("private_tmp=true\nprivate_network=true\ncapabilities=none\n{keys}"),
         ),
-        teller("plain", NAMESPACES, keys),
+        teller("plain", &namespaces(), keys),
     ]
     .concat();
     let daemon = start_under(wrapper, &conf);
@@ -34,9 +44,8 @@ fn check_namespaces(wrapper: &[&str], keys: &str, uid: u32, circumstances: &str)
     let status = Status::of(&daemon, "status");
     assert_eq!(status.sets(), [0; 5], "{circumstances}");
     assert_eq!(status.number("Uid").to_string(), uid, "{circumstances}");
-    assert!(Path::new("/tmp/mine").exists(), "plain has made it");
-    let _ = fs::remove_file("/tmp/mine");
     let plain = told(&daemon, "plain");
+    fs::remove_file(file_of_all()).expect("plain has made it");
     let name = daemon.directory().file_name().and_then(|name| name.to_str()).expect("a name");
     assert!(plain.contains(name) && !apart.contains(name), "{circumstances}: {plain}");
 }

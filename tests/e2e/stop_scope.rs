@@ -2,13 +2,24 @@
 
 use crate::start;
 use crate::support::{Daemon, LONG, Side, Start, flag, kill, running, text, until, wait_gone};
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use supervisord::model::state::ProcessState::{Exited, Running, Stopped, Stopping};
 use supervisord::sys::cgroup::home;
 
 /// The daemon, and the pids of a program, its child, and one that has left group and session by two forks. All of them
 /// execute `trap` first. The program ends when there is a file `over`.
 fn family(trap: &str, keys: &str) -> (Daemon, [i32; 3]) {
+    family_of(trap, trap, keys)
+}
+
+/// The same, where the program itself executes `trap_of_main` first.
+fn family_of(trap_of_main: &str, trap: &str, keys: &str) -> (Daemon, [i32; 3]) {
     let daemon = start(&format!(
         "[program:x]\ncommand=sh script\ndirectory=%(here)s\nstartsecs=0\nautorestart=false\nautostart=false\n\
          {keys}\n"
@@ -17,7 +28,7 @@ fn family(trap: &str, keys: &str) -> (Daemon, [i32; 3]) {
         format!("{trap}; echo $$ > {file}.new; mv {file}.new {file}; while :; do sleep 0.02; done")
     };
     let script = format!(
-        "{trap}\nsh -c '{}' &\n(setsid sh -c '{}' &)\necho $$ > main.new; mv main.new main\n\
+        "{trap_of_main}\nsh -c '{}' &\n(setsid sh -c '{}' &)\necho $$ > main.new; mv main.new main\n\
          while ! test -e over; do sleep 0.02; done\n",
         member("child"),
         member("escaped")
@@ -49,10 +60,12 @@ fn group_is_as_the_keys_of_supervisor_say_it() {
 
 #[test]
 fn a_stop_reaches_the_whole_tree() {
-    let (daemon, pids) = family(":", "stop_scope=tree\nstopwaitsecs=1000");
+    // Whoever is left after the program's end is killed, so the program ends last.
+    let last = "trap 'while kill -0 $(cat child) || kill -0 $(cat escaped); do sleep 0.02; done; exit' TERM";
+    let (daemon, pids) = family_of(last, ":", "stop_scope=tree\nstopwaitsecs=1000");
     daemon.call("supervisor.stopProcess", vec![text("x")]);
     wait_gone(&pids, LONG);
-    assert!(!daemon.log().contains("with SIGKILL"), "{}", daemon.log());
+    assert!(!daemon.log().contains("killing 'sh'"), "{}", daemon.log());
 }
 
 /// The daemon is a program of another one, by whose mark its environment is known. Nobody in between makes one variable of two.
@@ -209,6 +222,41 @@ fn a_fork_bomb_ends() {
             _ => kill(daemon.pid_of("x"), Signal::SIGKILL),
         }
         until("nobody is left", LONG, || n_alive() == 0);
+    }
+}
+
+/// Processes that fork, leave group and session, and end at once, for ever: nobody of them lives long enough to be looked at.
+#[test]
+fn a_chain_of_forks_ends() {
+    let mut daemon = start(
+        "[program:x]\ncommand=/usr/bin/perl script\ndirectory=%(here)s\nstartsecs=0\nautorestart=false\nstop_scope=tree\n\
+         autostart=false\n",
+    );
+    // All of them hold the FIFO, and a test that fails takes the file along without which they end.
+    let chain = "use POSIX; open my $held, '>', 'held'; if (fork) { sleep 1000 } \
+                 while (-e 'script') { my $next = fork; exit if $next; setsid() }\n";
+    std::fs::write(daemon.path("script"), chain).unwrap();
+    mkfifo(&daemon.path("held"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    for event in ["stop", "end", "shutdown"] {
+        let mut held = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(daemon.path("held"))
+            .unwrap();
+        daemon.call("supervisor.startProcess", vec![text("x")]);
+        // Without a writer there is nothing to read but the end.
+        let is_held = |held: &mut File| held.read(&mut [0]).is_err();
+        until("the chain runs", LONG, || is_held(&mut held));
+        match event {
+            "stop" => drop(daemon.call("supervisor.stopProcess", vec![text("x")])),
+            "end" => kill(daemon.pid_of("x"), Signal::SIGKILL),
+            _ => {
+                daemon.signal(Signal::SIGTERM);
+                assert_eq!(daemon.wait_exit(), 0);
+            }
+        }
+        until("nobody is left", LONG, || !is_held(&mut held));
+        assert!(!daemon.log().contains("cannot tell"), "{}", daemon.log());
     }
 }
 

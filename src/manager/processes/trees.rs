@@ -32,6 +32,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 const MOST_LOOKS: u32 = 1000;
 
+/// So long it is looked for without finding anybody: who forks and ends for ever can be seen, but not whose it is.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// The pause of such a search. Each look is a chance to be faster than who is looked for.
+const SHORT_PAUSE: Duration = Duration::from_millis(1);
+
 /// Who stands still in so many turns of the loop is killed, though there are still new ones.
 const MOST_TURNS: u32 = 40;
 
@@ -57,6 +63,8 @@ struct Sweep {
     /// Those found so far, who stand still.
     halted: HashSet<Identity>,
     next: Monotonic,
+    /// When somebody was found last.
+    found: Monotonic,
     give_up_at: Monotonic,
     n_looks: u32,
     n_turns: u32,
@@ -73,6 +81,7 @@ impl Sweep {
             tree,
             halted: HashSet::new(),
             next,
+            found: next,
             give_up_at: next + PATIENCE,
             n_looks: 0,
             n_turns: 0,
@@ -229,16 +238,28 @@ impl Daemon {
         }
         let now = clock::monotonic();
         let due: Vec<Sweep> = self.trees.sweeps.extract_if(.., |sweep| sweep.next <= now).collect();
-        due.into_iter().for_each(|sweep| self.sweep(sweep));
+        let mut due = due.into_iter();
+        while clock::monotonic().since(now) < TURN {
+            let Some(sweep) = due.next() else { return };
+            self.sweep(sweep);
+        }
+        // The others are the first ones of the next turn.
+        self.trees.sweeps.splice(..0, due);
     }
 
     fn sweep(&mut self, mut sweep: Sweep) {
+        let n_halted = sweep.halted.len();
         let is_complete = sweep.tree.halt(&mut sweep.halted, TURN, &|pid| self.procs.has_pid(pid));
         self.link.beat();
         sweep.n_turns += 1;
-        if !is_complete && sweep.n_turns < MOST_TURNS && clock::monotonic() < sweep.give_up_at {
+        let now = clock::monotonic();
+        if sweep.halted.len() > n_halted {
+            sweep.found = now;
+        }
+        let is_in_vain = sweep.halted.is_empty() && now >= sweep.found + DOUBT;
+        if !is_complete && sweep.n_turns < MOST_TURNS && now < sweep.give_up_at && !is_in_vain {
             // Those who stand still count towards whatever limits it, until all of it does.
-            sweep.next = clock::monotonic();
+            sweep.next = if sweep.halted.is_empty() { now + SHORT_PAUSE } else { now };
             return self.trees.sweeps.push(sweep);
         }
         let killed = sweep.tree.kill(&std::mem::take(&mut sweep.halted));
@@ -247,13 +268,18 @@ impl Daemon {
         let is_quiet = killed.is_empty() && is_complete;
         sweep.n_quiet = if is_quiet { sweep.n_quiet + 1 } else { 0 };
         sweep.n_looks += 1;
-        // Where the first look finds nobody, there is nobody.
+        // Where the first look finds nobody for certain, there is nobody.
         let is_over = sweep.n_quiet >= QUIET_LOOKS || (is_quiet && sweep.n_looks == 1);
-        if !is_over && sweep.n_looks < MOST_LOOKS && clock::monotonic() < sweep.give_up_at {
+        if !is_over && !is_in_vain && sweep.n_looks < MOST_LOOKS && clock::monotonic() < sweep.give_up_at {
             sweep.next = clock::monotonic() + PAUSE;
             return self.trees.sweeps.push(sweep);
         }
-        if !is_over {
+        if is_in_vain && !is_complete {
+            ::log::warn!(
+                "cannot tell whether everybody is gone whom '{}' has started: processes end before they can be looked at",
+                sweep.name
+            );
+        } else if !is_over {
             ::log::error!("what '{}' left behind cannot be killed; it is left alone now", sweep.name);
         }
         if self.link.tree_marks(sweep.slot)[1] == sweep.tree.mark {
