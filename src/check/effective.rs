@@ -17,6 +17,7 @@ use crate::model::probe::Probe;
 use crate::sys::cgroup::home;
 use crate::sys::cgroup::place::{self, Base};
 use crate::sys::limits::{self, Limited};
+use crate::sys::settings::Setting;
 use crate::sys::user;
 use nix::unistd::AccessFlags;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -49,6 +50,7 @@ pub(super) fn problems(document: &Document, config: &Config) -> Vec<Problem> {
             for (key, text) in confinement::findings(process, config, changes_user) {
                 check.warn(&section, key, text);
             }
+            check.resources(&section, process);
             check.cgroup(&section, process);
             check.log(&section, "stdout_logfile", &process.stdout);
             check.log(&section, "stderr_logfile", &process.stderr);
@@ -265,6 +267,18 @@ impl Check<'_> {
         if !self.has_address(host) {
             let text = format!("the name of the host {} cannot be resolved now", repr(host));
             self.warn(section, key, text);
+        }
+    }
+
+    /// What the kernel would refuse to a program of a daemon that is started from here.
+    fn resources(&mut self, section: &str, process: &ProcessConfig) {
+        for setting in Setting::all(&process.resources) {
+            if let Some(why) = setting.why_not() {
+                let text = format!(
+                    "a daemon started from here cannot apply it, and the program cannot start: {why}"
+                );
+                self.warn(section, setting.key(), text);
+            }
         }
     }
 

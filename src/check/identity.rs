@@ -1,7 +1,7 @@
 //! What programs are given, and as whom: files with secrets that others can read, a HOME that is somebody else's.
 
 use crate::check::problem::Severity;
-use crate::config::repr;
+use crate::config::{dotenv, repr};
 use crate::model::config::ProcessConfig;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -11,8 +11,12 @@ use std::path::Path;
 pub(super) fn findings(process: &ProcessConfig, daemon: u32) -> Vec<(Severity, String, String)> {
     let mut found = Vec::new();
     for file in &process.environment_sources.environment_file {
+        let key = "environment_file".to_string();
+        if let Err(text) = variables(&file.path, file.may_be_missing) {
+            found.push((Severity::Warning, key.clone(), text));
+        }
         let text = who_reads(&file.path);
-        found.extend(text.map(|text| (Severity::Hint, "environment_file".to_string(), text)));
+        found.extend(text.map(|text| (Severity::Hint, key, text)));
     }
     for credential in &process.credentials {
         let (key, path) = (format!("credential.{}", credential.name), &credential.path);
@@ -42,6 +46,26 @@ pub(super) fn findings(process: &ProcessConfig, daemon: u32) -> Vec<(Severity, S
         found.push((Severity::Hint, "user".to_string(), text));
     }
     found
+}
+
+/// Whether the program could start with a file of variables as it is now.
+fn variables(path: &Path, may_be_missing: bool) -> Result<(), String> {
+    let metadata = match path.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound && !may_be_missing => {
+            return Err(format!("there is no file {}, without which it does not start", shown(path)));
+        }
+        // Who checks may not look there.
+        Err(_) => return Ok(()),
+    };
+    if !metadata.is_file() {
+        return Err(format!("{} is not a regular file", shown(path)));
+    }
+    if metadata.len() > dotenv::LONGEST_FILE {
+        return Err(format!("{} is larger than {} MiB", shown(path), dotenv::LONGEST_FILE >> 20));
+    }
+    let Ok(text) = std::fs::read(path) else { return Ok(()) };
+    dotenv::parse(&text).map(drop).map_err(|error| format!("{}: {error}", shown(path)))
 }
 
 fn shown(path: &Path) -> String {

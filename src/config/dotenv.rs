@@ -6,6 +6,9 @@
 
 use std::fmt;
 
+/// The longest `environment_file`, in bytes; execve(2) takes less.
+pub const LONGEST_FILE: u64 = 1 << 20;
+
 /// What is wrong with such a text. It names the line and never what stands there, which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DotenvError {

@@ -2,7 +2,11 @@
 //! them, so nothing here allocates then.
 
 use crate::model::resources::{CpuScheduling, IoPriority, Resource, ResourceLimit, Resources};
+use crate::sys::capabilities;
+use crate::sys::limits::Limit;
+use crate::sys::stat::Stat;
 use std::ffi::{CString, c_int};
+use std::ops::RangeInclusive;
 
 /// One thing to tell the kernel.
 #[derive(Clone, Debug)]
@@ -105,6 +109,73 @@ impl Setting {
         }
     }
 
+    /// The key that it is from.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Setting::Limit(limit) => limit.resource.key(),
+            Setting::Nice(_) => "nice",
+            Setting::IoPriority(_) => "ionice",
+            Setting::Affinity(_) => "cpu_affinity",
+            Setting::Scheduling(_) => "cpu_scheduling",
+            Setting::OomScore(_) => "oom_score_adj",
+        }
+    }
+
+    /// Why the kernel would refuse it to a child of this process. `None` if nothing speaks against it.
+    pub fn why_not(&self) -> Option<String> {
+        let lacks = |number: u32| !capabilities::is_effective(number);
+        match self {
+            Setting::Limit(limit) => {
+                let own = own_limit(number_of(limit.resource)).hard;
+                let most = (limit.resource == Resource::Nofile).then(most_descriptors).flatten();
+                if let Some(most) = most.filter(|most| limit.hard > *most) {
+                    return Some(format!("the kernel allows {most} at most (fs.nr_open)"));
+                }
+                (limit.hard > own && lacks(CAP_SYS_RESOURCE)).then(|| {
+                    format!("the hard limit here is {own}, and CAP_SYS_RESOURCE, which it takes to raise that, is missing")
+                })
+            }
+            // RLIMIT_NICE counts from 20 downwards, getrlimit(2).
+            Setting::Nice(nice) => {
+                let own = own_nice();
+                let ceiling = own_limit(libc::RLIMIT_NICE).soft;
+                let is_free = *nice >= own || u64::try_from(20 - *nice).is_ok_and(|wanted| wanted <= ceiling);
+                (!is_free && lacks(CAP_SYS_NICE)).then(|| {
+                    format!(
+                        "the daemon has {own}, and CAP_SYS_NICE, which it takes to go below that, is missing"
+                    )
+                })
+            }
+            Setting::IoPriority(IoPriority::RealTime(_)) => (lacks(CAP_SYS_NICE)
+                && lacks(capabilities::CAP_SYS_ADMIN))
+            .then(|| "CAP_SYS_NICE is missing".to_string()),
+            Setting::IoPriority(IoPriority::BestEffort(_) | IoPriority::Idle) => None,
+            Setting::Scheduling(CpuScheduling::Fifo(priority) | CpuScheduling::RoundRobin(priority)) => {
+                let most = own_limit(libc::RLIMIT_RTPRIO).soft;
+                (u64::from(*priority) > most && lacks(CAP_SYS_NICE))
+                    .then(|| format!("the highest priority here is {most}, and CAP_SYS_NICE is missing"))
+            }
+            Setting::Scheduling(CpuScheduling::Other | CpuScheduling::Batch | CpuScheduling::Idle) => None,
+            Setting::OomScore(score) => {
+                let own: i32 =
+                    std::fs::read_to_string("/proc/self/oom_score_adj").ok()?.trim().parse().ok()?;
+                let wanted: i32 = score.to_str().ok()?.parse().ok()?;
+                (wanted < own && lacks(CAP_SYS_RESOURCE)).then(|| {
+                    format!("the daemon has {own}, and CAP_SYS_RESOURCE, which it takes to go below that, is missing")
+                })
+            }
+            Setting::Affinity(mask) => {
+                let present = present_processors()?;
+                let is_there = |number: &usize| present.iter().any(|range| range.contains(number));
+                let wanted =
+                    (0..mask.len() * 64).filter(|number| mask[number / 64] & 1 << (number % 64) != 0);
+                let (here, missing): (Vec<usize>, Vec<usize>) = wanted.partition(is_there);
+                let missing: Vec<String> = missing.iter().map(usize::to_string).collect();
+                here.is_empty().then(|| format!("this machine has no processor {}", missing.join(", ")))
+            }
+        }
+    }
+
     /// The capability that it may take.
     pub(super) fn capability(&self) -> Option<u32> {
         match self {
@@ -116,21 +187,40 @@ impl Setting {
 
     /// What is said if it fails: before the error, and behind it if the capability is missing.
     pub(super) fn note(&self) -> (String, &'static str) {
-        let key = match self {
-            Setting::Limit(limit) => limit.resource.key(),
-            Setting::Nice(_) => "nice",
-            Setting::IoPriority(_) => "ionice",
-            Setting::Affinity(_) => "cpu_affinity",
-            Setting::Scheduling(_) => "cpu_scheduling",
-            Setting::OomScore(_) => "oom_score_adj",
-        };
         let lack = match self.capability() {
             Some(CAP_SYS_NICE) => " (CAP_SYS_NICE is missing)",
             Some(CAP_SYS_RESOURCE) => " (CAP_SYS_RESOURCE is missing)",
             _ => "",
         };
-        (format!("couldn't set {key}: "), lack)
+        (format!("couldn't set {}: ", self.key()), lack)
     }
+}
+
+/// The most descriptors that a process can be allowed (proc(5)).
+fn most_descriptors() -> Option<u64> {
+    std::fs::read_to_string("/proc/sys/fs/nr_open").ok()?.trim().parse().ok()
+}
+
+/// A limit of this process. None at all if the kernel does not know it, so that nothing is held against it.
+fn own_limit(number: libc::__rlimit_resource_t) -> Limit {
+    let mut own = libc::rlimit { rlim_cur: u64::MAX, rlim_max: u64::MAX };
+    // SAFETY: a number, and room for the answer, which the kernel fills or leaves alone.
+    unsafe { libc::getrlimit(number, &raw mut own) };
+    Limit { soft: own.rlim_cur, hard: own.rlim_max }
+}
+
+fn own_nice() -> c_int {
+    Stat::own().and_then(|stat| stat.nice()).unwrap_or(0)
+}
+
+/// The processors of this machine: `0-3,6`.
+fn present_processors() -> Option<Vec<RangeInclusive<usize>>> {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/present").ok()?;
+    let parse = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    text.trim().split(',').map(parse).collect()
 }
 
 fn number_of(resource: Resource) -> libc::__rlimit_resource_t {

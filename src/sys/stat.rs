@@ -80,6 +80,11 @@ impl Stat {
         self.field(9).unwrap_or(0)
     }
 
+    /// Its niceness.
+    pub fn nice(&self) -> Option<i32> {
+        self.field(19)
+    }
+
     /// When it was created, in clock ticks since boot.
     pub fn start_ticks(&self) -> Option<u64> {
         self.field(22)

@@ -113,6 +113,45 @@ fn what_will_not_work_on_this_machine() {
     );
 }
 
+/// Files that a program cannot start without are looked at, but never waited for.
+#[test]
+fn files_of_variables_that_cannot_be_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = with_config(
+        "[supervisord]\n[program:a]\ncommand=cat\n\
+         environment_file=none, -none, fifo, directory, torn, whole, big\n",
+    );
+    let at = |name: &str| directory.path().join(name);
+    nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("made");
+    std::fs::create_dir(at("directory")).expect("made");
+    std::fs::write(at("torn"), "A=1\nB=\"secret\n").expect("written");
+    std::fs::write(at("whole"), "A=1\n").expect("written");
+    std::fs::File::create(at("big")).and_then(|file| file.set_len((1 << 20) + 1)).expect("made");
+    for name in ["torn", "whole", "big"] {
+        std::fs::set_permissions(at(name), std::fs::Permissions::from_mode(0o600)).expect("changed");
+    }
+    let output = run(directory.path(), &["check", "-c", "x.conf", "--strict"]);
+    let printed =
+        String::from_utf8_lossy(&output.stdout).replace(&*directory.path().to_string_lossy(), "$DIR");
+    let expected = [
+        "there is no file '$DIR/none', without which it does not start",
+        "'$DIR/fifo' is not a regular file",
+        "'$DIR/directory' is not a regular file",
+        "'$DIR/torn': line 2: the double quote that begins here has no end",
+        "'$DIR/big' is larger than 1 MiB",
+    ];
+    let expected: Vec<String> = expected
+        .iter()
+        .map(|text| format!("x.conf:4: warning: [program:a] environment_file: {text}"))
+        .collect();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(
+        (&lines[..lines.len() - 1], output.status.code()),
+        (&*expected.iter().map(String::as_str).collect::<Vec<_>>(), Some(1)),
+        "{printed}"
+    );
+}
+
 #[test]
 fn logs_that_are_rotated_all_the_time() {
     let told = |n_bytes: u32| {

@@ -107,3 +107,58 @@ fn a_missing_capability_is_named() {
     assert_eq!(why(&daemon, "rank"), "couldn't set cpu_scheduling: EPERM (CAP_SYS_NICE is missing)");
     assert_eq!(why(&daemon, "score"), "couldn't set oom_score_adj: EACCES (CAP_SYS_RESOURCE is missing)");
 }
+
+/// `check` says beforehand what the kernel refuses at the start, and of nothing else.
+#[test]
+fn check_knows_what_will_be_refused() {
+    if !has_root("takes root, to give up capabilities") {
+        return;
+    }
+    let bare = [
+        "prlimit",
+        "--nproc=5000:6000",
+        "--nofile=1000:4000",
+        "setpriv",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+    ];
+    let keys = [
+        ("nice=-5", true),
+        ("nice=5", false),
+        ("ionice=rt:3", true),
+        ("ionice=be:0", false),
+        ("cpu_scheduling=rr:5", true),
+        ("cpu_scheduling=batch", false),
+        ("oom_score_adj=-900", true),
+        ("oom_score_adj=900", false),
+        ("limit_nofile=4001", true),
+        ("limit_nofile=4000", false),
+        ("limit_nproc=5500:unlimited", true),
+        ("limit_nproc=5500:6000", false),
+        ("cpu_affinity=1000-1020", true),
+        ("cpu_affinity=0,1020", false),
+    ];
+    let programs = keys.iter().enumerate().map(|(number, (key, _))| {
+        format!("[program:p{number}]\ncommand=sleep 1000\nstartretries=0\n{key}\n")
+    });
+    let conf = format!("[supervisord]\nuser=root\n{}", programs.collect::<String>());
+    let daemon = Start::new(Side::under_test(), &conf).under(&bare).ready();
+    let said = Command::new(bare[0])
+        .args(&bare[1..])
+        .args([env!("CARGO_BIN_EXE_supervisord"), "check", "-c"])
+        .arg(daemon.conf())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&said.stdout);
+    for (number, (key, is_refused)) in keys.iter().enumerate() {
+        let (name, option) = (format!("p{number}"), key.split('=').next().unwrap());
+        if *is_refused {
+            let why = why(&daemon, &name);
+            assert!(why.starts_with(&format!("couldn't set {option}: E")), "{key}: {why}");
+        } else {
+            daemon.wait_for_state(&name, Running, LONG);
+        }
+        let line = format!("warning: [program:{name}] {option}: a daemon started from here cannot apply it");
+        assert_eq!(said.contains(&line), *is_refused, "{key}: {said}");
+    }
+}

@@ -206,9 +206,6 @@ impl SpawnContext {
     }
 }
 
-/// The longest `environment_file`; execve(2) takes less.
-const LONGEST_FILE: u64 = 1 << 20;
-
 /// What a file says. Nothing of it is told to anybody.
 fn variables_of(file: &EnvironmentFile) -> Result<Vec<(OsString, OsString)>, String> {
     let shown = file.path.display();
@@ -220,9 +217,12 @@ fn variables_of(file: &EnvironmentFile) -> Result<Vec<(OsString, OsString)>, Str
         Ok(Some((opened, _))) => opened,
     };
     let mut bytes = Vec::new();
-    opened.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| failed(&in_words(&error)))?;
-    if bytes.len() as u64 > LONGEST_FILE {
-        return Err(failed(&format_args!("it is larger than {} MiB", LONGEST_FILE >> 20)));
+    opened
+        .take(dotenv::LONGEST_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed(&in_words(&error)))?;
+    if bytes.len() as u64 > dotenv::LONGEST_FILE {
+        return Err(failed(&format_args!("it is larger than {} MiB", dotenv::LONGEST_FILE >> 20)));
     }
     let variables = dotenv::parse(&bytes).map_err(|error| failed(&error))?;
     Ok(variables
