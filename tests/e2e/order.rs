@@ -3,7 +3,7 @@
 use crate::start;
 use crate::support::{Daemon, LONG, text, until};
 use nix::sys::signal::Signal;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use supervisord::model::state::ProcessState::Running;
 
 /// Three priorities; the middle one takes its time to stop.
@@ -140,6 +140,20 @@ stopwaitsecs=20
 /// that a client asks for. The original takes half a minute.
 #[test]
 fn a_hundred_groups_shut_down_without_a_pause() {
+    // Somebody else on the machine may hold up one of the two. A pause would be there each time.
+    const ATTEMPTS: usize = 5;
+    let mut measured = Vec::new();
+    let is_prompt = (0..ATTEMPTS).any(|_| {
+        let (floor, took) = stop_a_hundred_groups();
+        println!("100 stops by calls took {floor:?}, a shutdown of 100 groups {took:?}");
+        measured.push((floor, took));
+        took < 2 * floor
+    });
+    assert!(is_prompt, "as many calls and a shutdown took {measured:?}");
+}
+
+/// How long it takes a client, and how long at a shutdown.
+fn stop_a_hundred_groups() -> (Duration, Duration) {
     let program = |name: &str, number: usize| {
         format!("[program:{name}{number}]\ncommand=sleep 1000\nstartsecs=0\npriority={number}\n")
     };
@@ -158,8 +172,7 @@ fn a_hundred_groups_shut_down_without_a_pause() {
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait_exit(), 0);
     let took = begin.elapsed();
-    println!("100 stops by calls took {floor:?}, a shutdown of 100 groups {took:?}");
-    assert!(took < 2 * floor, "a shutdown took {took:?}, as many calls {floor:?}");
     let expected: Vec<String> = (0..100).rev().map(|number| format!("p{number}")).collect();
     assert_eq!(names(&daemon, "stopped: ")[n_stopped..], expected);
+    (floor, took)
 }
