@@ -117,7 +117,8 @@ fn two_streams_with_one_file() {
 #[test]
 fn rotation_at_every_write() {
     // Every write waits until the one before has been logged, so that both daemons see the same pieces.
-    let command = "sh -c 'for i in 1 2 3 4 5 6 7 8 9; do printf \"%09d\\n\" $i; sleep 0.2; done'";
+    let command = "sh -c 'for i in 1 2 3 4 5 6 7 8 9; do line=00000000$i; echo $line; until grep -qs $line x.out x.out.1; do \
+                   sleep 0.02; done; done'";
     for (maxbytes, backups) in [(10, 3), (30, 1), (30, 10), (0, 3)] {
         let keys = format!(
             "stdout_logfile=%(here)s/x.out\nstdout_logfile_maxbytes={maxbytes}\nstdout_logfile_backups={backups}"

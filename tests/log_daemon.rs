@@ -156,8 +156,10 @@ fn a_full_disk_costs_activity_log_lines_and_nothing_else() {
 #[test]
 fn a_full_disk_is_told_once_and_so_is_its_end() {
     let Some(disk) = SmallDisk::mount(256) else { return };
+    // The page that the file has begun is full soon.
+    let lines = "for i in 1 2 3 4 5 6 7 8 9 10; do echo line; done";
     let daemon = start(&format!(
-        "[program:a]\ncommand=sh -c 'while :; do echo line; sleep 0.01; done'\nstdout_logfile={}\n",
+        "[program:a]\ncommand=sh -c 'while :; do {lines}; sleep 0.01; done'\nstdout_logfile={}\n",
         disk.path("a.out").display()
     ));
     daemon.wait_for_state("a", Running, LONG);

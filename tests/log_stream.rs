@@ -234,7 +234,7 @@ fn a_slow_reader_makes_the_program_wait_and_loses_nothing() {
     let expected = lines.clone();
     let program = std::thread::spawn(move || program.write_all(lines.as_bytes()).unwrap());
     let mut got = Vec::new();
-    until("everything has been read", LONG, || {
+    until("everything has been read", 3 * LONG, || {
         let mut buffer = [0; 10_000];
         if let Ok(n_bytes) = rustix::io::read(&reader, &mut buffer) {
             got.extend_from_slice(&buffer[..n_bytes]);

@@ -71,6 +71,9 @@ impl Drop for Server {
     }
 }
 
+/// How many ports a site takes.
+const PORTS: usize = 3 + LOCATIONS.len();
+
 /// A daemon with what stands in front of it.
 struct Site {
     name: &'static str,
@@ -83,10 +86,10 @@ struct Site {
 
 impl Site {
     #[track_caller]
-    fn new(name: &'static str, lines: &str) -> Site {
-        let [port, apache, tls] = free_ports();
+    fn new(name: &'static str, lines: &str, ports: [u16; PORTS]) -> Site {
+        let [port, apache, tls, nginx @ ..] = ports;
         let conf = format!("{PROGRAMS}[inet_http_server]\nport=127.0.0.1:{port}\n{lines}");
-        Site { name, daemon: Start::new(Side::Ours, &conf).ready(), port, apache, nginx: free_ports(), tls }
+        Site { name, daemon: Start::new(Side::Ours, &conf).ready(), port, apache, nginx, tls }
     }
 
     /// The servers for the configuration of nginx.
@@ -178,7 +181,12 @@ fn apache(directory: &Path, sites: &[Site]) -> Server {
 
 #[test]
 fn the_page_works_behind_the_proxies_that_people_have() {
-    let sites = DAEMONS.map(|(name, lines)| Site::new(name, lines));
+    // All at once, so that they differ: most are bound only when every daemon runs.
+    let ports: [u16; PORTS * DAEMONS.len()] = free_ports();
+    let mut ports = ports.into_iter();
+    let sites = DAEMONS.map(|(name, lines)| {
+        Site::new(name, lines, std::array::from_fn(|_| ports.next().expect("as many as are needed")))
+    });
     let directory = sites[0].daemon.directory();
     let _apache = apache(directory, &sites);
     let _nginx = nginx(directory, &sites);

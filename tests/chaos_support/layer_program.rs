@@ -12,6 +12,9 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+/// Where a program listens that is found ready over the network. Nobody else on the machine takes its port there meanwhile.
+const OWN_HOST: &str = "127.0.7.1";
+
 /// How a program becomes ready, and what others want of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -71,7 +74,7 @@ impl Way {
         match self {
             Way::Fd => "ready=fd:5\n".to_string(),
             Way::Notify => "ready=notify\n".to_string(),
-            Way::Tcp => format!("ready=tcp:{port}\nready_interval=50ms\n"),
+            Way::Tcp => format!("ready=tcp:{OWN_HOST}:{port}\nready_interval=50ms\n"),
             Way::Exec => format!("ready=exec:/usr/bin/test -e {name}.ok\nready_interval=50ms\n"),
             Way::Log => format!("ready=log:^{name} is ready$\n"),
             Way::Healthy => format!(
@@ -204,7 +207,7 @@ pub fn run(name: &str, way: &str, port: &str) -> ! {
         Way::Notify | Way::Watched => notify("READY=1"),
         Way::Tcp => {
             let port: u16 = port.parse().expect("a port");
-            listener = TcpListener::bind(("127.0.0.1", port)).ok();
+            listener = TcpListener::bind((OWN_HOST, port)).ok();
         }
         Way::Exec | Way::Healthy => fs::write(&ok, "").expect("the directory is the test's"),
         Way::Log => {

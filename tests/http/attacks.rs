@@ -1,7 +1,7 @@
 //! Clients that mean no good, or break. Whatever they do, others are served and memory stays bounded.
 
 use crate::fake::Daemon;
-use crate::support::{Client, LONG, until};
+use crate::support::{Address, Client, LONG, http, post, until};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -198,7 +198,10 @@ fn readers_that_stop_reading_large_answers_are_thrown_out_when_memory_is_short()
     let call = wire::encode_call("supervisor.getAllProcessInfo", &[]);
     for _ in 0..3 {
         is_served(address);
-        assert_eq!(Client::tcp(address).post("/RPC2", "", &call).status, 200);
+        // Whoever stands still for a moment is taken for one of the others.
+        until("a large answer comes", 3 * LONG, || {
+            http(&Address::Tcp(address), &post(&call)).is_ok_and(|response| response.status == 200)
+        });
         let grown = resident().saturating_sub(before);
         assert!(grown < 200 << 20, "grew by {grown} bytes");
     }
@@ -346,31 +349,41 @@ fn dripping_head(address: SocketAddr, n_bytes: usize) -> Duration {
     begin.elapsed()
 }
 
+/// Others may take the processors during one of both measurements: one good round of some is enough, and what grows with
+/// the square has none.
+#[track_caller]
+fn assert_cheap(what: &str, measure: impl Fn() -> (Duration, Duration)) {
+    let is_cheap = (0..5).any(|_| {
+        let (floor, took) = measure();
+        println!("{what}: {took:?}, and {floor:?} for as much elsewhere");
+        took < 10 * floor
+    });
+    assert!(is_cheap, "{what} costs too much");
+}
+
 /// Beside what the loops of this test take for as much, on this machine and as busy as it is.
 #[test]
 fn small_chunks_and_dripping_heads_cost_little() {
     let mut daemon = Daemon::new();
     let address = daemon.on_tcp(None);
     let chunks = "1\r\n \r\n".repeat(1_000_000) + "0\r\n\r\n";
-    let begin = Instant::now();
-    let lengths = chunks.split("\r\n").filter_map(|line| usize::from_str_radix(line, 16).ok());
-    assert_eq!(lengths.sum::<usize>(), 1_000_000);
-    let floor = begin.elapsed();
-    let begin = Instant::now();
-    let mut client = Client::tcp(address);
-    client.send("POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
-    client.send(&chunks);
-    assert_eq!(client.response().unwrap().status, 400);
-    let took = begin.elapsed();
-    println!("a million chunks are split in {floor:?} and read in {took:?}");
-    assert!(took < 10 * floor, "a million chunks are split in {floor:?} and read in {took:?}");
-
+    assert_cheap("a million chunks", || {
+        let begin = Instant::now();
+        let lengths = chunks.split("\r\n").filter_map(|line| usize::from_str_radix(line, 16).ok());
+        assert_eq!(lengths.sum::<usize>(), 1_000_000);
+        let floor = begin.elapsed();
+        let begin = Instant::now();
+        let mut client = Client::tcp(address);
+        client.send("POST /RPC2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.send(&chunks);
+        assert_eq!(client.response().unwrap().status, 400);
+        (floor, begin.elapsed())
+    });
     // A hundred small heads have as many bytes; if all that has come were looked at for each byte, one large head
     // would take a hundred times as long.
-    let floor: Duration = (0..100).map(|_| dripping_head(address, 140)).sum();
-    let took = dripping_head(address, 14_000);
-    println!("a hundred small heads take {floor:?}, a large one {took:?}");
-    assert!(took < 10 * floor, "a hundred small heads take {floor:?}, a large one {took:?}");
+    assert_cheap("a large head", || {
+        ((0..100).map(|_| dripping_head(address, 140)).sum(), dripping_head(address, 14_000))
+    });
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::fake::Daemon;
 use crate::support::{Client, LONG, until};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use supervisord::rpc::wire::{self, Value};
 use supervisord::rt;
@@ -35,11 +36,14 @@ fn the_last_answer_is_sent_before_the_daemon_ends() {
     let address = daemon.on_tcp(None);
     let mut idle = Client::tcp(address);
     assert_eq!(idle.get("/ok.html", "").status, 200);
+    // It is not answered before the daemon is about to end.
+    daemon.holds_starts.store(true, Ordering::Release);
     let mut client = Client::tcp(address);
     let body = wire::encode_call("supervisor.startProcess", &[Value::String("b".into())]);
     client.send(format!("POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     until("it is asked", LONG, || !daemon.requests.lock().unwrap().is_empty());
     daemon.stop_listening();
+    daemon.holds_starts.store(false, Ordering::Release);
     let begin = Instant::now();
     rt::block_on(daemon.context.drain(3 * LONG));
     // Idle clients are not waited for, and have one more answer.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use supervisord::config::Reread;
@@ -26,6 +27,8 @@ pub struct Daemon {
     pub context: Context,
     /// What was asked, each as `Stop(…)`.
     pub requests: Arc<Mutex<Vec<String>>>,
+    /// While this is set, nobody who starts something is answered.
+    pub holds_starts: Arc<AtomicBool>,
     servers: Vec<Task<()>>,
 }
 
@@ -65,9 +68,10 @@ impl Daemon {
             n_extra,
             dir: dir.path().to_path_buf(),
         };
-        rt::spawn(answer_all(calls, programs, requests.clone())).detach();
+        let holds_starts = Arc::new(AtomicBool::new(false));
+        rt::spawn(answer_all(calls, programs, requests.clone(), Arc::clone(&holds_starts))).detach();
         let context = Context::with_limits(handle, &["supervisor".to_string()], "4.3.0", limits);
-        Daemon { dir, context, requests, servers: Vec::new() }
+        Daemon { dir, context, requests, holds_starts, servers: Vec::new() }
     }
 
     pub fn credentials() -> Credentials {
@@ -130,6 +134,7 @@ async fn answer_all(
     calls: async_channel::Receiver<Call>,
     mut programs: Programs,
     requests: Arc<Mutex<Vec<String>>>,
+    holds_starts: Arc<AtomicBool>,
 ) {
     while let Ok(call) = calls.recv().await {
         requests.lock().unwrap().push(format!("{call:?}"));
@@ -137,7 +142,11 @@ async fn answer_all(
             Call::Start(ask::Start(target, Wait::Yes), client) => {
                 // Starting takes a while, and others are answered meanwhile.
                 let outcome = programs.start(&target);
+                let holds_starts = Arc::clone(&holds_starts);
                 rt::spawn(async move {
+                    while holds_starts.load(Ordering::Acquire) {
+                        Timer::after(Duration::from_millis(1)).await;
+                    }
                     Timer::after(Duration::from_millis(20)).await;
                     answer(client, outcome);
                 })

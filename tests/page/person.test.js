@@ -168,6 +168,10 @@ testPage("many are selected with the shift key, and told apart by what came of i
 testPage("groups are stopped after a question, signals chosen, logs cleared", {}, async (page) => {
   await open(page);
   await waitForState(page, "team:talker", "RUNNING");
+  // It says something when it can hear a signal.
+  const said = () => (fs.readFileSync(inDirectory("talker.log"), "utf8").match(/^talking$/gm) ?? []).length;
+  await until("it listens", () => said() >= 1);
+  const saidBefore = said();
   const group = page.locator('tr.group[data-group="team"]');
   await group.getByRole("button", { name: "Stop" }).click();
   const question = page.getByRole("dialog");
@@ -177,6 +181,7 @@ testPage("groups are stopped after a question, signals chosen, logs cleared", {}
   await question.filter({ hasText: "Restart group team?" }).getByRole("button", { name: "Restart" }).click();
   await notice(page, "success").filter({ hasText: "group team: restarted" }).waitFor();
   await waitForState(page, "team:talker", "RUNNING");
+  await until("it listens again", () => said() > saidBefore);
 
   await row(page, "team:talker").getByRole("button", { name: "More" }).click();
   await page.getByRole("menuitem", { name: "Signal" }).click();

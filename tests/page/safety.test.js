@@ -114,6 +114,10 @@ testPage("a log without end is shown in bounds", {}, async (page) => {
   const many = `${Array.from({ length: 30_000 }, (_, index) => `line ${index}`).join("\n")}\n`;
   fs.appendFileSync(inDirectory("said"), many);
   fs.appendFileSync(inDirectory("said"), `${"x".repeat(20_000)}\n`);
+  await until("all of it is logged", async () => {
+    const response = await fetch(`${address}api/v1/processes/speaker/logs/stdout?offset=0&length=0`);
+    return Number(response.headers.get("x-log-size")) > many.length + 20_000;
+  });
   await open(page, "#/log/speaker/stdout");
   await page.locator("#log .line.is-cut").first().waitFor();
   await page.locator("#log-earlier").click();

@@ -72,14 +72,16 @@ fn who_comes_back_gets_what_was_missed_and_nothing_twice() {
 #[test]
 fn nothing_is_sent_while_nothing_happens() {
     // Their use of the machine does not change, so there is nothing to tell of that either.
-    let daemon = Start::new(Side::under_test(), "[program:a]\ncommand=sleep 1000\nstartsecs=0\n").ready();
-    wait_for(&daemon, "a", "RUNNING");
+    let conf = "[program:a]\ncommand=/bin/sh -c 'echo up; read line'\nstartsecs=0\n";
+    let daemon = Start::new(Side::under_test(), conf).ready();
+    // It has nothing to do any more, and nothing is sampled before the events are watched.
+    until("it is up", LONG, || get(&daemon, "/api/v1/processes/a/logs/stdout").body == b"up\n");
     let mut events = Events::open(&daemon, "/api/v1/events", "");
     events.until("the second sample", |event| {
         event.kind == "usage" && event.data["usage"][0]["cpu_percent"] == 0.0
     });
     // Samples are taken all the same: the chart goes on.
-    until("the chart goes on", LONG, || {
+    until("the chart goes on", 2 * LONG, || {
         json(&daemon, "/api/v1/history/a")["points"].as_array().unwrap().len() >= 2
     });
     act(&daemon, "/api/v1/processes/a/stop", "");

@@ -155,6 +155,9 @@ fn nothing_is_done_for_another_node() {
     );
     wait_for(&daemon, "web", "RUNNING");
     let web = daemon.pid_of("web");
+    until("it has said something", LONG, || {
+        get(&daemon, "/program/log/web/stdout").text().starts_with("out\n")
+    });
     let refused = |method: &str, path: &str, body: &str| {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
         let mut client = connect(&daemon);
