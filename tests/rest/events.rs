@@ -33,7 +33,8 @@ fn a_stream_begins_with_everything_and_goes_on_with_changes() {
     });
 
     // Processes come and go.
-    daemon.write_conf("[program:new]\ncommand=sleep 1000\nstartsecs=0\n");
+    // It does not heed that signal, so the daemon is there for a while after it has said that it ends.
+    daemon.write_conf("[program:new]\ncommand=sleep 1000\nstartsecs=0\nstopsignal=WINCH\nstopwaitsecs=2\n");
     act(&daemon, "/api/v1/update", "");
     events.until("web is gone", |event| event.kind == "removed" && event.data["namespec"] == "web");
     events.until("new is there", |event| event.kind == "process" && event.data["row"]["namespec"] == "new");

@@ -216,7 +216,8 @@ impl Held {
 /// Says that something is dropped though the receiver can be reached. If it cannot, that shows within a moment, and is
 /// what there is to say.
 async fn report_if_slow(shared: Arc<Shared>) {
-    let _ = retry::next_round().recv().await;
+    // The next round of all may begin in a millisecond, and a name may take longer than that.
+    Timer::after(retry::PERIOD).await;
     let mut held = shared.lock();
     held.is_full = false;
     if held.health.is_down() {
