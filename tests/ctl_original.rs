@@ -23,7 +23,7 @@ startsecs=0
 [program:fails]
 command=/bin/sh -c 'sleep 0.3; exit 1'
 autostart=false
-startsecs=1
+startsecs=10
 startretries=0
 
 [program:missing]

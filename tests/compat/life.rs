@@ -56,11 +56,21 @@ fn an_expected_exit() {
     check(
         "
 [program:x]
-command=/bin/sh -c 'sleep 1.5; exit 2'
+command=/bin/sh -c 'while [ ! -e may_end ]; do sleep 0.05; done; exit 2'
+directory=%(here)s
 startsecs=1
 exitcodes=0,2
 ",
-        &[Wait("x", Running), Wait("x", Exited), Ctl("status"), Ctl("pid x"), Ctl("shutdown"), Exit, Log],
+        &[
+            Wait("x", Running),
+            Touch("may_end"),
+            Wait("x", Exited),
+            Ctl("status"),
+            Ctl("pid x"),
+            Ctl("shutdown"),
+            Exit,
+            Log,
+        ],
     );
 }
 
@@ -69,12 +79,13 @@ fn an_unexpected_exit_and_a_restart() {
     check(
         "
 [program:x]
-command=/bin/sh -c 'test -e been && exec sleep 1000; touch been; sleep 1.5; exit 3'
+command=/bin/sh -c 'test -e been && exec sleep 1000; touch been; while [ ! -e may_end ]; do sleep 0.05; done; exit 3'
 directory=%(here)s
 startsecs=1
 ",
         &[
             Wait("x", Running),
+            Touch("may_end"),
             File("supervisord.log", "exited: x"),
             Wait("x", Running),
             Ctl("status"),
@@ -105,7 +116,7 @@ fn who_does_not_stop_is_killed() {
 [program:x]
 command=/bin/sh -c 'trap \"\" TERM; echo ready; while :; do sleep 0.05; done'
 startsecs=0
-stopwaitsecs=1
+stopwaitsecs=3
 stdout_logfile=%(here)s/x.log
 ",
         &[File("x.log", "ready"), Ctl("stop x"), Ctl("status"), Ctl("shutdown"), Exit, Log],
@@ -304,7 +315,7 @@ loglevel=debug
 command=/bin/sh -c 'trap \"\" TERM; sleep 1000 & echo ready > ready; while :; do wait; done'
 directory=%(here)s
 startsecs=0
-stopwaitsecs=1
+stopwaitsecs=3
 killasgroup=true
 ",
         &[

@@ -92,7 +92,7 @@ fn play(conf: &str, steps: &[Step], cast: Cast) -> Vec<String> {
             }
             Step::Lines(name, number) => {
                 let count = || daemon.read(name).lines().count();
-                until(&format!("{name} has {number} lines"), LONG, || count() >= number);
+                until(&format!("{name} has {number} lines"), 3 * LONG, || count() >= number);
             }
             Step::Wait(name, state) => daemon.wait_for_state(name, state, LONG),
             Step::Up(names) => {

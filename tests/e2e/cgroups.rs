@@ -2,7 +2,7 @@
 //! and the test says so.
 
 use crate::start;
-use crate::support::{Daemon, LONG, Side, Start, member, until, until_some};
+use crate::support::{Daemon, LONG, Side, Start, cmdline, member, until, until_some};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -61,13 +61,15 @@ fn a_program_is_born_in_a_group_of_its_own_and_it_goes_with_the_program() {
     let pid = daemon.pid_of("x");
     let home = format!("/supervisord.{}", daemon.keeper());
     assert!(group_of(pid).ends_with(&format!("{home}/x/1")), "{}", group_of(pid));
+    until("it has told where it was born", LONG, || daemon.read("born").ends_with('\n'));
     assert!(daemon.read("born").contains(&format!("{home}/x/1\n")), "{}", daemon.read("born"));
     let odd = group_of(daemon.pid_of("odd:a@b.c"));
     assert!(odd.ends_with(&format!("{home}/odd@a%40b%2Ec/1")), "{odd}");
     assert_eq!(group_of(daemon.pid_of("plain")), group_of(daemon.manager()));
     let directory = place(&daemon, &base, "x");
     until("both of its processes are there", LONG, || {
-        supervisord::sys::cgroup::processes(&directory).len() == 2
+        let both = supervisord::sys::cgroup::processes(&directory);
+        both.len() == 2 && both.iter().all(|pid| cmdline(*pid) == "sleep 1000")
     });
     let why = daemon.ctl(&["why", "x"]).stdout;
     assert!(why.contains(&format!("control group: {}\n", directory.display())), "{why}");

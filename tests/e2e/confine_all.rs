@@ -1,7 +1,7 @@
 //! All that confines at once: whoever is confined by it says that it is ready, is asked, and `check` tells what cannot work.
 
 use crate::confine_kit::*;
-use crate::support::{LONG, Side, Start, has_root};
+use crate::support::{LONG, Side, Start, has_root, until};
 use std::fs;
 use supervisord::model::state::ProcessState::Running;
 
@@ -27,6 +27,7 @@ fn a_program_with_all_keys_says_that_it_is_ready() {
         let mut daemon = prepared(wrapper, &conf);
         daemon.start();
         daemon.wait_for_state("x", Running, LONG);
+        until("its output is there", LONG, || daemon.read("x.out").ends_with('\n'));
         assert_eq!(daemon.read("x.out"), "passwd: Permission denied\n", "{circumstances}");
         for (field, wanted) in [("NoNewPrivs", "1"), ("Seccomp", "2"), ("CapEff", "0000000000000000")] {
             assert_eq!(status(&daemon, "x", field), wanted, "{circumstances}: {field}");

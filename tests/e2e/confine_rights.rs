@@ -111,6 +111,8 @@ fn without_the_keys_a_program_has_what_the_daemon_has() {
         let ordinary = wrapper == ORDINARY;
         assert!(!ordinary || status(&daemon, "filtered", "NoNewPrivs") == "1", "{circumstances}");
         for name in ["quiet", "filtered"] {
+            let pid = daemon.pid_of(name);
+            until("it sleeps", LONG, || status_of(pid, "State").starts_with('S'));
             let descriptors = fs::read_dir(format!("/proc/{}/fd", daemon.pid_of(name))).expect("it runs");
             assert_eq!(descriptors.count(), 3, "{circumstances}: {name}");
         }

@@ -3,7 +3,9 @@
 //! Each program holds a lock for as long as it lives, and notes whenever it did not get it: the kernel says whether there
 //! were ever two.
 
-use crate::support::{Daemon, LONG, Side, Start, kill, member, running, until, until_some, wait_gone};
+use crate::support::{
+    Daemon, LONG, Side, Start, cmdline, kill, member, running, until, until_some, wait_gone,
+};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -36,6 +38,8 @@ fn start(settings: &str) -> Daemon {
 
 fn wait_until_all_run(daemon: &Daemon) {
     NAMES.iter().for_each(|name| daemon.wait_for_state(name, Running, LONG));
+    // Each has its lock by then.
+    until("each is what it becomes", LONG, || pids(daemon).iter().all(|pid| cmdline(*pid) == "sleep 1000"));
 }
 
 /// The table, where it is if nothing is said.

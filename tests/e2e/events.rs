@@ -1,6 +1,5 @@
 //! Event listeners: what they hear, and that nothing they do harms anybody.
 
-use crate::start;
 use crate::support::{Daemon, LONG, Side, Start, flag, kill, running, text, until};
 use nix::sys::signal::Signal;
 use std::time::Duration;
@@ -41,7 +40,9 @@ pub fn noter(name: &str, settings: &str) -> String {
 
 /// What a listener has heard, each event with its header.
 pub fn heard(daemon: &Daemon, name: &str) -> Vec<String> {
-    daemon.read(&format!("{name}.heard")).lines().map(str::to_string).collect()
+    // One that is being written does not count yet.
+    let text = daemon.read(&format!("{name}.heard"));
+    text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_string).collect()
 }
 
 /// The same without headers.
@@ -268,7 +269,8 @@ command=sh -c "until [ -s %(here)s/lines ]; do sleep 0.01; done; exit 1"
 startsecs=1000
 startretries=0
 "#;
-    let mut daemon = start(conf);
+    // It ends by itself, perhaps before it is asked anything.
+    let mut daemon = Start::new(Side::under_test(), conf).spawn();
     assert_eq!(daemon.wait_exit(), 0);
     assert!(daemon.log().contains("received SIGTERM indicating exit request"));
     assert!(daemon.read("lines").contains("eventname:SUPERVISOR_STATE_CHANGE_RUNNING len:0"));
@@ -388,6 +390,7 @@ identifier=me
 [program:broken]
 command=false
 startretries=1
+startsecs=1000
 [program:once]
 command=sh -c 'sleep 1.5; exit 3'
 autorestart=false

@@ -1,7 +1,7 @@
 //! A program gets what its keys say and nothing else, whoever the daemon is: as root, with fewer rights, as an ordinary user,
 //! and in a user namespace.
 
-use crate::support::{Daemon, LONG, Side, Start, has_root};
+use crate::support::{Daemon, LONG, Side, Start, has_root, until};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -38,6 +38,9 @@ impl Seen {
         daemon.wait_for_state(name, Running, LONG);
         let directory = format!("/proc/{}", daemon.pid_of(name));
         let read = |file: &str| fs::read_to_string(format!("{directory}/{file}")).unwrap_or_default();
+        // Its loader, which opens files, is behind it.
+        let sleeps = || read("stat").rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'));
+        until(&format!("{name} sleeps"), LONG, sleeps);
         let lines = |text: String| -> Vec<String> { text.lines().map(str::to_string).collect() };
         // Not what only tells how far it has come.
         let lasting = [
@@ -48,7 +51,11 @@ impl Seen {
             "NoNewPrivs:",
             "Seccomp",
             "Cpus_allowed_list:",
-            "Sig",
+            // Not SigQ, which counts the signals of all processes of the user.
+            "SigPnd:",
+            "SigBlk:",
+            "SigIgn:",
+            "SigCgt:",
             "Umask",
         ];
         let status = lines(read("status"));

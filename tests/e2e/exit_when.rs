@@ -31,16 +31,16 @@ fn a_signal_counts_as_in_a_shell() {
 
 #[test]
 fn giving_up_is_a_failure() {
-    let broken = "[program:broken]\ncommand=true\nstartretries=0\n";
+    let broken = "[program:broken]\ncommand=true\nstartretries=0\nstartsecs=1000\n";
     check("any_fatal", &format!("{SLEEPER}{broken}"), 1, "broken has become FATAL (exit_when=any_fatal)");
-    let broken = "[program:broken]\ncommand=sh -c 'exit 4'\nstartretries=0\n";
+    let broken = "[program:broken]\ncommand=sh -c 'exit 4'\nstartretries=0\nstartsecs=1000\n";
     check("any_fatal", &format!("{SLEEPER}{broken}"), 4, "broken has become FATAL (exit_when=any_fatal)");
 }
 
 #[test]
 fn the_last_one_decides_when_all_have_exited() {
-    let programs = "[program:first]\ncommand=sh -c 'exit 3'\nstartsecs=0\nautorestart=false\n\
-                    [program:last]\ncommand=sh -c 'sleep 0.3; exit 5'\nstartsecs=0\nautorestart=false\n\
+    let programs = "[program:first]\ncommand=sh -c 'echo $$ >%(here)s/first; exit 3'\nstartsecs=0\nautorestart=false\n\
+                    [program:last]\ncommand=sh -c 'until [ -s %(here)s/first ] && ! kill -0 $(cat %(here)s/first) 2>/dev/null; do sleep 0.05; done; exit 5'\nstartsecs=0\nautorestart=false\n\
                     [eventlistener:l]\ncommand=cat\nevents=TICK_3600\nstartsecs=0\n";
     check("all_exited", programs, 5, "last has become EXITED (exit_when=all_exited)");
 }
@@ -55,9 +55,9 @@ fn one_can_be_named_and_be_essential() {
 
 #[test]
 fn the_status_survives_the_manager() {
-    let stubborn = "[program:stubborn]\ncommand=sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'\n\
+    let stubborn = "[program:stubborn]\ncommand=sh -c 'trap \"\" TERM; : >%(here)s/deaf; while :; do sleep 0.1; done'\n\
                     startsecs=0\nstopwaitsecs=1000\n\
-                    [program:once]\ncommand=sh -c 'sleep 0.3; exit 9'\nstartsecs=0\nautorestart=false\n";
+                    [program:once]\ncommand=sh -c 'until [ -e %(here)s/deaf ]; do sleep 0.05; done; exit 9'\nstartsecs=0\nautorestart=false\n";
     let mut daemon = start("once", stubborn);
     daemon.wait_log("waiting for stubborn to die");
     daemon.kill_manager();

@@ -3,7 +3,7 @@
 //! They use port 9001 and no `-c`, so they get a network of their own where that can be had. Elsewhere the port is
 //! another one, and stands in a file that the client finds.
 
-use crate::support::{free_ports, run};
+use crate::support::{LONG, free_ports, run_within};
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -64,7 +64,7 @@ fn try_steps(conf: &str, steps: &[Step]) {
     command.env("PATH", format!("{}:{search}", path("bin").display())).env("NETRC", "/nonexistent");
     // A daemon that starts removes the automatic logs of former ones that have its name, and these have the usual one.
     command.env("TMPDIR", directory.path());
-    let ran = run(&mut command);
+    let ran = run_within(&mut command, 3 * LONG);
     let parts: Vec<&str> = ran.stdout.split(">>>\n").skip(1).collect();
     assert_eq!(parts.len(), steps.len(), "{ran}");
     for ((command, code, expected), part) in steps.iter().zip(parts) {
