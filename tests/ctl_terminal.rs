@@ -6,6 +6,9 @@ mod support;
 use ctl_support::fake::{Fake, HARMLESS, HOSTILE, Reply, process, structure};
 use ctl_support::ours;
 use ctl_support::terminal::Terminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use supervisord::rpc::wire::Value;
 use support::{LONG, text, until};
 
@@ -251,15 +254,26 @@ fn nothing_that_others_say_steers_the_terminal() {
 
 #[test]
 fn ctrl_c_leaves_a_clean_line() {
-    let fake = daemon();
+    // Nobody is answered before the key is pressed.
+    let fake = Fake::start(|method, _| match method {
+        "supervisor.getVersion" => Reply::Fault(1, ""),
+        "supervisor.startProcess" => {
+            std::thread::sleep(LONG);
+            Reply::Value(Value::Boolean(true))
+        }
+        _ => Reply::Value(Value::Boolean(true)),
+    });
     let mut shell = ours(&fake.conf());
     let mut start = Terminal::start(shell.args(["--color=always", "restart", "cat"]));
     start.expect("waiting for cat");
     start.send("\x03");
     start.wait_for_signal();
-    let rest = start.rest();
-    let last_line = rest.rsplit("\r\x1b[K").next().unwrap_or_default();
-    assert!(rest.contains("\r\x1b[K") && !last_line.contains("waiting"), "{rest:?}");
+    // What was written last may come after the end.
+    until("the line is wiped out", LONG, || {
+        let rest = start.rest();
+        let last_line = rest.rsplit("\r\x1b[K").next().unwrap_or_default();
+        rest.contains("\r\x1b[K") && !last_line.contains("waiting")
+    });
 }
 
 #[test]
@@ -391,11 +405,27 @@ fn ctrl_c_at_the_password_leaves_a_terminal_that_shows_what_is_typed() {
 
 #[test]
 fn long_operations_show_that_they_go_on() {
-    let fake = daemon();
+    let was_seen = Arc::new(AtomicBool::new(false));
+    let is_seen = Arc::clone(&was_seen);
+    let fake = Fake::start(move |method, _| match method {
+        "supervisor.getVersion" => Reply::Fault(1, ""),
+        "supervisor.getAllProcessInfo" => Reply::Value(Value::Array(vec![])),
+        "supervisor.startProcess" => {
+            // Later than a line would be drawn, and the first time not before it was.
+            std::thread::sleep(Duration::from_millis(1500));
+            let begun = Instant::now();
+            while !is_seen.load(Ordering::SeqCst) && begun.elapsed() < LONG {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Reply::Value(Value::Boolean(true))
+        }
+        _ => Reply::Value(Value::Boolean(true)),
+    });
     let mut shell = Terminal::start(&ours(&fake.conf()));
     shell.expect(PROMPT);
     shell.send("start cat\r");
     shell.expect("waiting for cat");
+    was_seen.store(true, Ordering::SeqCst);
     // It is wiped out before the line.
     shell.expect("\r\x1b[K");
     shell.expect("cat: started");
