@@ -62,7 +62,7 @@ fn an_answer_of_a_listener_stays_one_line_of_the_log_and_why_knows_it() {
 #[test]
 fn why_and_the_log_tell_one_truth() {
     let daemon = start(
-        "[program:soon]\ncommand=true\nstartsecs=1\nstartretries=0\n[program:done]\ncommand=true\nstartsecs=0\n\
+        "[program:soon]\ncommand=true\nstartsecs=60\nstartretries=0\n[program:done]\ncommand=true\nstartsecs=0\n\
          autorestart=false\n",
     );
     daemon.wait_for_state("soon", Fatal, LONG);

@@ -20,7 +20,7 @@ fn the_sample_of_make_run_comes_up() {
     }
     let status = daemon.ctl(&["status"]).expect(0);
     assert_eq!(status.stdout.lines().filter(|line| line.contains(" RUNNING ")).count(), 6, "{status}");
-    assert!(daemon.read("run/ticker.log").starts_with("line 1\n"));
+    until("the ticker is logged", LONG, || daemon.read("run/ticker.log").starts_with("line 1\n"));
 }
 
 /// A daemon with the programs of conf/ in its directory, and a folder for what it writes.

@@ -210,9 +210,11 @@ fn without_a_file_a_scale_ends_with_the_daemon() {
 #[test]
 fn a_manager_that_is_killed_while_it_scales_is_replaced_by_one_that_goes_on() {
     let daemon = start(&format!(
-        "{FILE}[program:web]\ncommand=/bin/sh -c 'trap \"while [ ! -e go ]; do sleep 0.02; done; exit 0\" TERM; while :; do \
-         sleep 0.02; done'\ndirectory=%(here)s\nnumprocs=4\nprocess_name=web_%(process_num)d\nstartsecs=0\nstopwaitsecs=60\n"
+        "{FILE}[program:web]\ncommand=/bin/sh -c 'trap \"while [ ! -e go ]; do sleep 0.02; done; exit 0\" TERM; echo >> trapped; \
+         while :; do sleep 0.02; done'\ndirectory=%(here)s\nnumprocs=4\nprocess_name=web_%(process_num)d\nstartsecs=0\nstopwaitsecs=60\n"
     ));
+    // Who has not executed its trap yet would end by TERM.
+    until("all trap TERM", LONG, || daemon.read("trapped").lines().count() == 4 && daemon.n_in(Running) == 4);
     let before = pids(&daemon);
     let manager = daemon.manager();
     let client = daemon.address();
@@ -228,7 +230,9 @@ fn a_manager_that_is_killed_while_it_scales_is_replaced_by_one_that_goes_on() {
     assert_eq!(pids(&daemon)["web:web_0"], before["web:web_0"]);
     let _ = asking.join();
     check(&daemon.ctl(&["scale"]), "web  1 process, configured 4, saved\n", 0);
-    until("it is in the file", LONG, || state_file(&daemon)["numprocs"] == serde_json::json!({"web": 1}));
+    until("it is in the file", LONG, || {
+        daemon.path("state.json").exists() && state_file(&daemon)["numprocs"] == serde_json::json!({"web": 1})
+    });
 }
 
 #[test]

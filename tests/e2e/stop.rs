@@ -52,14 +52,14 @@ stdout_logfile=%(here)s/x.log
 
 #[test]
 fn who_does_not_stop_is_killed_once_after_the_grace_period() {
-    let daemon = start(STUBBORN);
+    let daemon = start(&STUBBORN.replace("stopwaitsecs=1", "stopwaitsecs=4"));
     until("it is ready", LONG, || daemon.read("x.log").contains("ready"));
     let pid = daemon.pid_of("x");
     let begin = Instant::now();
     daemon.call("supervisor.stopProcess", vec![text("x"), flag(false)]);
     assert_eq!(daemon.state_of("x"), Stopping);
     daemon.wait_for_state("x", Stopped, LONG);
-    assert!(begin.elapsed() >= Duration::from_secs(1), "it has a second");
+    assert!(begin.elapsed() >= Duration::from_secs(4), "it has four seconds");
     let log = daemon.log();
     assert!(log.contains(&format!("WARN killing 'x' ({pid}) with SIGKILL")), "{log}");
     assert_eq!(log.matches("with SIGKILL").count(), 1, "{log}");
@@ -126,7 +126,7 @@ fn a_start_while_stopping_waits_for_the_end() {
 /// The original answers NOT_RUNNING.
 #[test]
 fn a_stop_while_stopping_waits_as_well() {
-    let daemon = start(STUBBORN);
+    let daemon = start(&STUBBORN.replace("stopwaitsecs=1", "stopwaitsecs=4"));
     until("it is ready", LONG, || daemon.read("x.log").contains("ready"));
     daemon.call("supervisor.stopProcess", vec![text("x"), flag(false)]);
     daemon.call("supervisor.stopProcess", vec![text("x")]);
@@ -150,6 +150,7 @@ startsecs=0
 fn stopasgroup_stops_the_children_too() {
     let daemon = start(&family("stopasgroup=true\n"));
     until("it has a child", LONG, || daemon.read("child").ends_with('\n'));
+    daemon.wait_for_state("x", Running, LONG);
     let child: i32 = daemon.read("child").trim().parse().expect("a pid");
     daemon.call("supervisor.stopProcess", vec![text("x")]);
     wait_gone(&[child], LONG);
@@ -159,6 +160,7 @@ fn stopasgroup_stops_the_children_too() {
 fn without_stopasgroup_the_children_are_left_alone() {
     let daemon = start(&family(""));
     until("it has a child", LONG, || daemon.read("child").ends_with('\n'));
+    daemon.wait_for_state("x", Running, LONG);
     let child: i32 = daemon.read("child").trim().parse().expect("a pid");
     daemon.call("supervisor.stopProcess", vec![text("x")]);
     assert!(running(child));
@@ -170,6 +172,7 @@ fn without_stopasgroup_the_children_are_left_alone() {
 fn with_killasgroup_nobody_of_the_group_survives_the_leader() {
     let daemon = start(&family("killasgroup=true\n"));
     until("it has a child", LONG, || daemon.read("child").ends_with('\n'));
+    daemon.wait_for_state("x", Running, LONG);
     let child: i32 = daemon.read("child").trim().parse().expect("a pid");
     daemon.call("supervisor.stopProcess", vec![text("x")]);
     wait_gone(&[child], LONG);

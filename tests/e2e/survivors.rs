@@ -135,7 +135,7 @@ fn a_stop_leaves_programs_running_and_the_next_start_resumes_them() {
     assert_eq!(prestart(&daemon), ["counter"]);
     daemon.ctl(&["stop", "all"]).expect(0);
     stop(&mut daemon);
-    assert!(daemon.alive().is_empty(), "with nothing left running nothing stays");
+    until("with nothing left running nothing stays", LONG, || daemon.alive().is_empty());
     for file in ["map", "supervisord.pid.lock", "supervisord.pid.resume"] {
         assert!(!daemon.path(file).exists(), "{file}");
     }
@@ -173,7 +173,8 @@ fn another_binary_may_resume_them() {
     until("the pidfile is gone", LONG, || !daemon.path("supervisord.pid").exists());
 
     let copy = daemon.path("copy");
-    fs::copy(env!("CARGO_BIN_EXE_supervisord"), &copy).unwrap();
+    // By another process: no child of another test's thread may hold it open for writing when it is executed.
+    run(Command::new("cp").arg(env!("CARGO_BIN_EXE_supervisord")).arg(&copy)).expect(0);
     let usual = daemon.command();
     let mut command = Command::new(&copy);
     command.args(usual.get_args()).current_dir("/").env_clear().env("MARKER", "of the second start");
@@ -231,6 +232,7 @@ stopwaitsecs=1000
 "
     ));
     until("it ignores TERM", LONG, || daemon.path("trapped").exists());
+    daemon.wait_for_state("stubborn", Running, LONG);
     let (sleeper, stubborn) = (daemon.pid_of("sleeper"), daemon.pid_of("stubborn"));
     daemon.call("supervisor.stopProcess", vec![text("stubborn"), flag(false)]);
     daemon.signal(Signal::SIGTERM);

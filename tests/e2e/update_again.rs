@@ -13,8 +13,8 @@ const NOTHING: &str = "No config updates to processes\n";
 /// So many processes, which go on when they are asked to stop, until there is a file `go`.
 fn crew(number: usize, keys: &str) -> String {
     format!(
-        "[program:q]\ncommand=/bin/sh -c \"trap 'while [ ! -e go ]; do sleep 0.02; done; exit 0' TERM; while :; do \
-         sleep 0.02; done\"\ndirectory=%(here)s\nprocess_name=q_%(process_num)d\nnumprocs={number}\n\
+        "[program:q]\ncommand=/bin/sh -c \"trap 'while [ ! -e go ]; do sleep 0.02; done; exit 0' TERM; echo >> trapped; \
+         while :; do sleep 0.02; done\"\ndirectory=%(here)s\nprocess_name=q_%(process_num)d\nnumprocs={number}\n\
          stopwaitsecs=600\nstartsecs=0\nautorestart=false\n{keys}"
     )
 }
@@ -22,8 +22,15 @@ fn crew(number: usize, keys: &str) -> String {
 /// A daemon of three of them.
 fn start_crew() -> Daemon {
     let daemon = start(&crew(3, ""));
-    daemon.wait_for_state("q:q_2", Running, LONG);
+    wait_trapped(&daemon, 3);
     daemon
+}
+
+/// Waits until so many run and have executed their traps: who has not would end by TERM.
+fn wait_trapped(daemon: &Daemon, number: usize) {
+    until("all trap TERM", LONG, || {
+        daemon.read("trapped").lines().count() >= number && daemon.n_in(Running) >= number
+    });
 }
 
 /// Gives one order, another one when that has begun to stop a process, and lets processes stop when that has arrived.
@@ -150,8 +157,8 @@ fn what_an_update_takes_away_is_not_started() {
     let other = "[program:other]\ncommand=/bin/sleep 1000\ndirectory=%(here)s\n";
     let group = crew(1, "").replace("[program:q]", "[program:r]").replace("q_", "r_");
     let daemon = start(&format!("{}{group}{other}", crew(3, "")));
-    daemon.wait_for_state("q:q_2", Running, LONG);
     daemon.wait_for_state("r:r_0", Running, LONG);
+    wait_trapped(&daemon, 4);
     daemon.write_conf(&format!("{}{other}", crew(2, "")));
     scope(|scope| {
         let update = scope.spawn(|| daemon.ctl(&["update"]));
@@ -209,7 +216,7 @@ fn who_is_at_rest_starts_if_the_change_is_for_that() {
              [program:stopped]\ncommand=/bin/sleep 1000\n{stopped}"
         )
     };
-    let ready = |condition: &str| format!("ready=file:{condition}\nready_timeout=100ms\nstartretries=0\n");
+    let ready = |condition: &str| format!("ready=file:{condition}\nready_timeout=3s\nstartretries=0\n");
     let daemon = start(&conf("autostart=false\n", &ready("/nonexistent"), ""));
     daemon.wait_for_state("failed", Fatal, LONG);
     daemon.ctl(&["stop", "stopped"]);

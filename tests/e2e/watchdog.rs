@@ -20,7 +20,8 @@ fn stop_manager(daemon: &Daemon) -> i32 {
 
 /// The states of a process' threads, as /proc names them.
 fn states(pid: i32) -> Vec<char> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it is there");
+    // It may have been replaced by now.
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let state = |task: std::fs::DirEntry| {
         let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
         stat.rsplit_once(") ")?.1.chars().next()

@@ -355,9 +355,7 @@ depends_restart=restart
         },
         |point, _| {
             let (n_db, n_p) = before.get();
-            until(&format!("p lives again after point {point}"), Duration::from_secs(10), || {
-                lives(&daemon).len() > n_p
-            });
+            until(&format!("p lives again after point {point}"), LONG, || lives(&daemon).len() > n_p);
             for name in ["db", "p"] {
                 daemon.wait_for_state(name, Running, LONG);
             }

@@ -44,6 +44,9 @@ fn an_update_happens_once() {
                 let n_crew = 1 + version.get() % 2;
                 n_running(&daemon) == 3 + n_crew
                     && n_lives(&daemon, "changes") > 0
+                    && n_lives(&daemon, "crew") > 0
+                    && pid("goes-on") != 0
+                    && pid("still") != 0
                     && version_of(pid("changes")) == Some(version.get().to_string())
             });
             let lives = (n_lives(&daemon, "changes"), n_lives(&daemon, "crew"));
@@ -109,7 +112,12 @@ fn an_update_exchanges_groups_once() {
         &daemon,
         Share::Fifth,
         || {
-            until("all run", LONG, || n_running(&daemon) == 3 && lives(comes()) > 0 && lives("pool") > 0);
+            until("all run", LONG, || {
+                n_running(&daemon) == 3
+                    && lives(comes()) > 0
+                    && lives("pool") > 0
+                    && daemon.pid_of("still") != 0
+            });
             version.set(version.get() + 1);
             before.set((lives("pool"), lives(comes()), daemon.pid_of("still")));
             daemon.write_conf(&conf_of_groups(version.get()));
